@@ -1,0 +1,93 @@
+#include "base/syscall.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace unfreed::base {
+
+#if defined(__x86_64__)
+long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
+  long result;
+  register long r10 asm("r10") = d;
+  register long r8 asm("r8") = e;
+  register long r9 asm("r9") = f;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  return result;
+}
+#elif defined(__aarch64__)
+long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
+  register long x8 asm("x8") = number;
+  register long x0 asm("x0") = a;
+  register long x1 asm("x1") = b;
+  register long x2 asm("x2") = c;
+  register long x3 asm("x3") = d;
+  register long x4 asm("x4") = e;
+  register long x5 asm("x5") = f;
+  asm volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+  return x0;
+}
+#else
+#error "unfreed knows the system call convention of x86-64 and aarch64"
+#endif
+
+void* map_memory(size_t bytes) {
+  long result = raw_syscall(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
+}
+
+void unmap_memory(void* address, size_t bytes) {
+  raw_syscall(SYS_munmap, reinterpret_cast<long>(address), static_cast<long>(bytes));
+}
+
+long open_file(const char* path, int flags, int mode) {
+  return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), flags | O_CLOEXEC, mode);
+}
+
+void close_file(long fd) { raw_syscall(SYS_close, fd); }
+
+bool write_all(long fd, std::string_view text) {
+  while (!text.empty()) {
+    long written = raw_syscall(SYS_write, fd, reinterpret_cast<long>(text.data()), static_cast<long>(text.size()));
+    if (written == -EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+long read_file(const char* path, char* out, size_t capacity) {
+  long fd = open_file(path, O_RDONLY);
+  if (fd < 0) return fd;
+  size_t size = 0;
+  while (size < capacity) {
+    long got = raw_syscall(SYS_read, fd, reinterpret_cast<long>(out + size), static_cast<long>(capacity - size));
+    if (got == -EINTR) continue;
+    if (got <= 0) break;
+    size += static_cast<size_t>(got);
+  }
+  close_file(fd);
+  return static_cast<long>(size);
+}
+
+int current_pid() { return static_cast<int>(raw_syscall(SYS_getpid)); }
+int current_tid() { return static_cast<int>(raw_syscall(SYS_gettid)); }
+
+namespace {
+uint64_t clock_ns(clockid_t clock) {
+  // libc's clock_gettime goes through the vDSO: no kernel entry, and nothing interposable matters here.
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+}  // namespace
+
+uint64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
+
+}  // namespace unfreed::base

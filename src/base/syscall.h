@@ -1,0 +1,34 @@
+// System calls without libc's wrappers: no errno, no cancellation point, no interposed symbol on the way. What the runtime
+// uses inside other people's processes. Results are the kernel's: −errno on failure. Async-signal-safe.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace unfreed::base {
+
+long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
+
+inline bool is_error(long result) { return static_cast<unsigned long>(result) > -4096UL; }
+
+/// Anonymous private memory, zeroed, lazily backed; nullptr when there is none.
+void* map_memory(size_t bytes);
+void unmap_memory(void* address, size_t bytes);
+
+long open_file(const char* path, int flags, int mode = 0);
+void close_file(long fd);
+/// Writes all of `text`, going on after partial writes and EINTR. False when the kernel refuses.
+bool write_all(long fd, std::string_view text);
+/// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno.
+long read_file(const char* path, char* out, size_t capacity);
+
+int current_pid();
+int current_tid();
+uint64_t monotonic_ns();
+uint64_t realtime_ns();
+
+}  // namespace unfreed::base

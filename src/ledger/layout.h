@@ -1,0 +1,310 @@
+// The ledger's on-disk (shared memory) format, version 1.
+//
+// One ledger belongs to one process image. The runtime writes it while the process runs; anyone with the right to may
+// read it, during the process's life or after. Nothing in it is a pointer: references are record indexes or byte
+// offsets into the strings section, and every table is an array at a fixed place in a sparse file:
+//
+//     ┌────────┬─────────┬─────────┬───────┬───────┬─────┬─────────┬────────┬────────┬────────────┬──────────┐
+//     │ Header │ strings │ modules │ nodes │ sites │ fds │ threads │ chunks │ chunks │ kernel fds │ failures │
+//     │ 4 KiB  │         │         │       │       │     │         │ (heads)│ (cells)│            │          │
+//     └────────┴─────────┴─────────┴───────┴───────┴─────┴─────────┴────────┴────────┴────────────┴──────────┘
+//
+// Only touched pages exist. `Section` in the header says where each table is, how many records it can hold and how many
+// are in use. All integers are in the byte order of the machine that wrote them; `byte_order` tells.
+//
+// The writer publishes a record before it publishes a reference to it (release stores); a reader that follows only
+// references it has read (acquire loads) sees whole records. Counters are read with relaxed loads and may be mid-flight
+// while the process runs.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace unfreed::ledger {
+
+inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
+inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kByteOrder = 0x01020304;
+inline constexpr size_t kPageBytes = 4096;
+
+/// What a record is about. The numbers are part of the format.
+enum class Kind : uint8_t { fd = 0, heap = 1, thread = 2, child = 3, mapping = 4 };
+inline constexpr size_t kKindCount = 5;
+inline constexpr size_t kKindSlots = 16;  ///< room for kinds to come
+
+/// The life of the process as its runtime last saw it.
+enum class State : uint32_t {
+  starting = 0,  ///< created, header not complete: not to be read
+  live = 1,      ///< tracking
+  ended = 2,     ///< the runtime saw the end (exit_status is valid, kernel facts are taken)
+  replaced = 3,  ///< the process has called exec: this image makes no report
+};
+
+/// How much of a kind was seen.
+enum class Coverage : uint8_t { off = 0, exact = 1, sampled = 2, partial = 3, unavailable = 4 };
+
+/// A reference to NUL-terminated text: byte offset into the strings section. 0 is "none" (offset 0 holds "").
+using StringRef = uint32_t;
+
+enum class SectionId : uint32_t {
+  strings = 0,      ///< bytes
+  modules = 1,      ///< Module; index 0 is "unknown module": offsets of its nodes are absolute addresses
+  nodes = 2,        ///< Node; index 0 is the root (no frame)
+  sites = 3,        ///< Site; index 0 is "no site"
+  fds = 4,          ///< FdRecord, indexed by descriptor number
+  threads = 5,      ///< ThreadRecord, slots are reused
+  chunk_heads = 6,  ///< ChunkHead, one per record of `chunks`
+  chunks = 7,       ///< Chunk: per-thread counter deltas
+  kernel_fds = 8,   ///< KernelFd: what /proc said at the last reconciliation
+  failures = 9,     ///< Failure: doors that failed for want of a resource
+};
+inline constexpr size_t kSectionCount = 10;
+inline constexpr size_t kSectionSlots = 24;  ///< room for sections to come; unknown ones are skipped
+
+/// Where a table lies. `count` is the number of records ever handed out, and may exceed `capacity` after exhaustion:
+/// readers use min(count, capacity).
+struct Section {
+  uint64_t offset;    ///< bytes from the start of the file, page aligned
+  uint64_t capacity;  ///< records
+  uint32_t record_bytes;
+  uint32_t reserved;
+  std::atomic<uint64_t> count;  ///< records
+};
+static_assert(sizeof(Section) == 32);
+
+/// What could not be recorded, by reason. Every non-zero entry makes a report incomplete and is named in its notes.
+enum class Dropped : uint32_t {
+  nodes_full = 0,        ///< stacks cut short because the node table was full
+  sites_full = 1,        ///< resources counted in their kind's overflow site
+  fds_out_of_range = 2,  ///< descriptors numbered beyond the fd table
+  threads_full = 3,
+  strings_full = 4,
+  heap_index_full = 5,  ///< blocks not entered in the heap index (no memory for it)
+  storage_full = 6,     ///< the shared memory could not grow
+  modules_full = 7,
+  kernel_fds_full = 8,
+  unwind_failed = 9,   ///< captures that found no frame beyond the caller
+  reconcile_failed = 10,  ///< /proc/self/fd could not be read
+};
+inline constexpr size_t kDroppedCount = 11;
+inline constexpr size_t kDroppedSlots = 32;
+
+/// Process-wide counters of a kind that no site can carry.
+struct KindTotals {
+  std::atomic<uint64_t> acquired;  ///< fd and thread only (heap is summed from sites)
+  std::atomic<uint64_t> live;
+  std::atomic<uint64_t> peak;      ///< 0 for heap: not tracked
+  std::atomic<uint64_t> foreign_released;  ///< released here though never seen acquired (before start, inherited, other door)
+};
+static_assert(sizeof(KindTotals) == 32);
+
+inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;    ///< started by `unfreed run`: the launcher reports
+inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;       ///< the launcher's own CMD
+inline constexpr uint32_t kHeaderFlagForked = 1u << 2;     ///< a fork child that has not called exec
+inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;    ///< no shared memory: this ledger has no file
+inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4; ///< kernel_fds is filled in
+inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
+
+struct Header {
+  char magic[8];
+  uint32_t format_version;
+  uint32_t byte_order;
+  uint64_t file_bytes;    ///< apparent size of the (sparse) file
+  uint32_t header_bytes;  ///< sizeof(Header)
+  std::atomic<uint32_t> state;  ///< State
+  std::atomic<uint32_t> flags;  ///< kHeaderFlag…
+  uint32_t sequence;            ///< which image of this pid (0 first; +1 per exec seen by a launcher)
+
+  int32_t pid;
+  int32_t ppid;
+  uint32_t uid;
+  int32_t exit_status;        ///< valid in State::ended
+  int32_t main_tid;
+  int32_t launcher_pid;       ///< of `unfreed run`; 0 without
+  uint64_t process_start_ticks;  ///< field 22 of /proc/PID/stat: tells a reused pid from this one; 0 unknown
+  uint64_t started_realtime_ns;   ///< CLOCK_REALTIME
+  uint64_t started_monotonic_ns;  ///< CLOCK_MONOTONIC; all later times are on this clock
+  uint64_t ended_monotonic_ns;    ///< valid in State::ended
+
+  StringRef session;      ///< the launcher's session name, or none
+  StringRef exe;          ///< absolute path
+  StringRef argv;         ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
+  uint32_t argv_count;
+  StringRef output;       ///< UNFREED_OUTPUT as given, made absolute
+  StringRef rules;        ///< UNFREED_FAIL_ON
+  StringRef suppressions; ///< UNFREED_SUPPRESSIONS
+  StringRef door_names;   ///< all names of acquiring functions, each NUL-terminated; Site::door indexes them
+  uint32_t door_count;
+  uint32_t kinds_tracked;  ///< bit per Kind
+  uint32_t depth;          ///< UNFREED_DEPTH
+  uint32_t exit_code;      ///< UNFREED_EXITCODE
+  uint32_t quiet;
+  std::atomic<uint32_t> report_count;  ///< reports made so far (`%n`)
+  std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
+  std::atomic<uint32_t> reserved0;
+
+  uint8_t coverage[kKindSlots];         ///< Coverage
+  StringRef coverage_reason[kKindSlots];  ///< why not exact
+  KindTotals totals[kKindSlots];
+  std::atomic<uint64_t> dropped[kDroppedSlots];  ///< Dropped
+  Section sections[kSectionSlots];
+};
+static_assert(sizeof(Header) <= kPageBytes);
+
+/// A loaded object. A slot is never reused: a library loaded again elsewhere, or another one at the same address, gets a
+/// new one, so (module, offset) stays true for stacks taken earlier.
+struct Module {
+  uint64_t base;   ///< load bias: address minus the ELF file's own virtual address
+  uint64_t start;  ///< lowest mapped address
+  uint64_t end;    ///< one past the highest
+  StringRef path;
+  uint16_t build_id_bytes;  ///< 0 where there is none
+  uint16_t flags;           ///< kModule…
+  uint8_t build_id[32];
+  uint64_t reserved[4];
+};
+static_assert(sizeof(Module) == 96);
+inline constexpr uint16_t kModuleMain = 1u << 0;     ///< the executable
+inline constexpr uint16_t kModuleRuntime = 1u << 1;  ///< libunfreed.so itself
+inline constexpr uint16_t kModuleSystem = 1u << 2;   ///< libc, ld.so, libstdc++, libgcc_s, vdso: the language runtimes
+
+/// A frame in the tree of stacks: the path to the root, parent by parent, is the stack, innermost frame first.
+struct Node {
+  uint32_t parent;  ///< node index; 0 ends the stack
+  uint32_t module;  ///< module index in the low bits, kNodeExactPc above
+  uint64_t offset;  ///< address minus Module::base; an absolute address where the module is 0
+};
+static_assert(sizeof(Node) == 16);
+/// The offset is an instruction's own address (a frame interrupted by a signal), not a return address. For all other
+/// nodes the calling line is found at offset − 1.
+inline constexpr uint32_t kNodeExactPc = 1u << 31;
+inline constexpr uint32_t kNodeModuleMask = 0x00ffffff;
+
+/// Plain counters, and those of a counter cell. live = acquired − released.
+struct Counts {
+  uint64_t acquired;
+  uint64_t released;
+  uint64_t acquired_bytes;
+  uint64_t released_bytes;
+};
+
+/// One distinct (kind, acquiring function, stack).
+struct Site {
+  uint8_t kind;   ///< Kind
+  uint8_t flags;  ///< kSite…
+  uint16_t door;  ///< index into Header::door_names
+  uint32_t node;  ///< innermost frame
+  std::atomic<uint64_t> acquired;  ///< heap: what finished threads did; running threads' share is in their chunks
+  std::atomic<uint64_t> released;
+  std::atomic<uint64_t> acquired_bytes;
+  std::atomic<uint64_t> released_bytes;
+  std::atomic<uint64_t> peak;  ///< most live at once; 0 for heap: not tracked
+  uint64_t first_ns;           ///< CLOCK_MONOTONIC of the first acquisition
+  uint64_t reserved;
+};
+static_assert(sizeof(Site) == 64);
+inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)
+inline constexpr uint8_t kSiteLibc = 1u << 1;       ///< held by libc or a language runtime for its own use: does not count
+inline constexpr uint8_t kSiteOverflow = 1u << 2;   ///< stands for all sites that found no room
+
+/// A descriptor's state, in one word that is written and read atomically:
+///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.
+enum class FdOrigin : uint8_t {
+  none = 0,
+  acquired = 1,      ///< through a door that was watched: the site says which
+  inherited = 2,     ///< open when the process started, or at fork
+  received = 3,      ///< came in a message (SCM_RIGHTS)
+  libc = 4,          ///< libc's own (syslog, name service …)
+  ignored = 5,       ///< the program said so (unfreed_ignore_fd)
+};
+struct FdRecord {
+  std::atomic<uint64_t> word;
+  uint64_t acquired_ns;  ///< CLOCK_MONOTONIC
+  uint32_t tid;          ///< who acquired it
+  uint32_t owner_kind;   ///< FdOwner
+  uint64_t owner;        ///< address of the FILE or DIR; 0 for plain descriptors
+};
+static_assert(sizeof(FdRecord) == 32);
+enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
+
+constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {
+  return uint64_t{static_cast<uint8_t>(origin)} << 56 | uint64_t{site & 0xffffff} << 32 | serial;
+}
+constexpr FdOrigin fd_origin(uint64_t word) { return static_cast<FdOrigin>(word >> 56); }
+constexpr uint32_t fd_site(uint64_t word) { return static_cast<uint32_t>(word >> 32) & 0xffffff; }
+constexpr uint32_t fd_serial(uint64_t word) { return static_cast<uint32_t>(word); }
+
+enum class ThreadState : uint32_t {
+  free = 0,      ///< the slot is empty: never used, or the thread was released (joined, or detached and finished)
+  running = 1,
+  finished = 2,  ///< has ended and was neither joined nor detached: a leak
+};
+struct ThreadRecord {
+  std::atomic<uint32_t> state;  ///< ThreadState
+  std::atomic<uint32_t> flags;  ///< kThread…
+  uint32_t generation;          ///< of this slot
+  uint32_t site;                ///< where it was created; 0 for the main thread and threads no door explains
+  int32_t tid;
+  int32_t creator_tid;
+  uint64_t handle;              ///< pthread_t
+  uint64_t start_module_offset; ///< the start routine, as Node::offset
+  uint32_t start_module;        ///< as Node::module
+  uint32_t serial;
+  uint64_t started_ns;
+  uint64_t finished_ns;
+  uint64_t stack_low;
+  uint64_t stack_high;
+  char name[16];
+  uint64_t reserved[2];
+};
+static_assert(sizeof(ThreadRecord) == 112);
+inline constexpr uint32_t kThreadDetached = 1u << 0;
+inline constexpr uint32_t kThreadMain = 1u << 1;
+inline constexpr uint32_t kThreadIgnored = 1u << 2;
+
+/// Counter deltas of one thread for kChunkCells consecutive sites. The owner adds without atomics.
+inline constexpr uint32_t kChunkCells = 128;
+struct Cell {
+  std::atomic<uint64_t> acquired;
+  std::atomic<uint64_t> released;
+  std::atomic<uint64_t> acquired_bytes;
+  std::atomic<uint64_t> released_bytes;
+};
+struct Chunk {
+  Cell cells[kChunkCells];
+};
+static_assert(sizeof(Chunk) == 4096);
+struct ChunkHead {
+  std::atomic<uint32_t> base;  ///< first site index divided by kChunkCells, plus 1; 0: free
+  uint32_t reserved;
+};
+static_assert(sizeof(ChunkHead) == 8);
+
+/// One open descriptor as the kernel knew it at the last reconciliation.
+struct KernelFd {
+  int32_t fd;
+  uint32_t status_flags;  ///< F_GETFL
+  uint32_t flags;         ///< kKernelFd…
+  StringRef target;       ///< "/var/log/app.log", "tcp 127.0.0.1:80 -> 127.0.0.1:5123 established", "pipe:[123]"; 0 unknown
+};
+static_assert(sizeof(KernelFd) == 16);
+inline constexpr uint32_t kKernelFdCloexec = 1u << 0;
+
+/// A door that failed because a limit was reached (EMFILE, ENFILE, ENOMEM, EAGAIN), by door, errno and stack.
+struct Failure {
+  uint16_t door;
+  uint16_t error;  ///< errno
+  uint32_t node;   ///< innermost frame of the first such call
+  std::atomic<uint64_t> count;
+  uint64_t first_ns;   ///< CLOCK_MONOTONIC
+  uint64_t live_then;  ///< live count of the door's kind at the first failure
+  int32_t tid;         ///< of the first failure
+  uint8_t kind;
+  uint8_t truncated;
+  uint16_t reserved;
+};
+static_assert(sizeof(Failure) == 40);
+
+}  // namespace unfreed::ledger

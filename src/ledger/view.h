@@ -1,0 +1,77 @@
+// A read-only, bounds-checked view of a ledger, for both halves: over the live mapping in the process itself, or over a
+// copy in the reader. A ledger is untrusted input: root may be asked to read a user's. Every index, offset and count is
+// checked here, so code above never touches raw sections. Allocation-free, async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "ledger/layout.h"
+
+namespace unfreed::ledger {
+
+class View {
+ public:
+  View() = default;
+
+  /// Checks the header and section table of `bytes` (which must outlive the view and be 8-byte aligned). Returns nullptr
+  /// when it can be read, else a static message saying what is wrong ("not a ledger", "format version 7, this program
+  /// reads 1", "section sites lies outside the file" …).
+  static const char* open(std::span<const std::byte> bytes, View& out);
+
+  const Header& header() const { return *header_; }
+
+  /// Text at `ref`; "" for 0, for references outside the section and for text without an end.
+  std::string_view text(StringRef ref) const;
+  /// The `index`-th of a run of NUL-terminated strings starting at `ref` ("" beyond the section's end).
+  std::string_view text_at(StringRef ref, uint32_t index) const;
+
+  /// Records in use (never more than fit). Index 0 of modules, nodes and sites is the reserved "none" record.
+  uint32_t module_count() const { return count(SectionId::modules); }
+  uint32_t node_count() const { return count(SectionId::nodes); }
+  uint32_t site_count() const { return count(SectionId::sites); }
+  uint32_t fd_count() const { return count(SectionId::fds); }  ///< one past the highest number ever recorded
+  uint32_t thread_count() const { return count(SectionId::threads); }
+  uint32_t chunk_count() const { return count(SectionId::chunk_heads); }
+  uint32_t kernel_fd_count() const { return count(SectionId::kernel_fds); }
+  uint32_t failure_count() const { return count(SectionId::failures); }
+
+  /// nullptr when out of range.
+  const Module* module(uint32_t index) const;
+  const Node* node(uint32_t index) const;
+  const Site* site(uint32_t index) const;
+  const FdRecord* fd(uint32_t number) const;
+  const ThreadRecord* thread(uint32_t index) const;
+  const ChunkHead* chunk_head(uint32_t index) const;
+  const Chunk* chunk(uint32_t index) const;
+  const KernelFd* kernel_fd(uint32_t index) const;
+  const Failure* failure(uint32_t index) const;
+
+  /// Name of an acquiring function; "?" when out of range.
+  std::string_view door_name(uint16_t door) const;
+  std::string_view build_id_bytes(const Module& module) const;  ///< raw bytes, bounds-checked
+
+  /// Writes the stack's nodes, innermost first, to `out`; returns how many. Cycles and bad indexes end it.
+  size_t stack(uint32_t leaf, std::span<const Node*> out) const;
+
+  /// Sums every site's counters over finished and running threads into `out` (one entry per site; shorter spans are
+  /// filled as far as they go). released is read before acquired, so live never reads below zero; sums that were
+  /// disturbed by a thread's end are taken again a few times. Returns false if they never settled.
+  bool sum_counts(std::span<Counts> out) const;
+
+ private:
+  uint32_t count(SectionId id) const;
+  const Section& section(SectionId id) const;
+  template <class T>
+  const T* record(SectionId id, uint64_t index) const;
+
+  const Header* header_ = nullptr;
+  std::span<const std::byte> bytes_;
+  // Offsets and capacities as validated: the file may be changed under us by its writer.
+  uint64_t offsets_[kSectionCount] = {};
+  uint64_t capacities_[kSectionCount] = {};
+};
+
+}  // namespace unfreed::ledger

@@ -1,0 +1,69 @@
+// The UNFREED_* variables: one parser for the runtime (which reads its environment) and the command (whose options mirror
+// them). Allocation-free; text values point into the environment given.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "report/rules.h"
+
+namespace unfreed::report {
+
+inline constexpr std::string_view kDefaultOutput = "unfreed.%e.%p.json";
+inline constexpr int kDefaultExitCode = 23;
+inline constexpr int kOwnFailureExitCode = 125;  ///< unfreed itself could not do its job
+inline constexpr uint32_t kDefaultDepth = 128;
+inline constexpr uint32_t kMaxDepth = 512;
+/// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
+inline constexpr uint32_t kDefaultKinds = 1u << 0 | 1u << 1 | 1u << 2;
+inline constexpr uint32_t kKnownKinds = kDefaultKinds;
+
+struct Settings {
+  std::string_view output = kDefaultOutput;
+  uint32_t kinds = kDefaultKinds;
+  std::string_view only;  ///< UNFREED_ONLY: shell patterns, comma separated; empty: all programs
+  std::string_view rules_text;
+  RuleSet rules;
+  int exit_code = kDefaultExitCode;
+  int report_signal = 12;  ///< SIGUSR2; 0: off
+  uint32_t depth = kDefaultDepth;
+  std::string_view suppressions;  ///< files, ':'-separated
+  bool quiet = false;
+  bool disabled = false;
+};
+
+/// A value that could not be read.
+struct SettingError {
+  std::string_view variable;  ///< "UNFREED_DEPTH"
+  std::string_view value;
+  const char* accepted;  ///< static: "a number from 1 to 512"
+  ParseError detail;     ///< for UNFREED_FAIL_ON: where in the rules
+  bool fatal;            ///< UNFREED_FAIL_ON and UNFREED_EXITCODE: the run must end with 125
+};
+
+inline constexpr size_t kMaxSettingErrors = 16;
+
+/// Reads one variable ("UNFREED_DEPTH", "40") into `settings`. True: fine, or no variable of ours. False: `error` is
+/// filled in and the setting keeps its value.
+bool apply_setting(std::string_view variable, std::string_view value, Settings& settings, SettingError& error);
+
+/// Reads all UNFREED_* of a NULL-terminated environment. Returns the number of errors written to `errors`.
+/// Also an error (fatal): a rule about a kind that UNFREED_TRACK leaves out.
+size_t read_settings(const char* const* environment, Settings& settings, std::span<SettingError> errors);
+
+/// Writes the one line a user sees for `error` (without newline) to `out`; returns its length (cut to fit):
+///     UNFREED_DEPTH=ten: not understood; accepted: a number from 1 to 512
+size_t describe(const SettingError& error, std::span<char> out);
+
+/// Is a program of this base name to be tracked under UNFREED_ONLY?
+bool is_wanted(const Settings& settings, std::string_view program_name);
+
+/// Expands %p %e %n %% of an output template to an absolute path (relative ones are put under `directory`). Returns the
+/// length, or 0 if it does not fit. An unknown % is kept as written. `insert_pid`: put ".PID" before the extension when
+/// the template has no %p (processes other than the launcher's CMD).
+size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
+                     uint32_t report_number, bool insert_pid, std::span<char> out);
+
+}  // namespace unfreed::report
