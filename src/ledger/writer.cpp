@@ -1,0 +1,88 @@
+#include "ledger/writer.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "base/syscall.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // Linux 5.14
+#endif
+
+namespace unfreed::ledger {
+
+bool Writer::ensure(uint64_t offset, size_t bytes) const {
+  if (backing_ == Backing::private_memory) return true;
+  // A record may straddle two pieces.
+  uint64_t last = (offset + bytes - 1) / kPieceBytes;
+  for (uint64_t piece = offset / kPieceBytes; piece <= last; ++piece) {
+    if (populated_[piece].load(std::memory_order_relaxed)) continue;
+    long result = base::raw_syscall(SYS_madvise, reinterpret_cast<long>(base_ + piece * kPieceBytes), kPieceBytes,
+                                    MADV_POPULATE_WRITE);
+    if (base::is_error(result)) {
+      drop(Dropped::storage_full);
+      return false;
+    }
+    populated_[piece].store(1, std::memory_order_relaxed);
+  }
+  return true;
+}
+
+StringRef Writer::add_text(std::string_view text) const {
+  if (text.empty()) return 0;
+  Section& strings = section(SectionId::strings);
+  uint64_t start = strings.count.fetch_add(text.size() + 1, std::memory_order_acq_rel);
+  if (start + text.size() + 1 > strings.capacity || !ensure(strings.offset + start, text.size() + 1)) {
+    drop(Dropped::strings_full);
+    return 0;
+  }
+  char* place = at<char>(SectionId::strings, start);
+  std::memcpy(place, text.data(), text.size());
+  place[text.size()] = '\0';
+  return static_cast<StringRef>(start);
+}
+
+namespace {
+struct Shape {
+  SectionId id;
+  uint32_t record_bytes;
+  uint64_t records;  ///< at full size
+  uint64_t first;    ///< records spoken for from the start: the reserved "none" record
+  bool scales;
+};
+constexpr Shape kShapes[] = {
+    {SectionId::strings, 1, 4u << 20, 1, false},
+    {SectionId::modules, sizeof(Module), 4096, 1, false},
+    {SectionId::nodes, sizeof(Node), 8u << 20, 1, true},
+    {SectionId::sites, sizeof(Site), 2u << 20, 1, true},
+    {SectionId::fds, sizeof(FdRecord), 1u << 20, 0, false},
+    {SectionId::threads, sizeof(ThreadRecord), 65536, 0, true},
+    {SectionId::chunk_heads, sizeof(ChunkHead), 65536, 0, true},
+    {SectionId::chunks, sizeof(Chunk), 65536, 0, true},
+    {SectionId::kernel_fds, sizeof(KernelFd), 65536, 0, false},
+    {SectionId::failures, sizeof(Failure), 256, 0, false},
+};
+static_assert(sizeof kShapes / sizeof kShapes[0] == kSectionCount);
+}  // namespace
+
+void lay_out(Header& header, unsigned scale) {
+  std::memcpy(header.magic, kMagic, sizeof kMagic);
+  header.format_version = kFormatVersion;
+  header.byte_order = kByteOrder;
+  header.header_bytes = sizeof(Header);
+  // Sections start on piece boundaries, so that backing one never costs another memory.
+  uint64_t offset = Writer::kPieceBytes;
+  for (const Shape& shape : kShapes) {
+    Section& table = header.sections[static_cast<uint32_t>(shape.id)];
+    table.offset = offset;
+    table.capacity = shape.scales ? shape.records * scale / 8 : shape.records;
+    table.record_bytes = shape.record_bytes;
+    table.count.store(shape.first, std::memory_order_relaxed);
+    uint64_t bytes = table.capacity * shape.record_bytes;
+    offset += (bytes + Writer::kPieceBytes - 1) / Writer::kPieceBytes * Writer::kPieceBytes;
+  }
+  header.file_bytes = offset;
+}
+
+}  // namespace unfreed::ledger
