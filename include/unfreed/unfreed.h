@@ -1,0 +1,115 @@
+/**
+ * @file unfreed.h
+ * @brief Talk to the unfreed runtime from inside a program.
+ *
+ * Nothing needs to be linked: the functions below resolve to the preloaded runtime where it is there, and do nothing (in
+ * a handful of instructions) where it is not. A program that uses this header runs unchanged with and without
+ * `libunfreed.so`. C and C++.
+ *
+ * All functions are thread-safe. None of them changes errno. Unless it says otherwise a function may be called from a
+ * signal handler.
+ */
+#ifndef UNFREED_UNFREED_H
+#define UNFREED_UNFREED_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <pthread.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a count is about. The numbers are stable. */
+enum unfreed_kind {
+  UNFREED_FD = 0,    /**< file descriptors */
+  UNFREED_HEAP = 1,  /**< heap blocks */
+  UNFREED_THREAD = 2 /**< threads neither joined nor detached, running or finished */
+};
+
+/** A point in time, as returned by unfreed_mark(). 0 is "no mark". */
+typedef uint64_t unfreed_mark_t;
+
+/* The runtime's own entry points: weak, so that they are null without it. Call the unfreed_… functions below instead. */
+#define UNFREED_WEAK __attribute__((weak, visibility("default")))
+UNFREED_WEAK int unfreed_runtime_report(const char* path);
+UNFREED_WEAK unfreed_mark_t unfreed_runtime_mark(void);
+UNFREED_WEAK int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind);
+UNFREED_WEAK int unfreed_runtime_ignore_fd(int fd);
+UNFREED_WEAK int unfreed_runtime_ignore_block(const void* block);
+UNFREED_WEAK int unfreed_runtime_ignore_thread(pthread_t thread);
+UNFREED_WEAK void unfreed_runtime_pause(void);
+UNFREED_WEAK void unfreed_runtime_resume(void);
+
+/** @brief Is the runtime there and tracking? @return 1 or 0. */
+static inline int unfreed_is_active(void) { return unfreed_runtime_mark != NULL && unfreed_runtime_mark() != 0; }
+
+/**
+ * @brief Writes a report now, and waits until it is written.
+ * @param path  the report's file, or NULL for the one that UNFREED_OUTPUT names.
+ * @return 0 on success, a positive errno value on failure, -1 without the runtime.
+ * Not async-signal-safe.
+ */
+static inline int unfreed_report(const char* path) {
+  return unfreed_runtime_report ? unfreed_runtime_report(path) : -1;
+}
+
+/**
+ * @brief Remembers this moment, for unfreed_live_since(). Costs a few instructions; nothing needs to be released.
+ * @return the mark; 0 without the runtime.
+ * Heap blocks can tell 4,095 marks apart; beyond that later marks share the last one's heap epoch, and
+ * unfreed_live_since() answers -1 for the heap.
+ */
+static inline unfreed_mark_t unfreed_mark(void) { return unfreed_runtime_mark ? unfreed_runtime_mark() : 0; }
+
+/**
+ * @brief How many resources of a kind were acquired after `mark` and are still held. What was acquired before the mark
+ * plays no part, whether or not it has been released since.
+ * @return the count; -1 without the runtime, for a bad mark, or for a kind that is not tracked.
+ * Walks all live blocks for UNFREED_HEAP: meant for tests, not for a hot loop. Not async-signal-safe.
+ */
+static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {
+  return unfreed_runtime_live_since ? unfreed_runtime_live_since(mark, kind) : -1;
+}
+
+/** @brief This descriptor is meant to stay open: it counts for nothing until it is closed. @return 0, or -1 if unknown. */
+static inline int unfreed_ignore_fd(int fd) { return unfreed_runtime_ignore_fd ? unfreed_runtime_ignore_fd(fd) : -1; }
+
+/** @brief This heap block is meant to stay: it counts for nothing until it is freed. @return 0, or -1 if unknown. */
+static inline int unfreed_ignore_block(const void* block) {
+  return unfreed_runtime_ignore_block ? unfreed_runtime_ignore_block(block) : -1;
+}
+
+/** @brief This thread is meant to stay unjoined: it counts for nothing. @return 0, or -1 if unknown. */
+static inline int unfreed_ignore_thread(pthread_t thread) {
+  return unfreed_runtime_ignore_thread ? unfreed_runtime_ignore_thread(thread) : -1;
+}
+
+/**
+ * @brief Between pause and resume, what the calling thread acquires is not tracked. Releases still are. Nests. Other
+ * threads are not affected.
+ */
+static inline void unfreed_pause(void) {
+  if (unfreed_runtime_pause) unfreed_runtime_pause();
+}
+/** @brief Ends the innermost unfreed_pause() of this thread. */
+static inline void unfreed_resume(void) {
+  if (unfreed_runtime_resume) unfreed_runtime_resume();
+}
+
+#ifdef __cplusplus
+}  /* extern "C" */
+
+namespace unfreed {
+/** @brief Scoped unfreed_pause(). */
+class Pause {
+ public:
+  Pause() { unfreed_pause(); }
+  ~Pause() { unfreed_resume(); }
+  Pause(const Pause&) = delete;
+  Pause& operator=(const Pause&) = delete;
+};
+}  // namespace unfreed
+#endif
+
+#endif  /* UNFREED_UNFREED_H */
