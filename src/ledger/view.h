@@ -19,7 +19,9 @@ class View {
   /// Checks the header and section table of `bytes` (which must outlive the view and be 8-byte aligned). Returns nullptr
   /// when it can be read, else a static message saying what is wrong ("not a ledger", "format version 7, this program
   /// reads 1", "section sites lies outside the file" …).
-  static const char* open(std::span<const std::byte> bytes, View& out);
+  /// `backed`, for a view over a live shared mapping: the writer's map of pieces that have storage (a read of any other
+  /// would be SIGBUS on a full tmpfs). Records and text without storage are read as absent.
+  static const char* open(std::span<const std::byte> bytes, View& out, const std::atomic<uint8_t>* backed = nullptr);
 
   const Header& header() const { return *header_; }
 
@@ -37,6 +39,7 @@ class View {
   uint32_t chunk_count() const { return count(SectionId::chunk_heads); }
   uint32_t kernel_fd_count() const { return count(SectionId::kernel_fds); }
   uint32_t failure_count() const { return count(SectionId::failures); }
+  uint32_t text_bytes() const { return count(SectionId::strings); }
 
   /// nullptr when out of range.
   const Module* module(uint32_t index) const;
@@ -64,11 +67,13 @@ class View {
  private:
   uint32_t count(SectionId id) const;
   const Section& section(SectionId id) const;
+  bool is_backed(uint64_t offset, uint64_t bytes) const;
   template <class T>
   const T* record(SectionId id, uint64_t index) const;
 
   const Header* header_ = nullptr;
   std::span<const std::byte> bytes_;
+  const std::atomic<uint8_t>* backed_ = nullptr;
   // Offsets and capacities as validated: the file may be changed under us by its writer.
   uint64_t offsets_[kSectionCount] = {};
   uint64_t capacities_[kSectionCount] = {};
