@@ -1,0 +1,267 @@
+#include "report/settings.h"
+
+#include <signal.h>
+
+#include "base/text.h"
+#include "report/scan.h"
+#include "report/suppressions.h"
+
+namespace unfreed::report {
+
+namespace {
+
+struct SignalName {
+  std::string_view name;
+  int number;
+};
+constexpr SignalName kSignalNames[] = {
+    {"HUP", SIGHUP},   {"INT", SIGINT},       {"QUIT", SIGQUIT}, {"USR1", SIGUSR1},   {"USR2", SIGUSR2},
+    {"PIPE", SIGPIPE}, {"ALRM", SIGALRM},     {"TERM", SIGTERM}, {"CHLD", SIGCHLD},   {"CONT", SIGCONT},
+    {"TSTP", SIGTSTP}, {"TTIN", SIGTTIN},     {"TTOU", SIGTTOU}, {"URG", SIGURG},     {"XCPU", SIGXCPU},
+    {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM}, {"PROF", SIGPROF}, {"WINCH", SIGWINCH}, {"IO", SIGIO},
+    {"PWR", SIGPWR},
+};
+// SIGRTMIN as programs see it: glibc and musl keep the first ones of the kernel's 32 to themselves.
+constexpr int kFirstRealtime = 34;
+constexpr int kLastRealtime = 64;
+
+/// Signals a report can be asked for with: those that can be caught and do not report a fault of the program.
+bool is_usable_signal(uint64_t number) {
+  if (number >= kFirstRealtime && number <= kLastRealtime) return true;
+  for (const SignalName& signal : kSignalNames)
+    if (static_cast<uint64_t>(signal.number) == number) return true;
+  return false;
+}
+
+bool parse_signal(std::string_view text, int& out) {
+  if (text == "off") {
+    out = 0;
+    return true;
+  }
+  uint64_t number = 0;
+  if (parse_number(text, number)) {
+    if (!is_usable_signal(number)) return false;
+    out = static_cast<int>(number);
+    return true;
+  }
+  if (slice(text, 0, 3) == "SIG") text.remove_prefix(3);
+  for (const SignalName& signal : kSignalNames) {
+    if (signal.name != text) continue;
+    out = signal.number;
+    return true;
+  }
+  if (slice(text, 0, 6) != "RTMIN+" || !parse_number(slice(text, 6), number)) return false;
+  if (number > kLastRealtime - kFirstRealtime) return false;
+  out = kFirstRealtime + static_cast<int>(number);
+  return true;
+}
+
+bool parse_kinds(std::string_view text, uint32_t& out) {
+  if (trimmed(text) == "all") {
+    out = kKnownKinds;
+    return true;
+  }
+  uint32_t kinds = 0;
+  for (bool more = true; more;) {
+    ledger::Kind kind{};
+    if (!kind_from_name(trimmed(next_part(text, ',', more)), kind)) return false;
+    uint32_t bit = 1u << static_cast<uint32_t>(kind);
+    if (!(kKnownKinds & bit)) return false;
+    kinds |= bit;
+  }
+  out = kinds;
+  return true;
+}
+
+bool parse_switch(std::string_view text, bool& out) {
+  if (text != "0" && text != "1") return false;
+  out = text == "1";
+  return true;
+}
+
+bool parse_bounded(std::string_view text, uint64_t lowest, uint64_t highest, uint64_t& out) {
+  uint64_t value = 0;
+  if (!parse_number(text, value) || value < lowest || value > highest) return false;
+  out = value;
+  return true;
+}
+
+constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
+constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
+
+bool apply_rules(std::string_view value, Settings& settings, SettingError& error) {
+  RuleSet rules;
+  ParseError detail;
+  if (!parse_rules(value, rules, detail)) {
+    error = {kFailOn, value, kRulesAccepted, detail, true};
+    return false;
+  }
+  settings.rules = rules;
+  settings.rules_text = value;
+  return true;
+}
+
+/// A rule about a kind that UNFREED_TRACK leaves out could never be broken: that is an error, not a pass.
+bool check_rules_are_tracked(const Settings& settings, SettingError& error) {
+  for (const Rule& rule : settings.rules.all()) {
+    if (settings.kinds & 1u << static_cast<uint32_t>(rule.kind)) continue;
+    ParseError detail{static_cast<size_t>(rule.text.data() - settings.rules_text.data()), rule.text.size(),
+                      "the rule's kind is not tracked: UNFREED_TRACK leaves it out"};
+    error = {kFailOn, settings.rules_text, "rules about kinds that are tracked", detail, true};
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool apply_setting(std::string_view variable, std::string_view value, Settings& settings, SettingError& error) {
+  // An empty value is how scripts say "not set".
+  if (value.empty() || slice(variable, 0, 8) != "UNFREED_") return true;
+  auto refuse = [&](const char* accepted, bool fatal = false) {
+    error = {variable, value, accepted, {}, fatal};
+    return false;
+  };
+  std::string_view name = slice(variable, 8);
+  uint64_t number = 0;
+  if (name == "OUTPUT") {
+    settings.output = value;
+  } else if (name == "ONLY") {
+    settings.only = value;
+  } else if (name == "SUPPRESSIONS") {
+    settings.suppressions = value;
+  } else if (name == "FAIL_ON") {
+    return apply_rules(value, settings, error);
+  } else if (name == "TRACK") {
+    if (!parse_kinds(value, settings.kinds)) return refuse("fd, heap and thread, separated by commas, or all");
+  } else if (name == "EXITCODE") {
+    if (!parse_bounded(value, 1, 255, number)) return refuse("a number from 1 to 255", true);
+    settings.exit_code = static_cast<int>(number);
+  } else if (name == "SIGNAL") {
+    if (!parse_signal(value, settings.report_signal))
+      return refuse("a signal's name or number that a program can catch and that reports no fault, or off");
+  } else if (name == "DEPTH") {
+    if (!parse_bounded(value, 1, kMaxDepth, number)) return refuse("a number from 1 to 512");
+    settings.depth = static_cast<uint32_t>(number);
+  } else if (name == "QUIET") {
+    if (!parse_switch(value, settings.quiet)) return refuse("0 or 1");
+  } else if (name == "DISABLE") {
+    if (!parse_switch(value, settings.disabled)) return refuse("0 or 1");
+  }
+  return true;
+}
+
+size_t read_settings(const char* const* environment, Settings& settings, std::span<SettingError> errors) {
+  size_t count = 0;
+  auto keep = [&](const SettingError& error) {
+    // A fatal error must not get lost behind a crowd of others.
+    if (count < errors.size())
+      errors[count++] = error;
+    else if (error.fatal && !errors.empty())
+      errors[count - 1] = error;
+  };
+  for (; environment && *environment; ++environment) {
+    std::string_view entry(*environment);
+    size_t equals = entry.find('=');
+    if (equals == std::string_view::npos) continue;
+    SettingError error{};
+    if (!apply_setting(slice(entry, 0, equals), slice(entry, equals + 1), settings, error)) keep(error);
+  }
+  SettingError error{};
+  if (!check_rules_are_tracked(settings, error)) keep(error);
+  return count;
+}
+
+namespace {
+/// Adds text from the environment: cut where it is long, and without characters that would disturb a terminal.
+void add_value(base::TextBuilder& line, std::string_view value) {
+  constexpr size_t kShown = 120;
+  for (char character : slice(value, 0, kShown))
+    line.add(static_cast<unsigned char>(character) < ' ' || character == 127 ? '?' : character);
+  if (value.size() > kShown) line.add("…");
+}
+}  // namespace
+
+size_t describe(const SettingError& error, std::span<char> out) {
+  base::TextBuilder line(out);
+  line.add(error.variable).add('=');
+  add_value(line, error.value);
+  line.add(": ");
+  if (!error.detail.message) {
+    line.add("not understood; accepted: ").add(error.accepted);
+    return line.size();
+  }
+  if (error.detail.length > 0) {
+    line.add("at '");
+    add_value(line, slice(error.value, error.detail.position, error.detail.length));
+    line.add("': ");
+  } else {
+    line.add("at position ").add_number(error.detail.position + 1).add(": ");
+  }
+  line.add(error.detail.message);
+  return line.size();
+}
+
+bool is_wanted(const Settings& settings, std::string_view program_name) {
+  if (trimmed(settings.only).empty()) return true;
+  std::string_view rest = settings.only;
+  for (bool more = true; more;) {
+    std::string_view pattern = trimmed(next_part(rest, ',', more));
+    if (!pattern.empty() && matches_pattern(pattern, base_name(program_name))) return true;
+  }
+  return false;
+}
+
+namespace {
+/// Where ".PID" goes in a template: before the extension of its last component, else at its end.
+size_t extension_start(std::string_view pattern) {
+  size_t name_start = pattern.size() - base_name(pattern).size();
+  size_t dot = pattern.rfind('.');
+  // A dot that starts the name makes a hidden file, not an extension.
+  return dot == std::string_view::npos || dot <= name_start ? pattern.size() : dot;
+}
+
+bool has_pid(std::string_view pattern) {
+  for (size_t at = 0; at + 1 < pattern.size(); ++at)
+    if (pattern[at] == '%' && pattern[++at] == 'p') return true;
+  return false;
+}
+
+/// A program's name as part of a file name.
+void add_name(base::TextBuilder& out, std::string_view name) {
+  for (char character : base_name(name)) out.add(character);
+}
+}  // namespace
+
+size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
+                     uint32_t report_number, bool insert_pid, std::span<char> out) {
+  base::TextBuilder path(out);
+  if (pattern.empty()) return 0;
+  if (pattern.front() != '/') {
+    if (directory.empty()) return 0;
+    path.add(directory);
+    if (directory.back() != '/') path.add('/');
+  }
+  size_t insert_at = insert_pid && !has_pid(pattern) ? extension_start(pattern) : pattern.size() + 1;
+  for (size_t at = 0; at <= pattern.size(); ++at) {
+    if (at == insert_at) path.add('.').add_signed(pid);
+    if (at == pattern.size()) break;
+    char next = pattern[at] == '%' && at + 1 < pattern.size() ? pattern[at + 1] : '\0';
+    if (next == 'p')
+      path.add_signed(pid);
+    else if (next == 'e')
+      add_name(path, program_name);
+    else if (next == 'n')
+      path.add_number(report_number);
+    else if (next == '%')
+      path.add('%');
+    else {
+      path.add(pattern[at]);
+      continue;
+    }
+    ++at;
+  }
+  return path.cut() ? 0 : path.size();
+}
+
+}  // namespace unfreed::report
