@@ -1,0 +1,260 @@
+#include "symbolize/dwarf_module.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "symbolize/demangle.h"
+
+namespace unfreed::symbolize {
+
+namespace {
+
+// Bounds for damaged files, whose trees may be endless: far beyond what compilers write, soon enough for people.
+constexpr int kDeepestTree = 128;
+constexpr uint64_t kMostWorkAtOnce = 20'000'000;  ///< DIEs visited for one address, the unit's index included
+constexpr size_t kMostRangesOfOneDie = 1'000'000;
+
+struct FunctionRange {
+  uint64_t low;
+  uint64_t high;
+  Dwarf_Die die;
+};
+
+std::string absolute(std::string_view file, std::string_view directory) {
+  std::filesystem::path path(file);
+  if (path.is_relative() && !directory.empty()) path = std::filesystem::path(directory) / path;
+  return path.lexically_normal().string();
+}
+
+}  // namespace
+
+/// A compilation unit, its functions indexed when an address first falls into it.
+struct DwarfModule::Unit {
+  Dwarf_Die lines;      ///< the unit's DIE in this file: address ranges and line table
+  Dwarf_Die functions;  ///< the one whose children the functions are: elsewhere for split DWARF
+  std::string directory;
+  bool functions_read = false;
+  std::vector<FunctionRange> ranges;  ///< by low
+};
+
+DwarfModule::DwarfModule(const Libdw& libdw) : libdw_(libdw) {}
+
+std::unique_ptr<DwarfModule> DwarfModule::open(const Libdw& libdw, const std::string& path,
+                                               const std::string& directories, std::string& error) {
+  std::unique_ptr<DwarfModule> module(new DwarfModule(libdw));
+  module->directories_ = directories;
+  module->directories_text_ = module->directories_.data();
+  module->callbacks_.find_elf = nullptr;  // the file is given by name
+  module->callbacks_.find_debuginfo = libdw.dwfl_standard_find_debuginfo;
+  module->callbacks_.section_address = libdw.dwfl_offline_section_address;
+  module->callbacks_.debuginfo_path = &module->directories_text_;
+  auto why = [&] {
+    const char* message = libdw.dwfl_errmsg(-1);
+    error = message ? message : "unknown error";
+    return nullptr;
+  };
+  module->session_ = libdw.dwfl_begin(&module->callbacks_);
+  if (!module->session_) return why();
+  libdw.dwfl_report_begin(module->session_);
+  // Base 0 plus the file's own addresses: an offset of the ledger is an address here.
+  module->module_ = libdw.dwfl_report_elf(module->session_, path.c_str(), path.c_str(), -1, 0, true);
+  libdw.dwfl_report_end(module->session_, nullptr, nullptr);
+  if (!module->module_) return why();
+  Dwarf_Addr bias = 0;
+  module->dwarf_ = libdw.dwfl_module_getdwarf(module->module_, &bias);
+  module->bias_ = bias;
+  return module;
+}
+
+DwarfModule::~DwarfModule() {
+  if (session_) libdw_.dwfl_end(session_);
+}
+
+void DwarfModule::read_units() {
+  units_read_ = true;
+  Dwarf_CU* unit = nullptr;
+  Dwarf_Die die;
+  Dwarf_Die split;
+  uint8_t type = 0;
+  while (!is_spent() && libdw_.dwarf_get_units(dwarf_, unit, &unit, nullptr, &type, &die, &split) == 0) {
+    if (type != DW_UT_compile && type != DW_UT_skeleton && type != DW_UT_partial) continue;
+    auto one = std::make_unique<Unit>();
+    one->lines = die;
+    one->functions = type == DW_UT_skeleton && split.addr ? split : die;
+    Dwarf_Attribute attribute;
+    if (const char* directory = libdw_.dwarf_formstring(libdw_.dwarf_attr(&die, DW_AT_comp_dir, &attribute)))
+      one->directory = directory;
+    Dwarf_Addr base = 0;
+    Dwarf_Addr low = 0;
+    Dwarf_Addr high = 0;
+    size_t count = 0;
+    for (ptrdiff_t at = 0; (at = libdw_.dwarf_ranges(&die, at, &base, &low, &high)) > 0;) {
+      if (++count > kMostRangesOfOneDie) break;
+      if (low < high) unit_ranges_.push_back({low, high, units_.size()});
+    }
+    units_.push_back(std::move(one));
+  }
+  std::sort(unit_ranges_.begin(), unit_ranges_.end(), [](const Range& a, const Range& b) { return a.low < b.low; });
+}
+
+DwarfModule::Unit* DwarfModule::find_unit(uint64_t address) {
+  if (!units_read_) read_units();
+  auto after = std::upper_bound(unit_ranges_.begin(), unit_ranges_.end(), address,
+                                [](uint64_t value, const Range& range) { return value < range.low; });
+  // Units' ranges hardly ever overlap; where they do, look a little way back.
+  for (int tries = 0; after != unit_ranges_.begin() && tries < 16; ++tries) {
+    --after;
+    if (address < after->high) return units_[after->unit].get();
+  }
+  return nullptr;
+}
+
+/// Enters every function below `parent` that has code. Functions are found in units, namespaces, types and other
+/// functions (nested ones of C and Fortran, and what OpenMP outlines).
+void DwarfModule::read_functions(Unit& unit, const Dwarf_Die& parent, int depth) {
+  if (depth > kDeepestTree) return;
+  Dwarf_Die die;
+  Dwarf_Die above = parent;
+  if (libdw_.dwarf_child(&above, &die) != 0) return;
+  do {
+    if (is_spent()) return;
+    switch (libdw_.dwarf_tag(&die)) {
+      case DW_TAG_subprogram: {
+        Dwarf_Addr base = 0;
+        Dwarf_Addr low = 0;
+        Dwarf_Addr high = 0;
+        size_t count = 0;
+        for (ptrdiff_t at = 0; (at = libdw_.dwarf_ranges(&die, at, &base, &low, &high)) > 0;) {
+          if (++count > kMostRangesOfOneDie) break;
+          if (low < high) unit.ranges.push_back({low, high, die});
+        }
+        if (count) read_functions(unit, die, depth + 1);
+        break;
+      }
+      case DW_TAG_namespace:
+      case DW_TAG_module:
+      case DW_TAG_class_type:
+      case DW_TAG_structure_type:
+      case DW_TAG_union_type:
+      case DW_TAG_lexical_block:
+        read_functions(unit, die, depth + 1);
+        break;
+      default:
+        break;
+    }
+  } while (libdw_.dwarf_siblingof(&die, &die) == 0);
+}
+
+/// The function around `address` and the inlined calls in it, outermost first.
+std::vector<Dwarf_Die> DwarfModule::scopes_at(Unit& unit, uint64_t address) {
+  if (!unit.functions_read) {
+    unit.functions_read = true;
+    read_functions(unit, unit.functions, 0);
+    std::sort(unit.ranges.begin(), unit.ranges.end(),
+              [](const FunctionRange& a, const FunctionRange& b) { return a.low < b.low; });
+  }
+  std::vector<Dwarf_Die> scopes;
+  auto after = std::upper_bound(unit.ranges.begin(), unit.ranges.end(), address,
+                                [](uint64_t value, const FunctionRange& range) { return value < range.low; });
+  const FunctionRange* found = nullptr;
+  for (int tries = 0; after != unit.ranges.begin() && tries < 16 && !found; ++tries) {
+    --after;
+    if (address < after->high) found = &*after;
+  }
+  if (!found) return scopes;
+  scopes.push_back(found->die);
+  Dwarf_Die die = found->die;
+  for (int depth = 0; depth < kDeepestTree; ++depth) {
+    Dwarf_Die child;
+    if (libdw_.dwarf_child(&die, &child) != 0) return scopes;
+    bool inside = false;
+    do {
+      if (is_spent()) return scopes;
+      int tag = libdw_.dwarf_tag(&child);
+      if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block && tag != DW_TAG_try_block &&
+          tag != DW_TAG_catch_block)
+        continue;
+      if (libdw_.dwarf_haspc(&child, address) != 1) continue;
+      if (tag == DW_TAG_inlined_subroutine) scopes.push_back(child);
+      die = child;
+      inside = true;
+      break;
+    } while (libdw_.dwarf_siblingof(&child, &child) == 0);
+    if (!inside) return scopes;
+  }
+  return scopes;
+}
+
+void DwarfModule::name(const Dwarf_Die& scope, SourceFrame& frame) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  // formstring(NULL) is NULL: attributes that are not there need no test of their own.
+  auto text = [&](unsigned wanted) {
+    const char* found = libdw_.dwarf_formstring(libdw_.dwarf_attr_integrate(&die, wanted, &attribute));
+    return std::string(found ? found : "");
+  };
+  frame.linkage_name = text(DW_AT_linkage_name);
+  if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_MIPS_linkage_name);
+  if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_name);
+  frame.function = demangle(frame.linkage_name);
+}
+
+std::string DwarfModule::file_of_call(Unit& unit, const Dwarf_Die& scope) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  Dwarf_Word index = 0;
+  Dwarf_Files* files = nullptr;
+  size_t count = 0;
+  if (libdw_.dwarf_formudata(libdw_.dwarf_attr(&die, DW_AT_call_file, &attribute), &index) != 0) return {};
+  if (libdw_.dwarf_getsrcfiles(&unit.functions, &files, &count) != 0 || index >= count) return {};
+  const char* file = libdw_.dwarf_filesrc(files, index, nullptr, nullptr);
+  return file ? absolute(file, unit.directory) : std::string();
+}
+
+std::string DwarfModule::symbol_at(uint64_t address) {
+  GElf_Off offset = 0;
+  GElf_Sym symbol;
+  const char* found = libdw_.dwfl_module_addrinfo(module_, address, &offset, &symbol, nullptr, nullptr, nullptr);
+  // elfutils answers with the nearest symbol before the address, however far; believe it within the symbol's size.
+  if (!found || (symbol.st_size && offset >= symbol.st_size)) return {};
+  return found;
+}
+
+std::vector<SourceFrame> DwarfModule::resolve(uint64_t address) {
+  std::vector<SourceFrame> frames;
+  work_left_ = kMostWorkAtOnce;
+  std::string symbol = symbol_at(address);
+  Unit* unit = dwarf_ && address >= bias_ ? find_unit(address - bias_) : nullptr;
+  if (unit) {
+    uint64_t place = address - bias_;
+    std::vector<Dwarf_Die> scopes = scopes_at(*unit, place);
+    SourceFrame frame;
+    if (Dwarf_Line* line = libdw_.dwarf_getsrc_die(&unit->lines, place)) {
+      const char* file = libdw_.dwarf_linesrc(line, nullptr, nullptr);
+      int number = 0;
+      if (file) frame.file = absolute(file, unit->directory);
+      if (libdw_.dwarf_lineno(line, &number) == 0 && number > 0) frame.line = static_cast<uint32_t>(number);
+    }
+    // Innermost first: each inlined call's own name goes with the place known so far, and it says where it was called.
+    for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
+      name(*scope, frame);
+      frame.inlined = scope + 1 != scopes.rend();
+      frames.push_back(frame);
+      if (!frame.inlined) break;
+      Dwarf_Attribute attribute;
+      Dwarf_Word line = 0;
+      frame = {};
+      frame.file = file_of_call(*unit, *scope);
+      if (libdw_.dwarf_formudata(libdw_.dwarf_attr(&*scope, DW_AT_call_line, &attribute), &line) == 0)
+        frame.line = line <= UINT32_MAX ? static_cast<uint32_t>(line) : 0;
+    }
+    if (frames.empty()) frames.push_back(frame);  // assembly: lines, no functions
+  }
+  if (symbol.empty()) return frames;
+  if (frames.empty()) frames.emplace_back();
+  frames.back().linkage_name = symbol;
+  if (frames.back().function.empty()) frames.back().function = demangle(symbol);
+  return frames;
+}
+
+}  // namespace unfreed::symbolize

@@ -1,0 +1,72 @@
+// One ELF file's debug information: an address of the file in, the source frames that cover it out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "symbolize/libdw.h"
+
+namespace unfreed::symbolize {
+
+/// What is known of one source-level frame; empty or 0 where nothing is.
+struct SourceFrame {
+  std::string function;      ///< demangled
+  std::string linkage_name;  ///< as in the symbol table
+  std::string file;          ///< absolute where the debug information tells
+  uint32_t line = 0;
+  bool inlined = false;  ///< into the next frame
+};
+
+/// Where separate debug files are looked for: elfutils' syntax, directories with ':' between them, relative ones beside
+/// the binary.
+inline constexpr char kDebugDirectories[] = ".debug:/usr/lib/debug";
+
+class DwarfModule {
+ public:
+  /// Opens `path`; its debug information, in the file or found by build ID or debug link, is read as far as it is asked
+  /// for. `directories` as kDebugDirectories. nullptr: `error` says why.
+  static std::unique_ptr<DwarfModule> open(const Libdw& libdw, const std::string& path, const std::string& directories,
+                                           std::string& error);
+  ~DwarfModule();
+  DwarfModule(const DwarfModule&) = delete;
+  DwarfModule& operator=(const DwarfModule&) = delete;
+
+  /// The frames at `address` (the ELF file's own): innermost inlined one first, the physical function last. Empty when
+  /// nothing is known. Not thread-safe. Damaged debug information yields less, in bounded time.
+  std::vector<SourceFrame> resolve(uint64_t address);
+
+ private:
+  struct Unit;
+  struct Range {
+    uint64_t low;
+    uint64_t high;
+    size_t unit;
+  };
+
+  explicit DwarfModule(const Libdw& libdw);
+  void read_units();
+  Unit* find_unit(uint64_t address);
+  void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
+  std::vector<Dwarf_Die> scopes_at(Unit& unit, uint64_t address);
+  bool is_spent() { return work_left_ == 0 || --work_left_ == 0; }
+  void name(const Dwarf_Die& scope, SourceFrame& frame);
+  std::string file_of_call(Unit& unit, const Dwarf_Die& scope);
+  std::string symbol_at(uint64_t address);
+
+  const Libdw& libdw_;
+  std::string directories_;
+  char* directories_text_ = nullptr;
+  Dwfl_Callbacks callbacks_ = {};
+  Dwfl* session_ = nullptr;
+  Dwfl_Module* module_ = nullptr;
+  Dwarf* dwarf_ = nullptr;
+  uint64_t bias_ = 0;  ///< dwarf_'s addresses plus this are module_'s
+  bool units_read_ = false;
+  std::vector<std::unique_ptr<Unit>> units_;
+  std::vector<Range> unit_ranges_;  ///< by low
+  uint64_t work_left_ = 0;
+};
+
+}  // namespace unfreed::symbolize

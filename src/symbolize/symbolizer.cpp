@@ -1,0 +1,126 @@
+#include "symbolize/symbolizer.h"
+
+#include <sys/stat.h>
+
+#include "symbolize/elf_file.h"
+
+namespace unfreed::symbolize {
+
+namespace {
+/// Modules without a file of their own: "[vdso]", and objects that were only ever in memory.
+bool has_file(std::string_view path) { return path.starts_with('/') && !path.starts_with("/memfd:"); }
+}  // namespace
+
+Module::Module(std::string path, std::string build_id, const Options& options)
+    : path_(std::move(path)), build_id_(std::move(build_id)), options_(options) {}
+
+Module::~Module() = default;
+
+/// Is `path` the file that ran? Leaves the reason in problem_ where it is not.
+bool Module::is_same_file(const std::string& path) {
+  std::string error;
+  std::optional<ElfFile> file = ElfFile::read(path, ElfFile::Symbols::skip, error);
+  if (!file) {
+    problem_ = "cannot be read (" + error + ")";
+    return false;
+  }
+  if (!build_id_.empty() && file->build_id() != build_id_) {
+    problem_ = "has changed since the program ran (build ID " +
+               (file->build_id().empty() ? std::string("none") : to_hex(file->build_id())) + ", was " +
+               to_hex(build_id_) + ")";
+    return false;
+  }
+  return true;
+}
+
+void Module::locate() {
+  located_ = true;
+  if (!has_file(path_)) return;
+  std::string rooted = options_.root + path_;
+  if (is_same_file(rooted))
+    file_ = rooted;
+  else if (rooted != path_ && is_same_file(path_))
+    file_ = path_;
+  if (!file_.empty()) problem_.clear();
+}
+
+void Module::read_debug_information() {
+  read_ = true;
+  if (!located_) locate();
+  if (file_.empty()) return;
+  std::string error;
+  const Libdw* libdw = Libdw::get(&error);
+  if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, error);
+  if (!debug_) problem_ = "has no source lines here (" + error + ")";
+}
+
+const std::string& Module::problem() {
+  if (!located_) locate();
+  return problem_;
+}
+
+const std::vector<SourceFrame>& Module::resolve(uint64_t offset, bool is_return_address) {
+  if (!read_) read_debug_information();
+  uint64_t address = is_return_address && offset ? offset - 1 : offset;
+  auto [known, is_new] = frames_.try_emplace(address);
+  if (is_new && debug_) known->second = debug_->resolve(address);
+  return known->second;
+}
+
+Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
+  std::pair<std::string, std::string> key(path, build_id);
+  std::unique_ptr<Module>& place = modules_[key];
+  if (!place) place = std::make_unique<Module>(key.first, key.second, options_);
+  return *place;
+}
+
+LedgerResolver::LedgerResolver(Symbolizer& symbolizer, const ledger::View& view)
+    : symbolizer_(symbolizer), view_(view), modules_(view.module_count(), nullptr) {}
+
+Module* LedgerResolver::module(uint32_t index) {
+  if (index == 0 || index >= modules_.size()) return nullptr;
+  if (!modules_[index]) {
+    const ledger::Module* recorded = view_.module(index);
+    if (!recorded) return nullptr;
+    modules_[index] = &symbolizer_.module(view_.text(recorded->path), view_.build_id_bytes(*recorded));
+  }
+  return modules_[index];
+}
+
+void LedgerResolver::resolve(const ledger::Node& node, void* emit_context,
+                             void (*emit)(void* emit_context, const report::ResolvedFrame& frame)) {
+  Module* where = module(node.module & ledger::kNodeModuleMask);
+  if (!where) return;
+  for (const SourceFrame& frame : where->resolve(node.offset, !(node.module & ledger::kNodeExactPc)))
+    emit(emit_context, {.function = frame.function,
+                        .linkage_name = frame.linkage_name,
+                        .file = frame.file,
+                        .line = frame.line,
+                        .inlined = frame.inlined});
+}
+
+report::FrameResolver LedgerResolver::resolver() {
+  return {.context = this,
+          .resolve = [](void* context, const ledger::View&, const ledger::Node& node, void* emit_context,
+                        void (*emit)(void* emit_context, const report::ResolvedFrame& frame)) {
+            static_cast<LedgerResolver*>(context)->resolve(node, emit_context, emit);
+          }};
+}
+
+std::vector<std::string> LedgerResolver::notes() {
+  std::vector<bool> used(modules_.size(), false);
+  for (uint32_t index = 1; index < view_.node_count(); ++index) {
+    const ledger::Node* node = view_.node(index);
+    uint32_t where = node ? node->module & ledger::kNodeModuleMask : 0;
+    if (where < used.size()) used[where] = true;
+  }
+  std::vector<std::string> notes;
+  for (uint32_t index = 1; index < used.size(); ++index) {
+    Module* one = used[index] ? module(index) : nullptr;
+    if (one && !one->problem().empty())
+      notes.push_back(std::string(view_.text(view_.module(index)->path)) + " " + one->problem());
+  }
+  return notes;
+}
+
+}  // namespace unfreed::symbolize

@@ -1,0 +1,86 @@
+// Names and source lines for the frames of a report: which file a module is, whether it is still the one that ran, and
+// what its debug information says. Lazy: a module is opened when a frame of it is first asked for, and answers are
+// kept. For use in the reader only (allocates, opens files). Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "report/json.h"
+#include "symbolize/dwarf_module.h"
+
+namespace unfreed::symbolize {
+
+struct Options {
+  std::string debug_directories = kDebugDirectories;
+  /// Where the target sees its files, "/proc/123/root" for one in a container; tried before the plain path.
+  std::string root;
+};
+
+/// One module's file, opened when first needed.
+class Module {
+ public:
+  Module(std::string path, std::string build_id, const Options& options);
+  ~Module();
+
+  /// Frames at an offset of the module (its file's own address). `is_return_address`: the calling instruction lies
+  /// before.
+  const std::vector<SourceFrame>& resolve(uint64_t offset, bool is_return_address);
+  /// Why this module's file is not used; "" when it is.
+  const std::string& problem();
+
+ private:
+  void locate();
+  void read_debug_information();
+  bool is_same_file(const std::string& path);
+
+  std::string path_;
+  std::string build_id_;  ///< raw
+  const Options& options_;
+  bool located_ = false;
+  bool read_ = false;
+  std::string file_;  ///< "" where none can be used
+  std::string problem_;
+  std::unique_ptr<DwarfModule> debug_;
+  std::unordered_map<uint64_t, std::vector<SourceFrame>> frames_;  ///< by address
+};
+
+class Symbolizer {
+ public:
+  explicit Symbolizer(Options options = {}) : options_(std::move(options)) {}
+
+  /// The module of that path and (raw) build ID; the same one each time. Valid as long as the symbolizer.
+  Module& module(std::string_view path, std::string_view build_id);
+
+ private:
+  Options options_;
+  std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
+};
+
+/// A symbolizer's answers for the frames of one ledger.
+class LedgerResolver {
+ public:
+  /// Both must outlive the resolver.
+  LedgerResolver(Symbolizer& symbolizer, const ledger::View& view);
+
+  /// For report::write_report.
+  report::FrameResolver resolver();
+  /// One line for each module that has frames in the ledger and whose file cannot be used.
+  std::vector<std::string> notes();
+
+ private:
+  Module* module(uint32_t index);
+  void resolve(const ledger::Node& node, void* emit_context,
+               void (*emit)(void* emit_context, const report::ResolvedFrame& frame));
+
+  Symbolizer& symbolizer_;
+  const ledger::View& view_;
+  std::vector<Module*> modules_;  ///< by ledger index, nullptr until asked for
+};
+
+}  // namespace unfreed::symbolize
