@@ -127,6 +127,7 @@ struct Header {
   uint64_t started_realtime_ns;   ///< CLOCK_REALTIME
   uint64_t started_monotonic_ns;  ///< CLOCK_MONOTONIC; all later times are on this clock
   uint64_t ended_monotonic_ns;    ///< valid in State::ended
+  uint64_t reconciled_monotonic_ns;  ///< when kernel_fds was filled in: descriptors taken later are not missing from it
 
   StringRef session;      ///< the launcher's session name, or none
   StringRef exe;          ///< absolute path

@@ -1,0 +1,57 @@
+#include "report/frames.h"
+
+namespace unfreed::report {
+
+namespace {
+struct Visit {
+  FrameView frame;
+  const FrameVisitor* visitor;
+  bool any;
+};
+
+void visit_resolved(void* context, const ResolvedFrame& resolved) {
+  Visit& visit = *static_cast<Visit*>(context);
+  visit.any = true;
+  visit.frame.resolved = &resolved;
+  visit.visitor->visit(visit.visitor->context, visit.frame);
+}
+}  // namespace
+
+void visit_node(const ledger::View& view, const FrameResolver& resolver, const ledger::Node& node,
+                const FrameVisitor& visitor) {
+  uint32_t index = node.module & ledger::kNodeModuleMask;
+  const ledger::Module* module = index == 0 ? nullptr : view.module(index);
+  if (module && (module->flags & ledger::kModuleRuntime)) return;
+  Visit visit{{&node, module, module ? view.text(module->path) : std::string_view(), nullptr}, &visitor, false};
+  if (resolver.resolve) resolver.resolve(resolver.context, view, node, &visit, visit_resolved);
+  if (visit.any) return;
+  visit.frame.resolved = nullptr;
+  visitor.visit(visitor.context, visit.frame);
+}
+
+bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor) {
+  const ledger::Node* nodes[kMaxFrames];
+  size_t depth = view.stack(leaf, nodes);
+  for (size_t index = 0; index < depth; ++index) visit_node(view, resolver, *nodes[index], visitor);
+  return depth == kMaxFrames && nodes[depth - 1]->parent != 0;
+}
+
+uint64_t lookup_offset(const ledger::Node& node) {
+  // A return address may already belong to the next line, or to the next function.
+  return (node.module & ledger::kNodeExactPc) || node.offset == 0 ? node.offset : node.offset - 1;
+}
+
+uint64_t stack_signature(const ledger::View& view, const FrameResolver& resolver, ledger::Kind kind,
+                         std::string_view door, uint32_t leaf) {
+  Signature signature(kind, door);
+  FrameVisitor visitor{&signature, [](void* context, const FrameView& frame) {
+                         // Inlining differs between builds: only the functions that were really called take part.
+                         if (frame.resolved && frame.resolved->inlined) return;
+                         std::string_view name = frame.resolved ? frame.resolved->linkage_name : std::string_view();
+                         static_cast<Signature*>(context)->add_frame(frame.module_path, name);
+                       }};
+  visit_stack(view, resolver, leaf, visitor);
+  return signature.value();
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,146 @@
+// What a ledger comes to: its descriptors reconciled with what the kernel said, its sites' counts settled, and
+// everything sorted into what counts for rules and what does not. The report is written, and rules are evaluated, from
+// this.
+//
+// Which descriptors count (CONTRACT, "What counts at exit"):
+//
+//     in the table        in the kernel      class
+//     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
+//     acquired, received  yes, or not asked  held (libc: the site is libc's own; standard: number 0 to 2)
+//     inherited …         yes, or not asked  inherited, libc, ignored
+//     any                 no                 closed_unseen: closed behind our back, counts for nothing
+//     none                yes                unattributed (standard: number 0 to 2)
+//
+// Internal to this folder. Allocation-free, async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "ledger/view.h"
+#include "report/json.h"
+#include "report/scratch.h"
+
+namespace unfreed::report {
+
+enum class FdClass : uint8_t { held, inherited, unattributed, libc, ignored, standard, closed_unseen };
+
+inline constexpr uint32_t kNoIndex = UINT32_MAX;
+
+struct GradedFd {
+  int32_t fd;
+  uint32_t site;  ///< 0: none
+  uint32_t serial;
+  uint32_t kernel;  ///< index into kernel_fds, or kNoIndex
+  uint64_t acquired_ns;
+  uint32_t tid;
+  FdClass fd_class;
+  ledger::FdOrigin origin;
+  uint8_t owner;  ///< ledger::FdOwner
+};
+
+struct GradedThread {
+  uint32_t site;
+  uint32_t serial;
+  int32_t tid;
+  int32_t creator_tid;
+  uint64_t started_ns;
+  uint64_t finished_ns;
+  uint64_t start_offset;
+  uint32_t start_module;
+  bool finished;  ///< neither joined nor detached: leaked. Else running
+  bool detached;
+  bool ignored;
+  char name[16];
+};
+
+struct GradedSite {
+  uint64_t live;   ///< what is held and was taken here
+  uint64_t bytes;  ///< heap
+  uint64_t total;
+  uint64_t total_bytes;
+  uint64_t peak;          ///< 0: not known
+  uint32_t running;       ///< threads
+  uint32_t first_object;  ///< in Graded::fds or Graded::threads
+  uint32_t objects;
+  uint32_t suppression;  ///< index, or kNoIndex
+  ledger::Kind kind;
+  bool libc;
+  bool valid;  ///< of a known kind
+
+  bool is_suppressed() const { return suppression != kNoIndex; }
+  bool counts() const { return valid && !libc && !is_suppressed(); }
+};
+
+struct FdTotals {
+  uint64_t live;  ///< held (suppressed ones included), whatever their site
+  uint64_t total;
+  uint64_t peak;
+  uint64_t open;  ///< all that are open, whoever took them
+  uint64_t inherited;
+  uint64_t received;  ///< of live: came in a message
+  uint64_t unattributed;
+  uint64_t standard;  ///< numbers 0 to 2, not inherited
+  uint64_t libc;
+  uint64_t ignored;
+  uint64_t suppressed;  ///< of live
+  uint64_t suppressed_total;
+  uint64_t closed_unseen;
+};
+struct HeapTotals {
+  uint64_t live, bytes, total, total_bytes;
+  uint64_t libc, libc_bytes;
+  uint64_t suppressed, suppressed_bytes;  ///< of live and bytes
+  uint64_t suppressed_total, suppressed_total_bytes;
+  uint64_t foreign_released;
+};
+struct ThreadTotals {
+  uint64_t live;     ///< finished, neither joined nor detached
+  uint64_t running;  ///< without the main thread
+  uint64_t total, peak;
+  uint64_t detached;  ///< of running
+  uint64_t libc;      ///< created by libc for its own use
+  uint64_t ignored;
+  uint64_t suppressed, suppressed_running;
+  uint64_t suppressed_total;
+};
+
+struct Graded {
+  const ledger::View* view = nullptr;
+  std::span<GradedSite> sites;      ///< by ledger index
+  std::span<GradedFd> fds;          ///< by site, then oldest first
+  std::span<GradedThread> threads;  ///< by site, then oldest first
+  std::span<uint32_t> listed;       ///< sites to show, worst first (order_sites)
+  std::span<std::string_view> doors;
+  bool reconciled = false;  ///< kernel facts are there
+  bool settled = true;      ///< counters could be read undisturbed
+  bool short_of_memory = false;
+  FdTotals fd{};
+  HeapTotals heap{};
+  ThreadTotals thread{};
+
+  std::string_view door(uint16_t index) const { return index < doors.size() ? doors[index] : std::string_view("?"); }
+};
+
+/// How a kind was covered, as far as this report is concerned: `off` for kinds that were not tracked.
+ledger::Coverage coverage_of(const ledger::View& view, ledger::Kind kind);
+
+/// Memory grade() needs for this view.
+size_t graded_bytes(const ledger::View& view);
+
+/// Reads everything once; totals do not know about suppressions yet.
+void grade(const ledger::View& view, Scratch& scratch, Graded& out);
+
+/// Marks suppressed sites and takes them into the totals' `suppressed`.
+void apply_suppressions(const ReportInput& input, Graded& graded);
+
+/// Fills in `listed`.
+void order_sites(bool all_sites, Scratch& scratch, Graded& graded);
+
+// Parts of grade(), one file each.
+void grade_fds(Scratch& scratch, Graded& graded);
+void grade_threads(Scratch& scratch, Graded& graded);
+
+}  // namespace unfreed::report

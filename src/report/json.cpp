@@ -1,0 +1,110 @@
+#include "report/json.h"
+
+#include "report/emit.h"
+#include "report/notes.h"
+
+namespace unfreed::report {
+
+namespace {
+
+constexpr size_t kBufferBytes = 64 * 1024;
+
+/// The moment the report is about.
+uint64_t report_time_ns(const ReportInput& input) {
+  const ledger::Header& header = input.view->header();
+  bool ended = header.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::ended);
+  if (ended && header.ended_monotonic_ns != 0) return header.ended_monotonic_ns;
+  return input.now_monotonic_ns;
+}
+
+void evaluate_all(const ReportInput& input, const Graded& graded, std::span<RuleOutcome> outcomes,
+                  ReportResult& result) {
+  for (size_t index = 0; index < input.rules.size(); ++index) {
+    // A rule there was no room for is a rule that was not checked.
+    RuleOutcome outcome = evaluate(input.rules[index], graded);
+    result.broken |= outcome.broken;
+    result.unchecked |= !outcome.checked;
+    if (index < outcomes.size()) outcomes[index] = outcome;
+  }
+}
+
+void emit_notes(const ReportInput& input, const Graded& graded, JsonText& json) {
+  NoteSink nowhere{nullptr, [](void*, std::string_view) {}};
+  json.member("complete", list_notes(input, graded, nowhere));
+  json.key("notes").begin_array();
+  list_notes(input, graded,
+             {&json, [](void* context, std::string_view note) { static_cast<JsonText*>(context)->value(note); }});
+  json.end_array();
+}
+
+void emit_report(Emission& emission, std::span<const RuleOutcome> outcomes) {
+  JsonText& json = emission.json;
+  json.begin_object();
+  json.member("schema_version", 1);
+  json.key("tool").begin_object(Layout::compact);
+  json.member("name", "unfreed");
+  json.member("version", UNFREED_VERSION);
+  json.end_object();
+  json.member("trigger", trigger_name(emission.input.trigger));
+  emit_notes(emission.input, emission.graded, json);
+  emit_process(emission);
+  emit_coverage(emission);
+  json.member("reconciled", emission.graded.reconciled);
+  emit_totals(emission);
+  emit_sites(emission);
+  emit_descriptors(emission);
+  emit_failures(emission);
+  emit_rules(emission, outcomes);
+  emit_modules(emission);
+  json.end_object();
+}
+
+}  // namespace
+
+std::string_view trigger_name(Trigger trigger) {
+  switch (trigger) {
+    case Trigger::exit:
+      return "exit";
+    case Trigger::signal:
+      return "signal";
+    case Trigger::api:
+      return "api";
+    case Trigger::snapshot:
+      return "snapshot";
+    case Trigger::post_mortem:
+      return "post_mortem";
+    case Trigger::exhaustion:
+      return "exhaustion";
+  }
+  return "unknown";
+}
+
+size_t scratch_bytes(const ledger::View& view) {
+  return graded_bytes(view) + kBufferBytes + kMaxRules * sizeof(RuleOutcome) + view.module_count() + 1024;
+}
+
+ReportResult write_report(const ReportInput& input, const Sink& sink) {
+  ReportResult result;
+  Scratch scratch(input.scratch);
+  std::span<char> buffer = scratch.take<char>(kBufferBytes);
+  std::span<RuleOutcome> outcomes = scratch.take<RuleOutcome>(input.rules.size());
+  std::span<bool> modules = scratch.take<bool>(input.view->module_count());
+  for (bool& referenced : modules) referenced = false;
+
+  Graded graded;
+  grade(*input.view, scratch, graded);
+  apply_suppressions(input, graded);
+  order_sites(input.all_sites, scratch, graded);
+  evaluate_all(input, graded, outcomes, result);
+  result.holds_something = holds_something(graded);
+  NoteSink nowhere{nullptr, [](void*, std::string_view) {}};
+  result.complete = list_notes(input, graded, nowhere);
+
+  JsonText json(sink, buffer);
+  Emission emission{input, graded, json, report_time_ns(input), modules};
+  emit_report(emission, outcomes);
+  result.written = json.finish();
+  return result;
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,185 @@
+#include "report/json_text.h"
+
+#include <cstring>
+
+namespace unfreed::report {
+
+namespace {
+
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+/// Length of the well-formed UTF-8 sequence that `text` starts with (Unicode 15, table 3-7); 0 when there is none.
+size_t utf8_length(std::string_view text) {
+  auto byte = [&](size_t index) { return static_cast<unsigned char>(text[index]); };
+  auto continues = [&](size_t index) { return index < text.size() && (byte(index) & 0xc0) == 0x80; };
+  unsigned char lead = byte(0);
+  if (lead < 0x80) return 1;
+  if (lead < 0xc2 || lead > 0xf4 || !continues(1)) return 0;
+  if (lead < 0xe0) return 2;
+  unsigned char second = byte(1);
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return 0;  // overlong, surrogate
+  if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return 0;  // overlong, beyond U+10FFFF
+  if (!continues(2)) return 0;
+  if (lead < 0xf0) return 3;
+  return continues(3) ? 4 : 0;
+}
+
+bool is_plain(char character) {
+  auto byte = static_cast<unsigned char>(character);
+  return byte >= 0x20 && byte < 0x7f && character != '"' && character != '\\';
+}
+
+}  // namespace
+
+JsonText& JsonText::key(std::string_view name) {
+  separate();
+  put('"');
+  put_escaped(name);
+  put("\": ");
+  after_key_ = true;
+  return *this;
+}
+
+void JsonText::value(std::string_view text) {
+  separate();
+  put('"');
+  put_escaped(text);
+  put('"');
+}
+
+void JsonText::value(bool truth) {
+  separate();
+  put(truth ? std::string_view("true") : std::string_view("false"));
+}
+
+void JsonText::value(uint64_t number) {
+  separate();
+  put_number(number);
+}
+
+void JsonText::value(int64_t number) {
+  separate();
+  if (number < 0) put('-');
+  put_number(number < 0 ? uint64_t{0} - static_cast<uint64_t>(number) : static_cast<uint64_t>(number));
+}
+
+void JsonText::null() {
+  separate();
+  put("null");
+}
+
+void JsonText::hex_value(std::string_view bytes) {
+  separate();
+  put('"');
+  for (char character : bytes) {
+    auto byte = static_cast<unsigned char>(character);
+    put(kHexDigits[byte >> 4]);
+    put(kHexDigits[byte & 15]);
+  }
+  put('"');
+}
+
+void JsonText::hash_value(uint64_t hash) {
+  char digits[16];
+  for (size_t index = 0; index < sizeof digits; ++index) digits[index] = kHexDigits[hash >> (60 - 4 * index) & 15];
+  value(std::string_view(digits, sizeof digits));
+}
+
+bool JsonText::finish() {
+  put('\n');
+  flush();
+  return !failed_;
+}
+
+void JsonText::begin(char bracket, Layout layout) {
+  separate();
+  put(bracket);
+  // What stands inside a compact value is compact too.
+  if (depth_ > 0 && layouts_[depth_ - 1] == Layout::compact) layout = Layout::compact;
+  layouts_[depth_] = layout;
+  has_members_[depth_] = false;
+  ++depth_;
+}
+
+void JsonText::end(char bracket) {
+  --depth_;
+  if (has_members_[depth_] && layouts_[depth_] == Layout::lines) new_line();
+  put(bracket);
+}
+
+/// What belongs before a key or an array's value.
+void JsonText::separate() {
+  if (after_key_) {
+    after_key_ = false;
+    return;
+  }
+  if (depth_ == 0) return;
+  bool& has_members = has_members_[depth_ - 1];
+  if (has_members) put(',');
+  if (layouts_[depth_ - 1] == Layout::lines)
+    new_line();
+  else if (has_members)
+    put(' ');
+  has_members = true;
+}
+
+void JsonText::new_line() {
+  constexpr std::string_view kIndent = "\n                                ";
+  std::string_view text = kIndent;
+  text.remove_suffix(kIndent.size() - 1 - 2 * depth_);
+  put(text);
+}
+
+void JsonText::put(std::string_view text) {
+  while (!text.empty() && !failed_) {
+    size_t room = buffer_.size() - used_;
+    size_t taken = text.size() < room ? text.size() : room;
+    std::memcpy(buffer_.data() + used_, text.data(), taken);
+    used_ += taken;
+    text.remove_prefix(taken);
+    if (used_ == buffer_.size()) flush();
+  }
+}
+
+void JsonText::put_escaped(std::string_view text) {
+  while (!text.empty()) {
+    size_t plain = 0;
+    while (plain < text.size() && is_plain(text[plain])) ++plain;
+    if (plain > 0) {
+      put(std::string_view(text.data(), plain));
+      text.remove_prefix(plain);
+      continue;
+    }
+    auto byte = static_cast<unsigned char>(text.front());
+    size_t length = 1;
+    if (byte == '"' || byte == '\\') {
+      put('\\');
+      put(text.front());
+    } else if (byte < 0x20) {
+      const char escape[] = {'\\', 'u', '0', '0', kHexDigits[byte >> 4], kHexDigits[byte & 15]};
+      put(std::string_view(escape, sizeof escape));
+    } else if (size_t well_formed = utf8_length(text)) {
+      length = well_formed;
+      put(std::string_view(text.data(), length));
+    } else {
+      put("\xef\xbf\xbd");  // U+FFFD
+    }
+    text.remove_prefix(length);
+  }
+}
+
+void JsonText::put_number(uint64_t number) {
+  char digits[20];
+  size_t at = sizeof digits;
+  do digits[--at] = static_cast<char>('0' + number % 10);
+  while (number /= 10);
+  put(std::string_view(digits + at, sizeof digits - at));
+}
+
+void JsonText::flush() {
+  if (used_ > 0 && !failed_ && !(sink_.write && sink_.write(sink_.context, std::string_view(buffer_.data(), used_))))
+    failed_ = true;
+  used_ = 0;
+}
+
+}  // namespace unfreed::report

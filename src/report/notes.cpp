@@ -1,0 +1,114 @@
+#include "report/notes.h"
+
+#include "base/text.h"
+
+namespace unfreed::report {
+
+namespace {
+
+using Text = base::FixedText<512>;
+
+/// "3 " then this.
+constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
+    "stacks were cut short: the table of stacks was full",
+    "acquisitions are counted in one overflow site: the table of call sites was full",
+    "descriptors were numbered beyond the descriptor table and have no stack",
+    "threads were not recorded: the thread table was full",
+    "texts (paths, names) are missing: the table of texts was full",
+    "heap blocks were not tracked: there was no memory for the heap index",
+    "records were lost: the ledger's shared memory could not grow",
+    "loaded modules were not recorded: the module table was full",
+    "open descriptors were left out of the kernel's list: it was full",
+    "stacks could not be unwound beyond the caller",
+    "times the list of open descriptors could not be read from the kernel",
+};
+
+bool note_dropped(const ledger::View& view, const NoteSink& sink) {
+  bool any = false;
+  for (size_t reason = 0; reason < ledger::kDroppedSlots; ++reason) {
+    uint64_t count = view.header().dropped[reason].load(std::memory_order_relaxed);
+    if (count == 0) continue;
+    any = true;
+    Text note;
+    note.add_number(count).add(' ');
+    if (reason < ledger::kDroppedCount)
+      note.add(kDroppedTexts[reason]);
+    else
+      note.add("records were dropped for a reason this version does not know (").add_number(reason).add(')');
+    sink.add(sink.context, note.text());
+  }
+  return any;
+}
+
+std::string_view coverage_text(ledger::Coverage coverage) {
+  switch (coverage) {
+    case ledger::Coverage::sampled:
+      return "was sampled: its figures are estimates";
+    case ledger::Coverage::partial:
+      return "was seen only in part";
+    case ledger::Coverage::unavailable:
+      return "could not be tracked: its absence from this report says nothing";
+    default:
+      return "was not tracked";
+  }
+}
+
+/// A kind the user left out is worth a word in "coverage", not a note.
+bool note_coverage(const ledger::View& view, const NoteSink& sink) {
+  bool any = false;
+  for (size_t index = 0; index < ledger::kKindCount; ++index) {
+    auto kind = static_cast<ledger::Kind>(index);
+    ledger::Coverage coverage = coverage_of(view, kind);
+    if (coverage == ledger::Coverage::exact || coverage == ledger::Coverage::off) continue;
+    any |= coverage != ledger::Coverage::sampled;
+    Text note;
+    note.add(kind_name(kind)).add(' ').add(coverage_text(coverage));
+    std::string_view reason = view.text(view.header().coverage_reason[index]);
+    if (!reason.empty()) note.add(" (").add(reason).add(')');
+    sink.add(sink.context, note.text());
+  }
+  return any;
+}
+
+bool is_tracked(const ledger::View& view, ledger::Kind kind) {
+  ledger::Coverage coverage = coverage_of(view, kind);
+  return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
+}
+
+bool note_reading(const Graded& graded, const NoteSink& sink) {
+  const ledger::View& view = *graded.view;
+  bool any = false;
+  auto add = [&](std::string_view text) {
+    any = true;
+    sink.add(sink.context, text);
+  };
+  if (!graded.reconciled && is_tracked(view, ledger::Kind::fd))
+    add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
+        "had, "
+        "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
+  if (!graded.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
+  if (graded.short_of_memory) add("some records are left out: the report's working memory was too small");
+  return any;
+}
+
+}  // namespace
+
+bool list_notes(const ReportInput& input, const Graded& graded, const NoteSink& sink) {
+  const ledger::View& view = *graded.view;
+  bool dropped = note_dropped(view, sink);
+  bool uncovered = note_coverage(view, sink);
+  bool unread = note_reading(graded, sink);
+  if (graded.fd.closed_unseen > 0 && graded.reconciled) {
+    Text note;
+    note.add_number(graded.fd.closed_unseen)
+        .add(" descriptors were closed past the watched functions; they count for nothing");
+    sink.add(sink.context, note.text());
+  }
+  if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagPrivate)
+    sink.add(sink.context,
+             "there was no shared memory for the ledger: had the process been killed, there would be no report");
+  for (std::string_view note : input.notes) sink.add(sink.context, note);
+  return !(dropped || uncovered || unread);
+}
+
+}  // namespace unfreed::report

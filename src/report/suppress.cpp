@@ -1,0 +1,120 @@
+// Which sites the suppressions cover, and what that takes out of the totals.
+#include "report/frames.h"
+#include "report/graded.h"
+#include "report/scan.h"
+#include "report/suppressions.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// A demangled name without its parameters: "ns::open(char const*, int) const" → "ns::open". The name itself where it
+/// has none.
+std::string_view without_parameters(std::string_view name) {
+  size_t close = name.rfind(')');
+  if (close == std::string_view::npos) return name;
+  // Only qualifiers may follow a parameter list: not so for "(anonymous namespace)::open".
+  if (close + 1 < name.size() && name[close + 1] != ' ' && name[close + 1] != '[') return name;
+  size_t depth = 0;
+  for (size_t at = close + 1; at-- > 0;) {
+    if (name[at] == ')') ++depth;
+    if (name[at] == '(' && --depth == 0) return at == 0 ? name : slice(name, 0, at);
+  }
+  return name;
+}
+
+/// The search for a suppression among one site's frames.
+struct Search {
+  std::span<const Suppression> suppressions;
+  ledger::Kind kind;
+  uint32_t found = kNoIndex;
+
+  bool applies(const Suppression& suppression) const { return suppression.any_kind || suppression.kind == kind; }
+
+  void try_names(std::span<const std::string_view> names) {
+    // The first in the file wins, whichever frame it matches.
+    for (uint32_t index = 0; index < suppressions.size() && index < found; ++index) {
+      if (!applies(suppressions[index])) continue;
+      for (std::string_view name : names)
+        if (matches(suppressions[index], name)) found = index;
+    }
+  }
+
+  static void visit(void* context, const FrameView& frame) {
+    Search& search = *static_cast<Search*>(context);
+    std::string_view function;
+    std::string_view linkage_name;
+    std::string_view file;
+    if (frame.resolved) {
+      function = frame.resolved->function;
+      linkage_name = frame.resolved->linkage_name;
+      file = frame.resolved->file;
+    }
+    const std::string_view names[] = {
+        function,          without_parameters(function), linkage_name, file, base_name(file),
+        frame.module_path, base_name(frame.module_path)};
+    search.try_names(names);
+  }
+};
+
+uint64_t hexadecimal(std::string_view digits) {
+  uint64_t value = 0;
+  for (char digit : digits) {
+    int part = is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10;
+    value = value << 4 | static_cast<uint64_t>(part & 15);
+  }
+  return value;
+}
+
+uint32_t find_suppression(const ReportInput& input, const Graded& graded, const ledger::Site& site, ledger::Kind kind,
+                          bool have_signatures) {
+  Search search{input.suppressions, kind};
+  visit_stack(*graded.view, input.resolver, site.node, {&search, Search::visit});
+  if (!have_signatures) return search.found;
+  uint64_t signature = stack_signature(*graded.view, input.resolver, kind, graded.door(site.door), site.node);
+  for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
+    const Suppression& suppression = input.suppressions[index];
+    if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == signature)
+      search.found = index;
+  }
+  return search.found;
+}
+
+void take_out(const GradedSite& site, Graded& graded) {
+  switch (site.kind) {
+    case ledger::Kind::fd:
+      graded.fd.suppressed += site.live;
+      graded.fd.suppressed_total += site.total;
+      break;
+    case ledger::Kind::heap:
+      graded.heap.suppressed += site.live;
+      graded.heap.suppressed_bytes += site.bytes;
+      graded.heap.suppressed_total += site.total;
+      graded.heap.suppressed_total_bytes += site.total_bytes;
+      break;
+    case ledger::Kind::thread:
+      graded.thread.suppressed += site.live;
+      graded.thread.suppressed_running += site.running;
+      graded.thread.suppressed_total += site.total;
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace
+
+void apply_suppressions(const ReportInput& input, Graded& graded) {
+  if (input.suppressions.empty()) return;
+  bool have_signatures = false;
+  for (const Suppression& suppression : input.suppressions) have_signatures |= suppression.signature;
+  for (uint32_t index = 0; index < graded.sites.size(); ++index) {
+    GradedSite& site = graded.sites[index];
+    const ledger::Site* record = graded.view->site(index);
+    if (!record || !site.valid || site.libc || site.total == 0) continue;
+    site.suppression = find_suppression(input, graded, *record, site.kind, have_signatures);
+    if (site.is_suppressed()) take_out(site, graded);
+  }
+}
+
+}  // namespace unfreed::report

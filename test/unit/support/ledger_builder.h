@@ -1,0 +1,185 @@
+// Ledgers put together in memory, for tests: a full layout in sparse private memory, filled through the same Writer
+// that the runtime uses.
+#pragma once
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <initializer_list>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ledger/view.h"
+#include "ledger/writer.h"
+
+namespace unfreed::test {
+
+/// A frame: module index, offset, flags (ledger::kNodeExactPc).
+struct Frame {
+  uint32_t module;
+  uint64_t offset;
+  uint32_t flags = 0;
+};
+
+class LedgerBuilder {
+ public:
+  LedgerBuilder() {
+    ledger::Header shape{};
+    ledger::lay_out(shape, 1);
+    bytes_ = shape.file_bytes;
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    writer_ = ledger::Writer(memory_, ledger::Backing::private_memory, nullptr);
+    ledger::lay_out(header(), 1);
+    header().state.store(static_cast<uint32_t>(ledger::State::live));
+    header().pid = 4242;
+    header().ppid = 4241;
+    header().main_tid = 4242;
+    header().exe = text("/usr/bin/program");
+    header().argv = text(std::string_view("program\0--flag\0", 14));
+    header().argv_count = 2;
+    header().door_names = text(std::string_view("open\0malloc\0pthread_create\0fopen", 32));
+    header().door_count = 4;
+    header().kinds_tracked = 7;
+    for (size_t kind = 0; kind < 3; ++kind) header().coverage[kind] = static_cast<uint8_t>(ledger::Coverage::exact);
+    header().started_realtime_ns = 1'714'566'896'123'456'789;
+    header().started_monotonic_ns = 1'000;
+  }
+  ~LedgerBuilder() { munmap(memory_, bytes_); }
+  LedgerBuilder(const LedgerBuilder&) = delete;
+  LedgerBuilder& operator=(const LedgerBuilder&) = delete;
+
+  ledger::Header& header() { return *static_cast<ledger::Header*>(memory_); }
+  ledger::Writer& writer() { return writer_; }
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(memory_), bytes_}; }
+
+  /// The view over it; throws with the message when it cannot be opened.
+  ledger::View view() const {
+    ledger::View result;
+    if (const char* fault = ledger::View::open(bytes(), result)) throw std::string(fault);
+    return result;
+  }
+
+  ledger::StringRef text(std::string_view value) { return writer_.add_text(value); }
+
+  uint32_t module(std::string_view path, uint16_t flags = 0, std::string_view build_id = "\x01\x02\x03") {
+    uint64_t index = 0;
+    auto* module = writer_.append<ledger::Module>(ledger::SectionId::modules, index);
+    module->base = 0x10000 * index;
+    module->start = module->base;
+    module->end = module->base + 0x8000;
+    module->path = text(path);
+    module->flags = flags;
+    module->build_id_bytes = static_cast<uint16_t>(build_id.size());
+    std::memcpy(module->build_id, build_id.data(), build_id.size());
+    return static_cast<uint32_t>(index);
+  }
+
+  /// A stack, innermost frame first; returns its leaf.
+  uint32_t stack(std::vector<Frame> frames) {
+    uint32_t parent = 0;
+    for (size_t at = frames.size(); at-- > 0;) {
+      uint64_t index = 0;
+      auto* node = writer_.append<ledger::Node>(ledger::SectionId::nodes, index);
+      *node = {parent, frames[at].module | frames[at].flags, frames[at].offset};
+      parent = static_cast<uint32_t>(index);
+    }
+    return parent;
+  }
+
+  ledger::Site& site(uint32_t index) { return *writer_.at<ledger::Site>(ledger::SectionId::sites, index); }
+  uint32_t site(ledger::Kind kind, uint16_t door, uint32_t leaf, uint8_t flags = 0) {
+    uint64_t index = 0;
+    auto* site = writer_.append<ledger::Site>(ledger::SectionId::sites, index);
+    site->kind = static_cast<uint8_t>(kind);
+    site->door = door;
+    site->node = leaf;
+    site->flags = flags;
+    return static_cast<uint32_t>(index);
+  }
+
+  /// A heap site's counters.
+  void blocks(uint32_t index, uint64_t acquired, uint64_t released, uint64_t acquired_bytes, uint64_t released_bytes) {
+    ledger::Site& counters = site(index);
+    counters.acquired += acquired;
+    counters.released += released;
+    counters.acquired_bytes += acquired_bytes;
+    counters.released_bytes += released_bytes;
+  }
+
+  /// A descriptor in the table, as its hooks would record it.
+  void table_fd(uint32_t number, ledger::FdOrigin origin, uint32_t site_index = 0) {
+    auto* record = writer_.touch<ledger::FdRecord>(ledger::SectionId::fds, number);
+    record->word = ledger::fd_word(origin, site_index, ++serial_);
+    record->acquired_ns = 2'000 + serial_;
+    record->tid = 4243;
+    auto& count = writer_.section(ledger::SectionId::fds).count;
+    if (count <= number) count = number + 1;
+    if (site_index != 0) site(site_index).acquired += 1;
+    if (origin == ledger::FdOrigin::acquired) header().totals[0].acquired += 1;
+  }
+
+  /// A descriptor as the kernel lists it.
+  void kernel_fd(int32_t number, std::string_view target, uint32_t status_flags = 0, bool cloexec = false) {
+    uint64_t index = 0;
+    auto* record = writer_.append<ledger::KernelFd>(ledger::SectionId::kernel_fds, index);
+    *record = {number, status_flags, cloexec ? ledger::kKernelFdCloexec : 0, text(target)};
+    header().flags.fetch_or(ledger::kHeaderFlagReconciled);
+    header().reconciled_monotonic_ns = 1'000'000;
+  }
+  /// Both at once: what a descriptor that is open and known looks like.
+  void open_fd(uint32_t number, ledger::FdOrigin origin, uint32_t site_index, std::string_view target) {
+    table_fd(number, origin, site_index);
+    kernel_fd(static_cast<int32_t>(number), target);
+  }
+
+  ledger::ThreadRecord& thread(uint32_t site_index, ledger::ThreadState state, uint32_t flags = 0,
+                               std::string_view name = "worker") {
+    uint64_t index = 0;
+    auto* record = writer_.append<ledger::ThreadRecord>(ledger::SectionId::threads, index);
+    record->state = static_cast<uint32_t>(state);
+    record->flags = flags;
+    record->site = site_index;
+    record->tid = static_cast<int32_t>(5000 + index);
+    record->creator_tid = 4242;
+    record->serial = static_cast<uint32_t>(index + 1);
+    record->started_ns = 3'000;
+    record->finished_ns = state == ledger::ThreadState::finished ? 4'000 : 0;
+    name.copy(record->name, sizeof record->name - 1);
+    header().totals[2].acquired += 1;
+    if (site_index != 0) site(site_index).acquired += 1;
+    return *record;
+  }
+
+  ledger::Failure& failure(uint16_t door, uint16_t error, uint32_t leaf, uint64_t count) {
+    uint64_t index = 0;
+    auto* record = writer_.append<ledger::Failure>(ledger::SectionId::failures, index);
+    record->door = door;
+    record->error = error;
+    record->node = leaf;
+    record->count = count;
+    record->first_ns = 500'001'000;
+    record->live_then = 1021;
+    record->tid = 4243;
+    return *record;
+  }
+
+  /// One thread's counter deltas for the block of sites that `site_index` lies in.
+  ledger::Chunk& chunk(uint32_t site_index) {
+    uint64_t index = 0;
+    auto* head = writer_.append<ledger::ChunkHead>(ledger::SectionId::chunk_heads, index);
+    head->base = site_index / ledger::kChunkCells + 1;
+    return *writer_.touch<ledger::Chunk>(ledger::SectionId::chunks, index);
+  }
+
+ private:
+  void* memory_ = nullptr;
+  size_t bytes_ = 0;
+  ledger::Writer writer_;
+  uint32_t serial_ = 0;
+};
+
+}  // namespace unfreed::test

@@ -1,0 +1,48 @@
+// Reports as tests read them: written by the report core, parsed back with an independent JSON parser.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "report/json.h"
+
+namespace unfreed::test {
+
+struct Report {
+  nlohmann::ordered_json json;
+  std::string text;
+  report::ReportResult result;
+};
+
+/// Writes a report over `view`; `input` may have anything else set.
+inline Report write(const ledger::View& view, report::ReportInput input = {}) {
+  Report report;
+  std::vector<std::byte> scratch(report::scratch_bytes(view));
+  input.view = &view;
+  input.scratch = scratch;
+  if (input.now_monotonic_ns == 0) input.now_monotonic_ns = 1'000'001'000;
+  report::Sink sink{&report.text, [](void* context, std::string_view piece) {
+                      static_cast<std::string*>(context)->append(piece);
+                      return true;
+                    }};
+  report.result = report::write_report(input, sink);
+  report.json = nlohmann::ordered_json::parse(report.text);  // strict: throws on bad UTF-8 too
+  return report;
+}
+
+/// Names the node (module m, offset o) "f<o>", in file "/src/m<m>.c" at line o; odd offsets get an inlined frame on
+/// top.
+inline report::FrameResolver numbered_resolver() {
+  return {nullptr, [](void*, const ledger::View&, const ledger::Node& node, void* context,
+                      void (*emit)(void*, const report::ResolvedFrame&)) {
+            std::string name = "f" + std::to_string(node.offset);
+            std::string file = "/src/m" + std::to_string(node.module & ledger::kNodeModuleMask) + ".c";
+            auto line = static_cast<uint32_t>(node.offset);
+            if (node.offset % 2 == 1) emit(context, {"inlined_" + name, "inlined_" + name, file, line, true});
+            emit(context, {name + "(int)", name, file, line, false});
+          }};
+}
+
+}  // namespace unfreed::test
