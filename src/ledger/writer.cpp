@@ -60,7 +60,7 @@ constexpr Shape kShapes[] = {
     {SectionId::threads, sizeof(ThreadRecord), 65536, 0, true},
     {SectionId::chunk_heads, sizeof(ChunkHead), 65536, 0, true},
     {SectionId::chunks, sizeof(Chunk), 65536, 0, true},
-    {SectionId::kernel_fds, sizeof(KernelFd), 65536, 0, false},
+    {SectionId::kernel_fds, sizeof(KernelFd), 1u << 20, 0, false},
     {SectionId::failures, sizeof(Failure), 256, 0, false},
 };
 static_assert(sizeof kShapes / sizeof kShapes[0] == kSectionCount);
