@@ -1,0 +1,98 @@
+#!/usr/bin/python3
+"""What scripts/test needs to know from meson: which programs a suite consists of, and how many test cases passed.
+
+    test_log.py programs BUILD SUITE…      the build targets that the suites' tests need, a line each
+    test_log.py count STATUS LOGS…         reads the logs of `meson test`; names what was skipped and what failed, closes
+                                           with "N passed, N failed"; exits with 1 when something failed or STATUS is not 0
+"""
+import json
+import os
+import sys
+import xml.etree.ElementTree as xml
+
+
+def programs(build, suites):
+    """Paths, relative to the build folder, of everything the tests of `suites` depend on."""
+    with open(os.path.join(build, "meson-info", "intro-tests.json")) as file:
+        tests = json.load(file)
+    with open(os.path.join(build, "meson-info", "intro-targets.json")) as file:
+        targets = {target["id"]: target for target in json.load(file)}
+    wanted = set()
+    for test in tests:
+        if not any(name.split(":")[-1] in suites for name in test["suite"]):
+            continue
+        for identifier in test["depends"]:
+            for filename in targets[identifier]["filename"]:
+                wanted.add(os.path.relpath(filename, build))
+    return sorted(wanted)
+
+
+GOOD = {"OK", "EXPECTEDFAIL"}
+
+
+def read_log(folder):
+    """(passed, failed names, skipped names) of one build folder's last `meson test`.
+
+    Test programs that speak TAP or GoogleTest's XML count case by case, others as one. A program that ends badly though
+    none of its cases says so (a crash, a time limit) counts as one failed case.
+    """
+    passed, failed, skipped = 0, [], []
+    failures_of = {}
+    junit = os.path.join(folder, "testlog.junit.xml")
+    if os.path.exists(junit):
+        for suite in xml.parse(junit).getroot().iter("testsuite"):
+            for case in suite.iter("testcase"):
+                name = f'{suite.get("name")}: {case.get("name")}'
+                if case.find("failure") is not None or case.find("error") is not None:
+                    failed.append(name)
+                    failures_of[suite.get("name")] = True
+                elif case.find("skipped") is not None or case.get("status") == "notrun":
+                    skipped.append(name)
+                else:
+                    passed += 1
+    log = os.path.join(folder, "testlog.json")
+    programs_run = 0
+    if os.path.exists(log):
+        with open(log) as file:
+            for line in file:
+                test = json.loads(line)
+                programs_run += 1
+                if test["result"] in GOOD or test["result"] == "SKIP":
+                    continue
+                name = test["name"].split(" / ")[-1]
+                if not any(name in suite for suite in failures_of):
+                    failed.append(f'{test["name"]}: {test["result"].lower()}')
+    if programs_run == 0:
+        failed.append(f"{folder}: no test was run")
+    return passed, failed, skipped
+
+
+def count(status, folders):
+    passed, failed, skipped = 0, [], []
+    for folder in folders:
+        result = read_log(folder)
+        passed += result[0]
+        failed += result[1]
+        skipped += result[2]
+    if status and not failed:
+        failed.append(f"meson test ended with status {status}")
+    for name in skipped:
+        print(f"skipped: {name}")
+    for name in failed:
+        print(f"failed: {name}")
+    print(f"{passed} passed, {len(failed)} failed", flush=True)
+    return 1 if failed else 0
+
+
+def main(arguments):
+    if arguments[:1] == ["programs"] and len(arguments) > 2:
+        print("\n".join(programs(arguments[1], set(arguments[2:]))))
+        return 0
+    if arguments[:1] == ["count"] and len(arguments) > 2:
+        return count(int(arguments[1]), arguments[2:])
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,20 @@
+// Becomes a daemon by daemon(3), opens three files and stays for a while: `daemonize FILE SECONDS` writes its pid to FILE.
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int take(void) {
+  return open("/etc/passwd", O_RDONLY);  // @take
+}
+
+int main(int argc, char** argv) {
+  if (argc < 3 || daemon(0, 0)) return 1;
+  for (int i = 0; i < 3; i++) take();
+  FILE* file = fopen(argv[1], "w");
+  if (!file) return 2;
+  fprintf(file, "%d\n", (int)getpid());
+  fclose(file);
+  sleep((unsigned)atoi(argv[2]));
+  return 0;
+}

@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+"""When the machine does not cooperate: the program is unharmed, a line says what is missing, nothing is silently lost."""
+import os
+import resource
+import subprocess
+import unittest
+
+import harness
+
+LEAK = None  # set in setUpModule: the programs must have been built
+
+
+def setUpModule():
+    global LEAK
+    LEAK = [harness.program("fd_open"), "leak"]
+
+
+def can_mount():
+    """Root, and allowed to have a mount namespace?"""
+    return os.geteuid() == 0 and subprocess.run(
+        ["unshare", "--mount", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+needs_mounts = unittest.skipUnless(can_mount(), "needs root and mount namespaces")
+
+
+class Output(unittest.TestCase):
+    """A report that cannot be written."""
+
+    def unwritable(self, path):
+        for rules in ([], ["--fail-on", "fd>0"]):
+            with harness.Scratch() as scratch:
+                env = harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers})
+                got = harness.Result(*harness.execute(
+                    [harness.COMMAND, "run", "--output", path, *rules, "--", *LEAK], env=env), None, {}, None)
+                self.assertEqual(got.status, 125, got)
+                self.assertIn(path, got.stderr)
+
+    def test_folder_that_does_not_exist(self):
+        self.unwritable("/nonexistent/folder/report.json")
+
+    def test_folder_instead_of_a_file(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("here"))
+            self.unwritable(scratch.path("here"))
+
+    def test_bare_preload(self):
+        for helper in (True, False):
+            with self.subTest(helper=helper), harness.Scratch() as scratch:
+                result = harness.preload(LEAK, helper=helper, scratch=scratch, keep_ledgers=True,
+                                         env={"UNFREED_OUTPUT": "/nonexistent/folder/report.json"})
+                self.assertEqual(result.status, 125, result)
+                self.assertIn("/nonexistent/folder", result.stderr)
+                # Nothing is lost: the ledger stays, and the line says where.
+                (name,) = scratch.leftovers()
+                self.assertIn(name, result.stderr)
+                later = harness.unfreed("report", os.path.join(scratch.ledgers, name))
+                self.assertIn("take", later.stdout)
+
+    def test_own_status_still_wins(self):
+        result = harness.preload([harness.program("ending"), "exit", "7"], keep_ledgers=True,
+                                 env={"UNFREED_OUTPUT": "/nonexistent/folder/report.json"})
+        self.assertEqual(result.status, 7, result)
+
+    @needs_mounts
+    def test_full_disk(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("small"))
+            script = (f"mount -t tmpfs -o size=4k tmpfs {scratch.path('small')} && "
+                      f"head -c 4096 /dev/zero >{scratch.path('small', 'filler')}; "
+                      f"{harness.COMMAND} run --output {scratch.path('small')}/report.json -- {' '.join(LEAK)}; "
+                      f'echo "status $?"; ls {scratch.path("small")}')
+            status, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                        env=harness.clean_environment())
+            self.assertEqual(stdout.split(), ["status", "125", "filler"], stdout + stderr)
+            self.assertIn("report.json", stderr)
+
+
+class SharedMemory(unittest.TestCase):
+    """No room, or no place, for the ledger: the process keeps it to itself, and still makes its report."""
+
+    def check_alone(self, ledgers, env=None, helper=True):
+        result = harness.preload(LEAK, helper=helper, env={"UNFREED_LEDGER_DIR": ledgers, **(env or {})})
+        self.assertEqual(result.status, 0, result)
+        self.assertIsNotNone(result.report, result)
+        self.assertEqual(result.report["totals"]["fd"]["live"], 3)
+        self.assertTrue(result.report["notes"], "a note says what is missing")
+
+    def test_no_such_folder(self):
+        self.check_alone("/nonexistent")
+        self.check_alone("/nonexistent", helper=False)
+        self.check_alone("/dev/null")
+
+    def test_under_run(self):
+        # With nowhere to put ledgers `unfreed run` cannot learn anything: it says so, and a gate is not a pass.
+        result = harness.run(LEAK, env={"UNFREED_LEDGER_DIR": "/nonexistent"})
+        self.assertIn(result.status, (0, 125), result)
+        self.assertTrue(result.stderr.strip())
+        if result.status == 0:
+            self.assertIsNotNone(result.report, "no report, and no failure either")
+            self.assertEqual(result.report["totals"]["fd"]["live"], 3)
+        gated = harness.run([harness.program("fd_open"), "leak"], options=["--fail-on", "fd>0"],
+                            env={"UNFREED_LEDGER_DIR": "/nonexistent"})
+        self.assertIn(gated.status, (23, 125), gated)
+
+    @needs_mounts
+    def test_full(self):
+        for size in ("4k", "64k", "400k"):
+            for rules in ("", "--fail-on fd>0"):
+                with self.subTest(size=size, rules=rules), harness.Scratch() as scratch:
+                    script = (f"mount -t tmpfs -o size={size} tmpfs /dev/shm && "
+                              f"{harness.COMMAND} run --output {scratch.path('report.json')} {rules.replace('>', chr(92) + '>')} "
+                              f"-- {' '.join(LEAK)}; echo status $?")
+                    status, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                                env=harness.clean_environment())
+                    got = int(stdout.split()[-1])
+                    reports = harness.read_reports(scratch.folder)
+                    if "report.json" in reports:
+                        self.assertEqual(reports["report.json"]["totals"]["fd"]["live"], 3, stderr)
+                        self.assertEqual(got, 23 if rules else 0, stdout + stderr)
+                    else:
+                        self.assertEqual(got, 125, stdout + stderr)
+                        self.assertTrue(stderr.strip())
+
+    @needs_mounts
+    def test_runs_full_later(self):
+        """The ledger must grow while others fill the memory: no SIGBUS, and what no longer fits is counted."""
+        with harness.Scratch() as scratch:
+            program = ("import ctypes, os\n"
+                       "filler = os.open('/dev/shm/filler', os.O_CREAT | os.O_WRONLY)\n"
+                       "try:\n"
+                       "    while os.write(filler, bytes(65536)): pass\n"
+                       "except OSError: pass\n"
+                       "try:\n"
+                       "    while os.write(filler, bytes(512)): pass\n"
+                       "except OSError: pass\n"
+                       "os.close(filler)\n"
+                       "fds = [os.open('/etc/passwd', os.O_RDONLY) for i in range(200)]\n"
+                       "def deep(n): return [object()] if n == 0 else deep(n - 1)\n"
+                       "keep = [deep(n) for n in range(100)]\n"
+                       "print('alive', len(fds))\n"
+                       "os.unlink('/dev/shm/filler')\n"
+                       "os._exit(0)\n")
+            with open(scratch.path("filler.py"), "w") as file:
+                file.write(program)
+            script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
+                      f"{scratch.path('report.json')} -- env PYTHONMALLOC=malloc /usr/bin/python3 "
+                      f"{scratch.path('filler.py')}; echo status $?")
+            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                   env=harness.clean_environment())
+            self.assertEqual(stdout, "alive 200\nstatus 0\n", stderr)
+            report = harness.read_report(scratch.path("report.json"))
+            self.assertEqual(report["totals"]["fd"]["live"], 200)
+
+
+class Surroundings(unittest.TestCase):
+    @needs_mounts
+    def test_no_proc(self):
+        with harness.Scratch() as scratch:
+            script = (f"umount -l /proc 2>/dev/null || mount -t tmpfs tmpfs /proc; "
+                      f"LD_PRELOAD={harness.LIBRARY} UNFREED_LEDGER_DIR={scratch.ledgers} "
+                      f"UNFREED_OUTPUT={scratch.path('report.json')} {' '.join(LEAK)}; echo status $?")
+            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                   env=harness.clean_environment())
+            self.assertEqual(stdout, "status 0\n", stderr)
+            report = harness.read_report(scratch.path("report.json"))
+            # What the doors saw is still exact; that the kernel could not be asked is said.
+            self.assertEqual(report["totals"]["fd"]["live"], 3)
+            self.assertFalse(report["complete"])
+            self.assertIn("/proc", " ".join(report["notes"]))
+
+    def test_few_descriptors(self):
+        for limit in (3, 4, 5, 8):
+            with self.subTest(limit=limit):
+                def tight():
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+                alone = harness.bare([harness.program("heap_malloc"), "leak"], preexec=tight)
+                for helper in (True, False):
+                    result = harness.preload([harness.program("heap_malloc"), "leak"], preexec=tight, helper=helper,
+                                             keep_ledgers=True)
+                    self.assertEqual(result.stdout, alone.stdout)
+                    # A report, or the ledger and a line that says so: never silence.
+                    if result.report:
+                        self.assertEqual(result.status, alone.status, result)
+                        self.assertEqual(len(harness.own_sites(result.report, harness.program("heap_malloc"), "heap")), 2)
+                    else:
+                        self.assertTrue(result.stderr.strip(), "nothing said, and no report")
+
+    def test_few_descriptors_under_run(self):
+        for limit in (8, 16):
+            result = harness.run(["/bin/sh", "-c", f"ulimit -n {limit}; exec " + " ".join(LEAK)])
+            self.assertEqual(result.status, 0, result)
+            self.assertEqual(result.report["totals"]["fd"]["live"], 3)
+
+    def test_program_that_closes_every_descriptor(self):
+        for name, run in (("run", harness.run), ("preload", harness.preload)):
+            with self.subTest(way=name):
+                result = run([harness.program("close_all")])
+                self.assertEqual(result.status, 0, result)
+                self.assertEqual(result.report["totals"]["fd"]["live"], 1)
+                (site,) = harness.live_sites(result.report, "fd")
+                self.assertEqual(harness.base_function(harness.top(site)["function"]), "take")
+
+    def test_stderr_that_was_closed_is_not_written_to(self):
+        """Number 2 may be the program's own file by then: the summary must not land in it."""
+        with harness.Scratch() as scratch:
+            target = scratch.path("mine")
+            python = ("import os, sys\nos.close(2)\nfd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)\nassert fd == 2\n"
+                      "os.write(2, b'data')\nos._exit(0)\n")
+            result = harness.preload(["/usr/bin/python3", "-c", python, target])
+            self.assertEqual(result.status, 0, result)
+            with open(target) as file:
+                self.assertEqual(file.read(), "data")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_process_that_gives_up_its_privileges(self):
+        python = ("import os\nkept = [os.open('/etc/passwd', os.O_RDONLY) for i in range(4)]\n"
+                  "os.setgid(65534)\nos.setuid(65534)\nos._exit(0)\n")
+        result = harness.run(["/usr/bin/python3", "-c", python])
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual(result.report["totals"]["fd"]["live"], 4)
+
+    @needs_mounts
+    def test_process_that_changes_its_root(self):
+        python = ("import os, tempfile\nkept = [os.open('/etc/passwd', os.O_RDONLY) for i in range(4)]\n"
+                  "os.chroot(tempfile.mkdtemp())\nos.chdir('/')\nos._exit(0)\n")
+        result = harness.run(["/usr/bin/python3", "-c", python])
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual(result.report["totals"]["fd"]["live"], 4)
+
+    def test_static_program_with_and_without_rules(self):
+        with harness.Scratch() as scratch:
+            source, binary = scratch.path("static.c"), scratch.path("static")
+            with open(source, "w") as file:
+                file.write("#include <stdio.h>\nint main(void) { puts(\"static\"); return 0; }\n")
+            subprocess.run(["gcc", "-static", "-o", binary, source], check=True)
+            loose = harness.run([binary])
+            self.assertEqual((loose.status, loose.stdout), (0, "static\n"), loose)
+            self.assertIn("not tracked", loose.stderr)
+            gated = harness.run([binary], options=["--fail-on", "fd>0"])
+            self.assertEqual((gated.status, gated.stdout), (125, "static\n"), gated)
+
+    def test_program_with_a_malloc_of_its_own(self):
+        with harness.Scratch() as scratch:
+            source, binary = scratch.path("own.c"), scratch.path("own")
+            with open(source, "w") as file:
+                file.write("#include <stddef.h>\n#include <fcntl.h>\n"
+                           "static char pool[1 << 20]; static size_t used;\n"
+                           "void* malloc(size_t n) { void* p = pool + used; used += (n + 31) & ~(size_t)15; return p; }\n"
+                           "void free(void* p) { (void)p; }\n"
+                           "void* calloc(size_t a, size_t b) { return malloc(a * b); }\n"
+                           "void* realloc(void* p, size_t n) { (void)p; return malloc(n); }\n"
+                           "int main(void) { return malloc(10) == NULL || open(\"/etc/passwd\", O_RDONLY) < 0; }\n")
+            subprocess.run(["gcc", "-g", "-fno-builtin", "-rdynamic", "-o", binary, source], check=True)
+            result = harness.run([binary])
+            self.assertEqual(result.status, 0, result)
+            self.assertNotEqual(result.report["coverage"]["heap"], "exact", "a blind detector never says no leaks")
+            self.assertTrue(result.report["notes"])
+            self.assertEqual(result.report["totals"]["fd"]["live"], 1)
+            gated = harness.run([binary], options=["--fail-on", "heap>0"])
+            self.assertEqual(gated.status, 125, gated)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""scripts/ci-check: one step of a CI job."""
+import os
+import unittest
+
+import harness
+
+CHECK = os.path.join(harness.SOURCE, "scripts", "ci-check")
+
+
+def setUpModule():
+    if os.path.realpath(harness.BUILD) != os.path.realpath(os.path.join(harness.SOURCE, "build")):
+        raise unittest.SkipTest("scripts/ci-check uses the build in ./build, which is not the one under test")
+
+
+class CiCheck(unittest.TestCase):
+    def run_check(self, scratch, *args, env=None):
+        return harness.bare([CHECK, *args], cwd=scratch.folder, env={"UNFREED_LEDGER_DIR": scratch.ledgers, **(env or {})})
+
+    def leak(self, name="fd_open"):
+        return [harness.program(name), "leak"]
+
+    def test_leak_fails_the_step_and_leaves_reports(self):
+        with harness.Scratch() as scratch:
+            for name in ("fd_open", "thread_unjoined"):
+                result = self.run_check(scratch, *self.leak(name))
+                self.assertEqual(result.status, 23, result)
+                (report,) = harness.read_reports(scratch.path("unfreed-reports")).values()
+                self.assertEqual(os.path.basename(report["process"]["exe"]), name)
+                self.assertEqual([rule["rule"] for rule in report["rules"]], ["fd>0", "thread>0"])
+
+    def test_clean_passes(self):
+        with harness.Scratch() as scratch:
+            result = self.run_check(scratch, harness.program("fd_open"), "clean")
+            self.assertEqual(result.status, 0, result)
+
+    def test_heap_is_not_asked_for_by_default(self):
+        with harness.Scratch() as scratch:
+            self.assertEqual(self.run_check(scratch, *self.leak("heap_malloc")).status, 0)
+            self.assertEqual(self.run_check(scratch, "--fail-on", "heap.bytes>=1000", *self.leak("heap_malloc")).status, 23)
+
+    def test_own_status(self):
+        with harness.Scratch() as scratch:
+            self.assertEqual(self.run_check(scratch, harness.program("ending"), "exit", "7").status, 7)
+            self.assertEqual(self.run_check(scratch, "/nonexistent/program").status, 127)
+            self.assertEqual(self.run_check(scratch, *self.leak(), env={"UNFREED_EXITCODE": "42"}).status, 42)
+
+    def test_settings(self):
+        with harness.Scratch() as scratch:
+            self.assertEqual(self.run_check(scratch, "--fail-on=fd>3", "--reports=here", "--", *self.leak()).status, 0)
+            self.assertEqual(len(harness.read_reports(scratch.path("here"))), 1)
+            env = {"UNFREED_FAIL_ON": "fd>=3", "UNFREED_REPORTS": "there"}
+            self.assertEqual(self.run_check(scratch, *self.leak(), env=env).status, 23)
+            self.assertEqual(len(harness.read_reports(scratch.path("there"))), 1)
+
+    def test_misuse(self):
+        with harness.Scratch() as scratch:
+            for args in ((), ("--no-such-option", "true"), ("--fail-on",), ("--fail-on", "fd", "true"),
+                         ("--reports", "/dev/null/x", "true")):
+                with self.subTest(args=args):
+                    result = self.run_check(scratch, *args)
+                    self.assertEqual(result.status, 125, result)
+                    self.assertTrue(result.stderr.strip())
+
+    def test_help(self):
+        with harness.Scratch() as scratch:
+            result = self.run_check(scratch, "--help")
+            self.assertEqual(result.status, 0)
+            self.assertIn("--fail-on RULES", result.stdout)
+
+
+if __name__ == "__main__":
+    harness.main()

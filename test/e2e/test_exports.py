@@ -1,0 +1,59 @@
+#!/usr/bin/python3
+"""What libunfreed.so needs and what it shows to the programs it is loaded into."""
+import re
+import subprocess
+import unittest
+
+import harness
+
+# The C library's own doors, and operator new and delete: the only names that may stand before other libraries' ones.
+C_LIBRARY = "/lib/x86_64-linux-gnu/libc.so.6"
+OPERATORS = re.compile(r"_Zn[wa]m(St11align_val_t)?(RKSt9nothrow_t)?|_Zd[la]Pv(m)?(St11align_val_t)?(RKSt9nothrow_t)?")
+# Allocators' own doors, for programs that bring such an allocator, and functions of C libraries later than this one.
+OTHERS = {"mallocx", "rallocx", "xallocx", "sallocx", "dallocx", "sdallocx", "nallocx", "free_sized",
+          "free_aligned_sized", "pidfd_spawn", "pidfd_spawnp", "openat2", "cfree", "closefrom", "close_range"}
+
+
+def dynamic_symbols(path, *, defined):
+    text = subprocess.run(["nm", "-D", "--defined-only" if defined else "--undefined-only", path], check=True,
+                          capture_output=True, text=True).stdout
+    return [line.split()[-1] for line in text.splitlines()]
+
+
+class Library(unittest.TestCase):
+    def test_needs_the_c_library_alone(self):
+        text = subprocess.run(["readelf", "-d", harness.LIBRARY], check=True, capture_output=True, text=True).stdout
+        needed = set(re.findall(r"\(NEEDED\).*\[(.*)\]", text))
+        self.assertLessEqual(needed, {"libc.so.6", "ld-linux-x86-64.so.2"})
+        self.assertIn("libc.so.6", needed)
+        self.assertNotIn("TEXTREL", text)
+
+    def test_exports_hooks_and_the_public_api_and_nothing_else(self):
+        exports = dynamic_symbols(harness.LIBRARY, defined=True)
+        libc = {name.split("@")[0] for name in dynamic_symbols(C_LIBRARY, defined=True)}
+        odd = [name for name in exports
+               if name not in libc and not OPERATORS.fullmatch(name) and not name.startswith("unfreed_runtime_")
+               and name not in OTHERS]
+        self.assertEqual(odd, [])
+        for name in ("open", "openat64", "__open_2", "fopen64", "close", "malloc", "free", "_Znwm", "pthread_create",
+                     "thrd_join", "unfreed_runtime_report", "unfreed_runtime_mark"):
+            self.assertIn(name, exports)
+
+    def test_exports_carry_no_version(self):
+        # A versioned name would be passed over by programs that ask for another version of it.
+        self.assertEqual([name for name in dynamic_symbols(harness.LIBRARY, defined=True) if "@" in name], [])
+
+    def test_uses_nothing_of_the_cpp_library_or_of_private_names(self):
+        text = subprocess.run(["readelf", "-W", "--dyn-syms", harness.LIBRARY], check=True, capture_output=True,
+                              text=True).stdout
+        undefined = [line.split()[7] for line in text.splitlines() if " UND " in line and len(line.split()) > 7]
+        self.assertEqual([name for name in undefined if "GLIBC_PRIVATE" in name or "GLIBCXX" in name or "CXXABI" in name
+                          or name.startswith("_Unwind")], [])
+
+    def test_shadow_stacks_stay_on(self):
+        text = subprocess.run(["readelf", "-n", harness.LIBRARY], check=True, capture_output=True, text=True).stdout
+        self.assertIn("SHSTK", text)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,339 @@
+"""Runs programs under unfreed and looks at what it says about them.
+
+A test file is a unittest module that ends with `harness.main()`: its cases are reported in TAP, so that meson counts each
+of them. Nothing here knows a behaviour of unfreed beyond the public contract: the command's options, the UNFREED_*
+variables and the report's schema.
+
+Meson tells where things are through TEST_* variables; without them the build in ./build is used, so that a test file can
+be run by hand.
+"""
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import unittest
+
+import jsonschema
+
+SOURCE = os.environ.get("TEST_SOURCE", os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..")))
+BUILD = os.environ.get("TEST_BUILD", os.path.join(SOURCE, "build"))
+COMMAND = os.path.join(BUILD, "src", "cli", "unfreed")
+LIBRARY = os.path.join(BUILD, "src", "runtime", "libunfreed.so")
+PROGRAMS = os.path.join(BUILD, "test", "e2e")
+SCHEMA = os.path.join(SOURCE, "src", "report", "report.schema.json")
+
+TIME_LIMIT = 60  # seconds; for a program that takes one
+
+with open(SCHEMA) as _file:
+    _validator = jsonschema.Draft202012Validator(json.load(_file))
+
+
+# --- running -------------------------------------------------------------------------------------------------------
+
+
+class Result:
+    """What came of one run. `report` is CMD's own, `reports` are all of them by file name."""
+
+    def __init__(self, status, stdout, stderr, pid, folder, reports, report):
+        self.status, self.stdout, self.stderr, self.pid = status, stdout, stderr, pid
+        self.folder, self.reports, self.report = folder, reports, report
+
+    def __repr__(self):
+        return f"status {self.status}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}\n--- reports {list(self.reports)}"
+
+
+def program(name):
+    """Path of a program built from test/e2e."""
+    path = os.path.join(PROGRAMS, name)
+    assert os.path.exists(path), f"{path} was not built"
+    return path
+
+
+def clean_environment(extra=None):
+    """The caller's environment without anything of unfreed's; names and messages in English."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("UNFREED_", "LD_", "GCOV", "ASAN", "UBSAN"))}
+    env["LC_ALL"] = "C.UTF-8"
+    env.pop("MALLOC_PERTURB_", None)  # meson sets it; it would make bare and tracked runs differ
+    env.update(extra or {})
+    return env
+
+
+class Scratch:
+    """A folder for reports and one, in shared memory, for ledgers; both are removed at the end."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="unfreed-test-")
+        self.ledgers = tempfile.mkdtemp(prefix="unfreed-test-", dir="/dev/shm")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.ledgers, ignore_errors=True)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def leftovers(self):
+        return sorted(os.listdir(self.ledgers))
+
+
+def read_report(path):
+    """A report, validated against the schema."""
+    with open(path) as file:
+        report = json.load(file)
+    error = jsonschema.exceptions.best_match(_validator.iter_errors(report))
+    assert error is None, f"{path} breaks the schema at {'/'.join(map(str, error.absolute_path))}: {error.message}"
+    return report
+
+
+def read_reports(folder):
+    """All finished reports of a folder by file name; unfinished or stray ones are an error."""
+    reports = {}
+    for path in sorted(glob.glob(os.path.join(folder, "*"))):
+        name = os.path.basename(path)
+        if name.endswith(".json"):
+            reports[name] = read_report(path)
+        assert ".tmp" not in name, f"{path} was left behind"
+    return reports
+
+
+def execute(args, *, env=None, cwd=None, stdin=None, timeout=TIME_LIMIT, preexec=None, binary=False, pass_fds=()):
+    """Runs to the end: (status as a shell sees it, stdout, stderr, pid). Kills the whole process group when the time is
+    up, and says so."""
+    process = subprocess.Popen(
+        args, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, pass_fds=pass_fds,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, preexec_fn=preexec)
+    try:
+        stdout, stderr = process.communicate(stdin.encode() if isinstance(stdin, str) else stdin, timeout)
+    except subprocess.TimeoutExpired:
+        kill_group(process)
+        stdout, stderr = process.communicate()
+        raise AssertionError(f"{args} did not end within {timeout} s\n{stdout}\n{stderr}") from None
+    if not binary:
+        stdout, stderr = stdout.decode(errors="replace"), stderr.decode(errors="replace")
+    status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return status, stdout, stderr, process.pid
+
+
+def kill_group(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def bare(args, **keywords):
+    """The program alone, as the measure of what it does by itself."""
+    keywords["env"] = clean_environment(keywords.get("env"))
+    return Result(*execute(args, **keywords), None, {}, None)
+
+
+def run(args, *, options=(), env=None, scratch=None, keep_ledgers=False, **keywords):
+    """`unfreed run OPTIONS -- ARGS`. CMD's report has the fixed name report.json; others carry their pid. Whatever the
+    end, no ledger may be left behind (unless `keep_ledgers`)."""
+    with scratch_or_new(scratch) as place:
+        env = clean_environment({"UNFREED_LEDGER_DIR": place.ledgers, **(env or {})})
+        command = [COMMAND, "run", "--output", place.path("report.json"), *options, "--", *args]
+        status, stdout, stderr, pid = execute(command, env=env, **keywords)
+        reports = read_reports(place.folder)
+        result = Result(status, stdout, stderr, pid, place.folder, reports, reports.get("report.json"))
+        if not keep_ledgers:
+            assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{result}"
+        return result
+
+
+def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **keywords):
+    """The bare preload. `report` is that of the process started."""
+    with scratch_or_new(scratch) as place:
+        settings = {"LD_PRELOAD": LIBRARY, "UNFREED_OUTPUT": place.path("%e.%p.%n.json"),
+                    "UNFREED_LEDGER_DIR": place.ledgers}
+        if not helper:
+            settings["UNFREED_HELPER"] = "/nonexistent"
+        settings.update(env or {})
+        status, stdout, stderr, pid = execute(args, env=clean_environment(settings), **keywords)
+        reports = read_reports(place.folder)
+        own = [r for r in reports.values() if r["process"]["pid"] == pid]
+        result = Result(status, stdout, stderr, pid, place.folder, reports, own[-1] if own else None)
+        if not keep_ledgers:
+            assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{result}"
+        return result
+
+
+def unfreed(*args, env=None, **keywords):
+    """Any other subcommand."""
+    return Result(*execute([COMMAND, *args], env=clean_environment(env), **keywords), None, {}, None)
+
+
+def scratch_or_new(scratch):
+    return contextlib.nullcontext(scratch) if scratch else Scratch()
+
+
+@contextlib.contextmanager
+def started(args, *, launcher=True, options=(), env=None, scratch, cwd=None, stdout=subprocess.PIPE, helper=True):
+    """A program that goes on running, under `unfreed run` or the bare preload; killed at the end whatever happens."""
+    settings = {"UNFREED_LEDGER_DIR": scratch.ledgers}
+    if launcher:
+        args = [COMMAND, "run", "--output", scratch.path("report.json"), *options, "--", *args]
+    else:
+        settings.update({"LD_PRELOAD": LIBRARY, "UNFREED_OUTPUT": scratch.path("%e.%p.%n.json")})
+        if not helper:
+            settings["UNFREED_HELPER"] = "/nonexistent"
+    settings.update(env or {})
+    with open(scratch.path("stderr"), "ab") as stderr:
+        process = subprocess.Popen(args, env=clean_environment(settings), cwd=cwd, stdin=subprocess.PIPE, stdout=stdout,
+                                   stderr=stderr, start_new_session=True)
+    try:
+        yield process
+    finally:
+        kill_group(process)
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def wait_for(what, seconds=20, step=0.02):
+    """Calls `what` until it gives something true; returns that. Fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        got = what()
+        if got:
+            return got
+        assert time.monotonic() < end, f"waited {seconds} s in vain for {getattr(what, '__name__', what)}"
+        time.sleep(step)
+
+
+def child_of(process):
+    """The pid of the first child of a launcher (CMD)."""
+    def find():
+        with contextlib.suppress(OSError, IndexError):
+            with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+                return int(file.read().split()[0])
+        return None
+    return wait_for(find)
+
+
+def free_port():
+    """A TCP port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_listening(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+# --- reports -------------------------------------------------------------------------------------------------------
+
+
+def live_sites(report, kind=None, *, informational=False):
+    """Sites that still hold something which counts. Of threads, those still running are informational."""
+    found = []
+    for site in report["sites"]:
+        if kind and site["kind"] != kind or site["live"] == 0 or site.get("suppressed_by"):
+            continue
+        if site.get("grade") in ("informational", "inherited", "system") and not informational:
+            continue
+        found.append(site)
+    return found
+
+
+def top(site):
+    return site["stack"][0] if site["stack"] else {}
+
+
+def own_sites(report, program_path, kind=None, **keywords):
+    """Sites whose innermost frame lies in the program itself: what it took with its own hands."""
+    module = os.path.realpath(program_path)
+    return [s for s in live_sites(report, kind, **keywords) if os.path.realpath(top(s).get("module", "/")) == module]
+
+
+def functions(site):
+    return [frame.get("function", "?") for frame in site["stack"]]
+
+
+def base_function(name):
+    """Without parameters, template arguments of them and namespaces' noise: `svc::Log::write(int)` → `svc::Log::write`."""
+    return re.sub(r"\(.*", "", name or "?")
+
+
+def line_of(source, marker):
+    """Number of the one line of a source file that ends with `// @marker`."""
+    with open(source) as file:
+        hits = [number for number, text in enumerate(file, 1) if re.search(rf"// @{re.escape(marker)}\b", text)]
+    assert len(hits) == 1, f"{source}: marker @{marker} stands on {len(hits)} lines"
+    return hits[0]
+
+
+def describe(site):
+    frame = top(site)
+    place = f'{os.path.basename(frame.get("file", "?"))}:{frame.get("line", "?")}'
+    return f'{site["kind"]} ×{site["live"]} by {site["acquired_by"]} in {base_function(frame.get("function"))} at {place}'
+
+
+# --- TAP -----------------------------------------------------------------------------------------------------------
+
+
+class _TapResult(unittest.TestResult):
+    def __init__(self):
+        super().__init__()
+        self.number = 0
+
+    def _say(self, word, test, note=""):
+        self.number += 1
+        name = test.id().replace("__main__.", "").replace("#", "")
+        print(f"{word} {self.number} - {name}{note}", flush=True)
+
+    def _explain(self, error):
+        for line in "".join(traceback.format_exception(*error)).splitlines():
+            print(f"#   {line}")
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._say("ok", test)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._say("not ok", test)
+        self._explain(err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._say("not ok", test)
+        self._explain(err)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._say("ok", test, f" # SKIP {reason}")
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._say("not ok", subtest)
+            self._explain(err)
+
+
+def main():
+    """Runs the calling module's cases (or those named on the command line) and prints TAP."""
+    loader = unittest.TestLoader()
+    module = sys.modules["__main__"]
+    suite = loader.loadTestsFromNames(sys.argv[1:], module) if sys.argv[1:] else loader.loadTestsFromModule(module)
+    print("TAP version 13", flush=True)
+    result = _TapResult()
+    suite.run(result)
+    print(f"1..{result.number}", flush=True)
+    assert result.number > 0, "no test was run"
+    sys.exit(0 if result.wasSuccessful() else 1)
