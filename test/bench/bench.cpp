@@ -1,0 +1,166 @@
+// What scripts/bench measures: one operation in a loop, timed from inside so that start and end of the process do not
+// count. Built with -O2 and without frame pointers, as distributions build.
+//
+//     bench heap DEPTH THREADS PATHS COUNT   malloc+free at a stack depth; PATHS 1: in one place, else over that many
+//                                            distinct call paths (the way down is then part of the operation)
+//     bench file COUNT                       open+close
+//     bench thread COUNT                     pthread_create+pthread_join
+//     bench spawn COUNT NAME=VALUE… -- CMD…  start of CMD with these variables, to its end
+//
+// Prints nanoseconds per operation (with several threads: of each thread's own time).
+#include <fcntl.h>
+#include <pthread.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+extern char** environ;
+
+namespace {
+
+constexpr int kDeepest = 60;
+constexpr size_t kSizes[] = {24, 40, 100, 500};
+
+double now_ns() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+}
+
+/// Keeps the compiler from removing a block nobody uses, and from turning the call before it into a tail call.
+void use(void* block) { asm volatile("" : : "r"(block) : "memory"); }
+
+__attribute__((noinline)) void churn(long count) {
+  for (long i = 0; i < count; i++) {
+    void* block = malloc(kSizes[i & 3]);
+    use(block);
+    free(block);
+  }
+}
+
+/// One distinct function per level; two distinct call sites in each, so that ten levels make 1,024 call paths.
+template <int kLevel>
+__attribute__((noinline)) void descend(unsigned path, long count) {
+  if constexpr (kLevel == 0) {
+    churn(count);
+  } else if (path & 1) {
+    descend<kLevel - 1>(path >> 1, count);
+    use(&count);
+  } else {
+    descend<kLevel - 1>(path >> 1, count);
+    use(&path);
+  }
+}
+
+using Descend = void (*)(unsigned, long);
+template <int... kLevels>
+constexpr Descend descend_at(int depth, std::integer_sequence<int, kLevels...>) {
+  constexpr Descend table[] = {descend<kLevels>...};
+  return table[depth];
+}
+
+struct HeapJob {
+  Descend descend;
+  long paths;
+  long count;
+  double ns = 0;
+};
+
+void* run_heap(void* argument) {
+  auto* job = static_cast<HeapJob*>(argument);
+  if (job->paths == 1) {
+    job->descend(0, 1000);  // warm
+    double start = now_ns();
+    job->descend(0, job->count);
+    job->ns = (now_ns() - start) / static_cast<double>(job->count);
+    return nullptr;
+  }
+  for (long i = 0; i < job->paths; i++) job->descend(static_cast<unsigned>(i), 1);
+  double start = now_ns();
+  for (long i = 0; i < job->count; i++) job->descend(static_cast<unsigned>(i * 7919 % job->paths), 1);
+  job->ns = (now_ns() - start) / static_cast<double>(job->count);
+  return nullptr;
+}
+
+double heap(int depth, int threads, long paths, long count) {
+  // main, run_heap and churn are frames too
+  Descend entry = descend_at(depth - 4, std::make_integer_sequence<int, kDeepest>());
+  std::vector<HeapJob> jobs(static_cast<size_t>(threads), HeapJob{entry, paths, count});
+  std::vector<pthread_t> others(jobs.size());
+  for (size_t i = 1; i < jobs.size(); i++)
+    if (pthread_create(&others[i], nullptr, run_heap, &jobs[i])) abort();
+  run_heap(&jobs[0]);
+  double sum = jobs[0].ns;
+  for (size_t i = 1; i < jobs.size(); i++) {
+    pthread_join(others[i], nullptr);
+    sum += jobs[i].ns;
+  }
+  return sum / static_cast<double>(threads);
+}
+
+double file(long count) {
+  double start = now_ns();
+  for (long i = 0; i < count; i++) {
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || close(fd)) abort();
+  }
+  return (now_ns() - start) / static_cast<double>(count);
+}
+
+void* return_at_once(void* argument) { return argument; }
+
+double thread(long count) {
+  double start = now_ns();
+  for (long i = 0; i < count; i++) {
+    pthread_t one;
+    if (pthread_create(&one, nullptr, return_at_once, nullptr) || pthread_join(one, nullptr)) abort();
+  }
+  return (now_ns() - start) / static_cast<double>(count);
+}
+
+double spawn(long count, char** arguments) {
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable; variable++) environment.push_back(*variable);
+  for (; *arguments && strcmp(*arguments, "--"); arguments++) environment.push_back(*arguments);
+  environment.push_back(nullptr);
+  if (!*arguments || !*++arguments) abort();
+  double start = now_ns();
+  for (long i = 0; i < count; i++) {
+    pid_t pid;
+    int status;
+    if (posix_spawnp(&pid, arguments[0], nullptr, nullptr, arguments, environment.data())) abort();
+    if (waitpid(pid, &status, 0) != pid || status) abort();
+  }
+  return (now_ns() - start) / static_cast<double>(count);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string what = argc > 2 ? argv[1] : "";
+  double ns = 0;
+  if (what == "heap" && argc == 6) {
+    int depth = atoi(argv[2]), threads = atoi(argv[3]);
+    if (depth < 4 || depth - 4 >= kDeepest || threads < 1) return 2;
+    ns = heap(depth, threads, atol(argv[4]), atol(argv[5]));
+  } else if (what == "file" && argc == 3) {
+    ns = file(atol(argv[2]));
+  } else if (what == "thread" && argc == 3) {
+    ns = thread(atol(argv[2]));
+  } else if (what == "spawn" && argc > 4) {
+    ns = spawn(atol(argv[2]), argv + 3);
+  } else {
+    fputs("usage: see the head of bench.cpp\n", stderr);
+    return 2;
+  }
+  printf("%.2f\n", ns);
+  return 0;
+}
