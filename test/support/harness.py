@@ -240,19 +240,23 @@ def is_listening(port):
 
 
 def live_sites(report, kind=None, *, informational=False):
-    """Sites that still hold something which counts. Of threads, those still running are informational."""
+    """Sites that still hold something which counts; `informational`: also those whose threads still run."""
     found = []
     for site in report["sites"]:
-        if kind and site["kind"] != kind or site["live"] == 0 or site.get("suppressed_by"):
-            continue
-        if site.get("grade") in ("informational", "inherited", "system") and not informational:
-            continue
-        found.append(site)
+        counts = site["live"] > 0 and site["grade"] != "informational"
+        if (not kind or site["kind"] == kind) and not site.get("suppressed_by"):
+            if counts or informational and site.get("running", 0) > 0:
+                found.append(site)
     return found
 
 
 def top(site):
     return site["stack"][0] if site["stack"] else {}
+
+
+def counted(report, kind="fd"):
+    """How many of a kind count for rules: what is live without what is suppressed."""
+    return report["totals"][kind]["live"] - report["totals"][kind]["suppressed"]
 
 
 def own_sites(report, program_path, kind=None, **keywords):
