@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""What scripts/test needs to know from meson: which programs a suite consists of, and how many test cases passed.
+"""What scripts/test needs to know from meson: what there is to build for a suite, and how many test cases passed.
 
-    test_log.py programs BUILD SUITE…      the build targets that the suites' tests need, a line each
+    test_log.py targets BUILD SUITE…       the build targets of test/SUITE, a line each
     test_log.py count STATUS LOGS…         reads the logs of `meson test`; names what was skipped and what failed, closes
                                            with "N passed, N failed"; exits with 1 when something failed or STATUS is not 0
 """
@@ -11,19 +11,15 @@ import sys
 import xml.etree.ElementTree as xml
 
 
-def programs(build, suites):
-    """Paths, relative to the build folder, of everything the tests of `suites` depend on."""
-    with open(os.path.join(build, "meson-info", "intro-tests.json")) as file:
-        tests = json.load(file)
+def targets(build, folders):
+    """Paths, relative to the build folder, of everything that is built from test/FOLDER: the tests themselves and what
+    they look at while they run."""
     with open(os.path.join(build, "meson-info", "intro-targets.json")) as file:
-        targets = {target["id"]: target for target in json.load(file)}
+        known = json.load(file)
     wanted = set()
-    for test in tests:
-        if not any(name.split(":")[-1] in suites for name in test["suite"]):
-            continue
-        for identifier in test["depends"]:
-            for filename in targets[identifier]["filename"]:
-                wanted.add(os.path.relpath(filename, build))
+    for target in known:
+        if any(f"/test/{folder}/" in target["defined_in"] for folder in folders):
+            wanted.update(os.path.relpath(name, build) for name in target["filename"])
     return sorted(wanted)
 
 
@@ -85,8 +81,8 @@ def count(status, folders):
 
 
 def main(arguments):
-    if arguments[:1] == ["programs"] and len(arguments) > 2:
-        print("\n".join(programs(arguments[1], set(arguments[2:]))))
+    if arguments[:1] == ["targets"] and len(arguments) > 2:
+        print("\n".join(targets(arguments[1], arguments[2:])))
         return 0
     if arguments[:1] == ["count"] and len(arguments) > 2:
         return count(int(arguments[1]), arguments[2:])
