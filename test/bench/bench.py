@@ -161,7 +161,8 @@ def main():
     parser.add_argument("--json", default="")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the work: shows that it runs, not how fast")
     options = parser.parse_args()
-    bench = os.path.join(options.build, "test", "bench", "bench")
+    bench = os.path.join(os.path.abspath(options.build), "test", "bench", "bench")
+    options.build = os.path.abspath(options.build)
     scale = 0.05 if options.quick else 1.0
     with tempfile.TemporaryDirectory(prefix="unfreed-bench-") as scratch:
         tools, missing = find_tools(options.build, scratch)
