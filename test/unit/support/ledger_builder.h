@@ -2,8 +2,11 @@
 // that the runtime uses.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <initializer_list>
 #include <new>
@@ -61,6 +64,18 @@ class LedgerBuilder {
     ledger::View result;
     if (const char* fault = ledger::View::open(bytes(), result)) throw std::string(fault);
     return result;
+  }
+
+  /// Writes it to a (sparse) file.
+  void save(const std::string& path) {
+    int file = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (file < 0 || ftruncate(file, static_cast<off_t>(bytes_)) != 0) throw std::string("cannot write " + path);
+    put(file, 0, ledger::kPageBytes);
+    for (size_t index = 0; index < ledger::kSectionCount; ++index) {
+      const ledger::Section& section = header().sections[index];
+      put(file, section.offset, std::min<uint64_t>(section.count, section.capacity) * section.record_bytes);
+    }
+    close(file);
   }
 
   ledger::StringRef text(std::string_view value) { return writer_.add_text(value); }
@@ -172,10 +187,17 @@ class LedgerBuilder {
     uint64_t index = 0;
     auto* head = writer_.append<ledger::ChunkHead>(ledger::SectionId::chunk_heads, index);
     head->base = site_index / ledger::kChunkCells + 1;
+    writer_.section(ledger::SectionId::chunks).count = index + 1;
     return *writer_.touch<ledger::Chunk>(ledger::SectionId::chunks, index);
   }
 
  private:
+  void put(int file, uint64_t offset, uint64_t size) const {
+    const char* start = static_cast<const char*>(memory_) + offset;
+    if (pwrite(file, start, size, static_cast<off_t>(offset)) != static_cast<ssize_t>(size))
+      throw std::string("cannot write a ledger");
+  }
+
   void* memory_ = nullptr;
   size_t bytes_ = 0;
   ledger::Writer writer_;

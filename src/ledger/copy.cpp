@@ -1,0 +1,212 @@
+#include "ledger/copy.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/syscall.h"
+
+namespace unfreed::ledger {
+
+namespace {
+
+using base::is_error;
+using base::raw_syscall;
+
+CopyError refused(const char* message, long result) { return {message, static_cast<int>(-result)}; }
+
+CopyError why_not_opened(long result) {
+  if (result == -ELOOP) return {"is a symbolic link; ledgers are not read through links", 0};
+  return refused("cannot be opened", result);
+}
+
+void take_all(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
+
+/// The acquired halves of counters; `Counters` is a Site or a Cell.
+template <class Counters>
+void take_acquired(std::byte* to, const std::byte* from, size_t bytes) {
+  for (size_t at = 0; at + sizeof(Counters) <= bytes; at += sizeof(Counters)) {
+    auto& copy = *reinterpret_cast<Counters*>(to + at);
+    const auto& seen = *reinterpret_cast<const Counters*>(from + at);
+    copy.acquired.store(seen.acquired.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    copy.acquired_bytes.store(seen.acquired_bytes.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+Copy::~Copy() { reset(); }
+
+Copy::Copy(Copy&& other) noexcept { *this = static_cast<Copy&&>(other); }
+
+Copy& Copy::operator=(Copy&& other) noexcept {
+  if (this == &other) return *this;
+  reset();
+  base_ = other.base_;
+  bytes_ = other.bytes_;
+  file_ = other.file_;
+  view_ = other.view_;
+  writer_ = other.writer_;
+  other.base_ = nullptr;
+  other.file_ = -1;
+  other.view_ = View();
+  other.writer_ = Writer();
+  return *this;
+}
+
+void Copy::reset() {
+  if (base_) base::unmap_memory(base_, bytes_);
+  if (file_ >= 0) base::close_file(file_);
+  base_ = nullptr;
+  bytes_ = 0;
+  file_ = -1;
+  view_ = View();
+  writer_ = Writer();
+}
+
+Section& Copy::section(SectionId id) const {
+  return reinterpret_cast<Header*>(base_)->sections[static_cast<uint32_t>(id)];
+}
+
+bool Copy::is_running() const {
+  const auto& header = *reinterpret_cast<const Header*>(base_);
+  return header.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(State::live);
+}
+
+CopyError Copy::load(const char* path) {
+  reset();
+  CopyError error = check_file(path);
+  if (!error) error = copy_all();
+  if (error) reset();
+  return error;
+}
+
+CopyError Copy::check_file(const char* path) {
+  // Opening a fifo or a terminal must neither wait nor take it over.
+  file_ = base::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  if (is_error(file_)) return why_not_opened(file_);
+  struct stat status {};
+  long result = raw_syscall(SYS_fstat, file_, reinterpret_cast<long>(&status));
+  if (is_error(result)) return refused("cannot be examined", result);
+  if (!S_ISREG(status.st_mode)) return {"is not a regular file", 0};
+  if (status.st_size < static_cast<off_t>(kPageBytes)) return {"is too short to be a ledger", 0};
+  if (static_cast<uint64_t>(status.st_size) > kMaxFileBytes) return {"is too large to be a ledger", 0};
+  bytes_ = static_cast<uint64_t>(status.st_size);
+  base_ = static_cast<std::byte*>(base::map_memory(bytes_));
+  if (!base_) return {"cannot be copied: there is not enough memory", ENOMEM};
+  return {};
+}
+
+CopyError Copy::copy_header() {
+  if (CopyError error = read_at(0, base_, kPageBytes)) return error;
+  if (const char* fault = View::open({base_, bytes_}, view_)) return {fault, 0};
+  const auto& header = *reinterpret_cast<const Header*>(base_);
+  if (header.file_bytes > bytes_) return {"is truncated: it says that it was larger", 0};
+  return {};
+}
+
+CopyError Copy::copy_all() {
+  if (CopyError error = copy_header()) return error;
+  // What refers to other tables is read before what it refers to: all that is referred to is then there.
+  for (SectionId id : {SectionId::kernel_fds, SectionId::failures, SectionId::fds, SectionId::threads})
+    if (CopyError error = copy_section(id)) return error;
+  if (CopyError error = copy_counters()) return error;
+  for (SectionId id : {SectionId::nodes, SectionId::modules, SectionId::strings})
+    if (CopyError error = copy_section(id)) return error;
+  writer_ = Writer(base_, Backing::private_memory, nullptr);
+  return {};
+}
+
+/// Reads one table's count from the file, then that many records.
+CopyError Copy::copy_section(SectionId id) {
+  Section& table = section(id);
+  auto offset = static_cast<uint64_t>(reinterpret_cast<const std::byte*>(&table.count) - base_);
+  uint64_t count = 0;
+  if (CopyError error = read_at(offset, &count, sizeof count)) return error;
+  // Chunks are handed out together with their heads, whose count speaks for both.
+  if (id == SectionId::chunks) count = section(SectionId::chunk_heads).count.load(std::memory_order_relaxed);
+  if (count > table.capacity) count = table.capacity;
+  table.count.store(count, std::memory_order_relaxed);
+  return copy_range(table.offset, count * table.record_bytes, take_all);
+}
+
+CopyError Copy::copy_sites_and_chunks() {
+  for (SectionId id : {SectionId::chunk_heads, SectionId::chunks, SectionId::sites})
+    if (CopyError error = copy_section(id)) return error;
+  return {};
+}
+
+/// All that was released was read before this, so that a block which is taken by one thread and given back by another
+/// in between is not seen as given back only.
+CopyError Copy::read_acquired_again() {
+  const Section& chunks = section(SectionId::chunks);
+  const Section& sites = section(SectionId::sites);
+  if (CopyError error =
+          copy_range(chunks.offset, chunks.count.load(std::memory_order_relaxed) * sizeof(Chunk), take_acquired<Cell>))
+    return error;
+  return copy_range(sites.offset, sites.count.load(std::memory_order_relaxed) * sizeof(Site), take_acquired<Site>);
+}
+
+/// Counters of a running process, undisturbed by a thread's end where that can be had.
+CopyError Copy::copy_counters() {
+  constexpr int kAttempts = 8;
+  auto& header = *reinterpret_cast<Header*>(base_);
+  auto offset = static_cast<uint64_t>(reinterpret_cast<const std::byte*>(&header.fold_sequence) - base_);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    uint32_t before = 0;
+    uint32_t after = 0;
+    if (CopyError error = read_at(offset, &before, sizeof before)) return error;
+    if (CopyError error = copy_sites_and_chunks()) return error;
+    if (!is_running()) return {};
+    if (CopyError error = read_acquired_again()) return error;
+    if (CopyError error = read_at(offset, &after, sizeof after)) return error;
+    bool settled = before == after && before % 2 == 0;
+    // Left odd where it never settles: View::sum_counts then says so.
+    header.fold_sequence.store(settled ? before : 1, std::memory_order_relaxed);
+    if (settled) return {};
+  }
+  return {};
+}
+
+/// Copies the file's data between its holes, through a buffer; `take` moves a piece to its place in the copy. Pieces
+/// are multiples of a page.
+CopyError Copy::copy_range(uint64_t offset, uint64_t bytes,
+                           void (*take)(std::byte* to, const std::byte* from, size_t bytes)) {
+  alignas(Chunk) std::byte buffer[4 * kPageBytes];
+  uint64_t end = offset + bytes;
+  while (offset < end) {
+    long data = raw_syscall(SYS_lseek, file_, static_cast<long>(offset), SEEK_DATA);
+    if (data == -ENXIO) return {};  // only a hole is left
+    if (is_error(data) && data != -EINVAL) return refused("cannot be read", data);
+    // File systems without holes answer EINVAL at worst: everything is data then.
+    uint64_t start = is_error(data) ? offset : static_cast<uint64_t>(data) / kPageBytes * kPageBytes;
+    if (start > offset) offset = start;
+    for (size_t piece = 0; offset < end; offset += piece) {
+      piece = end - offset < sizeof buffer ? static_cast<size_t>(end - offset) : sizeof buffer;
+      if (CopyError error = read_at(offset, buffer, piece)) return error;
+      take(base_ + offset, buffer, piece);
+      long hole = raw_syscall(SYS_lseek, file_, static_cast<long>(offset), SEEK_HOLE);
+      if (!is_error(hole) && static_cast<uint64_t>(hole) <= offset + piece) {
+        offset += piece;
+        break;
+      }
+    }
+  }
+  return {};
+}
+
+CopyError Copy::read_at(uint64_t offset, void* out, size_t bytes) const {
+  for (size_t done = 0; done < bytes;) {
+    long got = raw_syscall(SYS_pread64, file_, reinterpret_cast<long>(static_cast<std::byte*>(out) + done),
+                           static_cast<long>(bytes - done), static_cast<long>(offset + done));
+    if (got == -EINTR) continue;
+    if (is_error(got)) return refused("cannot be read", got);
+    if (got == 0) return {"became shorter while it was read", 0};
+    done += static_cast<size_t>(got);
+  }
+  return {};
+}
+
+}  // namespace unfreed::ledger

@@ -1,0 +1,63 @@
+// A private, writable copy of a ledger file: what the command reads. The file belongs to another process, perhaps of
+// another user, that may be writing it, or may have forged it; the copy stands still, and cannot be truncated under its
+// reader (which a mapping can: SIGBUS). Only what is used is copied, at the same offsets, so the copy is as sparse as
+// the file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ledger/view.h"
+#include "ledger/writer.h"
+
+namespace unfreed::ledger {
+
+/// Why a ledger could not be loaded.
+struct CopyError {
+  const char* message = nullptr;  ///< static; nullptr: no error
+  int error = 0;                  ///< errno where the kernel refused, else 0
+  explicit operator bool() const { return message != nullptr; }
+};
+
+class Copy {
+ public:
+  /// Larger files are not ledgers: one at full size takes little more than half of this.
+  static constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
+
+  Copy() = default;
+  ~Copy();
+  Copy(Copy&& other) noexcept;
+  Copy& operator=(Copy&& other) noexcept;
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+
+  /// Reads the ledger at `path`: a regular file, not a link. What was loaded before is dropped, also on failure.
+  CopyError load(const char* path);
+
+  explicit operator bool() const { return base_ != nullptr; }
+  const View& view() const { return view_; }
+  Writer& writer() { return writer_; }
+
+ private:
+  CopyError check_file(const char* path);
+  CopyError copy_all();
+  CopyError copy_header();
+  CopyError copy_section(SectionId id);
+  CopyError copy_counters();
+  CopyError copy_sites_and_chunks();
+  CopyError read_acquired_again();
+  CopyError copy_range(uint64_t offset, uint64_t bytes,
+                       void (*take)(std::byte* to, const std::byte* from, size_t bytes));
+  CopyError read_at(uint64_t offset, void* out, size_t bytes) const;
+  Section& section(SectionId id) const;
+  bool is_running() const;
+  void reset();
+
+  std::byte* base_ = nullptr;
+  uint64_t bytes_ = 0;
+  long file_ = -1;
+  View view_;
+  Writer writer_;
+};
+
+}  // namespace unfreed::ledger
