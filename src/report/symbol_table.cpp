@@ -1,0 +1,91 @@
+#include "report/symbol_table.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cstring>
+
+#include "base/syscall.h"
+#include "report/frames.h"
+
+namespace unfreed::report {
+
+namespace {
+
+using base::is_error;
+using base::raw_syscall;
+
+/// Maps a regular file for reading; empty when that cannot be done.
+std::span<const std::byte> map_file(const char* path) {
+  long file = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (is_error(file)) return {};
+  struct stat status {};
+  long mapped = -1;
+  bool is_regular = !is_error(raw_syscall(SYS_fstat, file, reinterpret_cast<long>(&status))) && S_ISREG(status.st_mode);
+  if (is_regular && status.st_size > 0)
+    mapped = raw_syscall(SYS_mmap, 0, status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
+  base::close_file(file);
+  if (is_error(mapped)) return {};
+  return {reinterpret_cast<const std::byte*>(mapped), static_cast<size_t>(status.st_size)};
+}
+
+}  // namespace
+
+SymbolTable::~SymbolTable() {
+  for (Entry& entry : entries_) close(entry);
+}
+
+FrameResolver SymbolTable::resolver() {
+  return {this, [](void* context, const ledger::View& view, const ledger::Node& node, void* emit_context,
+                   void (*emit)(void*, const ResolvedFrame&)) {
+            static_cast<SymbolTable*>(context)->resolve(view, node, emit_context, emit);
+          }};
+}
+
+void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, void* emit_context,
+                          void (*emit)(void*, const ResolvedFrame&)) {
+  uint32_t module = node.module & ledger::kNodeModuleMask;
+  const ElfSymbols* symbols = module == 0 ? nullptr : find(view, module);
+  if (!symbols) return;
+  ResolvedFrame frame;
+  frame.linkage_name = symbols->find(lookup_offset(node));
+  frame.function = frame.linkage_name;
+  if (!frame.function.empty()) emit(emit_context, frame);
+}
+
+const ElfSymbols* SymbolTable::find(const ledger::View& view, uint32_t module) {
+  for (const Entry& entry : entries_)
+    if (entry.module == module) return entry.usable ? &entry.symbols : nullptr;
+  Entry& entry = entries_[next_];
+  next_ = (next_ + 1) % kModules;
+  close(entry);
+  open(view, module, entry);
+  return entry.usable ? &entry.symbols : nullptr;
+}
+
+void SymbolTable::open(const ledger::View& view, uint32_t module, Entry& entry) {
+  entry.module = module;  // also when it cannot be opened: it is not tried again
+  const ledger::Module* record = view.module(module);
+  std::string_view path = record ? view.text(record->path) : std::string_view();
+  // Not "[vdso]" and the like. Texts in a ledger end with a NUL.
+  if (path.empty() || path.front() != '/') return;
+  entry.file = map_file(path.data());
+  if (entry.file.empty() || !entry.symbols.open(entry.file)) return;
+  // Another file by now (an upgrade under a running service) would give wrong names.
+  std::string_view expected = view.build_id_bytes(*record);
+  if (!expected.empty() && expected != entry.symbols.build_id()) return;
+  size_t words = entry.symbols.index_words();
+  auto* memory = static_cast<uint32_t*>(base::map_memory(words * sizeof(uint32_t)));
+  if (!memory) return;
+  entry.index = {memory, words};
+  entry.symbols.build_index(entry.index);
+  entry.usable = true;
+}
+
+void SymbolTable::close(Entry& entry) {
+  if (!entry.file.empty()) base::unmap_memory(const_cast<std::byte*>(entry.file.data()), entry.file.size());
+  if (!entry.index.empty()) base::unmap_memory(entry.index.data(), entry.index.size_bytes());
+  entry = Entry();
+}
+
+}  // namespace unfreed::report
