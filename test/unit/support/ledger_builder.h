@@ -82,7 +82,7 @@ class LedgerBuilder {
 
   uint32_t module(std::string_view path, uint16_t flags = 0, std::string_view build_id = "\x01\x02\x03") {
     uint64_t index = 0;
-    auto* module = writer_.append<ledger::Module>(ledger::SectionId::modules, index);
+    auto* module = placed(writer_.append<ledger::Module>(ledger::SectionId::modules, index));
     module->base = 0x10000 * index;
     module->start = module->base;
     module->end = module->base + 0x8000;
@@ -98,7 +98,7 @@ class LedgerBuilder {
     uint32_t parent = 0;
     for (size_t at = frames.size(); at-- > 0;) {
       uint64_t index = 0;
-      auto* node = writer_.append<ledger::Node>(ledger::SectionId::nodes, index);
+      auto* node = placed(writer_.append<ledger::Node>(ledger::SectionId::nodes, index));
       *node = {parent, frames[at].module | frames[at].flags, frames[at].offset};
       parent = static_cast<uint32_t>(index);
     }
@@ -108,7 +108,7 @@ class LedgerBuilder {
   ledger::Site& site(uint32_t index) { return *writer_.at<ledger::Site>(ledger::SectionId::sites, index); }
   uint32_t site(ledger::Kind kind, uint16_t door, uint32_t leaf, uint8_t flags = 0) {
     uint64_t index = 0;
-    auto* site = writer_.append<ledger::Site>(ledger::SectionId::sites, index);
+    auto* site = placed(writer_.append<ledger::Site>(ledger::SectionId::sites, index));
     site->kind = static_cast<uint8_t>(kind);
     site->door = door;
     site->node = leaf;
@@ -127,7 +127,7 @@ class LedgerBuilder {
 
   /// A descriptor in the table, as its hooks would record it.
   void table_fd(uint32_t number, ledger::FdOrigin origin, uint32_t site_index = 0) {
-    auto* record = writer_.touch<ledger::FdRecord>(ledger::SectionId::fds, number);
+    auto* record = placed(writer_.touch<ledger::FdRecord>(ledger::SectionId::fds, number));
     record->word = ledger::fd_word(origin, site_index, ++serial_);
     record->acquired_ns = 2'000 + serial_;
     record->tid = 4243;
@@ -140,7 +140,7 @@ class LedgerBuilder {
   /// A descriptor as the kernel lists it.
   void kernel_fd(int32_t number, std::string_view target, uint32_t status_flags = 0, bool cloexec = false) {
     uint64_t index = 0;
-    auto* record = writer_.append<ledger::KernelFd>(ledger::SectionId::kernel_fds, index);
+    auto* record = placed(writer_.append<ledger::KernelFd>(ledger::SectionId::kernel_fds, index));
     *record = {number, status_flags, cloexec ? ledger::kKernelFdCloexec : 0, text(target)};
     header().flags.fetch_or(ledger::kHeaderFlagReconciled);
     header().reconciled_monotonic_ns = 1'000'000;
@@ -154,7 +154,7 @@ class LedgerBuilder {
   ledger::ThreadRecord& thread(uint32_t site_index, ledger::ThreadState state, uint32_t flags = 0,
                                std::string_view name = "worker") {
     uint64_t index = 0;
-    auto* record = writer_.append<ledger::ThreadRecord>(ledger::SectionId::threads, index);
+    auto* record = placed(writer_.append<ledger::ThreadRecord>(ledger::SectionId::threads, index));
     record->state = static_cast<uint32_t>(state);
     record->flags = flags;
     record->site = site_index;
@@ -171,7 +171,7 @@ class LedgerBuilder {
 
   ledger::Failure& failure(uint16_t door, uint16_t error, uint32_t leaf, uint64_t count) {
     uint64_t index = 0;
-    auto* record = writer_.append<ledger::Failure>(ledger::SectionId::failures, index);
+    auto* record = placed(writer_.append<ledger::Failure>(ledger::SectionId::failures, index));
     record->door = door;
     record->error = error;
     record->node = leaf;
@@ -185,13 +185,19 @@ class LedgerBuilder {
   /// One thread's counter deltas for the block of sites that `site_index` lies in.
   ledger::Chunk& chunk(uint32_t site_index) {
     uint64_t index = 0;
-    auto* head = writer_.append<ledger::ChunkHead>(ledger::SectionId::chunk_heads, index);
+    auto* head = placed(writer_.append<ledger::ChunkHead>(ledger::SectionId::chunk_heads, index));
     head->base = site_index / ledger::kChunkCells + 1;
     writer_.section(ledger::SectionId::chunks).count = index + 1;
-    return *writer_.touch<ledger::Chunk>(ledger::SectionId::chunks, index);
+    return *placed(writer_.touch<ledger::Chunk>(ledger::SectionId::chunks, index));
   }
 
  private:
+  template <class T>
+  static T* placed(T* record) {
+    if (!record) throw std::bad_alloc();
+    return record;
+  }
+
   void put(int file, uint64_t offset, uint64_t size) const {
     const char* start = static_cast<const char*>(memory_) + offset;
     if (pwrite(file, start, size, static_cast<off_t>(offset)) != static_cast<ssize_t>(size))
