@@ -1,5 +1,5 @@
-// System calls without libc's wrappers: no errno, no cancellation point, no interposed symbol on the way. What the runtime
-// uses inside other people's processes. Results are the kernel's: −errno on failure. Async-signal-safe.
+// System calls without libc's wrappers: no errno, no cancellation point, no interposed symbol on the way. What the
+// runtime uses inside other people's processes. Results are the kernel's: −errno on failure. Async-signal-safe.
 #pragma once
 
 #include <fcntl.h>

@@ -9,6 +9,21 @@
 
 namespace unfreed::base {
 
+/// Part of `text`; what lies outside is left away. (std::string_view::substr would pull in libstdc++'s exception
+/// thrower, which the runtime must not need.)
+inline std::string_view slice(std::string_view text, size_t start, size_t size = static_cast<size_t>(-1)) {
+  if (start > text.size()) start = text.size();
+  text.remove_prefix(start);
+  if (size < text.size()) text.remove_suffix(text.size() - size);
+  return text;
+}
+
+/// What follows the last '/'.
+inline std::string_view base_name(std::string_view path) {
+  size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : slice(path, slash + 1);
+}
+
 /// Appends to a fixed buffer. What does not fit is cut and remembered. Thread-compatible, async-signal-safe.
 class TextBuilder {
  public:

@@ -6,15 +6,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/text.h"
+
 namespace unfreed::report {
 
-/// Part of `text`; what lies outside is left away.
-inline std::string_view slice(std::string_view text, size_t start, size_t size = static_cast<size_t>(-1)) {
-  if (start > text.size()) start = text.size();
-  text.remove_prefix(start);
-  if (size < text.size()) text.remove_suffix(text.size() - size);
-  return text;
-}
+using base::base_name;
+using base::slice;
 
 inline bool is_blank(char character) { return character == ' ' || character == '\t'; }
 inline bool is_digit(char character) { return character >= '0' && character <= '9'; }
@@ -48,12 +45,6 @@ inline bool parse_number(std::string_view text, uint64_t& out) {
   }
   out = value;
   return true;
-}
-
-/// The part of a path after its last slash.
-inline std::string_view base_name(std::string_view path) {
-  size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : slice(path, slash + 1);
 }
 
 }  // namespace unfreed::report

@@ -1,0 +1,33 @@
+#include "base/own_memory.h"
+
+#include <atomic>
+
+#include "base/syscall.h"
+
+namespace unfreed::base {
+
+namespace {
+constexpr size_t kMaxMappings = 8192;
+OwnMapping g_mappings[kMaxMappings];
+std::atomic<size_t> g_count;
+}  // namespace
+
+void register_own_mapping(void* address, size_t bytes) {
+  size_t index = g_count.fetch_add(1, std::memory_order_relaxed);
+  if (index < kMaxMappings) g_mappings[index] = {reinterpret_cast<uintptr_t>(address), bytes};
+}
+
+void* own_memory(size_t bytes) {
+  bytes = (bytes + 4095) & ~size_t{4095};
+  void* memory = map_memory(bytes);
+  if (memory) register_own_mapping(memory, bytes);
+  return memory;
+}
+
+bool own_mapping(size_t index, OwnMapping& out) {
+  if (index >= g_count.load(std::memory_order_relaxed) || index >= kMaxMappings) return false;
+  out = g_mappings[index];
+  return true;
+}
+
+}  // namespace unfreed::base
