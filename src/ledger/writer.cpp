@@ -1,6 +1,8 @@
 #include "ledger/writer.h"
 
+#include <errno.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include <cstring>
 
@@ -12,16 +14,38 @@
 
 namespace unfreed::ledger {
 
+namespace {
+
+/// Before Linux 5.14: have the kernel read a byte of every page on our behalf. A read of a shared page that is not
+/// there makes it; where there is no room for it the system call fails, where a touch would be SIGBUS.
+bool populate_by_reading(std::byte* first, size_t bytes) {
+  char byte;
+  for (size_t at = 0; at < bytes; at += kPageBytes) {
+    iovec local{&byte, 1}, remote{first + at, 1};
+    long got = base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
+                                 reinterpret_cast<long>(&remote), 1, 0);
+    if (got != 1) return false;
+  }
+  return true;
+}
+
+bool populate(std::byte* first, size_t bytes) {
+  long result =
+      base::raw_syscall(SYS_madvise, reinterpret_cast<long>(first), static_cast<long>(bytes), MADV_POPULATE_WRITE);
+  return result == -EINVAL ? populate_by_reading(first, bytes) : !base::is_error(result);
+}
+
+}  // namespace
+
 bool Writer::ensure(uint64_t offset, size_t bytes) const {
   if (backing_ == Backing::private_memory) return true;
   // A record may straddle two pieces.
   uint64_t last = (offset + bytes - 1) / kPieceBytes;
   for (uint64_t piece = offset / kPieceBytes; piece <= last; ++piece) {
     if (populated_[piece].load(std::memory_order_relaxed)) continue;
-    long result = base::raw_syscall(SYS_madvise, reinterpret_cast<long>(base_ + piece * kPieceBytes), kPieceBytes,
-                                    MADV_POPULATE_WRITE);
-    if (base::is_error(result)) {
-      drop(Dropped::storage_full);
+    if (!populate(base_ + piece * kPieceBytes, kPieceBytes)) {
+      // The header itself is the first piece: there is nowhere to count its own failure.
+      if (piece) drop(Dropped::storage_full);
       return false;
     }
     populated_[piece].store(1, std::memory_order_relaxed);

@@ -1,5 +1,5 @@
-// Writing a ledger: places records in its sections and finds backing for them before they are touched. Used by the runtime
-// over the shared mapping, and by the reader over its private copy (which it completes with kernel facts).
+// Writing a ledger: places records in its sections and finds backing for them before they are touched. Used by the
+// runtime over the shared mapping, and by the reader over its private copy (which it completes with kernel facts).
 #pragma once
 
 #include <atomic>
@@ -18,12 +18,14 @@ enum class Backing : uint8_t { private_memory, shared_file };
 class Writer {
  public:
   Writer() = default;
-  /// `base` is a ledger with a valid header and section table; `populated` has one byte per kPieceBytes of the file, zero
-  /// at first (may be nullptr for private memory). Both outlive the writer.
+  /// `base` is a ledger with a valid header and section table; `populated` has one byte per kPieceBytes of the file,
+  /// zero at first (may be nullptr for private memory). Both outlive the writer.
   Writer(void* base, Backing backing, std::atomic<uint8_t>* populated)
       : base_(static_cast<std::byte*>(base)), populated_(populated), backing_(backing) {}
 
   explicit operator bool() const { return base_ != nullptr; }
+  /// The same ledger after its mapping has been moved to `base`.
+  Writer moved_to(void* base) const { return Writer(base, backing_, populated_); }
   void* base() const { return base_; }
   Header& header() const { return *reinterpret_cast<Header*>(base_); }
   Section& section(SectionId id) const { return header().sections[static_cast<uint32_t>(id)]; }
@@ -51,26 +53,27 @@ class Writer {
     return touch<T>(id, index);
   }
 
-  /// Copies `text` (NUL added) into the strings section. 0 when it is empty or there is no room (Dropped::strings_full).
-  /// Lock-free, async-signal-safe.
+  /// Copies `text` (NUL added) into the strings section. 0 when it is empty or there is no room
+  /// (Dropped::strings_full). Lock-free, async-signal-safe.
   StringRef add_text(std::string_view text) const;
 
   void drop(Dropped reason) const {
     header().dropped[static_cast<uint32_t>(reason)].fetch_add(1, std::memory_order_relaxed);
   }
 
+  /// Makes bytes offset … offset + bytes safe to touch; false (counted) when storage cannot grow.
+  bool ensure(uint64_t offset, size_t bytes) const;
+
   static constexpr size_t kPieceBytes = 16 * 1024;
 
  private:
-  bool ensure(uint64_t offset, size_t bytes) const;
-
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;
   Backing backing_ = Backing::private_memory;
 };
 
-/// Puts a complete section table for a ledger of at most `scale` eighths of the full size into `header`, sets file_bytes
-/// and magic. State stays `starting`. `header` is zeroed memory.
+/// Puts a complete section table for a ledger of at most `scale` eighths of the full size into `header`, sets
+/// file_bytes and magic. State stays `starting`. `header` is zeroed memory.
 void lay_out(Header& header, unsigned scale);
 
 }  // namespace unfreed::ledger
