@@ -1,0 +1,23 @@
+// Decoder of .eh_frame: finds the row for an instruction through .eh_frame_hdr's search table.
+// Format: LSB Core "Exception Frames", DWARF 4 §6.4. Reads only inside the image it is given; malformed data yields "no
+// row", never a bad read. Pure: thread-safe, async-signal-safe, allocation-free.
+#pragma once
+
+#include <cstdint>
+
+#include "unwind/row.h"
+
+namespace unfreed::unwind {
+
+/// A loaded object's readable memory: [low, high).
+struct Image {
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+};
+
+/// The row that holds at `pc` (an instruction's own address: for a return address pass it minus one). `eh_frame_hdr` is
+/// the address of the PT_GNU_EH_FRAME segment. CfaRule::none where there is none or it says what we cannot follow.
+/// Row::module is left 0.
+Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
+
+}  // namespace unfreed::unwind

@@ -1,0 +1,74 @@
+// The words of the unwinder: what a walk starts from, where it may read, and what it yields.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace unfreed::unwind {
+
+/// The state in which a function will find itself when its callee returns: where a walk starts.
+struct Registers {
+  uintptr_t pc;  ///< a return address, unless `exact_pc`
+  uintptr_t sp;
+  uintptr_t bp;
+  bool exact_pc = false;  ///< pc is an instruction's own address (taken from a signal's saved context)
+};
+
+/// The memory a walk may read: [low, high).
+struct StackBounds {
+  uintptr_t low;
+  uintptr_t high;
+  bool contains(uintptr_t address, size_t bytes) const {
+    return address >= low && address < high && high - address >= bytes;
+  }
+};
+
+/// One physical frame.
+struct Frame {
+  uintptr_t pc;
+  uint32_t module;  ///< number given by the module callback; 0 unknown
+  bool exact_pc;
+};
+
+/// A word of stack that a walk's outcome depended on.
+struct Slot {
+  uintptr_t address;
+  uintptr_t value;
+};
+
+/// What a walk read, innermost first, so that the same stack can be recognised without walking: while every slot holds
+/// its value, a walk from the same registers ends the same way.
+struct SlotLog {
+  Slot* slots = nullptr;
+  size_t capacity = 0;
+  size_t size = 0;
+  bool overflowed = false;
+  bool uses_initial_bp = false;  ///< the first registers' bp played a part
+  bool verifiable = true;        ///< false when frames were guessed (no unwind information)
+  void add(uintptr_t address, uintptr_t value) {
+    if (size < capacity)
+      slots[size++] = {address, value};
+    else
+      overflowed = true;
+  }
+};
+
+struct WalkResult {
+  size_t frames = 0;
+  bool truncated = false;  ///< outer frames are missing or guessed
+};
+
+/// The registers of the caller of the function this is inlined into: call it in the outermost hook itself.
+[[gnu::always_inline]] inline Registers caller_registers() {
+#if defined(__x86_64__)
+  // With __builtin_frame_address the compiler keeps rbp as this function's frame pointer:
+  //   [rbp] caller's rbp   [rbp+8] return address   rbp+16 caller's rsp after the return
+  auto* frame = static_cast<uintptr_t*>(__builtin_frame_address(0));
+  return {frame[1], reinterpret_cast<uintptr_t>(frame + 2), frame[0]};
+#else
+  auto* frame = static_cast<uintptr_t*>(__builtin_frame_address(0));
+  return {reinterpret_cast<uintptr_t>(__builtin_return_address(0)), reinterpret_cast<uintptr_t>(frame + 2), frame[0]};
+#endif
+}
+
+}  // namespace unfreed::unwind

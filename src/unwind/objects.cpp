@@ -1,0 +1,125 @@
+#include "unwind/objects.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace unfreed::unwind {
+
+namespace {
+
+// glibc's struct dl_find_object (2.35), declared here so that the runtime also builds and loads with older headers.
+struct FoundObject {
+  unsigned long long flags;
+  void* map_start;
+  void* map_end;
+  link_map* map;
+  void* eh_frame;
+  unsigned long long reserved[7];
+};
+using FindObject = int (*)(void*, FoundObject*);
+FindObject g_find_object;
+
+const ElfW(Ehdr) * header_at(uintptr_t address) {
+  auto* header = reinterpret_cast<const ElfW(Ehdr)*>(address);
+  return std::memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 ? header : nullptr;
+}
+
+struct Headers {
+  const ElfW(Phdr) * first = nullptr;
+  size_t count = 0;
+};
+
+Headers program_headers(const Object& object) {
+  if (object.image.high - object.image.low < sizeof(ElfW(Ehdr))) return {};
+  auto* header = header_at(object.image.low);
+  if (!header || header->e_phentsize != sizeof(ElfW(Phdr))) return {};
+  uint64_t end = header->e_phoff + uint64_t{header->e_phnum} * sizeof(ElfW(Phdr));
+  if (end > 4096 || end > object.image.high - object.image.low) return {};
+  return {reinterpret_cast<const ElfW(Phdr)*>(object.image.low + header->e_phoff), header->e_phnum};
+}
+
+/// Completes an object from program headers found through its link_map: for loaders without _dl_find_object.
+bool describe(const link_map* map, Object& out) {
+  Headers headers;
+  if (!map->l_prev) {  // the executable: the kernel said where its headers are
+    headers = {reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)), getauxval(AT_PHNUM)};
+  } else {
+    if (!map->l_addr || !header_at(map->l_addr)) return false;
+    auto* header = header_at(map->l_addr);
+    headers = {reinterpret_cast<const ElfW(Phdr)*>(map->l_addr + header->e_phoff), header->e_phnum};
+  }
+  out = {};
+  out.image.low = ~uintptr_t{0};
+  for (size_t i = 0; i < headers.count; ++i) {
+    const ElfW(Phdr)& segment = headers.first[i];
+    uintptr_t start = map->l_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD) {
+      out.image.low = std::min(out.image.low, start & ~uintptr_t{4095});
+      out.image.high = std::max(out.image.high, start + segment.p_memsz);
+    } else if (segment.p_type == PT_GNU_EH_FRAME) {
+      out.eh_frame_hdr = start;
+    }
+  }
+  out.bias = map->l_addr;
+  out.name = map->l_name ? map->l_name : "";
+  return out.image.low < out.image.high;
+}
+
+/// Without _dl_find_object: the loader's own list. Read without its lock, while it says the list is whole.
+bool search_link_maps(uintptr_t pc, Object& out) {
+  if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+  int budget = 4096;
+  for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next)
+    if (describe(map, out) && pc >= out.image.low && pc < out.image.high) return true;
+  return false;
+}
+
+}  // namespace
+
+void prepare_objects(bool use_loader) {
+  g_find_object = use_loader ? reinterpret_cast<FindObject>(dlsym(RTLD_DEFAULT, "_dl_find_object")) : nullptr;
+}
+
+bool find_object(uintptr_t pc, Object& out) {
+  if (!g_find_object) return search_link_maps(pc, out);
+  FoundObject found;
+  if (g_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.map) return false;
+  out.image = {reinterpret_cast<uintptr_t>(found.map_start), reinterpret_cast<uintptr_t>(found.map_end)};
+  out.bias = found.map->l_addr;
+  out.eh_frame_hdr = reinterpret_cast<uintptr_t>(found.eh_frame);
+  out.name = found.map->l_name ? found.map->l_name : "";
+  return true;
+}
+
+size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {
+  Headers headers = program_headers(object);
+  for (size_t i = 0; i < headers.count; ++i) {
+    const ElfW(Phdr)& segment = headers.first[i];
+    if (segment.p_type != PT_NOTE) continue;
+    uintptr_t at = object.bias + segment.p_vaddr;
+    uintptr_t end = at + segment.p_memsz;
+    if (at < object.image.low || end > object.image.high || end < at) continue;
+    while (end - at >= sizeof(ElfW(Nhdr))) {
+      auto* note = reinterpret_cast<const ElfW(Nhdr)*>(at);
+      uint64_t name_bytes = (uint64_t{note->n_namesz} + 3) & ~uint64_t{3};
+      uint64_t value_bytes = (uint64_t{note->n_descsz} + 3) & ~uint64_t{3};
+      uintptr_t name = at + sizeof *note;
+      if (name_bytes > end - name || value_bytes > end - name - name_bytes) break;
+      bool gnu = note->n_namesz == 4 && std::memcmp(reinterpret_cast<const void*>(name), "GNU", 4) == 0;
+      if (note->n_type == NT_GNU_BUILD_ID && gnu) {
+        size_t size = std::min<size_t>(note->n_descsz, capacity);
+        std::memcpy(out, reinterpret_cast<const void*>(name + name_bytes), size);
+        return size;
+      }
+      at = name + name_bytes + value_bytes;
+    }
+  }
+  return 0;
+}
+
+}  // namespace unfreed::unwind

@@ -1,0 +1,32 @@
+// Loaded objects as the unwinder needs them, found without the dynamic loader's lock: a hook may run while another
+// thread holds that lock and waits for the allocator (dl_iterate_phdr here deadlocks; heaptrack, memray, tcmalloc all
+// met it).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "unwind/eh_frame.h"
+
+namespace unfreed::unwind {
+
+struct Object {
+  Image image;                 ///< mapped range
+  uintptr_t bias = 0;          ///< load bias (link_map::l_addr)
+  uintptr_t eh_frame_hdr = 0;  ///< 0: no unwind information
+  const char* name = "";       ///< the loader's name: "" is the executable; valid while the object is loaded
+};
+
+/// Resolves `_dl_find_object` (glibc 2.35 on). Called once, before any walk. `use_loader` false: pretend it is not
+/// there.
+void prepare_objects(bool use_loader = true);
+
+/// The object that `pc` lies in, which must be on some live stack (so that it cannot be unloaded meanwhile).
+/// Lock-free, async-signal-safe.
+bool find_object(uintptr_t pc, Object& out);
+
+/// The build ID note of a loaded object, read from its mapped headers: the number of bytes copied, 0 if none.
+size_t read_build_id(const Object& object, uint8_t* out, size_t capacity);
+
+}  // namespace unfreed::unwind

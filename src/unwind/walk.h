@@ -1,0 +1,41 @@
+// Stack capture. One header, two backends chosen by the build: walk_cfi.cpp (x86-64: our own walker over cached CFI
+// rows) and walk_libunwind.cpp (any architecture GNU libunwind knows; loaded privately).
+//
+//     walk(registers, bounds, frames, log)
+//        └─ row_for(pc) ── cache hit: a word
+//                       └─ miss: find_object → find_row (.eh_frame) → cache
+//
+// Safety: every read of the stack is bounded by `bounds`; code and tables are read only inside loaded objects.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "unwind/frame.h"
+#include "unwind/objects.h"
+
+namespace unfreed::unwind {
+
+/// Gives a loaded object its number (1 … 65,535; 0: no room). Called without any lock held, possibly by several threads
+/// for the same object, possibly in a signal handler.
+using ModuleNumber = uint32_t (*)(const Object& object);
+
+/// Called once before any walk; allocates the row cache. False: no memory, walks see one frame.
+bool prepare(ModuleNumber module_number);
+
+/// Walks outward from `from`. Frames of module `own_module` (the runtime itself) are left out. Thread-safe,
+/// async-signal-safe; keeps errno.
+WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
+                SlotLog& log);
+
+/// Code has been unloaded: forget all rows. Anything derived from pcs alone is stale when code_generation() has moved
+/// on.
+void forget_code();
+uint32_t code_generation();
+
+/// How far the memory from `sp` upward is readable without a gap (at most 256 KiB): bounds for a stack nobody told us
+/// about (coroutines, alternate signal stacks). One system call.
+StackBounds probe_bounds(uintptr_t sp);
+
+}  // namespace unfreed::unwind

@@ -1,0 +1,231 @@
+// The x86-64 walker: decoded CFI rows, cached by pc in one process-wide lock-free table.
+#include <errno.h>
+#include <sys/uio.h>
+
+#include <atomic>
+
+#include "base/own_memory.h"
+#include "base/syscall.h"
+#include "unwind/eh_frame.h"
+#include "unwind/walk.h"
+
+namespace unfreed::unwind {
+
+namespace {
+
+/// An entry is valid if check ^ row == its key: a torn pair (two writers, one reader) then never matches
+/// (the "lockless hashing" of Hyatt and Mann, 1998).
+struct CacheEntry {
+  std::atomic<uint64_t> check;
+  std::atomic<uint64_t> row;
+};
+constexpr size_t kCacheEntries = 1 << 16;  // 1 MiB of address space, touched as needed
+
+CacheEntry* g_cache;
+ModuleNumber g_module_number;
+std::atomic<uint32_t> g_generation{1};
+
+/// User-space pcs have 47 bits; the generation above them makes rows of unloaded code unreachable.
+uint64_t cache_key(uintptr_t pc) {
+  return pc ^ uint64_t { g_generation.load(std::memory_order_relaxed) } << 48;
+}
+
+Row compute_row(uintptr_t pc) {
+  Object object;
+  if (!find_object(pc, object)) return {};
+  Row row;
+  if (object.eh_frame_hdr) row = find_row(object.image, object.eh_frame_hdr, pc);
+  row.module = g_module_number(object);
+  return row;
+}
+
+/// Neighbouring pcs of one function share cache lines: call-dense code then costs fewer misses, and a short program
+/// touches few pages.
+size_t slot_of(uintptr_t pc) { return (pc ^ pc >> 16) & (kCacheEntries - 1); }
+
+inline Row row_for(uintptr_t pc) {
+  uint64_t key = cache_key(pc);
+  CacheEntry& entry = g_cache[slot_of(pc)];
+  uint64_t row_word = entry.row.load(std::memory_order_relaxed);
+  if ((entry.check.load(std::memory_order_relaxed) ^ row_word) == key) return Row::unpack(row_word);
+  Row row = compute_row(pc);
+  // Code without an object (a JIT's) may be replaced at any time: not cached.
+  if (row.module == 0 && row.cfa == CfaRule::none) return row;
+  row_word = row.pack();
+  entry.row.store(row_word, std::memory_order_relaxed);
+  entry.check.store(key ^ row_word, std::memory_order_relaxed);
+  return row;
+}
+
+/// Where rbp's present value came from: it plays a part in the outcome only once a frame's CFA is computed from it.
+struct BasePointer {
+  uintptr_t value;
+  uintptr_t slot = 0;  ///< stack address it was loaded from; 0: the initial registers
+  bool logged = false;
+};
+
+class Walker {
+ public:
+  Walker(const Registers& from, const StackBounds& bounds, SlotLog& log)
+      : pc_(from.pc), sp_(from.sp), exact_pc_(from.exact_pc), bp_{from.bp}, bounds_(bounds), log_(log) {}
+
+  WalkResult run(uint32_t own_module, std::span<Frame> frames) {
+    WalkResult result;
+    for (;;) {
+      Row row = row_for(exact_pc_ ? pc_ : pc_ - 1);
+      if (row.module == 0 || row.module != own_module) {
+        if (result.frames == frames.size()) {
+          result.truncated = true;
+          return result;
+        }
+        frames[result.frames++] = {pc_, row.module, exact_pc_};
+      }
+      Outcome outcome = step(row);
+      if (guessed_) result.truncated = true;
+      if (outcome == Outcome::end) return result;
+      if (outcome == Outcome::lost) {
+        result.truncated = true;
+        return result;
+      }
+    }
+  }
+
+ private:
+  enum class Outcome { next, end, lost };
+
+  bool load(uintptr_t address, uintptr_t& value) const {
+    if (address % sizeof(uintptr_t) != 0 || !bounds_.contains(address, sizeof(uintptr_t))) return false;
+    value = *reinterpret_cast<const uintptr_t*>(address);
+    return true;
+  }
+  bool load_logged(uintptr_t address, uintptr_t& value) {
+    if (!load(address, value)) return false;
+    log_.add(address, value);
+    return true;
+  }
+  uintptr_t use_bp() {
+    if (!bp_.slot)
+      log_.uses_initial_bp = true;
+    else if (!bp_.logged)
+      log_.add(bp_.slot, bp_.value);
+    bp_.logged = true;
+    return bp_.value;
+  }
+
+  Outcome step(const Row& row) {
+    uintptr_t cfa = 0;
+    switch (row.cfa) {
+      case CfaRule::end:
+        return Outcome::end;
+      case CfaRule::signal:
+        return step_signal();
+      case CfaRule::none:
+        return step_frame_pointer();
+      case CfaRule::sp:
+        cfa = sp_ + static_cast<intptr_t>(row.cfa_offset);
+        break;
+      case CfaRule::bp:
+        cfa = use_bp() + static_cast<intptr_t>(row.cfa_offset);
+        break;
+      case CfaRule::at_bp:
+        if (!load_logged(use_bp() + static_cast<intptr_t>(row.cfa_offset), cfa)) return Outcome::lost;
+        break;
+      case CfaRule::at_sp:
+        if (!load_logged(sp_ + static_cast<intptr_t>(row.cfa_offset), cfa)) return Outcome::lost;
+        break;
+      case CfaRule::plt:
+        cfa = sp_ + 8 + ((pc_ & 15) >= static_cast<uintptr_t>(row.cfa_offset / 8) ? 8 : 0);
+        break;
+    }
+    if (cfa <= sp_) return Outcome::lost;
+    uintptr_t pc;
+    if (!load_logged(cfa - 8, pc)) return Outcome::lost;
+    if (row.bp == BpRule::at_cfa) {
+      if (!reload_bp(cfa + static_cast<intptr_t>(row.bp_offset))) return Outcome::lost;
+    } else if (row.bp == BpRule::at_bp) {
+      if (!reload_bp(use_bp() + static_cast<intptr_t>(row.bp_offset))) return Outcome::lost;
+    }
+    return enter(pc, cfa, false);
+  }
+
+  bool reload_bp(uintptr_t slot) {
+    uintptr_t value;
+    if (!load(slot, value)) return false;
+    bp_ = {value, slot, false};
+    return true;
+  }
+
+  /// At the instruction after a handler's return rsp points at the ucontext: uc_mcontext.gregs starts at byte 40, with
+  /// rbp, rsp and rip at indexes 10, 15 and 16 (Linux, arch/x86/include/uapi/asm/sigcontext.h).
+  Outcome step_signal() {
+    constexpr uintptr_t kGregs = 40;
+    uintptr_t pc, sp;
+    if (!load_logged(sp_ + kGregs + 16 * 8, pc) || !load_logged(sp_ + kGregs + 15 * 8, sp)) return Outcome::lost;
+    if (!reload_bp(sp_ + kGregs + 10 * 8)) return Outcome::lost;
+    // The interrupted code may stand on another stack (an alternate signal stack was in use).
+    if (!bounds_.contains(sp, sizeof(uintptr_t))) {
+      bounds_ = probe_bounds(sp);
+      log_.verifiable = false;
+    }
+    return enter(pc, sp, true);
+  }
+
+  /// No CFI (a JIT's code, hand-written assembly): guess that rbp is a frame pointer, within bounds.
+  Outcome step_frame_pointer() {
+    guessed_ = true;
+    log_.verifiable = false;
+    uintptr_t frame = use_bp(), pc, caller_bp;
+    if (frame < sp_ || !load(frame, caller_bp) || !load(frame + 8, pc)) return Outcome::lost;
+    bp_ = {caller_bp, frame, false};
+    return enter(pc, frame + 16, false);
+  }
+
+  Outcome enter(uintptr_t pc, uintptr_t sp, bool exact) {
+    if (pc == 0) return Outcome::end;
+    if (pc < 4096 || pc >> 47) return Outcome::lost;
+    pc_ = pc;
+    sp_ = sp;
+    exact_pc_ = exact;
+    return Outcome::next;
+  }
+
+  uintptr_t pc_;
+  uintptr_t sp_;
+  bool exact_pc_;
+  BasePointer bp_;
+  StackBounds bounds_;
+  SlotLog& log_;
+  bool guessed_ = false;
+};
+
+}  // namespace
+
+bool prepare(ModuleNumber module_number) {
+  g_module_number = module_number;
+  prepare_objects();
+  g_cache = base::own_array<CacheEntry>(kCacheEntries);
+  return g_cache != nullptr;
+}
+
+WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
+                SlotLog& log) {
+  return Walker(from, bounds, log).run(own_module, frames);
+}
+
+void forget_code() { g_generation.fetch_add(1, std::memory_order_relaxed); }
+uint32_t code_generation() { return g_generation.load(std::memory_order_relaxed); }
+
+StackBounds probe_bounds(uintptr_t sp) {
+  constexpr size_t kPages = 64;
+  char bytes[kPages];
+  iovec local = {bytes, kPages};
+  iovec remote[kPages];
+  uintptr_t page = sp & ~uintptr_t{4095};
+  for (size_t i = 0; i < kPages; ++i) remote[i] = {reinterpret_cast<void*>(page + i * 4096), 1};
+  long got = base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
+                               reinterpret_cast<long>(remote), kPages, 0);
+  if (got <= 0) return {sp, sp};
+  return {page, page + static_cast<uintptr_t>(got) * 4096};
+}
+
+}  // namespace unfreed::unwind
