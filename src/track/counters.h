@@ -1,0 +1,51 @@
+// Counting acquisitions and releases by site. The heap counts in per-thread cells (plain adds in the ledger, summed by
+// whoever reads it); kinds whose calls enter the kernel anyway count on the site itself, which also gives them an exact
+// peak.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ledger/layout.h"
+#include "track/thread_state.h"
+#include "track/tracker.h"
+
+namespace unfreed::track {
+
+/// The thread's cell for `site`, made on first use; null when the ledger is full (count on the site then).
+ledger::Cell* make_cell(ThreadState& state, uint32_t site);
+
+inline ledger::Cell* cell_of(ThreadState& state, uint32_t site) {
+  ledger::Chunk* chunk = state.chunks[site / ledger::kChunkCells];
+  if (chunk) [[likely]]
+    return &chunk->cells[site % ledger::kChunkCells];
+  return make_cell(state, site);
+}
+
+/// Adds without a locked instruction: `counter` has one writer.
+inline void add_owned(std::atomic<uint64_t>& counter, uint64_t amount) {
+  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+}
+
+inline ledger::Site& site_at(uint32_t site) {
+  return *g_tracker.writer.at<ledger::Site>(ledger::SectionId::sites, site);
+}
+
+/// Counts on the site itself, from any thread. `state` may be null.
+void count_acquired_shared(uint32_t site, uint64_t bytes);
+void count_released_shared(uint32_t site, uint64_t bytes);
+
+/// For descriptors and threads: the site's and the kind's counts with their peaks.
+void count_acquired_with_peak(ledger::Kind kind, uint32_t site);
+void count_released_with_peak(ledger::Kind kind, uint32_t site);
+
+/// A release of something never seen acquired.
+void count_foreign_release(ledger::Kind kind);
+
+/// Moves a finished thread's cells into the sites and frees its chunks.
+void fold_counters(ThreadState& state);
+
+/// Fork child: the chunk bookkeeping starts anew.
+void reset_counters_after_fork();
+
+}  // namespace unfreed::track

@@ -1,0 +1,226 @@
+#include "track/fd.h"
+
+#include <dirent.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/syscall.h"
+#include "track/counters.h"
+#include "track/failures.h"
+#include "track/sites.h"
+
+namespace unfreed::track {
+
+using ledger::FdOrigin;
+using ledger::FdRecord;
+using ledger::Kind;
+using ledger::SectionId;
+
+namespace {
+
+/// Keeps errno over a verb.
+class KeepErrno {
+ public:
+  KeepErrno() : saved_(errno) {}
+  ~KeepErrno() { errno = saved_; }
+  KeepErrno(const KeepErrno&) = delete;
+  KeepErrno& operator=(const KeepErrno&) = delete;
+
+ private:
+  int saved_;
+};
+
+void raise_count(uint64_t number) {
+  auto& count = g_tracker.writer.section(SectionId::fds).count;
+  uint64_t seen = count.load(std::memory_order_relaxed);
+  while (number >= seen && !count.compare_exchange_weak(seen, number + 1, std::memory_order_acq_rel)) {
+  }
+}
+
+/// The record, backed; null (counted) when the number is beyond the table.
+FdRecord* record_to_write(int fd) {
+  auto* record = g_tracker.writer.touch<FdRecord>(SectionId::fds, static_cast<uint64_t>(fd));
+  if (!record)
+    g_tracker.writer.drop(ledger::Dropped::fds_out_of_range);
+  else
+    raise_count(static_cast<uint64_t>(fd));
+  return record;
+}
+
+/// The record if that part of the table is in use.
+FdRecord* record_if_any(int fd) {
+  if (fd < 0) return nullptr;
+  auto& count = g_tracker.writer.section(SectionId::fds).count;
+  if (static_cast<uint64_t>(fd) >= count.load(std::memory_order_acquire)) return nullptr;
+  return g_tracker.writer.touch<FdRecord>(SectionId::fds, static_cast<uint64_t>(fd));
+}
+
+bool counts_on_site(uint64_t word) {
+  FdOrigin origin = ledger::fd_origin(word);
+  return origin == FdOrigin::acquired || origin == FdOrigin::received;
+}
+
+void count_gone(uint64_t word) {
+  if (counts_on_site(word)) count_released_with_peak(Kind::fd, ledger::fd_site(word));
+}
+
+void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership) {
+  FdRecord* record = record_to_write(fd);
+  if (!record) return;
+  // A number that is handed out again was closed through a door we did not see.
+  count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+  record->acquired_ns = base::monotonic_ns();
+  record->tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
+  record->owner_kind = static_cast<uint32_t>(ownership.kind);
+  record->owner = reinterpret_cast<uint64_t>(ownership.owner);
+  uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
+  record->word.store(ledger::fd_word(origin, site, serial), std::memory_order_release);
+}
+
+}  // namespace
+
+int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership) {
+  if (!enter(Kind::fd)) return fd;
+  KeepErrno keep;
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE) note_failure(Kind::fd, door, errno, from);
+    return fd;
+  }
+  if (t_local.pause_depth) {
+    enter_record(fd, FdOrigin::ignored, 0, ownership);
+    return fd;
+  }
+  uint32_t site = capture_site(Kind::fd, door, from);
+  count_acquired_with_peak(Kind::fd, site);
+  enter_record(fd, FdOrigin::acquired, site, ownership);
+  return fd;
+}
+
+void fd_arrived(int fd, FdOrigin origin, uint16_t door, const unwind::Registers& from) {
+  if (fd < 0 || !enter(Kind::fd)) return;
+  KeepErrno keep;
+  uint32_t site = 0;
+  if (origin == FdOrigin::received) {
+    site = capture_site(Kind::fd, door, from);
+    count_acquired_with_peak(Kind::fd, site);
+  }
+  enter_record(fd, origin, site, {});
+}
+
+void fd_adopted(int fd, FdOwnership ownership) {
+  if (!enter(Kind::fd)) return;
+  if (FdRecord* record = record_if_any(fd)) {
+    record->owner_kind = static_cast<uint32_t>(ownership.kind);
+    record->owner = reinterpret_cast<uint64_t>(ownership.owner);
+  }
+}
+
+FdRelease fd_detach(int fd) {
+  if (fd < 0 || !enter(Kind::fd)) return {};
+  FdRecord* record = record_if_any(fd);
+  return {record ? record->word.exchange(0, std::memory_order_acq_rel) : 0};
+}
+
+void fd_settle(int fd, FdRelease release, bool closed) {
+  if (!release.word) return;
+  KeepErrno keep;
+  if (closed || !fd_is_open(fd)) return count_gone(release.word);
+  if (FdRecord* record = record_if_any(fd)) {
+    uint64_t expected = 0;
+    if (record->word.compare_exchange_strong(expected, release.word, std::memory_order_acq_rel)) return;
+  }
+  count_gone(release.word);
+}
+
+bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
+
+void fd_range_closed(FdRange range) {
+  if (!enter(Kind::fd)) return;
+  uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
+  for (uint64_t fd = range.first; fd < count && fd <= range.last; ++fd) {
+    FdRecord* record = record_if_any(static_cast<int>(fd));
+    if (!record || !record->word.load(std::memory_order_relaxed)) continue;
+    count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+  }
+}
+
+void fd_streams_closed() {
+  if (!enter(Kind::fd)) return;
+  uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
+  for (uint64_t fd = 0; fd < count; ++fd) {
+    FdRecord* record = record_if_any(static_cast<int>(fd));
+    if (!record || record->owner_kind == static_cast<uint32_t>(ledger::FdOwner::none)) continue;
+    if (!fd_is_open(static_cast<int>(fd))) count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+  }
+}
+
+bool fd_ignore(int fd) {
+  if (!enter(Kind::fd)) return false;
+  FdRecord* record = record_if_any(fd);
+  if (!record) return false;
+  uint64_t word = record->word.load(std::memory_order_acquire);
+  if (!word) return false;
+  uint64_t ignored = ledger::fd_word(FdOrigin::ignored, ledger::fd_site(word), ledger::fd_serial(word));
+  if (!record->word.compare_exchange_strong(word, ignored, std::memory_order_acq_rel)) return false;
+  count_gone(word);
+  return true;
+}
+
+int64_t fd_live_since(uint32_t serial) {
+  int64_t live = 0;
+  uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
+  for (uint64_t fd = 0; fd < count; ++fd) {
+    FdRecord* record = record_if_any(static_cast<int>(fd));
+    if (!record) continue;
+    uint64_t word = record->word.load(std::memory_order_acquire);
+    bool newer = static_cast<int32_t>(ledger::fd_serial(word) - serial) > 0;
+    if (counts_on_site(word) && newer && fd_is_open(static_cast<int>(fd))) ++live;
+  }
+  return live;
+}
+
+namespace {
+
+/// struct linux_dirent64 as the kernel writes it; the NUL-terminated name goes on beyond the first byte.
+struct DirectoryEntry {
+  uint64_t inode;
+  int64_t next;
+  uint16_t bytes;
+  uint8_t type;
+  char first_of_name;
+};
+
+bool take_inherited_from_proc() {
+  long directory = base::open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  if (directory < 0) return false;
+  alignas(8) char buffer[2048];
+  for (;;) {
+    long got = base::raw_syscall(SYS_getdents64, directory, reinterpret_cast<long>(buffer), sizeof buffer);
+    if (got <= 0) break;
+    for (long at = 0; at < got;) {
+      auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+      const char* name = buffer + at + offsetof(DirectoryEntry, first_of_name);
+      at += entry->bytes;
+      if (*name < '0' || *name > '9') continue;
+      long fd = 0;
+      for (; *name; ++name) fd = fd * 10 + (*name - '0');
+      if (fd != directory) enter_record(static_cast<int>(fd), FdOrigin::inherited, 0, {});
+    }
+  }
+  base::close_file(directory);
+  return true;
+}
+
+}  // namespace
+
+void fd_take_inherited() {
+  if (take_inherited_from_proc()) return;
+  rlimit limit{};
+  base::raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
+  constexpr rlim_t kMostProbed = 65536;
+  for (int fd = 0; fd < static_cast<int>(std::min(limit.rlim_cur, kMostProbed)); ++fd)
+    if (fd_is_open(fd)) enter_record(fd, FdOrigin::inherited, 0, {});
+}
+
+}  // namespace unfreed::track

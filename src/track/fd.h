@@ -1,0 +1,81 @@
+// The descriptors' verbs. A door that makes a descriptor says so after the real call; one that ends it wraps the real
+// call, because the record must be erased before (another thread may get the number at once) and put back if nothing
+// was closed. All are thread-safe, async-signal-safe and keep errno.
+#pragma once
+
+#include <errno.h>
+
+#include <cstdint>
+
+#include "ledger/layout.h"
+#include "track/tracker.h"
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+/// Who else stands for a descriptor: a stream that owns it.
+struct FdOwnership {
+  ledger::FdOwner kind = ledger::FdOwner::none;
+  const void* owner = nullptr;
+};
+
+/// `fd` is new and the caller's; negative is a failure, noted when a limit was reached (by errno). Returns `fd`.
+int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership = {});
+
+/// The same with another origin: received in a message, libc's own.
+void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t door, const unwind::Registers& from);
+
+/// A stream takes over a descriptor that is already known (fdopen, fdopendir).
+void fd_adopted(int fd, FdOwnership ownership);
+
+/// The record of a descriptor that is about to be closed.
+struct FdRelease {
+  uint64_t word = 0;
+};
+FdRelease fd_detach(int fd);
+/// `closed` false: it was not open after all, or still is; the record comes back.
+void fd_settle(int fd, FdRelease release, bool closed);
+
+/// Is this number open, by the kernel's word?
+bool fd_is_open(int fd);
+
+/// Wraps a real close-like call on one descriptor. `call` returns negative on failure. A failed close has closed,
+/// unless it says EBADF and the kernel agrees that nothing is there now that was there before.
+template <class Call>
+auto fd_closing(int fd, Call call) {
+  FdRelease release = fd_detach(fd);
+  auto result = call();
+  bool failed = result < 0;
+  fd_settle(fd, release, !(failed && errno == EBADF));
+  return result;
+}
+
+/// dup2 and dup3 onto `target`: what it was is closed, on success only.
+template <class Call>
+int fd_replacing(int source, int target, uint16_t door, const unwind::Registers& from, Call call) {
+  if (source == target) return call();
+  FdRelease release = fd_detach(target);
+  int result = call();
+  fd_settle(target, release, result >= 0);
+  return fd_acquired(result, door, from);
+}
+
+/// Wraps close_range or closefrom over first … last (inclusive).
+struct FdRange {
+  unsigned first;
+  unsigned last;
+};
+void fd_range_closed(FdRange range);
+/// fcloseall has run: streams' descriptors that are no longer open are forgotten.
+void fd_streams_closed();
+
+/// The program asks that this descriptor count for nothing. False: unknown.
+bool fd_ignore(int fd);
+
+/// Descriptors acquired after `serial` and still held.
+int64_t fd_live_since(uint32_t serial);
+
+/// Enters every descriptor that /proc (or, failing that, a scan) says is open as inherited.
+void fd_take_inherited();
+
+}  // namespace unfreed::track

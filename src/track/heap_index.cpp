@@ -1,0 +1,142 @@
+#include "track/heap_index.h"
+
+#include "base/lock.h"
+#include "base/own_memory.h"
+
+namespace unfreed::track {
+
+constinit HeapIndex g_heap_index;
+
+namespace {
+
+/// Blocks of 16 MiB and more: few, and each costs its owner a system call anyway. Open addressing; deletion shifts
+/// back.
+struct LargeBlock {
+  uintptr_t address;
+  uint64_t size;
+};
+struct LargeTable {
+  base::Lock lock;
+  LargeBlock* slots;
+  size_t capacity;  ///< power of two
+  size_t used;
+};
+constinit LargeTable g_large{};
+
+size_t home_of(uintptr_t address, size_t capacity) {
+  return (address >> 4) * 0x9e3779b97f4a7c15u >> 32 & (capacity - 1);
+}
+
+void insert(LargeBlock* slots, size_t capacity, LargeBlock block) {
+  size_t at = home_of(block.address, capacity);
+  while (slots[at].address && slots[at].address != block.address) at = (at + 1) & (capacity - 1);
+  slots[at] = block;
+}
+
+bool grow_if_needed() {
+  if (g_large.capacity && g_large.used * 2 < g_large.capacity) return true;
+  size_t capacity = g_large.capacity ? g_large.capacity * 2 : 256;
+  auto* slots = base::own_array<LargeBlock>(capacity);
+  if (!slots) return false;
+  for (size_t i = 0; i < g_large.capacity; ++i)
+    if (g_large.slots[i].address) insert(slots, capacity, g_large.slots[i]);
+  g_large.slots = slots;
+  g_large.capacity = capacity;
+  return true;
+}
+
+LargeBlock* look_up(uintptr_t address) {
+  if (!g_large.capacity) return nullptr;
+  for (size_t at = home_of(address, g_large.capacity); g_large.slots[at].address;
+       at = (at + 1) & (g_large.capacity - 1))
+    if (g_large.slots[at].address == address) return &g_large.slots[at];
+  return nullptr;
+}
+
+}  // namespace
+
+bool HeapIndex::prepare(unsigned grain_bytes) {
+  grain_shift_ = static_cast<unsigned>(__builtin_ctz(grain_bytes));
+  regions_ = base::own_array<std::atomic<std::atomic<uint64_t>*>>(kRegions);
+  return regions_ != nullptr;
+}
+
+std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
+  if (address >> kAddressBits || !regions_) return nullptr;
+  base::Hold hold(g_large.lock);
+  auto& region = regions_[address >> kRegionBits];
+  if (!region.load(std::memory_order_acquire)) {
+    auto* words = base::own_array<std::atomic<uint64_t>>(size_t{1} << (kRegionBits - grain_shift_));
+    if (!words) return nullptr;
+    region.store(words, std::memory_order_release);
+  }
+  return find(address);
+}
+
+bool HeapIndex::put_large(uintptr_t address, uint64_t size) {
+  base::Hold hold(g_large.lock);
+  if (!grow_if_needed()) return false;
+  insert(g_large.slots, g_large.capacity, {address, size});
+  ++g_large.used;
+  return true;
+}
+
+uint64_t HeapIndex::take_large(uintptr_t address) {
+  base::Hold hold(g_large.lock);
+  LargeBlock* found = look_up(address);
+  if (!found) return kLargeSize;
+  uint64_t size = found->size;
+  --g_large.used;
+  // Close the gap: later entries of the same run move up so that look-ups still reach them.
+  size_t mask = g_large.capacity - 1;
+  auto hole = static_cast<size_t>(found - g_large.slots);
+  g_large.slots[hole] = {};
+  for (size_t at = (hole + 1) & mask; g_large.slots[at].address; at = (at + 1) & mask) {
+    size_t home = home_of(g_large.slots[at].address, g_large.capacity);
+    if (((at - home) & mask) < ((at - hole) & mask)) continue;
+    g_large.slots[hole] = g_large.slots[at];
+    g_large.slots[at] = {};
+    hole = at;
+  }
+  return size;
+}
+
+uint64_t HeapIndex::large_size(uintptr_t address) const {
+  base::Hold hold(g_large.lock);
+  LargeBlock* found = look_up(address);
+  return found ? found->size : kLargeSize;
+}
+
+bool HeapIndex::ignore(uintptr_t address, Block& block) {
+  std::atomic<uint64_t>* word = find(address);
+  if (!word) return false;
+  uint64_t value = word->load(std::memory_order_relaxed);
+  if (!value) return false;
+  unpack(value, block);
+  if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
+  word->store(value | kIgnored, std::memory_order_relaxed);
+  return true;
+}
+
+void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&)) const {
+  if (!regions_) return;
+  const size_t words = size_t{1} << (kRegionBits - grain_shift_);
+  for (size_t number = 0; number < kRegions; ++number) {
+    // Untouched pages read as the kernel's shared zero page: this scan takes no memory. (mincore would skip them, but
+    // also those that are swapped out.)
+    std::atomic<uint64_t>* region = regions_[number].load(std::memory_order_acquire);
+    for (size_t i = 0; region && i < words; ++i) {
+      uint64_t value = region[i].load(std::memory_order_relaxed);
+      if (!value) continue;
+      Block block;
+      unpack(value, block);
+      uintptr_t address = number << kRegionBits | i << grain_shift_;
+      if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
+      visit(context, address, block);
+    }
+  }
+}
+
+void HeapIndex::reset_lock_after_fork() { g_large.lock.reset(); }
+
+}  // namespace unfreed::track

@@ -1,0 +1,105 @@
+// address → (site, size, birth epoch) of every live heap block, in private memory.
+//
+// A block's owner is the only thread that may free it, so a direct-mapped table indexed by address needs no locks. Two
+// levels: 64 MiB regions of address space, each with one 8-byte word per grain of heap, in lazily backed pages. glibc's
+// smallest chunk is 32 bytes, so no two of its blocks share a 32-byte grain; other allocators get an 8-byte grain.
+//
+//   word:  63      40 39     16 15   4 3  0
+//         │  site    │  size   │ epoch │flags│      0: no live block starts here
+//
+// Sizes of 16 MiB − 1 and more stand in a small side table. Thread-safe as described; async-signal-safe.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace unfreed::track {
+
+struct Block {
+  uint32_t site = 0;
+  uint32_t epoch = 0;
+  bool ignored = false;
+  uint64_t size_bytes = 0;
+};
+
+class HeapIndex {
+ public:
+  /// `grain_bytes`: 32 for glibc's allocator, 8 for any other. False: no memory.
+  bool prepare(unsigned grain_bytes);
+
+  /// Records a block. False when there is no memory for it.
+  bool put(uintptr_t address, const Block& block) {
+    std::atomic<uint64_t>* word = find(address);
+    if (!word) [[unlikely]] {
+      word = make_region(address);
+      if (!word) return false;
+    }
+    uint64_t size = block.size_bytes;
+    if (size >= kLargeSize) [[unlikely]] {
+      if (!put_large(address, size)) return false;
+      size = kLargeSize;
+    }
+    word->store(pack(block, size), std::memory_order_release);
+    return true;
+  }
+
+  /// Forgets the block at `address` and tells what it was. False: none is known there.
+  bool take(uintptr_t address, Block& block) {
+    std::atomic<uint64_t>* word = find(address);
+    if (!word) return false;
+    uint64_t value = word->load(std::memory_order_relaxed);
+    if (!value) return false;
+    word->store(0, std::memory_order_relaxed);
+    unpack(value, block);
+    if (block.size_bytes == kLargeSize) [[unlikely]]
+      block.size_bytes = take_large(address);
+    return true;
+  }
+
+  /// Marks the block as ignored; tells what it was before. False: none is known there.
+  bool ignore(uintptr_t address, Block& block);
+
+  /// Calls `visit(context, block)` for every live block, touching only backed regions.
+  void each(void* context, void (*visit)(void* context, uintptr_t address, const Block& block)) const;
+
+  void reset_lock_after_fork();
+
+ private:
+  static constexpr unsigned kRegionBits = 26;
+  static constexpr unsigned kAddressBits = 47;
+  static constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
+  static constexpr uint64_t kLargeSize = 0xffffff;
+  static constexpr uint64_t kIgnored = 1;
+
+  static uint64_t pack(const Block& block, uint64_t size) {
+    return uint64_t{block.site} << 40 | size << 16 | uint64_t{block.epoch & 0xfff} << 4 |
+           (block.ignored ? kIgnored : 0);
+  }
+  static void unpack(uint64_t word, Block& block) {
+    block.site = static_cast<uint32_t>(word >> 40);
+    block.size_bytes = word >> 16 & 0xffffff;
+    block.epoch = static_cast<uint32_t>(word >> 4) & 0xfff;
+    block.ignored = word & kIgnored;
+  }
+
+  std::atomic<uint64_t>* find(uintptr_t address) const {
+    if (address >> kAddressBits) [[unlikely]]
+      return nullptr;
+    std::atomic<uint64_t>* region = regions_[address >> kRegionBits].load(std::memory_order_acquire);
+    if (!region) [[unlikely]]
+      return nullptr;
+    return region + ((address & ((uintptr_t{1} << kRegionBits) - 1)) >> grain_shift_);
+  }
+  std::atomic<uint64_t>* make_region(uintptr_t address);
+  bool put_large(uintptr_t address, uint64_t size);
+  uint64_t take_large(uintptr_t address);
+  uint64_t large_size(uintptr_t address) const;
+
+  std::atomic<std::atomic<uint64_t>*>* regions_ = nullptr;
+  unsigned grain_shift_ = 5;
+};
+
+extern HeapIndex g_heap_index;
+
+}  // namespace unfreed::track

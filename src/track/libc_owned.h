@@ -1,0 +1,15 @@
+// Which heap blocks are libc's (or a language runtime's) own affair: buffers of standard streams, the environment,
+// locale and time zone data, what the loader keeps. They are held to the end in every program and are nobody's leak.
+#pragma once
+
+#include <span>
+
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+/// Judges by the frames (innermost first; `truncated`: outer ones are missing). Called once per new site; looks symbols
+/// up, takes no lock.
+bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated);
+
+}  // namespace unfreed::track

@@ -1,0 +1,165 @@
+#include "track/modules.h"
+
+#include <atomic>
+#include <cstring>
+#include <string_view>
+
+#include "base/lock.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "track/tracker.h"
+
+namespace unfreed::track {
+
+using base::base_name;
+using ledger::Module;
+using ledger::SectionId;
+
+namespace {
+
+constexpr uint32_t kMostModules = 4096;
+
+/// What look-ups read; appended under the lock, published by g_count.
+struct Known {
+  uintptr_t low;
+  uintptr_t high;
+  uintptr_t bias;
+  uint32_t number;
+  std::atomic<uint32_t> generation;  ///< of the address space's code when last seen to be this object
+  bool system;
+  bool libc;
+  bool loader;
+};
+Known g_known[kMostModules];
+std::atomic<uint32_t> g_count;
+std::atomic<uint32_t> g_generation;
+constinit base::Lock g_lock;
+
+struct Identity {
+  char path[1024];
+  size_t path_bytes;
+  uint8_t build_id[32];
+  size_t build_id_bytes;
+};
+
+void identify(const unwind::Object& object, Identity& identity) {
+  std::string_view name = object.name;
+  if (name.empty()) {
+    // The loader leaves the executable's name empty.
+    long size = base::raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>("/proc/self/exe"),
+                                  reinterpret_cast<long>(identity.path), sizeof identity.path);
+    identity.path_bytes = size > 0 ? static_cast<size_t>(size) : 0;
+  } else {
+    identity.path_bytes = name.size() < sizeof identity.path ? name.size() : sizeof identity.path;
+    std::memcpy(identity.path, name.data(), identity.path_bytes);
+  }
+  identity.build_id_bytes = unwind::read_build_id(object, identity.build_id, sizeof identity.build_id);
+}
+
+bool same_object(const Known& known, const unwind::Object& object, const Identity& identity) {
+  if (known.low != object.image.low || known.high != object.image.high || known.bias != object.bias) return false;
+  auto* module = g_tracker.writer.at<Module>(SectionId::modules, known.number);
+  auto* path = g_tracker.writer.at<char>(SectionId::strings, module->path);
+  return module->build_id_bytes == identity.build_id_bytes &&
+         std::memcmp(module->build_id, identity.build_id, identity.build_id_bytes) == 0 &&
+         std::string_view(path) == std::string_view(identity.path, identity.path_bytes);
+}
+
+bool is_loader_name(std::string_view name) { return name.starts_with("ld-linux") || name.starts_with("ld-2."); }
+bool is_libc_name(std::string_view name) {
+  return is_loader_name(name) || name.starts_with("libc.so.") || name.starts_with("libc-2.") ||
+         name.starts_with("libpthread.so.") || name.starts_with("linux-vdso");
+}
+bool is_system_name(std::string_view name) {
+  return is_libc_name(name) || name.starts_with("libstdc++.so.") || name.starts_with("libgcc_s.so.") ||
+         name.starts_with("libm.so.") || name.starts_with("libdl.so.");
+}
+
+const Known* look_up(const unwind::Object& object) {
+  uint32_t generation = g_generation.load(std::memory_order_relaxed);
+  uint32_t count = g_count.load(std::memory_order_acquire);
+  for (uint32_t i = count; i-- > 0;) {
+    const Known& known = g_known[i];
+    if (known.low == object.image.low && known.high == object.image.high &&
+        known.generation.load(std::memory_order_relaxed) == generation)
+      return &known;
+  }
+  return nullptr;
+}
+
+uint32_t record(const unwind::Object& object, const Identity& identity) {
+  uint32_t index = g_count.load(std::memory_order_relaxed);
+  const ledger::Writer& writer = g_tracker.writer;
+  uint64_t number;
+  Module* module = index < kMostModules ? writer.append<Module>(SectionId::modules, number) : nullptr;
+  if (!module) {
+    writer.drop(ledger::Dropped::modules_full);
+    return 0;
+  }
+  std::string_view path(identity.path, identity.path_bytes);
+  module->base = object.bias;
+  module->start = object.image.low;
+  module->end = object.image.high;
+  module->path = writer.add_text(path);
+  module->build_id_bytes = static_cast<uint16_t>(identity.build_id_bytes);
+  std::memcpy(module->build_id, identity.build_id, identity.build_id_bytes);
+  auto here = reinterpret_cast<uintptr_t>(&record);
+  bool system = is_system_name(base_name(path));
+  module->flags =
+      static_cast<uint16_t>((*object.name == '\0' ? ledger::kModuleMain : 0) | (system ? ledger::kModuleSystem : 0));
+  if (here >= object.image.low && here < object.image.high) module->flags |= ledger::kModuleRuntime;
+  Known& known = g_known[index];
+  known.low = object.image.low;
+  known.high = object.image.high;
+  known.bias = object.bias;
+  known.number = static_cast<uint32_t>(number);
+  known.system = system;
+  known.libc = is_libc_name(base_name(path));
+  known.loader = is_loader_name(base_name(path));
+  known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  g_count.store(index + 1, std::memory_order_release);
+  return known.number;
+}
+
+const Known* known_by_number(uint32_t number) {
+  uint32_t count = g_count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i)
+    if (g_known[i].number == number) return &g_known[i];
+  return nullptr;
+}
+
+}  // namespace
+
+uint32_t module_number(const unwind::Object& object) {
+  if (const Known* known = look_up(object)) return known->number;
+  base::Hold hold(g_lock);
+  if (const Known* known = look_up(object)) return known->number;
+  static Identity identity;  // too large for a small stack; the lock is held
+  identify(object, identity);
+  uint32_t count = g_count.load(std::memory_order_relaxed);
+  for (uint32_t i = count; i-- > 0;) {
+    if (!same_object(g_known[i], object, identity)) continue;
+    g_known[i].generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    return g_known[i].number;
+  }
+  return record(object, identity);
+}
+
+void forget_modules() { g_generation.fetch_add(1, std::memory_order_relaxed); }
+
+bool is_system_module(uint32_t number) {
+  const Known* known = known_by_number(number);
+  return known && known->system;
+}
+bool is_libc_module(uint32_t number) {
+  const Known* known = known_by_number(number);
+  return known && known->libc;
+}
+bool is_loader_module(uint32_t number) {
+  const Known* known = known_by_number(number);
+  return known && known->loader;
+}
+
+void reset_modules_after_fork() { g_lock.reset(); }
+
+}  // namespace unfreed::track

@@ -1,0 +1,27 @@
+// The module table: loaded objects as they are met on stacks, recorded in the ledger with path and build ID. No loader
+// lock is taken; a library that is loaded anew, or another at the same address, gets a new number.
+#pragma once
+
+#include <cstdint>
+
+#include "unwind/objects.h"
+
+namespace unfreed::track {
+
+/// The number of a loaded object in the ledger's module table, recording it if it is new; 0 when the table is full.
+/// Thread-safe, async-signal-safe. (An unwind::ModuleNumber.)
+uint32_t module_number(const unwind::Object& object);
+
+/// Code was unloaded: known address ranges must be looked at again.
+void forget_modules();
+
+/// Is this the number of libc, the loader or a language runtime?
+bool is_system_module(uint32_t number);
+/// Is it libc.so or the loader itself?
+bool is_libc_module(uint32_t number);
+/// Is it the loader?
+bool is_loader_module(uint32_t number);
+
+void reset_modules_after_fork();
+
+}  // namespace unfreed::track

@@ -1,0 +1,32 @@
+// Call sites: stacks interned as paths in the ledger's tree of nodes, and (kind, acquiring function, stack) interned as
+// sites. Look-ups are lock-free; only a stack never seen before takes a lock, for as long as its new nodes need.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "ledger/layout.h"
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+/// Allocates the hash tables. False: no memory.
+bool prepare_sites();
+
+/// The innermost node of the stack (frames innermost first). Frames that find no room are left out at the outer end,
+/// counted, and `truncated` is set.
+uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
+
+/// The site for a stack; never 0. Site 1 is its kinds' overflow site, when the table is full.
+uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated);
+
+/// Captures the calling stack and returns its site, from the thread's memo where it can.
+/// Thread-safe, async-signal-safe; keeps errno.
+uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+
+/// Captures the calling stack only: its innermost node.
+uint32_t capture_node(const unwind::Registers& from, bool& truncated);
+
+void reset_sites_after_fork();
+
+}  // namespace unfreed::track

@@ -1,0 +1,84 @@
+#include "track/thread_state.h"
+
+#include <pthread.h>
+
+#include <cstring>
+
+#include "base/lock.h"
+#include "base/own_memory.h"
+#include "base/syscall.h"
+#include "track/counters.h"
+#include "track/threads.h"
+#include "track/tracker.h"
+#include "unwind/walk.h"
+
+namespace unfreed::track {
+
+thread_local constinit ThreadLocal t_local{};
+
+namespace {
+
+constinit base::Lock g_free_lock;
+ThreadState* g_free_states;
+
+ThreadState* take_state() {
+  {
+    base::Hold hold(g_free_lock);
+    if (ThreadState* state = g_free_states) {
+      g_free_states = state->next_free;
+      return state;
+    }
+  }
+  return base::own_array<ThreadState>(1);
+}
+
+}  // namespace
+
+ThreadState* own_state() {
+  if (t_local.state || t_local.gone) return t_local.state;
+  ThreadState* state = take_state();
+  if (!state) return nullptr;
+  state->tid = base::current_tid();
+  state->record = -1;
+  state->bounds = {};
+  // Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
+  // Where the size is not known no stack counts as the thread's own, and walks probe for bounds.
+  bool is_main = state->tid == base::current_pid();
+  uintptr_t high = is_main ? g_tracker.main_stack_high : reinterpret_cast<uintptr_t>(pthread_self());
+  size_t bytes = is_main ? g_tracker.main_stack_bytes : t_local.stack_bytes;
+  state->bounds = {high - (bytes < high ? bytes : high), high};
+  t_local.state = state;
+  watch_thread_end();
+  return state;
+}
+
+void refresh_active() {
+  bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy &&
+              !t_local.in_vfork_child && tracks(ledger::Kind::heap);
+  t_local.active = fast ? t_local.state : nullptr;
+}
+
+void retire_own_state() {
+  ThreadState* state = t_local.state;
+  t_local.gone = 1;
+  t_local.active = nullptr;
+  t_local.state = nullptr;
+  if (!state) return;
+  if (g_fork_page.alive.load(std::memory_order_relaxed)) fold_counters(*state);
+  base::Hold hold(g_free_lock);
+  state->next_free = g_free_states;
+  g_free_states = state;
+}
+
+void reset_states_after_fork() {
+  g_free_lock.reset();
+  // States of threads that do not exist here are given up: their memory is shared with the parent until written.
+  g_free_states = nullptr;
+  if (ThreadState* state = t_local.state) {
+    for (uint32_t i = 0; i < state->used_chunk_count; ++i) state->chunks[state->used_chunks[i]] = nullptr;
+    state->used_chunk_count = 0;
+    state->tid = base::current_tid();
+  }
+}
+
+}  // namespace unfreed::track

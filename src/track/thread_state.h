@@ -1,0 +1,98 @@
+// What the runtime keeps for each thread of the process: in memory of its own, reached through one initial-exec
+// thread-local of trivial type. Nothing here is ever destroyed; states are handed from finished threads to new ones.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "ledger/layout.h"
+#include "track/stack_memo.h"
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+inline constexpr uint32_t kMostSites = 2u << 20;
+inline constexpr uint32_t kMostFrames = 512;  ///< UNFREED_DEPTH's limit
+inline constexpr uint32_t kMostSlots = 2 * kMostFrames;
+
+struct ThreadState {
+  /// Counter cells by site / kChunkCells; null until the thread touches one of those sites.
+  ledger::Chunk* chunks[kMostSites / ledger::kChunkCells];
+  uint16_t used_chunks[kMostSites / ledger::kChunkCells];  ///< indexes of the non-null ones
+  uint32_t used_chunk_count;
+
+  unwind::StackBounds bounds;  ///< the thread's own stack
+  int32_t tid;
+  int32_t record;  ///< index in the ledger's thread table; −1 none
+
+  StackMemo memo;
+  unwind::Frame frames[kMostFrames];
+  unwind::Slot slots[kMostSlots];
+
+  ThreadState* next_free;
+};
+static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
+
+struct ThreadLocal {
+  ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null
+  ThreadState* state;
+  uint32_t heap_guard;      ///< inside a real call whose allocations are its own affair
+  uint32_t pause_depth;     ///< unfreed_pause()
+  uint32_t busy;            ///< a verb is at work with `state`: a signal handler must not use it
+  uint32_t in_vfork_child;  ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
+  size_t stack_bytes;       ///< size of this thread's stack as asked for at its creation; 0 unknown
+  uint32_t gone;            ///< the thread's own ending has begun: counters go straight to the sites
+};
+
+extern thread_local constinit ThreadLocal t_local;
+
+/// The calling thread's state, made on first use; null when there is no memory or the thread is ending.
+ThreadState* own_state();
+
+/// Puts `active` right after any of its conditions has changed.
+void refresh_active();
+
+/// Hands the calling thread's counters over to the sites and its state to the next thread. Called when the thread ends.
+void retire_own_state();
+
+/// In a fork child: forget the other threads' states, keep the caller's, with no counters.
+void reset_states_after_fork();
+
+/// While it lives, heap calls of this thread are forwarded untracked.
+class HeapGuard {
+ public:
+  HeapGuard() : active_(t_local.active) {
+    t_local.active = nullptr;
+    ++t_local.heap_guard;
+  }
+  ~HeapGuard() {
+    if (--t_local.heap_guard == 0) t_local.active = active_;
+  }
+  HeapGuard(const HeapGuard&) = delete;
+  HeapGuard& operator=(const HeapGuard&) = delete;
+
+ private:
+  ThreadState* active_;
+};
+
+/// Marks the thread's state as in use by a verb; `state` is null if it already is (or there is none).
+class StateUse {
+ public:
+  StateUse() : state_(t_local.busy ? nullptr : own_state()), active_(t_local.active) {
+    t_local.active = nullptr;
+    ++t_local.busy;
+  }
+  ~StateUse() {
+    --t_local.busy;
+    t_local.active = active_;
+  }
+  StateUse(const StateUse&) = delete;
+  StateUse& operator=(const StateUse&) = delete;
+  ThreadState* state() const { return state_; }
+
+ private:
+  ThreadState* state_;
+  ThreadState* active_;
+};
+
+}  // namespace unfreed::track

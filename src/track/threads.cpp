@@ -1,0 +1,347 @@
+#include "track/threads.h"
+
+#include <errno.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/lock.h"
+#include "base/own_memory.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "track/counters.h"
+#include "track/failures.h"
+#include "track/modules.h"
+#include "track/sites.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+
+namespace unfreed::track {
+
+using ledger::Kind;
+using ledger::SectionId;
+using ledger::ThreadRecord;
+using State = ledger::ThreadState;
+
+namespace {
+
+constexpr uint32_t kNone = ~0u;
+constexpr size_t kBuckets = 4096;
+
+struct Ticket {
+  ThreadStart start;
+  uint32_t record;
+  uint32_t generation;
+  size_t stack_bytes;
+  Ticket* next_free;
+};
+
+constinit base::Lock g_lock;   // guards everything below
+uint32_t g_buckets[kBuckets];  // handle → first record + 1
+uint32_t* g_next;              // per record: next in its bucket, or in the free list, + 1
+uint32_t g_first_free;         // record + 1
+Ticket* g_free_tickets;
+pthread_key_t g_key;
+bool g_has_key;
+
+ThreadRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ThreadRecord>(SectionId::threads, index); }
+
+size_t bucket_of(uint64_t handle) { return (handle >> 6) * 0x9e3779b97f4a7c15u >> 52; }
+static_assert(kBuckets == 1u << 12);
+
+/// Caller holds g_lock.
+uint32_t take_record() {
+  if (g_first_free) {
+    uint32_t index = g_first_free - 1;
+    g_first_free = g_next[index];
+    return index;
+  }
+  auto& count = g_tracker.writer.section(SectionId::threads).count;
+  uint64_t index = count.load(std::memory_order_relaxed);
+  if (!g_next || !g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index)) {
+    g_tracker.writer.drop(ledger::Dropped::threads_full);
+    return kNone;
+  }
+  count.store(index + 1, std::memory_order_release);
+  return static_cast<uint32_t>(index);
+}
+
+void unlink_handle(uint32_t index) {
+  ThreadRecord& record = record_at(index);
+  if (!record.handle) return;
+  for (uint32_t* link = &g_buckets[bucket_of(record.handle)]; *link; link = &g_next[*link - 1])
+    if (*link == index + 1) {
+      *link = g_next[index];
+      break;
+    }
+  record.handle = 0;
+}
+
+void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
+  base::Hold hold(g_lock);
+  ThreadRecord& record = record_at(index);
+  if (record.generation != generation || record.handle) return;
+  record.handle = handle;
+  g_next[index] = g_buckets[bucket_of(handle)];
+  g_buckets[bucket_of(handle)] = index + 1;
+}
+
+/// Gives a slot back, whatever it holds. Caller holds g_lock.
+void free_record(uint32_t index) {
+  unlink_handle(index);
+  ThreadRecord& record = record_at(index);
+  record.state.store(static_cast<uint32_t>(State::free), std::memory_order_release);
+  ++record.generation;
+  g_next[index] = g_first_free;
+  g_first_free = index + 1;
+}
+
+void release_record(uint32_t index) {
+  ThreadRecord& record = record_at(index);
+  if (!(record.flags.load(std::memory_order_relaxed) & ledger::kThreadIgnored) && record.site)
+    count_released_with_peak(Kind::thread, record.site);
+  free_record(index);
+}
+
+uint32_t find_record(uint64_t handle) {
+  for (uint32_t link = g_buckets[bucket_of(handle)]; link; link = g_next[link - 1])
+    if (record_at(link - 1).handle == handle) return link - 1;
+  return kNone;
+}
+
+uint64_t lookup_value(uint32_t index) { return uint64_t{record_at(index).generation} << 32 | (index + 1); }
+
+Ticket* take_ticket() {
+  base::Hold hold(g_lock);
+  if (Ticket* ticket = g_free_tickets) {
+    g_free_tickets = ticket->next_free;
+    return ticket;
+  }
+  constexpr size_t kBatch = 64;
+  auto* batch = base::own_array<Ticket>(kBatch);
+  for (size_t i = 1; batch && i < kBatch; ++i) {
+    batch[i].next_free = g_free_tickets;
+    g_free_tickets = &batch[i];
+  }
+  return batch;
+}
+
+void give_ticket_back(Ticket* ticket) {
+  base::Hold hold(g_lock);
+  ticket->next_free = g_free_tickets;
+  g_free_tickets = ticket;
+}
+
+void describe_start(ThreadRecord& record, const ThreadStart& start) {
+  auto pc = start.routine ? reinterpret_cast<uintptr_t>(start.routine) : reinterpret_cast<uintptr_t>(start.c11_routine);
+  unwind::Object object;
+  record.start_module = unwind::find_object(pc, object) ? module_number(object) : 0;
+  record.start_module_offset = record.start_module ? pc - object.bias : pc;
+}
+
+/// The thread's own ending. Runs in three rounds of key destructors, so that most others have had their turn.
+void thread_ending(void* rounds) {
+  auto round = reinterpret_cast<uintptr_t>(rounds);
+  if (round < 3) {
+    pthread_setspecific(g_key, reinterpret_cast<void*>(round + 1));
+    return;
+  }
+  int32_t index = t_local.state ? t_local.state->record : -1;
+  if (index >= 0 && enter(Kind::thread)) {
+    ThreadRecord& record = record_at(static_cast<uint32_t>(index));
+    record.finished_ns = base::monotonic_ns();
+    base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
+    base::Hold hold(g_lock);
+    bool keep = record.flags.load(std::memory_order_relaxed) & ledger::kThreadMain;
+    if (record.flags.load(std::memory_order_relaxed) & ledger::kThreadDetached)
+      release_record(static_cast<uint32_t>(index));
+    else if (!keep)
+      record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_release);
+  }
+  retire_own_state();
+}
+
+/// In the new thread, before anything of the program's.
+ThreadStart begin_thread(void* argument) {
+  auto* ticket = static_cast<Ticket*>(argument);
+  ThreadStart start = ticket->start;
+  t_local.stack_bytes = ticket->stack_bytes;
+  if (auto* state = own_state()) {
+    state->record = static_cast<int32_t>(ticket->record);
+    bind_handle(ticket->record, ticket->generation, static_cast<uint64_t>(pthread_self()));
+    ThreadRecord& record = record_at(ticket->record);
+    record.tid = state->tid;
+    record.stack_low = state->bounds.low;
+    record.stack_high = state->bounds.high;
+  }
+  give_ticket_back(ticket);
+  refresh_active();
+  return start;
+}
+
+}  // namespace
+
+ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t door,
+                            const unwind::Registers& from) {
+  if (!enter(Kind::thread)) return {};
+  uint32_t site = capture_site(Kind::thread, door, from);
+  Ticket* ticket = take_ticket();
+  if (!ticket) return {};
+  uint32_t index;
+  {
+    base::Hold hold(g_lock);
+    index = take_record();
+  }
+  if (index == kNone) {
+    give_ticket_back(ticket);
+    return {};
+  }
+  ThreadRecord& record = record_at(index);
+  record.site = site;
+  record.creator_tid = base::current_tid();
+  record.tid = 0;
+  record.handle = 0;
+  record.serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
+  record.started_ns = base::monotonic_ns();
+  record.finished_ns = 0;
+  record.name[0] = '\0';
+  describe_start(record, start);
+  uint32_t flags = (detached ? ledger::kThreadDetached : 0) | (t_local.pause_depth ? ledger::kThreadIgnored : 0);
+  record.flags.store(flags, std::memory_order_relaxed);
+  record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);
+  if (!t_local.pause_depth) count_acquired_with_peak(Kind::thread, site);
+  *ticket = {start, index, record.generation, stack_bytes, nullptr};
+  return {index, record.generation, ticket};
+}
+
+void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
+                    const unwind::Registers& from) {
+  if (error) {
+    if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, door, error, from);
+    if (!birth.ticket) return;
+    {
+      base::Hold hold(g_lock);
+      release_record(birth.record);
+    }
+    return give_ticket_back(static_cast<Ticket*>(birth.ticket));
+  }
+  // The new thread does the same when it starts; whoever comes first. By now it may also be gone: the generation tells.
+  if (birth.ticket) bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
+}
+
+void* thread_main(void* ticket) {
+  ThreadStart start = begin_thread(ticket);
+  return start.routine(start.argument);
+}
+
+int c11_thread_main(void* ticket) {
+  ThreadStart start = begin_thread(ticket);
+  return start.c11_routine(start.argument);
+}
+
+void thread_joined(pthread_t handle) {
+  if (!enter(Kind::thread)) return;
+  base::Hold hold(g_lock);
+  // The handle may already have been given to a new, running thread; the joined one has finished.
+  for (uint32_t link = g_buckets[bucket_of(static_cast<uint64_t>(handle))]; link; link = g_next[link - 1]) {
+    ThreadRecord& record = record_at(link - 1);
+    if (record.handle != static_cast<uint64_t>(handle)) continue;
+    if (record.state.load(std::memory_order_acquire) != static_cast<uint32_t>(State::finished)) continue;
+    return release_record(link - 1);
+  }
+}
+
+uint64_t thread_lookup(pthread_t handle) {
+  if (!enter(Kind::thread)) return 0;
+  base::Hold hold(g_lock);
+  uint32_t index = find_record(static_cast<uint64_t>(handle));
+  return index == kNone ? 0 : lookup_value(index);
+}
+
+void thread_detached(uint64_t looked_up) {
+  if (!looked_up || !enter(Kind::thread)) return;
+  base::Hold hold(g_lock);
+  auto index = static_cast<uint32_t>(looked_up) - 1;
+  ThreadRecord& record = record_at(index);
+  if (record.generation != looked_up >> 32) return;
+  record.flags.fetch_or(ledger::kThreadDetached, std::memory_order_relaxed);
+  if (record.state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::finished)) release_record(index);
+}
+
+bool thread_ignore(pthread_t handle) {
+  if (!enter(Kind::thread)) return false;
+  base::Hold hold(g_lock);
+  uint32_t index = find_record(static_cast<uint64_t>(handle));
+  if (index == kNone) return false;
+  ThreadRecord& record = record_at(index);
+  uint32_t before = record.flags.fetch_or(ledger::kThreadIgnored, std::memory_order_relaxed);
+  if (!(before & ledger::kThreadIgnored) && record.site) count_released_with_peak(Kind::thread, record.site);
+  return true;
+}
+
+int64_t thread_live_since(uint32_t serial) {
+  int64_t live = 0;
+  uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    ThreadRecord& record = record_at(i);
+    uint32_t flags = record.flags.load(std::memory_order_relaxed);
+    if (record.state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::free)) continue;
+    if (flags & (ledger::kThreadDetached | ledger::kThreadIgnored | ledger::kThreadMain)) continue;
+    if (static_cast<int32_t>(record.serial - serial) > 0) ++live;
+  }
+  return live;
+}
+
+namespace {
+void enter_main_thread() {
+  base::Hold hold(g_lock);
+  uint32_t index = take_record();
+  if (index == kNone) return;
+  ThreadRecord& record = record_at(index);
+  record.tid = base::current_tid();
+  record.site = 0;
+  record.handle = 0;
+  record.started_ns = base::monotonic_ns();
+  record.flags.store(ledger::kThreadMain, std::memory_order_relaxed);
+  record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);
+}
+}  // namespace
+
+bool prepare_threads() {
+  uint64_t capacity = g_tracker.writer.section(SectionId::threads).capacity;
+  g_next = base::own_array<uint32_t>(capacity);
+  g_has_key = pthread_key_create(&g_key, thread_ending) == 0;
+  enter_main_thread();
+  return g_has_key && g_next;
+}
+
+void watch_thread_end() {
+  if (g_has_key) pthread_setspecific(g_key, reinterpret_cast<void*>(uintptr_t{1}));
+}
+
+void reset_threads_after_fork() {
+  g_lock.reset();
+  std::memset(g_buckets, 0, sizeof g_buckets);
+  g_first_free = 0;
+  g_free_tickets = nullptr;
+  if (t_local.state) t_local.state->record = -1;
+  enter_main_thread();
+}
+
+void name_running_threads() {
+  uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
+  constexpr uint64_t kMostNamed = 1024;  // a report lists no more
+  for (uint32_t i = 0; i < std::min(count, kMostNamed); ++i) {
+    ThreadRecord& record = record_at(i);
+    if (record.state.load(std::memory_order_acquire) != static_cast<uint32_t>(State::running)) continue;
+    base::FixedText<64> path;
+    path.add("/proc/self/task/").add_signed(record.tid).add("/comm");
+    char name[sizeof record.name] = {};
+    if (base::read_file(path.c_str(), name, sizeof name - 1) <= 0) continue;
+    if (char* newline = std::strchr(name, '\n')) *newline = '\0';
+    std::memcpy(record.name, name, sizeof name);
+  }
+}
+
+}  // namespace unfreed::track

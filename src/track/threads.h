@@ -1,0 +1,61 @@
+// The threads' verbs. A thread that a hook creates starts in a wrapper, which learns its identity and stack; its end is
+// seen by a thread-specific key's destructor, so by return, pthread_exit, thrd_exit and cancellation alike.
+//
+//   created ──▶ running ──end──▶ finished ──join, detach──▶ released
+//                  └─detached─────end────────────────────▶ released
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+/// What a new thread is to run; either form.
+struct ThreadStart {
+  void* (*routine)(void*) = nullptr;
+  int (*c11_routine)(void*) = nullptr;
+  void* argument = nullptr;
+};
+
+/// A creation under way. Made before the real call, settled after it.
+struct ThreadBirth {
+  uint32_t record = 0;
+  uint32_t generation = 0;
+  void* ticket = nullptr;  ///< what to pass to thread_main as its argument; null: not tracked, start as if unhooked
+};
+/// `stack_bytes` and `detached` are the attributes in force.
+ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t door,
+                            const unwind::Registers& from);
+/// `error` is the real call's result as an errno value (0: the thread runs, and `handle` is its name).
+void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
+                    const unwind::Registers& from);
+
+/// Start routines to give to the real functions, with the ticket as argument.
+void* thread_main(void* ticket);
+int c11_thread_main(void* ticket);
+
+/// A join on `handle` succeeded.
+void thread_joined(pthread_t handle);
+/// A detach of `handle` succeeded. Call with the handle looked up before the real call: a finished thread's handle may
+/// be reused at once.
+uint64_t thread_lookup(pthread_t handle);
+void thread_detached(uint64_t looked_up);
+
+bool thread_ignore(pthread_t handle);
+/// Threads created after `serial` and neither joined nor detached.
+int64_t thread_live_since(uint32_t serial);
+
+/// Creates the key; enters the calling thread as the main one. False: the key could not be had.
+bool prepare_threads();
+void reset_threads_after_fork();
+
+/// Arranges that the calling thread's end is noticed. Called when its state is made.
+void watch_thread_end();
+
+/// Copies the names of running threads (/proc/self/task/TID/comm) into their records.
+void name_running_threads();
+
+}  // namespace unfreed::track

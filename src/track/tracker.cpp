@@ -1,0 +1,41 @@
+#include "track/tracker.h"
+
+#include <sys/mman.h>
+
+#include "base/lock.h"
+#include "base/syscall.h"
+
+namespace unfreed::track {
+
+constinit Tracker g_tracker{};
+
+constinit ForkPage g_fork_page{};
+
+namespace {
+ForkHandler g_fork_handler;
+}
+
+bool prepare_fork_page() {
+  g_fork_page.alive.store(1, std::memory_order_relaxed);
+  return !base::is_error(
+      base::raw_syscall(SYS_madvise, reinterpret_cast<long>(&g_fork_page), sizeof g_fork_page, MADV_WIPEONFORK));
+}
+
+void set_fork_handler(ForkHandler handler) { g_fork_handler = handler; }
+
+void adopt_fork() {
+  base::SignalBlock block;  // a handler on this thread would wait for itself
+  // The first thread to come takes the child over; others (threads that the child has already made) wait for it. The
+  // lock lies in the wiped page: nobody held it at the fork.
+  while (g_fork_page.lock.exchange(1, std::memory_order_acquire)) {
+    if (g_fork_page.alive.load(std::memory_order_acquire)) return;
+    base::raw_syscall(SYS_sched_yield);
+  }
+  if (!g_fork_page.alive.load(std::memory_order_acquire)) {
+    if (g_fork_handler) g_fork_handler();
+    g_fork_page.alive.store(1, std::memory_order_release);
+  }
+  g_fork_page.lock.store(0, std::memory_order_release);
+}
+
+}  // namespace unfreed::track

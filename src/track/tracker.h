@@ -1,0 +1,74 @@
+// The tracker's process-wide state and life. Everything the verbs share: the ledger they write, what is tracked, and
+// whether this is still the process that the ledger belongs to.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "ledger/writer.h"
+#include "track/thread_state.h"
+
+namespace unfreed::track {
+
+enum class Phase : uint32_t {
+  forwarding,  ///< before the library's constructor, or disabled: nothing is tracked
+  tracking,
+  finished,  ///< the exit report has been taken: nothing more is recorded
+};
+
+struct Tracker {
+  std::atomic<Phase> phase;
+  uint32_t kinds;           ///< bit per ledger::Kind
+  uint32_t depth;           ///< frames kept per stack
+  uint32_t runtime_module;  ///< number of libunfreed.so in the module table
+  ledger::Writer writer;
+  std::atomic<uint32_t> serial;      ///< grows with every descriptor and thread acquired
+  std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
+  uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
+  uintptr_t main_stack_high;
+  size_t main_stack_bytes;  ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
+};
+extern Tracker g_tracker;
+
+inline constexpr uint32_t kLastEpoch = 4095;
+
+/// A page that every fork child finds zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call the fork was made:
+/// the only notice of it that cannot be bypassed.
+struct alignas(4096) ForkPage {
+  std::atomic<uint32_t> alive;                  ///< 1: this is the process that the ledger belongs to
+  std::atomic<uint32_t> lock;                   ///< taken by the one thread that takes the child over
+  std::byte rest[4096 - 2 * sizeof(uint32_t)];  ///< nothing else may lie in the page
+};
+static_assert(sizeof(ForkPage) == 4096);
+extern constinit ForkPage g_fork_page;
+
+/// Sets `alive`. False if the kernel cannot wipe pages on fork: then pthread_atfork must clear it.
+bool prepare_fork_page();
+
+/// What takes over in a fork child: gives the tracker a ledger of its own. Set by the runtime before tracking starts.
+using ForkHandler = void (*)();
+void set_fork_handler(ForkHandler handler);
+
+/// Runs the fork handler if this process is a fork child that has not yet done so. Callers that are allowed to track
+/// pass through here first.
+void adopt_fork();
+
+inline void adopt_fork_if_needed() {
+  if (!g_fork_page.alive.load(std::memory_order_relaxed)) adopt_fork();
+}
+
+/// Is this kind recorded at present?
+inline bool tracks(ledger::Kind kind) {
+  return g_tracker.phase.load(std::memory_order_acquire) == Phase::tracking &&
+         g_tracker.kinds >> static_cast<unsigned>(kind) & 1;
+}
+
+/// May a verb of this kind record something now? Adopts a fork on the way.
+inline bool enter(ledger::Kind kind) {
+  if (!tracks(kind) || t_local.in_vfork_child) return false;
+  adopt_fork_if_needed();
+  return tracks(kind);  // a child that could not be adopted is not tracked
+}
+
+}  // namespace unfreed::track
