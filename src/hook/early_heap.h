@@ -1,0 +1,27 @@
+// Memory for allocations made while the real allocator is still being looked up (dlsym's own, for its error texts): a
+// small static arena that never takes anything back. free, realloc and malloc_usable_size recognise its blocks for
+// ever.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace unfreed::hook {
+
+inline constexpr size_t kEarlyBytes = 64 * 1024;
+extern std::byte g_early_memory[kEarlyBytes];
+
+/// While on, heap hooks serve from the arena.
+void set_early_heap(bool on);
+bool early_heap_is_on();
+
+/// nullptr when the arena is full. 16-byte aligned, or more.
+void* early_allocate(size_t bytes, size_t alignment = 16);
+/// The size asked for.
+size_t early_size(const void* block);
+
+inline bool is_early(const void* block) {
+  return reinterpret_cast<uintptr_t>(block) - reinterpret_cast<uintptr_t>(g_early_memory) < kEarlyBytes;
+}
+
+}  // namespace unfreed::hook

@@ -1,0 +1,71 @@
+// Functions that close descriptors or duplicate them.
+#include <cstdarg>
+
+#include "hook/real.h"
+#include "track/fd.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using unwind::caller_registers;
+
+UNFREED_HOOK int close(int fd) {
+  return track::fd_closing(fd, [&] { return g_real.close(fd); });
+}
+UNFREED_HOOK int __close(int fd) {
+  return track::fd_closing(fd, [&] { return g_real.__close(fd); });
+}
+
+UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
+  int result = g_real.close_range(first, last, flags);
+  if (result == 0 && !(flags & CLOSE_RANGE_CLOEXEC)) track::fd_range_closed({first, last});
+  return result;
+}
+UNFREED_HOOK void closefrom(int first) noexcept {
+  g_real.closefrom(first);
+  track::fd_range_closed({first < 0 ? 0u : static_cast<unsigned>(first), ~0u});
+}
+
+UNFREED_HOOK int dup(int fd) noexcept {
+  return track::fd_acquired(g_real.dup(fd), door(Door::dup), caller_registers());
+}
+UNFREED_HOOK int dup2(int source, int target) noexcept {
+  return track::fd_replacing(source, target, door(Door::dup2), caller_registers(),
+                             [&] { return g_real.dup2(source, target); });
+}
+UNFREED_HOOK int __dup2(int source, int target) noexcept {
+  return track::fd_replacing(source, target, door(Door::__dup2), caller_registers(),
+                             [&] { return g_real.__dup2(source, target); });
+}
+UNFREED_HOOK int dup3(int source, int target, int flags) noexcept {
+  return track::fd_replacing(source, target, door(Door::dup3), caller_registers(),
+                             [&] { return g_real.dup3(source, target, flags); });
+}
+
+/// fcntl's optional argument is an int or a pointer: either way one register.
+#define UNFREED_TAKE_ARGUMENT(last)          \
+  va_list arguments;                         \
+  va_start(arguments, last);                 \
+  void* argument = va_arg(arguments, void*); \
+  va_end(arguments);
+
+namespace {
+int fcntl_result(int result, int command, Door d, const unwind::Registers& from) {
+  bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+  return duplicates ? track::fd_acquired(result, door(d), from) : result;
+}
+}  // namespace
+
+UNFREED_HOOK int fcntl(int fd, int command, ...) {
+  UNFREED_TAKE_ARGUMENT(command)
+  return fcntl_result(g_real.fcntl(fd, command, argument), command, Door::fcntl, caller_registers());
+}
+UNFREED_HOOK int fcntl64(int fd, int command, ...) {
+  UNFREED_TAKE_ARGUMENT(command)
+  return fcntl_result(g_real.fcntl64(fd, command, argument), command, Door::fcntl64, caller_registers());
+}
+UNFREED_HOOK int __fcntl(int fd, int command, ...) {
+  UNFREED_TAKE_ARGUMENT(command)
+  return fcntl_result(g_real.__fcntl(fd, command, argument), command, Door::__fcntl, caller_registers());
+}

@@ -1,0 +1,109 @@
+// Functions that open a file by name, or make one without.
+#include <cstdarg>
+
+#include "hook/real.h"
+#include "track/fd.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using track::fd_acquired;
+using unwind::caller_registers;
+
+namespace {
+/// The mode argument exists where a file may be made: with O_CREAT and with O_TMPFILE (whose bits include O_DIRECTORY).
+bool has_mode(int flags) { return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE; }
+}  // namespace
+
+/// Takes the optional mode of the variadic function it stands in.
+#define UNFREED_TAKE_MODE(last)       \
+  mode_t mode = 0;                    \
+  if (has_mode(flags)) {              \
+    va_list arguments;                \
+    va_start(arguments, last);        \
+    mode = va_arg(arguments, mode_t); \
+    va_end(arguments);                \
+  }
+
+UNFREED_HOOK int open(const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.open(path, flags, mode), door(Door::open), caller_registers());
+}
+UNFREED_HOOK int open64(const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.open64(path, flags, mode), door(Door::open64), caller_registers());
+}
+UNFREED_HOOK int __open(const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.__open(path, flags, mode), door(Door::__open), caller_registers());
+}
+UNFREED_HOOK int __open64(const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.__open64(path, flags, mode), door(Door::__open64), caller_registers());
+}
+UNFREED_HOOK int __open_2(const char* path, int flags) {
+  return fd_acquired(g_real.__open_2(path, flags), door(Door::__open_2), caller_registers());
+}
+UNFREED_HOOK int __open64_2(const char* path, int flags) {
+  return fd_acquired(g_real.__open64_2(path, flags), door(Door::__open64_2), caller_registers());
+}
+UNFREED_HOOK int openat(int directory, const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.openat(directory, path, flags, mode), door(Door::openat), caller_registers());
+}
+UNFREED_HOOK int openat64(int directory, const char* path, int flags, ...) {
+  UNFREED_TAKE_MODE(flags)
+  return fd_acquired(g_real.openat64(directory, path, flags, mode), door(Door::openat64), caller_registers());
+}
+UNFREED_HOOK int __openat_2(int directory, const char* path, int flags) {
+  return fd_acquired(g_real.__openat_2(directory, path, flags), door(Door::__openat_2), caller_registers());
+}
+UNFREED_HOOK int __openat64_2(int directory, const char* path, int flags) {
+  return fd_acquired(g_real.__openat64_2(directory, path, flags), door(Door::__openat64_2), caller_registers());
+}
+UNFREED_HOOK int creat(const char* path, mode_t mode) {
+  return fd_acquired(g_real.creat(path, mode), door(Door::creat), caller_registers());
+}
+UNFREED_HOOK int creat64(const char* path, mode_t mode) {
+  return fd_acquired(g_real.creat64(path, mode), door(Door::creat64), caller_registers());
+}
+UNFREED_HOOK int open_by_handle_at(int mount, file_handle* handle, int flags) {
+  return fd_acquired(g_real.open_by_handle_at(mount, handle, flags), door(Door::open_by_handle_at), caller_registers());
+}
+
+UNFREED_HOOK int mkstemp(char* name) {
+  return fd_acquired(g_real.mkstemp(name), door(Door::mkstemp), caller_registers());
+}
+UNFREED_HOOK int mkstemp64(char* name) {
+  return fd_acquired(g_real.mkstemp64(name), door(Door::mkstemp64), caller_registers());
+}
+UNFREED_HOOK int mkostemp(char* name, int flags) {
+  return fd_acquired(g_real.mkostemp(name, flags), door(Door::mkostemp), caller_registers());
+}
+UNFREED_HOOK int mkostemp64(char* name, int flags) {
+  return fd_acquired(g_real.mkostemp64(name, flags), door(Door::mkostemp64), caller_registers());
+}
+UNFREED_HOOK int mkstemps(char* name, int suffix) {
+  return fd_acquired(g_real.mkstemps(name, suffix), door(Door::mkstemps), caller_registers());
+}
+UNFREED_HOOK int mkstemps64(char* name, int suffix) {
+  return fd_acquired(g_real.mkstemps64(name, suffix), door(Door::mkstemps64), caller_registers());
+}
+UNFREED_HOOK int mkostemps(char* name, int suffix, int flags) {
+  return fd_acquired(g_real.mkostemps(name, suffix, flags), door(Door::mkostemps), caller_registers());
+}
+UNFREED_HOOK int mkostemps64(char* name, int suffix, int flags) {
+  return fd_acquired(g_real.mkostemps64(name, suffix, flags), door(Door::mkostemps64), caller_registers());
+}
+
+UNFREED_HOOK int memfd_create(const char* name, unsigned flags) noexcept {
+  return fd_acquired(g_real.memfd_create(name, flags), door(Door::memfd_create), caller_registers());
+}
+UNFREED_HOOK int shm_open(const char* name, int flags, mode_t mode) {
+  return fd_acquired(g_real.shm_open(name, flags, mode), door(Door::shm_open), caller_registers());
+}
+UNFREED_HOOK int posix_openpt(int flags) {
+  return fd_acquired(g_real.posix_openpt(flags), door(Door::posix_openpt), caller_registers());
+}
+UNFREED_HOOK int getpt() { return fd_acquired(g_real.getpt(), door(Door::getpt), caller_registers()); }

@@ -1,0 +1,134 @@
+// malloc and its relatives. Order: a release is recorded before the real call, an acquisition after it.
+#include "track/heap.h"
+
+#include <cstring>
+
+#include "hook/early_heap.h"
+#include "hook/real.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using unwind::caller_registers;
+
+namespace {
+
+/// `count` × `size`, or a size that no allocator grants.
+size_t product(size_t count, size_t size) {
+  size_t bytes;
+  return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
+}
+
+/// A block that the real allocator never saw moves over to it.
+void* move_early_block(void* block, size_t bytes) {
+  void* moved = g_real.malloc(bytes);
+  size_t old_bytes = hook::early_size(block);
+  if (moved) std::memcpy(moved, block, old_bytes < bytes ? old_bytes : bytes);
+  return moved;
+}
+
+template <class Call>
+[[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Door d, const unwind::Registers& from,
+                                               Call call) {
+  if (hook::is_early(block)) [[unlikely]] {
+    block = move_early_block(block, bytes);
+    track::heap_acquired(block, bytes, door(d), from);
+    return block;
+  }
+  track::Detached detached = track::heap_detached(block);
+  void* result = call();
+  if (!result && bytes > 0) {  // failed: the old block is as it was
+    track::heap_reattached(block, detached);
+    track::heap_acquired(nullptr, bytes, door(d), from);
+    return nullptr;
+  }
+  track::heap_dropped(block, detached);  // moved, or (bytes = 0, null) freed
+  if (result) track::heap_acquired(result, bytes, door(d), from);
+  return result;
+}
+
+[[gnu::always_inline]] inline void release(void* block) {
+  if (hook::is_early(block)) [[unlikely]]
+    return;
+  track::heap_released(block);
+  g_real.free(block);
+}
+
+}  // namespace
+
+UNFREED_HOOK void* malloc(size_t bytes) noexcept {
+  if (hook::early_heap_is_on()) [[unlikely]]
+    return hook::early_allocate(bytes);
+  void* block = g_real.malloc(bytes);
+  track::heap_acquired(block, bytes, door(Door::malloc), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
+  if (hook::early_heap_is_on()) [[unlikely]]
+    return hook::early_allocate(product(count, size));
+  void* block = g_real.calloc(count, size);
+  track::heap_acquired(block, product(count, size), door(Door::calloc), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
+  if (hook::early_heap_is_on()) [[unlikely]] {
+    void* moved = hook::early_allocate(bytes);
+    if (moved && block) std::memcpy(moved, block, hook::early_size(block) < bytes ? hook::early_size(block) : bytes);
+    return moved;
+  }
+  return reallocate(block, bytes, Door::realloc, caller_registers(), [&] { return g_real.realloc(block, bytes); });
+}
+
+UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept {
+  return reallocate(block, product(count, size), Door::reallocarray, caller_registers(),
+                    [&] { return g_real.reallocarray(block, count, size); });
+}
+
+UNFREED_HOOK void free(void* block) noexcept { release(block); }
+
+// C23 says of the sized forms that they are free(block): every allocator's free takes them.
+UNFREED_HOOK void cfree(void* block) noexcept { release(block); }
+UNFREED_HOOK void free_sized(void* block, size_t) noexcept { release(block); }
+UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { release(block); }
+
+UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
+  if (hook::early_heap_is_on()) [[unlikely]]
+    return hook::early_allocate(bytes, alignment);
+  void* block = g_real.memalign(alignment, bytes);
+  track::heap_acquired(block, bytes, door(Door::memalign), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
+  void* block = g_real.aligned_alloc(alignment, bytes);
+  track::heap_acquired(block, bytes, door(Door::aligned_alloc), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK int posix_memalign(void** out, size_t alignment, size_t bytes) noexcept {
+  int error = g_real.posix_memalign(out, alignment, bytes);
+  if (!error)
+    track::heap_acquired(*out, bytes, door(Door::posix_memalign), caller_registers());
+  else if (error == ENOMEM)
+    track::heap_acquired(nullptr, bytes, door(Door::posix_memalign), caller_registers());
+  return error;
+}
+
+UNFREED_HOOK void* valloc(size_t bytes) noexcept {
+  void* block = g_real.valloc(bytes);
+  track::heap_acquired(block, bytes, door(Door::valloc), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
+  void* block = g_real.pvalloc(bytes);
+  track::heap_acquired(block, bytes, door(Door::pvalloc), caller_registers());
+  return block;
+}
+
+UNFREED_HOOK size_t malloc_usable_size(void* block) noexcept {
+  return hook::is_early(block) ? hook::early_size(block) : g_real.malloc_usable_size(block);
+}

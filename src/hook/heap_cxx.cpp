@@ -1,0 +1,128 @@
+// operator new and delete, all forms, under their linkage names.
+//
+// Where they are libstdc++'s, new is malloc and delete is free: calling those directly spares a nested hook and keeps
+// one record per block. Only when memory runs out does libstdc++'s own function take over: it knows the new-handler,
+// and throws. An allocator library that brings its own forms gets each call in the form it was made. Where the program
+// has replaced any form, ours only pass on: libstdc++'s defaults must reach the program's, and those come by malloc.
+//
+// No guard object may live across a call that can throw: these functions have no unwinding of their own.
+#include "hook/real.h"
+#include "track/heap.h"
+
+using namespace unfreed;
+using hook::CxxHeap;
+using hook::Door;
+using hook::door;
+using hook::g_cxx_heap;
+using hook::g_real;
+using unwind::caller_registers;
+
+namespace {
+
+template <class Plain, class RealForm>
+[[gnu::always_inline]] inline void* allocate(size_t bytes, Door d, const unwind::Registers& from, Plain plain,
+                                             RealForm real_form) {
+  if (g_cxx_heap == CxxHeap::over_malloc) [[likely]] {
+    void* block = plain();
+    if (!block) [[unlikely]]
+      return real_form();  // tracks itself, through malloc
+    track::heap_acquired(block, bytes, door(d), from);
+    return block;
+  }
+  void* block = real_form();
+  if (g_cxx_heap == CxxHeap::own) track::heap_acquired(block, bytes, door(d), from);
+  return block;
+}
+
+template <class RealForm>
+[[gnu::always_inline]] inline void release(void* block, RealForm real_form) {
+  if (g_cxx_heap == CxxHeap::replaced) [[unlikely]]
+    return real_form();
+  track::heap_released(block);
+  if (g_cxx_heap == CxxHeap::over_malloc) [[likely]]
+    return g_real.free(block);
+  real_form();
+}
+
+/// libstdc++ asks for at least a byte, and for a size that is a multiple of the alignment.
+void* plain_block(size_t bytes) { return g_real.malloc(bytes ? bytes : 1); }
+void* aligned_block(size_t bytes, size_t alignment) {
+  if (!alignment || alignment & (alignment - 1)) return nullptr;
+  size_t padded = ((bytes ? bytes : 1) + alignment - 1) & ~(alignment - 1);
+  return padded < bytes ? nullptr : g_real.aligned_alloc(alignment, padded);
+}
+
+}  // namespace
+
+#define BOTH_ALLOCATE(plain, real_form) [&] { return plain; }, [&] { return real_form; }
+
+UNFREED_HOOK void* _Znwm(size_t bytes) {
+  return allocate(bytes, Door::_Znwm, caller_registers(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znwm(bytes)));
+}
+UNFREED_HOOK void* _ZnwmRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
+  return allocate(bytes, Door::_ZnwmRKSt9nothrow_t, caller_registers(),
+                  BOTH_ALLOCATE(plain_block(bytes), g_real._ZnwmRKSt9nothrow_t(bytes, tag)));
+}
+UNFREED_HOOK void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
+  return allocate(bytes, Door::_ZnwmSt11align_val_t, caller_registers(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnwmSt11align_val_t(bytes, alignment)));
+}
+UNFREED_HOOK void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
+  return allocate(
+      bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, caller_registers(),
+      BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag)));
+}
+UNFREED_HOOK void* _Znam(size_t bytes) {
+  return allocate(bytes, Door::_Znam, caller_registers(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
+}
+UNFREED_HOOK void* _ZnamRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
+  return allocate(bytes, Door::_ZnamRKSt9nothrow_t, caller_registers(),
+                  BOTH_ALLOCATE(plain_block(bytes), g_real._ZnamRKSt9nothrow_t(bytes, tag)));
+}
+UNFREED_HOOK void* _ZnamSt11align_val_t(size_t bytes, size_t alignment) {
+  return allocate(bytes, Door::_ZnamSt11align_val_t, caller_registers(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnamSt11align_val_t(bytes, alignment)));
+}
+UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
+  return allocate(
+      bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, caller_registers(),
+      BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag)));
+}
+#undef BOTH_ALLOCATE
+
+UNFREED_HOOK void _ZdlPv(void* block) {
+  release(block, [&] { g_real._ZdlPv(block); });
+}
+UNFREED_HOOK void _ZdlPvm(void* block, size_t bytes) {
+  release(block, [&] { g_real._ZdlPvm(block, bytes); });
+}
+UNFREED_HOOK void _ZdlPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
+  release(block, [&] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
+}
+UNFREED_HOOK void _ZdlPvSt11align_val_t(void* block, size_t alignment) {
+  release(block, [&] { g_real._ZdlPvSt11align_val_t(block, alignment); });
+}
+UNFREED_HOOK void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
+  release(block, [&] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
+}
+UNFREED_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
+  release(block, [&] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+}
+UNFREED_HOOK void _ZdaPv(void* block) {
+  release(block, [&] { g_real._ZdaPv(block); });
+}
+UNFREED_HOOK void _ZdaPvm(void* block, size_t bytes) {
+  release(block, [&] { g_real._ZdaPvm(block, bytes); });
+}
+UNFREED_HOOK void _ZdaPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
+  release(block, [&] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
+}
+UNFREED_HOOK void _ZdaPvSt11align_val_t(void* block, size_t alignment) {
+  release(block, [&] { g_real._ZdaPvSt11align_val_t(block, alignment); });
+}
+UNFREED_HOOK void _ZdaPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
+  release(block, [&] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
+}
+UNFREED_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
+  release(block, [&] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+}

@@ -1,0 +1,70 @@
+// Declarations of everything in hooks.inc: the system headers', and those that no header has (internal aliases,
+// fortified variants, operator new and delete under their linkage names). The compiler checks each hook against its
+// declaration.
+#pragma once
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <threads.h>
+#include <unistd.h>
+
+#include <cstddef>
+
+/// std::nothrow_t and std::align_val_t as the ABI passes them.
+struct NothrowTag;
+
+extern "C" {
+int __open(const char*, int, ...);
+int __open64(const char*, int, ...);
+int __open_2(const char*, int);
+int __open64_2(const char*, int);
+int __openat_2(int, const char*, int);
+int __openat64_2(int, const char*, int);
+int __close(int);
+int __dup2(int, int) noexcept;
+int __fcntl(int, int, ...);
+int __pipe(int*) noexcept;
+FILE* _IO_fopen(const char*, const char*);
+int _IO_fclose(FILE*);
+FILE* _IO_fdopen(int, const char*) noexcept;
+FILE* _IO_popen(const char*, const char*);
+int pidfd_open(pid_t, unsigned) noexcept;
+int pidfd_getfd(int, int, unsigned) noexcept;
+void cfree(void*) noexcept;
+void free_sized(void*, size_t) noexcept;
+void free_aligned_sized(void*, size_t, size_t) noexcept;
+
+void* _Znwm(size_t);
+void* _ZnwmRKSt9nothrow_t(size_t, const NothrowTag&);
+void* _ZnwmSt11align_val_t(size_t, size_t);
+void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t, size_t, const NothrowTag&);
+void* _Znam(size_t);
+void* _ZnamRKSt9nothrow_t(size_t, const NothrowTag&);
+void* _ZnamSt11align_val_t(size_t, size_t);
+void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t, size_t, const NothrowTag&);
+void _ZdlPv(void*);
+void _ZdlPvm(void*, size_t);
+void _ZdlPvRKSt9nothrow_t(void*, const NothrowTag&);
+void _ZdlPvSt11align_val_t(void*, size_t);
+void _ZdlPvmSt11align_val_t(void*, size_t, size_t);
+void _ZdlPvSt11align_val_tRKSt9nothrow_t(void*, size_t, const NothrowTag&);
+void _ZdaPv(void*);
+void _ZdaPvm(void*, size_t);
+void _ZdaPvRKSt9nothrow_t(void*, const NothrowTag&);
+void _ZdaPvSt11align_val_t(void*, size_t);
+void _ZdaPvmSt11align_val_t(void*, size_t, size_t);
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void*, size_t, const NothrowTag&);
+}

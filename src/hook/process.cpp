@@ -1,0 +1,117 @@
+// The ends of a process image that run no exit handlers, the exec family, vfork, and the unloading of code.
+#include "hook/process.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstdarg>
+
+#include "base/syscall.h"
+#include "hook/real.h"
+#include "track/modules.h"
+#include "track/thread_state.h"
+#include "unwind/walk.h"
+
+using namespace unfreed;
+using hook::g_real;
+
+namespace {
+
+constinit hook::ProcessEvents g_events{};
+
+int ending(int status) {
+  if (!g_events.ending || track::t_local.in_vfork_child) return status;
+  return g_events.ending(status);
+}
+
+/// Around an exec: the call returns only if it failed.
+template <class Call>
+int replacing(Call call) {
+  bool told = g_events.replacing && !track::t_local.in_vfork_child;
+  if (told) g_events.replacing(false);
+  int result = call();
+  if (told) g_events.replacing(true);
+  return result;
+}
+
+}  // namespace
+
+void hook::set_process_events(const ProcessEvents& events) { g_events = events; }
+
+UNFREED_HOOK void _exit(int status) {
+  g_real._exit(ending(status));
+  __builtin_unreachable();
+}
+UNFREED_HOOK void _Exit(int status) noexcept {
+  g_real._Exit(ending(status));
+  __builtin_unreachable();
+}
+UNFREED_HOOK void quick_exit(int status) noexcept {
+  if (g_events.quick_ending && !track::t_local.in_vfork_child) g_events.quick_ending(status);
+  g_real.quick_exit(status);
+  __builtin_unreachable();
+}
+UNFREED_HOOK void abort() noexcept {
+  ending(-SIGABRT);
+  g_real.abort();
+  __builtin_unreachable();
+}
+
+UNFREED_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
+  return replacing([&] { return g_real.execve(path, arguments, environment); });
+}
+UNFREED_HOOK int execv(const char* path, char* const* arguments) noexcept {
+  return replacing([&] { return g_real.execv(path, arguments); });
+}
+UNFREED_HOOK int execvp(const char* file, char* const* arguments) noexcept {
+  return replacing([&] { return g_real.execvp(file, arguments); });
+}
+UNFREED_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
+  return replacing([&] { return g_real.execvpe(file, arguments, environment); });
+}
+UNFREED_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
+  return replacing([&] { return g_real.fexecve(fd, arguments, environment); });
+}
+UNFREED_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
+                          int flags) noexcept {
+  return replacing([&] { return g_real.execveat(directory, path, arguments, environment, flags); });
+}
+
+/// Gathers a NULL-terminated argument list into an array on the stack, as libc's own execl does: `list` then stands
+/// behind the NULL.
+#define UNFREED_GATHER_ARGUMENTS(first, list)                                            \
+  va_list list, counting;                                                                \
+  va_start(list, first);                                                                 \
+  va_copy(counting, list);                                                               \
+  size_t count = 1;                                                                      \
+  while (va_arg(counting, char*)) ++count;                                               \
+  va_end(counting);                                                                      \
+  auto** arguments = static_cast<char**>(__builtin_alloca((count + 1) * sizeof(char*))); \
+  arguments[0] = const_cast<char*>(first);                                               \
+  for (size_t i = 1; i <= count; ++i) arguments[i] = va_arg(list, char*);
+
+UNFREED_HOOK int execl(const char* path, const char* first, ...) noexcept {
+  UNFREED_GATHER_ARGUMENTS(first, list)
+  va_end(list);
+  return replacing([&] { return g_real.execv(path, arguments); });
+}
+UNFREED_HOOK int execlp(const char* file, const char* first, ...) noexcept {
+  UNFREED_GATHER_ARGUMENTS(first, list)
+  va_end(list);
+  return replacing([&] { return g_real.execvp(file, arguments); });
+}
+UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
+  UNFREED_GATHER_ARGUMENTS(first, list)
+  char** environment = va_arg(list, char**);
+  va_end(list);
+  return replacing([&] { return g_real.execve(path, arguments, environment); });
+}
+
+/// Another library may come to lie where one was: nothing known of those addresses holds any more.
+UNFREED_HOOK int dlclose(void* handle) noexcept {
+  int result = g_real.dlclose(handle);
+  unwind::forget_code();
+  track::forget_modules();
+  return result;
+}

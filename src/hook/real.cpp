@@ -1,0 +1,139 @@
+#include "hook/real.h"
+
+#include <elf.h>
+#include <link.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <string_view>
+#include <type_traits>
+
+#include "hook/early_heap.h"
+#include "unwind/objects.h"
+
+namespace unfreed::hook {
+
+namespace {
+
+/// The first call of a function comes here if it is made before our constructor (another library's constructor).
+template <auto kMember, class Function>
+struct Stub;
+template <auto kMember, class Result, class... Arguments, bool kNoexcept>
+struct Stub<kMember, Result (*)(Arguments...) noexcept(kNoexcept)> {
+  static Result call(Arguments... arguments) noexcept(kNoexcept) {
+    resolve_real_functions();
+    return (g_real.*kMember)(arguments...);
+  }
+};
+/// Variadic functions of libc take integers and pointers only, six at most: passed on as registers.
+template <auto kMember, class Result, class... Arguments, bool kNoexcept>
+struct Stub<kMember, Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
+  static Result call(Arguments... arguments, ...) noexcept(kNoexcept) {
+    resolve_real_functions();
+    va_list list;
+    __builtin_va_start(list, 0);
+    long a = va_arg(list, long), b = va_arg(list, long), c = va_arg(list, long);
+    long d = va_arg(list, long), e = va_arg(list, long), f = va_arg(list, long);
+    va_end(list);
+    return (g_real.*kMember)(arguments..., a, b, c, d, e, f);
+  }
+};
+
+/// Stands for a function that this libc does not have.
+template <class Function>
+struct Missing;
+template <class Result, class... Arguments, bool kNoexcept>
+struct Missing<Result (*)(Arguments...) noexcept(kNoexcept)> {
+  static Result call(Arguments...) noexcept(kNoexcept) {
+    errno = ENOSYS;
+    if constexpr (std::is_integral_v<Result>) return static_cast<Result>(-1);
+    if constexpr (std::is_pointer_v<Result>) return nullptr;
+  }
+};
+template <class Result, class... Arguments, bool kNoexcept>
+struct Missing<Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
+  static Result call(Arguments..., ...) noexcept(kNoexcept) {
+    errno = ENOSYS;
+    return static_cast<Result>(-1);
+  }
+};
+
+template <class Function>
+Function look_up(const char* name, Function stub) {
+  void* found = dlsym(RTLD_NEXT, name);
+  if (!found) return stub;
+  return reinterpret_cast<Function>(found);
+}
+
+uintptr_t object_of(void* address) {
+  unwind::Object object;
+  return unwind::find_object(reinterpret_cast<uintptr_t>(address), object) ? object.image.low : 0;
+}
+
+/// Does the process's use of `name` lead to this library?
+bool is_ours(const char* name) {
+  void* first = dlsym(RTLD_DEFAULT, name);
+  if (!first || object_of(first) == object_of(reinterpret_cast<void*>(&resolve_real_functions))) return true;
+  // A non-PIC executable that takes the function's address has a stand-in for it: an undefined symbol with a value.
+  Dl_info info;
+  ElfW(Sym)* symbol = nullptr;
+  return dladdr1(first, &info, reinterpret_cast<void**>(&symbol), RTLD_DL_SYMENT) && symbol &&
+         symbol->st_shndx == SHN_UNDEF;
+}
+
+CxxHeap judge_cxx_heap() {
+#define HOOK(symbol, shown, family, presence) \
+  if (std::string_view(#family) == "heap_cxx" && !is_ours(#symbol)) return CxxHeap::replaced;
+#include "hook/hooks.inc"
+#undef HOOK
+  void* real_new = dlsym(RTLD_NEXT, "_Znwm");
+  void* library = dlsym(RTLD_NEXT, "_ZSt15get_new_handlerv");
+  return !real_new || object_of(real_new) == object_of(library) ? CxxHeap::over_malloc : CxxHeap::own;
+}
+
+enum class Resolution : uint8_t { none, under_way, done };
+Resolution g_resolution;
+
+}  // namespace
+
+constinit Real g_real = {
+#define HOOK(symbol, shown, family, presence) &Stub<&Real::symbol, decltype(&::symbol)>::call,
+#include "hook/hooks.inc"
+#undef HOOK
+};
+
+CxxHeap g_cxx_heap = CxxHeap::over_malloc;
+
+void resolve_real_functions() {
+  // The first caller is the loader or a constructor, so there is one thread; what comes in meanwhile is dlsym's own
+  // allocation, served from early memory.
+  if (g_resolution != Resolution::none) return;
+  g_resolution = Resolution::under_way;
+  unwind::prepare_objects();
+  set_early_heap(true);
+#define HOOK(symbol, shown, family, presence) \
+  g_real.symbol = look_up<decltype(&::symbol)>(#symbol, &Missing<decltype(&::symbol)>::call);
+#include "hook/hooks.inc"
+#undef HOOK
+  g_cxx_heap = judge_cxx_heap();
+  set_early_heap(false);
+  g_resolution = Resolution::done;
+}
+
+const char* door_names(size_t& bytes) {
+  static constexpr char kNames[] =
+#define HOOK(symbol, shown, family, presence) #shown "\0"
+#include "hook/hooks.inc"
+#undef HOOK
+      ;
+  bytes = sizeof kNames - 1;
+  return kNames;
+}
+
+bool malloc_is_libc() {
+  return object_of(reinterpret_cast<void*>(g_real.malloc)) == object_of(reinterpret_cast<void*>(&::dirfd));
+}
+
+bool malloc_is_hooked() { return is_ours("malloc"); }
+
+}  // namespace unfreed::hook

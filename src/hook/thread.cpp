@@ -1,0 +1,111 @@
+// POSIX and C11 threads. thrd_create calls an internal pthread_create, so each has a hook of its own.
+#include "hook/real.h"
+#include "track/thread_state.h"
+#include "track/threads.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using track::HeapGuard;
+using unwind::caller_registers;
+using unwind::Registers;
+
+namespace {
+
+struct Attributes {
+  size_t stack_bytes = 0;
+  bool detached = false;
+};
+
+/// `given` may be null: the defaults then.
+Attributes read_attributes(const pthread_attr_t* given) {
+  Attributes attributes;
+  pthread_attr_t defaults;
+  if (!given) {
+    pthread_attr_init(&defaults);
+    pthread_attr_getstacksize(&defaults, &attributes.stack_bytes);
+    pthread_attr_destroy(&defaults);
+    return attributes;
+  }
+  int state = PTHREAD_CREATE_JOINABLE;
+  pthread_attr_getdetachstate(given, &state);
+  pthread_attr_getstacksize(given, &attributes.stack_bytes);
+  attributes.detached = state == PTHREAD_CREATE_DETACHED;
+  return attributes;
+}
+
+int c11_error(int result) { return result == thrd_success ? 0 : result == thrd_nomem ? ENOMEM : EAGAIN; }
+
+}  // namespace
+
+UNFREED_HOOK int pthread_create(pthread_t* handle, const pthread_attr_t* given, void* (*routine)(void*),
+                                void* argument) noexcept {
+  Registers from = caller_registers();
+  Attributes attributes = read_attributes(given);
+  track::ThreadBirth birth = track::thread_creating({routine, nullptr, argument}, attributes.stack_bytes,
+                                                    attributes.detached, door(Door::pthread_create), from);
+  int error;
+  {
+    HeapGuard guard;  // the new thread's control block and dynamic TLS are part of the thread
+    error = birth.ticket ? g_real.pthread_create(handle, given, track::thread_main, birth.ticket)
+                         : g_real.pthread_create(handle, given, routine, argument);
+  }
+  track::thread_created(birth, error, error ? pthread_t{} : *handle, door(Door::pthread_create), from);
+  return error;
+}
+
+UNFREED_HOOK int thrd_create(thrd_t* handle, thrd_start_t routine, void* argument) {
+  Registers from = caller_registers();
+  track::ThreadBirth birth = track::thread_creating({nullptr, routine, argument}, read_attributes(nullptr).stack_bytes,
+                                                    false, door(Door::thrd_create), from);
+  int result;
+  {
+    HeapGuard guard;
+    result = birth.ticket ? g_real.thrd_create(handle, track::c11_thread_main, birth.ticket)
+                          : g_real.thrd_create(handle, routine, argument);
+  }
+  track::thread_created(birth, c11_error(result), result == thrd_success ? *handle : thrd_t{}, door(Door::thrd_create),
+                        from);
+  return result;
+}
+
+UNFREED_HOOK int pthread_join(pthread_t handle, void** value) {
+  int error = g_real.pthread_join(handle, value);
+  if (!error) track::thread_joined(handle);
+  return error;
+}
+UNFREED_HOOK int pthread_tryjoin_np(pthread_t handle, void** value) noexcept {
+  int error = g_real.pthread_tryjoin_np(handle, value);
+  if (!error) track::thread_joined(handle);
+  return error;
+}
+UNFREED_HOOK int pthread_timedjoin_np(pthread_t handle, void** value, const timespec* until) {
+  int error = g_real.pthread_timedjoin_np(handle, value, until);
+  if (!error) track::thread_joined(handle);
+  return error;
+}
+UNFREED_HOOK int pthread_clockjoin_np(pthread_t handle, void** value, clockid_t clock, const timespec* until) {
+  int error = g_real.pthread_clockjoin_np(handle, value, clock, until);
+  if (!error) track::thread_joined(handle);
+  return error;
+}
+UNFREED_HOOK int thrd_join(thrd_t handle, int* value) {
+  int result = g_real.thrd_join(handle, value);
+  if (result == thrd_success) track::thread_joined(handle);
+  return result;
+}
+
+// The record is looked up before: a finished thread's handle may be another's right after.
+UNFREED_HOOK int pthread_detach(pthread_t handle) noexcept {
+  uint64_t record = track::thread_lookup(handle);
+  int error = g_real.pthread_detach(handle);
+  if (!error) track::thread_detached(record);
+  return error;
+}
+UNFREED_HOOK int thrd_detach(thrd_t handle) {
+  uint64_t record = track::thread_lookup(handle);
+  int result = g_real.thrd_detach(handle);
+  if (result == thrd_success) track::thread_detached(record);
+  return result;
+}
