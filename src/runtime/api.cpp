@@ -1,0 +1,98 @@
+// The public C API's entry points (include/unfreed/unfreed.h says what they promise).
+#include <errno.h>
+
+#include <algorithm>
+
+#include "runtime/runtime.h"
+#include "track/fd.h"
+#include "track/heap.h"
+#include "track/threads.h"
+#include "track/tracker.h"
+#include "unfreed/unfreed.h"
+
+using namespace unfreed;
+using track::g_tracker;
+
+namespace {
+
+#define UNFREED_API extern "C" __attribute__((visibility("default"), used))
+
+class KeepErrno {
+ public:
+  KeepErrno() : saved_(errno) {}
+  ~KeepErrno() { errno = saved_; }
+  KeepErrno(const KeepErrno&) = delete;
+  KeepErrno& operator=(const KeepErrno&) = delete;
+
+ private:
+  int saved_;
+};
+
+bool is_tracking() { return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking; }
+
+// A mark: bit 63, the heap epoch it opened in bits 32–43, the serial of the last descriptor or thread before it below.
+constexpr unfreed_mark_t kMarkBit = uint64_t{1} << 63;
+uint32_t mark_epoch(unfreed_mark_t mark) { return static_cast<uint32_t>(mark >> 32) & 0xfff; }
+uint32_t mark_serial(unfreed_mark_t mark) { return static_cast<uint32_t>(mark); }
+
+}  // namespace
+
+UNFREED_API int unfreed_runtime_report(const char* path) {
+  KeepErrno keep;
+  if (!is_tracking()) return -1;
+  track::adopt_fork_if_needed();
+  return runtime::report_and_wait(report::Trigger::api, path).written ? 0 : EIO;
+}
+
+UNFREED_API unfreed_mark_t unfreed_runtime_mark() {
+  if (!is_tracking()) return 0;
+  track::adopt_fork_if_needed();
+  // Blocks born from now on carry the new epoch; at the last one marks can no longer be told apart.
+  uint32_t epoch = g_tracker.heap_epoch.load(std::memory_order_relaxed);
+  while (epoch < track::kLastEpoch &&
+         !g_tracker.heap_epoch.compare_exchange_weak(epoch, epoch + 1, std::memory_order_acq_rel)) {
+  }
+  epoch = std::min(epoch + 1, track::kLastEpoch);
+  return kMarkBit | uint64_t{epoch} << 32 | g_tracker.serial.load(std::memory_order_acquire);
+}
+
+UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {
+  KeepErrno keep;
+  auto wanted = static_cast<ledger::Kind>(kind);
+  if (!(mark & kMarkBit) || static_cast<unsigned>(kind) >= ledger::kKindCount || !track::enter(wanted)) return -1;
+  switch (wanted) {
+    case ledger::Kind::fd:
+      return track::fd_live_since(mark_serial(mark));
+    case ledger::Kind::heap:
+      return mark_epoch(mark) == track::kLastEpoch ? -1 : track::heap_live_since(mark_epoch(mark));
+    case ledger::Kind::thread:
+      return track::thread_live_since(mark_serial(mark));
+    default:
+      return -1;
+  }
+}
+
+UNFREED_API int unfreed_runtime_ignore_fd(int fd) {
+  KeepErrno keep;
+  return track::fd_ignore(fd) ? 0 : -1;
+}
+
+UNFREED_API int unfreed_runtime_ignore_block(const void* block) {
+  KeepErrno keep;
+  return track::heap_ignore(block) ? 0 : -1;
+}
+
+UNFREED_API int unfreed_runtime_ignore_thread(pthread_t thread) {
+  KeepErrno keep;
+  return track::thread_ignore(thread) ? 0 : -1;
+}
+
+UNFREED_API void unfreed_runtime_pause() {
+  ++track::t_local.pause_depth;
+  track::refresh_active();
+}
+
+UNFREED_API void unfreed_runtime_resume() {
+  if (track::t_local.pause_depth) --track::t_local.pause_depth;
+  track::refresh_active();
+}

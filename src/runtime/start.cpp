@@ -1,0 +1,327 @@
+// The constructor: reads the settings, makes the ledger, and lets tracking begin.
+#include <signal.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "base/own_memory.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "hook/process.h"
+#include "hook/real.h"
+#include "report/settings.h"
+#include "runtime/runtime.h"
+#include "track/fd.h"
+#include "track/heap_index.h"
+#include "track/modules.h"
+#include "track/sites.h"
+#include "track/threads.h"
+#include "track/tracker.h"
+#include "unwind/walk.h"
+
+extern "C" void* __libc_stack_end;
+
+namespace unfreed::runtime {
+
+constinit RuntimeState g_runtime{};
+
+using base::base_name;
+using base::raw_syscall;
+using ledger::Coverage;
+using ledger::Kind;
+using track::g_tracker;
+
+namespace {
+
+std::string_view environment_value(const char* const* environment, std::string_view name) {
+  for (; environment && *environment; ++environment) {
+    std::string_view entry(*environment);
+    if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=')
+      return base::slice(entry, name.size() + 1);
+  }
+  return {};
+}
+
+template <size_t kBytes>
+void copy_text(char (&to)[kBytes], std::string_view from) {
+  base::TextBuilder(std::span<char>(to, kBytes)).add(from);
+}
+
+int number_in(std::string_view text) {
+  int number = 0;
+  for (char digit : text) {
+    if (digit < '0' || digit > '9' || number > 100'000'000) return 0;
+    number = number * 10 + (digit - '0');
+  }
+  return number;
+}
+
+void read_link(const char* path, std::span<char> out) {
+  long size = raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(path), reinterpret_cast<long>(out.data()),
+                          static_cast<long>(out.size() - 1));
+  out[size > 0 ? static_cast<size_t>(size) : 0] = '\0';
+}
+
+void remember_stderr() {
+  struct stat now {};
+  if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
+  g_runtime.stderr_device = now.st_dev;
+  g_runtime.stderr_inode = now.st_ino;
+}
+
+/// The command, for reports with source lines: next to the library, or where an installation or a build puts it.
+void find_helper(std::string_view given) {
+  if (!given.empty()) return copy_text(g_runtime.helper_path, given);
+  std::string_view library(g_runtime.library_path);
+  std::string_view directory = base::slice(library, 0, library.size() - base_name(library).size());
+  for (const char* candidate :
+       {"unfreed", "../cli/unfreed", "../bin/unfreed", "../../bin/unfreed", "../../../bin/unfreed"}) {
+    base::TextBuilder path(g_runtime.helper_path);
+    path.add(directory).add(candidate);
+    constexpr int kMayExecute = 1;
+    if (raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(path.c_str()), kMayExecute) == 0) return;
+  }
+  g_runtime.helper_path[0] = '\0';
+}
+
+void find_own_path() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<void*>(&find_own_path), &info) || !info.dli_fname) return;
+  base::TextBuilder path(g_runtime.library_path);
+  if (info.dli_fname[0] != '/') path.add(g_runtime.working_directory).add('/');
+  path.add(info.dli_fname);
+}
+
+void read_place(const char* const* environment) {
+  std::string_view directory = environment_value(environment, "UNFREED_LEDGER_DIR");
+  std::string_view session = environment_value(environment, "UNFREED_SESSION");
+  copy_text(g_runtime.place.directory, directory.empty() ? "/dev/shm" : directory);
+  copy_text(g_runtime.place.session, session.empty() || session.find('/') != session.npos ? "solo" : session);
+  g_runtime.launcher_pid = session.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
+}
+
+/// Field 22 of /proc/self/stat, which tells this process from a later one of the same pid.
+uint64_t start_ticks() {
+  char text[1024];
+  long size = base::read_file("/proc/self/stat", text, sizeof text - 1);
+  if (size <= 0) return 0;
+  text[size] = '\0';
+  char* field = std::strrchr(text, ')');  // the program's name may hold anything
+  for (int number = 2; field && number < 22; ++number) field = std::strchr(field + 1, ' ');
+  uint64_t ticks = 0;
+  for (char* digit = field ? field + 1 : text + size; *digit >= '0' && *digit <= '9'; ++digit)
+    ticks = ticks * 10 + static_cast<uint64_t>(*digit - '0');
+  return ticks;
+}
+
+/// As many of the arguments as fit, as one run of NUL-terminated strings.
+ledger::StringRef add_arguments(const ledger::Writer& writer, int count, char** arguments, uint32_t& kept) {
+  constexpr size_t kMostBytes = 64 * 1024;
+  static char text[kMostBytes];
+  size_t bytes = 0;
+  for (kept = 0; kept < static_cast<uint32_t>(count); ++kept) {
+    size_t size = std::strlen(arguments[kept]) + 1;
+    if (size > kMostBytes - bytes) break;
+    std::memcpy(text + bytes, arguments[kept], size);
+    bytes += size;
+  }
+  return bytes ? writer.add_text({text, bytes - 1}) : 0;
+}
+
+void cover(Kind kind, Coverage coverage, std::string_view reason = {}) {
+  ledger::Header& header = g_tracker.writer.header();
+  header.coverage[static_cast<size_t>(kind)] = static_cast<uint8_t>(coverage);
+  header.coverage_reason[static_cast<size_t>(kind)] = g_tracker.writer.add_text(reason);
+}
+
+void describe_coverage(const report::Settings& settings) {
+  for (Kind kind : {Kind::fd, Kind::heap, Kind::thread})
+    if (settings.kinds >> static_cast<unsigned>(kind) & 1) cover(kind, Coverage::exact);
+  if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
+  if (!hook::malloc_is_hooked())
+    cover(Kind::heap, Coverage::unavailable,
+          "the program has a malloc of its own, which does not pass through unfreed");
+  else if (!hook::malloc_is_libc())
+    g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
+}
+
+void fill_header(const report::Settings& settings, int argc, char** argv) {
+  const ledger::Writer& writer = g_tracker.writer;
+  ledger::Header& header = writer.header();
+  header.pid = g_runtime.pid;
+  header.ppid = static_cast<int>(raw_syscall(SYS_getppid));
+  header.uid = static_cast<uint32_t>(raw_syscall(SYS_getuid));
+  header.main_tid = base::current_tid();
+  header.launcher_pid = g_runtime.launcher_pid;
+  header.process_start_ticks = start_ticks();
+  header.started_realtime_ns = base::realtime_ns();
+  header.started_monotonic_ns = base::monotonic_ns();
+  if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
+  char path[1024];
+  read_link("/proc/self/exe", path);
+  header.session = writer.add_text(g_runtime.place.session);
+  header.exe = writer.add_text(path[0] ? path : argc > 0 ? argv[0] : "");
+  header.argv = add_arguments(writer, argc, argv, header.argv_count);
+  base::FixedText<4096> output;
+  if (!settings.output.starts_with('/')) output.add(g_runtime.working_directory).add('/');
+  header.output = writer.add_text(output.add(settings.output).text());
+  header.rules = writer.add_text(settings.rules_text);
+  header.suppressions = writer.add_text(settings.suppressions);
+  size_t door_bytes;
+  const char* doors = hook::door_names(door_bytes);
+  header.door_names = writer.add_text({doors, door_bytes});
+  header.door_count = static_cast<uint32_t>(hook::Door::count_);
+  header.kinds_tracked = settings.kinds;
+  header.depth = settings.depth;
+  header.exit_code = static_cast<uint32_t>(settings.exit_code);
+  header.quiet = settings.quiet;
+}
+
+/// Where the main thread's stack is: its top, and how far down the kernel keeps room for it.
+void measure_main_stack() {
+  rlimit limit{};
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, reinterpret_cast<long>(&limit));
+  constexpr size_t kMostStack = size_t{64} << 20;  // with no limit set, believe in no more than this
+  g_tracker.main_stack_bytes = limit.rlim_cur < kMostStack ? limit.rlim_cur : kMostStack;
+  auto end = reinterpret_cast<uintptr_t>(__libc_stack_end);
+  g_tracker.main_stack_high = (end + 4096) & ~uintptr_t{4095};
+}
+
+bool prepare_tracking(const report::Settings& settings) {
+  if (!track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
+  if (!track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8)) return false;
+  unwind::Object own;
+  if (unwind::find_object(reinterpret_cast<uintptr_t>(&prepare_tracking), own))
+    g_tracker.runtime_module = track::module_number(own);
+  g_tracker.kinds = settings.kinds;
+  g_tracker.depth = settings.depth;
+  g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
+  g_tracker.first_own_epoch = 1;
+  measure_main_stack();
+  return track::prepare_threads();
+}
+
+void say_no_tracking(const report::Settings& settings, std::string_view why) {
+  base::FixedText<512> line;
+  line.add("unfreed: nothing is tracked: ").add(why);
+  say(line.text());
+  // A gate that cannot be checked is never a silent pass.
+  if (settings.rules.count) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
+}
+
+/// Prints what could not be read; true if one of them ends the run.
+bool report_setting_errors(const report::SettingError* errors, size_t count) {
+  bool fatal = false;
+  for (size_t i = 0; i < count; ++i) {
+    char line[1024];
+    size_t size = report::describe(errors[i], line);
+    base::FixedText<1100> text;
+    text.add("unfreed: ").add({line, size});
+    say(text.text());
+    fatal = fatal || errors[i].fatal;
+  }
+  return fatal;
+}
+
+void at_exit(int status, void*) {
+  bool replaced = false;
+  int final_status = finish(status, replaced);
+  if (!replaced) return;
+  // After this handler exit() would flush and go: the flushing is done here, the going with the other status.
+  fflush(nullptr);
+  raw_syscall(SYS_exit_group, final_status);
+}
+
+int ending_without_handlers(int status) {
+  bool replaced = false;
+  return finish(status, replaced);
+}
+
+void quick_ending(int status) { g_runtime.quick_exit_status = status; }
+
+void at_quick_exit_handler() {
+  bool replaced = false;
+  int status = finish(g_runtime.quick_exit_status, replaced);
+  if (replaced) raw_syscall(SYS_exit_group, status);
+}
+
+void replacing(bool failed) {
+  if (!track::g_fork_page.alive.load(std::memory_order_relaxed)) return;
+  if (g_tracker.phase.load(std::memory_order_relaxed) != track::Phase::tracking) return;
+  ledger::State state = failed ? ledger::State::live : ledger::State::replaced;
+  g_tracker.writer.header().state.store(static_cast<uint32_t>(state), std::memory_order_release);
+  if (g_runtime.launcher_pid || g_runtime.ledger_path[0] == '\0' || failed) return;
+  // Nobody else would clear it away. If the exec fails the ledger goes on without a name.
+  raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);
+  g_runtime.ledger_path[0] = '\0';
+}
+
+void start(int argc, char** argv, char** environment) {
+  hook::resolve_real_functions();
+  remember_stderr();
+  static report::Settings settings;
+  static report::SettingError errors[report::kMaxSettingErrors];
+  settings = {};
+  size_t error_count = report::read_settings(environment, settings, errors);
+  char exe[1024];
+  read_link("/proc/self/exe", exe);
+  std::string_view program = base_name(exe[0] ? exe : argc > 0 ? argv[0] : "");
+  if (settings.disabled || !report::is_wanted(settings, program)) return;
+  if (report_setting_errors(errors, error_count)) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
+
+  raw_syscall(SYS_getcwd, reinterpret_cast<long>(g_runtime.working_directory), sizeof g_runtime.working_directory);
+  g_runtime.pid = base::current_pid();
+  read_place(environment);
+  find_own_path();
+  // A set-uid program must not be made to run what its caller names.
+  find_helper(getauxval(AT_SECURE) ? std::string_view{} : environment_value(environment, "UNFREED_HELPER"));
+  if (!map_ledger(g_runtime.place, g_runtime.pid, -1, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
+    return say_no_tracking(settings, "there is no memory for a ledger");
+  base::register_own_mapping(g_tracker.writer.base(), g_tracker.writer.header().file_bytes);
+  fill_header(settings, argc, argv);
+  describe_coverage(settings);
+  if (!prepare_tracking(settings)) return say_no_tracking(settings, "there is no memory for the tables");
+  if (!track::prepare_fork_page())
+    return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
+  track::set_fork_handler(take_over_fork_child);
+  hook::set_process_events({ending_without_handlers, quick_ending, replacing});
+  // Registered first of all (-z initfirst), so they run last.
+  on_exit(at_exit, nullptr);
+  at_quick_exit(at_quick_exit_handler);
+  track::fd_take_inherited();
+  if (settings.report_signal) take_report_signal(settings.report_signal);
+  g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
+  track::own_state();
+  track::refresh_active();
+}
+
+/// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
+__attribute__((constructor)) void construct(int argc, char** argv, char** environment) {
+  int saved = errno;
+  start(argc, argv, environment);
+  errno = saved;
+}
+
+}  // namespace
+
+void say(std::string_view line) {
+  struct stat now {};
+  if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
+  // The program may have closed stderr and opened a file of its own under that number.
+  if (now.st_dev != g_runtime.stderr_device || now.st_ino != g_runtime.stderr_inode) return;
+  base::FixedText<1200> text;
+  text.add(line).add('\n');
+  base::write_all(2, text.text());
+}
+
+bool launcher_is_there() {
+  if (!g_runtime.launcher_pid) return false;
+  long result = raw_syscall(SYS_kill, g_runtime.launcher_pid, 0);
+  return result == 0 || result == -EPERM;
+}
+
+}  // namespace unfreed::runtime
