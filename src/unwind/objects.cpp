@@ -43,14 +43,14 @@ Headers program_headers(const Object& object) {
   return {reinterpret_cast<const ElfW(Phdr)*>(object.image.low + header->e_phoff), header->e_phnum};
 }
 
-/// Completes an object from program headers found through its link_map: for loaders without _dl_find_object.
+/// An object's extent and tables, from its program headers.
 bool describe(const link_map* map, Object& out) {
   Headers headers;
-  if (!map->l_prev) {  // the executable: the kernel said where its headers are
+  if (map == _r_debug.r_map) {  // the executable: the kernel said where its headers are
     headers = {reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)), getauxval(AT_PHNUM)};
   } else {
-    if (!map->l_addr || !header_at(map->l_addr)) return false;
-    auto* header = header_at(map->l_addr);
+    auto* header = map->l_addr ? header_at(map->l_addr) : nullptr;
+    if (!header) return false;
     headers = {reinterpret_cast<const ElfW(Phdr)*>(map->l_addr + header->e_phoff), header->e_phnum};
   }
   out = {};
@@ -89,11 +89,19 @@ bool find_object(uintptr_t pc, Object& out) {
   if (!g_find_object) return search_link_maps(pc, out);
   FoundObject found;
   if (g_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.map) return false;
+  // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers say more.
+  if (describe(found.map, out)) return true;
   out.image = {reinterpret_cast<uintptr_t>(found.map_start), reinterpret_cast<uintptr_t>(found.map_end)};
   out.bias = found.map->l_addr;
   out.eh_frame_hdr = reinterpret_cast<uintptr_t>(found.eh_frame);
   out.name = found.map->l_name ? found.map->l_name : "";
   return true;
+}
+
+bool is_outermost(uintptr_t pc, const Object& object) {
+  static const uintptr_t entry = getauxval(AT_ENTRY), loader = getauxval(AT_BASE);
+  constexpr uintptr_t kMostEntryBytes = 64;
+  return object.image.low == loader || (pc >= entry && pc - entry < kMostEntryBytes);
 }
 
 size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {

@@ -26,6 +26,9 @@ void prepare_objects(bool use_loader = true);
 /// Lock-free, async-signal-safe.
 bool find_object(uintptr_t pc, Object& out);
 
+/// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?
+bool is_outermost(uintptr_t pc, const Object& object);
+
 /// The build ID note of a loaded object, read from its mapped headers: the number of bytes copied, 0 if none.
 size_t read_build_id(const Object& object, uint8_t* out, size_t capacity);
 

@@ -35,6 +35,7 @@ Row compute_row(uintptr_t pc) {
   if (!find_object(pc, object)) return {};
   Row row;
   if (object.eh_frame_hdr) row = find_row(object.image, object.eh_frame_hdr, pc);
+  if (row.cfa == CfaRule::none && is_outermost(pc, object)) row.cfa = CfaRule::end;
   row.module = g_module_number(object);
   return row;
 }
