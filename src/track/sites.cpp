@@ -226,20 +226,32 @@ uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> fr
 
 namespace {
 
-uint32_t capture_slowly(ThreadState* state, Kind kind, uint16_t door, const unwind::Registers& from) {
-  unwind::Frame few_frames[kShortStack];
-  std::span<unwind::Frame> frames =
-      state ? std::span<unwind::Frame>(state->frames, g_tracker.depth)
-            : std::span<unwind::Frame>(few_frames, std::min<size_t>(kShortStack, g_tracker.depth));
-  unwind::SlotLog log;
-  if (state) {
-    log.slots = state->slots;
-    log.capacity = kMostSlots;
-  }
+/// The memo's entries are for one kind and acquiring function.
+uint32_t memo_tag(Kind kind, uint16_t door) { return uint32_t{door} << 8 | static_cast<uint32_t>(kind); }
+
+/// Walks and interns. `log` is filled in where it has room.
+uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind,
+                      uint16_t door, const unwind::Registers& from) {
+  frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
   unwind::WalkResult walked = unwind::walk(from, bounds_for(state, from.sp), g_tracker.runtime_module, frames, log);
   if (walked.frames <= 1 && walked.truncated) g_tracker.writer.drop(Dropped::unwind_failed);
-  uint32_t site = intern_site(kind, door, frames.first(walked.frames), walked.truncated);
-  if (state) state->memo.remember(from, uint32_t{door} << 8 | static_cast<uint32_t>(kind), site, log);
+  return intern_site(kind, door, frames.first(walked.frames), walked.truncated);
+}
+
+uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
+  unwind::Frame frames[kShortStack];
+  unwind::SlotLog log;
+  return walk_to_site(nullptr, frames, log, kind, door, from);
+}
+
+[[gnu::noinline]] uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& search, Kind kind,
+                                           uint16_t door, const unwind::Registers& from) {
+  unwind::SlotLog log;
+  log.slots = state.slots;
+  log.capacity = kMostSlots;
+  log.initial_bp = &state.initial_bp;
+  uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
+  state.memo.remember(from, memo_tag(kind, door), search, site, log);
   return site;
 }
 
@@ -248,14 +260,15 @@ uint32_t capture_slowly(ThreadState* state, Kind kind, uint16_t door, const unwi
 uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
   StateUse use;
   ThreadState* state = use.state();
-  if (!state) return capture_slowly(nullptr, kind, door, from);
+  if (!state) return capture_without_state(kind, door, from);
   uint32_t generation = unwind::code_generation();
   if (state->memo.generation != generation) [[unlikely]] {
     state->memo.clear();
     state->memo.generation = generation;
   }
-  if (uint32_t site = state->memo.find(from, uint32_t{door} << 8 | static_cast<uint32_t>(kind))) return site;
-  return capture_slowly(state, kind, door, from);
+  state->initial_bp = from.bp;
+  StackMemo::Search search = state->memo.find(from, memo_tag(kind, door));
+  return search.site ? search.site : capture_by_walk(*state, search, kind, door, from);
 }
 
 uint32_t capture_node(const unwind::Registers& from, bool& truncated) {

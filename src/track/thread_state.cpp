@@ -20,16 +20,24 @@ namespace {
 
 constinit base::Lock g_free_lock;
 ThreadState* g_free_states;
+uint32_t g_made_states;
+
+/// From this many threads on, each gets a smaller memo.
+constexpr uint32_t kLargeMemos = 8;
 
 ThreadState* take_state() {
+  uint32_t made;
   {
     base::Hold hold(g_free_lock);
     if (ThreadState* state = g_free_states) {
       g_free_states = state->next_free;
       return state;
     }
+    made = g_made_states++;
   }
-  return base::own_array<ThreadState>(1);
+  auto* state = base::own_array<ThreadState>(1);
+  if (state) state->memo.set_limit(made >= kLargeMemos);
+  return state;
 }
 
 }  // namespace

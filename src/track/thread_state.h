@@ -26,6 +26,7 @@ struct ThreadState {
   int32_t record;  ///< index in the ledger's thread table; −1 none
 
   StackMemo memo;
+  uintptr_t initial_bp;  ///< of the capture under way, for the memo
   unwind::Frame frames[kMostFrames];
   unwind::Slot slots[kMostSlots];
 

@@ -43,8 +43,10 @@ struct SlotLog {
   size_t capacity = 0;
   size_t size = 0;
   bool overflowed = false;
-  bool uses_initial_bp = false;  ///< the first registers' bp played a part
-  bool verifiable = true;        ///< false when frames were guessed (no unwind information)
+  /// Holds the first registers' bp: the address that stands for that register where it played a part. Set by whoever
+  /// wants the log; the log is not verifiable without it.
+  const uintptr_t* initial_bp = nullptr;
+  bool verifiable = true;  ///< false when frames were guessed (no unwind information)
   void add(uintptr_t address, uintptr_t value) {
     if (size < capacity)
       slots[size++] = {address, value};

@@ -89,7 +89,8 @@ bool find_object(uintptr_t pc, Object& out) {
   if (!g_find_object) return search_link_maps(pc, out);
   FoundObject found;
   if (g_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.map) return false;
-  // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers say more.
+  // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers
+  // say more.
   if (describe(found.map, out)) return true;
   out.image = {reinterpret_cast<uintptr_t>(found.map_start), reinterpret_cast<uintptr_t>(found.map_end)};
   out.bias = found.map->l_addr;

@@ -105,11 +105,14 @@ class Walker {
     return true;
   }
   uintptr_t use_bp() {
-    if (!bp_.slot)
-      log_.uses_initial_bp = true;
-    else if (!bp_.logged)
-      log_.add(bp_.slot, bp_.value);
+    if (bp_.logged) return bp_.value;
     bp_.logged = true;
+    if (bp_.slot)
+      log_.add(bp_.slot, bp_.value);
+    else if (log_.initial_bp)
+      log_.add(reinterpret_cast<uintptr_t>(log_.initial_bp), bp_.value);
+    else
+      log_.verifiable = false;
     return bp_.value;
   }
 

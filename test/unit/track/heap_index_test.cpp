@@ -1,0 +1,105 @@
+// The heap index: every block found, exact, and none that is not there.
+#include "track/heap_index.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+namespace unfreed::track {
+namespace {
+
+class Index : public testing::TestWithParam<unsigned> {
+ protected:
+  void SetUp() override { ASSERT_TRUE(index_.prepare(GetParam())); }
+  HeapIndex index_;
+};
+
+TEST_P(Index, GivesBackWhatWasPut) {
+  ASSERT_TRUE(index_.put(0x7f0012345680, {77, 3, false, 123}));
+  Block block;
+  ASSERT_TRUE(index_.take(0x7f0012345680, block));
+  EXPECT_EQ(block.site, 77u);
+  EXPECT_EQ(block.epoch, 3u);
+  EXPECT_EQ(block.size_bytes, 123u);
+  EXPECT_FALSE(block.ignored);
+  EXPECT_FALSE(index_.take(0x7f0012345680, block));
+}
+
+TEST_P(Index, KeepsNeighboursApart) {
+  for (uintptr_t i = 0; i < 100; ++i)
+    ASSERT_TRUE(index_.put(0x555500000010 + i * GetParam(), {static_cast<uint32_t>(i + 1), 1, false, i}));
+  for (uintptr_t i = 0; i < 100; ++i) {
+    Block block;
+    ASSERT_TRUE(index_.take(0x555500000010 + i * GetParam(), block));
+    EXPECT_EQ(block.site, i + 1);
+    EXPECT_EQ(block.size_bytes, i);
+  }
+}
+
+TEST_P(Index, HoldsLargeSizesExactly) {
+  std::mt19937_64 random(1);
+  std::map<uintptr_t, uint64_t> expected;
+  for (int i = 0; i < 3000; ++i) {
+    uintptr_t address = 0x7e0000000000 + (random() % 4000) * 0x1000000 + 16;
+    Block block;
+    bool known = index_.take(address, block);
+    ASSERT_EQ(known, expected.count(address) == 1);
+    if (known) {
+      EXPECT_EQ(block.size_bytes, expected[address]);
+      expected.erase(address);
+    } else {
+      uint64_t size = (1u << 24) - 2 + random() % 4 + (random() % 3 ? random() % (uint64_t{1} << 40) : 0);
+      ASSERT_TRUE(index_.put(address, {5, 1, false, size}));
+      expected[address] = size;
+    }
+  }
+}
+
+TEST_P(Index, ListsAllThatLiveInAddressOrder) {
+  std::map<uintptr_t, Block> expected;
+  std::mt19937_64 random(2);
+  for (int i = 0; i < 500; ++i) {
+    uintptr_t address = 0x7d0000000000 + (random() % 0x10000000) / GetParam() * GetParam();
+    Block block{static_cast<uint32_t>(random() % 0xffffff + 1), static_cast<uint32_t>(random() % 4096), false,
+                random() % 100000};
+    ASSERT_TRUE(index_.put(address, block));
+    expected[address] = block;
+  }
+  std::map<uintptr_t, Block> seen;
+  index_.each(&seen, [](void* context, uintptr_t address, const Block& block) {
+    auto& map = *static_cast<std::map<uintptr_t, Block>*>(context);
+    EXPECT_TRUE(map.empty() || map.rbegin()->first < address);
+    map[address] = block;
+  });
+  ASSERT_EQ(seen.size(), expected.size());
+  for (auto& [address, block] : expected) {
+    EXPECT_EQ(seen[address].site, block.site);
+    EXPECT_EQ(seen[address].epoch, block.epoch);
+    EXPECT_EQ(seen[address].size_bytes, block.size_bytes);
+  }
+}
+
+TEST_P(Index, RemembersThatABlockIsIgnored) {
+  ASSERT_TRUE(index_.put(0x7f0000001000, {9, 2, false, 50}));
+  Block block;
+  ASSERT_TRUE(index_.ignore(0x7f0000001000, block));
+  EXPECT_FALSE(block.ignored);
+  ASSERT_TRUE(index_.ignore(0x7f0000001000, block));
+  EXPECT_TRUE(block.ignored);
+  ASSERT_TRUE(index_.take(0x7f0000001000, block));
+  EXPECT_TRUE(block.ignored);
+  EXPECT_EQ(block.size_bytes, 50u);
+}
+
+TEST_P(Index, RefusesAddressesBeyondUserSpace) {
+  Block block;
+  EXPECT_FALSE(index_.put(uintptr_t{1} << 60, {1, 1, false, 1}));
+  EXPECT_FALSE(index_.take(uintptr_t{1} << 60, block));
+  EXPECT_FALSE(index_.take(0x1234567890, block));
+}
+
+INSTANTIATE_TEST_SUITE_P(Grains, Index, testing::Values(8u, 32u));
+
+}  // namespace
+}  // namespace unfreed::track

@@ -1,0 +1,277 @@
+// The walker against GNU libunwind, frame by frame, over the kinds of stack that programs have.
+#include "unwind/walk.h"
+
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <ucontext.h>
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace unfreed::unwind {
+namespace {
+
+constexpr size_t kMostFrames = 512;
+
+/// Numbers objects as they are met.
+uint32_t number_of(const Object& object) {
+  static std::mutex mutex;
+  static std::map<uintptr_t, uint32_t> numbers;
+  std::lock_guard lock(mutex);
+  return numbers.emplace(object.image.low, static_cast<uint32_t>(numbers.size() + 1)).first->second;
+}
+
+StackBounds own_bounds() {
+  pthread_attr_t attributes;
+  void* low;
+  size_t size;
+  pthread_getattr_np(pthread_self(), &attributes);
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  return {reinterpret_cast<uintptr_t>(low), reinterpret_cast<uintptr_t>(low) + size};
+}
+
+struct Captured {
+  std::vector<uintptr_t> ours;
+  std::vector<uintptr_t> theirs;
+  bool truncated = false;
+};
+
+/// One stack, by both. `probe`: the stack is not the thread's own.
+[[gnu::noinline]] Captured capture(bool probe = false) {
+  Registers from = caller_registers();
+  StackBounds bounds = probe ? probe_bounds(from.sp) : own_bounds();
+  std::vector<Frame> frames(kMostFrames);
+  std::vector<Slot> slots(2 * kMostFrames);
+  SlotLog log;
+  log.slots = slots.data();
+  log.capacity = slots.size();
+  WalkResult result = walk(from, bounds, 0xffff, frames, log);
+  Captured captured;
+  captured.truncated = result.truncated;
+  for (size_t i = 0; i < result.frames; ++i) captured.ours.push_back(frames[i].pc);
+  std::vector<void*> buffer(kMostFrames);
+  int count = unw_backtrace(buffer.data(), kMostFrames);
+  for (int i = 1; i < count; ++i) captured.theirs.push_back(reinterpret_cast<uintptr_t>(buffer[i]));
+  return captured;
+}
+
+/// libunwind may go a frame beyond the outermost (code without CFI, pc 0); ours must be whole up to there.
+void expect_same(const Captured& captured, size_t at_least) {
+  EXPECT_FALSE(captured.truncated);
+  ASSERT_GE(captured.ours.size(), at_least);
+  size_t common = std::min(captured.ours.size(), captured.theirs.size());
+  for (size_t i = 0; i < common; ++i) EXPECT_EQ(captured.ours[i], captured.theirs[i]) << "frame " << i;
+  EXPECT_LE(captured.theirs.size() - common, 1u);
+  EXPECT_EQ(captured.ours.size(), common);
+}
+
+class Walk : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { ASSERT_TRUE(prepare(number_of)); }
+};
+
+void keep() { asm volatile("" ::: "memory"); }
+
+[[gnu::noinline]] Captured recurse(int depth) {
+  Captured captured = depth ? recurse(depth - 1) : capture();
+  keep();
+  return captured;
+}
+
+TEST_F(Walk, SeesPlainCalls) { expect_same(recurse(0), 4); }
+TEST_F(Walk, SeesDeepRecursion) { expect_same(recurse(200), 200); }
+
+TEST_F(Walk, CutsAtTheRoomGiven) {
+  std::vector<Frame> frames(3);
+  SlotLog log;
+  WalkResult result = walk(caller_registers(), own_bounds(), 0xffff, frames, log);
+  EXPECT_EQ(result.frames, 3u);
+  EXPECT_TRUE(result.truncated);
+}
+
+[[gnu::noinline]] Captured with_dynamic_frame(size_t bytes) {
+  auto* block = static_cast<volatile char*>(__builtin_alloca(bytes));
+  block[0] = 1;
+  Captured captured = recurse(3);
+  block[bytes - 1] = 2;
+  return captured;
+}
+TEST_F(Walk, SeesFramesOfDynamicSize) { expect_same(with_dynamic_frame(rand() % 500 + 100), 6); }
+
+[[gnu::noinline]] Captured with_realigned_frame(int depth) {
+  alignas(128) volatile char block[256];
+  block[depth] = 1;
+  Captured captured = depth ? with_realigned_frame(depth - 1) : capture();
+  block[0] = static_cast<char>(block[depth] + 1);
+  return captured;
+}
+TEST_F(Walk, SeesFramesThatRealignTheirStack) { expect_same(with_realigned_frame(5), 7); }
+
+Captured g_captured;
+
+TEST_F(Walk, SeesThroughLibcCallbacks) {
+  int numbers[] = {3, 1, 2};
+  qsort(numbers, 3, sizeof(int), [](const void* a, const void* b) {
+    g_captured = capture();
+    return *static_cast<const int*>(a) - *static_cast<const int*>(b);
+  });
+  expect_same(g_captured, 5);
+}
+
+TEST_F(Walk, SeesOtherThreadsToTheirStart) {
+  pthread_t thread;
+  auto body = [](void*) -> void* {
+    g_captured = recurse(10);
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, nullptr, body, nullptr), 0);
+  pthread_join(thread, nullptr);
+  expect_same(g_captured, 12);
+}
+
+void on_signal(int) { g_captured = recurse(2); }
+
+TEST_F(Walk, SeesThroughASignalFrame) {
+  signal(SIGUSR1, on_signal);
+  raise(SIGUSR1);
+  expect_same(g_captured, 6);
+}
+
+TEST_F(Walk, SeesThroughASynchronousFault) {
+  // The interrupted pc is the faulting instruction itself, the first of its function.
+  static sigjmp_buf back;
+  signal(SIGILL, [](int) {
+    g_captured = capture();
+    siglongjmp(back, 1);
+  });
+  struct Fault {
+    [[gnu::noinline, gnu::naked]] static void now() { asm("ud2"); }
+  };
+  if (sigsetjmp(back, 1) == 0) Fault::now();
+  expect_same(g_captured, 4);
+}
+
+TEST_F(Walk, SeesTheAlternateSignalStackAndWhatItInterrupted) {
+  std::vector<char> memory(64 * 1024);
+  stack_t stack{memory.data(), 0, memory.size()};
+  stack_t before;
+  sigaltstack(&stack, &before);
+  struct sigaction action {};
+  action.sa_handler = [](int) { g_captured = capture(true); };
+  action.sa_flags = SA_ONSTACK;
+  sigaction(SIGUSR2, &action, nullptr);
+  raise(SIGUSR2);
+  sigaltstack(&before, nullptr);
+  expect_same(g_captured, 5);
+}
+
+struct CaptureOnDestruction {
+  ~CaptureOnDestruction() { g_captured = capture(); }
+};
+[[gnu::noinline]] void throw_through() {
+  CaptureOnDestruction guard;
+  throw 1;
+}
+TEST_F(Walk, SeesAnExceptionInFlight) {
+  try {
+    throw_through();
+  } catch (int) {
+  }
+  // Frames from the landing pad's function out are the program's own.
+  EXPECT_FALSE(g_captured.truncated);
+  ASSERT_GE(g_captured.ours.size(), 3u);
+  EXPECT_EQ(g_captured.ours,
+            std::vector<uintptr_t>(g_captured.theirs.begin(),
+                                   g_captured.theirs.begin() + static_cast<long>(g_captured.ours.size())));
+}
+TEST_F(Walk, SeesTheSameAfterAnExceptionAndALongjmp) {
+  static jmp_buf back;
+  if (setjmp(back) == 0) {
+    std::function<void(int)> jump = [&](int depth) { depth ? jump(depth - 1) : longjmp(back, 1); };
+    jump(5);
+  }
+  expect_same(recurse(1), 4);
+}
+
+TEST_F(Walk, SeesACoroutineToItsEntry) {
+  static ucontext_t main_context, coroutine;
+  std::vector<char> memory(256 * 1024);
+  getcontext(&coroutine);
+  coroutine.uc_stack = {memory.data(), 0, memory.size()};
+  coroutine.uc_link = &main_context;
+  makecontext(&coroutine, reinterpret_cast<void (*)()>(+[] { g_captured = capture(true); }), 0);
+  swapcontext(&main_context, &coroutine);
+  // libc's code at the bottom has no end mark, so the stack may be called truncated; what is there must be right.
+  ASSERT_GE(g_captured.ours.size(), 1u);
+  ASSERT_LE(g_captured.ours.size(), g_captured.theirs.size() + 1);
+  for (size_t i = 0; i < std::min(g_captured.ours.size(), g_captured.theirs.size()); ++i)
+    EXPECT_EQ(g_captured.ours[i], g_captured.theirs[i]);
+}
+
+TEST_F(Walk, TheSlotLogHoldsWhatTheStackHolds) {
+  Registers from = caller_registers();
+  std::vector<Frame> frames(kMostFrames);
+  std::vector<Slot> slots(kMostFrames);
+  SlotLog log;
+  log.slots = slots.data();
+  log.capacity = slots.size();
+  log.initial_bp = &from.bp;
+  WalkResult result = walk(from, own_bounds(), 0xffff, frames, log);
+  ASSERT_GT(result.frames, 2u);
+  ASSERT_GE(log.size, result.frames - 1);
+  for (size_t i = 0; i < log.size; ++i) EXPECT_EQ(*reinterpret_cast<uintptr_t*>(slots[i].address), slots[i].value);
+}
+
+TEST_F(Walk, NeverReadsOutsideTheBounds) {
+  // Any registers and any stack contents: the bounds are a page between two that must not be touched.
+  std::vector<Frame> frames(64);
+  auto* pages = static_cast<char*>(aligned_alloc(4096, 3 * 4096));
+  srand(1);
+  Dl_info info;
+  ASSERT_TRUE(dladdr(reinterpret_cast<void*>(&qsort), &info));
+  auto libc = reinterpret_cast<uintptr_t>(info.dli_fbase);
+  for (int round = 0; round < 20000; ++round) {
+    auto* words = reinterpret_cast<uintptr_t*>(pages + 4096);
+    auto low = reinterpret_cast<uintptr_t>(words);
+    for (size_t i = 0; i < 512; ++i) {
+      unsigned choice = static_cast<unsigned>(rand()) % 4;
+      words[i] = choice == 0   ? libc + static_cast<uintptr_t>(rand()) % 0x150000
+                 : choice == 1 ? low + static_cast<uintptr_t>(rand()) % 4200
+                 : choice == 2 ? static_cast<uintptr_t>(rand())
+                               : 0;
+    }
+    Registers from{libc + 0x26000 + static_cast<uintptr_t>(rand()) % 0x120000,
+                   low + static_cast<uintptr_t>(rand()) % 4096, low + static_cast<uintptr_t>(rand()) % 5000};
+    Slot slots[64];
+    SlotLog log;
+    log.slots = slots;
+    log.capacity = 64;
+    walk(from, {low, low + 4096}, 0xffff, frames, log);
+    for (size_t i = 0; i < log.size; ++i) {
+      ASSERT_GE(slots[i].address, low);
+      ASSERT_LE(slots[i].address + 8, low + 4096);
+    }
+  }
+  free(pages);
+}
+
+TEST_F(Walk, ForgettingCodeChangesTheGeneration) {
+  uint32_t before = code_generation();
+  forget_code();
+  EXPECT_NE(code_generation(), before);
+  expect_same(recurse(3), 5);
+}
+
+}  // namespace
+}  // namespace unfreed::unwind
