@@ -1,54 +1,26 @@
 // Writes reports over ledgers of many shapes into a folder: input for validate_samples.py.
 #include <sys/wait.h>
 
-#include <cerrno>
 #include <csignal>
 #include <fstream>
 #include <iostream>
 #include <random>
 #include <string>
 
-#include "support/ledger_builder.h"
+#include "support/full_ledger.h"
 #include "support/report_text.h"
 
 namespace {
 
 using namespace unfreed;
-using ledger::FdOrigin;
-using ledger::Kind;
-using ledger::ThreadState;
 
 std::string directory;
 
 void save(const std::string& name, const std::string& text) { std::ofstream(directory + "/" + name + ".json") << text; }
 
-/// One of everything that a report can hold.
-void fill(test::LedgerBuilder& builder) {
-  uint32_t module = builder.module("/usr/bin/program", ledger::kModuleMain);
-  uint32_t bare = builder.module("/lib/bare.so", 0, "");
-  uint32_t leaf = builder.stack({{module, 104}, {bare, 21}, {0, 0x7f0000000000}, {module, 11}});
-  uint32_t files = builder.site(Kind::fd, 0, leaf, ledger::kSiteTruncated);
-  builder.open_fd(0, FdOrigin::inherited, 0, "/dev/null");
-  builder.open_fd(1, FdOrigin::acquired, files, "/tmp/stdout");
-  for (uint32_t fd = 3; fd < 60; ++fd) builder.open_fd(fd, FdOrigin::acquired, files, "/tmp/\xff");
-  builder.writer().at<ledger::FdRecord>(ledger::SectionId::fds, 5)->owner_kind = 1;
-  builder.open_fd(60, FdOrigin::received, files, "/tmp/received");
-  builder.open_fd(61, FdOrigin::ignored, files, "/tmp/ignored");
-  builder.open_fd(62, FdOrigin::libc, 0, "/dev/log");
-  builder.table_fd(63, FdOrigin::acquired, files);
-  for (int fd = 100; fd < 400; ++fd) builder.kernel_fd(fd, "eventfd", O_RDWR | O_NONBLOCK | O_SYNC | O_PATH, true);
-  builder.blocks(builder.site(Kind::heap, 1, leaf, ledger::kSiteOverflow), 9, 4, 900, 100);
-  builder.blocks(builder.site(Kind::heap, 1, leaf, ledger::kSiteLibc), 9, 4, 900, 100);
-  uint32_t threads = builder.site(Kind::thread, 2, leaf);
-  builder.thread(threads, ThreadState::finished).start_module = module;
-  builder.thread(threads, ThreadState::running, ledger::kThreadDetached);
-  builder.failure(3, EMFILE, leaf, 17);
-  builder.failure(0, 9999, 0, 1);
-}
-
 void write_full(const std::string& name, report::ReportInput input, void (*change)(test::LedgerBuilder&)) {
   test::LedgerBuilder builder;
-  fill(builder);
+  test::fill(builder);
   change(builder);
   report::RuleSet rules;
   report::ParseError error;
@@ -71,7 +43,7 @@ void write_damaged() {
   std::mt19937_64 random(99);
   for (int round = 0; round < 60; ++round) {
     test::LedgerBuilder builder;
-    fill(builder);
+    test::fill(builder);
     for (size_t index = 0; index < ledger::kSectionCount; ++index) {
       const ledger::Section& section = builder.header().sections[index];
       auto* bytes = builder.writer().at<std::byte>(static_cast<ledger::SectionId>(index), 0);

@@ -27,16 +27,35 @@ struct Frame {
   uint32_t flags = 0;
 };
 
+/// `full`: as the runtime lays it out, hundreds of megabytes of address space. `compact`: tables of a few dozen
+/// records.
+enum class LedgerSize { full, compact };
+
+inline void lay_out(ledger::Header& header, LedgerSize size) {
+  ledger::lay_out(header, 1);
+  if (size == LedgerSize::full) return;
+  constexpr uint64_t kRecords[ledger::kSectionCount] = {8192, 32, 256, 64, 512, 32, 4, 4, 512, 16};
+  uint64_t offset = ledger::kPageBytes;
+  for (size_t index = 0; index < ledger::kSectionCount; ++index) {
+    ledger::Section& section = header.sections[index];
+    section.offset = offset;
+    section.capacity = kRecords[index];
+    uint64_t bytes = section.capacity * section.record_bytes;
+    offset += (bytes + ledger::kPageBytes - 1) / ledger::kPageBytes * ledger::kPageBytes;
+  }
+  header.file_bytes = offset;
+}
+
 class LedgerBuilder {
  public:
-  LedgerBuilder() {
+  explicit LedgerBuilder(LedgerSize size = LedgerSize::full) {
     ledger::Header shape{};
-    ledger::lay_out(shape, 1);
+    lay_out(shape, size);
     bytes_ = shape.file_bytes;
     memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory_ == MAP_FAILED) throw std::bad_alloc();
     writer_ = ledger::Writer(memory_, ledger::Backing::private_memory, nullptr);
-    ledger::lay_out(header(), 1);
+    lay_out(header(), size);
     header().state.store(static_cast<uint32_t>(ledger::State::live));
     header().pid = 4242;
     header().ppid = 4241;
