@@ -120,7 +120,7 @@ struct Header {
   int32_t pid;
   int32_t ppid;
   uint32_t uid;
-  int32_t exit_status;        ///< valid in State::ended
+  int32_t exit_status;        ///< valid in State::ended; −signal where the process ended itself by one (abort)
   int32_t main_tid;
   int32_t launcher_pid;       ///< of `unfreed run`; 0 without
   uint64_t process_start_ticks;  ///< field 22 of /proc/PID/stat: tells a reused pid from this one; 0 unknown
@@ -144,7 +144,7 @@ struct Header {
   uint32_t quiet;
   std::atomic<uint32_t> report_count;  ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
-  std::atomic<uint32_t> reserved0;
+  StringRef program;  ///< the name it was started by, without folders: what %e stands for
 
   uint8_t coverage[kKindSlots];         ///< Coverage
   StringRef coverage_reason[kKindSlots];  ///< why not exact

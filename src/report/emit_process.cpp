@@ -30,6 +30,12 @@ void emit_arguments(Emission& emission) {
   emission.json.end_array();
 }
 
+void emit_signal(Emission& emission, int signal) {
+  emission.json.member("signal", static_cast<int32_t>(signal));
+  if (signal > 0 && static_cast<size_t>(signal) < sizeof kSignalNames / sizeof kSignalNames[0])
+    emission.json.member("signal_name", kSignalNames[signal]);
+}
+
 /// How the process ended, if it has.
 void emit_end(Emission& emission) {
   const ledger::Header& header = emission.view().header();
@@ -37,12 +43,10 @@ void emit_end(Emission& emission) {
   if (status >= 0 && WIFEXITED(status)) {
     emission.json.member("exit_status", static_cast<int32_t>(WEXITSTATUS(status)));
   } else if (status >= 0 && WIFSIGNALED(status)) {
-    int signal = WTERMSIG(status);
-    emission.json.member("signal", static_cast<int32_t>(signal));
-    if (signal > 0 && static_cast<size_t>(signal) < sizeof kSignalNames / sizeof kSignalNames[0])
-      emission.json.member("signal_name", kSignalNames[signal]);
+    emit_signal(emission, WTERMSIG(status));
   } else if (status < 0 && has_ended(header)) {
-    emission.json.member("exit_status", static_cast<int32_t>(header.exit_status & 0xff));
+    int32_t own = header.exit_status;
+    own < 0 && own > -128 ? emit_signal(emission, -own) : emission.json.member("exit_status", own & 0xff);
   }
 }
 

@@ -72,6 +72,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
                     std::memory_order_relaxed);
   to.session = from.session;
   to.exe = from.exe;
+  to.program = from.program;
   to.argv = from.argv;
   to.argv_count = from.argv_count;
   to.output = from.output;

@@ -47,14 +47,12 @@ ledger::View own_view() {
   return view;
 }
 
-std::string_view program_name(const ledger::View& view) { return base::base_name(view.text(view.header().exe)); }
-
 /// The report's file. Processes that share one fixed name are told apart by their pids.
 size_t output_path(const ledger::View& view, const Request& request, std::span<char> out) {
   std::string_view pattern = request.path ? request.path : view.text(view.header().output);
   uint32_t flags = view.header().flags.load(std::memory_order_relaxed);
   bool insert_pid = !request.path && flags & (ledger::kHeaderFlagForked | ledger::kHeaderFlagManaged);
-  return report::expand_output(pattern, g_runtime.working_directory, program_name(view), g_runtime.pid, request.number,
+  return report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program), g_runtime.pid, request.number,
                                insert_pid, out);
 }
 

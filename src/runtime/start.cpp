@@ -65,6 +65,13 @@ void read_link(const char* path, std::span<char> out) {
   out[size > 0 ? static_cast<size_t>(size) : 0] = '\0';
 }
 
+/// The name in the exec call: redis-server where that is a link to another program, the script's where it has #!.
+std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
+  auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  if (started && *started && !std::string_view(started).starts_with("/proc/")) return base_name(started);
+  return base_name(!exe.empty() ? exe : argc > 0 ? argv[0] : "");
+}
+
 void remember_stderr() {
   struct stat now {};
   if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
@@ -148,7 +155,8 @@ void describe_coverage(const report::Settings& settings) {
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
 
-void fill_header(const report::Settings& settings, int argc, char** argv) {
+void fill_header(const report::Settings& settings, std::string_view exe, std::string_view program, int argc,
+                 char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
   ledger::Header& header = writer.header();
   header.pid = g_runtime.pid;
@@ -160,10 +168,9 @@ void fill_header(const report::Settings& settings, int argc, char** argv) {
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
-  char path[1024];
-  read_link("/proc/self/exe", path);
   header.session = writer.add_text(g_runtime.place.session);
-  header.exe = writer.add_text(path[0] ? path : argc > 0 ? argv[0] : "");
+  header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
+  header.program = writer.add_text(program);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
   base::FixedText<4096> output;
   if (!settings.output.starts_with('/')) output.add(g_runtime.working_directory).add('/');
@@ -268,8 +275,9 @@ void start(int argc, char** argv, char** environment) {
   size_t error_count = report::read_settings(environment, settings, errors);
   char exe[1024];
   read_link("/proc/self/exe", exe);
-  std::string_view program = base_name(exe[0] ? exe : argc > 0 ? argv[0] : "");
-  if (settings.disabled || !report::is_wanted(settings, program)) return;
+  std::string_view program = name_as_started(exe, argc, argv);
+  bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
+  if (settings.disabled || !wanted) return;
   if (report_setting_errors(errors, error_count)) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
 
   raw_syscall(SYS_getcwd, reinterpret_cast<long>(g_runtime.working_directory), sizeof g_runtime.working_directory);
@@ -281,7 +289,7 @@ void start(int argc, char** argv, char** environment) {
   if (!map_ledger(g_runtime.place, g_runtime.pid, -1, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
     return say_no_tracking(settings, "there is no memory for a ledger");
   base::register_own_mapping(g_tracker.writer.base(), g_tracker.writer.header().file_bytes);
-  fill_header(settings, argc, argv);
+  fill_header(settings, exe, program, argc, argv);
   describe_coverage(settings);
   if (!prepare_tracking(settings)) return say_no_tracking(settings, "there is no memory for the tables");
   if (!track::prepare_fork_page())
