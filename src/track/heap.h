@@ -25,14 +25,23 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
   ThreadState* state = t_local.active;
   if (!block || !state || !g_fork_page.alive.load(std::memory_order_relaxed)) [[unlikely]]
     return heap_acquired_slowly(block, bytes, door, from);
-  uint32_t site = capture_site(ledger::Kind::heap, door, from);
+  // A signal handler that comes in between finds no state to use, and does without.
+  t_local.active = nullptr;
+  t_local.busy = 1;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  uint32_t site = capture_with_state(*state, ledger::Kind::heap, door, from);
   ledger::Cell* cell = cell_of(*state, site);
-  if (!cell || !g_heap_index.put(reinterpret_cast<uintptr_t>(block),
-                                 {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes}))
-      [[unlikely]]
-    return heap_acquired_slowly(block, bytes, door, from);
-  add_owned(cell->acquired, 1);
-  add_owned(cell->acquired_bytes, bytes);
+  bool counted = cell && g_heap_index.put(reinterpret_cast<uintptr_t>(block),
+                                          {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes});
+  if (counted) [[likely]] {
+    add_owned(cell->acquired, 1);
+    add_owned(cell->acquired_bytes, bytes);
+  }
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  t_local.busy = 0;
+  t_local.active = state;
+  if (!counted) [[unlikely]]
+    heap_acquired_slowly(block, bytes, door, from);
 }
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.

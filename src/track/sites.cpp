@@ -226,9 +226,6 @@ uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> fr
 
 namespace {
 
-/// The memo's entries are for one kind and acquiring function.
-uint32_t memo_tag(Kind kind, uint16_t door) { return uint32_t{door} << 8 | static_cast<uint32_t>(kind); }
-
 /// Walks and interns. `log` is filled in where it has room.
 uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind,
                       uint16_t door, const unwind::Registers& from) {
@@ -244,31 +241,22 @@ uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers
   return walk_to_site(nullptr, frames, log, kind, door, from);
 }
 
-[[gnu::noinline]] uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& search, Kind kind,
-                                           uint16_t door, const unwind::Registers& from) {
+}  // namespace
+
+uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& miss, Kind kind, uint16_t door,
+                         const unwind::Registers& from) {
   unwind::SlotLog log;
   log.slots = state.slots;
   log.capacity = kMostSlots;
   log.initial_bp = &state.initial_bp;
   uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
-  state.memo.remember(from, memo_tag(kind, door), search, site, log);
+  state.memo.remember(from, memo_tag(kind, door), miss, site, log);
   return site;
 }
 
-}  // namespace
-
 uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
   StateUse use;
-  ThreadState* state = use.state();
-  if (!state) return capture_without_state(kind, door, from);
-  uint32_t generation = unwind::code_generation();
-  if (state->memo.generation != generation) [[unlikely]] {
-    state->memo.clear();
-    state->memo.generation = generation;
-  }
-  state->initial_bp = from.bp;
-  StackMemo::Search search = state->memo.find(from, memo_tag(kind, door));
-  return search.site ? search.site : capture_by_walk(*state, search, kind, door, from);
+  return use.state() ? capture_with_state(*use.state(), kind, door, from) : capture_without_state(kind, door, from);
 }
 
 uint32_t capture_node(const unwind::Registers& from, bool& truncated) {

@@ -6,7 +6,9 @@
 #include <span>
 
 #include "ledger/layout.h"
+#include "track/thread_state.h"
 #include "unwind/frame.h"
+#include "unwind/walk.h"
 
 namespace unfreed::track {
 
@@ -23,6 +25,28 @@ uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::F
 /// Captures the calling stack and returns its site, from the thread's memo where it can.
 /// Thread-safe, async-signal-safe; keeps errno.
 uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+
+/// The memo's entries are for one kind and acquiring function.
+inline uint32_t memo_tag(ledger::Kind kind, uint16_t door) { return uint32_t{door} << 8 | static_cast<uint32_t>(kind); }
+
+/// What capture_site does where the memo does not know the stack.
+uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& miss, ledger::Kind kind, uint16_t door,
+                         const unwind::Registers& from);
+
+/// capture_site with the thread's state in hand, marked as in use.
+[[gnu::always_inline]] inline uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door,
+                                                          const unwind::Registers& from) {
+  uint32_t generation = unwind::code_generation();
+  if (state.memo.generation != generation) [[unlikely]] {
+    state.memo.clear();
+    state.memo.generation = generation;
+  }
+  state.initial_bp = from.bp;
+  bool own_stack = from.sp >= state.bounds.low && from.sp < state.bounds.high;
+  StackMemo::Search miss;
+  uint32_t site = state.memo.find(from, memo_tag(kind, door), own_stack, miss);
+  return site ? site : capture_by_walk(state, miss, kind, door, from);
+}
 
 /// Captures the calling stack only: its innermost node.
 uint32_t capture_node(const unwind::Registers& from, bool& truncated);

@@ -25,38 +25,33 @@ namespace unfreed::track {
 
 class StackMemo {
  public:
-  /// Where a search ended: with the site, or at the place from which the stack just walked goes on.
+  /// Where a search ended that did not find its stack: the place from which that stack goes on.
   struct Search {
-    uint32_t site = 0;    ///< 0: not known
     uint32_t parent = 0;  ///< entry that was left; 0: there was no root
     uint32_t index = 0;   ///< slot of it that differed
     uintptr_t value = 0;  ///< what was found there
     size_t consumed = 0;  ///< slots of the stack up to and including that one
   };
 
-  /// `initial_bp` must hold from.bp; it stands for the register where a walk's outcome depends on it.
-  Search find(const unwind::Registers& from, uint32_t tag) const {
-    Search search;
+  /// The site recorded for this very stack; 0 if it is not known, and `miss` says where the search ended.
+  /// `own_stack`: from.sp lies on the thread's own stack, all of which may be read at any time; then slots are compared
+  /// in groups. On any other they are read one by one, as the walk would.
+  /// The word that a log's initial_bp pointed to must hold from.bp.
+  [[gnu::always_inline]] uint32_t find(const unwind::Registers& from, uint32_t tag, bool own_stack,
+                                       Search& miss) const {
     uint32_t number = look_up(from.pc, from.sp, tag | kRoot);
-    while (number) {
-      const Entry& entry = entries_[number];
-      const unwind::Slot* slots = slots_ + entry.first_slot;
-      uint32_t i = 0;
-      while (i < entry.slot_count && *reinterpret_cast<const uintptr_t*>(slots[i].address) == slots[i].value) ++i;
-      if (i == entry.slot_count) {
-        search.site = entry.site;
-        return search;
-      }
-      search.parent = number;
-      search.index = i;
-      search.value = *reinterpret_cast<const uintptr_t*>(slots[i].address);
-      search.consumed += i + 1;
-      number = look_up(number, search.value, i);
-    }
-    return search;
+    if (!number) [[unlikely]]
+      return 0;
+    const Entry& root = entries_[number];
+    const unwind::Slot* first = slots_ + root.first_slot;
+    const unwind::Slot* end = first + root.slot_count;
+    const unwind::Slot* different = first_different(first, end, own_stack);
+    if (different == end) [[likely]]
+      return root.site;
+    return follow(number, static_cast<uint32_t>(different - first), own_stack, miss);
   }
 
-  /// Adds the stack that `log` describes, from where `search` ended.
+  /// Adds the stack that `log` describes, from where the search for it ended.
   void remember(const unwind::Registers& from, uint32_t tag, const Search& search, uint32_t site,
                 const unwind::SlotLog& log) {
     if (!log.verifiable || log.overflowed || from.exact_pc || search.consumed > log.size) return;
@@ -87,6 +82,46 @@ class StackMemo {
   uint32_t generation = 0;  ///< of the code that the entries' pcs refer to (unwind::code_generation)
 
  private:
+  static bool holds(const unwind::Slot& slot) {
+    return *reinterpret_cast<const uintptr_t*>(slot.address) == slot.value;
+  }
+
+  /// The first slot that is not as it was, or `end`.
+  [[gnu::always_inline]] static const unwind::Slot* first_different(const unwind::Slot* slot, const unwind::Slot* end,
+                                                                    bool own_stack) {
+    constexpr ptrdiff_t kGroup = 8;
+    for (; own_stack && end - slot >= kGroup; slot += kGroup) {
+      uintptr_t difference = 0;
+#pragma GCC unroll 8
+      for (ptrdiff_t k = 0; k < kGroup; ++k)
+        difference |= *reinterpret_cast<const uintptr_t*>(slot[k].address) ^ slot[k].value;
+      if (difference) break;
+    }
+    while (slot != end && holds(*slot)) ++slot;
+    return slot;
+  }
+
+  /// From slot `i` of entry `number`, which differs, along the entries that go on from there.
+  [[gnu::noinline]] uint32_t follow(uint32_t number, uint32_t i, bool own_stack, Search& miss) const {
+    size_t consumed = 0;
+    for (;;) {
+      uintptr_t value = *reinterpret_cast<const uintptr_t*>(slots_[entries_[number].first_slot + i].address);
+      consumed += i + 1;
+      uint32_t next = look_up(number, value, i);
+      if (!next) {
+        miss = {number, i, value, consumed};
+        return 0;
+      }
+      const Entry& entry = entries_[next];
+      const unwind::Slot* first = slots_ + entry.first_slot;
+      const unwind::Slot* end = first + entry.slot_count;
+      const unwind::Slot* different = first_different(first, end, own_stack);
+      if (different == end) return entry.site;
+      number = next;
+      i = static_cast<uint32_t>(different - first);
+    }
+  }
+
   static constexpr uint32_t kRoot = 1u << 31;
   static constexpr uint32_t kEntries = 16384;
   static constexpr uint32_t kSlots = 65536;

@@ -8,6 +8,7 @@
 // Safety: every read of the stack is bounded by `bounds`; code and tables are read only inside loaded objects.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,7 +33,8 @@ WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_m
 /// Code has been unloaded: forget all rows. Anything derived from pcs alone is stale when code_generation() has moved
 /// on.
 void forget_code();
-uint32_t code_generation();
+extern std::atomic<uint32_t> g_code_generation;
+inline uint32_t code_generation() { return g_code_generation.load(std::memory_order_relaxed); }
 
 /// How far the memory from `sp` upward is readable without a gap (at most 256 KiB): bounds for a stack nobody told us
 /// about (coroutines, alternate signal stacks). One system call.

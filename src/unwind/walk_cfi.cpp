@@ -11,6 +11,8 @@
 
 namespace unfreed::unwind {
 
+constinit std::atomic<uint32_t> g_code_generation{1};
+
 namespace {
 
 /// An entry is valid if check ^ row == its key: a torn pair (two writers, one reader) then never matches
@@ -23,11 +25,10 @@ constexpr size_t kCacheEntries = 1 << 16;  // 1 MiB of address space, touched as
 
 CacheEntry* g_cache;
 ModuleNumber g_module_number;
-std::atomic<uint32_t> g_generation{1};
 
 /// User-space pcs have 47 bits; the generation above them makes rows of unloaded code unreachable.
 uint64_t cache_key(uintptr_t pc) {
-  return pc ^ uint64_t { g_generation.load(std::memory_order_relaxed) } << 48;
+  return pc ^ uint64_t { code_generation() } << 48;
 }
 
 Row compute_row(uintptr_t pc) {
@@ -216,8 +217,7 @@ WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_m
   return Walker(from, bounds, log).run(own_module, frames);
 }
 
-void forget_code() { g_generation.fetch_add(1, std::memory_order_relaxed); }
-uint32_t code_generation() { return g_generation.load(std::memory_order_relaxed); }
+void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
 
 StackBounds probe_bounds(uintptr_t sp) {
   constexpr size_t kPages = 64;

@@ -9,12 +9,13 @@
 
 namespace unfreed::unwind {
 
+constinit std::atomic<uint32_t> g_code_generation{1};
+
 namespace {
 
 using Backtrace = int (*)(void** buffer, int size);
 Backtrace g_backtrace;
 ModuleNumber g_module_number;
-std::atomic<uint32_t> g_generation{1};
 
 uint32_t module_of(uintptr_t pc) {
   Object object;
@@ -57,8 +58,7 @@ WalkResult walk(const Registers& from, const StackBounds&, uint32_t own_module, 
   return result;
 }
 
-void forget_code() { g_generation.fetch_add(1, std::memory_order_relaxed); }
-uint32_t code_generation() { return g_generation.load(std::memory_order_relaxed); }
+void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
 StackBounds probe_bounds(uintptr_t sp) { return {sp, sp}; }
 
 }  // namespace unfreed::unwind

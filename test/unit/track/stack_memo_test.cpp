@@ -27,15 +27,23 @@ class Memo : public testing::Test {
     log.size = log.capacity = slots_.size();
     return log;
   }
-  uint32_t find(uint32_t tag = 1) { return memo_->find(from_, tag).site; }
+  /// On any stack, and on the thread's own: the same.
+  uint32_t find(uint32_t tag = 1) {
+    uint32_t site = memo_->find(from_, tag, false, miss_);
+    EXPECT_EQ(memo_->find(from_, tag, true, miss_), site);
+    return site;
+  }
   void remember(uint32_t site, const std::vector<size_t>& places, uint32_t tag = 1) {
-    memo_->remember(from_, tag, memo_->find(from_, tag), site, log_of(places));
+    miss_ = {};
+    ASSERT_EQ(memo_->find(from_, tag, true, miss_), 0u);
+    memo_->remember(from_, tag, miss_, site, log_of(places));
   }
 
   std::unique_ptr<StackMemo, void (*)(void*)> memo_;
   Registers from_{0x401000, 0x7ffc00001000, 0};
   uintptr_t words_[64] = {};
   std::vector<Slot> slots_;
+  StackMemo::Search miss_;
 };
 
 TEST_F(Memo, KnowsNothingAtFirst) { EXPECT_EQ(find(), 0u); }
