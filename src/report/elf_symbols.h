@@ -1,6 +1,6 @@
 // Function names from an ELF file's symbol table. The file is taken as it comes: every offset and size in it is
-// checked, a corrupt one has fewer names or none. Internal to this folder. Allocation-free, async-signal-safe;
-// thread-compatible.
+// checked, a corrupt one has fewer names or none. Used by both halves, as signatures are made of these names.
+// Allocation-free, async-signal-safe; thread-compatible.
 #pragma once
 
 #include <elf.h>

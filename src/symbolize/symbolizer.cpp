@@ -1,7 +1,13 @@
 #include "symbolize/symbolizer.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
+
+#include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
 
 namespace unfreed::symbolize {
@@ -9,7 +15,27 @@ namespace unfreed::symbolize {
 namespace {
 /// Modules without a file of their own: "[vdso]", and objects that were only ever in memory.
 bool has_file(std::string_view path) { return path.starts_with('/') && !path.starts_with("/memfd:"); }
+
+bool exists(const std::string& path) { return access(path.c_str(), R_OK) == 0; }
 }  // namespace
+
+SymbolFile::SymbolFile(const std::string& path) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (file >= 0 && fstat(file, &status) == 0 && status.st_size > 0) {
+    size_t size = static_cast<size_t>(status.st_size);
+    void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+    if (mapped != MAP_FAILED) bytes_ = {static_cast<const std::byte*>(mapped), size};
+  }
+  if (file >= 0) close(file);
+  if (bytes_.empty() || !symbols_.open(bytes_)) return;
+  index_.resize(symbols_.index_words());
+  symbols_.build_index(index_);
+}
+
+SymbolFile::~SymbolFile() {
+  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
 
 Module::Module(std::string path, std::string build_id, const Options& options)
     : path_(std::move(path)), build_id_(std::move(build_id)), options_(options) {}
@@ -30,6 +56,7 @@ bool Module::is_same_file(const std::string& path) {
                to_hex(build_id_) + ")";
     return false;
   }
+  has_debug_ = has_debug_information(path, *file);
   return true;
 }
 
@@ -44,14 +71,49 @@ void Module::locate() {
   if (!file_.empty()) problem_.clear();
 }
 
-void Module::read_debug_information() {
+/// Is there anything for libdw to read? Most programs of a distribution have neither debug information nor separate
+/// files of it installed: for them libdw is not even loaded.
+bool Module::has_debug_information(const std::string& path, const ElfFile& file) const {
+  if (file.has_debug_info() || file.has_section(".gnu_debugdata")) return true;
+  std::string id = to_hex(file.build_id());
+  std::string folder = path.substr(0, path.rfind('/') + 1);
+  std::string_view directories = options_.debug_directories;
+  while (!directories.empty()) {
+    size_t end = std::min(directories.find(':'), directories.size());
+    std::string directory(directories.substr(0, end));
+    directories.remove_prefix(std::min(end + 1, directories.size()));
+    bool is_absolute = directory.starts_with('/');
+    if (is_absolute && id.size() > 2 &&
+        exists(directory + "/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".debug"))
+      return true;
+    if (file.debug_link().empty()) continue;
+    std::string beside = is_absolute ? directory + folder : folder + directory + "/";
+    if (exists(beside + file.debug_link())) return true;
+  }
+  return !file.debug_link().empty() && exists(folder + file.debug_link());
+}
+
+void Module::read_names() {
   read_ = true;
   if (!located_) locate();
   if (file_.empty()) return;
+  symbols_ = std::make_unique<SymbolFile>(file_);
+  if (!has_debug_) return;
   std::string error;
   const Libdw* libdw = Libdw::get(&error);
   if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, error);
   if (!debug_) problem_ = "has no source lines here (" + error + ")";
+}
+
+std::vector<SourceFrame> Module::look_up(uint64_t address) {
+  std::vector<SourceFrame> frames;
+  if (debug_) frames = debug_->resolve(address);
+  std::string_view symbol = symbols_ ? symbols_->find(address) : std::string_view();
+  if (symbol.empty()) return frames;
+  if (frames.empty()) frames.emplace_back();
+  frames.back().linkage_name = symbol;
+  if (frames.back().function.empty()) frames.back().function = demangle(symbol);
+  return frames;
 }
 
 const std::string& Module::problem() {
@@ -60,10 +122,10 @@ const std::string& Module::problem() {
 }
 
 const std::vector<SourceFrame>& Module::resolve(uint64_t offset, bool is_return_address) {
-  if (!read_) read_debug_information();
+  if (!read_) read_names();
   uint64_t address = is_return_address && offset ? offset - 1 : offset;
   auto [known, is_new] = frames_.try_emplace(address);
-  if (is_new && debug_) known->second = debug_->resolve(address);
+  if (is_new && !file_.empty()) known->second = look_up(address);
   return known->second;
 }
 

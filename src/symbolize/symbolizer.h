@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "report/elf_symbols.h"
 #include "report/json.h"
 #include "symbolize/dwarf_module.h"
 
@@ -20,6 +21,24 @@ struct Options {
   std::string debug_directories = kDebugDirectories;
   /// Where the target sees its files, "/proc/123/root" for one in a container; tried before the plain path.
   std::string root;
+};
+
+class ElfFile;
+
+/// The names in a file's own symbol table: the same choice among aliases as the runtime makes, so that both halves
+/// compute the same signatures.
+class SymbolFile {
+ public:
+  explicit SymbolFile(const std::string& path);
+  ~SymbolFile();
+  SymbolFile(const SymbolFile&) = delete;
+  SymbolFile& operator=(const SymbolFile&) = delete;
+  std::string_view find(uint64_t address) const { return symbols_.find(address); }
+
+ private:
+  std::span<const std::byte> bytes_;
+  std::vector<uint32_t> index_;
+  report::ElfSymbols symbols_;
 };
 
 /// One module's file, opened when first needed.
@@ -36,8 +55,10 @@ class Module {
 
  private:
   void locate();
-  void read_debug_information();
+  void read_names();
   bool is_same_file(const std::string& path);
+  bool has_debug_information(const std::string& path, const ElfFile& file) const;
+  std::vector<SourceFrame> look_up(uint64_t address);
 
   std::string path_;
   std::string build_id_;  ///< raw
@@ -46,7 +67,9 @@ class Module {
   bool read_ = false;
   std::string file_;  ///< "" where none can be used
   std::string problem_;
+  bool has_debug_ = false;
   std::unique_ptr<DwarfModule> debug_;
+  std::unique_ptr<SymbolFile> symbols_;
   std::unordered_map<uint64_t, std::vector<SourceFrame>> frames_;  ///< by address
 };
 
