@@ -1,0 +1,12 @@
+// A report as one page that needs nothing else: no scripts from elsewhere, no fonts, no pictures.
+#pragma once
+
+#include <string>
+
+#include "render/model.h"
+
+namespace unfreed::render {
+
+std::string render_html(const Report& report);
+
+}  // namespace unfreed::render

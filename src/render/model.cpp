@@ -1,0 +1,201 @@
+#include "render/model.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "render/json_input.h"
+
+namespace unfreed::render {
+
+namespace {
+
+Frame read_frame(const Json& from) {
+  Frame frame;
+  frame.function = text_member(from, "function");
+  frame.file = text_member(from, "file");
+  frame.module = text_member(from, "module");
+  frame.build_id = text_member(from, "build_id");
+  frame.line = static_cast<uint32_t>(std::min<uint64_t>(count_member(from, "line"), UINT32_MAX));
+  frame.offset = count_member(from, "offset");
+  frame.inlined = flag_member(from, "inlined", false);
+  return frame;
+}
+
+std::vector<Frame> read_stack(const Json& from) {
+  std::vector<Frame> stack;
+  if (from.is_array())
+    for (const Json& frame : from) stack.push_back(read_frame(frame));
+  return stack;
+}
+
+std::optional<uint64_t> optional_count(const Json& from, const char* key) {
+  if (!member(from, key).is_number_integer()) return {};
+  return count_member(from, key);
+}
+
+Object read_object(const Json& from) {
+  Object object;
+  object.fd = integer_member(from, "fd");
+  object.thread = integer_member(from, "thread");
+  object.age_ns = optional_count(from, "age_ns");
+  object.target = text_member(from, "target");
+  object.name = text_member(from, "name");
+  object.state = text_member(from, "state");
+  return object;
+}
+
+Site read_site(const Json& from) {
+  Site site;
+  const Json& id = member(from, "id");
+  site.id = id.is_string() ? id.get<std::string>() : id.is_null() ? "" : id.dump();
+  site.kind = text_member(from, "kind");
+  site.signature = text_member(from, "signature");
+  site.grade = text_member(from, "grade");
+  site.acquired_by = text_member(from, "acquired_by");
+  site.suppressed_by = text_member(from, "suppressed_by");
+  site.owner = text_member(from, "owner");
+  site.live = count_member(from, "live");
+  site.running = count_member(from, "running");
+  site.bytes = count_member(from, "bytes");
+  site.total = count_member(from, "total");
+  site.total_bytes = count_member(from, "total_bytes");
+  site.peak = count_member(from, "peak");
+  site.truncated = flag_member(from, "truncated", false);
+  site.stack = read_stack(member(from, "stack"));
+  const Json& objects = member(from, "objects");
+  if (objects.is_array())
+    for (const Json& object : objects) site.objects.push_back(read_object(object));
+  return site;
+}
+
+Failure read_failure(const Json& from) {
+  Failure failure;
+  failure.function = text_member(from, "door");
+  failure.error = text_member(from, "error");
+  failure.count = count_member(from, "count");
+  failure.live_then = count_member(from, "live_then");
+  failure.thread = integer_member(from, "thread").value_or(0);
+  failure.stack = read_stack(member(from, "stack"));
+  return failure;
+}
+
+Process read_process(const Json& from) {
+  Process process;
+  process.pid = integer_member(from, "pid").value_or(0);
+  process.ppid = integer_member(from, "ppid").value_or(0);
+  process.exe = text_member(from, "exe");
+  process.started = text_member(from, "started");
+  process.duration_ns = optional_count(from, "duration_ns");
+  process.exit_status = integer_member(from, "exit_status");
+  const Json& signal = member(from, "signal");
+  if (signal.is_string()) process.signal = signal.get<std::string>();
+  if (signal.is_number_integer()) process.signal = signal.dump();
+  process.signal_name = text_member(from, "signal_name");
+  const Json& argv = member(from, "argv");
+  if (argv.is_array())
+    for (const Json& word : argv)
+      if (word.is_string()) process.argv.push_back(word.get<std::string>());
+  return process;
+}
+
+Descriptor read_descriptor(const Json& from) {
+  Descriptor descriptor;
+  descriptor.fd = integer_member(from, "fd").value_or(-1);
+  descriptor.origin = text_member(from, "origin");
+  descriptor.target = text_member(from, "target");
+  return descriptor;
+}
+
+RuleOutcome read_rule(const Json& from) {
+  RuleOutcome outcome;
+  outcome.rule = text_member(from, "rule");
+  outcome.value = optional_count(from, "value");
+  outcome.broken = flag_member(from, "broken", false);
+  outcome.checked = outcome.value.has_value();
+  outcome.reason = text_member(from, "unchecked");
+  return outcome;
+}
+
+void read_totals(const Json& from, Report& report) {
+  if (!from.is_object()) return;
+  for (const auto& [kind, fields] : from.items()) {
+    KindTotals totals{kind, {}};
+    if (fields.is_object())
+      for (const auto& [name, value] : fields.items())
+        if (value.is_number_integer()) totals.counters.emplace_back(name, count_member(fields, name.c_str()));
+    report.totals.push_back(std::move(totals));
+  }
+}
+
+}  // namespace
+
+uint64_t KindTotals::value(std::string_view field) const {
+  for (const auto& [name, count] : counters)
+    if (name == field) return count;
+  return 0;
+}
+
+const KindTotals* Report::totals_of(std::string_view kind) const {
+  for (const KindTotals& one : totals)
+    if (one.kind == kind) return &one;
+  return nullptr;
+}
+
+std::string_view Report::coverage_of(std::string_view kind) const {
+  for (const auto& [name, how] : coverage)
+    if (name == kind) return how;
+  return {};
+}
+
+std::optional<Report> parse_report(std::string_view text, std::string& error) {
+  std::optional<Json> json = read_report_json(text, error);
+  if (!json) return {};
+  Report report;
+  report.trigger = text_member(*json, "trigger");
+  report.complete = flag_member(*json, "complete", true);
+  report.reconciled = flag_member(*json, "reconciled", false);
+  report.process = read_process(member(*json, "process"));
+  for (const Json& note : member(*json, "notes"))
+    if (note.is_string()) report.notes.push_back(note.get<std::string>());
+  const Json& coverage = member(*json, "coverage");
+  if (coverage.is_object())
+    for (const auto& [kind, how] : coverage.items())
+      if (how.is_string()) report.coverage.emplace_back(kind, how.get<std::string>());
+  read_totals(member(*json, "totals"), report);
+  for (const Json& site : member(*json, "sites")) report.sites.push_back(read_site(site));
+  for (const Json& one : member(*json, "descriptors")) report.descriptors.push_back(read_descriptor(one));
+  for (const Json& failure : member(*json, "failures")) report.failures.push_back(read_failure(failure));
+  for (const Json& rule : member(*json, "rules")) report.rules.push_back(read_rule(rule));
+  return report;
+}
+
+std::vector<MergedSite> merge_by_signature(const std::vector<Site>& sites) {
+  std::vector<MergedSite> merged;
+  std::unordered_map<std::string, size_t> known;
+  for (const Site& site : sites) {
+    std::string key = site.kind + '\n' + site.signature + '\n' + site.acquired_by + '\n' + site.suppressed_by;
+    // A site without a signature (one that stands for many, or damage) is like no other.
+    auto [place, is_new] =
+        site.signature.empty() ? std::pair(known.end(), true) : known.try_emplace(key, merged.size());
+    if (is_new) {
+      merged.push_back({site, 1});
+      continue;
+    }
+    MergedSite& into = merged[place->second];
+    ++into.parts;
+    into.site.live += site.live;
+    into.site.running += site.running;
+    into.site.bytes += site.bytes;
+    into.site.total += site.total;
+    into.site.peak = std::max(into.site.peak, site.peak);
+    into.site.truncated = into.site.truncated || site.truncated;
+    into.site.objects.insert(into.site.objects.end(), site.objects.begin(), site.objects.end());
+  }
+  return merged;
+}
+
+bool counts(const Site& site) {
+  return site.suppressed_by.empty() && site.grade != "informational" && site.owner != "libc" && site.live > 0;
+}
+
+}  // namespace unfreed::render

@@ -1,0 +1,134 @@
+// A report as the reader's output formats see it: read from report JSON, schema version 1. Fields it does not know are
+// skipped, fields that are missing are empty: only what makes no sense as a report at all is refused.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace unfreed::render {
+
+struct Frame {
+  std::string function;
+  std::string file;
+  std::string module;
+  std::string build_id;  ///< hexadecimal
+  uint32_t line = 0;
+  uint64_t offset = 0;
+  bool inlined = false;
+};
+
+/// One thing that a site holds; what does not apply is absent.
+struct Object {
+  std::optional<int64_t> fd;
+  std::optional<int64_t> thread;
+  std::optional<uint64_t> age_ns;
+  std::string target;
+  std::string name;
+  std::string state;
+};
+
+struct Site {
+  std::string id;
+  std::string kind;
+  std::string signature;
+  std::string grade;
+  std::string acquired_by;
+  std::string suppressed_by;
+  std::string owner;  ///< "libc" for what libc holds for its own use
+  uint64_t live = 0;
+  uint64_t running = 0;  ///< threads that have not ended
+  uint64_t bytes = 0;
+  uint64_t total = 0;
+  uint64_t total_bytes = 0;
+  uint64_t peak = 0;
+  bool truncated = false;
+  std::vector<Frame> stack;
+  std::vector<Object> objects;
+};
+
+/// A call that failed because a limit was reached.
+struct Failure {
+  std::string function;  ///< the one that failed
+  std::string error;     ///< "EMFILE"
+  uint64_t count = 0;
+  uint64_t live_then = 0;
+  int64_t thread = 0;
+  std::vector<Frame> stack;
+};
+
+struct RuleOutcome {
+  std::string rule;
+  std::optional<uint64_t> value;
+  bool broken = false;
+  bool checked = true;
+  std::string reason;  ///< why it was not checked
+};
+
+/// An open descriptor that belongs to no site.
+struct Descriptor {
+  int64_t fd = -1;
+  std::string origin;  ///< "unattributed", "inherited" …
+  std::string target;
+};
+
+using Counters = std::vector<std::pair<std::string, uint64_t>>;
+
+struct KindTotals {
+  std::string kind;
+  Counters counters;
+  /// 0 where there is none of that name.
+  uint64_t value(std::string_view field) const;
+};
+
+struct Process {
+  int64_t pid = 0;
+  int64_t ppid = 0;
+  std::string exe;
+  std::vector<std::string> argv;
+  std::string started;
+  std::optional<uint64_t> duration_ns;
+  std::optional<int64_t> exit_status;
+  std::string signal;  ///< its number; "" where it was none
+  std::string signal_name;
+};
+
+struct Report {
+  std::string trigger;
+  bool complete = true;
+  bool reconciled = false;  ///< the kernel's list of descriptors is in it
+  std::vector<std::string> notes;
+  Process process;
+  std::vector<std::pair<std::string, std::string>> coverage;
+  std::vector<KindTotals> totals;
+  std::vector<Site> sites;  ///< worst first
+  std::vector<Descriptor> descriptors;
+  std::vector<Failure> failures;
+  std::vector<RuleOutcome> rules;
+
+  const KindTotals* totals_of(std::string_view kind) const;
+  /// "" for a kind the report does not speak of.
+  std::string_view coverage_of(std::string_view kind) const;
+};
+
+/// The version of the schema this program reads and writes.
+inline constexpr int kSchemaVersion = 1;
+
+/// Reads report JSON. Empty: `error` is one line that says what is wrong and where.
+std::optional<Report> parse_report(std::string_view text, std::string& error);
+
+/// Sites of the same kind and signature made one, their counts added; order kept. `merged[i]` of the result's sites
+/// says how many went into it. Suppressed sites stay apart from those that are not.
+struct MergedSite {
+  Site site;
+  size_t parts = 1;
+};
+std::vector<MergedSite> merge_by_signature(const std::vector<Site>& sites);
+
+/// Is this a thing of the program's that counts (not suppressed, not libc's own, not merely informational)?
+bool counts(const Site& site);
+
+}  // namespace unfreed::render

@@ -1,0 +1,30 @@
+// Paths and other people's texts, made fit for a terminal.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace unfreed::render {
+
+/// Shortens paths for people who stand in `directory` and live in `home`.
+class PathShortener {
+ public:
+  PathShortener(std::string directory, std::string home);
+  /// For this process: its working directory and $HOME.
+  static PathShortener here();
+
+  /// "src/log.c" under the directory, "~/work/log.c" under the home; the last parts of a long one: "…/lib/io/log.c".
+  std::string shorten(std::string_view path) const;
+
+ private:
+  std::string directory_;  ///< with a '/' at its end; "" none
+  std::string home_;
+};
+
+std::string_view base_name(std::string_view path);
+
+/// What is not printable (control characters, escape sequences) as \xNN; the rest as it is. Reports hold other
+/// programs' arguments and file names, which must not steer the terminal.
+std::string printable(std::string_view text);
+
+}  // namespace unfreed::render

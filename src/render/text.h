@@ -1,0 +1,37 @@
+// The summary that a person reads in ten seconds: what is held in a line per kind, the rules that are broken, the worst
+// places with a few frames each.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "render/model.h"
+#include "render/paths.h"
+
+namespace unfreed::render {
+
+struct TextOptions {
+  bool colour = false;
+  size_t most_sites = 5;
+  size_t most_frames = 4;
+  size_t most_notes = 5;
+  PathShortener paths = PathShortener::here();
+};
+
+/// Several lines, each with its newline.
+std::string render_text(const Report& report, const TextOptions& options);
+
+/// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" where it holds nothing.
+std::string describe_held(const Report& report);
+/// "gcc (pid 1234)"
+std::string describe_process(const Process& process);
+
+/// One site: a heading line and its frames, indented by `indent`. The format of every list of sites.
+std::string render_site(const MergedSite& site, const std::string& exe, const TextOptions& options,
+                        std::string_view indent);
+
+/// Colour only for people: `descriptor` is a terminal that knows it, and NO_COLOR (https://no-color.org) is not set.
+bool wants_colour(int descriptor);
+
+}  // namespace unfreed::render
