@@ -1,0 +1,72 @@
+// unfreed check: rules applied to reports already written.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/command.h"
+#include "cli/report_source.h"
+#include "cli/settings_input.h"
+#include "render/quantities.h"
+#include "render/rules.h"
+#include "render/text.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+struct Verdict {
+  bool broken = false;
+  bool failed = false;
+};
+
+void check_file(const std::string& file, const report::Settings& settings, symbolize::Symbolizer& symbolizer,
+                Verdict& verdict) {
+  std::string error;
+  std::optional<render::Report> report = read_report(file, symbolizer, error);
+  if (!report) {
+    complain(error);
+    verdict.failed = true;
+    return;
+  }
+  for (const report::Rule& rule : settings.rules.all()) {
+    render::RuleOutcome outcome = render::evaluate(rule, *report);
+    if (!outcome.checked) {
+      complain(fmt::format("{}: rule {} cannot be checked: {}", file, outcome.rule, outcome.reason));
+      verdict.failed = true;
+    } else if (outcome.broken) {
+      verdict.broken = true;
+      std::string text = fmt::format("{}: {}: rule {} is broken: {}\n", render::printable(file),
+                                     render::describe_process(report->process), outcome.rule,
+                                     render::write_count(outcome.value.value_or(0)));
+      if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
+    }
+  }
+}
+
+}  // namespace
+
+int check_command(const Arguments& arguments) {
+  Parser parser("check", "[OPTIONS] FILE... --fail-on RULES",
+                "Applies rules to reports already written; suppressions are those that the reports were made with.");
+  std::vector<std::string> files;
+  SettingsInput input;
+  parser.app().add_option("FILE", files, "report JSON or ledger; - is standard input")->required()->type_name("");
+  input.add_options(parser, {"fail-on", "exit-code", "quiet"});
+  parser.footer(
+      "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file cannot be read, or a rule is bad "
+      "or "
+      "cannot be checked, as its kind was not tracked.");
+  if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!input.read()) return kFailure;
+  if (input.settings().rules.count == 0) {
+    complain("no rules given: use --fail-on RULES, such as 'fd>0,heap.bytes>1M'");
+    return kFailure;
+  }
+  symbolize::Symbolizer symbolizer;
+  Verdict verdict;
+  for (const std::string& file : files) check_file(file, input.settings(), symbolizer, verdict);
+  if (verdict.broken) return input.settings().exit_code;
+  return verdict.failed ? kFailure : kSuccess;
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,106 @@
+#include "cli/child.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+namespace unfreed::cli {
+
+SignalState::SignalState() {
+  sigemptyset(&held_);
+  for (int signal : {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT}) sigaddset(&held_, signal);
+  sigprocmask(SIG_BLOCK, &held_, &inherited_mask_);
+  // With SIGCHLD ignored the kernel would throw CMD's status away.
+  struct sigaction plain {};
+  plain.sa_handler = SIG_DFL;
+  sigaction(SIGCHLD, &plain, &inherited_child_action_);
+}
+
+struct Starter {
+  /// In the child, on the parent's memory: system calls only.
+  [[noreturn]] static void execute(char* const* words, char* const* environment, const SignalState& signals,
+                                   volatile int& error) {
+    sigaction(SIGCHLD, &signals.inherited_child_action_, nullptr);
+    sigprocmask(SIG_SETMASK, &signals.inherited_mask_, nullptr);
+    execvpe(words[0], words, environment);
+    error = errno;
+    _exit(127);
+  }
+};
+
+namespace {
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (const std::string& text : texts) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+}  // namespace
+
+Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+              const SignalState& signals) {
+  std::vector<char*> word_pointers = pointers(words);
+  std::vector<char*> environment_pointers = pointers(environment);
+  // vfork: the child runs on our memory while we wait, so a failed exec tells its errno by writing it down. No handler
+  // of ours can run in it (the launcher has none).
+  volatile int error = 0;
+  pid_t pid = vfork();
+  if (pid == 0) Starter::execute(word_pointers.data(), environment_pointers.data(), signals, error);
+  if (pid < 0) return {-1, errno};
+  if (error == 0) return {pid, 0};
+  while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return {-1, error};
+}
+
+std::string find_program(const std::string& command, bool& executable) {
+  auto look_at = [&](const std::string& path) {
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0 || S_ISDIR(status.st_mode)) return false;
+    executable = access(path.c_str(), X_OK) == 0;
+    return true;
+  };
+  executable = false;
+  if (command.find('/') != std::string::npos) return look_at(command) ? command : "";
+  const char* variable = std::getenv("PATH");
+  std::string folders = variable ? variable : "/bin:/usr/bin";
+  std::string found;
+  for (size_t at = 0; at <= folders.size();) {
+    size_t end = std::min(folders.find(':', at), folders.size());
+    std::string folder = folders.substr(at, end - at);
+    std::string path = (folder.empty() ? "." : folder) + "/" + command;
+    if (look_at(path)) {
+      if (executable) return path;
+      if (found.empty()) found = path;
+    }
+    at = end + 1;
+  }
+  return found;
+}
+
+int explain_start_failure(const std::string& command, int error, std::string& line) {
+  constexpr int kNotExecutable = 126;
+  constexpr int kNotFound = 127;
+  bool executable = false;
+  std::string file = find_program(command, executable);
+  struct stat status {};
+  bool is_missing = error == ENOENT || error == ENOTDIR || command.empty();
+  if (is_missing && file.empty()) {
+    line = fmt::format("{}: not found", command.empty() ? "''" : command);
+    return kNotFound;
+  }
+  if (is_missing)
+    line = fmt::format("{}: cannot be executed: its interpreter (#! line or dynamic loader) does not exist", command);
+  else if (stat(command.c_str(), &status) == 0 && S_ISDIR(status.st_mode))
+    line = fmt::format("{}: cannot be executed: it is a directory", command);
+  else
+    line = fmt::format("{}: cannot be executed: {}", command, std::strerror(error));
+  return kNotExecutable;
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,111 @@
+#include "cli/command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+namespace unfreed::cli {
+
+void complain(std::string_view message) {
+  // One write a line: other processes use the same stderr.
+  std::string line = fmt::format("unfreed: {}\n", message);
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+namespace {
+
+constexpr size_t kHelpWidth = 100;
+
+/// `text` in lines of at most kHelpWidth; all but the first are indented by `indent`.
+std::string wrapped(std::string_view text, size_t indent) {
+  std::string out;
+  size_t column = indent;
+  while (!text.empty()) {
+    size_t end = std::min(text.find_first_of(" \n"), text.size());
+    if (column > indent && column + end > kHelpWidth) {
+      out.back() = '\n';
+      out.append(indent, ' ');
+      column = indent;
+    }
+    out += text.substr(0, end);
+    column += end + 1;
+    bool is_line_end = end < text.size() && text[end] == '\n';
+    if (is_line_end) column = indent;
+    if (end < text.size()) out += text[end];
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+/// "  -o, --output FILE    what it does", wrapped; positionals likewise, by their names.
+std::string describe(const CLI::Option& option) {
+  constexpr size_t kColumn = 26;
+  std::string names;
+  if (option.get_positional()) {
+    names = "  " + option.get_name(true);
+  } else {
+    for (const std::string& name : option.get_snames()) names += "  -" + name;
+    for (const std::string& name : option.get_lnames()) names += (names.empty() ? "      --" : ", --") + name;
+    if (option.get_items_expected_max() > 0)
+      names += " " + option.get_type_name().substr(0, option.get_type_name().find(':'));
+  }
+  if (names.size() + 1 < kColumn)
+    names.append(kColumn - names.size(), ' ');
+  else
+    names += "\n" + std::string(kColumn, ' ');
+  return names + wrapped(option.get_description(), kColumn) + "\n";
+}
+
+/// CLI11's help, set out as GNU programs do.
+class HelpFormat : public CLI::Formatter {
+ public:
+  explicit HelpFormat(std::string synopsis) : synopsis_(std::move(synopsis)) {}
+  std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const override {
+    std::string text = synopsis_ + wrapped(app->get_description(), 0) + "\n\n";
+    for (bool positional : {true, false})
+      for (const CLI::Option* option : app->get_options())
+        if (option->get_positional() == positional) text += describe(*option);
+    return text + (app->get_footer().empty() ? "" : "\n" + wrapped(app->get_footer(), 0) + "\n");
+  }
+
+ private:
+  std::string synopsis_;
+};
+
+}  // namespace
+
+Parser::Parser(std::string name, std::string usage, std::string description)
+    : name_("unfreed " + name), app_(std::move(description), name_) {
+  app_.formatter(std::make_shared<HelpFormat>("Usage: " + name_ + " " + usage + "\n\n"));
+  app_.set_help_flag("-h,--help", "print this help and exit");
+}
+
+std::optional<int> Parser::parse(const Arguments& arguments) {
+  try {
+    // CLI11 takes them last first.
+    app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::Success&) {
+    std::string help = app_.help();
+    std::fwrite(help.data(), 1, help.size(), stdout);
+    return kSuccess;
+  } catch (const CLI::ParseError& error) {
+    complain(fmt::format("{} (try '{} --help')", error.what(), name_));
+    return kFailure;
+  }
+  return {};
+}
+
+size_t Parser::count_options(const Arguments& arguments) {
+  for (size_t at = 0; at < arguments.size(); ++at) {
+    const std::string& word = arguments[at];
+    if (word == "--") return at + 1;
+    if (word.size() < 2 || word[0] != '-') return at;
+    bool is_long = word[1] == '-';
+    bool has_value = is_long ? word.find('=') != std::string::npos : word.size() > 2;
+    const CLI::Option* option = app_.get_option_no_throw(is_long ? word.substr(0, word.find('=')) : word.substr(0, 2));
+    if (option && !has_value && option->get_items_expected_max() > 0) ++at;
+  }
+  return arguments.size();
+}
+
+}  // namespace unfreed::cli

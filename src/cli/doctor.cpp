@@ -1,0 +1,58 @@
+// unfreed doctor: says beforehand what a run would see.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "cli/command.h"
+#include "cli/diagnosis.h"
+#include "cli/locate.h"
+#include "render/paths.h"
+
+namespace unfreed::cli {
+
+namespace {
+constexpr int kTrackable = 0;
+constexpr int kNotTrackable = 1;
+
+void add(std::string& text, const char* heading, const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) text += fmt::format("  {:<10} {}\n", heading, render::printable(line));
+}
+}  // namespace
+
+int doctor_command(const Arguments& arguments) {
+  Parser parser("doctor", "[OPTIONS] CMD [ARGS...]",
+                "Says whether CMD can be tracked, what will be seen and what will not. CMD is not run.");
+  parser.footer("Exit status: 0 CMD can be tracked, 1 it cannot, 125 unfreed could not do its job.");
+  size_t options = parser.count_options(arguments);
+  Arguments own(arguments.begin(), arguments.begin() + static_cast<ptrdiff_t>(options));
+  if (!own.empty() && own.back() == "--") own.pop_back();
+  if (std::optional<int> status = parser.parse(own)) return *status;
+  if (options == arguments.size()) {
+    complain("no CMD given (try 'unfreed doctor --help')");
+    return kFailure;
+  }
+  const std::string& command = arguments[options];
+  Diagnosis diagnosis = diagnose(command);
+  std::string tried;
+  std::string runtime = find_runtime(tried);
+  if (runtime.empty()) diagnosis.obstacles.push_back("libunfreed.so is missing; looked at: " + tried);
+  bool trackable = diagnosis.obstacles.empty();
+  std::string text =
+      fmt::format("{}: {}\n", render::printable(command), trackable ? "can be tracked" : "cannot be tracked");
+  if (!diagnosis.files.empty())
+    text += fmt::format("  {:<10} {}\n", "program", render::printable(diagnosis.files.back()));
+  add(text, "obstacle", diagnosis.obstacles);
+  if (trackable) {
+    add(text, "limit", diagnosis.limits);
+    text +=
+        fmt::format("  {:<10} {}\n", "seen", "descriptors, heap blocks and threads, each with the stack that took it");
+    text += fmt::format("  {:<10} {}\n", "not seen",
+                        "what is taken by system calls past libc (listed, without a stack), in RTLD_DEEPBIND and "
+                        "dlmopen objects, and by programs that drop LD_PRELOAD or are static, among those it starts");
+  }
+  add(text, "note", diagnosis.remarks);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return trackable ? kTrackable : kNotTrackable;
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,301 @@
+#include "cli/launcher.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "cli/child.h"
+#include "cli/diagnosis.h"
+#include "cli/session.h"
+#include "cli/tree_report.h"
+#include "render/text.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+/// Processes that are about to end when CMD has ended get this long to do so.
+constexpr int kGraceMilliseconds = 100;
+constexpr int kGraceStepMilliseconds = 5;
+
+bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> starts) {
+  return std::any_of(starts.begin(), starts.end(), [&](std::string_view start) { return text.starts_with(start); });
+}
+
+/// A name for the library that LD_PRELOAD can hold: blanks and colons end a name there, and nothing escapes them.
+class PreloadName {
+ public:
+  explicit PreloadName(const std::string& runtime) : name_(runtime) {
+    if (runtime.find_first_of(": \t\n") == std::string::npos) return;
+    char pattern[] = "/tmp/unfreed-XXXXXX";
+    if (!mkdtemp(pattern)) return;
+    folder_ = pattern;
+    std::error_code error;
+    std::filesystem::create_symlink(runtime, folder_ + "/libunfreed.so", error);
+    if (!error) name_ = folder_ + "/libunfreed.so";
+  }
+  ~PreloadName() {
+    std::error_code none;
+    if (!folder_.empty() && !keep_) std::filesystem::remove_all(folder_, none);
+  }
+  PreloadName(const PreloadName&) = delete;
+  PreloadName& operator=(const PreloadName&) = delete;
+  const std::string& text() const { return name_; }
+  /// For processes that run on and start others.
+  void keep() { keep_ = true; }
+
+ private:
+  std::string name_;
+  std::string folder_;
+  bool keep_ = false;
+};
+
+std::string with_others_kept(const std::string& preload) {
+  const char* variable = std::getenv("LD_PRELOAD");
+  std::string_view rest = variable ? variable : "";
+  std::string result = preload;
+  while (!rest.empty()) {
+    size_t end = std::min(rest.find_first_of(": "), rest.size());
+    std::string_view one = rest.substr(0, end);
+    if (!one.empty() && one != preload) result += ":" + std::string(one);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return result;
+}
+
+class Launcher {
+ public:
+  Launcher(const LaunchPlan& plan, const SettingsInput& input, const SuppressionFiles& suppressions)
+      : plan_(plan),
+        settings_(input.settings()),
+        preload_(plan.runtime),
+        environment_(make_environment(input)),
+        reports_(settings_, output_template(input), suppressions, plan.all_reports) {}
+
+  int run();
+
+ private:
+  std::vector<std::string> make_environment(const SettingsInput& input) const;
+  static std::string output_template(const SettingsInput& input) {
+    std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
+    return make_absolute(given, true);
+  }
+  void supervise();
+  bool wait_for_news(int signals, LedgerWatch& watch);
+  void take_signal(int signal);
+  void take_finished(LedgerWatch& watch);
+  void sweep();
+  void sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running);
+  int finish();
+  bool check_tracking();
+
+  const LaunchPlan& plan_;
+  const report::Settings& settings_;
+  Session session_;
+  PreloadName preload_;
+  std::vector<std::string> environment_;
+  SignalState signals_;
+  TreeReport reports_;
+  pid_t pid_ = -1;
+  bool ended_ = false;
+  int wait_status_ = 0;
+  std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
+  bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
+};
+
+std::vector<std::string> Launcher::make_environment(const SettingsInput& input) const {
+  std::vector<std::string> environment = input.environment();
+  std::erase_if(environment, [](const std::string& entry) {
+    return starts_with_any(entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR="});
+  });
+  environment.push_back("LD_PRELOAD=" + with_others_kept(preload_.text()));
+  environment.push_back("UNFREED_SESSION=" + session_.name());
+  environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
+  const char* directory = std::getenv("UNFREED_LEDGER_DIR");
+  if ((directory && *directory) || session_.directory() != ledger_directory())
+    environment.push_back("UNFREED_LEDGER_DIR=" + session_.directory());
+  return environment;
+}
+
+int Launcher::run() {
+  Started started = start(plan_.words, environment_, signals_);
+  if (started.pid < 0) {
+    std::string line;
+    if (started.error == EAGAIN || started.error == ENOMEM) {
+      complain(fmt::format("{}: no process can be started: {}", plan_.words[0], std::strerror(started.error)));
+      return kFailure;
+    }
+    int status = explain_start_failure(plan_.words[0], started.error, line);
+    complain(line);
+    return status;
+  }
+  pid_ = started.pid;
+  // CMD is off; what follows happens beside it.
+  supervise();
+  sweep();
+  return finish();
+}
+
+void Launcher::supervise() {
+  // CMD has its limit already; the launcher needs a handful of descriptors whatever it is.
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 64 && limit.rlim_max > limit.rlim_cur) {
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 64);
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  LedgerWatch watch(session_);
+  remove_stale_ledgers(session_.directory());
+  int signals = signalfd(-1, &signals_.held(), SFD_CLOEXEC | SFD_NONBLOCK);
+  // CMD may have ended before anybody listened: the first look costs nothing.
+  do take_finished(watch);
+  while (!ended_ && wait_for_news(signals, watch));
+  if (signals >= 0) close(signals);
+}
+
+/// Waits for a signal or a ledger. False when CMD has ended.
+bool Launcher::wait_for_news(int signals, LedgerWatch& watch) {
+  if (signals < 0) {
+    // No descriptor to be had: signals alone, ledgers at the end.
+    siginfo_t info{};
+    int signal = sigwaitinfo(&signals_.held(), &info);
+    if (signal > 0) take_signal(signal);
+    return !ended_;
+  }
+  pollfd waits[2] = {{signals, POLLIN, 0}, {watch.descriptor(), POLLIN, 0}};
+  poll(waits, 2, -1);
+  signalfd_siginfo info{};
+  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info))
+    take_signal(static_cast<int>(info.ssi_signo));
+  return !ended_;
+}
+
+void Launcher::take_signal(int signal) {
+  if (signal == SIGTERM || signal == SIGHUP) {
+    if (!ended_) kill(pid_, signal);
+    return;
+  }
+  if (signal == SIGCHLD && !ended_ && waitpid(pid_, &wait_status_, WNOHANG) == pid_) ended_ = true;
+}
+
+void Launcher::take_finished(LedgerWatch& watch) {
+  for (const LedgerFile& file : watch.take_finished()) {
+    if (file.name.pid != pid_)
+      reports_.add_other(file, false);
+    else if (!command_ledger_ || file.name.image >= command_ledger_->name.image)
+      command_ledger_ = file;
+  }
+}
+
+/// One process's ledgers, in the order of its images.
+void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on) {
+  bool is_command = files.front().name.pid == pid_;
+  for (size_t at = 0; at < files.size(); ++at) {
+    const LedgerFile& file = files[at];
+    bool is_newest = at + 1 == files.size();
+    if (file.name.done) {
+      if (!is_command)
+        reports_.add_other(file, false);
+      else if (is_newest)
+        command_ledger_ = file;
+      continue;
+    }
+    std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
+    if (!facts) continue;  // renamed under our hands: the next pass sees it
+    bool runs = is_command ? false : is_running(file.name.pid, facts->process_start_ticks);
+    if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
+      if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
+      if (!runs || !is_newest) unlink(file.path.c_str());
+    } else if (runs) {
+      is_running_on = true;
+      if (is_last_pass) reports_.add_running(file);
+    } else if (!is_command) {
+      reports_.add_other(file, facts->state != ledger::State::ended);
+    } else if (is_newest) {
+      command_ledger_ = file;
+    }
+  }
+}
+
+/// After CMD's end: what processes left behind, and what is still to come from those that are just ending.
+void Launcher::sweep() {
+  for (int waited = 0;; waited += kGraceStepMilliseconds) {
+    bool is_last_pass = waited >= kGraceMilliseconds;
+    bool is_running_on = false;
+    std::vector<LedgerFile> files = session_.ledgers();
+    for (size_t first = 0; first < files.size();) {
+      size_t last = first + 1;
+      while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
+      sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
+                    is_last_pass, is_running_on);
+      first = last;
+    }
+    if (is_running_on && is_last_pass) preload_.keep();
+    if (!is_running_on || is_last_pass) return;
+    poll(nullptr, 0, kGraceStepMilliseconds);
+  }
+}
+
+/// False: the run was not what the user asked for, and a line has been printed.
+bool Launcher::check_tracking() {
+  if (reports_.has_command()) return true;
+  std::string line;
+  if (settings_.disabled) {
+    line = "nothing was tracked: UNFREED_DISABLE is set";
+  } else if (!settings_.only.empty() && reports_.tracked() > 0) {
+    return true;
+  } else if (!settings_.only.empty()) {
+    line = fmt::format("nothing was tracked: no program's name matched '{}'", settings_.only);
+  } else if (command_is_gone_unseen_) {
+    line = fmt::format(
+        "{} executed another program, which could not be tracked (statically linked, set-uid, or "
+        "without LD_PRELOAD in its environment)",
+        plan_.words[0]);
+  } else {
+    Diagnosis diagnosis = diagnose(plan_.words[0]);
+    line = fmt::format("{} was not tracked: {}", plan_.words[0],
+                       diagnosis.obstacles.empty()
+                           ? fmt::format("the runtime left no ledger in {} (is it writable, and does the program keep "
+                                         "LD_PRELOAD?)",
+                                         session_.directory())
+                           : fmt::format("{}", fmt::join(diagnosis.obstacles, "; ")));
+  }
+  complain(line);
+  return false;
+}
+
+int Launcher::finish() {
+  if (command_ledger_) {
+    std::optional<LedgerFacts> facts = read_ledger_facts(command_ledger_->path);
+    bool saw_end = facts && facts->state == ledger::State::ended;
+    reports_.add_command(*command_ledger_, !saw_end, wait_status_);
+  }
+  bool is_tracked = check_tracking();
+  if (!settings_.quiet) {
+    std::string summary = reports_.summary(render::wants_colour(STDERR_FILENO));
+    std::fwrite(summary.data(), 1, summary.size(), stderr);
+  }
+  int status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
+  bool has_rules = settings_.rules.count > 0;
+  if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
+  if (status != 0) return status;
+  if (reports_.failed() || (has_rules && (!is_tracked || reports_.unchecked()) && !reports_.broken())) return kFailure;
+  return reports_.broken() ? settings_.exit_code : kSuccess;
+}
+
+}  // namespace
+
+int launch(const LaunchPlan& plan, const SettingsInput& input, const SuppressionFiles& suppressions) {
+  Launcher launcher(plan, input, suppressions);
+  return launcher.run();
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,130 @@
+#include "cli/ledger_files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <tuple>
+
+#include "base/syscall.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+constexpr std::string_view kPrefix = "unfreed.";
+constexpr std::string_view kDoneSuffix = ".done";
+constexpr time_t kStaleAfterSeconds = 3600;
+
+template <class Number>
+bool parse_whole(std::string_view text, Number& out) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+/// Cuts the part after the last '.' off `text`.
+std::string_view take_last_part(std::string_view& text) {
+  size_t dot = text.rfind('.');
+  if (dot == std::string_view::npos) return {};
+  std::string_view part = text.substr(dot + 1);
+  text = text.substr(0, dot);
+  return part;
+}
+
+}  // namespace
+
+std::optional<LedgerName> parse_ledger_name(std::string_view file_name) {
+  if (!file_name.starts_with(kPrefix)) return {};
+  file_name.remove_prefix(kPrefix.size());
+  LedgerName name;
+  if (file_name.ends_with(kDoneSuffix)) {
+    name.done = true;
+    file_name.remove_suffix(kDoneSuffix.size());
+  }
+  bool is_good = parse_whole(take_last_part(file_name), name.image);
+  is_good = is_good && parse_whole(take_last_part(file_name), name.pid) && name.pid > 0 && !file_name.empty();
+  if (!is_good) return {};
+  name.session = file_name;
+  return name;
+}
+
+std::vector<LedgerFile> list_ledgers(const std::string& directory, std::string_view session) {
+  std::vector<LedgerFile> files;
+  std::unique_ptr<DIR, int (*)(DIR*)> open(opendir(directory.c_str()), &closedir);
+  if (!open) return files;
+  while (dirent* entry = readdir(open.get())) {
+    std::optional<LedgerName> name = parse_ledger_name(entry->d_name);
+    if (name && (session.empty() || name->session == session))
+      files.push_back({directory + "/" + entry->d_name, std::move(*name)});
+  }
+  std::sort(files.begin(), files.end(), [](const LedgerFile& a, const LedgerFile& b) {
+    return std::tie(a.name.pid, a.name.image, a.name.done) < std::tie(b.name.pid, b.name.image, b.name.done);
+  });
+  return files;
+}
+
+std::optional<LedgerFacts> read_ledger_facts(const std::string& path) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return {};
+  alignas(ledger::Header) char bytes[sizeof(ledger::Header)];
+  ssize_t got = pread(file, bytes, sizeof bytes, 0);
+  close(file);
+  if (got != static_cast<ssize_t>(sizeof bytes)) return {};
+  const auto& header = *reinterpret_cast<const ledger::Header*>(bytes);
+  bool is_ours = std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
+                 header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
+  if (!is_ours) return {};
+  return LedgerFacts{static_cast<ledger::State>(header.state.load(std::memory_order_relaxed)), header.uid, header.pid,
+                     header.launcher_pid, header.process_start_ticks};
+}
+
+bool is_running(int pid, uint64_t start_ticks) {
+  if (pid <= 0) return false;
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  char text[1024];
+  long got = base::read_file(path, text, sizeof text - 1);
+  if (got <= 0) {
+    // No such process, or no /proc to ask.
+    return access("/proc/self/stat", R_OK) != 0 && (kill(pid, 0) == 0 || errno == EPERM);
+  }
+  text[got] = '\0';
+  // The name in parentheses may hold anything; the state is the first field after it, the start time the twentieth.
+  const char* after = std::strrchr(text, ')');
+  if (!after || after[1] != ' ') return true;
+  if (after[2] == 'Z' || after[2] == 'X') return false;
+  const char* field = after + 2;
+  for (int number = 3; number < 22 && field; ++number) {
+    field = std::strchr(field, ' ');
+    if (field) ++field;
+  }
+  return !field || start_ticks == 0 || std::strtoull(field, nullptr, 10) == start_ticks;
+}
+
+std::string ledger_directory() {
+  const char* directory = std::getenv("UNFREED_LEDGER_DIR");
+  return directory && *directory ? directory : "/dev/shm";
+}
+
+void remove_stale_ledgers(const std::string& directory) {
+  for (const LedgerFile& file : list_ledgers(directory, {})) {
+    struct stat status {};
+    if (lstat(file.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid()) continue;
+    if (time(nullptr) - status.st_mtime < kStaleAfterSeconds) continue;
+    std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
+    if (!facts || (facts->state != ledger::State::ended && facts->state != ledger::State::replaced)) continue;
+    if (is_running(file.name.pid, facts->process_start_ticks)) continue;
+    if (facts->launcher_pid > 0 && is_running(facts->launcher_pid, 0)) continue;
+    unlink(file.path.c_str());
+  }
+}
+
+}  // namespace unfreed::cli

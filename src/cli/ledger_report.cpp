@@ -1,0 +1,75 @@
+#include "cli/ledger_report.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <filesystem>
+
+#include "base/syscall.h"
+#include "render/paths.h"
+#include "report/settings.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+report::ReportInput input_for(const ledger::View& view, const ReportRequest& request, std::vector<std::byte>& scratch) {
+  scratch.resize(report::scratch_bytes(view));
+  report::ReportInput input;
+  input.view = &view;
+  input.trigger = request.trigger;
+  input.rules = request.rules;
+  input.wait_status = request.wait_status;
+  input.now_monotonic_ns = base::monotonic_ns();
+  input.all_sites = request.all_sites;
+  input.scratch = scratch;
+  return input;
+}
+
+}  // namespace
+
+LedgerReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer) {
+  std::vector<std::byte> scratch;
+  report::ReportInput input = input_for(view, request, scratch);
+  input.suppressions = request.suppressions;
+  symbolize::LedgerResolver resolver(symbolizer, view);
+  input.resolver = resolver.resolver();
+  std::vector<std::string> notes = request.notes;
+  for (std::string& note : resolver.notes()) notes.push_back(std::move(note));
+  std::vector<std::string_view> note_views(notes.begin(), notes.end());
+  input.notes = note_views;
+  LedgerReport report;
+  report::Sink sink{&report.json, [](void* text, std::string_view piece) {
+                      static_cast<std::string*>(text)->append(piece);
+                      return true;
+                    }};
+  report.result = report::write_report(input, sink);
+  return report;
+}
+
+report::ReportResult judge(const ledger::View& view, const ReportRequest& request) {
+  std::vector<std::byte> scratch;
+  report::ReportInput input = input_for(view, request, scratch);
+  // Refusing the first piece ends the writing at once; what the report comes to is known before.
+  report::Sink sink{nullptr, [](void*, std::string_view) { return false; }};
+  return report::write_report(input, sink);
+}
+
+std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
+                        bool insert_pid) {
+  std::array<char, PATH_MAX> path;
+  std::error_code none;
+  std::string directory = std::filesystem::current_path(none).string();
+  size_t length = report::expand_output(output_template, directory, program_name(view), view.header().pid,
+                                        report_number, insert_pid, path);
+  return {path.data(), length};
+}
+
+std::string program_name(const ledger::View& view) {
+  std::string_view exe = view.text(view.header().exe);
+  if (exe.empty()) exe = view.text_at(view.header().argv, 0);
+  return std::string(render::base_name(exe));
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,29 @@
+#include "cli/locate.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+namespace unfreed::cli {
+
+std::string find_runtime(std::string& tried) {
+  namespace fs = std::filesystem;
+  std::error_code none;
+  fs::path own = fs::read_symlink("/proc/self/exe", none);
+  // Without /proc there is only the place it was configured for.
+  fs::path folder = own.empty() ? fs::path(UNFREED_BINDIR) : own.parent_path();
+  const fs::path candidates[] = {
+      folder / "../runtime/libunfreed.so",  // the build tree
+      folder / UNFREED_LIBDIR_FROM_BINDIR / "unfreed/libunfreed.so",
+      folder / "../lib/unfreed/libunfreed.so",
+      folder / "../lib64/unfreed/libunfreed.so",
+  };
+  for (const fs::path& candidate : candidates) {
+    fs::path path = candidate.lexically_normal();
+    if (access(path.c_str(), R_OK) == 0) return path.string();
+    if (tried.find(path.string()) == std::string::npos) tried += (tried.empty() ? "" : ", ") + path.string();
+  }
+  return {};
+}
+
+}  // namespace unfreed::cli

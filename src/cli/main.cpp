@@ -1,0 +1,72 @@
+// The unfreed command: finds the subcommand and hands it its arguments.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli/command.h"
+
+namespace unfreed::cli {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"run", "[OPTIONS] [--] CMD [ARGS...]", "run CMD, and every process it starts, under unfreed", run_command},
+    {"report", "[OPTIONS] FILE...", "render reports: JSON, or a ledger left behind", report_command},
+    {"diff", "[OPTIONS] OLD NEW", "compare two reports: what grew, what is new, what went", diff_command},
+    {"check", "[OPTIONS] FILE...", "apply rules to reports already written", check_command},
+    {"snapshot", "[OPTIONS] PID", "report on a running process, now", snapshot_command},
+    {"doctor", "[OPTIONS] CMD", "can CMD be tracked? say what will be seen and what will not", doctor_command},
+    {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
+};
+
+int print_help() {
+  std::string text =
+      "unfreed: what does a program still hold, and which line of code took it?\n\n"
+      "Usage: unfreed COMMAND [OPTIONS] ...\n\nCommands:\n";
+  for (const Command& command : kCommands)
+    if (command.summary) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
+  text +=
+      "\nOptions:\n  -h, --help     print this help and exit\n      --version  print the version and exit\n\n"
+      "'unfreed COMMAND --help' tells more of each; see also unfreed(1).\n";
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return kSuccess;
+}
+
+int dispatch(const Arguments& words) {
+  if (words.empty()) {
+    complain("no command given (try 'unfreed --help')");
+    return kFailure;
+  }
+  const std::string& name = words[0];
+  if (name == "--help" || name == "-h") return print_help();
+  if (name == "--version" || name == "-V") {
+    std::puts("unfreed " UNFREED_VERSION);
+    return kSuccess;
+  }
+  Arguments rest(words.begin() + 1, words.end());
+  if (name == "help" && rest.empty()) return print_help();
+  const std::string& wanted = name == "help" ? rest[0] : name;
+  for (const Command& command : kCommands)
+    if (wanted == command.name) return command.run(name == "help" ? Arguments{"--help"} : rest);
+  bool is_option = name.starts_with('-');
+  complain(fmt::format("unknown {} '{}' (try 'unfreed --help')", is_option ? "option" : "command", name));
+  return kFailure;
+}
+
+}  // namespace
+}  // namespace unfreed::cli
+
+int main(int argc, char** argv) {
+  try {
+    int status = unfreed::cli::dispatch({argv + (argc > 0 ? 1 : 0), argv + argc});
+    if (std::fflush(stdout) != 0 && status == 0) {
+      unfreed::cli::complain("standard output cannot be written");
+      status = unfreed::cli::kFailure;
+    }
+    return status;
+  } catch (const std::exception& error) {
+    // Nothing below throws for a user's mistake: this is out of memory, or our own.
+    unfreed::cli::complain(error.what());
+    return unfreed::cli::kFailure;
+  }
+}

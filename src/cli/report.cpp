@@ -1,0 +1,84 @@
+// unfreed report: reports in every format.
+#include <fmt/format.h>
+
+#include "cli/command.h"
+#include "cli/report_source.h"
+#include "cli/text_file.h"
+#include "render/completion.h"
+#include "render/html.h"
+#include "render/json.h"
+#include "render/text.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+/// Empty: `error` is one line for the user.
+std::optional<std::string> render_file(const std::string& path, const std::string& format, bool colour,
+                                       symbolize::Symbolizer& symbolizer, std::string& error) {
+  std::optional<std::string> text = read_report_text(path, symbolizer, error);
+  if (!text) return {};
+  std::optional<render::Json> json = render::read_report_json(*text, error);
+  if (json) {
+    render::complete_frames(*json, symbolizer);
+    *text = render::render_json(*json);
+    if (format == "json") return text;
+  }
+  std::optional<render::Report> report = json ? render::parse_report(*text, error) : std::nullopt;
+  if (!report) {
+    error = fmt::format("{} {}", path, error);
+    return {};
+  }
+  if (format == "html") return render::render_html(*report);
+  render::TextOptions options;
+  options.colour = colour;
+  options.most_sites = 20;
+  options.most_frames = 12;
+  return render::render_text(*report, options);
+}
+
+}  // namespace
+
+int report_command(const Arguments& arguments) {
+  Parser parser(
+      "report", "[OPTIONS] FILE...",
+      "Renders reports: JSON, or a ledger that a process left behind. File, line and inlined frames are filled in "
+      "where the binaries are here.");
+  std::vector<std::string> files;
+  std::string format = "text";
+  std::string output = "-";
+  parser.app().add_option("FILE", files, "report JSON or ledger; - is standard input")->required()->type_name("");
+  parser.app()
+      .add_option("-f,--format", format, "text, json or html (default: text)")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"text", "json", "html"}));
+  parser.app().add_option("-o,--output", output, "write to FILE (default: standard output)")->type_name("FILE");
+  parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
+  if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (format == "html" && files.size() > 1) {
+    complain("--format html takes one FILE: a page is about one report");
+    return kFailure;
+  }
+  bool colour = output == "-" && render::wants_colour(1);
+  symbolize::Symbolizer symbolizer;
+  std::string text;
+  std::string error;
+  bool failed = false;
+  for (const std::string& file : files) {
+    std::optional<std::string> rendered = render_file(file, format, colour, symbolizer, error);
+    if (!rendered) {
+      complain(error);
+      failed = true;
+      continue;
+    }
+    if (!text.empty() && format == "text") text += '\n';
+    text += *rendered;
+  }
+  if (!text.empty() && !write_text_file(output, text, error)) {
+    complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
+    failed = true;
+  }
+  return failed ? kFailure : kSuccess;
+}
+
+}  // namespace unfreed::cli

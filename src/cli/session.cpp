@@ -1,0 +1,79 @@
+#include "cli/session.h"
+
+#include <fmt/format.h>
+#include <sys/inotify.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+
+namespace unfreed::cli {
+
+namespace {
+
+/// A small ledger's worth: with less, the first process already has none.
+constexpr uint64_t kLeastFreeBytes = 1u << 20;
+
+bool has_room(const std::string& directory) {
+  struct statvfs status {};
+  if (access(directory.c_str(), W_OK | X_OK) != 0 || statvfs(directory.c_str(), &status) != 0) return false;
+  return uint64_t{status.f_bavail} * status.f_frsize >= kLeastFreeBytes;
+}
+
+std::string choose_directory() {
+  const char* given = std::getenv("UNFREED_LEDGER_DIR");
+  std::string preferred = ledger_directory();
+  if ((given && *given) || has_room(preferred)) return preferred;
+  const char* temporary = std::getenv("TMPDIR");
+  std::string other = temporary && *temporary == '/' ? temporary : "/tmp";
+  return has_room(other) ? other : preferred;
+}
+
+uint32_t random_number() {
+  uint32_t number = 0;
+  if (getrandom(&number, sizeof number, GRND_NONBLOCK) == sizeof number) return number;
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint32_t>(now.tv_nsec * 2654435761u);
+}
+
+}  // namespace
+
+Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x}", getpid(), random_number())) {}
+
+LedgerWatch::LedgerWatch(const Session& session) : session_(session) {
+  descriptor_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  if (descriptor_ < 0 || inotify_add_watch(descriptor_, session.directory().c_str(), IN_MOVED_TO | IN_ONLYDIR) >= 0)
+    return;
+  close(descriptor_);
+  descriptor_ = -1;
+}
+
+LedgerWatch::~LedgerWatch() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+std::vector<LedgerFile> LedgerWatch::take_finished() {
+  std::vector<LedgerFile> finished;
+  bool lost_count = false;
+  alignas(inotify_event) char buffer[16 * 1024];
+  for (ssize_t got; descriptor_ >= 0 && (got = read(descriptor_, buffer, sizeof buffer)) > 0;) {
+    for (ssize_t at = 0; at < got;) {
+      const auto& event = *reinterpret_cast<const inotify_event*>(buffer + at);
+      at += static_cast<ssize_t>(sizeof event + event.len);
+      if (event.mask & IN_Q_OVERFLOW) lost_count = true;
+      std::optional<LedgerName> name = event.len ? parse_ledger_name(event.name) : std::nullopt;
+      if (name && name->done && name->session == session_.name())
+        finished.push_back({session_.directory() + "/" + event.name, *name});
+    }
+  }
+  if (!lost_count) return finished;
+  finished = session_.ledgers();
+  std::erase_if(finished, [](const LedgerFile& file) { return !file.name.done; });
+  return finished;
+}
+
+}  // namespace unfreed::cli

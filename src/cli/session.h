@@ -1,0 +1,44 @@
+// One run's ledgers: where they are, what they are called, and word of them as they come.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/ledger_files.h"
+
+namespace unfreed::cli {
+
+class Session {
+ public:
+  /// Chooses a directory (UNFREED_LEDGER_DIR; else /dev/shm, or the temporary directory where /dev/shm is missing or
+  /// full) and a name that is this process's alone.
+  Session();
+
+  const std::string& directory() const { return directory_; }
+  const std::string& name() const { return name_; }
+
+  std::vector<LedgerFile> ledgers() const { return list_ledgers(directory_, name_); }
+
+ private:
+  std::string directory_;
+  std::string name_;
+};
+
+/// Tells of ledgers that are finished (".done"). Without inotify there is no word, and the sweep at the end finds them.
+class LedgerWatch {
+ public:
+  explicit LedgerWatch(const Session& session);
+  ~LedgerWatch();
+  LedgerWatch(const LedgerWatch&) = delete;
+  LedgerWatch& operator=(const LedgerWatch&) = delete;
+
+  int descriptor() const { return descriptor_; }  ///< readable when there is something to tell; −1: never
+  /// Those finished since the last call; also every one there, when the kernel has lost count.
+  std::vector<LedgerFile> take_finished();
+
+ private:
+  const Session& session_;
+  int descriptor_ = -1;
+};
+
+}  // namespace unfreed::cli

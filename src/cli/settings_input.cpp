@@ -1,0 +1,166 @@
+#include "cli/settings_input.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+namespace unfreed::cli {
+
+namespace {
+
+struct Mirror {
+  std::string_view name;
+  const char* flags;
+  const char* value_name;
+  std::string_view variable;
+  const char* help;
+  char joined_by;  ///< between the values of an option given several times; '\0': the last one wins
+};
+constexpr Mirror kMirrors[] = {
+    {"output", "-o,--output", "FILE", "UNFREED_OUTPUT",
+     "write the report to FILE; %p pid, %e program, %n number of the report, %% percent sign (default: "
+     "unfreed.%e.%p.json)",
+     '\0'},
+    {"track", "--track", "KINDS", "UNFREED_TRACK", "kinds to track, comma separated: fd,heap,thread or all", '\0'},
+    {"only", "--only", "NAMES", "UNFREED_ONLY", "track only programs of these names (shell patterns, comma separated)",
+     ','},
+    {"fail-on", "--fail-on", "RULES", "UNFREED_FAIL_ON",
+     "fail when a rule is broken: 'fd>0', 'heap.bytes>1M,thread>0', 'site.fd>=10'", ','},
+    {"exit-code", "--exit-code", "N", "UNFREED_EXITCODE", "exit status when a rule is broken (default: 23)", '\0'},
+    {"signal", "--signal", "NAME", "UNFREED_SIGNAL",
+     "signal that asks a process for a report: name, number or off (default: USR2)", '\0'},
+    {"depth", "--depth", "N", "UNFREED_DEPTH", "frames kept per stack, 1 to 512 (default: 128)", '\0'},
+    {"suppressions", "--suppressions", "FILES", "UNFREED_SUPPRESSIONS",
+     "files that say what is known and accepted, ':' between them", ':'},
+};
+constexpr const char* kQuietHelp = "no summary on standard error";
+
+std::string_view option_of(std::string_view variable) {
+  for (const Mirror& mirror : kMirrors)
+    if (mirror.variable == variable) return mirror.name;
+  return variable == "UNFREED_QUIET" ? "quiet" : "";
+}
+
+}  // namespace
+
+std::string make_absolute(std::string_view path, bool is_template) {
+  if (path.starts_with('/')) return std::string(path);
+  std::error_code none;
+  std::string directory = std::filesystem::current_path(none).string();
+  std::string result;
+  for (char character : directory) {
+    result += character;
+    if (is_template && character == '%') result += '%';
+  }
+  if (!result.ends_with('/')) result += '/';
+  return result + std::string(path);
+}
+
+std::string make_all_absolute(std::string_view files) {
+  std::string result;
+  while (!files.empty()) {
+    size_t end = std::min(files.find(':'), files.size());
+    std::string_view file = files.substr(0, end);
+    if (!file.empty()) result += (result.empty() ? "" : ":") + make_absolute(file, false);
+    files.remove_prefix(std::min(end + 1, files.size()));
+  }
+  return result;
+}
+
+void SettingsInput::add_options(Parser& parser, std::initializer_list<std::string_view> names) {
+  auto is_wanted = [&](std::string_view name) {
+    return names.size() == 0 || std::find(names.begin(), names.end(), name) != names.end();
+  };
+  for (const Mirror& mirror : kMirrors) {
+    if (!is_wanted(mirror.name)) continue;
+    parser.app()
+        .add_option(mirror.flags, option_values_[std::string(mirror.name)], mirror.help)
+        ->type_name(mirror.value_name)
+        ->allow_extra_args(false);
+  }
+  if (is_wanted("quiet")) parser.app().add_flag("-q,--quiet", quiet_, kQuietHelp);
+}
+
+void SettingsInput::gather() {
+  for (char** entry = environ; *entry; ++entry) {
+    std::string_view text = *entry;
+    size_t equals = text.find('=');
+    if (!text.starts_with("UNFREED_") || equals == std::string_view::npos) continue;
+    given_[std::string(text.substr(0, equals))] = {std::string(text.substr(equals + 1)), false};
+  }
+  for (const Mirror& mirror : kMirrors) {
+    const std::vector<std::string>& values = option_values_[std::string(mirror.name)];
+    if (values.empty()) continue;
+    std::string value =
+        mirror.joined_by ? fmt::format("{}", fmt::join(values, std::string(1, mirror.joined_by))) : values.back();
+    given_[std::string(mirror.variable)] = {value, true};
+  }
+  if (quiet_) given_["UNFREED_QUIET"] = {"1", true};
+}
+
+bool SettingsInput::complain_about(const report::SettingError& error) {
+  std::array<char, 1024> line;
+  size_t length = report::describe(error, line);
+  std::string text(line.data(), std::min(length, line.size()));
+  auto found = given_.find(error.variable);
+  bool from_option = found != given_.end() && found->second.from_option;
+  // The user wrote an option, so that is what the message speaks of.
+  if (from_option && text.starts_with(error.variable))
+    text = fmt::format("--{}{}", option_of(error.variable), text.substr(error.variable.size()));
+  bool ends = from_option || error.fatal;
+  complain(ends ? text : text + "; the default is used");
+  if (!ends) dropped_.emplace_back(error.variable);
+  return !ends;
+}
+
+bool SettingsInput::read() {
+  gather();
+  std::vector<std::string> texts;
+  for (const auto& [variable, given] : given_) texts.push_back(variable + "=" + given.value);
+  std::vector<const char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(text.c_str());
+  pointers.push_back(nullptr);
+  std::array<report::SettingError, report::kMaxSettingErrors> errors;
+  // What the settings point into must live as long as they: read them again from given_, without what is bad.
+  report::Settings trial;
+  size_t count = report::read_settings(pointers.data(), trial, errors);
+  bool fine = true;
+  for (size_t at = 0; at < std::min(count, errors.size()); ++at) fine = complain_about(errors[at]) && fine;
+  if (!fine) return false;
+  for (const std::string& variable : dropped_) given_.erase(variable);
+  if (auto output = given_.find("UNFREED_OUTPUT"); output != given_.end() && !output->second.value.empty())
+    output->second.value = make_absolute(output->second.value, true);
+  if (auto files = given_.find("UNFREED_SUPPRESSIONS"); files != given_.end())
+    files->second.value = make_all_absolute(files->second.value);
+  for (const auto& [variable, given] : given_) {
+    report::SettingError error{};
+    report::apply_setting(variable, given.value, settings_, error);
+  }
+  return true;
+}
+
+bool SettingsInput::is_given(std::string_view variable) const {
+  auto found = given_.find(variable);
+  return found != given_.end() && !found->second.value.empty();
+}
+
+bool SettingsInput::is_option(std::string_view variable) const {
+  auto found = given_.find(variable);
+  return found != given_.end() && found->second.from_option;
+}
+
+std::vector<std::string> SettingsInput::environment() const {
+  std::vector<std::string> result;
+  for (char** entry = environ; *entry; ++entry) {
+    std::string_view text = *entry;
+    if (!text.starts_with("UNFREED_")) result.emplace_back(text);
+  }
+  for (const auto& [variable, given] : given_) result.push_back(variable + "=" + given.value);
+  if (!is_given("UNFREED_OUTPUT")) result.push_back("UNFREED_OUTPUT=" + make_absolute(report::kDefaultOutput, true));
+  return result;
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,121 @@
+// unfreed snapshot: a report on a process that runs on, without touching it.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include "cli/command.h"
+#include "cli/ledger_files.h"
+#include "cli/ledger_report.h"
+#include "cli/report_source.h"
+#include "cli/settings_input.h"
+#include "cli/suppression_files.h"
+#include "cli/text_file.h"
+#include "render/text.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+/// The ledger that the process has mapped: found whichever directory it is in.
+std::string find_mapped_ledger(int pid) {
+  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+  for (std::string line; std::getline(maps, line);) {
+    size_t slash = line.find('/');
+    if (slash == std::string::npos) continue;
+    std::string path = line.substr(slash);
+    std::optional<LedgerName> name = parse_ledger_name(std::string_view(path).substr(path.rfind('/') + 1));
+    if (!name || name->pid != pid || name->done) continue;
+    if (access(path.c_str(), F_OK) == 0) return path;
+    // In a container the path is the container's.
+    std::string inside = fmt::format("/proc/{}/root{}", pid, path);
+    if (access(inside.c_str(), F_OK) == 0) return inside;
+  }
+  return {};
+}
+
+std::string find_named_ledger(int pid) {
+  std::string found;
+  for (const LedgerFile& file : list_ledgers(ledger_directory(), {}))
+    if (file.name.pid == pid && !file.name.done) found = file.path;
+  return found;
+}
+
+/// One line that says why there is nothing to see.
+std::string explain_absence(int pid) {
+  if (!is_running(pid, 0)) return fmt::format("no process {} is running", pid);
+  if (access(fmt::format("/proc/{}/maps", pid).c_str(), R_OK) != 0)
+    return fmt::format("process {} may not be looked at: {}", pid, std::strerror(errno));
+  return fmt::format(
+      "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the runtime "
+      "preloaded, or has no ledger in shared memory",
+      pid);
+}
+
+}  // namespace
+
+int snapshot_command(const Arguments& arguments) {
+  Parser parser("snapshot", "[OPTIONS] PID",
+                "Reports on a running process that was started under unfreed. The process is not touched: it is not "
+                "stopped, signalled or slowed down.");
+  int pid = 0;
+  SettingsInput input;
+  parser.app().add_option("PID", pid, "process number")->required()->type_name("")->check(CLI::PositiveNumber);
+  input.add_options(parser, {"output", "fail-on", "exit-code", "suppressions", "quiet"});
+  parser.footer(
+      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
+      "not "
+      "tracked, a rule cannot be checked or the report cannot be written.");
+  if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!input.read()) return kFailure;
+  const report::Settings& settings = input.settings();
+  std::string path = find_mapped_ledger(pid);
+  if (path.empty()) path = find_named_ledger(pid);
+  if (path.empty()) {
+    complain(explain_absence(pid));
+    return kFailure;
+  }
+  std::string error;
+  std::optional<LoadedLedger> loaded = load_ledger(path, error);
+  if (!loaded) {
+    complain(error);
+    return kFailure;
+  }
+  const ledger::View& view = loaded->copy.view();
+  SuppressionFiles suppressions;
+  std::string_view files =
+      settings.suppressions.empty() ? view.text(view.header().suppressions) : settings.suppressions;
+  if (!suppressions.read(files, error)) {
+    complain(error);
+    return kFailure;
+  }
+  ReportRequest request;
+  request.trigger = report::Trigger::snapshot;
+  request.rules = settings.rules.all();
+  request.suppressions = suppressions.all();
+  // The target's files are where it sees them.
+  symbolize::Symbolizer symbolizer(
+      {.debug_directories = symbolize::kDebugDirectories, .root = fmt::format("/proc/{}/root", pid)});
+  LedgerReport report = make_report(view, request, symbolizer);
+  uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
+  std::string output = output_path(view, settings.output, number, false);
+  if (output.empty() || !write_text_file(output, report.json, error)) {
+    complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
+    return kFailure;
+  }
+  std::optional<render::Report> model = render::parse_report(report.json, error);
+  if (model && !settings.quiet) {
+    render::TextOptions options;
+    options.colour = render::wants_colour(STDOUT_FILENO);
+    std::string text = render::render_text(*model, options) + "\nreport: " + options.paths.shorten(output) + "\n";
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
+  if (report.result.broken) return settings.exit_code;
+  return settings.rules.count > 0 && report.result.unchecked ? kFailure : kSuccess;
+}
+
+}  // namespace unfreed::cli

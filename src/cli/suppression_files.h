@@ -1,0 +1,26 @@
+// Suppression files, read for a command.
+#pragma once
+
+#include <list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "report/suppressions.h"
+
+namespace unfreed::cli {
+
+class SuppressionFiles {
+ public:
+  /// Reads ':'-separated files, adding to what was read before. False: `error` is one line for the user.
+  bool read(std::string_view files, std::string& error);
+
+  std::span<const report::Suppression> all() const { return all_; }
+
+ private:
+  std::list<std::string> texts_;  ///< what `all_` points into
+  std::vector<report::Suppression> all_;
+};
+
+}  // namespace unfreed::cli

@@ -1,0 +1,139 @@
+#include "cli/tree_report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "cli/command.h"
+#include "cli/text_file.h"
+#include "ledger/copy.h"
+#include "render/text.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+constexpr size_t kMostOthersShown = 10;
+
+/// "dir/name.json" to "dir/name.2.json".
+std::string with_number(const std::string& path, size_t number) {
+  size_t name = path.rfind('/') + 1;
+  size_t dot = path.rfind('.');
+  if (dot == std::string::npos || dot <= name) dot = path.size();
+  return fmt::format("{}.{}{}", path.substr(0, dot), number, path.substr(dot));
+}
+
+}  // namespace
+
+std::string TreeReport::choose_path(const ledger::View& view, bool is_command) {
+  uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
+  std::string path = output_path(view, output_template_, number, !is_command);
+  // A pid that came round again, or a template that names all processes alike: no report may cost another.
+  std::string unique = path;
+  for (size_t next = 2; !path.empty() && written_.contains(unique); ++next) unique = with_number(path, next);
+  written_.insert(unique);
+  return unique;
+}
+
+void TreeReport::add_other(const LedgerFile& file, bool post_mortem) { add(file, false, post_mortem, -1); }
+
+void TreeReport::add_command(const LedgerFile& file, bool post_mortem, int wait_status) {
+  add(file, true, post_mortem, wait_status);
+}
+
+void TreeReport::add_running(const LedgerFile& file) {
+  ledger::Copy copy;
+  std::string name = copy.load(file.path.c_str()) ? "process" : program_name(copy.view());
+  running_.push_back(fmt::format("{} (pid {})", render::printable(name), file.name.pid));
+}
+
+void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
+  ledger::Copy copy;
+  if (ledger::CopyError error = copy.load(file.path.c_str())) {
+    if (error.error == ENOENT) return;  // somebody else has dealt with it
+    complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", file.path, file.name.pid, error.message,
+                         error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
+    failed_ = true;
+    return;
+  }
+  const ledger::View& view = copy.view();
+  ++tracked_;
+  has_command_ = has_command_ || is_command;
+  ReportRequest request;
+  request.trigger = post_mortem ? report::Trigger::post_mortem : report::Trigger::exit;
+  request.rules = settings_.rules.all();
+  request.suppressions = suppressions_.all();
+  request.wait_status = wait_status;
+  if (!is_command && !all_reports_) {
+    report::ReportResult first = judge(view, request);
+    if (!first.broken && !first.unchecked && !first.holds_something) {
+      unlink(file.path.c_str());
+      return;
+    }
+  }
+  LedgerReport report = make_report(view, request, symbolizer_);
+  broken_ = broken_ || report.result.broken;
+  unchecked_ = unchecked_ || report.result.unchecked;
+  bool is_wanted =
+      is_command || all_reports_ || report.result.broken || report.result.unchecked || report.result.holds_something;
+  std::string path = is_wanted ? choose_path(view, is_command) : std::string();
+  std::string error = path.empty() ? "the file name is too long" : "";
+  if (is_wanted && (path.empty() || !write_text_file(path, report.json, error))) {
+    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
+                         path.empty() ? output_template_ : path, error, file.path));
+    failed_ = true;
+    path.clear();
+  } else {
+    unlink(file.path.c_str());
+  }
+  if (is_command) {
+    command_json_ = std::move(report.json);
+    command_path_ = path;
+  } else if (is_wanted) {
+    describe_other(report, path);
+  }
+}
+
+void TreeReport::describe_other(const LedgerReport& report, const std::string& path) {
+  std::string error;
+  std::optional<render::Report> model = render::parse_report(report.json, error);
+  if (!model) return;
+  std::string text =
+      fmt::format("{} holds {}", render::describe_process(model->process), render::describe_held(*model));
+  for (const render::RuleOutcome& rule : model->rules) {
+    if (rule.broken)
+      text += fmt::format("; rule {} is broken: {}", render::printable(rule.rule), rule.value.value_or(0));
+    else if (!rule.checked)
+      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule), rule.reason);
+  }
+  others_.push_back({text, path});
+}
+
+std::string TreeReport::summary(bool colour) const {
+  render::TextOptions options;
+  options.colour = colour;
+  std::string text;
+  std::string error;
+  if (!command_json_.empty()) {
+    std::optional<render::Report> model = render::parse_report(command_json_, error);
+    text += model ? render::render_text(*model, options) : fmt::format("unfreed: CMD's report {}\n", error);
+  }
+  size_t shown = std::min(others_.size(), kMostOthersShown);
+  if (shown) text += "\nother processes:\n";
+  for (size_t at = 0; at < shown; ++at) text += "  " + others_[at].text + "\n";
+  if (others_.size() > shown) text += fmt::format("  and {} more\n", others_.size() - shown);
+  if (!running_.empty())
+    text += fmt::format("\nstill running, and will report when they end: {}\n", fmt::join(running_, ", "));
+  std::string reports;
+  if (!command_path_.empty()) reports += "  " + options.paths.shorten(command_path_) + "\n";
+  for (size_t at = 0; at < shown; ++at)
+    if (!others_[at].report.empty()) reports += "  " + options.paths.shorten(others_[at].report) + "\n";
+  size_t more = 0;
+  for (size_t at = shown; at < others_.size(); ++at) more += !others_[at].report.empty();
+  if (more) reports += fmt::format("  and {} more beside them\n", more);
+  return reports.empty() ? text : text + "\nreports:\n" + reports;
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,69 @@
+// The reports of a run: which of the processes CMD and its descendants get one, where it goes, and what the user is
+// told.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cli/ledger_files.h"
+#include "cli/ledger_report.h"
+#include "cli/suppression_files.h"
+#include "report/settings.h"
+
+namespace unfreed::cli {
+
+class TreeReport {
+ public:
+  /// `settings` and `suppressions` must outlive it.
+  TreeReport(const report::Settings& settings, std::string output_template, const SuppressionFiles& suppressions,
+             bool all_reports)
+      : settings_(settings),
+        output_template_(std::move(output_template)),
+        suppressions_(suppressions),
+        all_reports_(all_reports) {}
+
+  /// A process that is not CMD has ended (or, `post_mortem`, was seen to be gone). The ledger is read and removed.
+  void add_other(const LedgerFile& file, bool post_mortem);
+  /// CMD has ended; its last image's ledger.
+  void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
+  /// A process that still runs.
+  void add_running(const LedgerFile& file);
+
+  size_t tracked() const { return tracked_; }
+  bool has_command() const { return has_command_; }
+  bool broken() const { return broken_; }
+  bool unchecked() const { return unchecked_; }
+  bool failed() const { return failed_; }
+
+  /// What the user is told at the end: CMD's summary, the other processes that hold something, where the reports are.
+  std::string summary(bool colour) const;
+
+ private:
+  struct Line {
+    std::string text;
+    std::string report;  ///< its file; "" none
+  };
+  void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
+  std::string choose_path(const ledger::View& view, bool is_command);
+  void describe_other(const LedgerReport& report, const std::string& path);
+
+  const report::Settings& settings_;
+  std::string output_template_;
+  const SuppressionFiles& suppressions_;
+  bool all_reports_;
+  symbolize::Symbolizer symbolizer_;
+  std::set<std::string> written_;
+  std::string command_json_;
+  std::string command_path_;
+  std::vector<Line> others_;
+  std::vector<std::string> running_;
+  size_t tracked_ = 0;
+  bool has_command_ = false;
+  bool broken_ = false;
+  bool unchecked_ = false;
+  bool failed_ = false;
+};
+
+}  // namespace unfreed::cli
