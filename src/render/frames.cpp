@@ -18,10 +18,19 @@ bool is_runtime_module(std::string_view path) {
 }
 
 bool is_start_code(const Frame& frame) {
-  static constexpr std::string_view kNames[] = {
-      "_start", "__libc_start_main", "__libc_start_call_main", "start_thread", "__clone3", "clone3", "clone",
-      "__clone"};
-  return std::find(std::begin(kNames), std::end(kNames), frame.function) != std::end(kNames);
+  static constexpr std::string_view kNames[] = {"_start", "start_thread", "__clone3", "clone3", "clone", "__clone"};
+  return frame.function.starts_with("__libc_start_") ||
+         std::find(std::begin(kNames), std::end(kNames), frame.function) != std::end(kNames);
+}
+
+/// Where a stack's outermost part begins, the one that is the same in every program: libc's start code, and the
+/// executable's own "_start" outside it, which a stripped program does not even name.
+size_t start_of_start_code(const std::vector<Frame>& stack) {
+  constexpr size_t kMostStartFrames = 5;
+  size_t start = stack.size();
+  for (size_t at = stack.size(); at-- > 0 && stack.size() - at <= kMostStartFrames;)
+    if (is_start_code(stack[at]) || is_runtime_module(stack[at].module)) start = at;
+  return start;
 }
 
 }  // namespace
@@ -36,9 +45,8 @@ bool is_runtime_frame(const Frame& frame) {
 
 std::vector<ShownFrame> choose_frames(const std::vector<Frame>& stack, const std::string& exe, size_t most) {
   size_t first = 0;
-  size_t last = stack.size();
+  size_t last = start_of_start_code(stack);
   while (first < last && is_runtime_frame(stack[first])) ++first;
-  while (last > first && (is_runtime_module(stack[last - 1].module) || is_start_code(stack[last - 1]))) --last;
   if (first == last) {
     first = 0;
     last = stack.size();

@@ -49,7 +49,9 @@ std::string printable(std::string_view text) {
     unsigned char byte = static_cast<unsigned char>(text[at]);
     // C1 controls in UTF-8 (C2 80 to C2 9F) are escape sequences to some terminals.
     bool c1 = byte == 0xc2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xa0;
-    if (byte < 0x20 || byte == 0x7f || c1)
+    if (c1)
+      clean += fmt::format("\\xc2\\x{:02x}", static_cast<unsigned char>(text[++at]));
+    else if (byte < 0x20 || byte == 0x7f)
       clean += fmt::format("\\x{:02x}", byte);
     else
       clean += static_cast<char>(byte);

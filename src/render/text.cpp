@@ -174,7 +174,7 @@ std::string render_notes(const Report& report, const TextOptions& options) {
 }
 
 /// Sites worth a person's time: those that count, of kinds with a broken rule first, else as the report orders them.
-std::vector<MergedSite> worst_sites(const Report& report) {
+std::vector<MergedSite> worst_sites(const Report& report, const TextOptions& options, size_t& left_out) {
   std::vector<MergedSite> sites = merge_by_signature(report.sites);
   std::erase_if(sites, [](const MergedSite& one) { return !counts(one.site); });
   auto rule_is_broken = [&](const MergedSite& one) {
@@ -185,6 +185,12 @@ std::vector<MergedSite> worst_sites(const Report& report) {
     });
   };
   std::stable_partition(sites.begin(), sites.end(), rule_is_broken);
+  size_t before = sites.size();
+  size_t heap_sites = 0;
+  std::erase_if(sites, [&](const MergedSite& one) {
+    return one.site.kind == "heap" && !rule_is_broken(one) && ++heap_sites > options.most_heap_sites;
+  });
+  left_out = before - sites.size();
   return sites;
 }
 
@@ -233,10 +239,12 @@ std::string render_text(const Report& report, const TextOptions& options) {
   for (const auto& [kind, how] : report.coverage)
     if (how == "unavailable" && !report.totals_of(kind)) text += fmt::format("  {:<7} not seen\n", printable(kind));
   text += render_rules(report, options);
-  std::vector<MergedSite> sites = worst_sites(report);
+  size_t left_out = 0;
+  std::vector<MergedSite> sites = worst_sites(report, options, left_out);
   size_t shown = std::min(sites.size(), options.most_sites);
   for (size_t at = 0; at < shown; ++at) text += "\n" + render_site(sites[at], report.process.exe, options, "  ");
-  if (sites.size() > shown) text += fmt::format("\n  and {} more\n", write_number_of(sites.size() - shown, "place"));
+  left_out += sites.size() - shown;
+  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
 }
 

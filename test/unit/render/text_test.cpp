@@ -1,0 +1,225 @@
+// What people get to see: the summary, comparisons, the page, and rules on reports already written.
+#include "render/text.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "render/diff.h"
+#include "render/frames.h"
+#include "render/html.h"
+#include "render/quantities.h"
+#include "render/rules.h"
+#include "render/sample_report.h"
+
+namespace unfreed::render {
+namespace {
+
+Report sample() {
+  std::string error;
+  auto report = parse_report(kSampleReport, error);
+  EXPECT_TRUE(report) << error;
+  return report.value_or(Report{});
+}
+
+TextOptions plain() {
+  TextOptions options;
+  options.paths = PathShortener("/opt/service", "/home/me");
+  return options;
+}
+
+testing::AssertionResult has(const std::string& text, const std::string& part) {
+  if (text.find(part) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "no \"" << part << "\" in:\n" << text;
+}
+
+TEST(Text, SaysInAFewLinesWhatIsHeld) {
+  std::string text = render_text(sample(), plain());
+  EXPECT_TRUE(has(text, "unfreed: service (pid 4242) ended with status 0 after 1.23 s\n"));
+  EXPECT_TRUE(has(text, "  fd      5 held, of 120 acquired; at most 9 at once; 1 unattributed; 1 suppressed\n"));
+  EXPECT_TRUE(has(text, "  heap    1.2 MiB in 12 blocks held, of 94.2 MiB in 5,000 blocks\n"));
+  EXPECT_TRUE(has(text, "  thread  1 ended and never joined, of 4 started; 2 still running (partial)\n"));
+  EXPECT_TRUE(has(text, "rule fd>0 is broken: 4\n"));
+  EXPECT_TRUE(has(text, "rule mapping>0 could not be checked: its kind was not tracked\n"));
+  EXPECT_TRUE(has(text, "open, and no watched call explains it: 9 (/dev/null)\n"));
+  EXPECT_TRUE(has(
+      text,
+      "first failed openat: EMFILE, 12 times; 1,020 were held then; thread 4243\n      open_log (src/log.cpp:17)\n"));
+  EXPECT_TRUE(has(text, "this report is incomplete\n  note: 3 stacks were cut short"));
+  EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 45) << "ten seconds";
+}
+
+TEST(Text, ShowsTheProgramsOwnFramesFirst) {
+  std::string text = render_text(sample(), plain());
+  EXPECT_TRUE(has(text,
+                  "  4 descriptors from fopen: /var/log/app.log, /var/log/other\\x1b[31m.log\n"
+                  "      service::Log::write(std::string const&) (src/log.cpp:42)\n"
+                  "      service::Server::handle() (src/server.cpp:118)\n"
+                  "      main (src/main.cpp:9)\n"));
+  EXPECT_EQ(text.find("filebuf"), std::string::npos) << text;
+  EXPECT_EQ(text.find("_start"), std::string::npos) << text;
+  EXPECT_TRUE(has(text, "libthing.so.1+0x1234\n"));
+}
+
+TEST(Text, LeavesSuppressedSitesOut) { EXPECT_EQ(render_text(sample(), plain()).find("socket"), std::string::npos); }
+
+TEST(Text, ShowsNoMoreSitesThanAskedFor) {
+  TextOptions options = plain();
+  options.most_sites = 1;
+  std::string text = render_text(sample(), options);
+  EXPECT_TRUE(has(text, "from fopen"));
+  EXPECT_TRUE(has(text, "and 2 places more\n"));
+  EXPECT_EQ(text.find("from malloc"), std::string::npos) << text;
+}
+
+TEST(Text, ColoursOnlyWhenTold) {
+  TextOptions options = plain();
+  EXPECT_EQ(render_text(sample(), options).find('\x1b'), std::string::npos);
+  options.colour = true;
+  EXPECT_TRUE(has(render_text(sample(), options), "\x1b[1;31mrule fd>0 is broken"));
+}
+
+TEST(Text, NeverLetsAReportSteerTheTerminal) {
+  Report report = sample();
+  report.process.exe = "/bin/\x1b]0;evil\x07";
+  report.notes = {"a\nb\xc2\x9b"};
+  report.sites[0].stack[1].function = "f\r\x1b[2J";
+  std::string text = render_text(report, plain());
+  for (char bad : {'\x1b', '\x07', '\r'}) EXPECT_EQ(text.find(bad), std::string::npos);
+  EXPECT_TRUE(has(text, "a\\x0ab\\xc2\\x9b"));
+}
+
+TEST(Text, DescribesHowAProcessEnded) {
+  Report report = sample();
+  report.process.exit_status.reset();
+  report.process.signal = "9";
+  report.process.signal_name = "SIGKILL";
+  EXPECT_TRUE(has(render_text(report, plain()), "was killed by signal 9 (SIGKILL) after"));
+  report.process.signal.clear();
+  EXPECT_TRUE(has(render_text(report, plain()), "still running after"));
+}
+
+TEST(Text, DescribesWhatIsHeldInAPhrase) {
+  EXPECT_EQ(describe_held(sample()), "5 descriptors, 1 thread");
+  EXPECT_EQ(describe_held(Report{}), "nothing");
+}
+
+TEST(Text, RespectsNoColor) {
+  setenv("NO_COLOR", "1", 1);
+  setenv("TERM", "xterm", 1);
+  EXPECT_FALSE(wants_colour(1));
+  unsetenv("NO_COLOR");
+  EXPECT_FALSE(wants_colour(-1));
+}
+
+TEST(Frames, FallBackToWhatThereIs) {
+  std::vector<Frame> stack(2);
+  stack[0].module = stack[1].module = "/lib/x86_64-linux-gnu/libc.so.6";
+  stack[0].function = "fopen64";
+  EXPECT_EQ(choose_frames(stack, "/bin/x", 4).size(), 2u);
+  EXPECT_TRUE(choose_frames({}, "/bin/x", 4).empty());
+}
+
+TEST(Frames, ReachTheFirstOwnFrame) {
+  std::vector<Frame> stack(6);
+  for (Frame& frame : stack) frame.module = "/usr/lib/libdeep.so.1";
+  stack[4].module = "/bin/x";
+  auto shown = choose_frames(stack, "/bin/x", 3);
+  ASSERT_EQ(shown.size(), 3u);
+  EXPECT_EQ(shown[2].frame, &stack[4]);
+  EXPECT_TRUE(shown[2].after_gap);
+}
+
+TEST(Paths, AreShort) {
+  PathShortener paths("/home/me/work", "/home/me");
+  EXPECT_EQ(paths.shorten("/home/me/work/src/a.c"), "src/a.c");
+  EXPECT_EQ(paths.shorten("/home/me/other/a.c"), "~/other/a.c");
+  EXPECT_EQ(paths.shorten("/home/mean/a.c"), "/home/mean/a.c");
+  EXPECT_EQ(paths.shorten("/usr/src/packages/somewhere/very/deep/in/the/tree/lib/io/a.c"), "…/lib/io/a.c");
+  EXPECT_EQ(PathShortener("/", "").shorten("/etc/passwd"), "/etc/passwd");
+}
+
+TEST(Quantities, ReadWell) {
+  EXPECT_EQ(write_count(0), "0");
+  EXPECT_EQ(write_count(999), "999");
+  EXPECT_EQ(write_count(1234567), "1,234,567");
+  EXPECT_EQ(write_bytes(1023), "1023 B");
+  EXPECT_EQ(write_bytes(1024), "1.0 KiB");
+  EXPECT_EQ(write_bytes(1024 * 1024 - 1), "1.0 MiB");
+  EXPECT_EQ(write_bytes(UINT64_MAX), "16.0 EiB");
+  EXPECT_EQ(write_duration(0), "0 ms");
+  EXPECT_EQ(write_duration(999'700'000), "1 s");
+  EXPECT_EQ(write_duration(90'000'000'000), "90 s");
+  EXPECT_EQ(write_duration(200'000'000'000), "3 min 20 s");
+}
+
+TEST(Html, IsOnePageThatEscapesEverything) {
+  Report report = sample();
+  report.process.argv = {"<script>alert('x')</script>"};
+  report.sites[0].objects[0].target = "\"><img src=x>";
+  std::string page = render_html(report);
+  EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
+  EXPECT_EQ(page.find("<script>alert"), std::string::npos);
+  EXPECT_EQ(page.find("<img"), std::string::npos);
+  EXPECT_EQ(page.find("http://"), std::string::npos);
+  EXPECT_EQ(page.find("https://"), std::string::npos);
+  EXPECT_TRUE(has(page, "service::Log::write(std::string const&amp;)"));
+  EXPECT_TRUE(has(page, "src/log.cpp:42"));
+}
+
+TEST(Diff, SortsChangesApart) {
+  Report older = sample();
+  Report newer = sample();
+  newer.sites[0].live = 10;                       // grew: 4 to 11 with its twin
+  newer.sites[2].live = 3;                        // shrank
+  newer.sites[4].signature = "00000000000000ee";  // another place
+  Difference difference = compare(older, newer);
+  ASSERT_EQ(difference.grew.size(), 1u);
+  EXPECT_EQ(difference.grew[0].old_live, 4u);
+  EXPECT_EQ(difference.grew[0].site.site.live, 11u);
+  ASSERT_EQ(difference.shrank.size(), 1u);
+  EXPECT_EQ(difference.shrank[0].site.site.kind, "heap");
+  ASSERT_EQ(difference.appeared.size(), 1u);
+  ASSERT_EQ(difference.gone.size(), 1u);
+  EXPECT_EQ(difference.gone[0].site.site.kind, "thread");
+  std::string text = render_difference(older, newer, difference, plain());
+  EXPECT_TRUE(has(text, "grew (1 place)\n  4 -> 11\n"));
+  EXPECT_TRUE(has(text, "new (1 place)\n  1 thread from pthread_create"));
+}
+
+TEST(Diff, FindsNoDifferenceWhereThereIsNone) {
+  Difference difference = compare(sample(), sample());
+  EXPECT_FALSE(difference.is_worse());
+  EXPECT_TRUE(has(render_difference(sample(), sample(), difference, plain()), "no place differs"));
+}
+
+RuleOutcome judge(const char* text, const Report& report) {
+  report::RuleSet rules;
+  report::ParseError error;
+  EXPECT_TRUE(report::parse_rules(text, rules, error)) << text;
+  return evaluate(rules.rules[0], report);
+}
+
+TEST(Rules, GiveTheRunsAnswers) {
+  EXPECT_TRUE(judge("fd>3", sample()).broken);
+  EXPECT_FALSE(judge("fd>4", sample()).broken) << "one of the five is suppressed";
+  EXPECT_EQ(judge("fd>0", sample()).value, 4u);
+  EXPECT_TRUE(judge("site.fd>=3", sample()).broken);
+  EXPECT_FALSE(judge("site.fd>3", sample()).broken) << "sites are not merged for rules";
+  EXPECT_TRUE(judge("heap.bytes>1M", sample()).broken);
+  EXPECT_EQ(judge("thread.running>0", sample()).value, 2u);
+  EXPECT_TRUE(judge("fd.unattributed>0", sample()).broken);
+}
+
+TEST(Rules, AreNoPassWhereNothingIsKnown) {
+  EXPECT_FALSE(judge("child>0", sample()).checked);
+  EXPECT_FALSE(judge("fd>0", Report{}).checked);
+  Report unreconciled = sample();
+  unreconciled.reconciled = false;
+  EXPECT_FALSE(judge("fd.unattributed>0", unreconciled).checked);
+  EXPECT_TRUE(judge("fd>0", unreconciled).checked);
+}
+
+}  // namespace
+}  // namespace unfreed::render
