@@ -56,14 +56,14 @@ TEST(Model, RefusesWhatIsNoReport) {
   EXPECT_EQ(refusal(""), "is empty");
   EXPECT_EQ(refusal(" \n"), "is empty");
   EXPECT_EQ(refusal("hello"), "is not JSON: unexpected text at line 1 (byte 0)");
-  EXPECT_EQ(refusal("{\n\"schema_version\": 1,\n oops"), "is not JSON: unexpected text at line 3 (byte 25)");
+  EXPECT_EQ(refusal("{\n\"schema_version\": 1,\n oops"), "is not JSON: unexpected text at line 3 (byte 24)");
   EXPECT_NE(refusal("{\"schema_version\": 1").find("it ends too early"), std::string::npos);
   EXPECT_EQ(refusal("[]"), "is not a report: it has no schema_version");
   EXPECT_EQ(refusal("{}"), "is not a report: it has no schema_version");
   EXPECT_EQ(refusal(R"({"schema_version": "1"})"), "is not a report: it has no schema_version");
   EXPECT_EQ(refusal(R"({"schema_version": 2})"), "has schema_version 2, this program reads 1");
   EXPECT_EQ(refusal(R"({"schema_version": 1, "sites": {}})"), "is not a report: \"sites\" is not a list");
-  EXPECT_EQ(refusal(R"({"schema_version": 1, "x": )" + std::string(100'000, '[')),
+  EXPECT_EQ(refusal(R"({"schema_version": 1, "x": )" + std::string(100'000, '[') + std::string(100'000, ']') + "}"),
             "is not a report: it is nested too deeply");
 }
 

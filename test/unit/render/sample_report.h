@@ -5,7 +5,7 @@
 
 namespace unfreed::render {
 
-inline constexpr std::string_view kSampleReport = R"({
+inline constexpr std::string_view kSampleReport = R"json({
   "schema_version": 1,
   "tool": {"name": "unfreed", "version": "0.1.0"},
   "trigger": "exit",
@@ -63,6 +63,6 @@ inline constexpr std::string_view kSampleReport = R"({
     "stack": [{"function": "open_log", "file": "/opt/service/src/log.cpp", "line": 17,
       "module": "/opt/service/bin/service", "offset": 1, "inlined": false}]}],
   "modules": [{"path": "/opt/service/bin/service", "build_id": "abcd", "base": 0, "size": 4096}]
-})";
+})json";
 
 }  // namespace unfreed::render
