@@ -49,7 +49,8 @@ template <class Call>
 }
 
 [[gnu::always_inline]] inline void release(void* block) {
-  if (hook::is_early(block)) [[unlikely]]
+  // Null among them: a failing dlsym frees its last error's text, which may be none, before the real free is known.
+  if (!block || hook::is_early(block)) [[unlikely]]
     return;
   track::heap_released(block);
   g_real.free(block);
