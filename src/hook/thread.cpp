@@ -18,16 +18,10 @@ struct Attributes {
   bool detached = false;
 };
 
-/// `given` may be null: the defaults then.
+/// `given` may be null: the defaults then (a stack size of 0 stands for it).
 Attributes read_attributes(const pthread_attr_t* given) {
   Attributes attributes;
-  pthread_attr_t defaults;
-  if (!given) {
-    pthread_attr_init(&defaults);
-    pthread_attr_getstacksize(&defaults, &attributes.stack_bytes);
-    pthread_attr_destroy(&defaults);
-    return attributes;
-  }
+  if (!given) return attributes;
   int state = PTHREAD_CREATE_JOINABLE;
   pthread_attr_getdetachstate(given, &state);
   pthread_attr_getstacksize(given, &attributes.stack_bytes);
@@ -57,8 +51,8 @@ UNFREED_HOOK int pthread_create(pthread_t* handle, const pthread_attr_t* given, 
 
 UNFREED_HOOK int thrd_create(thrd_t* handle, thrd_start_t routine, void* argument) {
   Registers from = caller_registers();
-  track::ThreadBirth birth = track::thread_creating({nullptr, routine, argument}, read_attributes(nullptr).stack_bytes,
-                                                    false, door(Door::thrd_create), from);
+  track::ThreadBirth birth =
+      track::thread_creating({nullptr, routine, argument}, 0, false, door(Door::thrd_create), from);
   int result;
   {
     HeapGuard guard;

@@ -101,6 +101,7 @@ bool take_place(Writer& fresh) {
 }
 
 void reset_tables() {
+  reset_reports_after_fork();
   track::reset_counters_after_fork();
   track::reset_failures_after_fork();
   track::reset_modules_after_fork();

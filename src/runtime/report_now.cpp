@@ -283,6 +283,11 @@ bool report_in_background() {
   return !is_error(pid);
 }
 
+void reset_reports_after_fork() {
+  g_reporting.store(0, std::memory_order_relaxed);
+  g_background_pid = 0;
+}
+
 int finish(int status, bool& replaced) {
   replaced = false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;

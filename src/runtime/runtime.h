@@ -48,6 +48,9 @@ struct Outcome {
 /// UNFREED_OUTPUT's.
 Outcome report_and_wait(report::Trigger trigger, const char* path);
 
+/// A fork child has none of its parent's reports under way.
+void reset_reports_after_fork();
+
 /// Starts a report and returns at once. Async-signal-safe. False: one was under way.
 bool report_in_background();
 

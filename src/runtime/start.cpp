@@ -187,14 +187,18 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.quiet = settings.quiet;
 }
 
-/// Where the main thread's stack is: its top, and how far down the kernel keeps room for it.
-void measure_main_stack() {
+/// Where the main thread's stack is (its top, and how far down the kernel keeps room for it), and how large others' are.
+void measure_stacks() {
   rlimit limit{};
   raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, reinterpret_cast<long>(&limit));
   constexpr size_t kMostStack = size_t{64} << 20;  // with no limit set, believe in no more than this
   g_tracker.main_stack_bytes = limit.rlim_cur < kMostStack ? limit.rlim_cur : kMostStack;
   auto end = reinterpret_cast<uintptr_t>(__libc_stack_end);
   g_tracker.main_stack_high = (end + 4096) & ~uintptr_t{4095};
+  pthread_attr_t defaults;
+  pthread_attr_init(&defaults);
+  pthread_attr_getstacksize(&defaults, &g_tracker.default_stack_bytes);
+  pthread_attr_destroy(&defaults);
 }
 
 bool prepare_tracking(const report::Settings& settings) {
@@ -207,7 +211,7 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.depth = settings.depth;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
   g_tracker.first_own_epoch = 1;
-  measure_main_stack();
+  measure_stacks();
   return track::prepare_threads();
 }
 

@@ -50,10 +50,11 @@ ThreadState* own_state() {
   state->record = -1;
   state->bounds = {};
   // Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
-  // Where the size is not known no stack counts as the thread's own, and walks probe for bounds.
   bool is_main = state->tid == base::current_pid();
   uintptr_t high = is_main ? g_tracker.main_stack_high : reinterpret_cast<uintptr_t>(pthread_self());
-  size_t bytes = is_main ? g_tracker.main_stack_bytes : t_local.stack_bytes;
+  size_t bytes = is_main               ? g_tracker.main_stack_bytes
+                 : t_local.stack_bytes ? t_local.stack_bytes
+                                       : g_tracker.default_stack_bytes;
   state->bounds = {high - (bytes < high ? bytes : high), high};
   t_local.state = state;
   watch_thread_end();
