@@ -145,7 +145,7 @@ class TargetTexts {
  public:
   explicit TargetTexts(ledger::Writer& writer) : writer_(writer) {
     size_t bytes = writer.header().file_bytes;
-    can_read_ = !ledger::View::open({static_cast<const std::byte*>(writer.base()), bytes}, view_);
+    can_read_ = !ledger::View::open({static_cast<const std::byte*>(writer.base()), bytes}, view_, writer.backed());
   }
 
   ledger::StringRef place(std::string_view text) {

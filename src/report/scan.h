@@ -1,5 +1,5 @@
-// Small text helpers shared by the parsers of rules, settings and suppressions. std::string_view's own substr and at
-// would pull in libstdc++'s exception throwers, which the runtime must not need.
+// Small text helpers shared by the parsers of rules, settings and suppressions.
+// Internal to this folder.
 #pragma once
 
 #include <cstddef>

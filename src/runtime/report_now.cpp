@@ -43,7 +43,7 @@ struct Request {
 ledger::View own_view() {
   ledger::View view;
   const ledger::Writer& writer = g_tracker.writer;
-  ledger::View::open({static_cast<std::byte*>(writer.base()), writer.header().file_bytes}, view);
+  ledger::View::open({static_cast<std::byte*>(writer.base()), writer.header().file_bytes}, view, writer.backed());
   return view;
 }
 
