@@ -27,7 +27,8 @@ struct Tracker {
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
   uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
   uintptr_t main_stack_high;
-  size_t main_stack_bytes;  ///< RLIMIT_STACK at the start: room that the kernel keeps free for it  size_t default_stack_bytes;  ///< of threads that were created without saying
+  size_t main_stack_bytes;  ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
+  size_t default_stack_bytes;  ///< of threads that were created without saying
 };
 extern Tracker g_tracker;
 
