@@ -21,18 +21,18 @@ constexpr uint32_t kMostModules = 4096;
 
 /// What look-ups read; appended under the lock, published by g_count.
 struct Known {
-  uintptr_t low;
-  uintptr_t high;
-  uintptr_t bias;
-  uint32_t number;
-  std::atomic<uint32_t> generation;  ///< of the address space's code when last seen to be this object
-  bool system;
-  bool libc;
-  bool loader;
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+  uintptr_t bias = 0;
+  uint32_t number = 0;
+  std::atomic<uint32_t> generation{};  ///< of the address space's code when last seen to be this object
+  bool system = false;
+  bool libc = false;
+  bool loader = false;
 };
-Known g_known[kMostModules];
-std::atomic<uint32_t> g_count;
-std::atomic<uint32_t> g_generation;
+constinit Known g_known[kMostModules]{};
+constinit std::atomic<uint32_t> g_count;
+constinit std::atomic<uint32_t> g_generation;
 constinit base::Lock g_lock;
 
 struct Identity {
