@@ -11,6 +11,8 @@
 
 namespace unfreed::track {
 
+constinit std::atomic<uint32_t> g_module_count;
+
 using base::base_name;
 using ledger::Module;
 using ledger::SectionId;
@@ -19,7 +21,7 @@ namespace {
 
 constexpr uint32_t kMostModules = 4096;
 
-/// What look-ups read; appended under the lock, published by g_count.
+/// What look-ups read; appended under the lock, published by g_module_count.
 struct Known {
   uintptr_t low = 0;
   uintptr_t high = 0;
@@ -31,7 +33,6 @@ struct Known {
   bool loader = false;
 };
 constinit Known g_known[kMostModules]{};
-constinit std::atomic<uint32_t> g_count;
 constinit std::atomic<uint32_t> g_generation;
 constinit base::Lock g_lock;
 
@@ -77,7 +78,7 @@ bool is_system_name(std::string_view name) {
 
 const Known* look_up(const unwind::Object& object) {
   uint32_t generation = g_generation.load(std::memory_order_relaxed);
-  uint32_t count = g_count.load(std::memory_order_acquire);
+  uint32_t count = g_module_count.load(std::memory_order_acquire);
   for (uint32_t i = count; i-- > 0;) {
     const Known& known = g_known[i];
     if (known.low == object.image.low && known.high == object.image.high &&
@@ -88,7 +89,7 @@ const Known* look_up(const unwind::Object& object) {
 }
 
 uint32_t record(const unwind::Object& object, const Identity& identity) {
-  uint32_t index = g_count.load(std::memory_order_relaxed);
+  uint32_t index = g_module_count.load(std::memory_order_relaxed);
   const ledger::Writer& writer = g_tracker.writer;
   uint64_t number;
   Module* module = index < kMostModules ? writer.append<Module>(SectionId::modules, number) : nullptr;
@@ -117,12 +118,12 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.libc = is_libc_name(base_name(path));
   known.loader = is_loader_name(base_name(path));
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  g_count.store(index + 1, std::memory_order_release);
+  g_module_count.store(index + 1, std::memory_order_release);
   return known.number;
 }
 
 const Known* known_by_number(uint32_t number) {
-  uint32_t count = g_count.load(std::memory_order_acquire);
+  uint32_t count = g_module_count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i)
     if (g_known[i].number == number) return &g_known[i];
   return nullptr;
@@ -136,7 +137,7 @@ uint32_t module_number(const unwind::Object& object) {
   if (const Known* known = look_up(object)) return known->number;
   static Identity identity;  // too large for a small stack; the lock is held
   identify(object, identity);
-  uint32_t count = g_count.load(std::memory_order_relaxed);
+  uint32_t count = g_module_count.load(std::memory_order_relaxed);
   for (uint32_t i = count; i-- > 0;) {
     if (!same_object(g_known[i], object, identity)) continue;
     g_known[i].generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);

@@ -2,6 +2,7 @@
 // lock is taken; a library that is loaded anew, or another at the same address, gets a new number.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "unwind/objects.h"
@@ -11,6 +12,9 @@ namespace unfreed::track {
 /// The number of a loaded object in the ledger's module table, recording it if it is new; 0 when the table is full.
 /// Thread-safe, async-signal-safe. (An unwind::ModuleNumber.)
 uint32_t module_number(const unwind::Object& object);
+
+/// Grows with every object that is met for the first time: what was taken for code without an object may be one's now.
+extern std::atomic<uint32_t> g_module_count;
 
 /// Code was unloaded: known address ranges must be looked at again.
 void forget_modules();

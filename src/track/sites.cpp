@@ -173,7 +173,7 @@ bool make_overflow_sites() {
 
 /// Where a walk from `from` may read: the thread's own stack, or what can be probed of another.
 unwind::StackBounds bounds_for(const ThreadState* state, uintptr_t sp) {
-  if (state && sp >= state->bounds.low && sp < state->bounds.high) return {sp, state->bounds.high};
+  if (state && state->is_own_stack(sp)) return {sp, state->bounds.high};
   unwind::StackBounds probed = unwind::probe_bounds(sp);
   return {sp, probed.high};
 }
@@ -232,6 +232,9 @@ uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames,
   frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
   unwind::WalkResult walked = unwind::walk(from, bounds_for(state, from.sp), g_tracker.runtime_module, frames, log);
   if (walked.frames <= 1 && walked.truncated) g_tracker.writer.drop(Dropped::unwind_failed);
+  // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
+  // to.
+  if (walked.truncated && !(state && state->is_own_stack(from.sp))) log.verifiable = false;
   return intern_site(kind, door, frames.first(walked.frames), walked.truncated);
 }
 

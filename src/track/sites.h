@@ -6,6 +6,7 @@
 #include <span>
 
 #include "ledger/layout.h"
+#include "track/modules.h"
 #include "track/thread_state.h"
 #include "unwind/frame.h"
 #include "unwind/walk.h"
@@ -36,13 +37,13 @@ uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& miss, ledg
 /// capture_site with the thread's state in hand, marked as in use.
 [[gnu::always_inline]] inline uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door,
                                                           const unwind::Registers& from) {
-  uint32_t generation = unwind::code_generation();
+  uint64_t generation = uint64_t{unwind::code_generation()} << 32 | g_module_count.load(std::memory_order_relaxed);
   if (state.memo.generation != generation) [[unlikely]] {
     state.memo.clear();
     state.memo.generation = generation;
   }
   state.initial_bp = from.bp;
-  bool own_stack = from.sp >= state.bounds.low && from.sp < state.bounds.high;
+  bool own_stack = state.is_own_stack(from.sp);
   StackMemo::Search miss;
   uint32_t site = state.memo.find(from, memo_tag(kind, door), own_stack, miss);
   return site ? site : capture_by_walk(state, miss, kind, door, from);

@@ -79,7 +79,7 @@ class StackMemo {
   /// How much memory it may come to fill. Called before use; more threads, less each.
   void set_limit(bool small) { slot_limit_ = small ? kSlots / 8 : kSlots; }
 
-  uint32_t generation = 0;  ///< of the code that the entries' pcs refer to (unwind::code_generation)
+  uint64_t generation = 0;  ///< of the code that the entries' pcs refer to; whoever uses the memo compares and clears
 
  private:
   static bool holds(const unwind::Slot& slot) {

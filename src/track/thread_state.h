@@ -31,6 +31,8 @@ struct ThreadState {
   unwind::Slot slots[kMostSlots];
 
   ThreadState* next_free;
+
+  bool is_own_stack(uintptr_t sp) const { return sp >= bounds.low && sp < bounds.high; }
 };
 static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 

@@ -46,7 +46,7 @@ struct SlotLog {
   /// Holds the first registers' bp: the address that stands for that register where it played a part. Set by whoever
   /// wants the log; the log is not verifiable without it.
   const uintptr_t* initial_bp = nullptr;
-  bool verifiable = true;  ///< false when frames were guessed (no unwind information)
+  bool verifiable = true;  ///< false when the walk depended on more than these words
   void add(uintptr_t address, uintptr_t value) {
     if (size < capacity)
       slots[size++] = {address, value};

@@ -178,9 +178,8 @@ class Walker {
   /// No CFI (a JIT's code, hand-written assembly): guess that rbp is a frame pointer, within bounds.
   Outcome step_frame_pointer() {
     guessed_ = true;
-    log_.verifiable = false;
     uintptr_t frame = use_bp(), pc, caller_bp;
-    if (frame < sp_ || !load(frame, caller_bp) || !load(frame + 8, pc)) return Outcome::lost;
+    if (frame < sp_ || !load(frame, caller_bp) || !load_logged(frame + 8, pc)) return Outcome::lost;
     bp_ = {caller_bp, frame, false};
     return enter(pc, frame + 16, false);
   }
