@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/syscall.h"
 #include "cli/child.h"
 #include "cli/diagnosis.h"
 #include "cli/session.h"
@@ -26,6 +27,9 @@ namespace {
 /// Processes that are about to end when CMD has ended get this long to do so.
 constexpr int kGraceMilliseconds = 100;
 constexpr int kGraceStepMilliseconds = 5;
+/// A run longer than this has its ledgers read as they come; before, they can wait for the sweep at the end. Closing an
+/// inotify instance takes the kernel 10 ms and more (it waits for every processor), which a short run must not pay.
+constexpr int kUnwatchedMilliseconds = 250;
 
 bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view start) { return text.starts_with(start); });
@@ -90,9 +94,9 @@ class Launcher {
     return make_absolute(given, true);
   }
   void supervise();
-  bool wait_for_news(int signals, LedgerWatch& watch);
+  void wait_for_news(int signals, const LedgerWatch* watch);
   void take_signal(int signal);
-  void take_finished(LedgerWatch& watch);
+  void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
   void sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running);
   int finish();
@@ -152,30 +156,38 @@ void Launcher::supervise() {
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 64);
     setrlimit(RLIMIT_NOFILE, &limit);
   }
-  LedgerWatch watch(session_);
   remove_stale_ledgers(session_.directory());
   int signals = signalfd(-1, &signals_.held(), SFD_CLOEXEC | SFD_NONBLOCK);
-  // CMD may have ended before anybody listened: the first look costs nothing.
-  do take_finished(watch);
-  while (!ended_ && wait_for_news(signals, watch));
+  wait_for_news(signals, nullptr);
+  if (!ended_) {
+    LedgerWatch watch(session_);
+    take_finished(session_.finished_ledgers());
+    while (!ended_) {
+      wait_for_news(signals, &watch);
+      take_finished(watch.take_finished());
+    }
+  }
   if (signals >= 0) close(signals);
 }
 
-/// Waits for a signal or a ledger. False when CMD has ended.
-bool Launcher::wait_for_news(int signals, LedgerWatch& watch) {
+/// Waits for a signal or a ledger; without a watch, not for long, unless CMD ends.
+void Launcher::wait_for_news(int signals, const LedgerWatch* watch) {
   if (signals < 0) {
     // No descriptor to be had: signals alone, ledgers at the end.
-    siginfo_t info{};
-    int signal = sigwaitinfo(&signals_.held(), &info);
+    int signal = sigwaitinfo(&signals_.held(), nullptr);
     if (signal > 0) take_signal(signal);
-    return !ended_;
+    return;
   }
-  pollfd waits[2] = {{signals, POLLIN, 0}, {watch.descriptor(), POLLIN, 0}};
-  poll(waits, 2, -1);
-  signalfd_siginfo info{};
-  while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info))
-    take_signal(static_cast<int>(info.ssi_signo));
-  return !ended_;
+  uint64_t until = base::monotonic_ns() + uint64_t{kUnwatchedMilliseconds} * 1'000'000;
+  do {
+    uint64_t now = base::monotonic_ns();
+    int left = now < until ? static_cast<int>((until - now) / 1'000'000) + 1 : 0;
+    pollfd waits[2] = {{signals, POLLIN, 0}, {watch ? watch->descriptor() : -1, POLLIN, 0}};
+    if (poll(waits, 2, watch ? -1 : left) == 0) return;
+    signalfd_siginfo info{};
+    while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info))
+      take_signal(static_cast<int>(info.ssi_signo));
+  } while (!watch && !ended_);
 }
 
 void Launcher::take_signal(int signal) {
@@ -186,8 +198,8 @@ void Launcher::take_signal(int signal) {
   if (signal == SIGCHLD && !ended_ && waitpid(pid_, &wait_status_, WNOHANG) == pid_) ended_ = true;
 }
 
-void Launcher::take_finished(LedgerWatch& watch) {
-  for (const LedgerFile& file : watch.take_finished()) {
+void Launcher::take_finished(const std::vector<LedgerFile>& files) {
+  for (const LedgerFile& file : files) {
     if (file.name.pid != pid_)
       reports_.add_other(file, false);
     else if (!command_ledger_ || file.name.image >= command_ledger_->name.image)

@@ -115,9 +115,10 @@ std::string ledger_directory() {
 }
 
 void remove_stale_ledgers(const std::string& directory) {
+  uid_t user = geteuid();
   for (const LedgerFile& file : list_ledgers(directory, {})) {
     struct stat status {};
-    if (lstat(file.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid()) continue;
+    if (lstat(file.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != user) continue;
     if (time(nullptr) - status.st_mtime < kStaleAfterSeconds) continue;
     std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
     if (!facts || (facts->state != ledger::State::ended && facts->state != ledger::State::replaced)) continue;

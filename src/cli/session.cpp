@@ -44,6 +44,12 @@ uint32_t random_number() {
 
 Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x}", getpid(), random_number())) {}
 
+std::vector<LedgerFile> Session::finished_ledgers() const {
+  std::vector<LedgerFile> files = ledgers();
+  std::erase_if(files, [](const LedgerFile& file) { return !file.name.done; });
+  return files;
+}
+
 LedgerWatch::LedgerWatch(const Session& session) : session_(session) {
   descriptor_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (descriptor_ < 0 || inotify_add_watch(descriptor_, session.directory().c_str(), IN_MOVED_TO | IN_ONLYDIR) >= 0)
@@ -70,10 +76,7 @@ std::vector<LedgerFile> LedgerWatch::take_finished() {
         finished.push_back({session_.directory() + "/" + event.name, *name});
     }
   }
-  if (!lost_count) return finished;
-  finished = session_.ledgers();
-  std::erase_if(finished, [](const LedgerFile& file) { return !file.name.done; });
-  return finished;
+  return lost_count ? session_.finished_ledgers() : finished;
 }
 
 }  // namespace unfreed::cli

@@ -18,6 +18,8 @@ class Session {
   const std::string& name() const { return name_; }
 
   std::vector<LedgerFile> ledgers() const { return list_ledgers(directory_, name_); }
+  /// Those of processes that have ended in order (".done").
+  std::vector<LedgerFile> finished_ledgers() const;
 
  private:
   std::string directory_;
