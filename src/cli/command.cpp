@@ -4,11 +4,13 @@
 
 #include <cstdio>
 
+#include "render/paths.h"
+
 namespace unfreed::cli {
 
 void complain(std::string_view message) {
   // One write a line: other processes use the same stderr.
-  std::string line = fmt::format("unfreed: {}\n", message);
+  std::string line = fmt::format("unfreed: {}\n", render::printable(message));
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

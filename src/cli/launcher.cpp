@@ -228,7 +228,7 @@ void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, b
       if (!runs || !is_newest) unlink(file.path.c_str());
     } else if (runs) {
       is_running_on = true;
-      if (is_last_pass) reports_.add_running(file);
+      if (is_last_pass) reports_.add_running(file.name.pid);
     } else if (!is_command) {
       reports_.add_other(file, facts->state != ledger::State::ended);
     } else if (is_newest) {
@@ -249,6 +249,13 @@ void Launcher::sweep() {
       sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
                     is_last_pass, is_running_on);
       first = last;
+    }
+    for (int pid : session_.processes(pid_)) {
+      bool is_known =
+          std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
+      if (is_known || !is_running(pid, 0)) continue;
+      is_running_on = true;
+      if (is_last_pass) reports_.add_running(pid);
     }
     if (is_running_on && is_last_pass) preload_.keep();
     if (!is_running_on || is_last_pass) return;

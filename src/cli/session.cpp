@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include <dirent.h>
 #include <fmt/format.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
@@ -9,6 +10,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <memory>
+
+#include "cli/text_file.h"
 
 namespace unfreed::cli {
 
@@ -48,6 +52,22 @@ std::vector<LedgerFile> Session::finished_ledgers() const {
   std::vector<LedgerFile> files = ledgers();
   std::erase_if(files, [](const LedgerFile& file) { return !file.name.done; });
   return files;
+}
+
+std::vector<int> Session::processes(int first) const {
+  std::vector<int> found;
+  std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
+  std::string wanted = "UNFREED_SESSION=" + name_;
+  while (dirent* entry = open ? readdir(open.get()) : nullptr) {
+    // Numbers grow until they wrap round, so hardly any process of the machine needs to be looked at.
+    int pid = std::atoi(entry->d_name);
+    if (pid <= first) continue;
+    std::string environment;
+    std::string none;
+    if (!read_text_file(fmt::format("/proc/{}/environ", pid), environment, none)) continue;
+    if (environment.find(wanted + '\0') != std::string::npos) found.push_back(pid);
+  }
+  return found;
 }
 
 LedgerWatch::LedgerWatch(const Session& session) : session_(session) {

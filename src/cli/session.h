@@ -20,6 +20,9 @@ class Session {
   std::vector<LedgerFile> ledgers() const { return list_ledgers(directory_, name_); }
   /// Those of processes that have ended in order (".done").
   std::vector<LedgerFile> finished_ledgers() const;
+  /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
+  /// not they have a ledger (a fork child has none before it first acquires something).
+  std::vector<int> processes(int first) const;
 
  private:
   std::string directory_;

@@ -43,10 +43,12 @@ void TreeReport::add_command(const LedgerFile& file, bool post_mortem, int wait_
   add(file, true, post_mortem, wait_status);
 }
 
-void TreeReport::add_running(const LedgerFile& file) {
-  ledger::Copy copy;
-  std::string name = copy.load(file.path.c_str()) ? "process" : program_name(copy.view());
-  running_.push_back(fmt::format("{} (pid {})", render::printable(name), file.name.pid));
+void TreeReport::add_running(int pid) {
+  std::string name;
+  std::string none;
+  read_text_file(fmt::format("/proc/{}/comm", pid), name, none);
+  if (name.ends_with('\n')) name.pop_back();
+  running_.push_back(fmt::format("{} (pid {})", name.empty() ? "process" : render::printable(name), pid));
 }
 
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
@@ -125,7 +127,7 @@ std::string TreeReport::summary(bool colour) const {
   for (size_t at = 0; at < shown; ++at) text += "  " + others_[at].text + "\n";
   if (others_.size() > shown) text += fmt::format("  and {} more\n", others_.size() - shown);
   if (!running_.empty())
-    text += fmt::format("\nstill running, and will report when they end: {}\n", fmt::join(running_, ", "));
+    text += fmt::format("\nstill running (what is tracked reports when it ends): {}\n", fmt::join(running_, ", "));
   std::string reports;
   if (!command_path_.empty()) reports += "  " + options.paths.shorten(command_path_) + "\n";
   for (size_t at = 0; at < shown; ++at)

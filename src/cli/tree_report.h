@@ -29,7 +29,7 @@ class TreeReport {
   /// CMD has ended; its last image's ledger.
   void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
   /// A process that still runs.
-  void add_running(const LedgerFile& file);
+  void add_running(int pid);
 
   size_t tracked() const { return tracked_; }
   bool has_command() const { return has_command_; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "render/model.h"
+#include "render/validation.h"
 
 namespace unfreed::render {
 
@@ -48,10 +49,8 @@ std::optional<Json> read_report_json(std::string_view text, std::string& error) 
     error = fmt::format("has schema_version {}, this program reads {}", version.dump(), kSchemaVersion);
     return {};
   }
-  for (const char* key : {"sites", "rules", "notes", "modules", "failures", "descriptors"}) {
-    const Json& part = member(report, key);
-    if (part.is_null() || part.is_array()) continue;
-    error = fmt::format("is not a report: \"{}\" is not a list", key);
+  if (std::string fault = find_fault(report); !fault.empty()) {
+    error = "is not a report: " + fault;
     return {};
   }
   return report;

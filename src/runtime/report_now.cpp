@@ -254,7 +254,8 @@ bool is_answer(int status) {
   return status == kFine || status == kRuleBroken || status == kRuleUnchecked || status == kNotWritten;
 }
 
-uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed); }
+/// Numbers reports from 1.
+uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 }  // namespace
 
