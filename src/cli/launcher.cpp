@@ -124,8 +124,7 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
   environment.push_back("LD_PRELOAD=" + with_others_kept(preload_.text()));
   environment.push_back("UNFREED_SESSION=" + session_.name());
   environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
-  const char* directory = std::getenv("UNFREED_LEDGER_DIR");
-  if ((directory && *directory) || session_.directory() != ledger_directory())
+  if (session_.directory() != kDefaultLedgerDirectory)
     environment.push_back("UNFREED_LEDGER_DIR=" + session_.directory());
   return environment;
 }

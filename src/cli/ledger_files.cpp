@@ -111,7 +111,7 @@ bool is_running(int pid, uint64_t start_ticks) {
 
 std::string ledger_directory() {
   const char* directory = std::getenv("UNFREED_LEDGER_DIR");
-  return directory && *directory ? directory : "/dev/shm";
+  return std::string(directory && *directory ? directory : kDefaultLedgerDirectory);
 }
 
 void remove_stale_ledgers(const std::string& directory) {

@@ -44,7 +44,8 @@ std::optional<LedgerFacts> read_ledger_facts(const std::string& path);
 /// unknown), not a zombie.
 bool is_running(int pid, uint64_t start_ticks);
 
-/// UNFREED_LEDGER_DIR, else /dev/shm.
+inline constexpr std::string_view kDefaultLedgerDirectory = "/dev/shm";
+/// UNFREED_LEDGER_DIR, else the default.
 std::string ledger_directory();
 
 /// Removes what dead processes of this user have left behind and nobody will read: ledgers of images replaced by exec,

@@ -35,10 +35,6 @@ std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& er
   }
   const ledger::Header& header = loaded.copy.view().header();
   auto state = static_cast<ledger::State>(header.state.load(std::memory_order_acquire));
-  if (state == ledger::State::starting) {
-    error = path + ": the process had only begun to start: there is nothing in its ledger yet";
-    return {};
-  }
   if (state == ledger::State::ended) {
     loaded.trigger = report::Trigger::exit;
   } else if (int pid = header.pid; is_running(pid, header.process_start_ticks)) {

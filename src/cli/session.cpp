@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <ctime>
 #include <memory>
 
+#include "cli/command.h"
 #include "cli/text_file.h"
 
 namespace unfreed::cli {
@@ -27,10 +29,20 @@ bool has_room(const std::string& directory) {
   return uint64_t{status.f_bavail} * status.f_frsize >= kLeastFreeBytes;
 }
 
+bool is_usable(const std::string& directory) {
+  struct stat status {};
+  return stat(directory.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         access(directory.c_str(), W_OK | X_OK) == 0;
+}
+
 std::string choose_directory() {
   const char* given = std::getenv("UNFREED_LEDGER_DIR");
-  std::string preferred = ledger_directory();
-  if ((given && *given) || has_room(preferred)) return preferred;
+  if (given && *given) {
+    if (is_usable(given)) return given;
+    complain(fmt::format("UNFREED_LEDGER_DIR={}: not a directory that can be written to; the default is used", given));
+  }
+  std::string preferred(kDefaultLedgerDirectory);
+  if (has_room(preferred)) return preferred;
   const char* temporary = std::getenv("TMPDIR");
   std::string other = temporary && *temporary == '/' ? temporary : "/tmp";
   return has_room(other) ? other : preferred;

@@ -59,9 +59,10 @@ std::string explain_absence(int pid) {
 }  // namespace
 
 int snapshot_command(const Arguments& arguments) {
-  Parser parser("snapshot", "[OPTIONS] PID",
-                "Reports on a running process that was started under unfreed. The process is not touched: it is not "
-                "stopped, signalled or slowed down.");
+  Parser parser(
+      "snapshot", "[OPTIONS] PID",
+      "Reports on a running process that was started under unfreed: the report to a file, a summary to standard "
+      "error. The process is not touched: not stopped, signalled or slowed down.");
   int pid = 0;
   SettingsInput input;
   parser.app().add_option("PID", pid, "process number")->required()->type_name("")->check(CLI::PositiveNumber);
@@ -110,9 +111,9 @@ int snapshot_command(const Arguments& arguments) {
   std::optional<render::Report> model = render::parse_report(report.json, error);
   if (model && !settings.quiet) {
     render::TextOptions options;
-    options.colour = render::wants_colour(STDOUT_FILENO);
+    options.colour = render::wants_colour(STDERR_FILENO);
     std::string text = render::render_text(*model, options) + "\nreport: " + options.paths.shorten(output) + "\n";
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fwrite(text.data(), 1, text.size(), stderr);
   }
   if (report.result.broken) return settings.exit_code;
   return settings.rules.count > 0 && report.result.unchecked ? kFailure : kSuccess;
