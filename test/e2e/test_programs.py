@@ -40,7 +40,7 @@ def read_expectations(source):
             if match:
                 sites = modes.setdefault(match[1], [])
                 if match[2].strip():
-                    sites.append(dict(word.split("=", 1) for word in shlex.split(match[2], posix=False)))
+                    sites.append(dict(word.split("=", 1) for word in shlex.split(match[2])))
     return modes
 
 

@@ -12,13 +12,12 @@ static FILE* take(void) {
 }
 
 int main(int argc, char** argv) {
-  FILE* one = take();
-  FILE* two = take();
+  FILE* files[2];
+  for (int i = 0; i < 2; i++) files[i] = take();
   int fd = open("/etc/group", O_RDONLY);  // @open
   FILE* wrapped = fdopen(fd, "r");        // @fdopen
   if (leaking(argc, argv)) return 0;
-  fclose(one);
-  fclose(two);
+  for (int i = 0; i < 2; i++) fclose(files[i]);
   fclose(wrapped);
   return 0;
 }

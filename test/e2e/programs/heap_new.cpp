@@ -1,7 +1,7 @@
 // operator new in its forms; the caller of `new` is the innermost frame.
-//! leak: kind=heap live=4 bytes=160 by=operator[ ]new function=shop::make line=@new
-//! leak: kind=heap live=1 bytes=1000 by=operator[ ]new\[\] function=main line=@array
-//! leak: kind=heap live=1 bytes=256 by=operator[ ]new.* function=main line=@aligned
+//! leak: kind=heap live=4 bytes=160 by="operator new" function=shop::make line=@new
+//! leak: kind=heap live=1 bytes=1000 by="operator new\[\]" function=main line=@array
+//! leak: kind=heap live=1 bytes=256 by="operator new.*" function=main line=@aligned
 //! clean:
 #include <new>
 

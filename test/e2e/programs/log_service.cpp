@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -57,6 +58,7 @@ class Server {
   bool handle(int number) {
     std::string answer = "request " + std::to_string(number) + " from ";
     answer += number % 8 == 0 ? std::string(100, 'x') : "a friend";
+    std::this_thread::sleep_for(std::chrono::microseconds(100));  // for the network, say
     return log_.write(answer);
   }
 

@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-static int planted_fd = -1;
-static void* planted_block;
+static volatile int planted_fd = -1;  // volatile: or -O2 would see through it all
+static void* volatile planted_block;
 
 __attribute__((noinline)) static void plant(void) {
   planted_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);  // @planted-fd
