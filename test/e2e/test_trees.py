@@ -109,7 +109,9 @@ class Trees(unittest.TestCase):
             result = harness.run(["/usr/bin/make", "-s", "-j4"], cwd=work.folder, scratch=scratch,
                                  options=["--fail-on", "fd>0"])
             self.assertEqual(result.status, 23, result)
-            leaks = [r for r in result.reports.values() if r["totals"]["fd"]["live"]]
+            # (make itself ends with the pipe that its jobs took their turns by: a true leak, but not planted here.)
+            leaks = [r for r in result.reports.values() if r["totals"]["fd"]["live"]
+                     and os.path.basename(r["process"]["exe"]) != "make"]
             self.assertEqual([os.path.basename(r["process"]["exe"]) for r in leaks], ["fd_open"] * 2)
             self.assertEqual([r["totals"]["fd"]["live"] for r in leaks], [3, 3])
 
