@@ -51,9 +51,11 @@ ledger::View own_view() {
 size_t output_path(const ledger::View& view, const Request& request, std::span<char> out) {
   std::string_view pattern = request.path ? request.path : view.text(view.header().output);
   uint32_t flags = view.header().flags.load(std::memory_order_relaxed);
-  bool insert_pid = !request.path && flags & (ledger::kHeaderFlagForked | ledger::kHeaderFlagManaged);
-  return report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program), g_runtime.pid, request.number,
-                               insert_pid, out);
+  bool is_named =
+      flags & ledger::kHeaderFlagRoot || !(flags & (ledger::kHeaderFlagForked | ledger::kHeaderFlagManaged));
+  bool insert_pid = !request.path && !is_named;
+  return report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program), g_runtime.pid,
+                               request.number, insert_pid, out);
 }
 
 // ---- by the command ----
@@ -166,6 +168,12 @@ struct Working {
   char sink_buffer[kSinkBytes];
 };
 
+void say_unwritable(const char* path, long error) {
+  base::FixedText<1300> line;
+  line.add("unfreed: cannot write ").add(path).add(" (errno ").add_signed(-error).add(")");
+  say(line.text());
+}
+
 void say_written(const char* path, const report::ReportResult& result) {
   base::FixedText<1300> line;
   line.add("unfreed: ").add(result.broken ? "a rule is broken; " : "").add("report: ").add(path);
@@ -191,7 +199,10 @@ int write_inside(const Request& request) {
   temporary.add(working->path).add(".tmp");
   FileSink sink{base::open_file(working->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644),
                 working->sink_buffer, 0, false};
-  if (sink.fd < 0) return kNotWritten;
+  if (sink.fd < 0) {
+    say_unwritable(working->path, sink.fd);
+    return kNotWritten;
+  }
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
@@ -230,16 +241,29 @@ long start_inside(Request& request) {
 std::atomic<uint32_t> g_reporting;
 long g_background_pid;  ///< guarded by g_reporting
 
+/// How long a signal handler waits for the report before, whose file may be there while its maker is still ending.
+constexpr int kPatienceMs = 100;
+
+void sleep_1ms() {
+  timespec moment{0, 1'000'000};
+  raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+}
+
 bool begin_report(bool wait) {
+  int patience = kPatienceMs;
   while (g_reporting.exchange(1, std::memory_order_acquire)) {
     if (!wait) return false;
-    timespec moment{0, 1'000'000};
-    raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+    sleep_1ms();
   }
   if (!g_background_pid) return true;
   int status = wait_for(g_background_pid, wait);
+  for (; status == -1 && patience > 0; --patience) {
+    sleep_1ms();
+    status = wait_for(g_background_pid, false);
+  }
   if (status == -1) {
     g_reporting.store(0, std::memory_order_release);
+    say("unfreed: a report was asked for while another was being made; it is left out");
     return false;
   }
   if (status != kFine && status != kRuleBroken && status != kRuleUnchecked)

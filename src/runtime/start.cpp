@@ -168,6 +168,8 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
+  if (g_runtime.launcher_pid && header.ppid == g_runtime.launcher_pid)
+    header.flags.fetch_or(ledger::kHeaderFlagRoot, std::memory_order_relaxed);
   header.session = writer.add_text(g_runtime.place.session);
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);

@@ -128,7 +128,8 @@ class Trees(unittest.TestCase):
     def test_daemon(self):
         with harness.Scratch() as scratch:
             note = scratch.path("pid")
-            result = harness.run([harness.program("daemonize"), note, "30"], scratch=scratch, keep_ledgers=True)
+            script = f"{harness.program('daemonize')} {note} 30; until [ -s {note} ]; do sleep 0.05; done"
+            result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True)
             self.assertEqual(result.status, 0, result)
             pid = int(harness.wait_for(lambda: os.path.exists(note) and open(note).read().strip()))
             try:

@@ -1,4 +1,5 @@
-// Becomes a daemon by daemon(3), opens three files and stays for a while: `daemonize FILE SECONDS` writes its pid to FILE.
+// Becomes a daemon by daemon(3), opens three files and stays for a while: `daemonize FILE SECONDS` writes its pid to
+// FILE.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

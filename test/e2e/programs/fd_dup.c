@@ -10,8 +10,8 @@
 int main(int argc, char** argv) {
   int first = open("/etc/passwd", O_RDONLY);
   int overwritten = open("/etc/group", O_RDONLY);
-  int copy = dup(first);                              // @dup
-  int high = fcntl(first, F_DUPFD_CLOEXEC, 50);       // @fcntl
+  int copy = dup(first);                                  // @dup
+  int high = fcntl(first, F_DUPFD_CLOEXEC, 50);           // @fcntl
   if (dup2(first, overwritten) != overwritten) return 1;  // @dup2
   close(first);
   if (leaking(argc, argv)) return 0;

@@ -8,7 +8,7 @@
 
 int main(int argc, char** argv) {
   int pair[2];
-  int lone = socket(AF_INET, SOCK_STREAM, 0);  // @socket
+  int lone = socket(AF_INET, SOCK_STREAM, 0);               // @socket
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair)) return 1;  // @pair
   if (leaking(argc, argv)) return 0;
   close(lone);

@@ -22,8 +22,8 @@ Order* make() {
 int main(int argc, char** argv) {
   shop::Order* orders[4];
   for (auto& order : orders) order = shop::make();
-  char* text = new char[1000];           // @array
-  shop::Wide* wide = new shop::Wide;     // @aligned
+  char* text = new char[1000];        // @array
+  shop::Wide* wide = new shop::Wide;  // @aligned
   if (leaking(argc, argv)) return 0;
   for (auto* order : orders) delete order;
   delete[] text;

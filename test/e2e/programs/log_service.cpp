@@ -46,8 +46,7 @@ class Server {
       int number = next_.fetch_add(1);
       if (failed_ || (requests_ && number >= requests_)) return;
       if (!handle(number)) {
-        if (!failed_.exchange(true))
-          printf("request %d: cannot write the log: %s\n", number, strerror(errno));
+        if (!failed_.exchange(true)) printf("request %d: cannot write the log: %s\n", number, strerror(errno));
         return;
       }
     }

@@ -1,5 +1,5 @@
-// Shared by the small programs of this folder. Each is run as `program leak` and as `program clean`; what it must hold at
-// its end stands in its own `//!` lines (see ../test_programs.py).
+// Shared by the small programs of this folder. Each is run as `program leak` and as `program clean`; what it must hold
+// at its end stands in its own `//!` lines (see ../test_programs.py).
 //
 // With PLANT in the environment a program also holds one descriptor and one heap block that are planted here, before
 // main: a run that is expected to be clean must show exactly these, so a detector that sees nothing cannot pass.

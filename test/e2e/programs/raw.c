@@ -1,5 +1,5 @@
-// Opens a file by a system call that no door watches, and closes another behind every door's back: the report must still
-// have the kernel's count.
+// Opens a file by a system call that no door watches, and closes another behind every door's back: the report must
+// still have the kernel's count.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>

@@ -3,8 +3,8 @@
 //! clean:
 #include <threads.h>
 
-#include "planted.h"
 #include "alone.h"
+#include "planted.h"
 
 static int work(void* argument) { return argument != NULL; }
 

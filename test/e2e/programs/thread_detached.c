@@ -4,8 +4,8 @@
 //! clean:
 #include <pthread.h>
 
-#include "planted.h"
 #include "alone.h"
+#include "planted.h"
 
 static void* work(void* argument) { return argument; }
 static void* detach_itself(void* argument) {

@@ -1,5 +1,5 @@
-// A process tree: a parent and three children, of which the second leaks three descriptors and the last execs
-// /bin/true with one descriptor that crosses into it.
+// A process tree: a parent and three children, of which the first gives back what it takes, the second leaks three
+// descriptors and the last execs /bin/true with one descriptor that crosses into it.
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -14,6 +14,7 @@ int main(void) {
   for (int child = 0; child < 3; child++) {
     pid_t pid = fork();
     if (pid == 0) {
+      if (child == 0) close(take());
       if (child == 1)
         for (int i = 0; i < 3; i++) take();
       if (child == 2) {
