@@ -59,15 +59,15 @@ require_packages() {
   rm -f "$log"
 }
 
-# Is $build a build of this very source folder (and not of one that was moved or copied here)?
+# Is this folder a build of this very source folder (and not of one that was moved or copied here)?
 is_configured() {
-  [[ -f $build/build.ninja ]] && grep -qF "\"source\": \"$root\"" "$build/meson-info/meson-info.json" 2>/dev/null
+  [[ -f $1/build.ninja ]] && grep -qF "\"source\": \"$root\"" "$1/meson-info/meson-info.json" 2>/dev/null
 }
 
 # True when the targets named are there and nothing has to be done for them. Writes nothing, so that an ordinary user can
 # use what root has built.
 is_built() {
-  is_configured || return 1
+  is_configured "$build" || return 1
   command -v ninja >/dev/null || return 1
   [[ $(ninja -C "$build" -n "$@" 2>/dev/null | tail -n 1) == "ninja: no work to do." ]]
 }
@@ -85,17 +85,14 @@ build_step() {
   rm -f "$log"
 }
 
-# ensure_configured DIR [MESON OPTIONS…]
+# ensure_configured FOLDER [MESON OPTIONS…]: the options are for a folder that is not configured yet.
 ensure_configured() {
   local folder=$1
   shift
-  if [[ -f $folder/build.ninja ]] && grep -qF "\"source\": \"$root\"" "$folder/meson-info/meson-info.json"; then
-    (($# == 0)) || build_step "meson configure" meson configure "$@" "$folder"
-  else
-    mkdir -p "$folder" 2>/dev/null || fail "cannot write to $root: build it as a user who can"
-    rm -rf "${folder:?}"/*
-    build_step "meson setup" meson setup "$@" "$folder" "$root"
-  fi
+  ! is_configured "$folder" || return 0
+  mkdir -p "$folder" 2>/dev/null || fail "cannot write to $root: build it as a user who can"
+  rm -rf "${folder:?}"/*
+  build_step "meson setup" meson setup "$@" "$folder" "$root"
 }
 
 # ensure_built TARGET…: the command, the library and the like, as quickly as can be.
@@ -105,7 +102,7 @@ ensure_built() {
   mkdir -p "$build" 2>/dev/null && [[ -w $build ]] || fail "cannot write to $build: build it as a user who can"
   (
     flock 9  # two at once would both configure
-    is_configured || say "building unfreed (the first time takes a minute or two)"
+    is_configured "$build" || say "building unfreed (the first time takes a minute or two)"
     ensure_configured "$build"
     build_step "the build" ninja -C "$build" "$@"
   ) 9>"$build/.lock"

@@ -141,7 +141,7 @@ class Snapshot(unittest.TestCase):
             (site,) = harness.live_sites(report, "fd")
             self.assertEqual(harness.top(site)["line"], TAKE)
             self.assertEqual({item["target"] for item in site["objects"]}, {"/etc/passwd"})
-            self.assertIn("take", shown.stdout)
+            self.assertIn("take", shown.stderr)
             self.assertEqual(fd_list(pid), before)
             tell(process, "open")
             tell(process, "end", None)
