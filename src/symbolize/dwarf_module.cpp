@@ -199,6 +199,14 @@ void DwarfModule::name(const Dwarf_Die& scope, SourceFrame& frame) {
   frame.function = demangle(frame.linkage_name);
 }
 
+/// Headers' wrappers around library functions (those of _FORTIFY_SOURCE) are marked as not being code of their own: the
+/// call stands where the wrapper was used.
+bool DwarfModule::is_wrapper(const Dwarf_Die& scope) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  return libdw_.dwarf_attr_integrate(&die, DW_AT_artificial, &attribute) != nullptr;
+}
+
 std::string DwarfModule::file_of_call(Unit& unit, const Dwarf_Die& scope) {
   Dwarf_Die die = scope;
   Dwarf_Attribute attribute;
@@ -237,10 +245,13 @@ std::vector<SourceFrame> DwarfModule::resolve(uint64_t address) {
     }
     // Innermost first: each inlined call's own name goes with the place known so far, and it says where it was called.
     for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
-      name(*scope, frame);
-      frame.inlined = scope + 1 != scopes.rend();
-      frames.push_back(frame);
-      if (!frame.inlined) break;
+      bool inlined = scope + 1 != scopes.rend();
+      if (!inlined || !frames.empty() || !is_wrapper(*scope)) {
+        name(*scope, frame);
+        frame.inlined = inlined;
+        frames.push_back(frame);
+      }
+      if (!inlined) break;
       Dwarf_Attribute attribute;
       Dwarf_Word line = 0;
       frame = {};

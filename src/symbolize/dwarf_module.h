@@ -52,6 +52,7 @@ class DwarfModule {
   std::vector<Dwarf_Die> scopes_at(Unit& unit, uint64_t address);
   bool is_spent() { return work_left_ == 0 || --work_left_ == 0; }
   void name(const Dwarf_Die& scope, SourceFrame& frame);
+  bool is_wrapper(const Dwarf_Die& scope);
   std::string file_of_call(Unit& unit, const Dwarf_Die& scope);
   std::string symbol_at(uint64_t address);
 
