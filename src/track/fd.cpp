@@ -135,6 +135,12 @@ void fd_settle(int fd, FdRelease release, bool closed) {
 
 bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
 
+FdOrigin fd_origin_known(int fd) {
+  if (!enter(Kind::fd)) return FdOrigin::none;
+  FdRecord* record = record_if_any(fd);
+  return record ? ledger::fd_origin(record->word.load(std::memory_order_acquire)) : FdOrigin::none;
+}
+
 void fd_range_closed(FdRange range) {
   if (!enter(Kind::fd)) return;
   uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);

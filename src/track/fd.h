@@ -39,6 +39,9 @@ void fd_settle(int fd, FdRelease release, bool closed);
 /// Is this number open, by the kernel's word?
 bool fd_is_open(int fd);
 
+/// What the table says of a number; `none` also where descriptors are not tracked.
+ledger::FdOrigin fd_origin_known(int fd);
+
 /// Wraps a real close-like call on one descriptor. `call` returns negative on failure. A failed close has closed,
 /// unless it says EBADF and the kernel agrees that nothing is there now that was there before.
 template <class Call>

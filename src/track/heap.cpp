@@ -27,6 +27,8 @@ void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, const unwind
   if (!block) return heap_failed(bytes, door, from);
   if (t_local.pause_depth) return;
   uint32_t site = capture_site(Kind::heap, door, from);
+  Block displaced;
+  if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(displaced);
   if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block),
                         {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes}))
     return g_tracker.writer.drop(ledger::Dropped::heap_index_full);

@@ -28,13 +28,16 @@ class HeapIndex {
   /// `grain_bytes`: 32 for glibc's allocator, 8 for any other. False: no memory.
   bool prepare(unsigned grain_bytes);
 
-  /// Records a block. False when there is no memory for it.
+  /// Records a block. False when there is no memory for it, or when one is recorded there already: that has been freed
+  /// through a door that was not seen, or was handed out to a hooked function by another one.
   bool put(uintptr_t address, const Block& block) {
     std::atomic<uint64_t>* word = find(address);
     if (!word) [[unlikely]] {
       word = make_region(address);
       if (!word) return false;
     }
+    if (word->load(std::memory_order_relaxed)) [[unlikely]]
+      return false;
     uint64_t size = block.size_bytes;
     if (size >= kLargeSize) [[unlikely]] {
       if (!put_large(address, size)) return false;
