@@ -40,3 +40,22 @@ UNFREED_HOOK int pidfd_open(pid_t pid, unsigned flags) noexcept {
 UNFREED_HOOK int pidfd_getfd(int pidfd, int fd, unsigned flags) noexcept {
   return fd_acquired(g_real.pidfd_getfd(pidfd, fd, flags), door(Door::pidfd_getfd), caller_registers());
 }
+
+namespace {
+/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one.
+int spawned(int error, const int* pidfd, Door d, const unwind::Registers& from) {
+  if (error == 0 && pidfd) fd_acquired(*pidfd, door(d), from);
+  return error < 0 ? ENOSYS : error;
+}
+}  // namespace
+
+UNFREED_HOOK int pidfd_spawn(int* pidfd, const char* path, const posix_spawn_file_actions_t* actions,
+                             const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawned(g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, environment), pidfd, Door::pidfd_spawn,
+                 caller_registers());
+}
+UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_file_actions_t* actions,
+                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawned(g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, environment), pidfd,
+                 Door::pidfd_spawnp, caller_registers());
+}

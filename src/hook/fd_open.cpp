@@ -107,3 +107,19 @@ UNFREED_HOOK int posix_openpt(int flags) {
   return fd_acquired(g_real.posix_openpt(flags), door(Door::posix_openpt), caller_registers());
 }
 UNFREED_HOOK int getpt() { return fd_acquired(g_real.getpt(), door(Door::getpt), caller_registers()); }
+
+UNFREED_HOOK int openat2(int directory, const char* path, const open_how* how, size_t how_bytes) {
+  return fd_acquired(g_real.openat2(directory, path, how, how_bytes), door(Door::openat2), caller_registers());
+}
+UNFREED_HOOK int open_tree(int directory, const char* path, unsigned flags) noexcept {
+  return fd_acquired(g_real.open_tree(directory, path, flags), door(Door::open_tree), caller_registers());
+}
+UNFREED_HOOK int fsopen(const char* filesystem, unsigned flags) noexcept {
+  return fd_acquired(g_real.fsopen(filesystem, flags), door(Door::fsopen), caller_registers());
+}
+UNFREED_HOOK int fspick(int directory, const char* path, unsigned flags) noexcept {
+  return fd_acquired(g_real.fspick(directory, path, flags), door(Door::fspick), caller_registers());
+}
+UNFREED_HOOK int fsmount(int filesystem, unsigned flags, unsigned attributes) noexcept {
+  return fd_acquired(g_real.fsmount(filesystem, flags, attributes), door(Door::fsmount), caller_registers());
+}

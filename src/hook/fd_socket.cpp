@@ -1,6 +1,7 @@
 // Sockets and pipes, and descriptors that arrive in messages.
 #include <cstring>
 
+#include "hook/messages.h"
 #include "hook/real.h"
 #include "track/fd.h"
 
@@ -8,6 +9,7 @@ using namespace unfreed;
 using hook::Door;
 using hook::door;
 using hook::g_real;
+using hook::take_rights;
 using track::fd_acquired;
 using unwind::caller_registers;
 using unwind::Registers;
@@ -25,8 +27,10 @@ int pair_acquired(int result, const int* pair, Door d, const Registers& from) {
   return result;
 }
 
+}  // namespace
+
 /// Descriptors passed over a Unix socket (SCM_RIGHTS). What did not fit (MSG_CTRUNC) the kernel has closed.
-void take_rights(const msghdr& message, Door d, const Registers& from) {
+void hook::take_rights(const msghdr& message, Door d, const Registers& from) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(const_cast<msghdr*>(&message), part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0)) continue;
     size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
@@ -37,8 +41,6 @@ void take_rights(const msghdr& message, Door d, const Registers& from) {
     }
   }
 }
-
-}  // namespace
 
 UNFREED_HOOK int socket(int domain, int type, int protocol) noexcept {
   return fd_acquired(g_real.socket(domain, type, protocol), door(Door::socket), caller_registers());

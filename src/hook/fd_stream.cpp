@@ -1,57 +1,20 @@
-// stdio and directory streams: a stream owns its descriptor, so the two are one resource. What libc allocates for the
-// stream itself comes and goes with it and is not counted apart.
-#include <cerrno>
-
-#include "hook/real.h"
-#include "track/fd.h"
-#include "track/thread_state.h"
+// stdio and directory streams, and what else holds a file open behind a pointer.
+#include "hook/stream.h"
 
 using namespace unfreed;
+using hook::closing;
+using hook::closing_fd;
+using hook::descriptor_of;
 using hook::Door;
 using hook::door;
 using hook::g_real;
+using hook::guarded;
+using hook::opened;
 using ledger::FdOwner;
-using track::HeapGuard;
 using unwind::caller_registers;
 using unwind::Registers;
 
 namespace {
-
-/// The descriptor of a stream, −1 for none (fmemopen …); keeps errno.
-int descriptor_of(FILE* stream) {
-  int saved = errno;
-  int fd = stream ? fileno(stream) : -1;
-  errno = saved;
-  return fd;
-}
-int descriptor_of(DIR* stream) {
-  int saved = errno;
-  int fd = stream ? dirfd(stream) : -1;
-  errno = saved;
-  return fd;
-}
-
-template <class Stream>
-Stream* opened(Stream* stream, FdOwner owner, Door d, const Registers& from) {
-  track::fd_acquired(descriptor_of(stream), door(d), from, {owner, stream});
-  return stream;
-}
-
-template <class Call>
-auto guarded(Call call) {
-  HeapGuard guard;
-  return call();
-}
-
-template <class Stream, class Call>
-int closing(Stream* stream, Call call) {
-  int fd = descriptor_of(stream);
-  track::FdRelease release = track::fd_detach(fd);
-  int result = guarded(call);
-  track::fd_settle(fd, release,
-                   true);  // whatever the result says (a failed flush, a child's status), the stream is gone
-  return result;
-}
 
 /// freopen closes what the stream had and opens anew, as a rule under the same number.
 template <class Call>
@@ -61,6 +24,22 @@ FILE* reopened(FILE* stream, Door d, const Registers& from, Call call) {
   FILE* result = guarded(call);
   track::fd_settle(before, release, true);
   return opened(result, FdOwner::file_stream, d, from);
+}
+
+/// A walk through a tree of files holds the directory it started in, unless it was told never to leave it (following
+/// links implies that).
+bool holds_directory(int options) { return !(options & (FTS_NOCHDIR | FTS_LOGICAL)); }
+
+template <class Walk>
+Walk* walk_opened(Walk* walk, Door d, const Registers& from) {
+  if (walk && !(walk->fts_options & FTS_NOCHDIR))
+    track::fd_acquired(walk->fts_rfd, door(d), from, {FdOwner::directory_stream, walk});
+  return walk;
+}
+
+template <class Walk, class Call>
+int walk_closing(Walk* walk, Call call) {
+  return closing_fd(walk->fts_options & FTS_NOCHDIR ? -1 : walk->fts_rfd, call);
 }
 
 }  // namespace
@@ -121,6 +100,49 @@ UNFREED_HOOK int fcloseall() {
   int result = guarded([&] { return g_real.fcloseall(); });
   track::fd_streams_closed();
   return result;
+}
+
+UNFREED_HOOK FILE* setmntent(const char* path, const char* mode) noexcept {
+  return opened(guarded([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Door::setmntent,
+                caller_registers());
+}
+UNFREED_HOOK FILE* __setmntent(const char* path, const char* mode) noexcept {
+  return opened(guarded([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Door::__setmntent,
+                caller_registers());
+}
+UNFREED_HOOK int endmntent(FILE* stream) noexcept {
+  return closing(stream, [&] { return g_real.endmntent(stream); });
+}
+UNFREED_HOOK int __endmntent(FILE* stream) noexcept {
+  return closing(stream, [&] { return g_real.__endmntent(stream); });
+}
+
+UNFREED_HOOK FTS* fts_open(char* const* paths, int options, int (*compare)(const FTSENT**, const FTSENT**)) {
+  auto call = [&] { return g_real.fts_open(paths, options, compare); };
+  return walk_opened(holds_directory(options) ? guarded(call) : call(), Door::fts_open, caller_registers());
+}
+UNFREED_HOOK FTS64* fts64_open(char* const* paths, int options, int (*compare)(const FTSENT64**, const FTSENT64**)) {
+  auto call = [&] { return g_real.fts64_open(paths, options, compare); };
+  return walk_opened(holds_directory(options) ? guarded(call) : call(), Door::fts64_open, caller_registers());
+}
+// What a walk allocates as it goes belongs to it, like what it began with.
+UNFREED_HOOK FTSENT* fts_read(FTS* walk) {
+  return guarded([&] { return g_real.fts_read(walk); });
+}
+UNFREED_HOOK FTSENT64* fts64_read(FTS64* walk) {
+  return guarded([&] { return g_real.fts64_read(walk); });
+}
+UNFREED_HOOK FTSENT* fts_children(FTS* walk, int options) {
+  return guarded([&] { return g_real.fts_children(walk, options); });
+}
+UNFREED_HOOK FTSENT64* fts64_children(FTS64* walk, int options) {
+  return guarded([&] { return g_real.fts64_children(walk, options); });
+}
+UNFREED_HOOK int fts_close(FTS* walk) {
+  return walk_closing(walk, [&] { return g_real.fts_close(walk); });
+}
+UNFREED_HOOK int fts64_close(FTS64* walk) {
+  return walk_closing(walk, [&] { return g_real.fts64_close(walk); });
 }
 
 UNFREED_HOOK DIR* opendir(const char* path) {

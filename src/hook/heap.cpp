@@ -1,6 +1,7 @@
 // malloc and its relatives. Order: a release is recorded before the real call, an acquisition after it.
 #include "track/heap.h"
 
+#include <cerrno>
 #include <cstring>
 
 #include "hook/early_heap.h"
@@ -83,9 +84,14 @@ UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
   return reallocate(block, bytes, Door::realloc, caller_registers(), [&] { return g_real.realloc(block, bytes); });
 }
 
+// libc's own calls realloc where hooks see it: the block would be counted twice.
 UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept {
-  return reallocate(block, product(count, size), Door::reallocarray, caller_registers(),
-                    [&] { return g_real.reallocarray(block, count, size); });
+  size_t bytes = product(count, size);
+  return reallocate(block, bytes, Door::reallocarray, caller_registers(), [&]() -> void* {
+    if (bytes != SIZE_MAX) return g_real.realloc(block, bytes);
+    errno = ENOMEM;
+    return nullptr;
+  });
 }
 
 UNFREED_HOOK void free(void* block) noexcept { release(block); }

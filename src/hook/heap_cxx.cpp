@@ -2,8 +2,9 @@
 //
 // Where they are libstdc++'s, new is malloc and delete is free: calling those directly spares a nested hook and keeps
 // one record per block. Only when memory runs out does libstdc++'s own function take over: it knows the new-handler,
-// and throws. An allocator library that brings its own forms gets each call in the form it was made. Where the program
-// has replaced any form, ours only pass on: libstdc++'s defaults must reach the program's, and those come by malloc.
+// and throws. An allocator library gets each call that it brings a form for in that form; it may leave others to
+// libstdc++ (jemalloc the aligned ones). Where the program has replaced any form, ours only pass on: libstdc++'s
+// defaults must reach the program's, and those come by malloc.
 //
 // No guard object may live across a call that can throw: these functions have no unwinding of their own.
 #include "hook/real.h"
@@ -19,10 +20,17 @@ using unwind::caller_registers;
 
 namespace {
 
+CxxHeap heap_behind(Door form) {
+  if (g_cxx_heap == CxxHeap::over_malloc) [[likely]]
+    return CxxHeap::over_malloc;
+  return g_cxx_heap == CxxHeap::mixed ? hook::cxx_heap_of(form) : g_cxx_heap;
+}
+
 template <class Plain, class RealForm>
 [[gnu::always_inline]] inline void* allocate(size_t bytes, Door d, const unwind::Registers& from, Plain plain,
                                              RealForm real_form) {
-  if (g_cxx_heap == CxxHeap::over_malloc) [[likely]] {
+  CxxHeap heap = heap_behind(d);
+  if (heap == CxxHeap::over_malloc) [[likely]] {
     void* block = plain();
     if (!block) [[unlikely]]
       return real_form();  // tracks itself, through malloc
@@ -30,17 +38,19 @@ template <class Plain, class RealForm>
     return block;
   }
   void* block = real_form();
-  if (g_cxx_heap == CxxHeap::own) track::heap_acquired(block, bytes, door(d), from);
+  if (heap == CxxHeap::own) track::heap_acquired(block, bytes, door(d), from);
   return block;
 }
 
 template <class RealForm>
-[[gnu::always_inline]] inline void release(void* block, RealForm real_form) {
-  if (g_cxx_heap == CxxHeap::replaced) [[unlikely]]
+[[gnu::always_inline]] inline void release(void* block, Door d, RealForm real_form) {
+  CxxHeap heap = heap_behind(d);
+  if (heap == CxxHeap::passing) [[unlikely]]
     return real_form();
   track::heap_released(block);
-  if (g_cxx_heap == CxxHeap::over_malloc) [[likely]]
+  if (heap == CxxHeap::over_malloc) [[likely]]
     return g_real.free(block);
+  track::HeapGuard guard;  // it may come by free, which then finds the block gone already. Deletes do not throw
   real_form();
 }
 
@@ -91,38 +101,40 @@ UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align
 #undef BOTH_ALLOCATE
 
 UNFREED_HOOK void _ZdlPv(void* block) {
-  release(block, [&] { g_real._ZdlPv(block); });
+  release(block, Door::_ZdlPv, [&] { g_real._ZdlPv(block); });
 }
 UNFREED_HOOK void _ZdlPvm(void* block, size_t bytes) {
-  release(block, [&] { g_real._ZdlPvm(block, bytes); });
+  release(block, Door::_ZdlPvm, [&] { g_real._ZdlPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdlPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, [&] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
+  release(block, Door::_ZdlPvRKSt9nothrow_t, [&] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, [&] { g_real._ZdlPvSt11align_val_t(block, alignment); });
+  release(block, Door::_ZdlPvSt11align_val_t, [&] { g_real._ZdlPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, [&] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Door::_ZdlPvmSt11align_val_t, [&] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
-  release(block, [&] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+  release(block, Door::_ZdlPvSt11align_val_tRKSt9nothrow_t,
+          [&] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }
 UNFREED_HOOK void _ZdaPv(void* block) {
-  release(block, [&] { g_real._ZdaPv(block); });
+  release(block, Door::_ZdaPv, [&] { g_real._ZdaPv(block); });
 }
 UNFREED_HOOK void _ZdaPvm(void* block, size_t bytes) {
-  release(block, [&] { g_real._ZdaPvm(block, bytes); });
+  release(block, Door::_ZdaPvm, [&] { g_real._ZdaPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdaPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, [&] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
+  release(block, Door::_ZdaPvRKSt9nothrow_t, [&] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, [&] { g_real._ZdaPvSt11align_val_t(block, alignment); });
+  release(block, Door::_ZdaPvSt11align_val_t, [&] { g_real._ZdaPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdaPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, [&] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Door::_ZdaPvmSt11align_val_t, [&] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
-  release(block, [&] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+  release(block, Door::_ZdaPvSt11align_val_tRKSt9nothrow_t,
+          [&] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }

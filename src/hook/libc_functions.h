@@ -6,8 +6,13 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <malloc.h>
+#include <mntent.h>
+#include <mqueue.h>
 #include <pthread.h>
+#include <pty.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -18,10 +23,14 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <syslog.h>
 #include <threads.h>
 #include <unistd.h>
 
+#include <cstdarg>
 #include <cstddef>
+
+struct open_how;
 
 /// std::nothrow_t and std::align_val_t as the ABI passes them.
 struct NothrowTag;
@@ -41,11 +50,39 @@ FILE* _IO_fopen(const char*, const char*);
 int _IO_fclose(FILE*);
 FILE* _IO_fdopen(int, const char*) noexcept;
 FILE* _IO_popen(const char*, const char*);
+FILE* _IO_file_fopen(FILE*, const char* path, const char* mode, int is_32_bit);
+FILE* _IO_file_open(FILE*, const char* path, int flags, int mode, int stream_flags, int is_32_bit);
+FILE* _IO_file_attach(FILE*, int);
+int _IO_file_close_it(FILE*);
+int _IO_file_close(FILE*);
+FILE* _IO_proc_open(FILE*, const char* command, const char* mode);
+int _IO_proc_close(FILE*);
+FILE* __setmntent(const char*, const char*) noexcept;
+int __endmntent(FILE*) noexcept;
+mqd_t __mq_open_2(const char*, int) noexcept;
+void __syslog_chk(int, int, const char*, ...);
+void __vsyslog_chk(int, int, const char*, va_list);
+int openat2(int, const char*, const open_how*, size_t);
+int open_tree(int, const char*, unsigned) noexcept;
+int fsopen(const char*, unsigned) noexcept;
+int fspick(int, const char*, unsigned) noexcept;
+int fsmount(int, unsigned, unsigned) noexcept;
 int pidfd_open(pid_t, unsigned) noexcept;
 int pidfd_getfd(int, int, unsigned) noexcept;
+int pidfd_spawn(int*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
+                char* const*);
+int pidfd_spawnp(int*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
+                 char* const*);
 void cfree(void*) noexcept;
 void free_sized(void*, size_t) noexcept;
 void free_aligned_sized(void*, size_t, size_t) noexcept;
+
+/// jemalloc's own functions.
+void* mallocx(size_t, int);
+void* rallocx(void*, size_t, int);
+size_t xallocx(void*, size_t, size_t, int);
+void dallocx(void*, int);
+void sdallocx(void*, size_t, int);
 
 void* _Znwm(size_t);
 void* _ZnwmRKSt9nothrow_t(size_t, const NothrowTag&);

@@ -58,9 +58,12 @@ struct Missing<Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
   }
 };
 
+bool g_exists[door(Door::count_)];
+
 template <class Function>
-Function look_up(const char* name, Function stub) {
+Function look_up(Door d, const char* name, Function stub) {
   void* found = dlsym(RTLD_NEXT, name);
+  g_exists[door(d)] = found;
   if (!found) return stub;
   return reinterpret_cast<Function>(found);
 }
@@ -81,14 +84,36 @@ bool is_ours(const char* name) {
          symbol->st_shndx == SHN_UNDEF;
 }
 
+CxxHeap g_cxx_forms[door(Door::count_)];
+
+/// libstdc++'s other forms call its two basic ones of new and of delete: plain, and aligned.
+Door basic_form(std::string_view symbol) {
+  bool aligned = symbol.find("St11align_val_t") != symbol.npos;
+  if (symbol.starts_with("_Zn")) return aligned ? Door::_ZnwmSt11align_val_t : Door::_Znwm;
+  return aligned ? Door::_ZdlPvSt11align_val_t : Door::_ZdlPv;
+}
+
 CxxHeap judge_cxx_heap() {
-#define HOOK(symbol, shown, family, presence) \
-  if (std::string_view(#family) == "heap_cxx" && !is_ours(#symbol)) return CxxHeap::replaced;
+  uintptr_t libstdcxx = object_of(dlsym(RTLD_NEXT, "_ZSt15get_new_handlerv"));
+  bool is_libstdcxx[door(Door::count_)];
+  CxxHeap all = CxxHeap::over_malloc;
+#define HOOK(symbol, shown, family, presence)                                                                     \
+  if (std::string_view(#family) == "heap_cxx") {                                                                  \
+    if (!is_ours(#symbol)) return CxxHeap::passing;                                                               \
+    bool standard = !real_exists(Door::symbol) || object_of(reinterpret_cast<void*>(g_real.symbol)) == libstdcxx; \
+    is_libstdcxx[door(Door::symbol)] = standard;                                                                  \
+    if (!standard) all = CxxHeap::mixed;                                                                          \
+  }
 #include "hook/hooks.inc"
 #undef HOOK
-  void* real_new = dlsym(RTLD_NEXT, "_Znwm");
-  void* library = dlsym(RTLD_NEXT, "_ZSt15get_new_handlerv");
-  return !real_new || object_of(real_new) == object_of(library) ? CxxHeap::over_malloc : CxxHeap::own;
+#define HOOK(symbol, shown, family, presence)                                                          \
+  if (std::string_view(#family) == "heap_cxx")                                                         \
+    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)]         ? CxxHeap::own         \
+                                      : is_libstdcxx[door(basic_form(#symbol))] ? CxxHeap::over_malloc \
+                                                                                : CxxHeap::passing;
+#include "hook/hooks.inc"
+#undef HOOK
+  return all;
 }
 
 enum class Resolution : uint8_t { none, under_way, done };
@@ -111,8 +136,10 @@ void resolve_real_functions() {
   g_resolution = Resolution::under_way;
   unwind::prepare_objects();
   set_early_heap(true);
+  // A look-up that fails frees the message of the one that failed before it, so the real free comes first.
+  g_real.free = look_up<decltype(&::free)>(Door::free, "free", g_real.free);
 #define HOOK(symbol, shown, family, presence) \
-  g_real.symbol = look_up<decltype(&::symbol)>(#symbol, &Missing<decltype(&::symbol)>::call);
+  g_real.symbol = look_up<decltype(&::symbol)>(Door::symbol, #symbol, &Missing<decltype(&::symbol)>::call);
 #include "hook/hooks.inc"
 #undef HOOK
   g_cxx_heap = judge_cxx_heap();
@@ -129,6 +156,10 @@ const char* door_names(size_t& bytes) {
   bytes = sizeof kNames - 1;
   return kNames;
 }
+
+bool real_exists(Door d) { return g_exists[door(d)]; }
+
+CxxHeap cxx_heap_of(Door form) { return g_cxx_forms[door(form)]; }
 
 bool malloc_is_libc() {
   return object_of(reinterpret_cast<void*>(g_real.malloc)) == object_of(reinterpret_cast<void*>(&::dirfd));

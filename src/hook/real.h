@@ -32,13 +32,19 @@ void resolve_real_functions();
 /// The shown names of all doors, each NUL-terminated, in Door order; `bytes` receives the total length.
 const char* door_names(size_t& bytes);
 
+/// Is there a real function behind this door, or only a stand-in that answers ENOSYS?
+bool real_exists(Door d);
+
 /// How the process's C++ allocation functions relate to its malloc.
 enum class CxxHeap : uint8_t {
   over_malloc,  ///< libstdc++'s (or none): new is malloc, delete is free
   own,          ///< the allocator library brings its own, which do not come by malloc
-  replaced,     ///< the program has its own operator new or delete: ours only pass on
+  passing,      ///< ours only pass on: the program has its own, or this form goes on to another that is hooked
+  mixed,        ///< an allocator library brings some of the forms: it depends
 };
 extern CxxHeap g_cxx_heap;
+/// For CxxHeap::mixed: how it is with one form.
+CxxHeap cxx_heap_of(Door form);
 
 /// Does the process's malloc come from libc?  Does the global `malloc` resolve to our hook?
 bool malloc_is_libc();

@@ -1,0 +1,40 @@
+// The parts that glibc's streams are made of. They are exported for programs linked long ago, and work on a stream that
+// exists already: they give it a descriptor, or take it away.
+#include "hook/real.h"
+#include "hook/stream.h"
+
+using namespace unfreed;
+using hook::closing;
+using hook::Door;
+using hook::g_real;
+using hook::guarded;
+using hook::opened;
+using ledger::FdOwner;
+using unwind::caller_registers;
+
+UNFREED_HOOK FILE* _IO_file_fopen(FILE* stream, const char* path, const char* mode, int is_32_bit) {
+  return opened(guarded([&] { return g_real._IO_file_fopen(stream, path, mode, is_32_bit); }), FdOwner::file_stream,
+                Door::_IO_file_fopen, caller_registers());
+}
+UNFREED_HOOK FILE* _IO_file_open(FILE* stream, const char* path, int flags, int mode, int stream_flags, int is_32_bit) {
+  return opened(guarded([&] { return g_real._IO_file_open(stream, path, flags, mode, stream_flags, is_32_bit); }),
+                FdOwner::file_stream, Door::_IO_file_open, caller_registers());
+}
+UNFREED_HOOK FILE* _IO_file_attach(FILE* stream, int fd) {
+  FILE* result = g_real._IO_file_attach(stream, fd);
+  if (result) track::fd_adopted(fd, {FdOwner::file_stream, result});
+  return result;
+}
+UNFREED_HOOK int _IO_file_close_it(FILE* stream) {
+  return closing(stream, [&] { return g_real._IO_file_close_it(stream); });
+}
+UNFREED_HOOK int _IO_file_close(FILE* stream) {
+  return closing(stream, [&] { return g_real._IO_file_close(stream); });
+}
+UNFREED_HOOK FILE* _IO_proc_open(FILE* stream, const char* command, const char* mode) {
+  return opened(guarded([&] { return g_real._IO_proc_open(stream, command, mode); }), FdOwner::popen_stream,
+                Door::_IO_proc_open, caller_registers());
+}
+UNFREED_HOOK int _IO_proc_close(FILE* stream) {
+  return closing(stream, [&] { return g_real._IO_proc_close(stream); });
+}

@@ -1,0 +1,206 @@
+// syscall(): descriptors that are made and ended by system call number, among them those of calls for which libc has no
+// function.
+#include <linux/bpf.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/syscall.h>
+
+#include <cstdarg>
+#include <cstring>
+
+#include "hook/messages.h"
+#include "hook/real.h"
+#include "track/fd.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using unwind::caller_registers;
+using unwind::Registers;
+
+// Calls younger than the oldest kernel headers this is built with; these numbers are the same on every architecture.
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
+
+namespace {
+
+/// What the caller gave, as registers: no system call takes more.
+struct Arguments {
+  long values[6];
+  long operator[](size_t i) const { return values[i]; }
+  int fd(size_t i) const { return static_cast<int>(values[i]); }
+  template <class Type>
+  Type* pointer(size_t i) const {
+    return reinterpret_cast<Type*>(values[i]);
+  }
+};
+
+/// bpf(2)'s commands that return a descriptor.
+bool makes_bpf_descriptor(long command) {
+  constexpr long kTokenCreate = 36;  // Linux 6.9
+  switch (command) {
+    case BPF_MAP_CREATE:
+    case BPF_PROG_LOAD:
+    case BPF_OBJ_GET:
+    case BPF_PROG_GET_FD_BY_ID:
+    case BPF_MAP_GET_FD_BY_ID:
+    case BPF_RAW_TRACEPOINT_OPEN:
+    case BPF_BTF_LOAD:
+    case BPF_BTF_GET_FD_BY_ID:
+    case BPF_LINK_CREATE:
+    case BPF_LINK_GET_FD_BY_ID:
+    case BPF_ENABLE_STATS:
+    case BPF_ITER_CREATE:
+    case kTokenCreate:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// io_uring_setup returns a descriptor unless the ring is to be known by a registered index alone (Linux 6.5).
+bool makes_ring_descriptor(const Arguments& arguments) {
+  constexpr uint32_t kRegisteredFdOnly = 1u << 15;
+  struct {  // the beginning of io_uring_params
+    uint32_t sq_entries, cq_entries, flags;
+  } params;
+  std::memcpy(&params, arguments.pointer<void>(1), sizeof params);
+  return !(params.flags & kRegisteredFdOnly);
+}
+
+/// Does this call, having succeeded, return a new descriptor?
+bool returns_descriptor(long number, const Arguments& arguments) {
+  switch (number) {
+#ifdef SYS_open
+    case SYS_open:
+    case SYS_creat:
+    case SYS_eventfd:
+    case SYS_epoll_create:
+    case SYS_inotify_init:
+#endif
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_open_by_handle_at:
+    case SYS_open_tree:
+    case SYS_open_tree_attr:
+    case SYS_fsopen:
+    case SYS_fspick:
+    case SYS_fsmount:
+    case SYS_memfd_create:
+    case SYS_memfd_secret:
+    case SYS_dup:
+    case SYS_socket:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+    case SYS_epoll_create1:
+    case SYS_inotify_init1:
+    case SYS_fanotify_init:
+    case SYS_userfaultfd:
+    case SYS_perf_event_open:
+    case SYS_pidfd_open:
+    case SYS_pidfd_getfd:
+    case SYS_mq_open:
+      return true;
+#ifdef SYS_signalfd
+    case SYS_signalfd:
+#endif
+    case SYS_signalfd4:
+      return arguments.fd(0) == -1;  // else it changes the one given
+    case SYS_fcntl:
+      return arguments.fd(1) == F_DUPFD || arguments.fd(1) == F_DUPFD_CLOEXEC;
+    case SYS_bpf:
+      return makes_bpf_descriptor(arguments[0]);
+    case SYS_io_uring_setup:
+      return makes_ring_descriptor(arguments);
+    case SYS_landlock_create_ruleset:
+      return arguments[2] == 0;  // with flags it answers questions
+    case SYS_seccomp:
+      return arguments[0] == SECCOMP_SET_MODE_FILTER && arguments[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    default:
+      return false;
+  }
+}
+
+/// Calls that hand descriptors over through memory.
+void take_from_memory(long number, const Arguments& arguments, long result, const Registers& from) {
+  auto pair = [&](const int* descriptors) {
+    track::fd_acquired(descriptors[0], door(Door::syscall), from);
+    track::fd_acquired(descriptors[1], door(Door::syscall), from);
+  };
+  switch (number) {
+#ifdef SYS_pipe
+    case SYS_pipe:
+#endif
+    case SYS_pipe2:
+      return pair(arguments.pointer<int>(0));
+    case SYS_socketpair:
+      return pair(arguments.pointer<int>(3));
+    case SYS_recvmsg:
+      return hook::take_rights(*arguments.pointer<msghdr>(1), Door::syscall, from);
+    case SYS_recvmmsg:
+      for (long i = 0; i < result; ++i)
+        hook::take_rights(arguments.pointer<mmsghdr>(1)[i].msg_hdr, Door::syscall, from);
+      return;
+    case SYS_clone:
+      if (result > 0 && arguments[0] & CLONE_PIDFD)
+        track::fd_acquired(*arguments.pointer<int>(2), door(Door::syscall), from);
+      return;
+    case SYS_clone3: {
+      auto* request = arguments.pointer<uint64_t>(0);  // clone_args: flags, address of the pidfd …
+      if (result > 0 && request[0] & CLONE_PIDFD)
+        track::fd_acquired(*reinterpret_cast<int*>(request[1]), door(Door::syscall), from);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+template <class Call>
+long traced_call(long number, const Arguments& arguments, const Registers& from, Call call) {
+  switch (number) {
+    case SYS_close:
+      return track::fd_closing(arguments.fd(0), call);
+#ifdef SYS_dup2
+    case SYS_dup2:
+#endif
+    case SYS_dup3:
+      return track::fd_replacing(arguments.fd(0), arguments.fd(1), door(Door::syscall), from,
+                                 [&] { return static_cast<int>(call()); });
+    default:
+      break;
+  }
+  long result = call();
+  if (number == SYS_close_range) {
+    auto first = static_cast<unsigned>(arguments[0]), last = static_cast<unsigned>(arguments[1]);
+    if (result == 0 && !(arguments[2] & CLOSE_RANGE_CLOEXEC)) track::fd_range_closed({first, last});
+  } else if (result < 0) {
+    if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
+      track::fd_acquired(-1, door(Door::syscall), from);
+  } else if (returns_descriptor(number, arguments)) {
+    track::fd_acquired(static_cast<int>(result), door(Door::syscall), from);
+  } else {
+    take_from_memory(number, arguments, result, from);
+  }
+  return result;
+}
+
+}  // namespace
+
+UNFREED_HOOK long syscall(long number, ...) noexcept {
+  Arguments arguments;
+  va_list list;
+  va_start(list, number);
+  for (long& value : arguments.values) value = va_arg(list, long);
+  va_end(list);
+  return traced_call(number, arguments, caller_registers(), [&] {
+    return g_real.syscall(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
+  });
+}

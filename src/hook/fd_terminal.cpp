@@ -1,0 +1,26 @@
+// Pseudo-terminals that come as a pair.
+#include "hook/real.h"
+#include "track/fd.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using track::fd_acquired;
+using unwind::caller_registers;
+
+UNFREED_HOOK int openpty(int* master, int* slave, char* name, const termios* modes, const winsize* size) noexcept {
+  int result = g_real.openpty(master, slave, name, modes, size);
+  if (result < 0) return fd_acquired(result, door(Door::openpty), caller_registers());
+  fd_acquired(*master, door(Door::openpty), caller_registers());
+  fd_acquired(*slave, door(Door::openpty), caller_registers());
+  return result;
+}
+
+// The child has the slave as its standard streams, which it is started with: inherited.
+UNFREED_HOOK int forkpty(int* master, char* name, const termios* modes, const winsize* size) noexcept {
+  int pid = g_real.forkpty(master, name, modes, size);
+  if (pid < 0) fd_acquired(pid, door(Door::forkpty), caller_registers());
+  if (pid > 0) fd_acquired(*master, door(Door::forkpty), caller_registers());
+  return pid;
+}

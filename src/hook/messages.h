@@ -1,0 +1,12 @@
+// Descriptors that arrive in messages.
+#pragma once
+
+#include "hook/real.h"
+#include "unwind/frame.h"
+
+namespace unfreed::hook {
+
+/// Enters the descriptors that a received message brought (SCM_RIGHTS).
+void take_rights(const msghdr& message, Door d, const unwind::Registers& from);
+
+}  // namespace unfreed::hook

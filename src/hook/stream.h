@@ -1,0 +1,55 @@
+// What the hooks of stdio and directory streams share: a stream owns its descriptor, so the two are one resource, and
+// what libc allocates for the stream itself comes and goes with it.
+#pragma once
+
+#include <cerrno>
+
+#include "hook/real.h"
+#include "track/fd.h"
+#include "track/thread_state.h"
+
+namespace unfreed::hook {
+
+/// The descriptor of a stream, −1 for none (fmemopen …); keeps errno.
+inline int descriptor_of(FILE* stream) {
+  int saved = errno;
+  int fd = stream ? fileno(stream) : -1;
+  errno = saved;
+  return fd;
+}
+inline int descriptor_of(DIR* stream) {
+  int saved = errno;
+  int fd = stream ? dirfd(stream) : -1;
+  errno = saved;
+  return fd;
+}
+
+/// `stream` is new and the caller's; null is a failure, noted when a limit was reached (by errno). Returns `stream`.
+template <class Stream>
+Stream* opened(Stream* stream, ledger::FdOwner owner, Door d, const unwind::Registers& from) {
+  track::fd_acquired(descriptor_of(stream), door(d), from, {owner, stream});
+  return stream;
+}
+
+/// A call whose allocations belong to the stream.
+template <class Call>
+auto guarded(Call call) {
+  track::HeapGuard guard;
+  return call();
+}
+
+/// Wraps a call that ends `fd`, which belongs to a stream: whatever the result says (a failed flush, a child's status),
+/// the stream is gone.
+template <class Call>
+int closing_fd(int fd, Call call) {
+  track::FdRelease release = track::fd_detach(fd);
+  int result = guarded(call);
+  track::fd_settle(fd, release, true);
+  return result;
+}
+template <class Stream, class Call>
+int closing(Stream* stream, Call call) {
+  return closing_fd(descriptor_of(stream), call);
+}
+
+}  // namespace unfreed::hook
