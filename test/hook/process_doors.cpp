@@ -1,0 +1,185 @@
+// The doors that end, replace or copy the process, and those of the log: one per run, each in a pair.
+//
+//   process_doors DOOR leak|clean FILE   opens FILE, goes through DOOR, and (clean) has closed FILE before
+//   process_doors after                  what an exec leads to: says how it was called
+//
+// For the exec family the door is tried twice: once where it must fail, so that the process goes on, then for good.
+#include <dlfcn.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "hook/libc_functions.h"
+
+namespace {
+
+const char* g_self;
+int g_fd = -1;
+bool g_clean;
+
+/// The leaking and the clean twin differ in this.
+void give_back() {
+  if (g_clean) close(g_fd);
+}
+
+[[noreturn]] void fail(const char* what) {
+  printf("%s: %s\n", what, strerror(errno));
+  fflush(stdout);
+  _exit(100);
+}
+
+char kAfter[] = "after";
+char kMark[] = "DOOR_MARK=passed on";
+
+/// `attempt(path, arguments, environment)` calls the door.
+template <class Attempt>
+void replace(Attempt attempt) {
+  char* arguments[] = {const_cast<char*>(g_self), kAfter, nullptr};
+  char* environment[64];
+  size_t count = 0;
+  for (char** entry = environ; *entry && count < 62; ++entry) environment[count++] = *entry;
+  environment[count++] = kMark;
+  environment[count] = nullptr;
+  putenv(kMark);
+  if (attempt("/nonexistent", arguments, environment) != -1 || (errno != ENOENT && errno != EINVAL))
+    fail("exec of nothing");
+  give_back();
+  attempt(g_self, arguments, environment);
+  fail("exec");
+}
+
+/// A vfork child closes and replaces descriptors of its own; the parent's stay as they are.
+void through_vfork() {
+  int spare = dup(0);
+  pid_t child = vfork();
+  if (child == 0) {
+    close(g_fd);
+    dup2(0, spare);
+    int more = open("/dev/null", O_RDONLY);
+    if (more < 0) _exit(1);
+    _exit(7);
+  }
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || WEXITSTATUS(status) != 7) fail("vfork");
+  close(spare);
+  give_back();
+}
+
+void through_dlclose() {
+  void* library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
+  if (!library || dlclose(library)) fail("dlclose");
+  give_back();
+}
+
+void log_list(const char* format, ...) {
+  va_list values;
+  va_start(values, format);
+  vsyslog(LOG_USER | LOG_DEBUG, format, values);
+  va_end(values);
+}
+void log_checked_list(const char* format, ...) {
+  va_list values;
+  va_start(values, format);
+  __vsyslog_chk(LOG_USER | LOG_DEBUG, 1, format, values);
+  va_end(values);
+}
+
+/// A connection to the log is libc's, until closelog.
+bool through_log(const char* door) {
+  if (!strcmp(door, "openlog") || !strcmp(door, "closelog"))
+    openlog("unfreed", LOG_NDELAY, LOG_USER);
+  else if (!strcmp(door, "syslog"))
+    syslog(LOG_USER | LOG_DEBUG, "a line of %s, %d %.1f", door, 1, 2.5);
+  else if (!strcmp(door, "__syslog_chk"))
+    __syslog_chk(LOG_USER | LOG_DEBUG, 1, "a line of %s, %d %.1f", door, 1, 2.5);
+  else if (!strcmp(door, "vsyslog"))
+    log_list("a line of %s, %d %.1f", door, 1, 2.5);
+  else if (!strcmp(door, "__vsyslog_chk"))
+    log_checked_list("a line of %s, %d %.1f", door, 1, 2.5);
+  else
+    return false;
+  close(g_fd);
+  if (g_clean) closelog();
+  return true;
+}
+
+bool through_ending(const char* door) {
+  if (strcmp(door, "_exit") && strcmp(door, "_Exit") && strcmp(door, "quick_exit") && strcmp(door, "abort"))
+    return false;
+  give_back();
+  if (!strcmp(door, "_exit")) _exit(0);
+  if (!strcmp(door, "_Exit")) _Exit(0);
+  if (!strcmp(door, "quick_exit")) quick_exit(0);
+  abort();
+}
+
+bool through_exec(const char* door) {
+  auto is = [&](const char* name) { return !strcmp(door, name); };
+  if (is("execve"))
+    replace([](auto path, auto arguments, auto environment) { return execve(path, arguments, environment); });
+  if (is("execv")) replace([](auto path, auto arguments, auto) { return execv(path, arguments); });
+  if (is("execvp")) replace([](auto path, auto arguments, auto) { return execvp(path, arguments); });
+  if (is("execvpe"))
+    replace([](auto path, auto arguments, auto environment) { return execvpe(path, arguments, environment); });
+  if (is("execl"))
+    replace([](auto path, auto arguments, auto) { return execl(path, arguments[0], arguments[1], nullptr); });
+  if (is("execlp"))
+    replace([](auto path, auto arguments, auto) { return execlp(path, arguments[0], arguments[1], nullptr); });
+  if (is("execle"))
+    replace([](auto path, auto arguments, auto environment) {
+      return execle(path, arguments[0], arguments[1], nullptr, environment);
+    });
+  if (is("fexecve"))
+    replace([](auto path, auto arguments, auto environment) {
+      int fd = open(path, O_RDONLY | O_CLOEXEC);
+      return fexecve(fd, arguments, environment);
+    });
+  if (is("execveat"))
+    replace([](auto path, auto arguments, auto environment) {
+      return execveat(AT_FDCWD, path, arguments, environment, 0);
+    });
+  return false;
+}
+
+/// Opened past every door that can be watched.
+long open_unseen(const char* path) {
+  long result;
+#if defined(__x86_64__)
+  asm volatile("syscall" : "=a"(result) : "a"(2 /* open */), "D"(path), "S"(O_RDONLY), "d"(0) : "rcx", "r11", "memory");
+#else
+  result = -1;
+#endif
+  return result;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  g_self = argv[0];
+  if (argc == 2 && !strcmp(argv[1], "after")) {
+    const char* mark = getenv("DOOR_MARK");
+    printf("%d arguments, %s\n", argc, mark ? mark : "no mark");
+    return 0;
+  }
+  if (argc != 4) return 2;
+  const char* door = argv[1];
+  g_clean = !strcmp(argv[2], "clean");
+  if (!strcmp(door, "unseen")) {
+    long fd = open_unseen(argv[3]);
+    if (g_clean) close(static_cast<int>(fd));
+    return fd < 0;
+  }
+  g_fd = open(argv[3], O_RDONLY);
+  if (g_fd < 0) fail(argv[3]);
+  if (!strcmp(door, "vfork"))
+    through_vfork();
+  else if (!strcmp(door, "dlclose"))
+    through_dlclose();
+  else if (!through_log(door) && !through_ending(door) && !through_exec(door))
+    return 2;
+  return 0;
+}

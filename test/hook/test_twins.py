@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+"""Every door in a pair: what its leaking twin keeps is reported exactly, what its clean twin gives back is not."""
+import collections
+import os
+import re
+import unittest
+
+import harness
+
+TABLE = os.path.join(harness.SOURCE, "test", "hook", "twins_table.inc")
+FOLDER = os.path.join(harness.BUILD, "test", "hook")
+Pair = collections.namedtuple("Pair", "name door kind acquired_by kept line")
+
+# Allocator libraries whose doors stand behind the hooks instead of libc's, where they are installed.
+ALLOCATORS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"]
+LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+
+
+def pairs(program, libraries=()):
+    status, stdout, stderr, _ = harness.execute([program, "--list"], env=harness.clean_environment(
+        {"LD_PRELOAD": ":".join([harness.LIBRARY, *libraries]), "UNFREED_ONLY": "nothing"}))
+    assert status == 0, stderr
+    found = []
+    for line in stdout.splitlines():
+        name, door, kind, acquired_by, kept, number = line.split("\t")
+        found.append(Pair(name, door, kind, acquired_by, int(kept), int(number)))
+    assert len(found) > 200, "the table is not empty"
+    return found
+
+
+def required_doors():
+    with open(os.path.join(harness.SOURCE, "src", "hook", "hooks.inc")) as file:
+        return set(re.findall(r"^HOOK\((\w+),.*\brequired\)", file.read(), re.M))
+
+
+def unavailable(stdout):
+    return dict(re.findall(r"^unavailable (\S+): (.*)$", stdout, re.M))
+
+
+class Twins(unittest.TestCase):
+    def run_twins(self, program, mode, names=(), libraries=()):
+        """The report and what the machine does not offer; sites by the function that stands on the table's line."""
+        with harness.Scratch() as scratch:
+            # Shells and other programs that doors start (popen) are no concern here.
+            result = harness.preload([program, mode, *names], scratch=scratch, cwd=scratch.folder, env={
+                "UNFREED_ONLY": "twins*", "LD_PRELOAD": ":".join([harness.LIBRARY, *libraries])})
+            self.assertEqual(result.status, 0, result)
+            self.assertIsNotNone(result.report, result)
+            self.assertTrue(result.report["complete"], result.report["notes"])
+        missing = unavailable(result.stdout)
+        required = required_doors()
+        for pair in pairs(program):
+            if pair.name in missing and pair.name == pair.door:
+                self.assertNotIn(pair.door, required, f"a door that every system has failed: {missing[pair.name]}")
+        sites = collections.defaultdict(list)
+        for site in result.report["sites"]:
+            # What an allocator library holds for itself is not a twin's.
+            if site["live"] > 0 and os.path.dirname(harness.top(site).get("module", "")) != LIBRARIES:
+                sites[harness.base_function(harness.top(site).get("function"))].append(site)
+        return result.report, sites, missing
+
+    def check_leaks(self, program, names=(), libraries=()):
+        report, sites, missing = self.run_twins(program, "leak", names, libraries)
+        has_lines = os.path.exists(harness.COMMAND)
+        kept = collections.Counter()
+        for pair in pairs(program, libraries):
+            if names and pair.name not in names or pair.name in missing:
+                continue
+            kept[pair.kind] += pair.kept
+            with self.subTest(pair=pair.name, program=os.path.basename(program), libraries=libraries):
+                found = sites.pop(f"leak_{pair.name}", [])
+                self.assertEqual([(s["kind"], s["acquired_by"], s["live"], s["truncated"]) for s in found],
+                                 [(pair.kind, pair.acquired_by, pair.kept, False)])
+                if has_lines:
+                    self.assertEqual((harness.top(found[0])["file"], harness.top(found[0])["line"]),
+                                     (TABLE, pair.line))
+        self.assertEqual({name: [harness.describe(s) for s in found] for name, found in sites.items()}, {})
+        self.check_totals(report, kept, libraries)
+
+    def check_clean(self, program, names=(), libraries=()):
+        report, sites, _ = self.run_twins(program, "clean", names, libraries)
+        self.assertEqual({name: [harness.describe(s) for s in found] for name, found in sites.items()}, {})
+        self.assertGreater(report["totals"]["heap"]["total"], len(names) // 2, "the twins did run")
+        self.check_totals(report, collections.Counter(), libraries)
+
+    def check_totals(self, report, kept, libraries):
+        for kind in ("fd", "thread") if libraries else ("fd", "heap", "thread"):
+            self.assertEqual(report["totals"][kind]["live"], kept[kind], kind)
+        self.assertEqual(report["totals"]["fd"]["unattributed"], 0)
+        self.assertEqual(report["totals"]["fd"]["closed_unseen"], 0)
+        self.assertEqual(report["totals"]["heap"]["foreign_released"], 0)
+
+    def check_both(self, name, names=(), libraries=()):
+        program = os.path.join(FOLDER, name)
+        self.check_leaks(program, names, libraries)
+        self.check_clean(program, names, libraries)
+
+    def test_plain(self):
+        self.check_both("twins")
+
+    def test_fortified(self):
+        self.check_both("twins_fortified")
+
+    def test_large_files(self):
+        self.check_both("twins_large_files")
+
+    def test_variants_call_what_they_are_for(self):
+        for name, doors in (("twins_fortified", {"__open_2", "__open64_2", "__openat_2"}),
+                            ("twins_large_files", {"open64", "openat64", "fopen64", "mkstemp64", "fcntl64", "fts64_open"})):
+            status, stdout, *_ = harness.execute(["nm", "-D", "--undefined-only", os.path.join(FOLDER, name)])
+            self.assertEqual(status, 0)
+            self.assertLessEqual(doors, {line.split()[-1].split("@")[0] for line in stdout.splitlines()})
+            by = {pair.acquired_by for pair in pairs(os.path.join(FOLDER, name)) if pair.door == "open"}
+            self.assertEqual(by, {"open64" if name == "twins_large_files" else "open"})
+
+    def test_heap_on_other_allocators(self):
+        program = os.path.join(FOLDER, "twins")
+        heap = [pair.name for pair in pairs(program) if pair.kind == "heap"]
+        # Where the library has no pvalloc of its own, libc's block ends in the library's free: a crash, with or without us.
+        heap.remove("pvalloc")
+        present = [os.path.join(LIBRARIES, name) for name in ALLOCATORS
+                   if os.path.exists(os.path.join(LIBRARIES, name))]
+        self.assertTrue(present, "redis brings jemalloc: one allocator at least is there")
+        for library in present:
+            with self.subTest(library=library):
+                self.check_both("twins", heap, [library])
+
+    def test_the_tester(self):
+        # What is planted must be found by the very checks that say "clean".
+        report, sites, _ = self.run_twins(os.path.join(FOLDER, "twins"), "leak", ["close"])
+        self.assertEqual((report["totals"]["fd"]["live"], list(sites)), (1, ["leak_close"]))
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,233 @@
+// What the twins need around the call that they are about: other ends of connections, messages with descriptors in
+// them, checks that a call went well. None of it outlives the twin.
+#pragma once
+
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/landlock.h>
+#include <linux/perf_event.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+
+#include "hook/libc_functions.h"
+
+// Not in every libc: without one the runtime's own stand-in is called.
+#pragma weak openat2
+#pragma weak pidfd_spawn
+#pragma weak pidfd_spawnp
+#pragma weak cfree
+#pragma weak free_sized
+#pragma weak free_aligned_sized
+#pragma weak mallocx
+#pragma weak rallocx
+#pragma weak xallocx
+#pragma weak dallocx
+#pragma weak sdallocx
+
+#if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64
+#define L(name) name "64"
+constexpr const char* kFtsOpen = "fts64_open";
+#else
+#define L(name) name
+constexpr const char* kFtsOpen = "fts_open";
+#endif
+
+inline const char* g_current = "";
+inline const char* volatile kFile = "/dev/null";
+inline volatile int kRead =
+    O_RDONLY;  ///< not known to the compiler, so that fortified builds call the checking variants
+
+/// Says that this machine does not offer the current door.
+inline void unavailable(int error) {
+  printf("unavailable %s: %s\n", g_current, strerror(error));
+  fflush(stdout);
+}
+/// For calls that return −1 and set errno.
+inline long good(long result) {
+  if (result < 0) unavailable(errno);
+  return result;
+}
+/// For calls that return an error number.
+inline int done(int error) {
+  if (error) unavailable(error);
+  return error;
+}
+template <class Type>
+Type* good(Type* pointer) {
+  if (!pointer) unavailable(errno);
+  return pointer;
+}
+/// A descriptor's number.
+inline int fd_of(long result) { return static_cast<int>(good(result)); }
+/// The compiler may not think that this value is unused.
+template <class Type>
+void use(Type value) {
+  asm volatile("" : : "g"(value) : "memory");
+}
+
+/// Closes what it holds at the end of the twin.
+struct Held {
+  explicit Held(long descriptor) : fd(fd_of(descriptor)) {}
+  ~Held() { close(fd); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  int fd;
+};
+
+/// A listening socket that somebody has connected to.
+struct Listener {
+  Listener() {
+    sockaddr_un address{AF_UNIX, ""};
+    socklen_t bytes = sizeof(sa_family_t);  // the kernel chooses a name
+    if (bind(server.fd, reinterpret_cast<sockaddr*>(&address), bytes) || listen(server.fd, 1)) unavailable(errno);
+    bytes = sizeof address;
+    getsockname(server.fd, reinterpret_cast<sockaddr*>(&address), &bytes);
+    good(connect(client.fd, reinterpret_cast<sockaddr*>(&address), bytes));
+  }
+  Held server{socket(AF_UNIX, SOCK_STREAM, 0)};
+  Held client{socket(AF_UNIX, SOCK_STREAM, 0)};
+};
+
+/// A message with `count` descriptors in it, ready to be received.
+struct Message {
+  explicit Message(int count) {
+    int ends[2];
+    good(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    sender = ends[0];
+    receiver = ends[1];
+    prepare(count);
+    header.msg_controllen = CMSG_SPACE(sizeof(int) * static_cast<size_t>(count));
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int) * static_cast<size_t>(count));
+    for (int i = 0; i < count; ++i)
+      memcpy(CMSG_DATA(part) + sizeof(int) * static_cast<size_t>(i), &sender, sizeof sender);
+    good(sendmsg(sender, &header, 0));
+    prepare(count);
+    header.msg_controllen = sizeof control;
+  }
+  ~Message() {
+    close(sender);
+    close(receiver);
+  }
+  Message(const Message&) = delete;
+  Message& operator=(const Message&) = delete;
+  void prepare(int) {
+    memset(&header, 0, sizeof header);
+    memset(control, 0, sizeof control);
+    header.msg_iov = &part_;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+  }
+  /// The `index`th descriptor that has arrived.
+  int arrived(size_t index) {
+    int fd = -1;
+    cmsghdr* part = CMSG_FIRSTHDR(&header);
+    if (part) memcpy(&fd, CMSG_DATA(part) + sizeof(int) * index, sizeof fd);
+    return fd;
+  }
+  int sender = -1, receiver = -1;
+  msghdr header;
+
+ private:
+  char byte_ = 'x';
+  iovec part_{&byte_, 1};
+  alignas(cmsghdr) char control[256];
+};
+
+/// The same for recvmmsg.
+struct Messages : Message {
+  explicit Messages(int count) : Message(count) { many.msg_hdr = header; }
+  void taken() { header = many.msg_hdr; }
+  mmsghdr many{};
+};
+
+/// A file handle of the working directory.
+struct Handle {
+  Handle() {
+    get()->handle_bytes = MAX_HANDLE_SZ;
+    int mount;
+    supported = name_to_handle_at(AT_FDCWD, ".", get(), &mount, 0) == 0;
+    if (!supported) unavailable(errno);
+  }
+  file_handle* get() { return reinterpret_cast<file_handle*>(room); }
+  bool supported;
+  alignas(file_handle) char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+};
+
+/// A queue's name, gone from the file system at the end.
+struct QueueName {
+  QueueName() { snprintf(text, sizeof text, "/unfreed-twin-%d", getpid()); }
+  ~QueueName() { mq_unlink(text); }
+  char text[64];
+};
+inline mq_attr small_queue() {
+  mq_attr attributes{};
+  attributes.mq_maxmsg = 1;
+  attributes.mq_msgsize = 8;
+  return attributes;
+}
+struct SharedName : QueueName {
+  ~SharedName() { shm_unlink(text); }
+};
+
+/// A template for mkstemp and its like; removes the file.
+struct TemporaryName {
+  explicit TemporaryName(const char* suffix = "") { snprintf(text, sizeof text, "twin-XXXXXX%s", suffix); }
+  ~TemporaryName() { unlink(text); }
+  char text[64];
+};
+
+inline const NothrowTag& nothrow_tag() {
+  static const char tag = 0;
+  return reinterpret_cast<const NothrowTag&>(tag);
+}
+
+inline void* nothing(void* argument) { return argument; }
+inline int nothing_c11(void*) { return 0; }
+
+/// Until the process has one thread again: what has been left behind is then finished, not running.
+inline void wait_for_threads() {
+  for (int i = 0; i < 2000; ++i) {
+    int tasks = 0;
+    DIR* folder = opendir("/proc/self/task");
+    while (readdir(folder)) ++tasks;
+    closedir(folder);
+    if (tasks == 3) return;  // ".", ".." and this one
+    usleep(1000);
+  }
+}
+inline timespec far_away(clockid_t clock) {
+  timespec when;
+  clock_gettime(clock, &when);
+  when.tv_sec += 60;
+  return when;
+}
+inline void reap() {
+  while (wait(nullptr) > 0) {
+  }
+}
+
+/// Is the process's allocator jemalloc?
+inline bool on_jemalloc() { return dlsym(RTLD_DEFAULT, "mallctl"); }
+
+inline char kDot[] = ".";
+inline char* kDots[] = {kDot, nullptr};
+inline char kTrue[] = "/bin/true";
+inline char* kTrueArguments[] = {kTrue, nullptr};
+
+/// The beginning of io_uring's, bpf's and clone3's parameter blocks; the rest is zero.
+struct Parameters {
+  template <class... Values>
+  explicit Parameters(Values... values) : words{(uint64_t)values...} {}
+  uint64_t words[32];
+};
