@@ -64,33 +64,38 @@ UNFREED_HOOK int thrd_create(thrd_t* handle, thrd_start_t routine, void* argumen
   return result;
 }
 
+// The record is looked up before: a finished thread's handle may be another's right after.
 UNFREED_HOOK int pthread_join(pthread_t handle, void** value) {
+  uint64_t record = track::thread_lookup(handle);
   int error = g_real.pthread_join(handle, value);
-  if (!error) track::thread_joined(handle);
+  if (!error) track::thread_joined(record);
   return error;
 }
 UNFREED_HOOK int pthread_tryjoin_np(pthread_t handle, void** value) noexcept {
+  uint64_t record = track::thread_lookup(handle);
   int error = g_real.pthread_tryjoin_np(handle, value);
-  if (!error) track::thread_joined(handle);
+  if (!error) track::thread_joined(record);
   return error;
 }
 UNFREED_HOOK int pthread_timedjoin_np(pthread_t handle, void** value, const timespec* until) {
+  uint64_t record = track::thread_lookup(handle);
   int error = g_real.pthread_timedjoin_np(handle, value, until);
-  if (!error) track::thread_joined(handle);
+  if (!error) track::thread_joined(record);
   return error;
 }
 UNFREED_HOOK int pthread_clockjoin_np(pthread_t handle, void** value, clockid_t clock, const timespec* until) {
+  uint64_t record = track::thread_lookup(handle);
   int error = g_real.pthread_clockjoin_np(handle, value, clock, until);
-  if (!error) track::thread_joined(handle);
+  if (!error) track::thread_joined(record);
   return error;
 }
 UNFREED_HOOK int thrd_join(thrd_t handle, int* value) {
+  uint64_t record = track::thread_lookup(handle);
   int result = g_real.thrd_join(handle, value);
-  if (result == thrd_success) track::thread_joined(handle);
+  if (result == thrd_success) track::thread_joined(record);
   return result;
 }
 
-// The record is looked up before: a finished thread's handle may be another's right after.
 UNFREED_HOOK int pthread_detach(pthread_t handle) noexcept {
   uint64_t record = track::thread_lookup(handle);
   int error = g_real.pthread_detach(handle);

@@ -240,23 +240,18 @@ int c11_thread_main(void* ticket) {
   return start.c11_routine(start.argument);
 }
 
-void thread_joined(pthread_t handle) {
-  if (!enter(Kind::thread)) return;
-  base::Hold hold(g_lock);
-  // The handle may already have been given to a new, running thread; the joined one has finished.
-  for (uint32_t link = g_buckets[bucket_of(static_cast<uint64_t>(handle))]; link; link = g_next[link - 1]) {
-    ThreadRecord& record = record_at(link - 1);
-    if (record.handle != static_cast<uint64_t>(handle)) continue;
-    if (record.state.load(std::memory_order_acquire) != static_cast<uint32_t>(State::finished)) continue;
-    return release_record(link - 1);
-  }
-}
-
 uint64_t thread_lookup(pthread_t handle) {
   if (!enter(Kind::thread)) return 0;
   base::Hold hold(g_lock);
   uint32_t index = find_record(static_cast<uint64_t>(handle));
   return index == kNone ? 0 : lookup_value(index);
+}
+
+void thread_joined(uint64_t looked_up) {
+  if (!looked_up || !enter(Kind::thread)) return;
+  base::Hold hold(g_lock);
+  auto index = static_cast<uint32_t>(looked_up) - 1;
+  if (record_at(index).generation == looked_up >> 32) release_record(index);
 }
 
 void thread_detached(uint64_t looked_up) {

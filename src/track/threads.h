@@ -37,11 +37,11 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
 void* thread_main(void* ticket);
 int c11_thread_main(void* ticket);
 
-/// A join on `handle` succeeded.
-void thread_joined(pthread_t handle);
-/// A detach of `handle` succeeded. Call with the handle looked up before the real call: a finished thread's handle may
-/// be reused at once.
+/// The record of the thread that `handle` names now; 0: none. To be asked before a real join or detach, since the
+/// handle may be another thread's right after it.
 uint64_t thread_lookup(pthread_t handle);
+/// The join or detach of what was looked up has succeeded.
+void thread_joined(uint64_t looked_up);
 void thread_detached(uint64_t looked_up);
 
 bool thread_ignore(pthread_t handle);
