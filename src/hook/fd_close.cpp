@@ -18,13 +18,14 @@ UNFREED_HOOK int __close(int fd) {
 }
 
 UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
-  int result = g_real.close_range(first, last, flags);
-  if (result == 0 && !(flags & CLOSE_RANGE_CLOEXEC)) track::fd_range_closed({first, last});
-  return result;
+  auto call = [&] { return g_real.close_range(first, last, flags); };
+  return flags & CLOSE_RANGE_CLOEXEC ? call() : track::fd_range_closing({first, last}, call);
 }
 UNFREED_HOOK void closefrom(int first) noexcept {
-  g_real.closefrom(first);
-  track::fd_range_closed({first < 0 ? 0u : static_cast<unsigned>(first), ~0u});
+  track::fd_range_closing({first < 0 ? 0u : static_cast<unsigned>(first), ~0u}, [&] {
+    g_real.closefrom(first);
+    return 0;
+  });
 }
 
 UNFREED_HOOK int dup(int fd) noexcept {

@@ -174,14 +174,14 @@ long traced_call(long number, const Arguments& arguments, const Registers& from,
     case SYS_dup3:
       return track::fd_replacing(arguments.fd(0), arguments.fd(1), door(Door::syscall), from,
                                  [&] { return static_cast<int>(call()); });
+    case SYS_close_range:
+      if (arguments[2] & CLOSE_RANGE_CLOEXEC) return call();
+      return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])}, call);
     default:
       break;
   }
   long result = call();
-  if (number == SYS_close_range) {
-    auto first = static_cast<unsigned>(arguments[0]), last = static_cast<unsigned>(arguments[1]);
-    if (result == 0 && !(arguments[2] & CLOSE_RANGE_CLOEXEC)) track::fd_range_closed({first, last});
-  } else if (result < 0) {
+  if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, door(Door::syscall), from);
   } else if (returns_descriptor(number, arguments)) {

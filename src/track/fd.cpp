@@ -141,13 +141,17 @@ FdOrigin fd_origin_known(int fd) {
   return record ? ledger::fd_origin(record->word.load(std::memory_order_acquire)) : FdOrigin::none;
 }
 
-void fd_range_closed(FdRange range) {
+uint32_t fd_latest_serial() { return g_tracker.serial.load(std::memory_order_acquire); }
+
+void fd_range_closed(FdRange range, uint32_t latest_serial) {
   if (!enter(Kind::fd)) return;
   uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
   for (uint64_t fd = range.first; fd < count && fd <= range.last; ++fd) {
     FdRecord* record = record_if_any(static_cast<int>(fd));
-    if (!record || !record->word.load(std::memory_order_relaxed)) continue;
-    count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+    if (!record) continue;
+    uint64_t word = record->word.load(std::memory_order_acquire);
+    if (!word || static_cast<int32_t>(ledger::fd_serial(word) - latest_serial) > 0) continue;
+    if (record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) count_gone(word);
   }
 }
 

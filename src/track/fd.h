@@ -63,12 +63,21 @@ int fd_replacing(int source, int target, uint16_t door, const unwind::Registers&
   return fd_acquired(result, door, from);
 }
 
-/// Wraps close_range or closefrom over first … last (inclusive).
+/// Wraps close_range or closefrom over first … last (inclusive). `call` returns 0 when it has closed them. Only records
+/// from before the call go: a number may be another thread's again by the time it returns.
 struct FdRange {
   unsigned first;
   unsigned last;
 };
-void fd_range_closed(FdRange range);
+uint32_t fd_latest_serial();
+void fd_range_closed(FdRange range, uint32_t latest_serial);
+template <class Call>
+auto fd_range_closing(FdRange range, Call call) {
+  uint32_t serial = fd_latest_serial();
+  auto result = call();
+  if (result == 0) fd_range_closed(range, serial);
+  return result;
+}
 /// fcloseall has run: streams' descriptors that are no longer open are forgotten.
 void fd_streams_closed();
 
