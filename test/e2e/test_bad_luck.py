@@ -70,10 +70,12 @@ class Output(unittest.TestCase):
                       f"head -c 4096 /dev/zero >{scratch.path('small', 'filler')}; "
                       f"{harness.COMMAND} run --output {scratch.path('small')}/report.json -- {' '.join(LEAK)}; "
                       f'echo "status $?"; ls {scratch.path("small")}')
-            status, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
-                                                        env=harness.clean_environment())
+            env = harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers})
+            status, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script], env=env)
             self.assertEqual(stdout.split(), ["status", "125", "filler"], stdout + stderr)
             self.assertIn("report.json", stderr)
+            self.assertEqual(len(scratch.leftovers()), 1, "what it would have said is kept")
+            self.assertIn(scratch.leftovers()[0], stderr, "and the line says where")
 
 
 class SharedMemory(unittest.TestCase):

@@ -109,6 +109,21 @@ class Readme(unittest.TestCase):
                 self.assertEqual(result.status, 0, result)
                 self.assertIn("all well", result.stdout)
 
+    def test_report_shown_is_what_the_example_prints(self):
+        """But for figures that differ from run to run, and the paths."""
+        def normal(line):
+            return re.sub(r"\d+(\.\d+)?", "N", re.sub(r"\(\S*/", "(", line)).strip()
+        with open(README) as file:
+            (shown,) = re.findall(r"```text\n(unfreed: log_service.*?)```", file.read(), re.S)
+        with harness.Scratch() as scratch:
+            real = self.run_block(scratch, self.prepare(scratch), "scripts/run").stderr.splitlines()
+        # What was inherited depends on who asks, times and heap on the run.
+        for line in shown.strip().splitlines():
+            if not re.match(r"unfreed:|  (heap|fd)  ", line):
+                self.assertIn(normal(line), map(normal, real))
+        lines = re.findall(r"log_service.cpp:(\d+)", shown)
+        self.assertEqual(lines, re.findall(r"log_service.cpp:(\d+)", "\n".join(real)))
+
     def test_tables_name_every_variable_and_status(self):
         with open(README) as file:
             text = file.read()
