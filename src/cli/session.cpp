@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/settings_input.h"
 #include "cli/text_file.h"
 
 namespace unfreed::cli {
@@ -38,7 +39,7 @@ bool is_usable(const std::string& directory) {
 std::string choose_directory() {
   const char* given = std::getenv("UNFREED_LEDGER_DIR");
   if (given && *given) {
-    if (is_usable(given)) return given;
+    if (is_usable(given)) return make_absolute(given, false);  // CMD may change its folder
     complain(fmt::format("UNFREED_LEDGER_DIR={}: not a directory that can be written to; the default is used", given));
   }
   std::string preferred(kDefaultLedgerDirectory);
