@@ -41,7 +41,7 @@ bool needs_pid(const ledger::View& view) {
 
 void print_summary(const LedgerReport& report, const std::string& path) {
   std::string error;
-  std::optional<render::Report> model = render::parse_report(report.json, error);
+  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
   if (!model) return;
   render::TextOptions options;
   options.colour = render::wants_colour(STDERR_FILENO);

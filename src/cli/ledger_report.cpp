@@ -14,6 +14,8 @@ namespace unfreed::cli {
 
 namespace {
 
+constexpr uint32_t kSitesOfSummary = 300;
+
 report::ReportInput input_for(const ledger::View& view, const ReportRequest& request, std::vector<std::byte>& scratch) {
   scratch.resize(report::scratch_bytes(view));
   report::ReportInput input;
@@ -45,6 +47,11 @@ LedgerReport make_report(const ledger::View& view, const ReportRequest& request,
                       return true;
                     }};
   report.result = report::write_report(input, sink);
+  if (view.site_count() > kSitesOfSummary) {
+    input.most_sites = kSitesOfSummary;
+    sink.context = &report.brief;
+    report::write_report(input, sink);
+  }
   return report;
 }
 

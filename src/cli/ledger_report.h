@@ -24,6 +24,10 @@ struct ReportRequest {
 struct LedgerReport {
   report::ReportResult result;
   std::string json;
+  std::string brief;  ///< the same with the worst sites only, where there are very many; else ""
+
+  /// What a summary is made from: a summary shows a handful of sites, and parsing a hundred thousand takes seconds.
+  const std::string& for_summary() const { return brief.empty() ? json : brief; }
 };
 
 /// The whole report. `now_monotonic_ns` is taken here.

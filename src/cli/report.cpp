@@ -19,23 +19,20 @@ std::optional<std::string> render_file(const std::string& path, const std::strin
   std::optional<std::string> text = read_report_text(path, symbolizer, error);
   if (!text) return {};
   std::optional<render::Json> json = render::read_report_json(*text, error);
-  if (json) {
-    render::complete_frames(*json, symbolizer);
-    *text = render::render_json(*json);
-    if (format == "json") return text;
-  }
-  std::optional<render::Report> report = json ? render::parse_report(*text, error) : std::nullopt;
-  if (!report) {
+  if (!json) {
     error = fmt::format("{} {}", path, error);
     return {};
   }
-  if (format == "html") return render::render_html(*report);
+  render::complete_frames(*json, symbolizer);
+  if (format == "json") return render::render_json(*json);
+  render::Report report = render::to_report(*json);
+  if (format == "html") return render::render_html(report);
   render::TextOptions options;
   options.colour = colour;
   options.most_sites = 20;
   options.most_heap_sites = 10;
   options.most_frames = 12;
-  return render::render_text(*report, options);
+  return render::render_text(report, options);
 }
 
 }  // namespace

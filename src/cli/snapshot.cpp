@@ -108,7 +108,7 @@ int snapshot_command(const Arguments& arguments) {
     complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
     return kFailure;
   }
-  std::optional<render::Report> model = render::parse_report(report.json, error);
+  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
   if (model && !settings.quiet) {
     render::TextOptions options;
     options.colour = render::wants_colour(STDERR_FILENO);

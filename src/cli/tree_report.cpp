@@ -91,7 +91,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     unlink(file.path.c_str());
   }
   if (is_command) {
-    command_json_ = std::move(report.json);
+    command_json_ = report.for_summary();
     command_path_ = path;
   } else if (is_wanted) {
     describe_other(report, path);
@@ -100,7 +100,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 
 void TreeReport::describe_other(const LedgerReport& report, const std::string& path) {
   std::string error;
-  std::optional<render::Report> model = render::parse_report(report.json, error);
+  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
   if (!model) return;
   std::string text =
       fmt::format("{} holds {}", render::describe_process(model->process), render::describe_held(*model));

@@ -10,6 +10,25 @@ namespace unfreed::render {
 namespace {
 /// Reports nest six deep. Beyond this it is an attack on somebody's stack.
 constexpr int kDeepest = 64;
+
+bool is_too_deep(std::string_view text) {
+  int depth = 0;
+  bool in_text = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    char character = text[at];
+    if (in_text) {
+      if (character == '\\') ++at;
+      if (character == '"') in_text = false;
+    } else if (character == '"') {
+      in_text = true;
+    } else if (character == '{' || character == '[') {
+      if (++depth > kDeepest) return true;
+    } else if (character == '}' || character == ']') {
+      --depth;
+    }
+  }
+  return false;
+}
 }  // namespace
 
 std::optional<Json> read_report_json(std::string_view text, std::string& error) {
@@ -17,14 +36,13 @@ std::optional<Json> read_report_json(std::string_view text, std::string& error) 
     error = "is empty";
     return {};
   }
-  bool too_deep = false;
-  auto watch = [&too_deep](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > kDeepest;
-    return !too_deep;
-  };
+  if (is_too_deep(text)) {
+    error = "is not a report: it is nested too deeply";
+    return {};
+  }
   Json report;
   try {
-    report = Json::parse(text.begin(), text.end(), watch);
+    report = Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& problem) {
     size_t at = std::min(problem.byte ? problem.byte - 1 : 0, text.size());
     size_t line = 1 + static_cast<size_t>(std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n'));
@@ -34,10 +52,6 @@ std::optional<Json> read_report_json(std::string_view text, std::string& error) 
     return {};
   } catch (const Json::exception&) {
     error = "is not JSON that can be read (a number or a text in it is out of bounds)";
-    return {};
-  }
-  if (too_deep) {
-    error = "is not a report: it is nested too deeply";
     return {};
   }
   const Json& version = member(report, "schema_version");

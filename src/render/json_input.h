@@ -15,6 +15,10 @@ using Json = nlohmann::ordered_json;
 /// Parses `text` and checks that it is a report of a schema version this program reads. Empty: `error` says why not.
 std::optional<Json> read_report_json(std::string_view text, std::string& error);
 
+struct Report;
+/// The model of what read_report_json() has returned.
+Report to_report(const Json& report);
+
 /// The member, or null where `object` has none of that name (or is no object).
 const Json& member(const Json& object, const char* key);
 std::string text_member(const Json& object, const char* key);

@@ -147,26 +147,31 @@ std::string_view Report::coverage_of(std::string_view kind) const {
   return {};
 }
 
-std::optional<Report> parse_report(std::string_view text, std::string& error) {
-  std::optional<Json> json = read_report_json(text, error);
-  if (!json) return {};
+Report to_report(const Json& json) {
   Report report;
-  report.trigger = text_member(*json, "trigger");
-  report.complete = flag_member(*json, "complete", true);
-  report.reconciled = flag_member(*json, "reconciled", false);
-  report.process = read_process(member(*json, "process"));
-  for (const Json& note : member(*json, "notes"))
+  report.trigger = text_member(json, "trigger");
+  report.complete = flag_member(json, "complete", true);
+  report.reconciled = flag_member(json, "reconciled", false);
+  report.process = read_process(member(json, "process"));
+  for (const Json& note : member(json, "notes"))
     if (note.is_string()) report.notes.push_back(note.get<std::string>());
-  const Json& coverage = member(*json, "coverage");
+  const Json& coverage = member(json, "coverage");
   if (coverage.is_object())
     for (const auto& [kind, how] : coverage.items())
       if (how.is_string()) report.coverage.emplace_back(kind, how.get<std::string>());
-  read_totals(member(*json, "totals"), report);
-  for (const Json& site : member(*json, "sites")) report.sites.push_back(read_site(site));
-  for (const Json& one : member(*json, "descriptors")) report.descriptors.push_back(read_descriptor(one));
-  for (const Json& failure : member(*json, "failures")) report.failures.push_back(read_failure(failure));
-  for (const Json& rule : member(*json, "rules")) report.rules.push_back(read_rule(rule));
+  read_totals(member(json, "totals"), report);
+  for (const Json& site : member(json, "sites")) report.sites.push_back(read_site(site));
+  report.sites_omitted = count_member(json, "sites_omitted");
+  for (const Json& one : member(json, "descriptors")) report.descriptors.push_back(read_descriptor(one));
+  for (const Json& failure : member(json, "failures")) report.failures.push_back(read_failure(failure));
+  for (const Json& rule : member(json, "rules")) report.rules.push_back(read_rule(rule));
   return report;
+}
+
+std::optional<Report> parse_report(std::string_view text, std::string& error) {
+  std::optional<Json> json = read_report_json(text, error);
+  if (!json) return {};
+  return to_report(*json);
 }
 
 std::vector<MergedSite> merge_by_signature(const std::vector<Site>& sites) {

@@ -104,7 +104,8 @@ struct Report {
   Process process;
   std::vector<std::pair<std::string, std::string>> coverage;
   std::vector<KindTotals> totals;
-  std::vector<Site> sites;  ///< worst first
+  std::vector<Site> sites;     ///< worst first
+  uint64_t sites_omitted = 0;  ///< those that are not in the list
   std::vector<Descriptor> descriptors;
   std::vector<Failure> failures;
   std::vector<RuleOutcome> rules;

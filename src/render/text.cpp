@@ -243,7 +243,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
   std::vector<MergedSite> sites = worst_sites(report, options, left_out);
   size_t shown = std::min(sites.size(), options.most_sites);
   for (size_t at = 0; at < shown; ++at) text += "\n" + render_site(sites[at], report.process.exe, options, "  ");
-  left_out += sites.size() - shown;
+  left_out += sites.size() - shown + report.sites_omitted;
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
 }

@@ -91,6 +91,7 @@ constexpr Field kReport[] = {
     {"totals", Shape::map_of_count_maps},
     {"rules", Shape::objects, kRule},
     {"sites", Shape::objects, kSite},
+    {"sites_omitted", Shape::count},
     {"descriptors", Shape::objects, kDescriptor},
     {"failures", Shape::objects, kFailure},
     {"modules", Shape::objects, kModule},

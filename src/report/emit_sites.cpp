@@ -207,11 +207,15 @@ void emit_frame(Emission& emission, const ledger::Node& node) {
 
 void emit_sites(Emission& emission) {
   emission.json.key("sites").begin_array();
+  size_t shown = 0;
   for (uint32_t index : emission.graded.listed) {
-    if (emission.json.failed()) break;
+    if (emission.json.failed() || shown == emission.input.most_sites) break;
     emit_site(emission, index);
+    ++shown;
   }
   emission.json.end_array();
+  if (shown < emission.graded.listed.size())
+    emission.json.member("sites_omitted", uint64_t{emission.graded.listed.size() - shown});
 }
 
 void emit_descriptors(Emission& emission) {

@@ -49,6 +49,7 @@ struct ReportInput {
   int wait_status = -1;   ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;  ///< also sites with nothing live
+  uint32_t most_sites = UINT32_MAX;  ///< sites written, worst first; the rest are counted in "sites_omitted"
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
   std::span<std::byte> scratch;  ///< at least scratch_bytes(view)
 };

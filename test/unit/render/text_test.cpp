@@ -70,6 +70,9 @@ TEST(Text, ShowsNoMoreSitesThanAskedFor) {
   std::string text = render_text(sample(), options);
   EXPECT_TRUE(has(text, "from fopen"));
   EXPECT_TRUE(has(text, "and 2 places more\n"));
+  Report shortened = sample();
+  shortened.sites_omitted = 1000;
+  EXPECT_TRUE(has(render_text(shortened, options), "and 1,002 places more\n"));
   EXPECT_EQ(text.find("from malloc"), std::string::npos) << text;
 }
 
