@@ -1,0 +1,415 @@
+// Calls every door with what no door can use, and prints a line per call: the expression, its result and errno. Run
+// alone and under the runtime it must print the same. Pointers are null or not; what crashes does so in a child.
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdarg>
+#include <cstring>
+#include <initializer_list>
+#include <new>
+
+#include "hook/libc_functions.h"
+
+namespace {
+
+void line(const char* format, ...) {
+  char text[512];
+  va_list values;
+  va_start(values, format);
+  int size = vsnprintf(text, sizeof text, format, values);
+  va_end(values);
+  if (write(1, text, static_cast<size_t>(size)) != size) _exit(3);
+}
+
+void show(const char* what, long result) {
+  int error = errno;
+  line("%s = %ld, errno %d\n", what, result, error);
+}
+template <class Type>
+void show(const char* what, Type* result) {
+  int error = errno;
+  line("%s = %s, errno %d\n", what, result ? "a pointer" : "null", error);
+}
+
+constexpr int kBefore = 77;  ///< no error's number: shows whether errno was touched
+
+// clang-format off
+#define CALL(expression) (errno = kBefore, show(#expression, expression))
+#define RUN(expression) (errno = kBefore, expression, show(#expression, 0L))
+#define THROWS(expression) try { errno = kBefore; show(#expression, expression); } catch (const std::bad_alloc&) { line("%s throws\n", #expression); }
+#define CRASHES(expression) if (pid_t child = fork()) await(#expression, child); else { struct rlimit none{0, 0}; setrlimit(RLIMIT_CORE, &none); (void)!freopen("/dev/null", "w", stderr); (void)expression; _exit(9); }
+// clang-format on
+
+void await(const char* what, pid_t child) {
+  int status = 0;
+  waitpid(child, &status, 0);
+  line("%s ends with %s %d\n", what, WIFSIGNALED(status) ? "signal" : "status",
+       WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+// Not known to the compiler, which would refuse or warn.
+char* volatile nothing = nullptr;
+FILE* volatile no_stream = nullptr;
+DIR* volatile no_folder = nullptr;
+int* volatile no_pair = nullptr;
+volatile size_t huge = SIZE_MAX, half = SIZE_MAX / 2, odd = 3;
+volatile int creating = O_CREAT;
+char name[] = "x";
+char* some_paths[] = {name, nullptr};
+char* no_paths[] = {nullptr};
+constexpr int kFar = 99999;
+
+int closed_number() {
+  int fd = dup(0);
+  close(fd);
+  return fd;
+}
+
+void opening() {
+  CALL(open(nothing, O_RDONLY));
+  CALL(open("", O_RDONLY));
+  CALL(open("/dev/null", -1));
+  CALL(open64("/nonexistent", O_RDWR));
+  CALL(openat(-1, "x", O_RDONLY));
+  CALL(openat(kFar, "x", O_RDONLY));
+  CALL(openat64(0, "x", O_RDONLY));
+  CALL(creat(nothing, 0));
+  CALL(creat64("/nonexistent/x", 0));
+  CALL(__open("", O_RDONLY));
+  CALL(__open64("", O_RDONLY));
+  CALL(__open_2("", O_RDONLY));
+  CALL(__open64_2("", O_RDONLY));
+  CALL(__openat_2(-1, "x", O_RDONLY));
+  CALL(__openat64_2(-1, "x", O_RDONLY));
+  CRASHES(__open_2("/dev/null", creating));
+  CALL(open_by_handle_at(-1, nullptr, 0));
+  char unfit[] = "unfit";
+  CALL(mkstemp(unfit));
+  CALL(mkostemp(unfit, -1));
+  CALL(mkstemps(unfit, -1));
+  CALL(mkstemps(unfit, INT_MAX));
+  CALL(mkostemps64(unfit, 90, 0));
+  CALL(memfd_create(nothing, 0));
+  CALL(memfd_create("x", ~0u));
+  CALL(shm_open("/", O_RDWR, 0));
+  CALL(shm_open("/a/b", O_RDWR, 0));
+  CALL(open_tree(-1, nothing, 0));
+  CALL(fsopen(nothing, ~0u));
+  CALL(fspick(-1, nothing, ~0u));
+  CALL(fsmount(-1, ~0u, ~0u));
+  CALL(mq_open("no slash", O_RDONLY));
+  CALL(mq_open("/unfreed-none", O_RDONLY));
+  CALL(__mq_open_2("no slash", O_RDONLY));
+  CALL(mq_close(-1));
+  CALL(mq_close(kFar));
+}
+
+void closing() {
+  int fd = closed_number();
+  CALL(close(-1));
+  CALL(close(INT_MIN));
+  CALL(close(INT_MAX));
+  CALL(close(kFar));
+  CALL(close(fd));
+  CALL(__close(fd));
+  CALL(close_range(10, 5, 0));
+  CALL(close_range(900, 910, 0x80));
+  CALL(close_range(UINT_MAX - 1, UINT_MAX, 0));
+  RUN(closefrom(kFar));
+  RUN(closefrom(INT_MAX));
+  CALL(dup(-1));
+  CALL(dup(kFar));
+  CALL(dup(fd));
+  CALL(dup2(-1, 5));
+  CALL(dup2(fd, fd));
+  CALL(dup2(0, -1));
+  CALL(dup2(0, INT_MAX));
+  CALL(__dup2(-1, -1));
+  CALL(dup3(0, 0, 0));
+  CALL(dup3(0, 50, -1));
+  CALL(dup3(kFar, 50, 0));
+  CALL(fcntl(-1, F_GETFD));
+  CALL(fcntl(0, 9999, -1));
+  CALL(fcntl(0, F_DUPFD, -1));
+  CALL(fcntl(0, F_DUPFD, INT_MAX));
+  CALL(fcntl64(-1, F_DUPFD, 0));
+  CALL(__fcntl(kFar, F_DUPFD_CLOEXEC, 0));
+  int open_one = open("/dev/null", O_RDONLY);
+  CALL(dup2(kFar, open_one));  // which stays open
+  CALL(dup3(kFar, open_one, O_CLOEXEC));
+  CALL(close(open_one));
+  CALL(close(open_one));
+}
+
+void streams() {
+  CALL(fopen(nothing, "r"));
+  CALL(fopen("/nonexistent", "r"));
+  CALL(fopen("/dev/null", ""));
+  CALL(fopen64("/dev/null", "?"));
+  CALL(_IO_fopen("/nonexistent", "r"));
+  CRASHES(fopen("/dev/null", nothing));
+  CALL(fdopen(-1, "r"));
+  CALL(fdopen(kFar, "r"));
+  CALL(fdopen(0, "?"));
+  CALL(_IO_fdopen(-1, "r"));
+  CALL(freopen("/nonexistent", "r", fopen("/dev/null", "r")));
+  CALL(freopen64("/dev/null", "?", fopen("/dev/null", "r")));
+  CRASHES(freopen("/dev/null", "r", no_stream));
+  CRASHES(fclose(no_stream));
+  CRASHES(pclose(no_stream));
+  CALL(popen("true", "?"));
+  CALL(_IO_popen("true", ""));
+  CALL(setmntent("/nonexistent", "r"));
+  CALL(setmntent("/dev/null", ""));
+  CALL(endmntent(no_stream));
+  CALL(__endmntent(no_stream));
+  CALL(fts_open(no_paths, FTS_PHYSICAL, nullptr));
+  CALL(fts_open(some_paths, -1, nullptr));
+  CALL(fts64_open(some_paths, 0, nullptr));
+  CALL(opendir(""));
+  CALL(opendir("/dev/null"));
+  CRASHES(opendir(nothing));
+  CALL(fdopendir(-1));
+  CALL(fdopendir(0));
+  CALL(fdopendir(kFar));
+  CALL(closedir(no_folder));
+  FILE* memory = fmemopen(nullptr, 10, "w");  // a stream without a descriptor
+  CALL(fclose(memory));
+  int fd = open("/dev/null", O_RDONLY);
+  FILE* robbed = fdopen(fd, "r");
+  close(fd);
+  CALL(fclose(robbed));
+}
+
+void sockets() {
+  int pair[2];
+  CALL(socket(-1, -1, -1));
+  CALL(socket(AF_UNIX, SOCK_STREAM, -1));
+  CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, no_pair));
+  CALL(socketpair(-1, SOCK_STREAM, 0, pair));
+  CALL(accept(-1, nullptr, nullptr));
+  CALL(accept(0, nullptr, nullptr));
+  CALL(accept4(kFar, nullptr, nullptr, -1));
+  CALL(recvmsg(-1, nullptr, 0));
+  CALL(recvmsg(0, nullptr, 0));
+  CALL(recvmmsg(-1, nullptr, UINT_MAX, 0, nullptr));
+  socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+  CALL(recvmsg(pair[0], nullptr, MSG_DONTWAIT));
+  CALL(recvmmsg(pair[0], nullptr, 0, MSG_DONTWAIT, nullptr));
+  CALL(accept(pair[0], nullptr, nullptr));
+  close(pair[0]);
+  close(pair[1]);
+  CALL(pipe(no_pair));
+  CALL(__pipe(no_pair));
+  CALL(pipe2(pair, -1));
+  CALL(eventfd(0, -1));
+  CALL(timerfd_create(-1, 0));
+  CALL(timerfd_create(CLOCK_MONOTONIC, -1));
+  sigset_t set;
+  sigemptyset(&set);
+  CALL(signalfd(0, &set, 0));
+  CALL(signalfd(-1, &set, -1));
+  CALL(signalfd(kFar, &set, 0));
+  CALL(epoll_create(-1));
+  CALL(epoll_create1(-1));
+  CALL(inotify_init1(-1));
+  CALL(fanotify_init(~0u, ~0u));
+  CALL(pidfd_open(-1, 0));
+  CALL(pidfd_getfd(-1, -1, 0));
+}
+
+void numbers() {
+  CALL(syscall(-1));
+  CALL(syscall(999999));
+  CALL(syscall(SYS_close, -1));
+  CALL(syscall(SYS_close, kFar));
+  CALL(syscall(SYS_close_range, 10, 5, 0));
+  CALL(syscall(SYS_openat, -1, nullptr, 0));
+  CALL(syscall(SYS_openat2, AT_FDCWD, "x", nullptr, huge));
+  CALL(syscall(SYS_dup, -1));
+  CALL(syscall(SYS_dup3, -1, -1, -1));
+  CALL(syscall(SYS_dup3, 0, 0, 0));
+  CALL(syscall(SYS_fcntl, -1, F_DUPFD, 0));
+  CALL(syscall(SYS_pipe2, nullptr, 0));
+  CALL(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, nullptr));
+  CALL(syscall(SYS_recvmsg, 0, nullptr, 0));
+  CALL(syscall(SYS_recvmmsg, -1, nullptr, 5, 0, nullptr));
+  CALL(syscall(SYS_bpf, -1, nullptr, 0));
+  CALL(syscall(SYS_clone3, nullptr, 0));
+  CALL(syscall(SYS_io_uring_setup, 0, nullptr));
+  CALL(syscall(SYS_signalfd4, -1, nullptr, 0, 0));
+  CALL(syscall(SYS_landlock_create_ruleset, nullptr, 0, -1));
+  CALL(syscall(SYS_gettid) > 0);
+  CALL(syscall(SYS_futex, nullptr, -1, 0, nullptr, nullptr, 0));
+}
+
+void heap() {
+  CALL(malloc(huge));
+  CALL(malloc(half + 1));
+  CALL(calloc(half, 4));
+  CALL(calloc(huge, huge));
+  CALL(realloc(nothing, huge));
+  CALL(reallocarray(nothing, half, 3));
+  CALL(reallocarray(nothing, huge, 1));
+  CALL(memalign(64, huge));
+  CALL(memalign(half, 10));
+  CALL(aligned_alloc(64, huge));
+  CALL(aligned_alloc(half + 1, 64));
+  CALL(valloc(huge));
+  CALL(pvalloc(huge));
+  void* block = name;
+  CALL(posix_memalign(&block, odd, 10));
+  CALL(posix_memalign(&block, 0, 10));
+  CALL(posix_memalign(&block, 64, huge));
+  CALL(block == name);
+  CALL(malloc_usable_size(nothing));
+  RUN(free(nothing));
+  for (size_t bytes : {size_t{0}, size_t{1}, size_t{100000}}) {
+    CALL(block = malloc(bytes));
+    CALL(realloc(block, huge));  // which stays as it is
+    CALL(reallocarray(block, huge, 8));
+    RUN(free(block));
+    CALL(block = calloc(bytes, 0));
+    RUN(free(block));
+    CALL(block = realloc(nothing, bytes));
+    CALL(realloc(block, 0));
+    CALL(block = aligned_alloc(64, bytes));
+    RUN(free(block));
+    CALL(posix_memalign(&block, 64, bytes));
+    RUN(free(block));
+    CALL(block = operator new(bytes));
+    RUN(operator delete(block));
+    CALL(block = operator new[](bytes, std::align_val_t{64}));
+    RUN(operator delete[](block, std::align_val_t{64}));
+  }
+  CALL(operator new(huge, std::nothrow));
+  CALL(operator new[](huge, std::nothrow));
+  CALL(operator new (huge, std::align_val_t{64}, std::nothrow));
+  CALL(operator new[](huge, std::align_val_t{64}, std::nothrow));
+  THROWS(operator new(huge));
+  THROWS(operator new[](huge));
+  THROWS(operator new (huge, std::align_val_t{64}));
+  THROWS(operator new[](huge, std::align_val_t{64}));
+  void* volatile none = nothing;
+  RUN(operator delete(none));
+  RUN(operator delete(none, std::nothrow));
+  RUN(operator delete(none, huge));
+  RUN(operator delete (none, std::align_val_t{64}));
+  RUN(operator delete[](none));
+  RUN(operator delete[](none, huge));
+  RUN(operator delete[](none, huge, std::align_val_t{64}));
+}
+
+void* idle(void*) { return nullptr; }
+int idle_c11(void*) { return 0; }
+
+void threads() {
+  pthread_t thread;
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, size_t{1} << 46);
+  CALL(pthread_create(&thread, &attributes, idle, nullptr));
+  CALL(pthread_join(pthread_self(), nullptr));
+  CALL(pthread_tryjoin_np(pthread_self(), nullptr));
+  timespec past{0, 0}, unfit{0, -1};
+  CALL(pthread_timedjoin_np(pthread_self(), nullptr, &past));
+  CALL(pthread_clockjoin_np(pthread_self(), nullptr, -1, &past));
+  CALL(thrd_join(thrd_current(), nullptr));
+  pthread_t* volatile nowhere = nullptr;
+  CRASHES(pthread_create(nowhere, nullptr, idle, nullptr));
+  CRASHES(pthread_join(0, nullptr));
+  CRASHES(pthread_detach(0));
+  CALL(pthread_create(
+      &thread, nullptr, [](void*) -> void* { return usleep(200000), nullptr; }, nullptr));
+  CALL(pthread_tryjoin_np(thread, nullptr));
+  CALL(pthread_timedjoin_np(thread, nullptr, &past));
+  CALL(pthread_timedjoin_np(thread, nullptr, &unfit));
+  CALL(pthread_join(thread, nullptr));
+  thrd_t other;
+  CALL(thrd_create(&other, idle_c11, nullptr));
+  CALL(thrd_join(other, nullptr));
+  CALL(pthread_create(
+      &thread, nullptr, [](void*) -> void* { return usleep(200000), nullptr; }, nullptr));
+  CALL(pthread_detach(thread));
+  CALL(pthread_detach(thread));
+  CALL(pthread_join(thread, nullptr));
+  usleep(300000);
+}
+
+void process() {
+  char* arguments[] = {name, nullptr};
+  CALL(execve(nothing, arguments, environ));
+  CALL(execve("/nonexistent", arguments, environ));
+  CALL(execv("", arguments));
+  CALL(execvp("", arguments));
+  CALL(execvpe("no-such-program-anywhere", arguments, environ));
+  CALL(execl("/nonexistent", "x", "y", nullptr));
+  CALL(execlp("/dev/null", "x", nullptr));
+  CALL(execle("/nonexistent", "x", nullptr, environ));
+  CALL(fexecve(-1, arguments, environ));
+  CALL(fexecve(0, arguments, environ));
+  CALL(execveat(-1, "x", arguments, environ, 0));
+  CALL(execveat(AT_FDCWD, "/nonexistent", arguments, environ, -1));
+  CRASHES(dlclose(nothing));
+}
+
+/// Where no descriptor is to be had every door says so, and leaves things as they are.
+void exhaustion() {
+  rlimit before, few;
+  getrlimit(RLIMIT_NOFILE, &before);
+  int next = dup(0);
+  close(next);
+  few = {static_cast<rlim_t>(next), before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  int pair[2] = {-5, -5};
+  int master = -5, slave = -5;
+  CALL(open("/dev/null", O_RDONLY));
+  CALL(openat(AT_FDCWD, "/dev/null", O_RDONLY));
+  CALL(creat("/dev/null", 0600));
+  CALL(dup(0));
+  CALL(dup2(0, next));
+  CALL(dup3(0, next, 0));
+  CALL(fcntl(0, F_DUPFD, 0));
+  CALL(fopen("/dev/null", "r"));
+  CALL(opendir("/"));
+  CALL(popen("true", "r"));
+  CALL(tmpfile());
+  CALL(setmntent("/dev/null", "r"));
+  CALL(socket(AF_UNIX, SOCK_STREAM, 0));
+  CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  CALL(pipe(pair));
+  CALL(pair[0]);
+  CALL(eventfd(0, 0));
+  CALL(epoll_create1(0));
+  CALL(memfd_create("x", 0));
+  CALL(inotify_init());
+  CALL(timerfd_create(CLOCK_MONOTONIC, 0));
+  CALL(pidfd_open(getpid(), 0));
+  CALL(openpty(&master, &slave, nullptr, nullptr, nullptr));
+  CALL(master);
+  CALL(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
+  CALL(syscall(SYS_dup, 0));
+  CALL(syscall(SYS_pipe2, pair, 0));
+  setrlimit(RLIMIT_NOFILE, &before);
+  CALL(close(open("/dev/null", O_RDONLY)));
+}
+
+}  // namespace
+
+int main() {
+  opening();
+  closing();
+  streams();
+  sockets();
+  numbers();
+  heap();
+  threads();
+  process();
+  exhaustion();
+  RUN(closelog());
+  RUN(closelog());
+  return 0;
+}
