@@ -10,14 +10,25 @@
 
 namespace unfreed::hook {
 
-/// The descriptor of a stream, −1 for none (fmemopen …); keeps errno.
-inline int descriptor_of(FILE* stream) {
+/// The headers promise the compiler that no stream is ever null, and it drops tests for it (with
+/// -fno-delete-null-pointer-checks, too). But closedir(NULL) has an answer, which is libc's to give: what the caller
+/// gave is hidden from the compiler.
+template <class Stream>
+Stream* as_given(Stream* stream) {
+  asm("" : "+r"(stream));
+  return stream;
+}
+
+/// The descriptor of a stream, −1 for none (null, fmemopen …); keeps errno.
+inline int descriptor_of(FILE* given) {
+  FILE* stream = as_given(given);
   int saved = errno;
   int fd = stream ? fileno(stream) : -1;
   errno = saved;
   return fd;
 }
-inline int descriptor_of(DIR* stream) {
+inline int descriptor_of(DIR* given) {
+  DIR* stream = as_given(given);
   int saved = errno;
   int fd = stream ? dirfd(stream) : -1;
   errno = saved;

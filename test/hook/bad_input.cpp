@@ -59,7 +59,6 @@ volatile size_t huge = SIZE_MAX, half = SIZE_MAX / 2, odd = 3;
 volatile int creating = O_CREAT;
 char name[] = "x";
 char* some_paths[] = {name, nullptr};
-char* no_paths[] = {nullptr};
 constexpr int kFar = 99999;
 
 int closed_number() {
@@ -92,6 +91,12 @@ void opening() {
   CALL(mkstemps(unfit, -1));
   CALL(mkstemps(unfit, INT_MAX));
   CALL(mkostemps64(unfit, 90, 0));
+  CALL(mkostemps(unfit, -1, 0));
+  CALL(mkstemps64(unfit, INT_MAX));
+  CALL(mkstemp64(unfit));
+  CALL(mkostemp64(unfit, -1));
+  CRASHES(mkstemp(nothing));
+  CALL(posix_openpt(-1));
   CALL(memfd_create(nothing, 0));
   CALL(memfd_create("x", ~0u));
   CALL(shm_open("/", O_RDWR, 0));
@@ -159,16 +164,30 @@ void streams() {
   CALL(freopen64("/dev/null", "?", fopen("/dev/null", "r")));
   CRASHES(freopen("/dev/null", "r", no_stream));
   CRASHES(fclose(no_stream));
+  CRASHES(_IO_fclose(no_stream));
   CRASHES(pclose(no_stream));
   CALL(popen("true", "?"));
   CALL(_IO_popen("true", ""));
   CALL(setmntent("/nonexistent", "r"));
+  CALL(__setmntent("/nonexistent", "?"));
   CALL(setmntent("/dev/null", ""));
   CALL(endmntent(no_stream));
   CALL(__endmntent(no_stream));
-  CALL(fts_open(no_paths, FTS_PHYSICAL, nullptr));
   CALL(fts_open(some_paths, -1, nullptr));
-  CALL(fts64_open(some_paths, 0, nullptr));
+  FTS64* unfit = nullptr;
+  CALL(unfit = fts64_open(some_paths, 0, nullptr));  // glibc does not ask for a sort of walk to be named
+  CALL(fts64_close(unfit));
+  CRASHES(fts_read(nullptr));
+  CRASHES(fts64_read(nullptr));
+  CRASHES(fts_close(nullptr));
+  CRASHES(fts64_close(nullptr));
+  FTS* walk = fts_open(some_paths, FTS_PHYSICAL, nullptr);
+  CALL(fts_children(walk, -1));
+  CALL(fts_read(walk));
+  CALL(fts_close(walk));
+  FTS64* walk64 = fts64_open(some_paths, FTS_PHYSICAL, nullptr);
+  CALL(fts64_children(walk64, -1));
+  CALL(fts64_close(walk64));
   CALL(opendir(""));
   CALL(opendir("/dev/null"));
   CRASHES(opendir(nothing));
@@ -182,6 +201,36 @@ void streams() {
   FILE* robbed = fdopen(fd, "r");
   close(fd);
   CALL(fclose(robbed));
+}
+
+/// The parts of stdio, on a stream that is open already or none at all.
+void stream_parts() {
+  FILE* plain = fopen("/dev/null", "r");
+  CALL(_IO_file_fopen(plain, "/dev/null", "r", 1));
+  CALL(_IO_file_attach(plain, -1));
+  CALL(_IO_proc_open(plain, "true", "r"));
+  CALL(_IO_file_close_it(plain));
+  CALL(_IO_file_close_it(plain));
+  CALL(_IO_file_open(plain, "/nonexistent", O_RDONLY, 0, 8, 1));
+  CALL(_IO_file_fopen(plain, "/nonexistent", "r", 1));
+  CALL(_IO_file_fopen(plain, "/dev/null", "?", 1));
+  CALL(fclose(plain));
+  CRASHES(_IO_file_close(no_stream));
+  CRASHES(_IO_file_close_it(no_stream));
+  CRASHES(_IO_proc_close(no_stream));
+}
+
+/// Nothing is logged: the mask lets no message pass that is not an emergency.
+void logs() {
+  setlogmask(LOG_MASK(LOG_EMERG));
+  va_list none{};
+  RUN(openlog(nothing, 0, -1));
+  RUN(syslog(LOG_DEBUG, nothing));
+  RUN(vsyslog(LOG_DEBUG, nothing, none));
+  RUN(__syslog_chk(LOG_DEBUG, -1, nothing));
+  RUN(__vsyslog_chk(LOG_DEBUG, -1, nothing, none));
+  RUN(closelog());
+  RUN(closelog());
 }
 
 void sockets() {
@@ -287,12 +336,19 @@ void heap() {
   }
   CALL(operator new(huge, std::nothrow));
   CALL(operator new[](huge, std::nothrow));
-  CALL(operator new (huge, std::align_val_t{64}, std::nothrow));
-  CALL(operator new[](huge, std::align_val_t{64}, std::nothrow));
+  // libstdc++ 12 rounds these sizes up to 0, and returns a block.
+  CALL(block = operator new (huge, std::align_val_t{64}, std::nothrow));
+  RUN(free(block));
+  CALL(block = operator new[](huge, std::align_val_t{64}, std::nothrow));
+  RUN(free(block));
   THROWS(operator new(huge));
   THROWS(operator new[](huge));
-  THROWS(operator new (huge, std::align_val_t{64}));
-  THROWS(operator new[](huge, std::align_val_t{64}));
+  block = nullptr;
+  THROWS(block = operator new (huge, std::align_val_t{64}));
+  RUN(free(block));
+  block = nullptr;
+  THROWS(block = operator new[](huge, std::align_val_t{64}));
+  RUN(free(block));
   void* volatile none = nothing;
   RUN(operator delete(none));
   RUN(operator delete(none, std::nothrow));
@@ -301,6 +357,11 @@ void heap() {
   RUN(operator delete[](none));
   RUN(operator delete[](none, huge));
   RUN(operator delete[](none, huge, std::align_val_t{64}));
+  RUN(operator delete (none, huge, std::align_val_t{64}));
+  RUN(operator delete (none, std::align_val_t{64}, std::nothrow));
+  RUN(operator delete[](none, std::align_val_t{64}));
+  RUN(operator delete[](none, std::align_val_t{64}, std::nothrow));
+  RUN(operator delete[](none, std::nothrow));
 }
 
 void* idle(void*) { return nullptr; }
@@ -322,6 +383,9 @@ void threads() {
   CRASHES(pthread_create(nowhere, nullptr, idle, nullptr));
   CRASHES(pthread_join(0, nullptr));
   CRASHES(pthread_detach(0));
+  CRASHES(thrd_join(0, nullptr));
+  CRASHES(thrd_detach(0));
+  CRASHES(thrd_create(nowhere, idle_c11, nullptr));
   CALL(pthread_create(
       &thread, nullptr, [](void*) -> void* { return usleep(200000), nullptr; }, nullptr));
   CALL(pthread_tryjoin_np(thread, nullptr));
@@ -377,6 +441,7 @@ void exhaustion() {
   CALL(opendir("/"));
   CALL(popen("true", "r"));
   CALL(tmpfile());
+  CALL(tmpfile64());
   CALL(setmntent("/dev/null", "r"));
   CALL(socket(AF_UNIX, SOCK_STREAM, 0));
   CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
@@ -389,6 +454,7 @@ void exhaustion() {
   CALL(timerfd_create(CLOCK_MONOTONIC, 0));
   CALL(pidfd_open(getpid(), 0));
   CALL(openpty(&master, &slave, nullptr, nullptr, nullptr));
+  CALL(forkpty(&master, nullptr, nullptr, nullptr));
   CALL(master);
   CALL(syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY, 0));
   CALL(syscall(SYS_dup, 0));
@@ -403,13 +469,13 @@ int main() {
   opening();
   closing();
   streams();
+  stream_parts();
+  logs();
   sockets();
   numbers();
   heap();
   threads();
   process();
   exhaustion();
-  RUN(closelog());
-  RUN(closelog());
   return 0;
 }

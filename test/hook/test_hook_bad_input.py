@@ -2,9 +2,11 @@
 """What no door can use passes through every hook unchanged: the same results, the same errno, the same crashes."""
 import os
 import re
+import subprocess
 import unittest
 
 import harness
+import test_complete
 
 PROGRAM = os.path.join(harness.BUILD, "test", "hook", "bad_input")
 
@@ -35,6 +37,18 @@ class BadInput(unittest.TestCase):
 
     def test_same_results_with_nothing_tracked(self):
         self.check_same(harness.preload([PROGRAM], env={"UNFREED_ONLY": "another"}))
+
+    def test_every_door_that_takes_anything_is_tried(self):
+        libc = subprocess.run(["nm", "-D", "--defined-only", "/lib/x86_64-linux-gnu/libc.so.6"], check=True,
+                              capture_output=True, text=True).stdout
+        imports = subprocess.run(["nm", "-D", "--undefined-only", PROGRAM], check=True, capture_output=True,
+                                 text=True).stdout
+        can_be_called = set(re.findall(r" (\w+)@@", libc))
+        called = set(re.findall(r" U (\w+)(?:@|$)", imports, re.M))
+        takes_nothing_wrong = {"getpt", "fcloseall", "_exit", "_Exit", "quick_exit", "abort", "vfork"}
+        missing = {row.symbol for row in test_complete.rows()
+                   if row.symbol in can_be_called or row.family == "heap_cxx"} - called - takes_nothing_wrong
+        self.assertEqual(missing, set())
 
     def test_the_tester(self):
         # The table shows results of every sort.
