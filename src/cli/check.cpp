@@ -50,7 +50,7 @@ int check_command(const Arguments& arguments) {
                 "Applies rules to reports already written; suppressions are those that the reports were made with.");
   std::vector<std::string> files;
   SettingsInput input;
-  parser.app().add_option("FILE", files, "report JSON or ledger; - is standard input")->required()->type_name("");
+  parser.operands("FILE", files, "report JSON or ledger; - is standard input");
   input.add_options(parser, {"fail-on", "exit-code", "quiet"});
   parser.footer(
       "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file cannot be read, or a rule is bad "

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "render/paths.h"
@@ -76,18 +78,54 @@ class HelpFormat : public CLI::Formatter {
 
 }  // namespace
 
+struct Parser::App : CLI::App {
+  using CLI::App::App;
+};
+
 Parser::Parser(std::string name, std::string usage, std::string description)
-    : name_("unfreed " + name), app_(std::move(description), name_) {
-  app_.formatter(std::make_shared<HelpFormat>("Usage: " + name_ + " " + usage + "\n\n"));
-  app_.set_help_flag("-h,--help", "print this help and exit");
+    : name_("unfreed " + name), app_(std::make_unique<App>(std::move(description), name_)) {
+  app_->formatter(std::make_shared<HelpFormat>("Usage: " + name_ + " " + usage + "\n\n"));
+  app_->set_help_flag("-h,--help", "print this help and exit");
 }
+
+Parser::~Parser() = default;
+
+void Parser::flag(const char* names, bool& value, const char* help) { app_->add_flag(names, value, help); }
+
+void Parser::value(const char* names, const char* value_name, std::string& value, const char* help,
+                   std::initializer_list<const char*> choices) {
+  CLI::Option* option = app_->add_option(names, value, help)->type_name(value_name);
+  if (choices.size()) option->check(CLI::IsMember(std::vector<std::string>(choices.begin(), choices.end())));
+}
+
+void Parser::value(const char* names, const char* value_name, uint32_t& value, const char* help) {
+  app_->add_option(names, value, help)->type_name(value_name);
+}
+
+void Parser::values(const char* names, const char* value_name, std::vector<std::string>& values, const char* help) {
+  app_->add_option(names, values, help)->type_name(value_name)->allow_extra_args(false);
+}
+
+void Parser::operand(const char* name, std::string& value, const char* help) {
+  app_->add_option(name, value, help)->required()->type_name("");
+}
+
+void Parser::operand(const char* name, int& value, const char* help) {
+  app_->add_option(name, value, help)->required()->type_name("")->check(CLI::PositiveNumber);
+}
+
+void Parser::operands(const char* name, std::vector<std::string>& values, const char* help) {
+  app_->add_option(name, values, help)->required()->type_name("");
+}
+
+void Parser::footer(std::string text) { app_->footer(std::move(text)); }
 
 std::optional<int> Parser::parse(const Arguments& arguments) {
   try {
     // CLI11 takes them last first.
-    app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    app_->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success&) {
-    std::string help = app_.help();
+    std::string help = app_->help();
     std::fwrite(help.data(), 1, help.size(), stdout);
     return kSuccess;
   } catch (const CLI::ParseError& error) {
@@ -104,7 +142,7 @@ size_t Parser::count_options(const Arguments& arguments) {
     if (word.size() < 2 || word[0] != '-') return at;
     bool is_long = word[1] == '-';
     bool has_value = is_long ? word.find('=') != std::string::npos : word.size() > 2;
-    const CLI::Option* option = app_.get_option_no_throw(is_long ? word.substr(0, word.find('=')) : word.substr(0, 2));
+    const CLI::Option* option = app_->get_option_no_throw(is_long ? word.substr(0, word.find('=')) : word.substr(0, 2));
     if (option && !has_value && option->get_items_expected_max() > 0) ++at;
   }
   return arguments.size();

@@ -1,7 +1,9 @@
 // The subcommands, and what they share: options the GNU way, one line for a mistake, exit status 125 for it.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -31,14 +33,26 @@ int snapshot_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 
-/// An option parser for `unfreed NAME`, set up like all others.
+/// An option parser for `unfreed NAME`, set up like all others. The values named must outlive it. (The library behind
+/// it is for command.cpp alone: it takes ten seconds to compile wherever it is included.)
 class Parser {
  public:
   Parser(std::string name, std::string usage, std::string description);
+  ~Parser();
 
-  CLI::App& app() { return app_; }
+  void flag(const char* names, bool& value, const char* help);
+  /// An option with a value, one of `choices` where there are any.
+  void value(const char* names, const char* value_name, std::string& value, const char* help,
+             std::initializer_list<const char*> choices = {});
+  void value(const char* names, const char* value_name, uint32_t& value, const char* help);
+  /// An option that may be given several times.
+  void values(const char* names, const char* value_name, std::vector<std::string>& values, const char* help);
+  /// Arguments that must be there: one, a positive number, one or more.
+  void operand(const char* name, std::string& value, const char* help);
+  void operand(const char* name, int& value, const char* help);
+  void operands(const char* name, std::vector<std::string>& values, const char* help);
   /// Text shown below the options in --help.
-  void footer(std::string text) { app_.footer(std::move(text)); }
+  void footer(std::string text);
 
   /// Reads `arguments`. Empty: go on. Else end with that status: help has been printed (0), or an error (125).
   std::optional<int> parse(const Arguments& arguments);
@@ -48,8 +62,10 @@ class Parser {
   size_t count_options(const Arguments& arguments);
 
  private:
+  struct App;
+
   std::string name_;
-  CLI::App app_;
+  std::unique_ptr<App> app_;
 };
 
 /// "unfreed: MESSAGE" on stderr.

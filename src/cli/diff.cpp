@@ -14,9 +14,9 @@ int diff_command(const Arguments& arguments) {
   std::string old_file;
   std::string new_file;
   bool exit_code = false;
-  parser.app().add_option("OLD", old_file, "report JSON or ledger; - is standard input")->required()->type_name("");
-  parser.app().add_option("NEW", new_file, "likewise")->required()->type_name("");
-  parser.app().add_flag("--exit-code", exit_code, "end with 1 when something is new or grew");
+  parser.operand("OLD", old_file, "report JSON or ledger; - is standard input");
+  parser.operand("NEW", new_file, "likewise");
+  parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
   parser.footer("Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if a file cannot be read.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   symbolize::Symbolizer symbolizer;

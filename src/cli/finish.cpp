@@ -98,13 +98,11 @@ int finish_command(const Arguments& arguments) {
   std::string trigger_name = "exit";
   std::string output;
   uint32_t number = 0;
-  parser.app().add_option("LEDGER", ledger_path, "the process's ledger")->required()->type_name("");
-  parser.app()
-      .add_option("--trigger", trigger_name, "what the report is made for")
-      ->type_name("exit|signal|api|exhaustion")
-      ->check(CLI::IsMember({"exit", "signal", "api", "exhaustion"}));
-  parser.app().add_option("--report-number", number, "number of this report in the process")->type_name("N");
-  parser.app().add_option("--output", output, "where to, instead of the ledger's own setting")->type_name("FILE");
+  parser.operand("LEDGER", ledger_path, "the process's ledger");
+  parser.value("--trigger", "exit|signal|api", trigger_name, "what the report is made for",
+               {"exit", "signal", "api", "exhaustion"});
+  parser.value("--report-number", "N", number, "number of this report in the process");
+  parser.value("--output", "FILE", output, "where to, instead of the ledger's own setting");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   report::Trigger trigger = report::Trigger::exit;
   for (report::Trigger one : {report::Trigger::signal, report::Trigger::api, report::Trigger::exhaustion})

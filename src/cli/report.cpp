@@ -45,12 +45,9 @@ int report_command(const Arguments& arguments) {
   std::vector<std::string> files;
   std::string format = "text";
   std::string output = "-";
-  parser.app().add_option("FILE", files, "report JSON or ledger; - is standard input")->required()->type_name("");
-  parser.app()
-      .add_option("-f,--format", format, "text, json or html (default: text)")
-      ->type_name("FORMAT")
-      ->check(CLI::IsMember({"text", "json", "html"}));
-  parser.app().add_option("-o,--output", output, "write to FILE (default: standard output)")->type_name("FILE");
+  parser.operands("FILE", files, "report JSON or ledger; - is standard input");
+  parser.value("-f,--format", "FORMAT", format, "text, json or html (default: text)", {"text", "json", "html"});
+  parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (format == "html" && files.size() > 1) {

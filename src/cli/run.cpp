@@ -15,8 +15,7 @@ int run_command(const Arguments& arguments) {
   LaunchPlan plan;
   SettingsInput input;
   input.add_options(parser);
-  parser.app().add_flag("--all-reports", plan.all_reports,
-                        "a report for every process, also for those that hold nothing");
+  parser.flag("--all-reports", plan.all_reports, "a report for every process, also for those that hold nothing");
   parser.footer(
       "The options are also to be had as variables (UNFREED_OUTPUT, UNFREED_TRACK, UNFREED_ONLY, UNFREED_FAIL_ON, "
       "UNFREED_EXITCODE, UNFREED_SIGNAL, UNFREED_DEPTH, UNFREED_SUPPRESSIONS, UNFREED_QUIET); options win.\n\n"

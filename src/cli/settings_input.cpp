@@ -76,12 +76,9 @@ void SettingsInput::add_options(Parser& parser, std::initializer_list<std::strin
   };
   for (const Mirror& mirror : kMirrors) {
     if (!is_wanted(mirror.name)) continue;
-    parser.app()
-        .add_option(mirror.flags, option_values_[std::string(mirror.name)], mirror.help)
-        ->type_name(mirror.value_name)
-        ->allow_extra_args(false);
+    parser.values(mirror.flags, mirror.value_name, option_values_[std::string(mirror.name)], mirror.help);
   }
-  if (is_wanted("quiet")) parser.app().add_flag("-q,--quiet", quiet_, kQuietHelp);
+  if (is_wanted("quiet")) parser.flag("-q,--quiet", quiet_, kQuietHelp);
 }
 
 void SettingsInput::gather() {

@@ -65,7 +65,7 @@ int snapshot_command(const Arguments& arguments) {
       "error. The process is not touched: not stopped, signalled or slowed down.");
   int pid = 0;
   SettingsInput input;
-  parser.app().add_option("PID", pid, "process number")->required()->type_name("")->check(CLI::PositiveNumber);
+  parser.operand("PID", pid, "process number");
   input.add_options(parser, {"output", "fail-on", "exit-code", "suppressions", "quiet"});
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
