@@ -119,11 +119,13 @@ class Launcher {
 std::vector<std::string> Launcher::make_environment(const SettingsInput& input) const {
   std::vector<std::string> environment = input.environment();
   std::erase_if(environment, [](const std::string& entry) {
-    return starts_with_any(entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR="});
+    return starts_with_any(entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=",
+                                   "UNFREED_ALL_REPORTS="});
   });
   environment.push_back("LD_PRELOAD=" + with_others_kept(preload_.text()));
   environment.push_back("UNFREED_SESSION=" + session_.name());
   environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
+  if (plan_.all_reports) environment.push_back("UNFREED_ALL_REPORTS=1");
   if (session_.directory() != kDefaultLedgerDirectory)
     environment.push_back("UNFREED_LEDGER_DIR=" + session_.directory());
   return environment;
@@ -224,7 +226,13 @@ void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, b
     bool runs = is_command ? false : is_running(file.name.pid, facts->process_start_ticks);
     if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
       if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
-      if (!runs || !is_newest) unlink(file.path.c_str());
+      if (!runs || !is_newest) {
+        unlink(file.path.c_str());
+      } else {
+        // Just becoming another program, or a fork child with a ledger half made.
+        is_running_on = true;
+        if (is_last_pass) reports_.add_running(file.name.pid);
+      }
     } else if (runs) {
       is_running_on = true;
       if (is_last_pass) reports_.add_running(file.name.pid);

@@ -317,6 +317,8 @@ int finish(int status, bool& replaced) {
   replaced = false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;
   // A fork child in which nothing was ever tracked has nothing to say, and no ledger of its own to say it in.
+  if (g_runtime.wants_all_reports) track::adopt_fork_if_needed();
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;
   if (!track::g_fork_page.alive.load(std::memory_order_acquire) || g_runtime.ended.exchange(1)) return status;
   begin_report(true);
   end_report();

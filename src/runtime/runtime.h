@@ -21,6 +21,7 @@ struct RuntimeState {
   char library_path[1024];  ///< this library's own file
   char working_directory[1024];
   int launcher_pid;         ///< 0 without a launcher
+  bool wants_all_reports;   ///< the launcher's --all-reports: also fork children that acquired nothing make one
   int pid;                  ///< of the process the ledger belongs to
   const char* why_private;  ///< static text, or nullptr
   uint64_t stderr_device;   ///< what descriptor 2 was at the start

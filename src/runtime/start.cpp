@@ -108,6 +108,7 @@ void read_place(const char* const* environment) {
   copy_text(g_runtime.place.directory, directory.empty() ? "/dev/shm" : directory);
   copy_text(g_runtime.place.session, session.empty() || session.find('/') != session.npos ? "solo" : session);
   g_runtime.launcher_pid = session.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
+  g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
 }
 
 /// Field 22 of /proc/self/stat, which tells this process from a later one of the same pid.

@@ -32,6 +32,15 @@ class Trees(unittest.TestCase):
         self.assertEqual([s["live"] for s in harness.live_sites(child, "fd")], [3])
         self.assertIn(str(child["process"]["pid"]), result.stderr, "the summary names the process that holds something")
 
+    def test_all_reports_means_children_that_acquired_nothing_too(self):
+        few = harness.run([harness.program("fork_idle")])
+        self.assertEqual((few.status, len(few.reports)), (0, 1), few)
+        every = harness.run([harness.program("fork_idle")], options=["--all-reports"])
+        self.assertEqual(every.status, 0, every)
+        self.assertEqual([r["process"]["forked"] for r in every.reports.values()].count(True), 3)
+        self.assertEqual(len(every.reports), 4)
+        self.assertEqual({r["totals"]["fd"]["total"] for r in every.reports.values()}, {0})
+
     def test_all_reports(self):
         result = harness.run([harness.program("tree")], options=["--all-reports"])
         reports = by_program(result)
@@ -124,6 +133,17 @@ class Trees(unittest.TestCase):
     def test_disable(self):
         result = harness.preload([harness.program("fd_open"), "leak"], env={"UNFREED_DISABLE": "1"})
         self.assertEqual((result.status, result.reports, result.stderr), (0, {}, ""), result)
+
+    def test_a_process_that_has_become_one_that_is_not_tracked_still_runs(self):
+        with harness.Scratch() as scratch:
+            script = "env -u LD_PRELOAD sleep 20 & echo $!; until grep -q sleep /proc/$!/comm; do sleep 0.02; done"
+            result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True)
+            try:
+                self.assertEqual(result.status, 0, result)
+                self.assertIn(f"still running (what is tracked reports when it ends): sleep (pid {result.stdout.strip()})",
+                              result.stderr)
+            finally:
+                os.kill(int(result.stdout), signal.SIGKILL)
 
     def test_daemon(self):
         with harness.Scratch() as scratch:
