@@ -9,11 +9,10 @@ alignas(4096) constinit std::byte g_early_memory[kEarlyBytes] = {};
 namespace {
 constexpr size_t kHeader = 16;  ///< holds the size, just below the block
 size_t g_used;
-bool g_on;
 }  // namespace
 
-void set_early_heap(bool on) { g_on = on; }
-bool early_heap_is_on() { return g_on; }
+bool g_early_heap_on;
+void set_early_heap(bool on) { g_early_heap_on = on; }
 
 void* early_allocate(size_t bytes, size_t alignment) {
   if (alignment < kHeader) alignment = kHeader;

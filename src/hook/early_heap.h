@@ -9,11 +9,12 @@
 namespace unfreed::hook {
 
 inline constexpr size_t kEarlyBytes = 64 * 1024;
-extern std::byte g_early_memory[kEarlyBytes];
+[[gnu::visibility("hidden")]] extern std::byte g_early_memory[kEarlyBytes];
 
 /// While on, heap hooks serve from the arena.
 void set_early_heap(bool on);
-bool early_heap_is_on();
+[[gnu::visibility("hidden")]] extern bool g_early_heap_on;
+inline bool early_heap_is_on() { return g_early_heap_on; }
 
 /// nullptr when the arena is full. 16-byte aligned, or more.
 void* early_allocate(size_t bytes, size_t alignment = 16);

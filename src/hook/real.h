@@ -24,7 +24,7 @@ struct Real {
 #include "hook/hooks.inc"
 #undef HOOK
 };
-extern constinit Real g_real;
+[[gnu::visibility("hidden")]] extern constinit Real g_real;
 
 /// Finds every real function. Idempotent; called by the library's constructor and by the stubs, whichever comes first.
 void resolve_real_functions();

@@ -22,9 +22,14 @@ inline ledger::Cell* cell_of(ThreadState& state, uint32_t site) {
   return make_cell(state, site);
 }
 
-/// Adds without a locked instruction: `counter` has one writer.
+/// Adds without a locked instruction: `counter` has one writing thread. A single instruction where there is one, so
+/// that a signal handler of that thread cannot come in between.
 inline void add_owned(std::atomic<uint64_t>& counter, uint64_t amount) {
+#if defined(__x86_64__)
+  asm("addq %1, %0" : "+m"(counter) : "er"(amount) : "cc");
+#else
   counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+#endif
 }
 
 inline ledger::Site& site_at(uint32_t site) {

@@ -10,31 +10,37 @@ namespace {
 
 bool owned_here(const Block& block) { return !block.ignored && block.epoch >= g_tracker.first_own_epoch; }
 
-/// Counts a release on the calling thread's account where it has one that may be used.
-void count_released(const Block& block) {
+/// Counts a release on a thread's account where it has one that may be used.
+void count_released(ThreadState* state, const Block& block) {
   if (!owned_here(block)) return;
-  StateUse use;
-  ledger::Cell* cell = use.state() ? cell_of(*use.state(), block.site) : nullptr;
+  ledger::Cell* cell = state ? cell_of(*state, block.site) : nullptr;
   if (!cell) return count_released_shared(block.site, block.size_bytes);
   add_owned(cell->released, 1);
   add_owned(cell->released_bytes, block.size_bytes);
 }
+void count_released(const Block& block) {
+  StateUse use;
+  count_released(use.state(), block);
+}
 
 }  // namespace
 
-void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, const unwind::Registers& from) {
+void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp) {
+  unwind::Registers from{pc, sp, bp};
   if (t_local.heap_guard || !enter(Kind::heap)) return;
   if (!block) return heap_failed(bytes, door, from);
   if (t_local.pause_depth) return;
-  uint32_t site = capture_site(Kind::heap, door, from);
-  Block displaced;
-  if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(displaced);
-  if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block),
-                        {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes}))
-    return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
   {
     StateUse use;
-    ledger::Cell* cell = use.state() ? cell_of(*use.state(), site) : nullptr;
+    ThreadState* state = use.state();
+    uint32_t site =
+        state ? capture_with_state(*state, Kind::heap, door, from, true) : capture_site(Kind::heap, door, from);
+    Block displaced;
+    if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(state, displaced);
+    if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block),
+                          {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes}))
+      return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+    ledger::Cell* cell = state ? cell_of(*state, site) : nullptr;
     if (cell) {
       add_owned(cell->acquired, 1);
       add_owned(cell->acquired_bytes, bytes);
@@ -42,7 +48,12 @@ void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, const unwind
       count_acquired_shared(site, bytes);
     }
   }
-  refresh_active();
+  if (!t_local.active) refresh_active();
+}
+
+bool heap_released_elsewhere(uint32_t site, uint64_t bytes) {
+  count_released({site, kLastEpoch, false, bytes});
+  return true;
 }
 
 void heap_released_slowly(void* block) {

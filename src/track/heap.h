@@ -14,52 +14,69 @@
 namespace unfreed::track {
 
 /// The general path of heap_acquired: no state yet, guarded, paused, forked, at the thread's end …
-void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, const unwind::Registers& from);
+void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp);
 void heap_released_slowly(void* block);
+/// Counts the release of a block, taken out already, at whose site this thread has never counted. True.
+bool heap_released_elsewhere(uint32_t site, uint64_t bytes);
 /// A door returned null.
 void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
+
+/// One more block at a stack that this thread has taken blocks at before: false where it is not that simple.
+///
+/// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
+/// is read of it is read before `version` is seen to be the same as at first; each counter then moves by a single
+/// instruction.
+[[gnu::always_inline]] inline bool heap_acquired_again(ThreadState& state, void* block, size_t bytes, uint16_t door,
+                                                       const unwind::Registers& from) {
+  if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
+    return false;
+  uint32_t version = state.recent.version();
+  const RecentStacks::Entry* entry = state.recent.find(from.pc, from.sp, memo_tag(ledger::Kind::heap, door));
+  if (!entry) [[unlikely]]
+    return false;
+  uint32_t site = entry->site;
+  ledger::Cell* cell = entry->cell;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (state.recent.version() != version) [[unlikely]]
+    return false;
+  if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), site,
+                               g_tracker.heap_epoch.load(std::memory_order_relaxed), bytes)) [[unlikely]]
+    return false;
+  add_owned(cell->acquired, 1);
+  add_owned(cell->acquired_bytes, bytes);
+  return true;
+}
 
 /// `block` (bytes as asked for) now belongs to the caller. Call after the real function; null is a failure, noted.
 [[gnu::always_inline]] inline void heap_acquired(void* block, size_t bytes, uint16_t door,
                                                  const unwind::Registers& from) {
   ThreadState* state = t_local.active;
-  if (!block || !state || !g_fork_page.alive.load(std::memory_order_relaxed)) [[unlikely]]
-    return heap_acquired_slowly(block, bytes, door, from);
-  // A signal handler that comes in between finds no state to use, and does without.
-  t_local.active = nullptr;
-  t_local.busy = 1;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  uint32_t site = capture_with_state(*state, ledger::Kind::heap, door, from);
-  ledger::Cell* cell = cell_of(*state, site);
-  bool counted = cell && g_heap_index.put(reinterpret_cast<uintptr_t>(block),
-                                          {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes});
-  if (counted) [[likely]] {
-    add_owned(cell->acquired, 1);
-    add_owned(cell->acquired_bytes, bytes);
-  }
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  t_local.busy = 0;
-  t_local.active = state;
-  if (!counted) [[unlikely]]
-    heap_acquired_slowly(block, bytes, door, from);
+  if (state && heap_acquired_again(*state, block, bytes, door, from)) [[likely]]
+    return;
+  heap_acquired_slowly(block, bytes, door, from.pc, from.sp, from.bp);
 }
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.
-[[gnu::always_inline]] inline void heap_released(void* block) {
-  if (!block) return;
+/// False: not that simple, and nothing done.
+[[gnu::always_inline]] inline bool heap_released_simply(void* block) {
   ThreadState* state = t_local.active;
   if (!state || !g_fork_page.alive.load(std::memory_order_relaxed)) [[unlikely]]
-    return heap_released_slowly(block);
-  Block known;
-  if (!g_heap_index.take(reinterpret_cast<uintptr_t>(block), known)) [[unlikely]]
-    return count_foreign_release(ledger::Kind::heap);
-  if (known.ignored || known.epoch < g_tracker.first_own_epoch) [[unlikely]]
-    return;
-  ledger::Cell* cell = cell_of(*state, known.site);
-  if (!cell) [[unlikely]]
-    return count_released_shared(known.site, known.size_bytes);
-  add_owned(cell->released, 1);
-  add_owned(cell->released_bytes, known.size_bytes);
+    return false;
+  uint32_t site;
+  uint64_t bytes;
+  if (!g_heap_index.take_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes))
+      [[unlikely]]
+    return false;
+  ledger::Chunk* chunk = state->chunks[site / ledger::kChunkCells];
+  if (!chunk) [[unlikely]]
+    return heap_released_elsewhere(site, bytes);
+  ledger::Cell& cell = chunk->cells[site % ledger::kChunkCells];
+  add_owned(cell.released, 1);
+  add_owned(cell.released_bytes, bytes);
+  return true;
+}
+[[gnu::always_inline]] inline void heap_released(void* block) {
+  if (block && !heap_released_simply(block)) heap_released_slowly(block);
 }
 
 /// A block on its way through realloc: taken out before the real call, and put back unchanged if that fails.

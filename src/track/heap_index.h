@@ -47,6 +47,32 @@ class HeapIndex {
     return true;
   }
 
+  /// put() where the region is known, the size ordinary and the place free; else false, and nothing done.
+  [[gnu::always_inline]] bool put_simply(uintptr_t address, uint32_t site, uint32_t epoch, size_t bytes) {
+    std::atomic<uint64_t>* word = find(address);
+    if (!word || word->load(std::memory_order_relaxed) || bytes >= kLargeSize) [[unlikely]]
+      return false;
+    word->store(pack({site, epoch, false, 0}, bytes), std::memory_order_release);
+    return true;
+  }
+
+  /// take() where a block of this epoch or a later one is known, not ignored and of ordinary size; else false, and
+  /// nothing done.
+  [[gnu::always_inline]] bool take_simply(uintptr_t address, uint32_t first_epoch, uint32_t& site, uint64_t& bytes) {
+    std::atomic<uint64_t>* word = find(address);
+    if (!word) [[unlikely]]
+      return false;
+    uint64_t value = word->load(std::memory_order_relaxed);
+    Block block;
+    unpack(value, block);
+    if (block.epoch < first_epoch || value & kIgnored || block.size_bytes == kLargeSize) [[unlikely]]
+      return false;  // an empty word's epoch is 0, which is nobody's first
+    word->store(0, std::memory_order_relaxed);
+    site = block.site;
+    bytes = block.size_bytes;
+    return true;
+  }
+
   /// Forgets the block at `address` and tells what it was. False: none is known there.
   bool take(uintptr_t address, Block& block) {
     std::atomic<uint64_t>* word = find(address);
@@ -87,9 +113,10 @@ class HeapIndex {
   }
 
   std::atomic<uint64_t>* find(uintptr_t address) const {
-    if (address >> kAddressBits) [[unlikely]]
+    uintptr_t number = address >> kRegionBits;
+    if (number >= kRegions) [[unlikely]]
       return nullptr;
-    std::atomic<uint64_t>* region = regions_[address >> kRegionBits].load(std::memory_order_acquire);
+    std::atomic<uint64_t>* region = regions_[number].load(std::memory_order_acquire);
     if (!region) [[unlikely]]
       return nullptr;
     return region + ((address & ((uintptr_t{1} << kRegionBits) - 1)) >> grain_shift_);
@@ -103,6 +130,6 @@ class HeapIndex {
   unsigned grain_shift_ = 5;
 };
 
-extern HeapIndex g_heap_index;
+[[gnu::visibility("hidden")]] extern HeapIndex g_heap_index;
 
 }  // namespace unfreed::track

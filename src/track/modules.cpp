@@ -119,6 +119,7 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.loader = is_loader_name(base_name(path));
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_module_count.store(index + 1, std::memory_order_release);
+  forget_remembered_stacks();
   return known.number;
 }
 
@@ -146,7 +147,10 @@ uint32_t module_number(const unwind::Object& object) {
   return record(object, identity);
 }
 
-void forget_modules() { g_generation.fetch_add(1, std::memory_order_relaxed); }
+void forget_modules() {
+  g_generation.fetch_add(1, std::memory_order_relaxed);
+  forget_remembered_stacks();
+}
 
 bool is_system_module(uint32_t number) {
   const Known* known = known_by_number(number);

@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
+#include "track/counters.h"
 #include "track/libc_owned.h"
 #include "track/modules.h"
 #include "track/tracker.h"
@@ -238,6 +239,15 @@ uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames,
   return intern_site(kind, door, frames.first(walked.frames), walked.truncated);
 }
 
+/// Puts the stack of a memo's entry among those that blocks are taken at again and again.
+void remember_recent(ThreadState& state, const unwind::Registers& from, uint32_t tag, uint32_t number,
+                     unwind::SlotLog& log) {
+  if (!log.size) state.memo.expand(number, log);
+  uint32_t site = state.memo.site_of(number);
+  ledger::Cell* cell = log.overflowed ? nullptr : cell_of(state, site);
+  if (cell) state.recent.remember({from.pc, from.sp, tag}, site, cell, log, state.memo.mark_of(number));
+}
+
 uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
   unwind::Frame frames[kShortStack];
   unwind::SlotLog log;
@@ -246,20 +256,36 @@ uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers
 
 }  // namespace
 
-uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& miss, Kind kind, uint16_t door,
-                         const unwind::Registers& from) {
+uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from, bool recent) {
+  uint32_t generation = g_fork_page.generation.load(std::memory_order_relaxed);
+  if (state.generation != generation) {
+    forget_stacks(state);
+    state.generation = generation;
+  }
   unwind::SlotLog log;
   log.slots = state.slots;
   log.capacity = kMostSlots;
-  log.initial_bp = &state.initial_bp;
-  uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
-  state.memo.remember(from, memo_tag(kind, door), miss, site, log);
+  const uintptr_t* saved_bp = unwind::saved_bp(from);
+  if (*saved_bp == from.bp) log.initial_bp = saved_bp;
+  bool own_stack = state.is_own_stack(from.sp);
+  uint32_t tag = memo_tag(kind, door);
+  StackMemo::Search miss;
+  uint32_t number = log.initial_bp ? state.memo.find(from, tag, own_stack, miss) : 0;
+  uint32_t site = 0;
+  if (number) {
+    site = state.memo.site_of(number);
+  } else {
+    site = walk_to_site(&state, state.frames, log, kind, door, from);
+    number = state.memo.remember(from, tag, miss, site, log);
+  }
+  if (recent && own_stack && number) remember_recent(state, from, tag, number, log);
   return site;
 }
 
 uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
   StateUse use;
-  return use.state() ? capture_with_state(*use.state(), kind, door, from) : capture_without_state(kind, door, from);
+  return use.state() ? capture_with_state(*use.state(), kind, door, from, false)
+                     : capture_without_state(kind, door, from);
 }
 
 uint32_t capture_node(const unwind::Registers& from, bool& truncated) {

@@ -27,27 +27,14 @@ uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::F
 /// Thread-safe, async-signal-safe; keeps errno.
 uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
 
-/// The memo's entries are for one kind and acquiring function.
-inline uint32_t memo_tag(ledger::Kind kind, uint16_t door) { return uint32_t{door} << 8 | static_cast<uint32_t>(kind); }
-
-/// What capture_site does where the memo does not know the stack.
-uint32_t capture_by_walk(ThreadState& state, const StackMemo::Search& miss, ledger::Kind kind, uint16_t door,
-                         const unwind::Registers& from);
-
-/// capture_site with the thread's state in hand, marked as in use.
-[[gnu::always_inline]] inline uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door,
-                                                          const unwind::Registers& from) {
-  uint64_t generation = uint64_t{unwind::code_generation()} << 32 | g_module_count.load(std::memory_order_relaxed);
-  if (state.memo.generation != generation) [[unlikely]] {
-    state.memo.clear();
-    state.memo.generation = generation;
-  }
-  state.initial_bp = from.bp;
-  bool own_stack = state.is_own_stack(from.sp);
-  StackMemo::Search miss;
-  uint32_t site = state.memo.find(from, memo_tag(kind, door), own_stack, miss);
-  return site ? site : capture_by_walk(state, miss, kind, door, from);
+/// What threads remember stacks by, beside their innermost (pc, sp): they are for one kind and acquiring function.
+constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t door) {
+  return uint32_t{door} << 8 | static_cast<uint32_t>(kind);
 }
+
+/// The same with the thread's state in hand, marked as in use. `recent`: blocks will be taken here again and again.
+uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from,
+                            bool recent);
 
 /// Captures the calling stack only: its innermost node.
 uint32_t capture_node(const unwind::Registers& from, bool& truncated);

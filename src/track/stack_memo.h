@@ -33,12 +33,11 @@ class StackMemo {
     size_t consumed = 0;  ///< slots of the stack up to and including that one
   };
 
-  /// The site recorded for this very stack; 0 if it is not known, and `miss` says where the search ended.
+  /// The number of the entry for this very stack; 0 if it is not known, and `miss` says where the search ended.
   /// `own_stack`: from.sp lies on the thread's own stack, all of which may be read at any time; then slots are compared
   /// in groups. On any other they are read one by one, as the walk would.
   /// The word that a log's initial_bp pointed to must hold from.bp.
-  [[gnu::always_inline]] uint32_t find(const unwind::Registers& from, uint32_t tag, bool own_stack,
-                                       Search& miss) const {
+  uint32_t find(const unwind::Registers& from, uint32_t tag, bool own_stack, Search& miss) const {
     uint32_t number = look_up(from.pc, from.sp, tag | kRoot);
     if (!number) [[unlikely]]
       return 0;
@@ -47,26 +46,57 @@ class StackMemo {
     const unwind::Slot* end = first + root.slot_count;
     const unwind::Slot* different = first_different(first, end, own_stack);
     if (different == end) [[likely]]
-      return root.site;
+      return number;
     return follow(number, static_cast<uint32_t>(different - first), own_stack, miss);
   }
 
-  /// Adds the stack that `log` describes, from where the search for it ended.
-  void remember(const unwind::Registers& from, uint32_t tag, const Search& search, uint32_t site,
-                const unwind::SlotLog& log) {
-    if (!log.verifiable || log.overflowed || from.exact_pc || search.consumed > log.size) return;
+  uint32_t site_of(uint32_t number) const { return entries_[number].site; }
+  /// A word kept with the entry for whoever uses the memo; 0 at first.
+  uint32_t& mark_of(uint32_t number) { return entries_[number].mark; }
+
+  /// The whole stack of an entry, as the walk logged it. `log` overflows if it has too little room.
+  void expand(uint32_t number, unwind::SlotLog& log) const {
+    size_t total = entries_[number].slot_count;
+    for (const Entry* entry = &entries_[number]; !(entry->key_c & kRoot); entry = &entries_[entry->key_a])
+      total += entry->key_c + 1;
+    log.overflowed = total > log.capacity;
+    if (log.overflowed) return;
+    log.size = total;
+    const Entry* entry = &entries_[number];
+    size_t end = total - entry->slot_count;
+    for (size_t i = 0; i < entry->slot_count; ++i) log.slots[end + i] = slots_[entry->first_slot + i];
+    while (!(entry->key_c & kRoot)) {
+      // Its parent's slots up to the one that differed, which held key_b.
+      const Entry& parent = entries_[entry->key_a];
+      size_t start = end - entry->key_c - 1;
+      for (size_t i = 0; i <= entry->key_c; ++i) log.slots[start + i] = slots_[parent.first_slot + i];
+      log.slots[end - 1].value = entry->key_b;
+      entry = &parent;
+      end = start;
+    }
+  }
+
+  /// Adds the stack that `log` describes, from where the search for it ended. Its entry's number; 0: not kept.
+  uint32_t remember(const unwind::Registers& from, uint32_t tag, const Search& search, uint32_t site,
+                    const unwind::SlotLog& log) {
+    if (!log.verifiable || log.overflowed || from.exact_pc || search.consumed > log.size) return 0;
     size_t count = log.size - search.consumed;
-    if (entry_count_ + 1 >= kEntries || slot_count_ + count > slot_limit_) return clear();
+    if (entry_count_ + 1 >= kEntries || slot_count_ + count > slot_limit_) {
+      clear();
+      return 0;
+    }
     uint32_t number = ++entry_count_;
     Entry& entry = entries_[number];
-    entry = search.parent
-                ? Entry{search.parent, search.value, search.index, site, slot_count_, static_cast<uint32_t>(count), 0}
-                : Entry{from.pc, from.sp, tag | kRoot, site, slot_count_, static_cast<uint32_t>(count), 0};
+    entry =
+        search.parent
+            ? Entry{search.parent, search.value, search.index, site, slot_count_, static_cast<uint32_t>(count), 0, 0}
+            : Entry{from.pc, from.sp, tag | kRoot, site, slot_count_, static_cast<uint32_t>(count), 0, 0};
     for (size_t i = 0; i < count; ++i) slots_[slot_count_ + i] = log.slots[search.consumed + i];
     slot_count_ += static_cast<uint32_t>(count);
     uint32_t& bucket = buckets_[bucket_of(entry.key_a, entry.key_b, entry.key_c)];
     entry.next = bucket;
     bucket = number;
+    return number;
   }
 
   void clear() {
@@ -79,16 +109,13 @@ class StackMemo {
   /// How much memory it may come to fill. Called before use; more threads, less each.
   void set_limit(bool small) { slot_limit_ = small ? kSlots / 8 : kSlots; }
 
-  uint64_t generation = 0;  ///< of the code that the entries' pcs refer to; whoever uses the memo compares and clears
-
  private:
   static bool holds(const unwind::Slot& slot) {
     return *reinterpret_cast<const uintptr_t*>(slot.address) == slot.value;
   }
 
   /// The first slot that is not as it was, or `end`.
-  [[gnu::always_inline]] static const unwind::Slot* first_different(const unwind::Slot* slot, const unwind::Slot* end,
-                                                                    bool own_stack) {
+  static const unwind::Slot* first_different(const unwind::Slot* slot, const unwind::Slot* end, bool own_stack) {
     constexpr ptrdiff_t kGroup = 8;
     for (; own_stack && end - slot >= kGroup; slot += kGroup) {
       uintptr_t difference = 0;
@@ -116,7 +143,7 @@ class StackMemo {
       const unwind::Slot* first = slots_ + entry.first_slot;
       const unwind::Slot* end = first + entry.slot_count;
       const unwind::Slot* different = first_different(first, end, own_stack);
-      if (different == end) return entry.site;
+      if (different == end) return next;
       number = next;
       i = static_cast<uint32_t>(different - first);
     }
@@ -136,6 +163,7 @@ class StackMemo {
     uint32_t first_slot;
     uint32_t slot_count;
     uint32_t next;  ///< in the bucket
+    uint32_t mark;
   };
 
   static size_t bucket_of(uint64_t a, uint64_t b, uint32_t c) {

@@ -36,7 +36,9 @@ ThreadState* take_state() {
     made = g_made_states++;
   }
   auto* state = base::own_array<ThreadState>(1);
-  if (state) state->memo.set_limit(made >= kLargeMemos);
+  if (!state) return nullptr;
+  state->memo.set_limit(made >= kLargeMemos);
+  state->recent.set_limit(made >= kLargeMemos);
   return state;
 }
 
@@ -48,17 +50,25 @@ ThreadState* own_state() {
   if (!state) return nullptr;
   state->tid = base::current_tid();
   state->record = -1;
-  state->bounds = {};
   // Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
   bool is_main = state->tid == base::current_pid();
   uintptr_t high = is_main ? g_tracker.main_stack_high : reinterpret_cast<uintptr_t>(pthread_self());
   size_t bytes = is_main               ? g_tracker.main_stack_bytes
                  : t_local.stack_bytes ? t_local.stack_bytes
                                        : g_tracker.default_stack_bytes;
-  state->bounds = {high - (bytes < high ? bytes : high), high};
+  unwind::StackBounds bounds{high - (bytes < high ? bytes : high), high};
+  // Another thread's counters; and where the stack is not the same, words that may not be there to be read.
+  state->recent.clear();
+  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->memo.clear();
+  state->bounds = bounds;
   t_local.state = state;
   watch_thread_end();
   return state;
+}
+
+void forget_stacks(ThreadState& state) {
+  state.memo.clear();
+  state.recent.clear();
 }
 
 void refresh_active() {
@@ -86,6 +96,7 @@ void reset_states_after_fork() {
   if (ThreadState* state = t_local.state) {
     for (uint32_t i = 0; i < state->used_chunk_count; ++i) state->chunks[state->used_chunks[i]] = nullptr;
     state->used_chunk_count = 0;
+    forget_stacks(*state);
     state->tid = base::current_tid();
   }
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "ledger/layout.h"
+#include "track/recent_stacks.h"
 #include "track/stack_memo.h"
 #include "unwind/frame.h"
 
@@ -25,8 +26,9 @@ struct ThreadState {
   int32_t tid;
   int32_t record;  ///< index in the ledger's thread table; −1 none
 
+  uint32_t generation;  ///< ForkPage::generation that the two below are true of
+  RecentStacks recent;
   StackMemo memo;
-  uintptr_t initial_bp;  ///< of the capture under way, for the memo
   unwind::Frame frames[kMostFrames];
   unwind::Slot slots[kMostSlots];
 
@@ -47,7 +49,7 @@ struct ThreadLocal {
   uint32_t gone;            ///< the thread's own ending has begun: counters go straight to the sites
 };
 
-extern thread_local constinit ThreadLocal t_local;
+[[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;
 
 /// The calling thread's state, made on first use; null when there is no memory or the thread is ending.
 ThreadState* own_state();
@@ -77,6 +79,9 @@ class HeapGuard {
  private:
   ThreadState* active_;
 };
+
+/// Forgets the stacks of a state that have been seen.
+void forget_stacks(ThreadState& state);
 
 /// Marks the thread's state as in use by a verb; `state` is null if it already is (or there is none).
 class StateUse {

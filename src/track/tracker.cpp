@@ -13,10 +13,18 @@ constinit ForkPage g_fork_page{};
 
 namespace {
 ForkHandler g_fork_handler;
+/// Outlives a fork, so that no generation comes twice.
+constinit std::atomic<uint32_t> g_last_generation{0};
+}  // namespace
+
+void forget_remembered_stacks() {
+  uint32_t next = g_last_generation.fetch_add(1, std::memory_order_relaxed) + 1;
+  g_fork_page.generation.store(next, std::memory_order_release);
 }
 
 bool prepare_fork_page() {
   g_fork_page.alive.store(1, std::memory_order_relaxed);
+  forget_remembered_stacks();
   return !base::is_error(
       base::raw_syscall(SYS_madvise, reinterpret_cast<long>(&g_fork_page), sizeof g_fork_page, MADV_WIPEONFORK));
 }
@@ -33,6 +41,7 @@ void adopt_fork() {
   }
   if (!g_fork_page.alive.load(std::memory_order_acquire)) {
     if (g_fork_handler) g_fork_handler();
+    forget_remembered_stacks();
     g_fork_page.alive.store(1, std::memory_order_release);
   }
   g_fork_page.lock.store(0, std::memory_order_release);

@@ -27,10 +27,10 @@ struct Tracker {
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
   uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
   uintptr_t main_stack_high;
-  size_t main_stack_bytes;  ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
+  size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
   size_t default_stack_bytes;  ///< of threads that were created without saying
 };
-extern Tracker g_tracker;
+[[gnu::visibility("hidden")]] extern Tracker g_tracker;
 
 inline constexpr uint32_t kLastEpoch = 4095;
 
@@ -39,13 +39,17 @@ inline constexpr uint32_t kLastEpoch = 4095;
 struct alignas(4096) ForkPage {
   std::atomic<uint32_t> alive;                  ///< 1: this is the process that the ledger belongs to
   std::atomic<uint32_t> lock;                   ///< taken by the one thread that takes the child over
-  std::byte rest[4096 - 2 * sizeof(uint32_t)];  ///< nothing else may lie in the page
+  std::atomic<uint32_t> generation;             ///< of what threads remember of stacks; 0 where `alive` is
+  std::byte rest[4096 - 3 * sizeof(uint32_t)];  ///< nothing else may lie in the page
 };
 static_assert(sizeof(ForkPage) == 4096);
-extern constinit ForkPage g_fork_page;
+[[gnu::visibility("hidden")]] extern constinit ForkPage g_fork_page;
 
 /// Sets `alive`. False if the kernel cannot wipe pages on fork: then pthread_atfork must clear it.
 bool prepare_fork_page();
+
+/// Code has come or gone: what threads remember of stacks is to be forgotten.
+void forget_remembered_stacks();
 
 /// What takes over in a fork child: gives the tracker a ledger of its own. Set by the runtime before tracking starts.
 using ForkHandler = void (*)();

@@ -1,0 +1,145 @@
+// The table of recent stacks, on words in an array that stands for the stack.
+#include "track/recent_stacks.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <random>
+#include <vector>
+
+namespace unfreed::track {
+namespace {
+
+using unwind::Slot;
+using unwind::SlotLog;
+
+constexpr uint32_t kTag = 0x6f01;
+
+class Recent : public testing::Test {
+ protected:
+  Recent() : recent_(static_cast<RecentStacks*>(aligned_alloc(64, sizeof(RecentStacks))), &free) {
+    memset(static_cast<void*>(recent_.get()), 0, sizeof(RecentStacks));
+    recent_->set_limit(false);
+  }
+
+  uintptr_t sp() const { return reinterpret_cast<uintptr_t>(words_); }
+  uint32_t find(uintptr_t pc = 0x401000) const {
+    const RecentStacks::Entry* entry = recent_->find(pc, sp(), kTag);
+    return entry ? entry->site : 0;
+  }
+  /// The words at these places, as they are now, are what a walk read.
+  void remember(uint32_t site, const std::vector<size_t>& places, uintptr_t pc = 0x401000) {
+    std::vector<Slot> slots;
+    for (size_t place : places) slots.push_back({reinterpret_cast<uintptr_t>(&words_[place]), words_[place]});
+    SlotLog log;
+    log.slots = slots.data();
+    log.size = log.capacity = slots.size();
+    recent_->remember({pc, sp(), kTag}, site, nullptr, log, placed_[site]);
+  }
+
+  std::unique_ptr<RecentStacks, void (*)(void*)> recent_;
+  uintptr_t words_[256] = {};
+  std::map<uint32_t, uint32_t> placed_;
+};
+
+TEST_F(Recent, KnowsNothingAtFirst) { EXPECT_EQ(find(), 0u); }
+
+TEST_F(Recent, ComparesEverySlotAndNothingElse) {
+  std::vector<size_t> places;
+  for (size_t count = 1; count < 40; ++count) {
+    places.push_back(count * 3);
+    remember(7, places);
+    EXPECT_EQ(find(), 7u);
+    words_[count * 3 + 1] = 5;
+    EXPECT_EQ(find(), 7u);
+    for (size_t place : places) {
+      words_[place] ^= 1;
+      EXPECT_EQ(find(), 0u) << place;
+      words_[place] ^= 1;
+    }
+  }
+  EXPECT_EQ(find(0x402000), 0u);
+}
+
+TEST_F(Recent, KeepsStacksThatBeginAlikeApart) {
+  // Ten levels with two callers each: all 1,024 paths are known at once.
+  auto go = [&](uint32_t path) {
+    for (size_t level = 0; level < 10; ++level) words_[level * 7 + 2] = path >> level & 1 ? 0x401234 : 0x40123e;
+  };
+  std::vector<size_t> places;
+  for (size_t level = 0; level < 10; ++level) places.push_back(level * 7 + 2);
+  for (int round = 0; round < 12; ++round)
+    for (uint32_t path = 0; path < 1024; ++path) {
+      go(path);
+      uint32_t found = find();
+      EXPECT_TRUE(found == 0 || found == path + 1);
+      if (!found) remember(path + 1, places);
+    }
+  int known = 0;
+  for (uint32_t path = 0; path < 1024; ++path) {
+    go(path);
+    known += find() == path + 1;
+  }
+  EXPECT_GT(known, 950);
+}
+
+TEST_F(Recent, UnlearnsWordsThatAreNobodysSlots) {
+  // Two shapes; where one has a return address the other has a variable that never stays the same.
+  std::mt19937_64 random(1);
+  int missed = 0;
+  for (int i = 0; i < 2000; ++i) {
+    bool first = i % 2;
+    words_[1] = first ? 0x401111 : 0x402222;
+    words_[9] = first ? 0x403333 + random() % 2 : random();
+    words_[11] = first ? random() : 0x404444 + random() % 2;
+    uint32_t site = 1 + static_cast<uint32_t>(first ? words_[9] - 0x403333 : 2 + words_[11] - 0x404444);
+    uint32_t found = find();
+    EXPECT_TRUE(found == 0 || found == site);
+    if (found) continue;
+    ++missed;
+    remember(site, first ? std::vector<size_t>{1, 9} : std::vector<size_t>{1, 11});
+  }
+  EXPECT_LT(missed, 1500);
+}
+
+TEST_F(Recent, NeverAnswersWrongHoweverItIsUsed) {
+  std::mt19937_64 random(2);
+  std::map<std::vector<uintptr_t>, uint32_t> sites;
+  for (int i = 0; i < 300000; ++i) {
+    if (i % 50000 == 49999) recent_->clear();
+    // The first word says where the next slot is, and so on: shapes of their own.
+    std::vector<size_t> places{0};
+    for (size_t at = 0; places.size() < 2 + random() % 6;) {
+      words_[at] = 1 + random() % 3;
+      at += 1 + words_[at] * 5;
+      places.push_back(at);
+    }
+    words_[places.back()] = 0x401000 + random() % 3;
+    size_t noise = random() % 128;
+    if (std::find(places.begin(), places.end(), noise) == places.end()) words_[noise] = random();
+    std::vector<uintptr_t> key;
+    for (size_t at = 0;; at += 1 + words_[at] * 5) {
+      key.push_back(words_[at]);
+      if (at == places.back()) break;
+    }
+    uint32_t& site = sites[key];
+    if (!site) site = static_cast<uint32_t>(sites.size());
+    uint32_t found = find();
+    ASSERT_TRUE(found == 0 || found == site);
+    if (!found) remember(site, places);
+  }
+}
+
+TEST_F(Recent, ForgetsEverythingWhenCleared) {
+  for (uintptr_t pc = 0x401000; pc < 0x401000 + 5000; ++pc) remember(7, {1, 2}, pc);
+  EXPECT_EQ(find(0x401000 + 4999), 7u);
+  uint32_t version = recent_->version();
+  recent_->clear();
+  EXPECT_NE(recent_->version(), version);
+  for (uintptr_t pc = 0x401000; pc < 0x401000 + 5000; ++pc) EXPECT_EQ(find(pc), 0u);
+}
+
+}  // namespace
+}  // namespace unfreed::track
