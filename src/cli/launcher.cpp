@@ -119,8 +119,8 @@ class Launcher {
 std::vector<std::string> Launcher::make_environment(const SettingsInput& input) const {
   std::vector<std::string> environment = input.environment();
   std::erase_if(environment, [](const std::string& entry) {
-    return starts_with_any(entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=",
-                                   "UNFREED_ALL_REPORTS="});
+    return starts_with_any(
+        entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
   });
   environment.push_back("LD_PRELOAD=" + with_others_kept(preload_.text()));
   environment.push_back("UNFREED_SESSION=" + session_.name());

@@ -49,7 +49,8 @@ void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, vo
   if (!symbols) return;
   ResolvedFrame frame;
   frame.linkage_name = symbols->find(lookup_offset(node));
-  frame.function = frame.linkage_name;
+  if (frame.linkage_name.empty()) return;
+  frame.function = demangler_.demangle(frame.linkage_name);
   if (!frame.function.empty()) emit(emit_context, frame);
 }
 

@@ -1,8 +1,7 @@
-// The in-process frame resolver: functions' names, as linked, from the symbol tables of the modules' own files. No
-// lines, no inlined frames, no demangling: those are the command's. What the runtime uses where the command is not
-// installed.
+// The in-process frame resolver: functions' names from the symbol tables of the modules' own files. No lines, no
+// inlined frames: those are the command's. What the runtime uses where the command is not installed.
 //
-//     SymbolTable symbols;                       // a few kilobytes: not on a small signal stack
+//     SymbolTable symbols;                       // a hundred kilobytes: not on a stack
 //     input.resolver = symbols.resolver();
 //
 // Opens each module's file once, maps it and an index of its functions, and unmaps both when it is destroyed. Leaves no
@@ -13,6 +12,7 @@
 #include <cstdint>
 #include <span>
 
+#include "report/demangle.h"
 #include "report/elf_symbols.h"
 #include "report/json.h"
 
@@ -47,6 +47,7 @@ class SymbolTable {
                void (*emit)(void* emit_context, const ResolvedFrame& frame));
 
   Entry entries_[kModules];
+  Demangler demangler_;
   size_t next_ = 0;
 };
 

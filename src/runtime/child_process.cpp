@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include <cstdint>
+#include <span>
 
 #include "base/lock.h"
 #include "base/syscall.h"
@@ -66,10 +67,10 @@ int become_program(void* context) {
 
 alignas(64) std::byte g_child_stack[32 * 1024];
 
-/// clone(CLONE_VM | CLONE_VFORK) onto g_child_stack.
-long clone_onto_stack(int (*body)(void*), void* argument) {
+/// clone(flags) onto another stack, where the child calls body(argument) and ends with its result.
+long clone_onto_stack(long flags, std::span<std::byte> stack, int (*body)(void*), void* argument) {
 #if defined(__x86_64__)
-  auto* top = reinterpret_cast<uintptr_t*>(g_child_stack + sizeof g_child_stack);
+  auto* top = reinterpret_cast<uintptr_t*>(stack.data() + stack.size());
   *--top = 0;  // keeps the stack aligned at the call
   *--top = 0;
   *--top = reinterpret_cast<uintptr_t>(argument);
@@ -91,11 +92,12 @@ long clone_onto_stack(int (*body)(void*), void* argument) {
       "hlt\n"
       "1:"
       : "=a"(result)
-      : "a"(SYS_clone), "D"(CLONE_VM | CLONE_VFORK), "S"(top), "d"(0L), "r"(parent_tid), "r"(tls)
+      : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0L), "r"(parent_tid), "r"(tls)
       : "rcx", "r11", "memory");
   return result;
 #else
-  // A plain copy does the same, at the price of the page tables.
+  // A plain copy on its own stack does the same, at the price of the page tables.
+  (void)flags, (void)stack;
   long pid = raw_syscall(SYS_clone, 0, 0, 0, 0, 0);
   if (pid == 0) raw_syscall(SYS_exit_group, body(argument));
   return pid;
@@ -108,7 +110,7 @@ long start_program(const Program& program) {
   // Nothing of the program's may run in the child, which has its memory: signals wait until it has handlers of its own.
   base::SignalBlock block;
   Start start{&program, 0};
-  long pid = clone_onto_stack(become_program, &start);
+  long pid = clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, become_program, &start);
   if (is_error(pid) || !start.error) return pid;
   wait_for(pid, true);
   return start.error;
@@ -116,12 +118,24 @@ long start_program(const Program& program) {
 
 long start_copy(void* context, void (*body_before_closing)(void*), int (*body)(void*)) {
   base::SignalBlock block;
-  long pid = raw_syscall(SYS_clone, 0, 0, 0, 0, 0);
-  if (pid) return pid;
-  body_before_closing(context);
-  close_from_3();
-  raw_syscall(SYS_exit_group, body(context));
-  __builtin_unreachable();
+  struct Work {
+    void* context;
+    void (*before_closing)(void*);
+    int (*body)(void*);
+  } work{context, body_before_closing, body};
+  // The stack here may be a signal handler's, of 8 kilobytes.
+  constexpr size_t kStackBytes = 512 * 1024;
+  auto* stack = static_cast<std::byte*>(base::map_memory(kStackBytes));
+  if (!stack) return -ENOMEM;
+  auto run = [](void* argument) {
+    const Work& the = *static_cast<Work*>(argument);
+    the.before_closing(the.context);
+    close_from_3();
+    return the.body(the.context);
+  };
+  long pid = clone_onto_stack(0, {stack, kStackBytes}, run, &work);
+  base::unmap_memory(stack, kStackBytes);
+  return pid;
 }
 
 int wait_for(long pid, bool block) {

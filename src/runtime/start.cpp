@@ -190,7 +190,8 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.quiet = settings.quiet;
 }
 
-/// Where the main thread's stack is (its top, and how far down the kernel keeps room for it), and how large others' are.
+/// Where the main thread's stack is (its top, and how far down the kernel keeps room for it), and how large others'
+/// are.
 void measure_stacks() {
   rlimit limit{};
   raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, reinterpret_cast<long>(&limit));

@@ -136,7 +136,8 @@ class Trees(unittest.TestCase):
 
     def test_a_process_that_has_become_one_that_is_not_tracked_still_runs(self):
         with harness.Scratch() as scratch:
-            script = "env -u LD_PRELOAD sleep 20 & echo $!; until grep -q sleep /proc/$!/comm; do sleep 0.02; done"
+            script = ("env -u LD_PRELOAD sleep 20 >/dev/null 2>&1 & echo $!; "
+                      "until grep -q sleep /proc/$!/comm; do sleep 0.02; done")
             result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True)
             try:
                 self.assertEqual(result.status, 0, result)
