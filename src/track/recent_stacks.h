@@ -100,8 +100,8 @@ class RecentStacks {
     uintptr_t values[kGroupSlots];
   };
 
-  static constexpr unsigned kRootBits = 11;
-  static constexpr unsigned kLeafBits = 12;
+  static constexpr unsigned kRootBits = 12;
+  static constexpr unsigned kLeafBits = 13;
   static constexpr uint32_t kGroups = 16384;
   static constexpr uint32_t kMostUsed = 1024;
   static constexpr uint8_t kMostChanges = 40;

@@ -111,28 +111,41 @@ uint32_t find_node(uint32_t parent, const FrameKey& key) {
   });
 }
 
-/// Adds the nodes of frames[0 … count) on top of `parent`. 0 frames found room: parent.
-uint32_t add_nodes(uint32_t parent, std::span<const unwind::Frame> frames, bool& truncated) {
-  base::Hold hold(g_lock);
-  for (size_t i = frames.size(); i-- > 0;) {
-    FrameKey key = key_of(frames[i]);
-    if (uint32_t known = find_node(parent, key)) {
-      parent = known;
-      continue;
-    }
-    uint64_t number;
-    Node* node = g_tracker.writer.append<Node>(SectionId::nodes, number);
-    if (!node) {
-      g_tracker.writer.drop(Dropped::nodes_full);
-      truncated = true;
-      return parent;
-    }
-    *node = {parent, key.module, key.offset};
-    parent = static_cast<uint32_t>(number);
-    g_nodes.insert(parent,
-                   [](uint32_t n) { return node_hash(node_at(n).parent, node_at(n).module, node_at(n).offset); });
+/// The node for a frame on top of `parent`, made if need be; 0 when the table is full. The caller holds g_lock.
+uint32_t make_node(uint32_t parent, const FrameKey& key) {
+  if (uint32_t known = find_node(parent, key)) return known;
+  uint64_t number;
+  Node* node = g_tracker.writer.append<Node>(SectionId::nodes, number);
+  if (!node) {
+    g_tracker.writer.drop(Dropped::nodes_full);
+    return 0;
   }
-  return parent;
+  *node = {parent, key.module, key.offset};
+  auto result = static_cast<uint32_t>(number);
+  g_nodes.insert(result, [](uint32_t n) { return node_hash(node_at(n).parent, node_at(n).module, node_at(n).offset); });
+  return result;
+}
+
+/// Interns frames, innermost first, on top of `node`; `note(frame, node)` hears of each from the outermost in.
+template <class Note>
+uint32_t intern_frames(uint32_t node, std::span<const unwind::Frame> frames, bool& truncated, Note note) {
+  size_t left = frames.size();
+  for (; left > 0; --left) {
+    uint32_t known = find_node(node, key_of(frames[left - 1]));
+    if (!known) break;
+    note(frames[left - 1], node = known);
+  }
+  if (!left) return node;
+  base::Hold hold(g_lock);
+  for (; left > 0; --left) {
+    uint32_t made = make_node(node, key_of(frames[left - 1]));
+    if (!made) {
+      truncated = true;
+      break;
+    }
+    note(frames[left - 1], node = made);
+  }
+  return node;
 }
 
 struct SiteKey {
@@ -190,19 +203,31 @@ bool prepare_sites() {
 }
 
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated) {
-  uint32_t parent = 0;
-  size_t left = frames.size();
-  while (left > 0) {
-    uint32_t known = find_node(parent, key_of(frames[left - 1]));
-    if (!known) return add_nodes(parent, frames.first(left), truncated);
-    parent = known;
-    --left;
-  }
-  return parent;
+  return intern_frames(0, frames, truncated, [](const unwind::Frame&, uint32_t) {});
 }
 
-uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated) {
-  uint32_t node = intern_stack(frames, truncated);
+namespace {
+
+bool same_frame(const unwind::Frame& a, const unwind::Frame& b) {
+  return a.pc == b.pc && a.module == b.module && a.exact_pc == b.exact_pc;
+}
+
+/// intern_stack for a thread that has walked a stack before: the outer frames are mostly the same.
+uint32_t intern_walked(ThreadState& state, std::span<const unwind::Frame> frames, bool& truncated) {
+  uint32_t same = 0;
+  while (same < frames.size() && same < state.walked_count &&
+         same_frame(state.walked[same], frames[frames.size() - 1 - same]))
+    ++same;
+  state.walked_count = same;
+  return intern_frames(same ? state.walked_nodes[same - 1] : 0, frames.first(frames.size() - same), truncated,
+                       [&](const unwind::Frame& frame, uint32_t node) {
+                         state.walked[state.walked_count] = frame;
+                         state.walked_nodes[state.walked_count++] = node;
+                       });
+}
+
+uint32_t intern_site_at(uint32_t node, Kind kind, uint16_t door, std::span<const unwind::Frame> frames,
+                        bool truncated) {
   SiteKey key{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door, node};
   if (uint32_t known = find_site(key)) return known;
   // Symbol look-ups stay outside the lock.
@@ -225,10 +250,17 @@ uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> fr
   return result;
 }
 
+}  // namespace
+
+uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated) {
+  uint32_t node = intern_stack(frames, truncated);
+  return intern_site_at(node, kind, door, frames, truncated);
+}
+
 namespace {
 
 /// Walks and interns. `log` is filled in where it has room.
-uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind,
+uint32_t walk_to_site(ThreadState* state, std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind,
                       uint16_t door, const unwind::Registers& from) {
   frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
   unwind::WalkResult walked = unwind::walk(from, bounds_for(state, from.sp), g_tracker.runtime_module, frames, log);
@@ -236,7 +268,9 @@ uint32_t walk_to_site(const ThreadState* state, std::span<unwind::Frame> frames,
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
   if (walked.truncated && !(state && state->is_own_stack(from.sp))) log.verifiable = false;
-  return intern_site(kind, door, frames.first(walked.frames), walked.truncated);
+  frames = frames.first(walked.frames);
+  uint32_t node = state ? intern_walked(*state, frames, walked.truncated) : intern_stack(frames, walked.truncated);
+  return intern_site_at(node, kind, door, frames, walked.truncated);
 }
 
 /// Puts the stack of a memo's entry among those that blocks are taken at again and again.

@@ -150,9 +150,9 @@ class StackMemo {
   }
 
   static constexpr uint32_t kRoot = 1u << 31;
-  static constexpr uint32_t kEntries = 16384;
-  static constexpr uint32_t kSlots = 65536;
-  static constexpr uint32_t kBuckets = 4096;
+  static constexpr uint32_t kEntries = 65536;
+  static constexpr uint32_t kSlots = 131072;
+  static constexpr uint32_t kBuckets = 16384;
 
   /// Reached under a key: roots under (pc, sp, tag), others under (parent, value at the slot that differs, its index).
   struct Entry {
@@ -168,9 +168,9 @@ class StackMemo {
 
   static size_t bucket_of(uint64_t a, uint64_t b, uint32_t c) {
     uint64_t hash = (a * 0x9e3779b97f4a7c15u ^ (b >> 3) * 0xd6e8feb86659fd93u) + c * 0xa0761d6478bd642fu;
-    return hash >> 52;
+    return hash >> 50;
   }
-  static_assert(kBuckets == 1u << 12);
+  static_assert(kBuckets == 1u << 14);
 
   uint32_t look_up(uint64_t a, uint64_t b, uint32_t c) const {
     for (uint32_t number = buckets_[bucket_of(a, b, c)]; number; number = entries_[number].next) {

@@ -32,6 +32,11 @@ struct ThreadState {
   unwind::Frame frames[kMostFrames];
   unwind::Slot slots[kMostSlots];
 
+  /// The stack that was walked last and its nodes, outermost first: what the next one shares with it is not looked up.
+  unwind::Frame walked[kMostFrames];
+  uint32_t walked_nodes[kMostFrames];
+  uint32_t walked_count;
+
   ThreadState* next_free;
 
   bool is_own_stack(uintptr_t sp) const { return sp >= bounds.low && sp < bounds.high; }
