@@ -86,8 +86,9 @@ enum class Dropped : uint32_t {
   kernel_fds_full = 8,
   unwind_failed = 9,   ///< captures that found no frame beyond the caller
   reconcile_failed = 10,  ///< /proc/self/fd could not be read
+  targets_unread = 11,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
 };
-inline constexpr size_t kDroppedCount = 11;
+inline constexpr size_t kDroppedCount = 12;
 inline constexpr size_t kDroppedSlots = 32;
 
 /// Process-wide counters of a kind that no site can carry.

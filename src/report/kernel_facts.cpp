@@ -206,6 +206,8 @@ class ListBuilder {
     return whole;
   }
   uint64_t count() const { return count_; }
+  /// Those of which the kernel did not say what they lead to.
+  uint64_t unread() const { return unread_; }
 
  private:
   /// One entry as getdents64(2) returns it.
@@ -259,6 +261,8 @@ class ListBuilder {
       describe_link(subject_, fd, std::string_view(memory_.link, static_cast<size_t>(size)), target);
     else if (subject_.is_self())
       describe_without_link(fd, target);
+    // One that was closed just now is not missing anything.
+    if (is_error(size) && (subject_.is_self() ? subject_.is_open(fd) : size != -ENOENT)) ++unread_;
     auto* record = writer_.touch<KernelFd>(SectionId::kernel_fds, count_);
     if (!record) {
       writer_.drop(ledger::Dropped::kernel_fds_full);
@@ -275,6 +279,7 @@ class ListBuilder {
   TargetTexts& texts_;
   WorkMemory& memory_;
   uint64_t count_ = 0;
+  uint64_t unread_ = 0;
 };
 
 uint64_t used_records(const ledger::Writer& writer, SectionId id) {
@@ -302,6 +307,7 @@ bool build_list(ledger::Writer& writer, const Subject& subject) {
   ListBuilder builder(writer, subject, memory->texts, memory->work);
   bool whole = builder.build();
   writer.section(SectionId::kernel_fds).count.store(whole ? builder.count() : 0, std::memory_order_release);
+  writer.header().dropped[static_cast<uint32_t>(ledger::Dropped::targets_unread)].store(whole ? builder.unread() : 0);
   base::unmap_memory(place, sizeof(Memory));
   return whole;
 }

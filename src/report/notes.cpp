@@ -21,6 +21,7 @@ constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
     "open descriptors were left out of the kernel's list: it was full",
     "stacks could not be unwound beyond the caller",
     "times the list of open descriptors could not be read from the kernel",
+    "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
 };
 
 bool note_dropped(const ledger::View& view, const NoteSink& sink) {

@@ -65,6 +65,18 @@ void read_link(const char* path, std::span<char> out) {
   out[size > 0 ? static_cast<size_t>(size) : 0] = '\0';
 }
 
+/// The executable's path. Without /proc, the one in the exec call, unless that names a script.
+void find_executable(std::span<char> out) {
+  read_link("/proc/self/exe", out);
+  auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  char magic[4];
+  if (out[0] || !started || base::read_file(started, magic, sizeof magic) != sizeof magic) return;
+  if (std::memcmp(magic, "\177ELF", sizeof magic) != 0) return;
+  base::TextBuilder path(out);
+  if (*started != '/') path.add(g_runtime.working_directory).add('/');
+  path.add(started);
+}
+
 /// The name in the exec call: redis-server where that is a link to another program, the script's where it has #!.
 std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
   auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
@@ -282,13 +294,13 @@ void start(int argc, char** argv, char** environment) {
   settings = {};
   size_t error_count = report::read_settings(environment, settings, errors);
   char exe[1024];
-  read_link("/proc/self/exe", exe);
+  raw_syscall(SYS_getcwd, reinterpret_cast<long>(g_runtime.working_directory), sizeof g_runtime.working_directory);
+  find_executable(exe);
   std::string_view program = name_as_started(exe, argc, argv);
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
   if (settings.disabled || !wanted) return;
   if (report_setting_errors(errors, error_count)) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
 
-  raw_syscall(SYS_getcwd, reinterpret_cast<long>(g_runtime.working_directory), sizeof g_runtime.working_directory);
   g_runtime.pid = base::current_pid();
   read_place(environment);
   find_own_path();

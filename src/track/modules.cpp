@@ -47,13 +47,10 @@ void identify(const unwind::Object& object, Identity& identity) {
   std::string_view name = object.name;
   if (name.empty()) {
     // The loader leaves the executable's name empty.
-    long size = base::raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>("/proc/self/exe"),
-                                  reinterpret_cast<long>(identity.path), sizeof identity.path);
-    identity.path_bytes = size > 0 ? static_cast<size_t>(size) : 0;
-  } else {
-    identity.path_bytes = name.size() < sizeof identity.path ? name.size() : sizeof identity.path;
-    std::memcpy(identity.path, name.data(), identity.path_bytes);
+    name = g_tracker.writer.at<char>(SectionId::strings, g_tracker.writer.header().exe);
   }
+  identity.path_bytes = name.size() < sizeof identity.path ? name.size() : sizeof identity.path;
+  std::memcpy(identity.path, name.data(), identity.path_bytes);
   identity.build_id_bytes = unwind::read_build_id(object, identity.build_id, sizeof identity.build_id);
 }
 

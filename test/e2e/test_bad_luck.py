@@ -158,18 +158,26 @@ class SharedMemory(unittest.TestCase):
 class Surroundings(unittest.TestCase):
     @needs_mounts
     def test_no_proc(self):
-        with harness.Scratch() as scratch:
-            script = (f"umount -l /proc 2>/dev/null || mount -t tmpfs tmpfs /proc; "
-                      f"LD_PRELOAD={harness.LIBRARY} UNFREED_LEDGER_DIR={scratch.ledgers} "
-                      f"UNFREED_OUTPUT={scratch.path('report.json')} {' '.join(LEAK)}; echo status $?")
-            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
-                                                   env=harness.clean_environment())
-            self.assertEqual(stdout, "status 0\n", stderr)
-            report = harness.read_report(scratch.path("report.json"))
-            # The kernel is asked number by number instead, so the count is still exact; only targets are missing.
-            self.assertEqual(report["totals"]["fd"]["live"], 3)
-            self.assertTrue(report["reconciled"])
-            self.assertEqual([item.get("target") for site in report["sites"] for item in site["objects"]], [None] * 3)
+        """The kernel is asked number by number instead, so the count is still exact; targets are missing, and the report
+        says so."""
+        for way in (f"LD_PRELOAD={harness.LIBRARY}", f"LD_PRELOAD={harness.LIBRARY} UNFREED_HELPER=/nonexistent",
+                    f"{harness.COMMAND} run --"):
+            with self.subTest(way=way), harness.Scratch() as scratch:
+                script = (f"umount -l /proc 2>/dev/null || mount -t tmpfs tmpfs /proc; "
+                          f"export UNFREED_LEDGER_DIR={scratch.ledgers} UNFREED_OUTPUT={scratch.path('report.json')}; "
+                          f"env {way} {' '.join(LEAK)}; echo status $?")
+                _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                       env=harness.clean_environment())
+                self.assertEqual(stdout, "status 0\n", stderr)
+                report = harness.read_report(scratch.path("report.json"))
+                self.assertEqual(report["totals"]["fd"]["live"], 3)
+                self.assertTrue(report["reconciled"])
+                self.assertFalse(report["complete"])
+                self.assertRegex("\n".join(report["notes"]), "targets could not be read from /proc")
+                sites = harness.own_sites(report, harness.program("fd_open"), "fd")
+                self.assertEqual([item.get("target") for site in sites for item in site["objects"]], [None] * 3)
+                self.assertEqual({harness.top(site)["module"] for site in sites}, {harness.program("fd_open")})
+                self.assertEqual({harness.top(site)["function"] for site in sites}, {"take", "main"})
 
     def test_few_descriptors(self):
         for limit in (3, 4, 5, 8):
