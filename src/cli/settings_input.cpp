@@ -33,6 +33,9 @@ constexpr Mirror kMirrors[] = {
     {"signal", "--signal", "NAME", "UNFREED_SIGNAL",
      "signal that asks a process for a report: name, number or off (default: USR2)", '\0'},
     {"depth", "--depth", "N", "UNFREED_DEPTH", "frames kept per stack, 1 to 512 (default: 128)", '\0'},
+    {"sample", "--sample", "BYTES", "UNFREED_SAMPLE",
+     "track one heap block in BYTES bytes (K, M, G: powers of 1024) and estimate the rest; 0: every block (default)",
+     '\0'},
     {"suppressions", "--suppressions", "FILES", "UNFREED_SUPPRESSIONS",
      "files that say what is known and accepted, ':' between them", ':'},
 };

@@ -60,6 +60,8 @@ template <class Call>
 }  // namespace
 
 UNFREED_HOOK void* malloc(size_t bytes) noexcept {
+  if (track::heap_passes_over(bytes)) [[unlikely]]
+    return g_real.malloc(bytes);
   if (hook::early_heap_is_on()) [[unlikely]]
     return hook::early_allocate(bytes);
   void* block = g_real.malloc(bytes);
@@ -70,6 +72,8 @@ UNFREED_HOOK void* malloc(size_t bytes) noexcept {
 UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
   if (hook::early_heap_is_on()) [[unlikely]]
     return hook::early_allocate(product(count, size));
+  if (track::heap_passes_over(product(count, size))) [[unlikely]]
+    return g_real.calloc(count, size);
   void* block = g_real.calloc(count, size);
   track::heap_acquired(block, product(count, size), door(Door::calloc), caller_registers());
   return block;

@@ -31,10 +31,12 @@ template <class Plain, class RealForm>
                                              RealForm real_form) {
   CxxHeap heap = heap_behind(d);
   if (heap == CxxHeap::over_malloc) [[likely]] {
+    bool passed_over = track::heap_passes_over(bytes);
     void* block = plain();
     if (!block) [[unlikely]]
       return real_form();  // tracks itself, through malloc
-    track::heap_acquired(block, bytes, door(d), from);
+    if (!passed_over) [[likely]]
+      track::heap_acquired(block, bytes, door(d), from);
     return block;
   }
   void* block = real_form();

@@ -84,7 +84,7 @@ enum class Dropped : uint32_t {
   storage_full = 6,     ///< the shared memory could not grow
   modules_full = 7,
   kernel_fds_full = 8,
-  unwind_failed = 9,   ///< captures that found no frame beyond the caller
+  unwind_failed = 9,      ///< captures that found no frame beyond the caller
   reconcile_failed = 10,  ///< /proc/self/fd could not be read
   targets_unread = 11,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
 };
@@ -95,25 +95,26 @@ inline constexpr size_t kDroppedSlots = 32;
 struct KindTotals {
   std::atomic<uint64_t> acquired;  ///< fd and thread only (heap is summed from sites)
   std::atomic<uint64_t> live;
-  std::atomic<uint64_t> peak;      ///< 0 for heap: not tracked
-  std::atomic<uint64_t> foreign_released;  ///< released here though never seen acquired (before start, inherited, other door)
+  std::atomic<uint64_t> peak;  ///< 0 for heap: not tracked
+  std::atomic<uint64_t>
+      foreign_released;  ///< released here though never seen acquired (before start, inherited, other door)
 };
 static_assert(sizeof(KindTotals) == 32);
 
-inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;    ///< started by `unfreed run`: the launcher reports
-inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;       ///< the launcher's own CMD
-inline constexpr uint32_t kHeaderFlagForked = 1u << 2;     ///< a fork child that has not called exec
-inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;    ///< no shared memory: this ledger has no file
-inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4; ///< kernel_fds is filled in
-inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;          ///< started by `unfreed run`: the launcher reports
+inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;             ///< the launcher's own CMD
+inline constexpr uint32_t kHeaderFlagForked = 1u << 2;           ///< a fork child that has not called exec
+inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;          ///< no shared memory: this ledger has no file
+inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;       ///< kernel_fds is filled in
+inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;    ///< the process's malloc is not glibc's
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
 
 struct Header {
   char magic[8];
   uint32_t format_version;
   uint32_t byte_order;
-  uint64_t file_bytes;    ///< apparent size of the (sparse) file
-  uint32_t header_bytes;  ///< sizeof(Header)
+  uint64_t file_bytes;          ///< apparent size of the (sparse) file
+  uint32_t header_bytes;        ///< sizeof(Header)
   std::atomic<uint32_t> state;  ///< State
   std::atomic<uint32_t> flags;  ///< kHeaderFlag…
   uint32_t sequence;            ///< which image of this pid (0 first; +1 per exec seen by a launcher)
@@ -121,33 +122,39 @@ struct Header {
   int32_t pid;
   int32_t ppid;
   uint32_t uid;
-  int32_t exit_status;        ///< valid in State::ended; −signal where the process ended itself by one (abort)
+  int32_t exit_status;  ///< valid in State::ended; −signal where the process ended itself by one (abort)
   int32_t main_tid;
-  int32_t launcher_pid;       ///< of `unfreed run`; 0 without
-  uint64_t process_start_ticks;  ///< field 22 of /proc/PID/stat: tells a reused pid from this one; 0 unknown
-  uint64_t started_realtime_ns;   ///< CLOCK_REALTIME
-  uint64_t started_monotonic_ns;  ///< CLOCK_MONOTONIC; all later times are on this clock
-  uint64_t ended_monotonic_ns;    ///< valid in State::ended
+  int32_t launcher_pid;              ///< of `unfreed run`; 0 without
+  uint64_t process_start_ticks;      ///< field 22 of /proc/PID/stat: tells a reused pid from this one; 0 unknown
+  uint64_t started_realtime_ns;      ///< CLOCK_REALTIME
+  uint64_t started_monotonic_ns;     ///< CLOCK_MONOTONIC; all later times are on this clock
+  uint64_t ended_monotonic_ns;       ///< valid in State::ended
   uint64_t reconciled_monotonic_ns;  ///< when kernel_fds was filled in: descriptors taken later are not missing from it
 
-  StringRef session;      ///< the launcher's session name, or none
-  StringRef exe;          ///< absolute path
-  StringRef argv;         ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
+  StringRef session;  ///< the launcher's session name, or none
+  StringRef exe;      ///< absolute path
+  StringRef argv;     ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
-  StringRef output;       ///< UNFREED_OUTPUT as given, made absolute
-  StringRef rules;        ///< UNFREED_FAIL_ON
-  StringRef suppressions; ///< UNFREED_SUPPRESSIONS
-  StringRef door_names;   ///< all names of acquiring functions, each NUL-terminated; Site::door indexes them
+  StringRef output;        ///< UNFREED_OUTPUT as given, made absolute
+  StringRef rules;         ///< UNFREED_FAIL_ON
+  StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
+  StringRef door_names;    ///< all names of acquiring functions, each NUL-terminated; Site::door indexes them
   uint32_t door_count;
   uint32_t kinds_tracked;  ///< bit per Kind
   uint32_t depth;          ///< UNFREED_DEPTH
   uint32_t exit_code;      ///< UNFREED_EXITCODE
   uint32_t quiet;
-  std::atomic<uint32_t> report_count;  ///< reports made so far (`%n`)
+  std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
-  StringRef program;  ///< the name it was started by, without folders: what %e stands for
+  StringRef program;                    ///< the name it was started by, without folders: what %e stands for
 
-  uint8_t coverage[kKindSlots];         ///< Coverage
+  /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that were looked at; 0: every block was. The
+  /// heap's counts of blocks and bytes are then estimates, in units of 1 / 2^kSampledCountShift.
+  uint64_t sample_bytes;
+  std::atomic<uint64_t> sample_variance_blocks;  ///< of the estimate of live blocks: the bits of a double
+  std::atomic<uint64_t> sample_variance_bytes;   ///< of live bytes
+
+  uint8_t coverage[kKindSlots];           ///< Coverage
   StringRef coverage_reason[kKindSlots];  ///< why not exact
   KindTotals totals[kKindSlots];
   std::atomic<uint64_t> dropped[kDroppedSlots];  ///< Dropped
@@ -155,8 +162,10 @@ struct Header {
 };
 static_assert(sizeof(Header) <= kPageBytes);
 
-/// A loaded object. A slot is never reused: a library loaded again elsewhere, or another one at the same address, gets a
-/// new one, so (module, offset) stays true for stacks taken earlier.
+inline constexpr unsigned kSampledCountShift = 10;
+
+/// A loaded object. A slot is never reused: a library loaded again elsewhere, or another one at the same address, gets
+/// a new one, so (module, offset) stays true for stacks taken earlier.
 struct Module {
   uint64_t base;   ///< load bias: address minus the ELF file's own virtual address
   uint64_t start;  ///< lowest mapped address
@@ -194,10 +203,10 @@ struct Counts {
 
 /// One distinct (kind, acquiring function, stack).
 struct Site {
-  uint8_t kind;   ///< Kind
-  uint8_t flags;  ///< kSite…
-  uint16_t door;  ///< index into Header::door_names
-  uint32_t node;  ///< innermost frame
+  uint8_t kind;                    ///< Kind
+  uint8_t flags;                   ///< kSite…
+  uint16_t door;                   ///< index into Header::door_names
+  uint32_t node;                   ///< innermost frame
   std::atomic<uint64_t> acquired;  ///< heap: what finished threads did; running threads' share is in their chunks
   std::atomic<uint64_t> released;
   std::atomic<uint64_t> acquired_bytes;
@@ -208,18 +217,18 @@ struct Site {
 };
 static_assert(sizeof(Site) == 64);
 inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)
-inline constexpr uint8_t kSiteLibc = 1u << 1;       ///< held by libc or a language runtime for its own use: does not count
-inline constexpr uint8_t kSiteOverflow = 1u << 2;   ///< stands for all sites that found no room
+inline constexpr uint8_t kSiteLibc = 1u << 1;  ///< held by libc or a language runtime for its own use: does not count
+inline constexpr uint8_t kSiteOverflow = 1u << 2;  ///< stands for all sites that found no room
 
 /// A descriptor's state, in one word that is written and read atomically:
 ///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.
 enum class FdOrigin : uint8_t {
   none = 0,
-  acquired = 1,      ///< through a door that was watched: the site says which
-  inherited = 2,     ///< open when the process started, or at fork
-  received = 3,      ///< came in a message (SCM_RIGHTS)
-  libc = 4,          ///< libc's own (syslog, name service …)
-  ignored = 5,       ///< the program said so (unfreed_ignore_fd)
+  acquired = 1,   ///< through a door that was watched: the site says which
+  inherited = 2,  ///< open when the process started, or at fork
+  received = 3,   ///< came in a message (SCM_RIGHTS)
+  libc = 4,       ///< libc's own (syslog, name service …)
+  ignored = 5,    ///< the program said so (unfreed_ignore_fd)
 };
 struct FdRecord {
   std::atomic<uint64_t> word;
@@ -239,7 +248,7 @@ constexpr uint32_t fd_site(uint64_t word) { return static_cast<uint32_t>(word >>
 constexpr uint32_t fd_serial(uint64_t word) { return static_cast<uint32_t>(word); }
 
 enum class ThreadState : uint32_t {
-  free = 0,      ///< the slot is empty: never used, or the thread was released (joined, or detached and finished)
+  free = 0,  ///< the slot is empty: never used, or the thread was released (joined, or detached and finished)
   running = 1,
   finished = 2,  ///< has ended and was neither joined nor detached: a leak
 };
@@ -250,9 +259,9 @@ struct ThreadRecord {
   uint32_t site;                ///< where it was created; 0 for the main thread and threads no door explains
   int32_t tid;
   int32_t creator_tid;
-  uint64_t handle;              ///< pthread_t
-  uint64_t start_module_offset; ///< the start routine, as Node::offset
-  uint32_t start_module;        ///< as Node::module
+  uint64_t handle;               ///< pthread_t
+  uint64_t start_module_offset;  ///< the start routine, as Node::offset
+  uint32_t start_module;         ///< as Node::module
   uint32_t serial;
   uint64_t started_ns;
   uint64_t finished_ns;
@@ -289,7 +298,7 @@ struct KernelFd {
   int32_t fd;
   uint32_t status_flags;  ///< F_GETFL
   uint32_t flags;         ///< kKernelFd…
-  StringRef target;       ///< "/var/log/app.log", "tcp 127.0.0.1:80 -> 127.0.0.1:5123 established", "pipe:[123]"; 0 unknown
+  StringRef target;  ///< "/var/log/app.log", "tcp 127.0.0.1:80 -> 127.0.0.1:5123 established", "pipe:[123]"; 0 unknown
 };
 static_assert(sizeof(KernelFd) == 16);
 inline constexpr uint32_t kKernelFdCloexec = 1u << 0;

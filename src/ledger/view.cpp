@@ -203,6 +203,25 @@ void add_side(const View& view, Side side, std::span<Counts> out) {
       add(side, chunk->cells[cell], out[first + cell]);
   }
 }
+
+void round_estimate(uint64_t& acquired, uint64_t& released) {
+  auto rounded = [](uint64_t amount) {
+    return (amount >> kSampledCountShift) + (amount >> (kSampledCountShift - 1) & 1);
+  };
+  uint64_t live = rounded(acquired - released);
+  acquired = rounded(acquired);
+  released = acquired > live ? acquired - live : 0;
+}
+
+/// Turns what was counted of a sampled heap into whole blocks and bytes.
+void round_estimates(const View& view, std::span<Counts> out) {
+  for (uint32_t index = 0; index < out.size(); ++index) {
+    const Site* site = view.site(index);
+    if (!site || static_cast<Kind>(site->kind) != Kind::heap) continue;
+    round_estimate(out[index].acquired, out[index].released);
+    round_estimate(out[index].acquired_bytes, out[index].released_bytes);
+  }
+}
 }  // namespace
 
 bool View::sum_counts(std::span<Counts> out) const {
@@ -223,6 +242,7 @@ bool View::sum_counts(std::span<Counts> out) const {
     if (counts.released > counts.acquired) counts.released = counts.acquired;
     if (counts.released_bytes > counts.acquired_bytes) counts.released_bytes = counts.acquired_bytes;
   }
+  if (header_->sample_bytes) round_estimates(*this, out);
   return settled;
 }
 

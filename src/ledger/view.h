@@ -61,7 +61,8 @@ class View {
 
   /// Sums every site's counters over finished and running threads into `out` (one entry per site; shorter spans are
   /// filled as far as they go). released is read before acquired, so live never reads below zero; sums that were
-  /// disturbed by a thread's end are taken again a few times. Returns false if they never settled.
+  /// disturbed by a thread's end are taken again a few times. Returns false if they never settled. Of a sampled heap:
+  /// estimates, in whole blocks and bytes.
   bool sum_counts(std::span<Counts> out) const;
 
  private:

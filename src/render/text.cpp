@@ -50,6 +50,10 @@ std::string describe_totals(const KindTotals& totals) {
                          : "none");
     parts[0] +=
         fmt::format(" held, of {} in {}", write_bytes(totals.value("total_bytes")), write_number_of(total, "block"));
+    if (uint64_t interval = totals.value("sample_bytes"))
+      parts.push_back(fmt::format("estimated from one block in {}: ± {}, {}", write_bytes(interval),
+                                  write_bytes(totals.value("bytes_error")),
+                                  write_number_of(totals.value("live_error"), "block")));
   } else if (totals.kind == "thread") {
     parts.push_back(fmt::format("{} ended and never joined, of {} started", held, write_count(total)));
     add_counters(totals, {{"running", "still running"}}, parts);

@@ -99,6 +99,11 @@ void emit_heap_totals(JsonText& json, const HeapTotals& totals) {
   json.member("suppressed", totals.suppressed);
   json.member("suppressed_bytes", totals.suppressed_bytes);
   json.member("foreign_released", totals.foreign_released);
+  if (totals.sample_bytes) {
+    json.member("sample_bytes", totals.sample_bytes);
+    json.member("live_error", totals.live_error);
+    json.member("bytes_error", totals.bytes_error);
+  }
   json.end_object();
 }
 

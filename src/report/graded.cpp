@@ -1,6 +1,7 @@
 #include "report/graded.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace unfreed::report {
 
@@ -51,6 +52,20 @@ void read_sites(Scratch& scratch, Graded& out) {
   }
 }
 
+/// The square root of a variance that a ledger holds as the bits of a double, rounded; 0 where that is no number.
+uint64_t standard_error(uint64_t bits) {
+  double variance;
+  std::memcpy(&variance, &bits, sizeof variance);
+  if (!(variance > 0 && variance < 1e36)) return 0;
+  double root = variance < 1 ? 1 : variance;
+  for (int i = 0; i < 128; ++i) {  // Newton's: there is no libm here
+    double next = (root + variance / root) / 2;
+    if (next >= root) break;
+    root = next;
+  }
+  return static_cast<uint64_t>(root + 0.5);
+}
+
 void total_heap(Graded& out) {
   HeapTotals& heap = out.heap;
   for (const GradedSite& site : out.sites) {
@@ -62,6 +77,10 @@ void total_heap(Graded& out) {
   }
   heap.foreign_released =
       out.view->header().totals[static_cast<size_t>(Kind::heap)].foreign_released.load(std::memory_order_relaxed);
+  const ledger::Header& header = out.view->header();
+  heap.sample_bytes = header.sample_bytes;
+  heap.live_error = standard_error(header.sample_variance_blocks.load(std::memory_order_relaxed));
+  heap.bytes_error = standard_error(header.sample_variance_bytes.load(std::memory_order_relaxed));
 }
 
 /// Totals of kinds that are counted in the header as well: what was counted one by one is a floor.

@@ -95,6 +95,8 @@ struct HeapTotals {
   uint64_t suppressed, suppressed_bytes;  ///< of live and bytes
   uint64_t suppressed_total, suppressed_total_bytes;
   uint64_t foreign_released;
+  /// Of a sampled heap: the interval, and the standard errors of live and bytes. 0 where every block was tracked.
+  uint64_t sample_bytes, live_error, bytes_error;
 };
 struct ThreadTotals {
   uint64_t live;     ///< finished, neither joined nor detached

@@ -86,6 +86,18 @@ bool parse_bounded(std::string_view text, uint64_t lowest, uint64_t highest, uin
   return true;
 }
 
+/// A number, then K, M, G (powers of 1024) or nothing.
+bool parse_bytes(std::string_view text, uint64_t& out) {
+  uint64_t unit = 1;
+  if (!text.empty()) {
+    char last = text.back();
+    unit = last == 'K' ? 1u << 10 : last == 'M' ? 1u << 20 : last == 'G' ? 1u << 30 : 1;
+    if (unit != 1) text.remove_suffix(1);
+  }
+  uint64_t number = 0;
+  return parse_number(text, number) && !__builtin_mul_overflow(number, unit, &out);
+}
+
 constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
 constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
 
@@ -143,6 +155,10 @@ bool apply_setting(std::string_view variable, std::string_view value, Settings& 
   } else if (name == "DEPTH") {
     if (!parse_bounded(value, 1, kMaxDepth, number)) return refuse("a number from 1 to 512");
     settings.depth = static_cast<uint32_t>(number);
+  } else if (name == "SAMPLE") {
+    if (!parse_bytes(value, number) || number > kMaxSampleBytes)
+      return refuse("a number of bytes up to 1G; K, M and G are powers of 1024, 0 is every block");
+    settings.sample_bytes = number;
   } else if (name == "QUIET") {
     if (!parse_switch(value, settings.quiet)) return refuse("0 or 1");
   } else if (name == "DISABLE") {

@@ -16,6 +16,7 @@ inline constexpr int kDefaultExitCode = 23;
 inline constexpr int kOwnFailureExitCode = 125;  ///< unfreed itself could not do its job
 inline constexpr uint32_t kDefaultDepth = 128;
 inline constexpr uint32_t kMaxDepth = 512;
+inline constexpr uint64_t kMaxSampleBytes = 1u << 30;
 /// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
 inline constexpr uint32_t kDefaultKinds = 1u << 0 | 1u << 1 | 1u << 2;
 inline constexpr uint32_t kKnownKinds = kDefaultKinds;
@@ -29,6 +30,7 @@ struct Settings {
   int exit_code = kDefaultExitCode;
   int report_signal = 12;  ///< SIGUSR2; 0: off
   uint32_t depth = kDefaultDepth;
+  uint64_t sample_bytes = 0;  ///< 0: every heap block is tracked
   std::string_view suppressions;  ///< files, ':'-separated
   bool quiet = false;
   bool disabled = false;

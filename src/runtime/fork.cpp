@@ -82,6 +82,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.door_count = from.door_count;
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
+  to.sample_bytes = from.sample_bytes;
   to.exit_code = from.exit_code;
   to.quiet = from.quiet;
   std::memcpy(to.coverage, from.coverage, sizeof to.coverage);

@@ -157,6 +157,12 @@ void cover(Kind kind, Coverage coverage, std::string_view reason = {}) {
   header.coverage_reason[static_cast<size_t>(kind)] = g_tracker.writer.add_text(reason);
 }
 
+void cover_sampled_heap(uint64_t interval_bytes) {
+  base::FixedText<128> reason;
+  reason.add("one block in ").add_number(interval_bytes).add(" bytes is tracked, and stands for the others");
+  cover(Kind::heap, Coverage::sampled, reason.text());
+}
+
 void describe_coverage(const report::Settings& settings) {
   for (Kind kind : {Kind::fd, Kind::heap, Kind::thread})
     if (settings.kinds >> static_cast<unsigned>(kind) & 1) cover(kind, Coverage::exact);
@@ -164,7 +170,9 @@ void describe_coverage(const report::Settings& settings) {
   if (!hook::malloc_is_hooked())
     cover(Kind::heap, Coverage::unavailable,
           "the program has a malloc of its own, which does not pass through unfreed");
-  else if (!hook::malloc_is_libc())
+  else if (settings.sample_bytes)
+    cover_sampled_heap(settings.sample_bytes);
+  if (!hook::malloc_is_libc())
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
 
@@ -198,6 +206,7 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.door_count = static_cast<uint32_t>(hook::Door::count_);
   header.kinds_tracked = settings.kinds;
   header.depth = settings.depth;
+  header.sample_bytes = settings.sample_bytes;
   header.exit_code = static_cast<uint32_t>(settings.exit_code);
   header.quiet = settings.quiet;
 }
@@ -225,6 +234,7 @@ bool prepare_tracking(const report::Settings& settings) {
     g_tracker.runtime_module = track::module_number(own);
   g_tracker.kinds = settings.kinds;
   g_tracker.depth = settings.depth;
+  g_tracker.sample_bytes = settings.sample_bytes;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
   g_tracker.first_own_epoch = 1;
   measure_stacks();

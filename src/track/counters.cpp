@@ -57,15 +57,15 @@ Cell* make_cell(ThreadState& state, uint32_t site) {
   return &chunk->cells[site % ledger::kChunkCells];
 }
 
-void count_acquired_shared(uint32_t index, uint64_t bytes) {
+void count_acquired_shared(uint32_t index, uint64_t blocks, uint64_t bytes) {
   Site& site = site_at(index);
-  site.acquired.fetch_add(1, std::memory_order_relaxed);
+  site.acquired.fetch_add(blocks, std::memory_order_relaxed);
   if (bytes) site.acquired_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 
-void count_released_shared(uint32_t index, uint64_t bytes) {
+void count_released_shared(uint32_t index, uint64_t blocks, uint64_t bytes) {
   Site& site = site_at(index);
-  site.released.fetch_add(1, std::memory_order_relaxed);
+  site.released.fetch_add(blocks, std::memory_order_relaxed);
   if (bytes) site.released_bytes.fetch_add(bytes, std::memory_order_relaxed);
 }
 

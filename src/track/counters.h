@@ -37,8 +37,8 @@ inline ledger::Site& site_at(uint32_t site) {
 }
 
 /// Counts on the site itself, from any thread. `state` may be null.
-void count_acquired_shared(uint32_t site, uint64_t bytes);
-void count_released_shared(uint32_t site, uint64_t bytes);
+void count_acquired_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
+void count_released_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
 
 /// For descriptors and threads: the site's and the kind's counts with their peaks.
 void count_acquired_with_peak(ledger::Kind kind, uint32_t site);

@@ -1,6 +1,8 @@
 #include "track/heap.h"
 
+#include "base/syscall.h"
 #include "track/failures.h"
+#include "track/sampling.h"
 
 namespace unfreed::track {
 
@@ -10,13 +12,42 @@ namespace {
 
 bool owned_here(const Block& block) { return !block.ignored && block.epoch >= g_tracker.first_own_epoch; }
 
+/// What a block counts for.
+struct Amount {
+  uint64_t blocks;
+  uint64_t bytes;
+};
+
+/// `sign`: 1 when it is acquired, −1 when it is released. Keeps the variance of what is live.
+Amount amount_of(const Block& block, int sign) {
+  if (!block.sampled) return {1, block.size_bytes};
+  SampleWeight weight = sample_weight(block.size_bytes, g_tracker.sample_bytes);
+  ledger::Header& header = g_tracker.writer.header();
+  add_shared(header.sample_variance_blocks, sign * weight.blocks_variance);
+  add_shared(header.sample_variance_bytes, sign * weight.bytes_variance);
+  return {weight.blocks, weight.blocks * block.size_bytes};
+}
+
+/// Of a sampled heap: is this block one that is tracked? Draws the way to the next one if so.
+bool takes_sample(size_t bytes) {
+  if (!t_local.sample_random)
+    t_local.sample_random = (base::monotonic_ns() ^ static_cast<uint64_t>(base::current_tid()) << 40 ^
+                             reinterpret_cast<uintptr_t>(&t_local) << 8) |
+                            1;
+  if (!t_local.sample_gap) t_local.sample_gap = draw_gap(t_local.sample_random, g_tracker.sample_bytes);
+  if (heap_passes_over(bytes)) return false;
+  t_local.sample_gap = draw_gap(t_local.sample_random, g_tracker.sample_bytes);
+  return true;
+}
+
 /// Counts a release on a thread's account where it has one that may be used.
 void count_released(ThreadState* state, const Block& block) {
   if (!owned_here(block)) return;
+  Amount amount = amount_of(block, -1);
   ledger::Cell* cell = state ? cell_of(*state, block.site) : nullptr;
-  if (!cell) return count_released_shared(block.site, block.size_bytes);
-  add_owned(cell->released, 1);
-  add_owned(cell->released_bytes, block.size_bytes);
+  if (!cell) return count_released_shared(block.site, amount.blocks, amount.bytes);
+  add_owned(cell->released, amount.blocks);
+  add_owned(cell->released_bytes, amount.bytes);
 }
 void count_released(const Block& block) {
   StateUse use;
@@ -27,32 +58,35 @@ void count_released(const Block& block) {
 
 void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp) {
   unwind::Registers from{pc, sp, bp};
+  // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
+  bool sampling = g_tracker.sample_bytes, taken = !sampling || takes_sample(bytes);
   if (t_local.heap_guard || !enter(Kind::heap)) return;
   if (!block) return heap_failed(bytes, door, from);
-  if (t_local.pause_depth) return;
+  if (t_local.pause_depth || !taken) return;
   {
     StateUse use;
     ThreadState* state = use.state();
     uint32_t site =
-        state ? capture_with_state(*state, Kind::heap, door, from, true) : capture_site(Kind::heap, door, from);
+        state ? capture_with_state(*state, Kind::heap, door, from, !sampling) : capture_site(Kind::heap, door, from);
     Block displaced;
     if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(state, displaced);
-    if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block),
-                          {site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes}))
+    Block fresh{site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes, sampling};
+    if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block), fresh))
       return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+    Amount amount = amount_of(fresh, 1);
     ledger::Cell* cell = state ? cell_of(*state, site) : nullptr;
     if (cell) {
-      add_owned(cell->acquired, 1);
-      add_owned(cell->acquired_bytes, bytes);
+      add_owned(cell->acquired, amount.blocks);
+      add_owned(cell->acquired_bytes, amount.bytes);
     } else {
-      count_acquired_shared(site, bytes);
+      count_acquired_shared(site, amount.blocks, amount.bytes);
     }
   }
   if (!t_local.active) refresh_active();
 }
 
 bool heap_released_elsewhere(uint32_t site, uint64_t bytes) {
-  count_released({site, kLastEpoch, false, bytes});
+  count_released({site, kLastEpoch, false, bytes, false});
   return true;
 }
 
@@ -61,7 +95,7 @@ void heap_released_slowly(void* block) {
   if (!enter(Kind::heap)) return;
   Block known;
   if (!g_heap_index.take(reinterpret_cast<uintptr_t>(block), known)) {
-    if (!t_local.heap_guard) count_foreign_release(Kind::heap);
+    if (!t_local.heap_guard && !g_tracker.sample_bytes) count_foreign_release(Kind::heap);
     return;
   }
   count_released(known);
@@ -81,14 +115,14 @@ void heap_reattached(void* block, const Detached& detached) {
 void heap_dropped(void* block, const Detached& detached) {
   if (detached.known)
     count_released(detached.block);
-  else if (block && !t_local.heap_guard && enter(Kind::heap))
+  else if (block && !t_local.heap_guard && !g_tracker.sample_bytes && enter(Kind::heap))
     count_foreign_release(Kind::heap);
 }
 
 bool heap_ignore(const void* address) {
   if (!address || !enter(Kind::heap)) return false;
   Block block;
-  if (!g_heap_index.ignore(reinterpret_cast<uintptr_t>(address), block)) return false;
+  if (!g_heap_index.ignore(reinterpret_cast<uintptr_t>(address), block)) return g_tracker.sample_bytes != 0;
   count_released(block);  // owned_here: not if it was ignored before
   return true;
 }
@@ -101,13 +135,18 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from) {
 int64_t heap_live_since(uint32_t epoch) {
   struct Count {
     uint32_t epoch;
-    int64_t blocks;
-  } count{epoch, 0};
+    uint64_t blocks;
+    uint64_t estimated;  ///< in units of 1 / 2^kSampledCountShift
+  } count{epoch, 0, 0};
   g_heap_index.each(&count, [](void* context, uintptr_t, const Block& block) {
     auto& sum = *static_cast<Count*>(context);
-    if (owned_here(block) && block.epoch >= sum.epoch) ++sum.blocks;
+    if (!owned_here(block) || block.epoch < sum.epoch) return;
+    if (block.sampled)
+      sum.estimated += sample_weight(block.size_bytes, g_tracker.sample_bytes).blocks;
+    else
+      ++sum.blocks;
   });
-  return count.blocks;
+  return static_cast<int64_t>(count.blocks + (count.estimated >> ledger::kSampledCountShift));
 }
 
 }  // namespace unfreed::track

@@ -21,6 +21,18 @@ bool heap_released_elsewhere(uint32_t site, uint64_t bytes);
 /// A door returned null.
 void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 
+/// Is a block of this size passed over, in a sampled heap? Asked before the real call; if so, nothing more is to be
+/// done. (A failure to get such a block goes unnoticed.)
+[[gnu::always_inline]] inline bool heap_passes_over(size_t bytes) {
+  // Read once: a signal handler that allocates in between may make a gap a little longer, but not endless.
+  volatile size_t& gap = t_local.sample_gap;
+  size_t counted = bytes + (bytes == 0), before = gap;
+  if (counted >= before) [[likely]]
+    return false;
+  gap = before - counted;
+  return true;
+}
+
 /// One more block at a stack that this thread has taken blocks at before: false where it is not that simple.
 ///
 /// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
@@ -64,9 +76,10 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
     return false;
   uint32_t site;
   uint64_t bytes;
-  if (!g_heap_index.take_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes))
+  bool empty;
+  if (!g_heap_index.take_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes, empty))
       [[unlikely]]
-    return false;
+    return empty && g_tracker.sample_bytes;  // one of those that are passed over
   ledger::Chunk* chunk = state->chunks[site / ledger::kChunkCells];
   if (!chunk) [[unlikely]]
     return heap_released_elsewhere(site, bytes);

@@ -21,6 +21,7 @@ struct Block {
   uint32_t epoch = 0;
   bool ignored = false;
   uint64_t size_bytes = 0;
+  bool sampled = false;  ///< stands for others too
 };
 
 class HeapIndex {
@@ -52,20 +53,23 @@ class HeapIndex {
     std::atomic<uint64_t>* word = find(address);
     if (!word || word->load(std::memory_order_relaxed) || bytes >= kLargeSize) [[unlikely]]
       return false;
-    word->store(pack({site, epoch, false, 0}, bytes), std::memory_order_release);
+    word->store(pack({site, epoch, false, 0, false}, bytes), std::memory_order_release);
     return true;
   }
 
-  /// take() where a block of this epoch or a later one is known, not ignored and of ordinary size; else false, and
-  /// nothing done.
-  [[gnu::always_inline]] bool take_simply(uintptr_t address, uint32_t first_epoch, uint32_t& site, uint64_t& bytes) {
+  /// take() where a block of this epoch or a later one is known, not ignored, not sampled and of ordinary size; else
+  /// false, and nothing done. `empty`: no block is known there.
+  [[gnu::always_inline]] bool take_simply(uintptr_t address, uint32_t first_epoch, uint32_t& site, uint64_t& bytes,
+                                          bool& empty) {
     std::atomic<uint64_t>* word = find(address);
+    empty = !word;
     if (!word) [[unlikely]]
       return false;
     uint64_t value = word->load(std::memory_order_relaxed);
+    empty = !value;
     Block block;
     unpack(value, block);
-    if (block.epoch < first_epoch || value & kIgnored || block.size_bytes == kLargeSize) [[unlikely]]
+    if (block.epoch < first_epoch || value & (kIgnored | kSampled) || block.size_bytes == kLargeSize) [[unlikely]]
       return false;  // an empty word's epoch is 0, which is nobody's first
     word->store(0, std::memory_order_relaxed);
     site = block.site;
@@ -100,16 +104,18 @@ class HeapIndex {
   static constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
   static constexpr uint64_t kLargeSize = 0xffffff;
   static constexpr uint64_t kIgnored = 1;
+  static constexpr uint64_t kSampled = 2;
 
   static uint64_t pack(const Block& block, uint64_t size) {
     return uint64_t{block.site} << 40 | size << 16 | uint64_t{block.epoch & 0xfff} << 4 |
-           (block.ignored ? kIgnored : 0);
+           (block.ignored ? kIgnored : 0) | (block.sampled ? kSampled : 0);
   }
   static void unpack(uint64_t word, Block& block) {
     block.site = static_cast<uint32_t>(word >> 40);
     block.size_bytes = word >> 16 & 0xffffff;
     block.epoch = static_cast<uint32_t>(word >> 4) & 0xfff;
     block.ignored = word & kIgnored;
+    block.sampled = word & kSampled;
   }
 
   std::atomic<uint64_t>* find(uintptr_t address) const {

@@ -91,6 +91,7 @@ void retire_own_state() {
 
 void reset_states_after_fork() {
   g_free_lock.reset();
+  t_local.sample_random = 0;  // not the same blocks as in the parent and in its other children
   // States of threads that do not exist here are given up: their memory is shared with the parent until written.
   g_free_states = nullptr;
   if (ThreadState* state = t_local.state) {

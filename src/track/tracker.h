@@ -26,6 +26,7 @@ struct Tracker {
   std::atomic<uint32_t> serial;      ///< grows with every descriptor and thread acquired
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
   uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
+  uint64_t sample_bytes;             ///< UNFREED_SAMPLE; 0: every heap block is tracked
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
   size_t default_stack_bytes;  ///< of threads that were created without saying

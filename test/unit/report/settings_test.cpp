@@ -47,7 +47,7 @@ TEST(Settings, EveryVariableIsRead) {
       "UNFREED_OUTPUT=/tmp/r.json", "UNFREED_TRACK=fd,thread",  "UNFREED_ONLY=my*",
       "UNFREED_FAIL_ON=fd>0",       "UNFREED_EXITCODE=7",       "UNFREED_SIGNAL=USR1",
       "UNFREED_DEPTH=512",          "UNFREED_SUPPRESSIONS=a:b", "UNFREED_QUIET=1",
-      "UNFREED_DISABLE=1"};
+      "UNFREED_DISABLE=1",          "UNFREED_SAMPLE=512K"};
   Read result = read(environment);
   EXPECT_EQ(result.count, 0u);
   EXPECT_EQ(result.settings.output, "/tmp/r.json");
@@ -61,6 +61,20 @@ TEST(Settings, EveryVariableIsRead) {
   EXPECT_EQ(result.settings.suppressions, "a:b");
   EXPECT_TRUE(result.settings.quiet);
   EXPECT_TRUE(result.settings.disabled);
+  EXPECT_EQ(result.settings.sample_bytes, 512u * 1024);
+}
+
+TEST(Settings, SampleIsANumberOfBytes) {
+  for (auto [text, bytes] :
+       {std::pair{"0", 0u}, {"1", 1u}, {"100", 100u}, {"3K", 3072u}, {"2M", 2u << 20}, {"1G", 1u << 30}})
+    EXPECT_EQ(read({std::string("UNFREED_SAMPLE=") + text}).settings.sample_bytes, bytes) << text;
+  for (const char* text : {"K", "1k", "-1", "1.5M", "2G", "99999999999999999999", "20000000000000000G", "512KB"}) {
+    std::vector<std::string> environment = {std::string("UNFREED_SAMPLE=") + text};
+    Read result = read(environment);
+    ASSERT_EQ(result.count, 1u) << text;
+    EXPECT_FALSE(result.errors[0].fatal);
+    EXPECT_EQ(result.settings.sample_bytes, 0u);
+  }
 }
 
 TEST(Settings, AnEmptyValueIsAsIfNotSet) {
