@@ -110,7 +110,8 @@ CopyError Copy::copy_header() {
 CopyError Copy::copy_all() {
   if (CopyError error = copy_header()) return error;
   // What refers to other tables is read before what it refers to: all that is referred to is then there.
-  for (SectionId id : {SectionId::kernel_fds, SectionId::failures, SectionId::fds, SectionId::threads})
+  for (SectionId id : {SectionId::kernel_fds, SectionId::kernel_tasks, SectionId::failures, SectionId::misuses,
+                       SectionId::crossings, SectionId::fds, SectionId::threads, SectionId::children})
     if (CopyError error = copy_section(id)) return error;
   if (CopyError error = copy_counters()) return error;
   for (SectionId id : {SectionId::nodes, SectionId::modules, SectionId::strings})

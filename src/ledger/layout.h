@@ -4,10 +4,10 @@
 // read it, during the process's life or after. Nothing in it is a pointer: references are record indexes or byte
 // offsets into the strings section, and every table is an array at a fixed place in a sparse file:
 //
-//     ┌────────┬─────────┬─────────┬───────┬───────┬─────┬─────────┬────────┬────────┬────────────┬──────────┐
-//     │ Header │ strings │ modules │ nodes │ sites │ fds │ threads │ chunks │ chunks │ kernel fds │ failures │
+//     ┌────────┬─────────┬─────────┬───────┬───────┬─────┬─────────┬────────┬────────┬────────────┬──────────┬───
+//     │ Header │ strings │ modules │ nodes │ sites │ fds │ threads │ chunks │ chunks │ kernel fds │ failures │ …
 //     │ 4 KiB  │         │         │       │       │     │         │ (heads)│ (cells)│            │          │
-//     └────────┴─────────┴─────────┴───────┴───────┴─────┴─────────┴────────┴────────┴────────────┴──────────┘
+//     └────────┴─────────┴─────────┴───────┴───────┴─────┴─────────┴────────┴────────┴────────────┴──────────┴───
 //
 // Only touched pages exist. `Section` in the header says where each table is, how many records it can hold and how many
 // are in use. All integers are in the byte order of the machine that wrote them; `byte_order` tells.
@@ -48,18 +48,22 @@ enum class Coverage : uint8_t { off = 0, exact = 1, sampled = 2, partial = 3, un
 using StringRef = uint32_t;
 
 enum class SectionId : uint32_t {
-  strings = 0,      ///< bytes
-  modules = 1,      ///< Module; index 0 is "unknown module": offsets of its nodes are absolute addresses
-  nodes = 2,        ///< Node; index 0 is the root (no frame)
-  sites = 3,        ///< Site; index 0 is "no site"
-  fds = 4,          ///< FdRecord, indexed by descriptor number
-  threads = 5,      ///< ThreadRecord, slots are reused
-  chunk_heads = 6,  ///< ChunkHead, one per record of `chunks`
-  chunks = 7,       ///< Chunk: per-thread counter deltas
-  kernel_fds = 8,   ///< KernelFd: what /proc said at the last reconciliation
-  failures = 9,     ///< Failure: doors that failed for want of a resource
+  strings = 0,        ///< bytes
+  modules = 1,        ///< Module; index 0 is "unknown module": offsets of its nodes are absolute addresses
+  nodes = 2,          ///< Node; index 0 is the root (no frame)
+  sites = 3,          ///< Site; index 0 is "no site"
+  fds = 4,            ///< FdRecord, indexed by descriptor number
+  threads = 5,        ///< ThreadRecord, slots are reused
+  chunk_heads = 6,    ///< ChunkHead, one per record of `chunks`
+  chunks = 7,         ///< Chunk: per-thread counter deltas
+  kernel_fds = 8,     ///< KernelFd: what /proc said at the last reconciliation
+  failures = 9,       ///< Failure: doors that failed for want of a resource
+  misuses = 10,       ///< Misuse: descriptors closed by who had no right to
+  children = 11,      ///< ChildRecord, slots are reused
+  kernel_tasks = 12,  ///< KernelTask: threads and children by the kernel's word at the last reconciliation
+  crossings = 13,     ///< Crossing: descriptors that went along into another program
 };
-inline constexpr size_t kSectionCount = 10;
+inline constexpr size_t kSectionCount = 14;
 inline constexpr size_t kSectionSlots = 24;  ///< room for sections to come; unknown ones are skipped
 
 /// Where a table lies. `count` is the number of records ever handed out, and may exceed `capacity` after exhaustion:
@@ -86,9 +90,13 @@ enum class Dropped : uint32_t {
   kernel_fds_full = 8,
   unwind_failed = 9,      ///< captures that found no frame beyond the caller
   reconcile_failed = 10,  ///< /proc/self/fd could not be read
-  targets_unread = 11,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
+  misuses_full = 11,
+  children_full = 12,
+  crossings_full = 13,
+  kernel_tasks_full = 14,
+  targets_unread = 15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
 };
-inline constexpr size_t kDroppedCount = 12;
+inline constexpr size_t kDroppedCount = 16;
 inline constexpr size_t kDroppedSlots = 32;
 
 /// Process-wide counters of a kind that no site can carry.
@@ -108,6 +116,9 @@ inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;          ///< no shared 
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;       ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;    ///< the process's malloc is not glibc's
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
+inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tasks has every thread
+inline constexpr uint32_t kHeaderFlagChildrenListed =
+    1u << 8;  ///< kernel_tasks has every child in the table that is there
 
 struct Header {
   char magic[8];
@@ -147,6 +158,8 @@ struct Header {
   std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: what %e stands for
+  std::atomic<uint32_t> exhausted_by;   ///< index + 1 of the failure that the last report on exhaustion was made for
+  uint32_t reserved;
 
   /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that were looked at; 0: every block was. The
   /// heap's counts of blocks and bytes are then estimates, in units of 1 / 2^kSampledCountShift.
@@ -236,8 +249,14 @@ struct FdRecord {
   uint32_t tid;          ///< who acquired it
   uint32_t owner_kind;   ///< FdOwner
   uint64_t owner;        ///< address of the FILE or DIR; 0 for plain descriptors
+  // How the number was last closed; the fields above go on speaking of what it was until it is handed out again.
+  std::atomic<uint64_t> closed_word;  ///< `word` as it was; 0: never closed
+  uint64_t closed_ns;
+  uint32_t closed_site;  ///< who closed it: a site that acquires nothing
+  uint32_t closed_tid;
+  uint64_t closed_owner;  ///< `owner` as it was
 };
-static_assert(sizeof(FdRecord) == 32);
+static_assert(sizeof(FdRecord) == 64);
 enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
 
 constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {
@@ -268,12 +287,33 @@ struct ThreadRecord {
   uint64_t stack_low;
   uint64_t stack_high;
   char name[16];
-  uint64_t reserved[2];
+  uint64_t current_ns;    ///< when it was looked where the thread stands; 0: never
+  uint32_t current_node;  ///< innermost frame of its stack then; 0: not known
+  uint32_t current_truncated;
+  // What the thread itself allocated less what it freed itself, whoever allocated that. Of a running thread this is in
+  // its chunks.
+  int64_t heap_blocks;
+  int64_t heap_bytes;
 };
-static_assert(sizeof(ThreadRecord) == 112);
+static_assert(sizeof(ThreadRecord) == 128);
 inline constexpr uint32_t kThreadDetached = 1u << 0;
 inline constexpr uint32_t kThreadMain = 1u << 1;
 inline constexpr uint32_t kThreadIgnored = 1u << 2;
+
+/// A child process that has been started and not been waited for.
+enum class ChildState : uint32_t { free = 0, started = 1 };
+struct ChildRecord {
+  std::atomic<uint32_t> state;  ///< ChildState
+  uint32_t flags;               ///< kChild…
+  uint32_t site;                ///< where it was started; 0 where no door explains it
+  int32_t pid;
+  int32_t creator_tid;
+  uint32_t serial;
+  uint64_t started_ns;
+};
+static_assert(sizeof(ChildRecord) == 32);
+inline constexpr uint32_t kChildInherited = 1u << 0;  ///< was there when the program started (it was exec'ed over)
+inline constexpr uint32_t kChildIgnored = 1u << 1;
 
 /// Counter deltas of one thread for kChunkCells consecutive sites. The owner adds without atomics.
 inline constexpr uint32_t kChunkCells = 128;
@@ -289,7 +329,7 @@ struct Chunk {
 static_assert(sizeof(Chunk) == 4096);
 struct ChunkHead {
   std::atomic<uint32_t> base;  ///< first site index divided by kChunkCells, plus 1; 0: free
-  uint32_t reserved;
+  int32_t tid;                 ///< whose counters they are
 };
 static_assert(sizeof(ChunkHead) == 8);
 
@@ -317,5 +357,56 @@ struct Failure {
   uint16_t reserved;
 };
 static_assert(sizeof(Failure) == 40);
+
+/// What was done to a descriptor that should not have been.
+enum class MisuseKind : uint8_t {
+  double_close = 1,  ///< closed, though it had been closed before and not been opened since
+  not_open = 2,      ///< closed, though it had never been seen open
+  behind_owner = 3,  ///< closed by its number, though a stream owns it
+  stale_owner = 4,   ///< a stream whose number was closed behind its back has closed somebody else's descriptor
+};
+/// By kind and its three places. Those that do not apply are 0.
+struct Misuse {
+  uint8_t kind;        ///< MisuseKind
+  uint8_t owner_kind;  ///< FdOwner, of behind_owner and stale_owner
+  uint16_t reserved;
+  int32_t fd;  ///< of the first time
+  std::atomic<uint64_t> count;
+  uint32_t opened_site;
+  uint32_t closed_site;  ///< of the close before
+  uint32_t site;         ///< of the misuse
+  int32_t opened_tid;
+  int32_t closed_tid;
+  int32_t tid;
+  uint64_t opened_ns;  ///< CLOCK_MONOTONIC, all of the first time
+  uint64_t closed_ns;
+  uint64_t first_ns;
+};
+static_assert(sizeof(Misuse) == 64);
+
+/// A thread or a child as the kernel knew it at the last reconciliation.
+struct KernelTask {
+  int32_t id;  ///< tid or pid
+  uint8_t is_child;
+  char state;  ///< as in /proc/PID/stat: R, S, D, Z …; ' ' where only the caller's own wait functions could be asked
+  uint16_t reserved;
+  char name[16];
+};
+static_assert(sizeof(KernelTask) == 24);
+
+/// Descriptors without close-on-exec went along into other programs. By site of opening.
+struct Crossing {
+  std::atomic<uint32_t> state;  ///< 0 empty, 1 being filled in, 2 valid
+  int32_t fd;                   ///< of the first time, like all below
+  uint32_t site;
+  uint32_t serial;
+  int32_t child_pid;
+  uint16_t door;
+  uint16_t reserved;
+  std::atomic<uint64_t> count;
+  uint64_t first_ns;
+  char program[88];  ///< as it was named to the exec function, possibly cut; NUL-terminated
+};
+static_assert(sizeof(Crossing) == 128);
 
 }  // namespace unfreed::ledger

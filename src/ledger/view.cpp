@@ -25,6 +25,11 @@ constexpr Expectation kExpected[kSectionCount] = {
     {sizeof(Chunk), "section chunks has records of another size", "section chunks lies outside the file"},
     {sizeof(KernelFd), "section kernel fds has records of another size", "section kernel fds lies outside the file"},
     {sizeof(Failure), "section failures has records of another size", "section failures lies outside the file"},
+    {sizeof(Misuse), "section misuses has records of another size", "section misuses lies outside the file"},
+    {sizeof(ChildRecord), "section children has records of another size", "section children lies outside the file"},
+    {sizeof(KernelTask), "section kernel tasks has records of another size",
+     "section kernel tasks lies outside the file"},
+    {sizeof(Crossing), "section crossings has records of another size", "section crossings lies outside the file"},
 };
 
 /// True when `capacity` records at `offset` lie between the header and the end of the file.
@@ -108,6 +113,10 @@ const Site* View::site(uint32_t index) const { return record<Site>(SectionId::si
 const FdRecord* View::fd(uint32_t number) const { return record<FdRecord>(SectionId::fds, number); }
 const ThreadRecord* View::thread(uint32_t index) const { return record<ThreadRecord>(SectionId::threads, index); }
 const ChunkHead* View::chunk_head(uint32_t index) const { return record<ChunkHead>(SectionId::chunk_heads, index); }
+const Misuse* View::misuse(uint32_t index) const { return record<Misuse>(SectionId::misuses, index); }
+const ChildRecord* View::child(uint32_t index) const { return record<ChildRecord>(SectionId::children, index); }
+const KernelTask* View::kernel_task(uint32_t index) const { return record<KernelTask>(SectionId::kernel_tasks, index); }
+const Crossing* View::crossing(uint32_t index) const { return record<Crossing>(SectionId::crossings, index); }
 const KernelFd* View::kernel_fd(uint32_t index) const { return record<KernelFd>(SectionId::kernel_fds, index); }
 const Failure* View::failure(uint32_t index) const { return record<Failure>(SectionId::failures, index); }
 

@@ -16,11 +16,11 @@ class View {
  public:
   View() = default;
 
-  /// Checks the header and section table of `bytes` (which must outlive the view and be 8-byte aligned). Returns nullptr
-  /// when it can be read, else a static message saying what is wrong ("not a ledger", "format version 7, this program
-  /// reads 1", "section sites lies outside the file" …).
-  /// `backed`, for a view over a live shared mapping: the writer's map of pieces that have storage (a read of any other
-  /// would be SIGBUS on a full tmpfs). Records and text without storage are read as absent.
+  /// Checks the header and section table of `bytes` (which must outlive the view and be 8-byte aligned). Returns
+  /// nullptr when it can be read, else a static message saying what is wrong ("not a ledger", "format version 7, this
+  /// program reads 1", "section sites lies outside the file" …). `backed`, for a view over a live shared mapping: the
+  /// writer's map of pieces that have storage (a read of any other would be SIGBUS on a full tmpfs). Records and text
+  /// without storage are read as absent.
   static const char* open(std::span<const std::byte> bytes, View& out, const std::atomic<uint8_t>* backed = nullptr);
 
   const Header& header() const { return *header_; }
@@ -39,6 +39,10 @@ class View {
   uint32_t chunk_count() const { return count(SectionId::chunk_heads); }
   uint32_t kernel_fd_count() const { return count(SectionId::kernel_fds); }
   uint32_t failure_count() const { return count(SectionId::failures); }
+  uint32_t misuse_count() const { return count(SectionId::misuses); }
+  uint32_t child_count() const { return count(SectionId::children); }
+  uint32_t kernel_task_count() const { return count(SectionId::kernel_tasks); }
+  uint32_t crossing_count() const { return count(SectionId::crossings); }
   uint32_t text_bytes() const { return count(SectionId::strings); }
 
   /// nullptr when out of range.
@@ -51,6 +55,10 @@ class View {
   const Chunk* chunk(uint32_t index) const;
   const KernelFd* kernel_fd(uint32_t index) const;
   const Failure* failure(uint32_t index) const;
+  const Misuse* misuse(uint32_t index) const;
+  const ChildRecord* child(uint32_t index) const;
+  const KernelTask* kernel_task(uint32_t index) const;
+  const Crossing* crossing(uint32_t index) const;
 
   /// Name of an acquiring function; "?" when out of range.
   std::string_view door_name(uint16_t door) const;

@@ -86,6 +86,10 @@ constexpr Shape kShapes[] = {
     {SectionId::chunks, sizeof(Chunk), 65536, 0, true},
     {SectionId::kernel_fds, sizeof(KernelFd), 1u << 20, 0, false},
     {SectionId::failures, sizeof(Failure), 256, 0, false},
+    {SectionId::misuses, sizeof(Misuse), 1024, 0, false},
+    {SectionId::children, sizeof(ChildRecord), 65536, 0, true},
+    {SectionId::kernel_tasks, sizeof(KernelTask), 131072, 0, true},
+    {SectionId::crossings, sizeof(Crossing), 512, 0, false},
 };
 static_assert(sizeof kShapes / sizeof kShapes[0] == kSectionCount);
 }  // namespace

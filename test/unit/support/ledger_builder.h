@@ -34,7 +34,7 @@ enum class LedgerSize { full, compact };
 inline void lay_out(ledger::Header& header, LedgerSize size) {
   ledger::lay_out(header, 1);
   if (size == LedgerSize::full) return;
-  constexpr uint64_t kRecords[ledger::kSectionCount] = {8192, 32, 256, 64, 512, 32, 4, 4, 512, 16};
+  constexpr uint64_t kRecords[ledger::kSectionCount] = {8192, 32, 256, 64, 512, 32, 4, 4, 512, 16, 32, 32, 64, 16};
   uint64_t offset = ledger::kPageBytes;
   for (size_t index = 0; index < ledger::kSectionCount; ++index) {
     ledger::Section& section = header.sections[index];
@@ -65,8 +65,8 @@ class LedgerBuilder {
     header().argv_count = 2;
     header().door_names = text(std::string_view("open\0malloc\0pthread_create\0fopen", 32));
     header().door_count = 4;
-    header().kinds_tracked = 7;
-    for (size_t kind = 0; kind < 3; ++kind) header().coverage[kind] = static_cast<uint8_t>(ledger::Coverage::exact);
+    header().kinds_tracked = 15;
+    for (size_t kind = 0; kind < 4; ++kind) header().coverage[kind] = static_cast<uint8_t>(ledger::Coverage::exact);
     header().started_realtime_ns = 1'714'566'896'123'456'789;
     header().started_monotonic_ns = 1'000;
   }
