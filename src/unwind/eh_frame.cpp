@@ -503,11 +503,21 @@ Row to_row(const Machine& machine, bool signal) {
 
 }  // namespace
 
-Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc) {
+namespace {
+bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, Fde& fde) {
   uintptr_t address = search_table(image, eh_frame_hdr, pc);
+  return address && parse_fde(image, address, fde) && pc >= fde.start && pc - fde.start < fde.size;
+}
+}  // namespace
+
+uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc) {
   Fde fde;
-  if (!address || !parse_fde(image, address, fde)) return {};
-  if (pc < fde.start || pc - fde.start >= fde.size || fde.cie.return_register != kReturnAddress) return {};
+  return find_fde(image, eh_frame_hdr, pc, fde) ? fde.start : 0;
+}
+
+Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc) {
+  Fde fde;
+  if (!find_fde(image, eh_frame_hdr, pc, fde) || fde.cie.return_register != kReturnAddress) return {};
   Machine machine;
   if (!Evaluator(fde, pc).run(machine)) return {};
   return to_row(machine, fde.cie.signal);

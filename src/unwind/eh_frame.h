@@ -20,4 +20,7 @@ struct Image {
 /// Row::module is left 0.
 Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
 
+/// Where the function (or the part of one) that `pc` lies in begins; 0 where that is not known.
+uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
+
 }  // namespace unfreed::unwind

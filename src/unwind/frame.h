@@ -12,12 +12,14 @@ struct Registers {
   uintptr_t sp;
   uintptr_t bp;
   bool exact_pc = false;  ///< pc is an instruction's own address (taken from a signal's saved context)
+  bool knows_bp = true;   ///< false: bp is not known (the kernel tells of another thread's pc and sp only)
 };
 
 /// The memory a walk may read: [low, high).
 struct StackBounds {
   uintptr_t low;
   uintptr_t high;
+  intptr_t shift = 0;  ///< what to add to an address to find it: not 0 for a copy of the memory
   bool contains(uintptr_t address, size_t bytes) const {
     return address >= low && address < high && high - address >= bytes;
   }

@@ -3,6 +3,7 @@
 #include <sys/uio.h>
 
 #include <atomic>
+#include <cstring>
 
 #include "base/own_memory.h"
 #include "base/syscall.h"
@@ -69,7 +70,13 @@ struct BasePointer {
 class Walker {
  public:
   Walker(const Registers& from, const StackBounds& bounds, SlotLog& log)
-      : pc_(from.pc), sp_(from.sp), exact_pc_(from.exact_pc), bp_{from.bp}, bounds_(bounds), log_(log) {}
+      : pc_(from.pc),
+        sp_(from.sp),
+        exact_pc_(from.exact_pc),
+        bp_{from.bp},
+        knows_bp_(from.knows_bp),
+        bounds_(bounds),
+        log_(log) {}
 
   WalkResult run(uint32_t own_module, std::span<Frame> frames) {
     WalkResult result;
@@ -97,7 +104,7 @@ class Walker {
 
   bool load(uintptr_t address, uintptr_t& value) const {
     if (address % sizeof(uintptr_t) != 0 || !bounds_.contains(address, sizeof(uintptr_t))) return false;
-    value = *reinterpret_cast<const uintptr_t*>(address);
+    value = *reinterpret_cast<const uintptr_t*>(address + static_cast<uintptr_t>(bounds_.shift));
     return true;
   }
   bool load_logged(uintptr_t address, uintptr_t& value) {
@@ -119,6 +126,7 @@ class Walker {
 
   Outcome step(const Row& row) {
     uintptr_t cfa = 0;
+    if (!knows_bp_ && needs_bp(row) && !guess_bp()) return Outcome::lost;
     switch (row.cfa) {
       case CfaRule::end:
         return Outcome::end;
@@ -157,7 +165,64 @@ class Walker {
     uintptr_t value;
     if (!load(slot, value)) return false;
     bp_ = {value, slot, false};
+    knows_bp_ = true;
     return true;
+  }
+
+  static bool needs_bp(const Row& row) {
+    return row.cfa == CfaRule::bp || row.cfa == CfaRule::at_bp || row.cfa == CfaRule::none || row.bp == BpRule::at_bp;
+  }
+
+  /// Finds this frame's pointer on the stack: above it lies the return address of the very call that entered this
+  /// function. Without such a call (it was entered through a pointer or another library's table), the innermost place
+  /// that looks like a saved frame pointer below any return address.
+  bool guess_bp() {
+    constexpr uintptr_t kFarthest = 64 * 1024;
+    uintptr_t function = function_at(exact_pc_ ? pc_ : pc_ - 1);
+    uintptr_t likely = 0;
+    for (uintptr_t at = sp_; at - sp_ < kFarthest; at += sizeof(uintptr_t)) {
+      uintptr_t saved, target, return_address;
+      if (!load(at, saved) || !load(at + 8, return_address)) break;
+      if (!follows_call(return_address, target)) continue;
+      if (function && target == function) return believe_bp(at);
+      bool is_chain = saved > at && bounds_.contains(saved, sizeof(uintptr_t));
+      if (!likely && !target && is_chain) likely = at;
+    }
+    guessed_ = true;
+    return likely && believe_bp(likely);
+  }
+  bool believe_bp(uintptr_t value) {
+    bp_ = {value};
+    knows_bp_ = true;
+    return true;
+  }
+
+  static uintptr_t function_at(uintptr_t pc) {
+    Object object;
+    if (!find_object(pc, object) || !object.eh_frame_hdr) return 0;
+    return find_function(object.image, object.eh_frame_hdr, pc);
+  }
+
+  /// Does a call instruction end at `pc`? `target` receives where a direct one goes within its object, 0 for others.
+  static bool follows_call(uintptr_t pc, uintptr_t& target) {
+    constexpr uintptr_t kLongestCall = 7;
+    target = 0;
+    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1);
+    if (!function || pc - function < kLongestCall) return false;
+    const auto* end = reinterpret_cast<const uint8_t*>(pc);
+    if (end[-5] == 0xe8) {  // call rel32
+      int32_t distance;
+      std::memcpy(&distance, end - 4, sizeof distance);
+      target = pc + static_cast<uintptr_t>(static_cast<intptr_t>(distance));
+      // Through the object's own table of other objects' functions: entered as by a pointer.
+      if (!function_at(target) || row_for(target).cfa == CfaRule::plt) target = 0;
+      return true;
+    }
+    // call r/m64: ff /2, with or without displacement and index byte.
+    for (uintptr_t length : {2, 3, 4, 6, 7})
+      if (end[-static_cast<intptr_t>(length)] == 0xff && (end[1 - static_cast<intptr_t>(length)] >> 3 & 7) == 2)
+        return true;
+    return false;
   }
 
   /// At the instruction after a handler's return rsp points at the ucontext: uc_mcontext.gregs starts at byte 40, with
@@ -197,6 +262,7 @@ class Walker {
   uintptr_t sp_;
   bool exact_pc_;
   BasePointer bp_;
+  bool knows_bp_;
   StackBounds bounds_;
   SlotLog& log_;
   bool guessed_ = false;
