@@ -2,8 +2,8 @@
  * @file unfreed.h
  * @brief Talk to the unfreed runtime from inside a program.
  *
- * Nothing needs to be linked: the functions below resolve to the preloaded runtime where it is there, and do nothing (in
- * a handful of instructions) where it is not. A program that uses this header runs unchanged with and without
+ * Nothing needs to be linked: the functions below resolve to the preloaded runtime where it is there, and do nothing
+ * (in a handful of instructions) where it is not. A program that uses this header runs unchanged with and without
  * `libunfreed.so`. C and C++.
  *
  * All functions are thread-safe. None of them changes errno. Unless it says otherwise a function may be called from a
@@ -12,9 +12,9 @@
 #ifndef UNFREED_UNFREED_H
 #define UNFREED_UNFREED_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <pthread.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,15 +22,17 @@ extern "C" {
 
 /** What a count is about. The numbers are stable. */
 enum unfreed_kind {
-  UNFREED_FD = 0,    /**< file descriptors */
-  UNFREED_HEAP = 1,  /**< heap blocks */
-  UNFREED_THREAD = 2 /**< threads neither joined nor detached, running or finished */
+  UNFREED_FD = 0,     /**< file descriptors */
+  UNFREED_HEAP = 1,   /**< heap blocks */
+  UNFREED_THREAD = 2, /**< threads neither joined nor detached, running or finished */
+  UNFREED_CHILD = 3   /**< child processes not waited for, running or ended */
 };
 
 /** A point in time, as returned by unfreed_mark(). 0 is "no mark". */
 typedef uint64_t unfreed_mark_t;
 
-/* The runtime's own entry points: weak, so that they are null without it. Call the unfreed_… functions below instead. */
+/* The runtime's own entry points: weak, so that they are null without it. Call the unfreed_… functions below instead.
+ */
 #define UNFREED_WEAK __attribute__((weak, visibility("default")))
 UNFREED_WEAK int unfreed_runtime_report(const char* path);
 UNFREED_WEAK unfreed_mark_t unfreed_runtime_mark(void);
@@ -72,7 +74,8 @@ static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind 
   return unfreed_runtime_live_since ? unfreed_runtime_live_since(mark, kind) : -1;
 }
 
-/** @brief This descriptor is meant to stay open: it counts for nothing until it is closed. @return 0, or -1 if unknown. */
+/** @brief This descriptor is meant to stay open: it counts for nothing until it is closed. @return 0, or -1 if unknown.
+ */
 static inline int unfreed_ignore_fd(int fd) { return unfreed_runtime_ignore_fd ? unfreed_runtime_ignore_fd(fd) : -1; }
 
 /** @brief This heap block is meant to stay: it counts for nothing until it is freed. @return 0, or -1 if unknown. */
@@ -98,7 +101,7 @@ static inline void unfreed_resume(void) {
 }
 
 #ifdef __cplusplus
-}  /* extern "C" */
+} /* extern "C" */
 
 namespace unfreed {
 /** @brief Scoped unfreed_pause(). */
@@ -112,4 +115,4 @@ class Pause {
 }  // namespace unfreed
 #endif
 
-#endif  /* UNFREED_UNFREED_H */
+#endif /* UNFREED_UNFREED_H */

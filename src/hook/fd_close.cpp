@@ -11,21 +11,23 @@ using hook::g_real;
 using unwind::caller_registers;
 
 UNFREED_HOOK int close(int fd) {
-  return track::fd_closing(fd, [&] { return g_real.close(fd); });
+  return track::fd_closing(fd, {door(Door::close), caller_registers()}, [&] { return g_real.close(fd); });
 }
 UNFREED_HOOK int __close(int fd) {
-  return track::fd_closing(fd, [&] { return g_real.__close(fd); });
+  return track::fd_closing(fd, {door(Door::__close), caller_registers()}, [&] { return g_real.__close(fd); });
 }
 
 UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   auto call = [&] { return g_real.close_range(first, last, flags); };
-  return flags & CLOSE_RANGE_CLOEXEC ? call() : track::fd_range_closing({first, last}, call);
+  if (flags & CLOSE_RANGE_CLOEXEC) return call();
+  return track::fd_range_closing({first, last}, {door(Door::close_range), caller_registers()}, call);
 }
 UNFREED_HOOK void closefrom(int first) noexcept {
-  track::fd_range_closing({first < 0 ? 0u : static_cast<unsigned>(first), ~0u}, [&] {
-    g_real.closefrom(first);
-    return 0;
-  });
+  track::fd_range_closing({first < 0 ? 0u : static_cast<unsigned>(first), ~0u},
+                          {door(Door::closefrom), caller_registers()}, [&] {
+                            g_real.closefrom(first);
+                            return 0;
+                          });
 }
 
 UNFREED_HOOK int dup(int fd) noexcept {

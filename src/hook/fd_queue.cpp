@@ -32,5 +32,5 @@ UNFREED_HOOK mqd_t __mq_open_2(const char* name, int flags) noexcept {
   return queue_acquired(g_real.__mq_open_2(name, flags), Door::__mq_open_2, caller_registers());
 }
 UNFREED_HOOK int mq_close(mqd_t queue) noexcept {
-  return track::fd_closing(queue, [&] { return g_real.mq_close(queue); });
+  return track::fd_closing(queue, {door(Door::mq_close), caller_registers()}, [&] { return g_real.mq_close(queue); });
 }

@@ -9,6 +9,8 @@ using hook::Door;
 using hook::g_real;
 using hook::guarded;
 using hook::opened;
+using hook::process_closing;
+using hook::process_opened;
 using ledger::FdOwner;
 using unwind::caller_registers;
 
@@ -26,15 +28,16 @@ UNFREED_HOOK FILE* _IO_file_attach(FILE* stream, int fd) {
   return result;
 }
 UNFREED_HOOK int _IO_file_close_it(FILE* stream) {
-  return closing(stream, [&] { return g_real._IO_file_close_it(stream); });
+  return closing(stream, Door::_IO_file_close_it, caller_registers(), [&] { return g_real._IO_file_close_it(stream); });
 }
 UNFREED_HOOK int _IO_file_close(FILE* stream) {
-  return closing(stream, [&] { return g_real._IO_file_close(stream); });
+  return closing(stream, Door::_IO_file_close, caller_registers(), [&] { return g_real._IO_file_close(stream); });
 }
 UNFREED_HOOK FILE* _IO_proc_open(FILE* stream, const char* command, const char* mode) {
-  return opened(guarded([&] { return g_real._IO_proc_open(stream, command, mode); }), FdOwner::popen_stream,
-                Door::_IO_proc_open, caller_registers());
+  return process_opened(command, Door::_IO_proc_open, caller_registers(),
+                        [&] { return g_real._IO_proc_open(stream, command, mode); });
 }
 UNFREED_HOOK int _IO_proc_close(FILE* stream) {
-  return closing(stream, [&] { return g_real._IO_proc_close(stream); });
+  return process_closing(stream, Door::_IO_proc_close, caller_registers(),
+                         [&] { return g_real._IO_proc_close(stream); });
 }

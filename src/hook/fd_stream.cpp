@@ -1,4 +1,5 @@
 // stdio and directory streams, and what else holds a file open behind a pointer.
+#include "base/syscall.h"
 #include "hook/stream.h"
 
 using namespace unfreed;
@@ -10,6 +11,8 @@ using hook::door;
 using hook::g_real;
 using hook::guarded;
 using hook::opened;
+using hook::process_closing;
+using hook::process_opened;
 using ledger::FdOwner;
 using unwind::caller_registers;
 using unwind::Registers;
@@ -20,7 +23,7 @@ namespace {
 template <class Call>
 FILE* reopened(FILE* stream, Door d, const Registers& from, Call call) {
   int before = descriptor_of(stream);
-  track::FdRelease release = track::fd_detach(before);
+  track::FdRelease release = track::fd_detach(before, {door(d), from, stream});
   FILE* result = guarded(call);
   track::fd_settle(before, release, true);
   return opened(result, FdOwner::file_stream, d, from);
@@ -38,11 +41,25 @@ Walk* walk_opened(Walk* walk, Door d, const Registers& from) {
 }
 
 template <class Walk, class Call>
-int walk_closing(Walk* walk, Call call) {
-  return closing_fd(walk->fts_options & FTS_NOCHDIR ? -1 : walk->fts_rfd, call);
+int walk_closing(Walk* walk, Door d, const Registers& from, Call call) {
+  return closing_fd(walk->fts_options & FTS_NOCHDIR ? -1 : walk->fts_rfd, walk, d, from, call);
 }
 
 }  // namespace
+
+pid_t hook::child_of(FILE* stream) {
+  struct ProcessStream {
+    FILE file;
+    const void* functions;
+    pid_t child;
+  };
+  pid_t child = reinterpret_cast<ProcessStream*>(stream)->child;
+  siginfo_t about{};
+  long result = child > 0 ? base::raw_syscall(SYS_waitid, P_PID, child, reinterpret_cast<long>(&about),
+                                              WEXITED | WNOHANG | WNOWAIT)
+                          : -ECHILD;
+  return base::is_error(result) ? 0 : child;
+}
 
 UNFREED_HOOK FILE* fopen(const char* path, const char* mode) {
   return opened(guarded([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Door::fopen,
@@ -79,22 +96,20 @@ UNFREED_HOOK FILE* tmpfile64() {
   return opened(guarded([&] { return g_real.tmpfile64(); }), FdOwner::file_stream, Door::tmpfile64, caller_registers());
 }
 UNFREED_HOOK FILE* popen(const char* command, const char* mode) {
-  return opened(guarded([&] { return g_real.popen(command, mode); }), FdOwner::popen_stream, Door::popen,
-                caller_registers());
+  return process_opened(command, Door::popen, caller_registers(), [&] { return g_real.popen(command, mode); });
 }
 UNFREED_HOOK FILE* _IO_popen(const char* command, const char* mode) {
-  return opened(guarded([&] { return g_real._IO_popen(command, mode); }), FdOwner::popen_stream, Door::_IO_popen,
-                caller_registers());
+  return process_opened(command, Door::_IO_popen, caller_registers(), [&] { return g_real._IO_popen(command, mode); });
 }
 
 UNFREED_HOOK int fclose(FILE* stream) {
-  return closing(stream, [&] { return g_real.fclose(stream); });
+  return process_closing(stream, Door::fclose, caller_registers(), [&] { return g_real.fclose(stream); });
 }
 UNFREED_HOOK int _IO_fclose(FILE* stream) {
-  return closing(stream, [&] { return g_real._IO_fclose(stream); });
+  return process_closing(stream, Door::_IO_fclose, caller_registers(), [&] { return g_real._IO_fclose(stream); });
 }
 UNFREED_HOOK int pclose(FILE* stream) {
-  return closing(stream, [&] { return g_real.pclose(stream); });
+  return process_closing(stream, Door::pclose, caller_registers(), [&] { return g_real.pclose(stream); });
 }
 UNFREED_HOOK int fcloseall() {
   int result = guarded([&] { return g_real.fcloseall(); });
@@ -111,10 +126,10 @@ UNFREED_HOOK FILE* __setmntent(const char* path, const char* mode) noexcept {
                 caller_registers());
 }
 UNFREED_HOOK int endmntent(FILE* stream) noexcept {
-  return closing(stream, [&] { return g_real.endmntent(stream); });
+  return closing(stream, Door::endmntent, caller_registers(), [&] { return g_real.endmntent(stream); });
 }
 UNFREED_HOOK int __endmntent(FILE* stream) noexcept {
-  return closing(stream, [&] { return g_real.__endmntent(stream); });
+  return closing(stream, Door::__endmntent, caller_registers(), [&] { return g_real.__endmntent(stream); });
 }
 
 UNFREED_HOOK FTS* fts_open(char* const* paths, int options, int (*compare)(const FTSENT**, const FTSENT**)) {
@@ -139,10 +154,10 @@ UNFREED_HOOK FTSENT64* fts64_children(FTS64* walk, int options) {
   return guarded([&] { return g_real.fts64_children(walk, options); });
 }
 UNFREED_HOOK int fts_close(FTS* walk) {
-  return walk_closing(walk, [&] { return g_real.fts_close(walk); });
+  return walk_closing(walk, Door::fts_close, caller_registers(), [&] { return g_real.fts_close(walk); });
 }
 UNFREED_HOOK int fts64_close(FTS64* walk) {
-  return walk_closing(walk, [&] { return g_real.fts64_close(walk); });
+  return walk_closing(walk, Door::fts64_close, caller_registers(), [&] { return g_real.fts64_close(walk); });
 }
 
 UNFREED_HOOK DIR* opendir(const char* path) {
@@ -155,5 +170,5 @@ UNFREED_HOOK DIR* fdopendir(int fd) {
   return stream;
 }
 UNFREED_HOOK int closedir(DIR* stream) {
-  return closing(stream, [&] { return g_real.closedir(stream); });
+  return closing(stream, Door::closedir, caller_registers(), [&] { return g_real.closedir(stream); });
 }

@@ -4,12 +4,15 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <cstdarg>
 #include <cstring>
 
 #include "hook/messages.h"
 #include "hook/real.h"
+#include "track/children.h"
+#include "track/crossings.h"
 #include "track/fd.h"
 
 using namespace unfreed;
@@ -163,11 +166,28 @@ void take_from_memory(long number, const Arguments& arguments, long result, cons
   }
 }
 
+/// Has this call, which succeeded, started a thread instead of a process?
+bool started_thread(long number, const Arguments& arguments) {
+  if (number == SYS_clone) return arguments[0] & CLONE_THREAD;
+  return number == SYS_clone3 && *arguments.pointer<uint64_t>(0) & CLONE_THREAD;
+}
+
 template <class Call>
-long traced_call(long number, const Arguments& arguments, const Registers& from, Call call) {
+long starting(long number, const Arguments& arguments, const Registers& from, Call call) {
+  bool watched = track::child_starting();
+  long result = call();
+  if (result == 0) return 0;
+  bool is_thread = result > 0 && started_thread(number, arguments);
+  if (result > 0) take_from_memory(number, arguments, result, from);
+  if (watched) track::child_started(is_thread ? 0 : static_cast<pid_t>(result), door(Door::syscall), from);
+  return result;
+}
+
+template <class Call>
+long traced_call(long number, Arguments& arguments, const Registers& from, Call call) {
   switch (number) {
     case SYS_close:
-      return track::fd_closing(arguments.fd(0), call);
+      return track::fd_closing(arguments.fd(0), {door(Door::syscall), from}, call);
 #ifdef SYS_dup2
     case SYS_dup2:
 #endif
@@ -176,7 +196,25 @@ long traced_call(long number, const Arguments& arguments, const Registers& from,
                                  [&] { return static_cast<int>(call()); });
     case SYS_close_range:
       if (arguments[2] & CLOSE_RANGE_CLOEXEC) return call();
-      return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])}, call);
+      return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])},
+                                     {door(Door::syscall), from}, call);
+#ifdef SYS_fork
+    case SYS_fork:
+#endif
+    case SYS_clone:
+    case SYS_clone3:
+      return starting(number, arguments, from, call);
+    case SYS_execve:
+      track::note_crossings(door(Door::syscall), arguments.pointer<const char>(0));
+      return call();
+    case SYS_wait4: {
+      int own = 0;
+      int* status = arguments.pointer<int>(1) ? arguments.pointer<int>(1) : &own;
+      arguments.values[1] = reinterpret_cast<long>(status);
+      long pid = call();
+      if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(static_cast<pid_t>(pid));
+      return pid;
+    }
     default:
       break;
   }

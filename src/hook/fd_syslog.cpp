@@ -62,9 +62,10 @@ UNFREED_HOOK void openlog(const char* name, int options, int facility) {
   logging(Door::openlog, caller_registers(), [&] { g_real.openlog(name, options, facility); });
 }
 UNFREED_HOOK void closelog() {
+  Registers from = caller_registers();
   int fd = g_log_fd.exchange(-1, std::memory_order_relaxed);
   track::FdRelease release;
-  if (track::fd_origin_known(fd) == FdOrigin::libc) release = track::fd_detach(fd);
+  if (track::fd_origin_known(fd) == FdOrigin::libc) release = track::fd_detach(fd, {door(Door::closelog), from});
   g_real.closelog();
   track::fd_settle(fd, release, true);
 }

@@ -1,5 +1,6 @@
 // Pseudo-terminals that come as a pair.
 #include "hook/real.h"
+#include "track/children.h"
 #include "track/fd.h"
 
 using namespace unfreed;
@@ -8,6 +9,7 @@ using hook::door;
 using hook::g_real;
 using track::fd_acquired;
 using unwind::caller_registers;
+using unwind::Registers;
 
 UNFREED_HOOK int openpty(int* master, int* slave, char* name, const termios* modes, const winsize* size) noexcept {
   int result = g_real.openpty(master, slave, name, modes, size);
@@ -19,8 +21,9 @@ UNFREED_HOOK int openpty(int* master, int* slave, char* name, const termios* mod
 
 // The child has the slave as its standard streams, which it is started with: inherited.
 UNFREED_HOOK int forkpty(int* master, char* name, const termios* modes, const winsize* size) noexcept {
-  int pid = g_real.forkpty(master, name, modes, size);
-  if (pid < 0) fd_acquired(pid, door(Door::forkpty), caller_registers());
-  if (pid > 0) fd_acquired(*master, door(Door::forkpty), caller_registers());
+  Registers from = caller_registers();
+  int pid = track::child_forking(door(Door::forkpty), from, [&] { return g_real.forkpty(master, name, modes, size); });
+  if (pid < 0) fd_acquired(pid, door(Door::forkpty), from);
+  if (pid > 0) fd_acquired(*master, door(Door::forkpty), from);
   return pid;
 }

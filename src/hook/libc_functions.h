@@ -12,6 +12,7 @@
 #include <mqueue.h>
 #include <pthread.h>
 #include <pty.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <threads.h>
 #include <unistd.h>
@@ -43,6 +45,11 @@ int __open64_2(const char*, int);
 int __openat_2(int, const char*, int);
 int __openat64_2(int, const char*, int);
 int __close(int);
+pid_t __fork() noexcept;
+pid_t __vfork() noexcept;
+int __clone(int (*)(void*), void*, int, void*, ...) noexcept;
+pid_t __wait(int*);
+pid_t __waitpid(pid_t, int*, int);
 int __dup2(int, int) noexcept;
 int __fcntl(int, int, ...);
 int __pipe(int*) noexcept;

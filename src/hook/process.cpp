@@ -9,11 +9,13 @@
 
 #include "base/syscall.h"
 #include "hook/real.h"
+#include "track/crossings.h"
 #include "track/modules.h"
 #include "track/thread_state.h"
 #include "unwind/walk.h"
 
 using namespace unfreed;
+using hook::Door;
 using hook::g_real;
 
 namespace {
@@ -27,7 +29,8 @@ int ending(int status) {
 
 /// Around an exec: the call returns only if it failed.
 template <class Call>
-int replacing(Call call) {
+int replacing(hook::Door d, const char* program, Call call) {
+  track::note_crossings(door(d), program);
   bool told = g_events.replacing && !track::t_local.in_vfork_child;
   if (told) g_events.replacing(false);
   int result = call();
@@ -59,23 +62,24 @@ UNFREED_HOOK void abort() noexcept {
 }
 
 UNFREED_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
-  return replacing([&] { return g_real.execve(path, arguments, environment); });
+  return replacing(Door::execve, path, [&] { return g_real.execve(path, arguments, environment); });
 }
 UNFREED_HOOK int execv(const char* path, char* const* arguments) noexcept {
-  return replacing([&] { return g_real.execv(path, arguments); });
+  return replacing(Door::execv, path, [&] { return g_real.execv(path, arguments); });
 }
 UNFREED_HOOK int execvp(const char* file, char* const* arguments) noexcept {
-  return replacing([&] { return g_real.execvp(file, arguments); });
+  return replacing(Door::execvp, file, [&] { return g_real.execvp(file, arguments); });
 }
 UNFREED_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
-  return replacing([&] { return g_real.execvpe(file, arguments, environment); });
+  return replacing(Door::execvpe, file, [&] { return g_real.execvpe(file, arguments, environment); });
 }
 UNFREED_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
-  return replacing([&] { return g_real.fexecve(fd, arguments, environment); });
+  return replacing(Door::fexecve, nullptr, [&] { return g_real.fexecve(fd, arguments, environment); });
 }
 UNFREED_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
                           int flags) noexcept {
-  return replacing([&] { return g_real.execveat(directory, path, arguments, environment, flags); });
+  return replacing(Door::execveat, path,
+                   [&] { return g_real.execveat(directory, path, arguments, environment, flags); });
 }
 
 /// Gathers a NULL-terminated argument list into an array on the stack, as libc's own execl does: `list` then stands
@@ -94,18 +98,18 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
 UNFREED_HOOK int execl(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return replacing([&] { return g_real.execv(path, arguments); });
+  return replacing(Door::execl, path, [&] { return g_real.execv(path, arguments); });
 }
 UNFREED_HOOK int execlp(const char* file, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return replacing([&] { return g_real.execvp(file, arguments); });
+  return replacing(Door::execlp, file, [&] { return g_real.execvp(file, arguments); });
 }
 UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   char** environment = va_arg(list, char**);
   va_end(list);
-  return replacing([&] { return g_real.execve(path, arguments, environment); });
+  return replacing(Door::execle, path, [&] { return g_real.execve(path, arguments, environment); });
 }
 
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.

@@ -5,6 +5,8 @@
 #include <cerrno>
 
 #include "hook/real.h"
+#include "track/children.h"
+#include "track/crossings.h"
 #include "track/fd.h"
 #include "track/thread_state.h"
 
@@ -49,18 +51,42 @@ auto guarded(Call call) {
   return call();
 }
 
-/// Wraps a call that ends `fd`, which belongs to a stream: whatever the result says (a failed flush, a child's status),
+/// Wraps a call that ends `fd`, which belongs to `stream`: whatever the result says (a failed flush, a child's status),
 /// the stream is gone.
 template <class Call>
-int closing_fd(int fd, Call call) {
-  track::FdRelease release = track::fd_detach(fd);
+int closing_fd(int fd, const void* stream, Door d, const unwind::Registers& from, Call call) {
+  track::FdRelease release = track::fd_detach(fd, {door(d), from, stream});
   int result = guarded(call);
   track::fd_settle(fd, release, true);
   return result;
 }
 template <class Stream, class Call>
-int closing(Stream* stream, Call call) {
-  return closing_fd(descriptor_of(stream), call);
+int closing(Stream* stream, Door d, const unwind::Registers& from, Call call) {
+  return closing_fd(descriptor_of(stream), stream, d, from, call);
+}
+
+/// The child behind a stream of popen's; 0 where it cannot be told. glibc keeps it behind the stream's table of
+/// functions (struct _IO_proc_file in libio/iopopen.c, since 2.0); it is believed only if the kernel says that there is
+/// such a child. Keeps errno.
+pid_t child_of(FILE* stream);
+
+/// Wraps popen: the stream, its descriptor and the child are one call's doing.
+template <class Call>
+FILE* process_opened(const char* command, Door d, const unwind::Registers& from, Call call) {
+  track::note_crossings(door(d), command);
+  bool watched = track::child_starting();
+  FILE* stream = opened(guarded(call), ledger::FdOwner::popen_stream, d, from);
+  if (watched) track::child_started(stream ? child_of(stream) : -1, door(d), from);
+  return stream;
+}
+/// Wraps what closes a stream that may be popen's: the child is waited for.
+template <class Call>
+int process_closing(FILE* stream, Door d, const unwind::Registers& from, Call call) {
+  bool is_process = track::fd_owner_known(descriptor_of(stream)) == ledger::FdOwner::popen_stream;
+  pid_t child = is_process ? child_of(stream) : 0;
+  int result = closing(stream, d, from, call);
+  track::child_reaped(child);
+  return result;
 }
 
 }  // namespace unfreed::hook

@@ -6,11 +6,23 @@
 #include <cerrno>
 
 #include "base/syscall.h"
+#include "hook/real.h"
+#include "track/children.h"
 #include "track/thread_state.h"
 
 using unfreed::track::t_local;
 
-extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_returned(long result) {
+namespace {
+/// The child runs on the same thread-local storage, but never writes this.
+thread_local constinit bool t_watched = false;
+}  // namespace
+
+extern "C" __attribute__((visibility("hidden"), used)) void unfreed_vfork_starting() {
+  if (!t_local.in_vfork_child) t_watched = unfreed::track::child_starting();
+}
+
+extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_returned(long result, uintptr_t* stack,
+                                                                                   uintptr_t bp) {
   if (result == 0) {
     ++t_local.in_vfork_child;
     t_local.active = nullptr;
@@ -19,23 +31,35 @@ extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_return
   // Where vfork is a plain fork in disguise (emulators), the child's note was made in memory of its own.
   if (t_local.in_vfork_child) --t_local.in_vfork_child;
   unfreed::track::refresh_active();
-  if (!unfreed::base::is_error(result)) return result;
-  errno = static_cast<int>(-result);
-  return -1;
+  bool failed = unfreed::base::is_error(result);
+  if (failed) errno = static_cast<int>(-result);
+  if (!t_local.in_vfork_child && t_watched)
+    unfreed::track::child_started(failed ? -1 : static_cast<pid_t>(result), door(unfreed::hook::Door::vfork),
+                                  {stack[0], reinterpret_cast<uintptr_t>(stack + 1), bp});
+  return failed ? -1 : result;
 }
 
 #if !defined(__x86_64__)
 // Elsewhere vfork becomes what POSIX lets it be: fork. Slower, and safe.
 #include <unistd.h>
 extern "C" __attribute__((visibility("default"))) pid_t vfork() noexcept { return fork(); }
+extern "C" __attribute__((visibility("default"))) pid_t __vfork() noexcept { return fork(); }
 #else
 asm(R"(
     .text
     .globl vfork
+    .globl __vfork
     .type vfork, @function
+    .type __vfork, @function
 vfork:
+__vfork:
     .cfi_startproc
     endbr64
+    subq $8, %rsp               # calls want the stack aligned
+    .cfi_adjust_cfa_offset 8
+    call unfreed_vfork_starting
+    addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
     popq %rdi
     .cfi_adjust_cfa_offset -8
     .cfi_register %rip, %rdi
@@ -44,7 +68,9 @@ vfork:
     pushq %rdi
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rip, 0
-    subq $8, %rsp               # calls want the stack aligned
+    movq %rsp, %rsi             # where the return address lies
+    movq %rbp, %rdx
+    subq $8, %rsp
     .cfi_adjust_cfa_offset 8
     movq %rax, %rdi
     call unfreed_vfork_returned
@@ -53,5 +79,6 @@ vfork:
     ret
     .cfi_endproc
     .size vfork, . - vfork
+    .size __vfork, . - __vfork
 )");
 #endif

@@ -84,6 +84,7 @@ std::string render_difference(const Report& older, const Report& newer, const Di
       fmt::format("unfreed: {} -> {}\n", describe_process(older.process), describe_process(newer.process));
   for (const KindTotals& totals : newer.totals) {
     const KindTotals* old = older.totals_of(totals.kind);
+    if (totals.is_of_deeds() && !totals.value("live") && !(old && old->value("live"))) continue;
     text += fmt::format("  {:<7} {} -> {} held", printable(totals.kind), old ? write_count(old->value("live")) : "?",
                         write_count(totals.value("live")));
     if (totals.kind == "heap")

@@ -37,11 +37,19 @@ Object read_object(const Json& from) {
   Object object;
   object.fd = integer_member(from, "fd");
   object.thread = integer_member(from, "thread");
+  object.process = integer_member(from, "process");
   object.age_ns = optional_count(from, "age_ns");
   object.target = text_member(from, "target");
   object.name = text_member(from, "name");
   object.state = text_member(from, "state");
   return object;
+}
+
+std::vector<Object> read_objects(const Json& from) {
+  std::vector<Object> objects;
+  if (from.is_array())
+    for (const Json& object : from) objects.push_back(read_object(object));
+  return objects;
 }
 
 Site read_site(const Json& from) {
@@ -62,9 +70,7 @@ Site read_site(const Json& from) {
   site.peak = count_member(from, "peak");
   site.truncated = flag_member(from, "truncated", false);
   site.stack = read_stack(member(from, "stack"));
-  const Json& objects = member(from, "objects");
-  if (objects.is_array())
-    for (const Json& object : objects) site.objects.push_back(read_object(object));
+  site.objects = read_objects(member(from, "objects"));
   return site;
 }
 
@@ -77,6 +83,53 @@ Failure read_failure(const Json& from) {
   failure.thread = integer_member(from, "thread").value_or(0);
   failure.stack = read_stack(member(from, "stack"));
   return failure;
+}
+
+Thread read_thread(const Json& from) {
+  Thread thread;
+  thread.id = integer_member(from, "thread").value_or(0);
+  thread.name = text_member(from, "name");
+  thread.thread_class = text_member(from, "class");
+  thread.state = text_member(from, "state");
+  thread.kernel_state = text_member(from, "kernel_state");
+  thread.start_routine = text_member(member(from, "start_routine"), "function");
+  thread.stack = read_stack(member(from, "stack"));
+  const Json& holds = member(from, "holds");
+  thread.held_fds = count_member(holds, "fd");
+  thread.held_heap_bytes = integer_member(holds, "heap_bytes").value_or(0);
+  thread.descriptors = read_objects(member(holds, "descriptors"));
+  return thread;
+}
+
+std::optional<Place> read_place(const Json& from) {
+  if (!from.is_object()) return {};
+  return Place{text_member(from, "function"), integer_member(from, "thread").value_or(0),
+               read_stack(member(from, "stack"))};
+}
+
+Misuse read_misuse(const Json& from) {
+  Misuse misuse;
+  misuse.type = text_member(from, "type");
+  misuse.owner = text_member(from, "owner");
+  misuse.suppressed_by = text_member(from, "suppressed_by");
+  misuse.count = count_member(from, "count");
+  misuse.fd = integer_member(from, "fd").value_or(-1);
+  misuse.opened = read_place(member(from, "opened"));
+  misuse.first_closed = read_place(member(from, "first_closed"));
+  misuse.closed = read_place(member(from, "closed"));
+  return misuse;
+}
+
+Crossing read_crossing(const Json& from) {
+  Crossing crossing;
+  crossing.fd = integer_member(from, "fd").value_or(-1);
+  crossing.count = count_member(from, "count");
+  crossing.program = text_member(from, "program");
+  crossing.started_by = text_member(from, "started_by");
+  crossing.acquired_by = text_member(from, "acquired_by");
+  crossing.suppressed_by = text_member(from, "suppressed_by");
+  crossing.stack = read_stack(member(from, "stack"));
+  return crossing;
 }
 
 Process read_process(const Json& from) {
@@ -163,6 +216,11 @@ Report to_report(const Json& json) {
   for (const Json& site : member(json, "sites")) report.sites.push_back(read_site(site));
   report.sites_omitted = count_member(json, "sites_omitted");
   for (const Json& one : member(json, "descriptors")) report.descriptors.push_back(read_descriptor(one));
+  for (const Json& one : member(json, "threads")) report.threads.push_back(read_thread(one));
+  for (const Json& one : member(json, "misuse")) report.misuses.push_back(read_misuse(one));
+  for (const Json& one : member(json, "inherited_by_child")) report.crossings.push_back(read_crossing(one));
+  if (const Json& reason = member(json, "exhaustion"); reason.is_object())
+    report.exhaustion = text_member(reason, "door") + ": " + text_member(reason, "error");
   for (const Json& failure : member(json, "failures")) report.failures.push_back(read_failure(failure));
   for (const Json& rule : member(json, "rules")) report.rules.push_back(read_rule(rule));
   return report;

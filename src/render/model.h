@@ -25,6 +25,7 @@ struct Frame {
 struct Object {
   std::optional<int64_t> fd;
   std::optional<int64_t> thread;
+  std::optional<int64_t> process;
   std::optional<uint64_t> age_ns;
   std::string target;
   std::string name;
@@ -40,7 +41,7 @@ struct Site {
   std::string suppressed_by;
   std::string owner;  ///< "libc" for what libc holds for its own use
   uint64_t live = 0;
-  uint64_t running = 0;  ///< threads that have not ended
+  uint64_t running = 0;  ///< threads and children that have not ended
   uint64_t bytes = 0;
   uint64_t total = 0;
   uint64_t total_bytes = 0;
@@ -57,6 +58,48 @@ struct Failure {
   uint64_t count = 0;
   uint64_t live_then = 0;
   int64_t thread = 0;
+  std::vector<Frame> stack;
+};
+
+/// A thread that is there, and what it keeps from being released.
+struct Thread {
+  int64_t id = 0;
+  std::string name;
+  std::string thread_class;  ///< "joinable", "detached", "finished", "main" …
+  std::string state;
+  std::string kernel_state;
+  std::string start_routine;  ///< its function's name
+  std::vector<Frame> stack;   ///< where it stands; empty where that is not known
+  uint64_t held_fds = 0;
+  int64_t held_heap_bytes = 0;
+  std::vector<Object> descriptors;
+};
+
+/// A place that explains a misuse.
+struct Place {
+  std::string function;
+  int64_t thread = 0;
+  std::vector<Frame> stack;
+};
+struct Misuse {
+  std::string type;
+  std::string owner;
+  std::string suppressed_by;
+  uint64_t count = 0;
+  int64_t fd = -1;
+  std::optional<Place> opened;
+  std::optional<Place> first_closed;
+  std::optional<Place> closed;
+};
+
+/// A descriptor that went along into another program.
+struct Crossing {
+  int64_t fd = -1;
+  uint64_t count = 0;
+  std::string program;
+  std::string started_by;
+  std::string acquired_by;
+  std::string suppressed_by;
   std::vector<Frame> stack;
 };
 
@@ -82,6 +125,8 @@ struct KindTotals {
   Counters counters;
   /// 0 where there is none of that name.
   uint64_t value(std::string_view field) const;
+  /// Not of a kind of resource, but of what was done with descriptors: "misuse", "inherited_by_child".
+  bool is_of_deeds() const { return kind == "misuse" || kind == "inherited_by_child"; }
 };
 
 struct Process {
@@ -107,6 +152,10 @@ struct Report {
   std::vector<Site> sites;     ///< worst first
   uint64_t sites_omitted = 0;  ///< those that are not in the list
   std::vector<Descriptor> descriptors;
+  std::vector<Thread> threads;
+  std::vector<Misuse> misuses;
+  std::vector<Crossing> crossings;
+  std::string exhaustion;  ///< "open: EMFILE", where that is why the report was made
   std::vector<Failure> failures;
   std::vector<RuleOutcome> rules;
 

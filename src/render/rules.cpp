@@ -65,14 +65,18 @@ RuleOutcome evaluate(const report::Rule& rule, const Report& report) {
   RuleOutcome outcome;
   outcome.rule = rule.text;
   outcome.checked = false;
-  std::string_view kind = report::kind_name(rule.kind);
+  std::string_view kind = rule.subject == report::Subject::misuse               ? "misuse"
+                          : rule.subject == report::Subject::inherited_by_child ? "inherited_by_child"
+                                                                                : report::kind_name(rule.kind);
   const KindTotals* totals = report.totals_of(kind);
-  std::string_view coverage = report.coverage_of(kind);
+  std::string_view coverage = report.coverage_of(report::kind_name(rule.kind));
   if (coverage.empty() || coverage == "off")
     outcome.reason = "its kind was not tracked";
   else if (coverage == "unavailable" || !totals)
     outcome.reason = "its kind could not be tracked in this process";
-  else if (rule.field == report::Field::unattributed && !report.reconciled)
+  else if (rule.kind == ledger::Kind::child && totals->value("unknown") > 0)
+    outcome.reason = "whether its children had ended could not be asked";
+  else if (rule.kind == ledger::Kind::fd && rule.field == report::Field::unattributed && !report.reconciled)
     outcome.reason = "the kernel's list of open descriptors was not to be had";
   if (!outcome.reason.empty()) return outcome;
   outcome.checked = true;

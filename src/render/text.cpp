@@ -9,28 +9,18 @@
 
 #include "render/frames.h"
 #include "render/quantities.h"
+#include "render/text_parts.h"
 
 namespace unfreed::render {
 
 namespace {
 
-enum class Tint : uint8_t { bold, red, green, yellow, faint };
-
-std::string tinted(std::string_view text, Tint tint, bool colour) {
-  if (!colour) return std::string(text);
-  static constexpr const char* kCodes[] = {"1", "1;31", "32", "33", "2"};
-  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<size_t>(tint)], text);
-}
-
 /// "descriptor" for fd, and so on; a kind that is new to this program goes by its own name.
 std::string_view thing_of(std::string_view kind) {
   if (kind == "fd") return "descriptor";
   if (kind == "heap") return "block";
+  if (kind == "child") return "zombie";
   return kind;
-}
-
-std::string join(const std::vector<std::string>& parts, std::string_view between) {
-  return fmt::format("{}", fmt::join(parts, between));
 }
 
 /// "name value" of the counters in `fields` that are not zero.
@@ -56,7 +46,10 @@ std::string describe_totals(const KindTotals& totals) {
                                   write_number_of(totals.value("live_error"), "block")));
   } else if (totals.kind == "thread") {
     parts.push_back(fmt::format("{} ended and never joined, of {} started", held, write_count(total)));
-    add_counters(totals, {{"running", "still running"}}, parts);
+    add_counters(totals, {{"running", "still running"}, {"unattributed", "unattributed"}}, parts);
+  } else if (totals.kind == "child") {
+    parts.push_back(fmt::format("{} ended and never waited for, of {} started", held, write_count(total)));
+    add_counters(totals, {{"running", "still running"}, {"unattributed", "unattributed"}}, parts);
   } else {
     parts.push_back(fmt::format("{} held, of {} acquired", held, write_count(total)));
     if (uint64_t peak = totals.value("peak")) parts.push_back(fmt::format("at most {} at once", write_count(peak)));
@@ -78,31 +71,6 @@ std::string describe_end(const Report& report) {
     text = report.trigger == "post_mortem" ? "has gone" : "still running";
   }
   if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
-  return text;
-}
-
-std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
-  const Frame& frame = *shown.frame;
-  std::string name = printable(frame.function);
-  std::string place;
-  if (!frame.file.empty())
-    place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)
-                       : options.paths.shorten(frame.file);
-  else if (!frame.module.empty())
-    place = fmt::format("{}+{:#x}", printable(base_name(frame.module)), frame.offset);
-  if (name.empty())
-    name = place.empty() ? "?" : place;
-  else if (!place.empty())
-    place = " " + tinted("(" + place + ")", Tint::faint, options.colour);
-  if (name == place) place.clear();
-  return fmt::format("{}{}{}", shown.after_gap ? "… " : "", name, place);
-}
-
-std::string render_frames(const std::vector<Frame>& stack, const std::string& exe, const TextOptions& options,
-                          std::string_view indent) {
-  std::string text;
-  for (const ShownFrame& shown : choose_frames(stack, exe, options.most_frames))
-    text += fmt::format("{}{}\n", indent, render_frame(shown, options));
   return text;
 }
 
@@ -209,7 +177,7 @@ std::string describe_held(const Report& report) {
   std::vector<std::string> parts;
   for (const KindTotals& totals : report.totals) {
     // Nearly every program ends with heap blocks in use: that alone is no news.
-    if (totals.kind == "heap") continue;
+    if (totals.kind == "heap" || totals.is_of_deeds()) continue;
     uint64_t suppressed = std::min(totals.value("suppressed"), totals.value("live"));
     uint64_t held = totals.value("live") - suppressed + totals.value("unattributed");
     if (held) parts.push_back(write_number_of(held, thing_of(totals.kind)));
@@ -234,7 +202,12 @@ std::string render_site(const MergedSite& merged, const std::string& exe, const 
 std::string render_text(const Report& report, const TextOptions& options) {
   std::string text = "unfreed: " + tinted(describe_process(report.process), Tint::bold, options.colour) + " " +
                      describe_end(report) + "\n";
+  if (!report.exhaustion.empty())
+    text += "  " + tinted("a limit was reached: " + printable(report.exhaustion), Tint::red, options.colour) + "\n";
   for (const KindTotals& totals : report.totals) {
+    // Few programs start any: that alone is no news.
+    if (totals.is_of_deeds() || (totals.kind == "child" && !totals.value("total") && !totals.value("unattributed")))
+      continue;
     std::string_view coverage = report.coverage_of(totals.kind);
     std::string line = describe_totals(totals);
     if (!coverage.empty() && coverage != "exact") line += fmt::format(" ({})", printable(coverage));
@@ -249,6 +222,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
   for (size_t at = 0; at < shown; ++at) text += "\n" + render_site(sites[at], report.process.exe, options, "  ");
   left_out += sites.size() - shown + report.sites_omitted;
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
+  text += render_threads(report, options) + render_misuse(report, options) + render_crossings(report, options);
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
 }
 

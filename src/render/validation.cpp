@@ -36,10 +36,9 @@ constexpr Field kFrame[] = {
     {"build_id", Shape::text}, {"offset", Shape::count}, {"inlined", Shape::flag},
 };
 constexpr Field kObject[] = {
-    {"fd", Shape::integer},   {"thread", Shape::integer},
-    {"age_ns", Shape::count}, {"target", Shape::text},
-    {"name", Shape::text},    {"state", Shape::text},
-    {"flags", Shape::texts},  {"start_routine", Shape::object, kFrame, true},
+    {"fd", Shape::integer},  {"thread", Shape::integer},  {"age_ns", Shape::count},
+    {"target", Shape::text}, {"process", Shape::integer}, {"name", Shape::text},
+    {"state", Shape::text},  {"flags", Shape::texts},     {"start_routine", Shape::object, kFrame, true},
 };
 constexpr Field kSite[] = {
     {"kind", Shape::kind},
@@ -77,6 +76,37 @@ constexpr Field kFailure[] = {
     {"live_then", Shape::count}, {"thread", Shape::integer},
     {"truncated", Shape::flag},  {"stack", Shape::objects, kFrame},
 };
+constexpr Field kHolds[] = {{"fd", Shape::count},
+                            {"heap", Shape::integer},
+                            {"heap_bytes", Shape::integer},
+                            {"descriptors", Shape::objects, kObject}};
+constexpr Field kThread[] = {
+    {"thread", Shape::integer},       {"name", Shape::text},
+    {"class", Shape::text},           {"state", Shape::text},
+    {"kernel_state", Shape::text},    {"start_routine", Shape::object, kFrame, true},
+    {"holds", Shape::object, kHolds}, {"stack", Shape::objects, kFrame},
+};
+constexpr Field kPlace[] = {{"function", Shape::text}, {"thread", Shape::integer}, {"stack", Shape::objects, kFrame}};
+constexpr Field kMisuse[] = {
+    {"type", Shape::text},
+    {"count", Shape::count},
+    {"fd", Shape::integer},
+    {"owner", Shape::text},
+    {"opened", Shape::object, kPlace},
+    {"first_closed", Shape::object, kPlace},
+    {"closed", Shape::object, kPlace},
+    {"suppressed_by", Shape::text},
+};
+constexpr Field kCrossing[] = {
+    {"fd", Shape::integer},
+    {"count", Shape::count},
+    {"program", Shape::text},
+    {"started_by", Shape::text},
+    {"acquired_by", Shape::text},
+    {"suppressed_by", Shape::text},
+    {"stack", Shape::objects, kFrame},
+};
+constexpr Field kExhaustion[] = {{"door", Shape::text}, {"error", Shape::text}};
 constexpr Field kModule[] = {
     {"path", Shape::text}, {"build_id", Shape::text}, {"base", Shape::count}, {"size", Shape::count}};
 constexpr Field kTool[] = {{"name", Shape::text}, {"version", Shape::text}};
@@ -93,6 +123,10 @@ constexpr Field kReport[] = {
     {"sites", Shape::objects, kSite},
     {"sites_omitted", Shape::count},
     {"descriptors", Shape::objects, kDescriptor},
+    {"threads", Shape::objects, kThread},
+    {"misuse", Shape::objects, kMisuse},
+    {"inherited_by_child", Shape::objects, kCrossing},
+    {"exhaustion", Shape::object, kExhaustion},
     {"failures", Shape::objects, kFailure},
     {"modules", Shape::objects, kModule},
 };

@@ -29,6 +29,15 @@ void emit_coverage(Emission& emission);
 void emit_totals(Emission& emission);
 void emit_sites(Emission& emission);
 void emit_descriptors(Emission& emission);
+/// Threads that are there and what each of them holds.
+void emit_threads(Emission& emission);
+/// Children that belong to no site.
+void emit_children(Emission& emission);
+void emit_misuse(Emission& emission);
+/// Descriptors that went along into other programs.
+void emit_crossings(Emission& emission);
+/// What the report was made for, if that was the want of a resource.
+void emit_exhaustion(Emission& emission);
 void emit_failures(Emission& emission);
 void emit_rules(Emission& emission, std::span<const RuleOutcome> outcomes);
 void emit_modules(Emission& emission);
@@ -39,6 +48,9 @@ bool emit_stack(Emission& emission, uint32_t leaf);
 void emit_frame(Emission& emission, const ledger::Node& node);
 /// `"target"` and `"flags"` of a descriptor that the kernel listed.
 void emit_target(Emission& emission, const GradedFd& fd);
+
+/// Members of an object that stands for a child.
+void emit_child(Emission& emission, const GradedChild& child);
 
 /// "EMFILE"; "" for numbers without a name here.
 std::string_view error_name(int error);

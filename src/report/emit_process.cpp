@@ -46,7 +46,7 @@ void emit_end(Emission& emission) {
     emit_signal(emission, WTERMSIG(status));
   } else if (status < 0 && has_ended(header)) {
     int32_t own = header.exit_status;
-    own < 0 && own > -128 ? emit_signal(emission, -own) : emission.json.member("exit_status", own & 0xff);
+    own<0 && own> - 128 ? emit_signal(emission, -own) : emission.json.member("exit_status", own & 0xff);
   }
 }
 
@@ -116,7 +116,39 @@ void emit_thread_totals(JsonText& json, const ThreadTotals& totals) {
   json.member("detached_running", totals.detached);
   json.member("libc", totals.libc);
   json.member("ignored", totals.ignored);
+  json.member("unattributed", totals.unattributed);
   json.member("suppressed", totals.suppressed);
+  json.end_object();
+}
+
+void emit_child_totals(JsonText& json, const ChildTotals& totals) {
+  json.key("child").begin_object(Layout::compact);
+  json.member("live", totals.live);
+  json.member("running", totals.running);
+  json.member("unknown", totals.unknown);
+  json.member("total", totals.total);
+  json.member("peak", totals.peak);
+  json.member("reaped_unseen", totals.reaped_unseen);
+  json.member("inherited", totals.inherited);
+  json.member("unattributed", totals.unattributed);
+  json.member("ignored", totals.ignored);
+  json.member("suppressed", totals.suppressed);
+  json.end_object();
+}
+
+void emit_misuse_totals(JsonText& json, const MisuseTotals& totals, const CrossingTotals& crossings) {
+  auto of = [&](ledger::MisuseKind kind) { return totals.by_kind[static_cast<size_t>(kind)]; };
+  json.key("misuse").begin_object(Layout::compact);
+  json.member("live", totals.live);
+  json.member("double_close", of(ledger::MisuseKind::double_close));
+  json.member("not_open", of(ledger::MisuseKind::not_open));
+  json.member("behind_owner", of(ledger::MisuseKind::behind_owner));
+  json.member("stale_owner", of(ledger::MisuseKind::stale_owner));
+  json.member("suppressed", totals.suppressed);
+  json.end_object();
+  json.key("inherited_by_child").begin_object(Layout::compact);
+  json.member("live", crossings.live);
+  json.member("suppressed", crossings.suppressed);
   json.end_object();
 }
 
@@ -189,6 +221,8 @@ void emit_totals(Emission& emission) {
   if (has_totals(emission.view(), ledger::Kind::fd)) emit_fd_totals(emission.json, graded.fd);
   if (has_totals(emission.view(), ledger::Kind::heap)) emit_heap_totals(emission.json, graded.heap);
   if (has_totals(emission.view(), ledger::Kind::thread)) emit_thread_totals(emission.json, graded.thread);
+  if (has_totals(emission.view(), ledger::Kind::child)) emit_child_totals(emission.json, graded.child);
+  if (has_totals(emission.view(), ledger::Kind::fd)) emit_misuse_totals(emission.json, graded.misuse, graded.crossing);
   emission.json.end_object();
 }
 

@@ -18,7 +18,14 @@ constexpr uint32_t kMaxDescriptors = 256;
 
 std::string_view grade_name(const GradedSite& site) {
   if (site.libc || site.live == 0) return "informational";
-  return site.kind == Kind::thread ? "leaked" : "held";
+  return site.kind == Kind::thread || site.kind == Kind::child ? "leaked" : "held";
+}
+
+/// Threads that are started and never end: there have never been more of them than now.
+bool is_growing(const GradedSite& site) {
+  constexpr uint64_t kFew = 10;
+  uint64_t there = site.live + site.running;
+  return site.kind == Kind::thread && there >= kFew && there >= site.peak && there > site.total / 2;
 }
 
 struct StatusFlag {
@@ -75,6 +82,12 @@ void emit_thread_object(Emission& emission, const GradedThread& thread) {
   json.end_object();
 }
 
+void emit_child_object(Emission& emission, const GradedChild& child) {
+  emission.json.begin_object(Layout::compact);
+  emit_child(emission, child);
+  emission.json.end_object();
+}
+
 void emit_objects(Emission& emission, const GradedSite& site) {
   JsonText& json = emission.json;
   uint32_t omitted = 0;
@@ -88,6 +101,8 @@ void emit_objects(Emission& emission, const GradedSite& site) {
     uint32_t at = site.first_object + index;
     if (site.kind == Kind::fd)
       emit_fd_object(emission, emission.graded.fds[at]);
+    else if (site.kind == Kind::child)
+      emit_child_object(emission, emission.graded.children[at]);
     else
       emit_thread_object(emission, emission.graded.threads[at]);
   }
@@ -101,7 +116,8 @@ void emit_counts(JsonText& json, const GradedSite& site) {
   json.member("total", site.total);
   if (site.kind == Kind::heap) json.member("total_bytes", site.total_bytes);
   if (site.peak > 0) json.member("peak", site.peak);
-  if (site.kind == Kind::thread) json.member("running", site.running);
+  if (site.kind == Kind::thread || site.kind == Kind::child) json.member("running", site.running);
+  if (is_growing(site)) json.member("growing", true);
 }
 
 void emit_site(Emission& emission, uint32_t index) {

@@ -50,12 +50,33 @@ uint64_t thread_value(const ThreadTotals& totals, Field field) {
       return minus(totals.total, totals.suppressed_total);
     case Field::peak:
       return totals.peak;
+    case Field::unattributed:
+      return totals.unattributed;
+    default:
+      return 0;
+  }
+}
+
+uint64_t child_value(const ChildTotals& totals, Field field) {
+  switch (field) {
+    case Field::live:
+      return minus(totals.live, totals.suppressed);
+    case Field::running:
+      return minus(totals.running, totals.suppressed_running);
+    case Field::total:
+      return minus(totals.total, totals.suppressed_total);
+    case Field::peak:
+      return totals.peak;
+    case Field::unattributed:
+      return totals.unattributed;
     default:
       return 0;
   }
 }
 
 uint64_t process_value(const Rule& rule, const Graded& graded) {
+  if (rule.subject == Subject::misuse) return graded.misuse.live;
+  if (rule.subject == Subject::inherited_by_child) return graded.crossing.live;
   switch (rule.kind) {
     case Kind::fd:
       return fd_value(graded.fd, rule.field);
@@ -63,6 +84,8 @@ uint64_t process_value(const Rule& rule, const Graded& graded) {
       return heap_value(graded.heap, rule.field);
     case Kind::thread:
       return thread_value(graded.thread, rule.field);
+    case Kind::child:
+      return child_value(graded.child, rule.field);
     default:
       return 0;
   }
@@ -102,7 +125,9 @@ const char* why_not_checked(const Rule& rule, const Graded& graded) {
   ledger::Coverage coverage = coverage_of(*graded.view, rule.kind);
   if (coverage == ledger::Coverage::off) return "its kind was not tracked";
   if (coverage == ledger::Coverage::unavailable) return "its kind could not be tracked in this process";
-  if (rule.field == Field::unattributed && !graded.reconciled)
+  bool is_live_child = rule.kind == Kind::child && (rule.field == Field::live || rule.field == Field::running);
+  if (is_live_child && graded.child.unknown > 0) return "whether its children had ended could not be asked";
+  if (rule.kind == Kind::fd && rule.field == Field::unattributed && !graded.reconciled)
     return "the kernel's list of open descriptors was not to be had";
   return nullptr;
 }
@@ -124,7 +149,7 @@ RuleOutcome evaluate(const Rule& rule, const Graded& graded) {
 
 bool holds_something(const Graded& graded) {
   return fd_value(graded.fd, Field::live) > 0 || graded.fd.unattributed > 0 ||
-         thread_value(graded.thread, Field::live) > 0;
+         thread_value(graded.thread, Field::live) > 0 || child_value(graded.child, Field::live) > 0;
 }
 
 }  // namespace unfreed::report

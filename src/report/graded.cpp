@@ -27,6 +27,9 @@ void read_doors(const ledger::View& view, Scratch& scratch, Graded& out) {
   }
 }
 
+/// Descriptors, threads and children are counted one by one, from their tables.
+bool is_counted_singly(Kind kind) { return kind == Kind::fd || kind == Kind::thread || kind == Kind::child; }
+
 void read_sites(Scratch& scratch, Graded& out) {
   const ledger::View& view = *out.view;
   std::span<ledger::Counts> counts = scratch.take<ledger::Counts>(view.site_count());
@@ -45,8 +48,7 @@ void read_sites(Scratch& scratch, Graded& out) {
     graded.total = sum.acquired;
     graded.total_bytes = sum.acquired_bytes;
     graded.peak = site->peak.load(std::memory_order_relaxed);
-    // Descriptors and threads are counted one by one, from their tables.
-    if (graded.kind == Kind::fd || graded.kind == Kind::thread) continue;
+    if (is_counted_singly(graded.kind)) continue;
     graded.live = sum.acquired - sum.released;
     graded.bytes = sum.acquired_bytes - sum.released_bytes;
   }
@@ -87,7 +89,7 @@ void total_heap(Graded& out) {
 void total_counted(Graded& out) {
   uint64_t site_totals[ledger::kKindCount] = {};
   for (GradedSite& site : out.sites) {
-    if (!site.valid || (site.kind != Kind::fd && site.kind != Kind::thread)) continue;
+    if (!site.valid || !is_counted_singly(site.kind)) continue;
     site.total = at_least(site.total, site.live + site.running);
     site.peak = at_least(site.peak, site.live);
     site_totals[static_cast<size_t>(site.kind)] += site.total;
@@ -101,6 +103,8 @@ void total_counted(Graded& out) {
   };
   out.fd.total = total(Kind::fd);
   out.fd.peak = at_least(peak(Kind::fd), out.fd.live);
+  out.child.total = total(Kind::child);
+  out.child.peak = at_least(peak(Kind::child), out.child.live + out.child.running);
   out.thread.total = total(Kind::thread);
   out.thread.peak = at_least(peak(Kind::thread), out.thread.live + out.thread.running);
 }
@@ -139,17 +143,29 @@ size_t graded_bytes(const ledger::View& view) {
   constexpr size_t kKernelFdBytes = sizeof(GradedFd) + sizeof(uint64_t);
   return with_room_to_grow(view.site_count()) * kSiteBytes + with_room_to_grow(view.fd_count()) * sizeof(GradedFd) +
          with_room_to_grow(view.kernel_fd_count()) * kKernelFdBytes +
-         with_room_to_grow(view.thread_count()) * sizeof(GradedThread) + kMaxDoors * sizeof(std::string_view) + 256;
+         with_room_to_grow(size_t{view.thread_count()} + view.kernel_task_count()) * sizeof(GradedThread) +
+         with_room_to_grow(size_t{view.child_count()} + view.kernel_task_count()) * sizeof(GradedChild) +
+         with_room_to_grow(view.kernel_task_count()) * 2 * sizeof(ListedTask) +
+         with_room_to_grow(size_t{view.fd_count()} + view.kernel_fd_count() + view.thread_count() +
+                           view.kernel_task_count()) *
+             sizeof(uint32_t) +
+         with_room_to_grow(view.misuse_count()) * sizeof(GradedMisuse) +
+         with_room_to_grow(view.crossing_count()) * sizeof(GradedCrossing) + kMaxDoors * sizeof(std::string_view) + 256;
 }
 
 void grade(const ledger::View& view, Scratch& scratch, Graded& out) {
   out = Graded{};
   out.view = &view;
-  out.reconciled = view.header().flags.load(std::memory_order_acquire) & ledger::kHeaderFlagReconciled;
+  uint32_t flags = view.header().flags.load(std::memory_order_acquire);
+  out.reconciled = flags & ledger::kHeaderFlagReconciled;
+  out.threads_listed = flags & ledger::kHeaderFlagThreadsListed;
+  out.children_listed = flags & ledger::kHeaderFlagChildrenListed;
   read_doors(view, scratch, out);
   read_sites(scratch, out);
   grade_fds(scratch, out);
   grade_threads(scratch, out);
+  grade_children(scratch, out);
+  grade_holdings(scratch, out);
   total_heap(out);
   total_counted(out);
   out.short_of_memory = scratch.short_of_memory();
@@ -161,7 +177,8 @@ void order_sites(bool all_sites, Scratch& scratch, Graded& graded) {
   for (uint32_t index = 0; index < graded.sites.size() && count < indexes.size(); ++index) {
     const GradedSite& site = graded.sites[index];
     bool holds = (site.live > 0 || site.running > 0) && !site.libc;
-    if (site.valid && (holds || all_sites)) indexes[count++] = index;
+    // A site that took nothing is one that closes.
+    if (site.valid && (holds || (all_sites && site.total > 0))) indexes[count++] = index;
   }
   graded.listed = indexes.first(count);
   std::sort(graded.listed.begin(), graded.listed.end(), [&](uint32_t left, uint32_t right) {

@@ -42,6 +42,8 @@ struct GradedFd {
 };
 
 struct GradedThread {
+  uint32_t record;  ///< index in the ledger; kNoIndex for one that only the kernel knows
+  uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
   uint32_t site;
   uint32_t serial;
   int32_t tid;
@@ -53,7 +55,45 @@ struct GradedThread {
   bool finished;  ///< neither joined nor detached: leaked. Else running
   bool detached;
   bool ignored;
+  bool main;
   char name[16];
+  // What it keeps from being released.
+  uint32_t first_fd;  ///< in Graded::fds_by_thread
+  uint32_t fds;
+  int64_t heap_blocks;  ///< what it allocated itself, less what it freed itself
+  int64_t heap_bytes;
+
+  bool is_unattributed() const { return record == kNoIndex; }
+};
+
+enum class ChildClass : uint8_t {
+  zombie,  ///< has ended and was not waited for
+  running,
+  unknown,        ///< not waited for; whether it has ended could not be asked
+  reaped_unseen,  ///< gone, though no watched function waited for it
+};
+struct GradedChild {
+  uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
+  uint32_t site;
+  uint32_t serial;
+  int32_t pid;
+  int32_t creator_tid;
+  uint64_t started_ns;
+  ChildClass child_class;
+  bool inherited;
+  bool ignored;
+  bool unattributed;  ///< only the kernel knows of it
+};
+
+struct GradedMisuse {
+  uint32_t index;  ///< in the ledger
+  uint32_t suppression;
+  uint64_t count;
+};
+struct GradedCrossing {
+  uint32_t index;
+  uint32_t suppression;
+  uint64_t count;
 };
 
 struct GradedSite {
@@ -62,7 +102,7 @@ struct GradedSite {
   uint64_t total;
   uint64_t total_bytes;
   uint64_t peak;          ///< 0: not known
-  uint32_t running;       ///< threads
+  uint32_t running;       ///< threads and children
   uint32_t first_object;  ///< in Graded::fds or Graded::threads
   uint32_t objects;
   uint32_t suppression;  ///< index, or kNoIndex
@@ -105,8 +145,31 @@ struct ThreadTotals {
   uint64_t detached;  ///< of running
   uint64_t libc;      ///< created by libc for its own use
   uint64_t ignored;
+  uint64_t unattributed;  ///< running, and no watched function explains them
   uint64_t suppressed, suppressed_running;
   uint64_t suppressed_total;
+};
+struct ChildTotals {
+  uint64_t live;  ///< zombies
+  uint64_t running;
+  uint64_t unknown;
+  uint64_t total, peak;
+  uint64_t reaped_unseen;
+  uint64_t inherited;
+  uint64_t unattributed;
+  uint64_t ignored;
+  uint64_t suppressed, suppressed_running;
+  uint64_t suppressed_total;
+};
+/// By ledger::MisuseKind.
+struct MisuseTotals {
+  uint64_t live;  ///< all that are not suppressed
+  uint64_t by_kind[5];
+  uint64_t suppressed;
+};
+struct CrossingTotals {
+  uint64_t live;
+  uint64_t suppressed;
 };
 
 struct Graded {
@@ -114,14 +177,23 @@ struct Graded {
   std::span<GradedSite> sites;      ///< by ledger index
   std::span<GradedFd> fds;          ///< by site, then oldest first
   std::span<GradedThread> threads;  ///< by site, then oldest first
-  std::span<uint32_t> listed;       ///< sites to show, worst first (order_sites)
+  std::span<GradedChild> children;  ///< by site, then oldest first
+  std::span<GradedMisuse> misuses;  ///< in the ledger's order
+  std::span<GradedCrossing> crossings;
+  std::span<uint32_t> fds_by_thread;  ///< indexes into fds
+  std::span<uint32_t> listed;         ///< sites to show, worst first (order_sites)
   std::span<std::string_view> doors;
   bool reconciled = false;  ///< kernel facts are there
-  bool settled = true;      ///< counters could be read undisturbed
+  bool threads_listed = false;
+  bool children_listed = false;
+  bool settled = true;  ///< counters could be read undisturbed
   bool short_of_memory = false;
   FdTotals fd{};
   HeapTotals heap{};
   ThreadTotals thread{};
+  ChildTotals child{};
+  MisuseTotals misuse{};
+  CrossingTotals crossing{};
 
   std::string_view door(uint16_t index) const { return index < doors.size() ? doors[index] : std::string_view("?"); }
 };
@@ -135,14 +207,32 @@ size_t graded_bytes(const ledger::View& view);
 /// Reads everything once; totals do not know about suppressions yet.
 void grade(const ledger::View& view, Scratch& scratch, Graded& out);
 
+/// The first suppression that covers a site, whatever its counts; kNoIndex for none.
+uint32_t find_suppression(const ReportInput& input, const Graded& graded, uint32_t site);
+
 /// Marks suppressed sites and takes them into the totals' `suppressed`.
 void apply_suppressions(const ReportInput& input, Graded& graded);
 
 /// Fills in `listed`.
 void order_sites(bool all_sites, Scratch& scratch, Graded& graded);
 
+/// The kernel's list of threads, or of children, in order of their numbers.
+struct ListedTask {
+  int32_t id;
+  uint32_t index;  ///< into kernel_tasks
+  bool found;      ///< there is a record for it
+};
+std::span<ListedTask> list_kernel_tasks(Scratch& scratch, const Graded& graded, bool children);
+/// nullptr where there is none.
+ListedTask* find_listed(std::span<ListedTask> list, int32_t id);
+
 // Parts of grade(), one file each.
 void grade_fds(Scratch& scratch, Graded& graded);
 void grade_threads(Scratch& scratch, Graded& graded);
+void grade_children(Scratch& scratch, Graded& graded);
+/// Needs the suppressions of sites.
+void grade_misuse(const ReportInput& input, Scratch& scratch, Graded& graded);
+/// What each thread holds. After grade_fds() and grade_threads().
+void grade_holdings(Scratch& scratch, Graded& graded);
 
 }  // namespace unfreed::report

@@ -9,16 +9,18 @@ namespace {
 
 using ledger::ThreadState;
 
-/// Copies what a report says of a thread. False for slots that stand for none, and for the main thread.
+/// Copies what a report says of a thread. False for slots that stand for none.
 bool read_thread(const Graded& graded, const ledger::ThreadRecord& record, GradedThread& out) {
   uint32_t state = record.state.load(std::memory_order_acquire);
   uint32_t flags = record.flags.load(std::memory_order_relaxed);
   bool finished = state == static_cast<uint32_t>(ThreadState::finished);
   if (!finished && state != static_cast<uint32_t>(ThreadState::running)) return false;
-  if (flags & ledger::kThreadMain) return false;
   bool detached = flags & ledger::kThreadDetached;
   if (finished && detached) return false;
   out = GradedThread{};
+  out.main = flags & ledger::kThreadMain;
+  out.heap_blocks = record.heap_blocks;
+  out.heap_bytes = record.heap_bytes;
   out.finished = finished;
   out.detached = detached;
   out.ignored = flags & ledger::kThreadIgnored;
@@ -39,7 +41,10 @@ bool read_thread(const Graded& graded, const ledger::ThreadRecord& record, Grade
 void total(Graded& graded) {
   ThreadTotals& totals = graded.thread;
   for (const GradedThread& thread : graded.threads) {
-    if (thread.ignored)
+    if (thread.main) continue;
+    if (thread.is_unattributed())
+      ++totals.unattributed;
+    else if (thread.ignored)
       ++totals.ignored;
     else if (thread.site != 0 && graded.sites[thread.site].libc)
       ++totals.libc;
@@ -54,16 +59,64 @@ void total(Graded& graded) {
 
 uint32_t object_site(const GradedThread& thread) { return thread.ignored ? 0 : thread.site; }
 
+/// Joins the table with the kernel's list: a thread that is said to run and is not on it has gone unnoticed (or just
+/// now), one that is on it only was made past the watched functions.
+size_t reconcile(Graded& graded, std::span<ListedTask> list, std::span<GradedThread> out) {
+  size_t count = 0;
+  for (uint32_t index = 0; index < graded.view->thread_count() && count < out.size(); ++index) {
+    const ledger::ThreadRecord* record = graded.view->thread(index);
+    GradedThread& thread = out[count];
+    if (!record || !read_thread(graded, *record, thread)) continue;
+    ListedTask* listed = thread.finished ? nullptr : find_listed(list, thread.tid);
+    thread.record = index;
+    thread.kernel = listed ? listed->index : kNoIndex;
+    if (listed) listed->found = true;
+    bool is_later = thread.started_ns > graded.view->header().reconciled_monotonic_ns || thread.tid == 0;
+    if (graded.threads_listed && !thread.finished && !listed && !is_later) continue;
+    ++count;
+  }
+  for (const ListedTask& one : list) {
+    if (one.found || count == out.size()) continue;
+    const ledger::KernelTask* task = graded.view->kernel_task(one.index);
+    GradedThread& thread = out[count++];
+    thread = GradedThread{};
+    thread.record = kNoIndex;
+    thread.kernel = one.index;
+    thread.tid = one.id;
+    thread.main = one.id == graded.view->header().main_tid;
+    if (task) std::memcpy(thread.name, task->name, sizeof thread.name);
+  }
+  return count;
+}
+
 }  // namespace
 
-void grade_threads(Scratch& scratch, Graded& graded) {
-  std::span<GradedThread> threads = scratch.take<GradedThread>(graded.view->thread_count());
+std::span<ListedTask> list_kernel_tasks(Scratch& scratch, const Graded& graded, bool children) {
+  bool is_listed = children || graded.threads_listed;
+  std::span<ListedTask> list = scratch.take<ListedTask>(is_listed ? graded.view->kernel_task_count() : 0);
   size_t count = 0;
-  for (uint32_t index = 0; index < threads.size(); ++index) {
-    const ledger::ThreadRecord* record = graded.view->thread(index);
-    if (record && read_thread(graded, *record, threads[count])) ++count;
+  for (uint32_t index = 0; index < list.size(); ++index) {
+    const ledger::KernelTask* task = graded.view->kernel_task(index);
+    if (task && (task->is_child != 0) == children) list[count++] = {task->id, index, false};
   }
-  graded.threads = threads.first(count);
+  list = list.first(count);
+  std::sort(list.begin(), list.end(),
+            [](const ListedTask& left, const ListedTask& right) { return left.id < right.id; });
+  // A forged list may hold anything.
+  auto same = [](const ListedTask& left, const ListedTask& right) { return left.id == right.id; };
+  return list.first(static_cast<size_t>(std::unique(list.begin(), list.end(), same) - list.begin()));
+}
+
+ListedTask* find_listed(std::span<ListedTask> list, int32_t id) {
+  auto at = std::lower_bound(list.begin(), list.end(), id,
+                             [](const ListedTask& one, int32_t wanted) { return one.id < wanted; });
+  return at != list.end() && at->id == id ? &*at : nullptr;
+}
+
+void grade_threads(Scratch& scratch, Graded& graded) {
+  std::span<ListedTask> list = list_kernel_tasks(scratch, graded, false);
+  std::span<GradedThread> threads = scratch.take<GradedThread>(size_t{graded.view->thread_count()} + list.size());
+  graded.threads = threads.first(reconcile(graded, list, threads));
   total(graded);
   std::sort(graded.threads.begin(), graded.threads.end(), [](const GradedThread& left, const GradedThread& right) {
     if (object_site(left) != object_site(right)) return object_site(left) < object_site(right);
@@ -81,6 +134,84 @@ void grade_threads(Scratch& scratch, Graded& graded) {
       ++site.live;
     else
       ++site.running;
+  }
+}
+
+namespace {
+
+/// Indexes of the threads that run, in order of their numbers.
+std::span<uint32_t> running_by_number(Scratch& scratch, const Graded& graded) {
+  std::span<uint32_t> order = scratch.take<uint32_t>(graded.threads.size());
+  size_t count = 0;
+  for (uint32_t index = 0; index < order.size(); ++index)
+    if (!graded.threads[index].finished && !graded.threads[index].is_unattributed()) order[count++] = index;
+  order = order.first(count);
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t left, uint32_t right) { return graded.threads[left].tid < graded.threads[right].tid; });
+  return order;
+}
+
+/// The balance of a running thread is in its chunks, which are known by their owner's number.
+void add_running_heap(Scratch& scratch, Graded& graded) {
+  const ledger::View& view = *graded.view;
+  std::span<uint32_t> order = running_by_number(scratch, graded);
+  for (uint32_t index = 0; index < view.chunk_count(); ++index) {
+    const ledger::ChunkHead* head = view.chunk_head(index);
+    const ledger::Chunk* chunk = view.chunk(index);
+    if (!head || !chunk || !head->base.load(std::memory_order_acquire)) continue;
+    auto at = std::lower_bound(order.begin(), order.end(), head->tid,
+                               [&](uint32_t one, int32_t tid) { return graded.threads[one].tid < tid; });
+    if (at == order.end() || graded.threads[*at].tid != head->tid) continue;
+    GradedThread& owner = graded.threads[*at];
+    auto value = [](const std::atomic<uint64_t>& counter) {
+      return static_cast<int64_t>(counter.load(std::memory_order_relaxed));
+    };
+    for (const ledger::Cell& cell : chunk->cells) {
+      owner.heap_blocks =
+          static_cast<int64_t>(static_cast<uint64_t>(owner.heap_blocks) + static_cast<uint64_t>(value(cell.acquired)) -
+                               static_cast<uint64_t>(value(cell.released)));
+      owner.heap_bytes = static_cast<int64_t>(static_cast<uint64_t>(owner.heap_bytes) +
+                                              static_cast<uint64_t>(value(cell.acquired_bytes)) -
+                                              static_cast<uint64_t>(value(cell.released_bytes)));
+    }
+  }
+}
+
+/// Held descriptors by the thread that took them, oldest first.
+std::span<uint32_t> held_by_thread(Scratch& scratch, const Graded& graded) {
+  std::span<uint32_t> order = scratch.take<uint32_t>(graded.fds.size());
+  size_t count = 0;
+  for (uint32_t index = 0; index < order.size(); ++index)
+    if (graded.fds[index].fd_class == FdClass::held) order[count++] = index;
+  order = order.first(count);
+  std::sort(order.begin(), order.end(), [&](uint32_t left, uint32_t right) {
+    const GradedFd& one = graded.fds[left];
+    const GradedFd& other = graded.fds[right];
+    if (one.tid != other.tid) return one.tid < other.tid;
+    return one.acquired_ns != other.acquired_ns ? one.acquired_ns < other.acquired_ns : one.fd < other.fd;
+  });
+  return order;
+}
+
+}  // namespace
+
+void grade_holdings(Scratch& scratch, Graded& graded) {
+  add_running_heap(scratch, graded);
+  std::span<uint32_t> order = held_by_thread(scratch, graded);
+  graded.fds_by_thread = order;
+  for (GradedThread& thread : graded.threads) {
+    if (thread.is_unattributed()) continue;
+    // Numbers of threads are used again: only what was taken in this one's lifetime is its own.
+    auto first = std::lower_bound(order.begin(), order.end(), thread, [&](uint32_t index, const GradedThread& wanted) {
+      const GradedFd& fd = graded.fds[index];
+      if (static_cast<int32_t>(fd.tid) != wanted.tid) return static_cast<int32_t>(fd.tid) < wanted.tid;
+      return fd.acquired_ns < wanted.started_ns;
+    });
+    thread.first_fd = static_cast<uint32_t>(first - order.begin());
+    for (; first != order.end(); ++first, ++thread.fds) {
+      const GradedFd& fd = graded.fds[*first];
+      if (static_cast<int32_t>(fd.tid) != thread.tid || (thread.finished && fd.acquired_ns > thread.finished_ns)) break;
+    }
   }
 }
 

@@ -53,6 +53,11 @@ void emit_report(Emission& emission, std::span<const RuleOutcome> outcomes) {
   emit_totals(emission);
   emit_sites(emission);
   emit_descriptors(emission);
+  emit_threads(emission);
+  emit_children(emission);
+  emit_misuse(emission);
+  emit_crossings(emission);
+  emit_exhaustion(emission);
   emit_failures(emission);
   emit_rules(emission, outcomes);
   emit_modules(emission);
@@ -94,6 +99,7 @@ ReportResult write_report(const ReportInput& input, const Sink& sink) {
   Graded graded;
   grade(*input.view, scratch, graded);
   apply_suppressions(input, graded);
+  grade_misuse(input, scratch, graded);
   order_sites(input.all_sites, scratch, graded);
   evaluate_all(input, graded, outcomes, result);
   result.holds_something = holds_something(graded);

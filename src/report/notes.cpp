@@ -21,6 +21,10 @@ constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
     "open descriptors were left out of the kernel's list: it was full",
     "stacks could not be unwound beyond the caller",
     "times the list of open descriptors could not be read from the kernel",
+    "wrong closes are not described: the table of misuse was full",
+    "children were not recorded: the table of children was full",
+    "descriptors that went along into other programs are not described: their table was full",
+    "threads or children are missing from the kernel's list: it was full",
     "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
 };
 
@@ -87,6 +91,8 @@ bool note_reading(const Graded& graded, const NoteSink& sink) {
     add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
         "had, "
         "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
+  if (graded.child.unknown > 0)
+    add("whether children that were not waited for had ended could not be asked: they count as neither");
   if (!graded.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
   if (graded.short_of_memory) add("some records are left out: the report's working memory was too small");
   return any;

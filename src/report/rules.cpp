@@ -8,6 +8,8 @@ namespace {
 
 using ledger::Kind;
 
+#define UNFREED_RULE_KINDS "fd, heap, thread, child, misuse or inherited_by_child"
+
 constexpr std::string_view kKindNames[ledger::kKindCount] = {"fd", "heap", "thread", "child", "mapping"};
 
 struct FieldName {
@@ -38,10 +40,14 @@ constexpr KindFields kKindFields[ledger::kKindCount] = {
      bit(Field::live) | bit(Field::bytes) | bit(Field::total) | bit(Field::total_bytes),
      "heap has the fields live, bytes, total and total_bytes",
      "site.heap has the fields live, bytes, total and total_bytes"},
-    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running),
+    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running) | bit(Field::unattributed),
      bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running),
-     "thread has the fields live, total, peak and running", "site.thread has the fields live, total, peak and running"},
-    {0, 0, nullptr, nullptr},
+     "thread has the fields live, total, peak, running and unattributed",
+     "site.thread has the fields live, total, peak and running"},
+    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running) | bit(Field::unattributed),
+     bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running),
+     "child has the fields live, total, peak, running and unattributed",
+     "site.child has the fields live, total, peak and running"},
     {0, 0, nullptr, nullptr},
 };
 
@@ -95,12 +101,23 @@ class RuleParser {
       start = position_;
       name = word();
     }
-    if (name.empty()) return fail(start, 0, "a kind is missing; accepted: fd, heap or thread");
+    if (name.empty()) return fail(start, 0, "a kind is missing; accepted: " UNFREED_RULE_KINDS);
+    if (name == "misuse" || name == "inherited_by_child") return parse_special(rule, name, start);
     if (!kind_from_name(name, rule.kind))
-      return fail(start, name.size(), "not a kind of resource; accepted: fd, heap or thread");
+      return fail(start, name.size(), "not a kind of resource; accepted: " UNFREED_RULE_KINDS);
     if (kKindFields[static_cast<size_t>(rule.kind)].process == 0)
-      return fail(start, name.size(), "this kind is not tracked yet; accepted: fd, heap or thread");
+      return fail(start, name.size(), "this kind is not tracked yet; accepted: " UNFREED_RULE_KINDS);
     return take('.') ? parse_field(rule) : true;
+  }
+
+  bool parse_special(Rule& rule, std::string_view name, size_t start) {
+    if (rule.per_site) return fail(start, name.size(), "is counted for the process only, not by site");
+    rule.subject = name == "misuse" ? Subject::misuse : Subject::inherited_by_child;
+    rule.kind = Kind::fd;
+    if (!take('.')) return true;
+    start = position_;
+    name = word();
+    return name == "live" || fail(start, name.size(), "misuse and inherited_by_child have no fields");
   }
 
   bool parse_field(Rule& rule) {

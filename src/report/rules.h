@@ -2,7 +2,7 @@
 //
 //     rules := rule { "," rule }
 //     rule  := [ "site." ] kind [ "." field ] op number [ unit ]
-//     kind  := fd | heap | thread | child | mapping          op   := ">" | ">="
+//     kind  := fd | heap | thread | child | mapping | misuse | inherited_by_child          op   := ">" | ">="
 //     field := live (default) | bytes | total | unattributed | running …   unit := K | M | G (powers of 1024)
 //
 // Allocation-free, async-signal-safe.
@@ -20,10 +20,18 @@ namespace unfreed::report {
 
 enum class Field : uint8_t { live, bytes, total, total_bytes, peak, unattributed, inherited, running };
 
+/// What a rule is about: resources of its kind, or what was done with descriptors.
+enum class Subject : uint8_t {
+  resource,
+  misuse,              ///< closed by who had no right to
+  inherited_by_child,  ///< went along into another program
+};
+
 struct Rule {
   std::string_view text;  ///< as written, blanks around it removed; points into the parsed text
   bool per_site = false;
-  ledger::Kind kind = ledger::Kind::fd;
+  Subject subject = Subject::resource;
+  ledger::Kind kind = ledger::Kind::fd;  ///< that must be tracked
   Field field = Field::live;
   bool or_equal = false;
   uint64_t limit = 0;
@@ -32,8 +40,8 @@ struct Rule {
 
 /// Why a text could not be read: one clear line for the user.
 struct ParseError {
-  size_t position = 0;  ///< byte offset into the text
-  size_t length = 0;    ///< of the part at fault (0: at its end)
+  size_t position = 0;            ///< byte offset into the text
+  size_t length = 0;              ///< of the part at fault (0: at its end)
   const char* message = nullptr;  ///< static: what was wrong and what is accepted
 };
 

@@ -1,6 +1,7 @@
 #include "report/running_ledger.h"
 
 #include "report/kernel_facts.h"
+#include "report/kernel_tasks.h"
 
 namespace unfreed::report {
 
@@ -26,6 +27,7 @@ ledger::CopyError load_running_ledger(const char* path, int pid, ledger::Copy& o
   if (ledger::CopyError error = first.load(path)) return error;
   bool ended = first.view().header().state.load() == static_cast<uint32_t>(ledger::State::ended);
   bool reconciled = ended || take_kernel_facts(first.writer(), pid);
+  if (!ended) take_kernel_tasks(first.writer(), pid);
   // The table is read after the kernel was asked. A descriptor taken since is known by its time; one given back since
   // is on the list only, and is gone when looked for again.
   ledger::Copy second;
@@ -35,6 +37,7 @@ ledger::CopyError load_running_ledger(const char* path, int pid, ledger::Copy& o
   }
   transfer_kernel_facts(first.view(), second.writer());
   recheck_kernel_facts(second.writer(), pid);
+  take_kernel_tasks(second.writer(), pid);
   out = static_cast<ledger::Copy&&>(second);
   return {};
 }

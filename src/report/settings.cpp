@@ -56,6 +56,23 @@ bool parse_signal(std::string_view text, int& out) {
   return true;
 }
 
+bool parse_ranges(std::string_view text, NumberRanges& out) {
+  NumberRanges ranges;
+  for (bool more = true; more;) {
+    bool to_end = false;
+    std::string_view range = trimmed(next_part(text, ',', more));
+    std::string_view first = trimmed(next_part(range, '-', to_end));
+    uint64_t from = 0, to = 0;
+    if (ranges.count == NumberRanges::kMost || !parse_number(first, from)) return false;
+    to = from;
+    if (to_end && !parse_number(trimmed(range), to)) return false;
+    if (to > INT32_MAX || from > to) return false;
+    ranges.ranges[ranges.count++] = {static_cast<int>(from), static_cast<int>(to)};
+  }
+  out = ranges;
+  return true;
+}
+
 bool parse_kinds(std::string_view text, uint32_t& out) {
   if (trimmed(text) == "all") {
     out = kKnownKinds;
@@ -145,7 +162,10 @@ bool apply_setting(std::string_view variable, std::string_view value, Settings& 
   } else if (name == "FAIL_ON") {
     return apply_rules(value, settings, error);
   } else if (name == "TRACK") {
-    if (!parse_kinds(value, settings.kinds)) return refuse("fd, heap and thread, separated by commas, or all");
+    if (!parse_kinds(value, settings.kinds)) return refuse("fd, heap, thread and child, separated by commas, or all");
+  } else if (name == "INHERITABLE") {
+    if (!parse_ranges(value, settings.inheritable))
+      return refuse("descriptor numbers and ranges of them, separated by commas: 3,10-19");
   } else if (name == "EXITCODE") {
     if (!parse_bounded(value, 1, 255, number)) return refuse("a number from 1 to 255", true);
     settings.exit_code = static_cast<int>(number);

@@ -1,5 +1,5 @@
-// The UNFREED_* variables: one parser for the runtime (which reads its environment) and the command (whose options mirror
-// them). Allocation-free; text values point into the environment given.
+// The UNFREED_* variables: one parser for the runtime (which reads its environment) and the command (whose options
+// mirror them). Allocation-free; text values point into the environment given.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,19 @@ inline constexpr uint32_t kDefaultDepth = 128;
 inline constexpr uint32_t kMaxDepth = 512;
 inline constexpr uint64_t kMaxSampleBytes = 1u << 30;
 /// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
-inline constexpr uint32_t kDefaultKinds = 1u << 0 | 1u << 1 | 1u << 2;
+inline constexpr uint32_t kDefaultKinds = 1u << 0 | 1u << 1 | 1u << 2 | 1u << 3;
 inline constexpr uint32_t kKnownKinds = kDefaultKinds;
+
+/// "3,5-7"
+struct NumberRange {
+  int first = 0;
+  int last = 0;
+};
+struct NumberRanges {
+  static constexpr size_t kMost = 32;
+  NumberRange ranges[kMost];
+  size_t count = 0;
+};
 
 struct Settings {
   std::string_view output = kDefaultOutput;
@@ -32,6 +43,7 @@ struct Settings {
   uint32_t depth = kDefaultDepth;
   uint64_t sample_bytes = 0;  ///< 0: every heap block is tracked
   std::string_view suppressions;  ///< files, ':'-separated
+  NumberRanges inheritable;       ///< descriptor numbers that may go along into other programs
   bool quiet = false;
   bool disabled = false;
 };

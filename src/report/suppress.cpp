@@ -66,11 +66,17 @@ uint64_t hexadecimal(std::string_view digits) {
   return value;
 }
 
-uint32_t find_suppression(const ReportInput& input, const Graded& graded, const ledger::Site& site, ledger::Kind kind,
-                          bool have_signatures) {
+bool have_signatures(std::span<const Suppression> suppressions) {
+  for (const Suppression& suppression : suppressions)
+    if (suppression.signature) return true;
+  return false;
+}
+
+uint32_t find(const ReportInput& input, const Graded& graded, const ledger::Site& site, ledger::Kind kind,
+              bool with_signatures) {
   Search search{input.suppressions, kind};
   visit_stack(*graded.view, input.resolver, site.node, {&search, Search::visit});
-  if (!have_signatures) return search.found;
+  if (!with_signatures) return search.found;
   uint64_t signature = stack_signature(*graded.view, input.resolver, kind, graded.door(site.door), site.node);
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
@@ -97,6 +103,11 @@ void take_out(const GradedSite& site, Graded& graded) {
       graded.thread.suppressed_running += site.running;
       graded.thread.suppressed_total += site.total;
       break;
+    case ledger::Kind::child:
+      graded.child.suppressed += site.live;
+      graded.child.suppressed_running += site.running;
+      graded.child.suppressed_total += site.total;
+      break;
     default:
       break;
   }
@@ -104,15 +115,20 @@ void take_out(const GradedSite& site, Graded& graded) {
 
 }  // namespace
 
+uint32_t find_suppression(const ReportInput& input, const Graded& graded, uint32_t index) {
+  const ledger::Site* record = index < graded.sites.size() ? graded.view->site(index) : nullptr;
+  if (input.suppressions.empty() || !record || !graded.sites[index].valid) return kNoIndex;
+  return find(input, graded, *record, graded.sites[index].kind, have_signatures(input.suppressions));
+}
+
 void apply_suppressions(const ReportInput& input, Graded& graded) {
   if (input.suppressions.empty()) return;
-  bool have_signatures = false;
-  for (const Suppression& suppression : input.suppressions) have_signatures |= suppression.signature;
+  bool with_signatures = have_signatures(input.suppressions);
   for (uint32_t index = 0; index < graded.sites.size(); ++index) {
     GradedSite& site = graded.sites[index];
     const ledger::Site* record = graded.view->site(index);
     if (!record || !site.valid || site.libc || site.total == 0) continue;
-    site.suppression = find_suppression(input, graded, *record, site.kind, have_signatures);
+    site.suppression = find(input, graded, *record, site.kind, with_signatures);
     if (site.is_suppressed()) take_out(site, graded);
   }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "runtime/runtime.h"
+#include "track/children.h"
 #include "track/fd.h"
 #include "track/heap.h"
 #include "track/threads.h"
@@ -67,6 +68,8 @@ UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed
       return mark_epoch(mark) == track::kLastEpoch ? -1 : track::heap_live_since(mark_epoch(mark));
     case ledger::Kind::thread:
       return track::thread_live_since(mark_serial(mark));
+    case ledger::Kind::child:
+      return track::child_live_since(mark_serial(mark));
     default:
       return -1;
   }

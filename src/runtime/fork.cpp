@@ -9,10 +9,13 @@
 
 #include "base/syscall.h"
 #include "runtime/runtime.h"
+#include "track/children.h"
 #include "track/counters.h"
+#include "track/crossings.h"
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/heap.h"
+#include "track/misuse.h"
 #include "track/modules.h"
 #include "track/sites.h"
 #include "track/threads.h"
@@ -105,11 +108,13 @@ void reset_tables() {
   reset_reports_after_fork();
   track::reset_counters_after_fork();
   track::reset_failures_after_fork();
+  track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
   track::reset_sites_after_fork();
   track::g_heap_index.reset_lock_after_fork();
   track::reset_states_after_fork();
   track::reset_threads_after_fork();
+  track::reset_children_after_fork();
   // Blocks of the parent's keep their sites but are not this process's: they are older than its first epoch.
   uint32_t epoch = std::min(g_tracker.heap_epoch.load(std::memory_order_relaxed) + 1, track::kLastEpoch);
   g_tracker.heap_epoch.store(epoch, std::memory_order_relaxed);
@@ -127,7 +132,11 @@ void take_over_fork_child() {
   bool copied = mapped && copy_section(parent, fresh, SectionId::strings) &&
                 copy_section(parent, fresh, SectionId::modules) && copy_section(parent, fresh, SectionId::nodes) &&
                 copy_sites(parent, fresh);
-  if (copied) copy_header(parent.header(), fresh.header());
+  if (copied) {
+    copy_header(parent.header(), fresh.header());
+    track::fd_copy_parents(parent, fresh);
+    track::keep_parents_crossings(parent);
+  }
   if (!copied || !take_place(fresh)) {
     // No memory for a ledger: this child goes on untracked, and must not write to its parent's.
     g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);

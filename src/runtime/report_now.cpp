@@ -14,11 +14,13 @@
 #include "ledger/view.h"
 #include "report/json.h"
 #include "report/kernel_facts.h"
+#include "report/kernel_tasks.h"
 #include "report/settings.h"
 #include "report/suppressions.h"
 #include "report/symbol_table.h"
 #include "runtime/child_process.h"
 #include "runtime/runtime.h"
+#include "track/thread_stacks.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 
@@ -229,6 +231,13 @@ int write_inside(const Request& request) {
 void take_facts(void* context) {
   if (static_cast<Request*>(context)->trigger == Trigger::exit) return;  // finish() has taken them
   report::take_kernel_facts(g_tracker.writer, 0);
+  report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
+}
+
+/// What only the process itself can tell of its threads.
+void describe_threads() {
+  track::name_running_threads();
+  track::take_thread_stacks(unwind::caller_registers());
 }
 
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it.
@@ -285,6 +294,7 @@ uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add
 
 Outcome report_and_wait(Trigger trigger, const char* path) {
   begin_report(true);
+  if (trigger != Trigger::exit) describe_threads();
   Request request{trigger, path, next_number()};
   long pid = start_helper(request);
   int answer = is_error(pid) ? -1 : wait_for(pid, true);
@@ -297,10 +307,11 @@ Outcome report_and_wait(Trigger trigger, const char* path) {
   return {is_answer(answer) && answer != kNotWritten, answer == kRuleBroken, answer == kRuleUnchecked};
 }
 
-bool report_in_background() {
+bool report_in_background(Trigger trigger) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking || !begin_report(false)) return false;
   track::adopt_fork_if_needed();
-  Request request{Trigger::signal, nullptr, next_number()};
+  describe_threads();
+  Request request{trigger, nullptr, next_number()};
   long pid = start_helper(request);
   if (is_error(pid)) pid = start_inside(request);
   g_background_pid = is_error(pid) ? 0 : pid;
@@ -323,11 +334,12 @@ int finish(int status, bool& replaced) {
   begin_report(true);
   end_report();
   ledger::Header& header = g_tracker.writer.header();
-  track::name_running_threads();
+  describe_threads();
   g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
   header.ended_monotonic_ns = base::monotonic_ns();
   header.exit_status = status;
   report::take_kernel_facts(g_tracker.writer, 0);
+  report::take_kernel_tasks(g_tracker.writer, 0);
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   if (g_runtime.ledger_path[0] && launcher_is_there()) {
     base::FixedText<sizeof g_runtime.ledger_path + 8> done;

@@ -53,7 +53,7 @@ Outcome report_and_wait(report::Trigger trigger, const char* path);
 void reset_reports_after_fork();
 
 /// Starts a report and returns at once. Async-signal-safe. False: one was under way.
-bool report_in_background();
+bool report_in_background(report::Trigger trigger);
 
 /// Takes the report signal, if the program has left it at its default.
 void take_report_signal(int signal);

@@ -12,7 +12,7 @@ namespace unfreed::runtime {
 namespace {
 void on_signal(int, siginfo_t*, void*) {
   int saved = errno;
-  report_in_background();
+  report_in_background(report::Trigger::signal);
   errno = saved;
 }
 }  // namespace

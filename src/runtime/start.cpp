@@ -14,6 +14,9 @@
 #include "hook/real.h"
 #include "report/settings.h"
 #include "runtime/runtime.h"
+#include "track/children.h"
+#include "track/crossings.h"
+#include "track/failures.h"
 #include "track/fd.h"
 #include "track/heap_index.h"
 #include "track/modules.h"
@@ -164,7 +167,7 @@ void cover_sampled_heap(uint64_t interval_bytes) {
 }
 
 void describe_coverage(const report::Settings& settings) {
-  for (Kind kind : {Kind::fd, Kind::heap, Kind::thread})
+  for (Kind kind : {Kind::fd, Kind::heap, Kind::thread, Kind::child})
     if (settings.kinds >> static_cast<unsigned>(kind) & 1) cover(kind, Coverage::exact);
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (!hook::malloc_is_hooked())
@@ -238,7 +241,9 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
   g_tracker.first_own_epoch = 1;
   measure_stacks();
-  return track::prepare_threads();
+  for (size_t i = 0; i < settings.inheritable.count; ++i)
+    track::allow_crossing(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
+  return track::prepare_threads() && track::prepare_children();
 }
 
 void say_no_tracking(const report::Settings& settings, std::string_view why) {
@@ -296,6 +301,12 @@ void replacing(bool failed) {
   g_runtime.ledger_path[0] = '\0';
 }
 
+/// A resource has run out: a report at once says who holds them.
+void exhausted(uint32_t failure) {
+  g_tracker.writer.header().exhausted_by.store(failure + 1, std::memory_order_release);
+  report_in_background(report::Trigger::exhaustion);
+}
+
 void start(int argc, char** argv, char** environment) {
   hook::resolve_real_functions();
   remember_stderr();
@@ -325,6 +336,7 @@ void start(int argc, char** argv, char** environment) {
   if (!track::prepare_fork_page())
     return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
   track::set_fork_handler(take_over_fork_child);
+  track::set_exhaustion_handler(exhausted);
   hook::set_process_events({ending_without_handlers, quick_ending, replacing});
   // Registered first of all (-z initfirst), so they run last.
   on_exit(at_exit, nullptr);

@@ -1,6 +1,7 @@
 #include "track/counters.h"
 
 #include "base/lock.h"
+#include "track/failures.h"
 
 namespace unfreed::track {
 
@@ -51,7 +52,9 @@ Cell* make_cell(ThreadState& state, uint32_t site) {
   if (!take_chunk(index)) return nullptr;
   const ledger::Writer& writer = g_tracker.writer;
   auto* chunk = writer.at<Chunk>(SectionId::chunks, index);
-  writer.at<ChunkHead>(SectionId::chunk_heads, index)->base.store(base + 1, std::memory_order_release);
+  auto* head = writer.at<ChunkHead>(SectionId::chunk_heads, index);
+  head->tid = state.tid;
+  head->base.store(base + 1, std::memory_order_release);
   state.used_chunks[state.used_chunk_count++] = static_cast<uint16_t>(base);
   state.chunks[base] = chunk;
   return &chunk->cells[site % ledger::kChunkCells];
@@ -80,20 +83,31 @@ void count_acquired_with_peak(ledger::Kind kind, uint32_t index) {
 
 void count_released_with_peak(ledger::Kind kind, uint32_t index) {
   site_at(index).released.fetch_add(1, std::memory_order_relaxed);
-  totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed);
+  note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
 }
 
 void count_foreign_release(ledger::Kind kind) {
   totals_of(kind).foreign_released.fetch_add(1, std::memory_order_relaxed);
 }
 
-void fold_counters(ThreadState& state) {
+namespace {
+void add_net(const Cell& cell, NetHeap& net) {
+  auto value = [](const std::atomic<uint64_t>& counter) {
+    return static_cast<int64_t>(counter.load(std::memory_order_relaxed));
+  };
+  net.blocks += value(cell.acquired) - value(cell.released);
+  net.bytes += value(cell.acquired_bytes) - value(cell.released_bytes);
+}
+}  // namespace
+
+NetHeap fold_counters(ThreadState& state) {
   const ledger::Writer& writer = g_tracker.writer;
   base::Hold hold(g_chunk_lock);
   // Readers that see the sequence odd, or changed, sum again: a cell is then counted once, here or there.
   auto& sequence = writer.header().fold_sequence;
   sequence.fetch_add(1, std::memory_order_acq_rel);
   auto* first = writer.at<Chunk>(SectionId::chunks, 0);
+  NetHeap net;
   for (uint32_t i = 0; i < state.used_chunk_count; ++i) {
     uint32_t base = state.used_chunks[i];
     Chunk* chunk = state.chunks[base];
@@ -108,6 +122,7 @@ void fold_counters(ThreadState& state) {
       Cell& from = chunk->cells[cell];
       if (!from.acquired.load(std::memory_order_relaxed) && !from.released.load(std::memory_order_relaxed)) continue;
       Site& site = site_at(base * ledger::kChunkCells + cell);
+      add_net(from, net);
       move(from.acquired, site.acquired);
       move(from.released, site.released);
       move(from.acquired_bytes, site.acquired_bytes);
@@ -122,6 +137,7 @@ void fold_counters(ThreadState& state) {
   }
   state.used_chunk_count = 0;
   sequence.fetch_add(1, std::memory_order_acq_rel);
+  return net;
 }
 
 void reset_counters_after_fork() {

@@ -47,8 +47,13 @@ void count_released_with_peak(ledger::Kind kind, uint32_t site);
 /// A release of something never seen acquired.
 void count_foreign_release(ledger::Kind kind);
 
-/// Moves a finished thread's cells into the sites and frees its chunks.
-void fold_counters(ThreadState& state);
+/// What a thread allocated less what it freed.
+struct NetHeap {
+  int64_t blocks = 0;
+  int64_t bytes = 0;
+};
+/// Moves a finished thread's cells into the sites and frees its chunks. Returns their balance.
+NetHeap fold_counters(ThreadState& state);
 
 /// Fork child: the chunk bookkeeping starts anew.
 void reset_counters_after_fork();

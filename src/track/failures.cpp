@@ -15,6 +15,25 @@ using ledger::SectionId;
 namespace {
 constinit base::Lock g_lock;
 
+ExhaustionHandler g_handler;
+constexpr uint64_t kBetweenCallsNs = 10'000'000'000;
+std::atomic<uint64_t> g_last_call_ns;
+/// By kind: no call until the live count is below it. 0: none has been made.
+std::atomic<uint64_t> g_quiet_until_below[ledger::kKindCount];
+
+/// May the handler be called now? Says so to one caller only.
+bool take_turn(ledger::Kind kind, uint64_t live) {
+  auto& quiet = g_quiet_until_below[static_cast<size_t>(kind)];
+  if (quiet.load(std::memory_order_acquire)) return false;
+  uint64_t now = base::monotonic_ns();
+  uint64_t last = g_last_call_ns.load(std::memory_order_relaxed);
+  if (last && now - last < kBetweenCallsNs) return false;
+  if (!g_last_call_ns.compare_exchange_strong(last, now, std::memory_order_acq_rel)) return false;
+  // Memory is not counted as a whole: the time alone keeps its reports apart.
+  if (kind != ledger::Kind::heap) quiet.store(live - live / 10, std::memory_order_release);
+  return true;
+}
+
 Failure* find_failure(uint16_t door, int error, uint32_t node) {
   const ledger::Section& table = g_tracker.writer.section(SectionId::failures);
   uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
@@ -52,8 +71,23 @@ void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Reg
     }
   }
   failure->count.fetch_add(1, std::memory_order_relaxed);
+  uint64_t live = g_tracker.writer.header().totals[static_cast<size_t>(kind)].live.load(std::memory_order_relaxed);
+  if (g_handler && take_turn(kind, live))
+    g_handler(static_cast<uint32_t>(failure - g_tracker.writer.at<Failure>(SectionId::failures, 0)));
 }
 
-void reset_failures_after_fork() { g_lock.reset(); }
+void set_exhaustion_handler(ExhaustionHandler handler) { g_handler = handler; }
+
+void note_live_count(ledger::Kind kind, uint64_t live) {
+  auto& quiet = g_quiet_until_below[static_cast<size_t>(kind)];
+  uint64_t below = quiet.load(std::memory_order_relaxed);
+  if (below && live < below) quiet.store(0, std::memory_order_release);
+}
+
+void reset_failures_after_fork() {
+  g_lock.reset();
+  g_last_call_ns.store(0, std::memory_order_relaxed);
+  for (auto& quiet : g_quiet_until_below) quiet.store(0, std::memory_order_relaxed);
+}
 
 }  // namespace unfreed::track

@@ -8,6 +8,7 @@
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/failures.h"
+#include "track/misuse.h"
 #include "track/sites.h"
 
 namespace unfreed::track {
@@ -84,7 +85,7 @@ int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnershi
   if (!enter(Kind::fd)) return fd;
   KeepErrno keep;
   if (fd < 0) {
-    if (errno == EMFILE || errno == ENFILE) note_failure(Kind::fd, door, errno, from);
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) note_failure(Kind::fd, door, errno, from);
     return fd;
   }
   if (t_local.pause_depth) {
@@ -116,13 +117,41 @@ void fd_adopted(int fd, FdOwnership ownership) {
   }
 }
 
-FdRelease fd_detach(int fd) {
-  if (fd < 0 || !enter(Kind::fd)) return {};
-  FdRecord* record = record_if_any(fd);
-  return {record ? record->word.exchange(0, std::memory_order_acq_rel) : 0};
+namespace {
+/// For whoever closes the number once more: who closed it last, and what it was.
+void note_closed(FdRecord& record, uint64_t word, uint32_t site, bool behind_owner) {
+  record.closed_ns = base::monotonic_ns();
+  record.closed_site = site;
+  record.closed_tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
+  record.closed_owner = behind_owner ? record.owner : 0;
+  record.closed_word.store(word, std::memory_order_release);
 }
 
-void fd_settle(int fd, FdRelease release, bool closed) {
+/// Does a stream close a number that is not its own any more: another's, or closed behind its back and handed out anew?
+bool is_stale(const FdRecord& record, const void* stream) {
+  auto address = reinterpret_cast<uint64_t>(stream);
+  if (record.owner_kind != static_cast<uint32_t>(ledger::FdOwner::none)) return record.owner != address;
+  return record.closed_word.load(std::memory_order_acquire) && record.closed_owner == address;
+}
+}  // namespace
+
+FdRelease fd_detach(int fd, const FdCloser& closer) {
+  if (fd < 0 || !enter(Kind::fd)) return {};
+  FdRelease release;
+  release.site = capture_site(Kind::fd, closer.door, closer.from);
+  FdRecord* record = record_if_any(fd);
+  if (!record) return release;
+  release.word = record->word.exchange(0, std::memory_order_acq_rel);
+  if (!release.word) return release;
+  if (closer.stream && is_stale(*record, closer.stream)) note_stale_owner(fd, *record, release);
+  // A message queue is its descriptor, and may be closed as one.
+  if (record->owner && !closer.stream)
+    release.owner = {static_cast<ledger::FdOwner>(record->owner_kind), reinterpret_cast<const void*>(record->owner)};
+  note_closed(*record, release.word, release.site, release.owner.owner && !closer.replaces);
+  return release;
+}
+
+void fd_settle(int fd, const FdRelease& release, bool closed) {
   if (!release.word) return;
   KeepErrno keep;
   if (closed || !fd_is_open(fd)) return count_gone(release.word);
@@ -133,6 +162,18 @@ void fd_settle(int fd, FdRelease release, bool closed) {
   count_gone(release.word);
 }
 
+void fd_close_returned(int fd, const FdRelease& release, const FdCloser& closer, bool not_open) {
+  if (!release.site) return;
+  KeepErrno keep;
+  note_close_call(fd, closer.from.pc);
+  if (t_local.pause_depth) return;
+  FdRecord* record = record_if_any(fd);
+  if (release.owner.owner && !not_open) return note_behind_owner(fd, *record, release);
+  // A file system may answer EBADF for a descriptor that was open (FUSE): its record says so.
+  if (!not_open || release.word || fd_is_open(fd)) return;
+  note_bad_close(fd, record, release);
+}
+
 bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
 
 FdOrigin fd_origin_known(int fd) {
@@ -141,17 +182,29 @@ FdOrigin fd_origin_known(int fd) {
   return record ? ledger::fd_origin(record->word.load(std::memory_order_acquire)) : FdOrigin::none;
 }
 
+ledger::FdOwner fd_owner_known(int fd) {
+  if (!enter(Kind::fd)) return ledger::FdOwner::none;
+  FdRecord* record = record_if_any(fd);
+  if (!record || !record->word.load(std::memory_order_acquire)) return ledger::FdOwner::none;
+  return static_cast<ledger::FdOwner>(record->owner_kind);
+}
+
 uint32_t fd_latest_serial() { return g_tracker.serial.load(std::memory_order_acquire); }
 
-void fd_range_closed(FdRange range, uint32_t latest_serial) {
+void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& closer) {
   if (!enter(Kind::fd)) return;
+  KeepErrno keep;
+  uint32_t site = 0;
   uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
   for (uint64_t fd = range.first; fd < count && fd <= range.last; ++fd) {
     FdRecord* record = record_if_any(static_cast<int>(fd));
     if (!record) continue;
     uint64_t word = record->word.load(std::memory_order_acquire);
     if (!word || static_cast<int32_t>(ledger::fd_serial(word) - latest_serial) > 0) continue;
-    if (record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) count_gone(word);
+    if (!record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) continue;
+    if (!site) site = capture_site(Kind::fd, closer.door, closer.from);
+    note_closed(*record, word, site, false);
+    count_gone(word);
   }
 }
 
@@ -201,6 +254,12 @@ struct DirectoryEntry {
   char first_of_name;
 };
 
+/// What a fork child knows from its parent stays.
+void enter_inherited(int fd) {
+  FdRecord* record = record_if_any(fd);
+  if (!record || !record->word.load(std::memory_order_relaxed)) enter_record(fd, FdOrigin::inherited, 0, {});
+}
+
 bool take_inherited_from_proc() {
   long directory = base::open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY);
   if (directory < 0) return false;
@@ -215,7 +274,7 @@ bool take_inherited_from_proc() {
       if (*name < '0' || *name > '9') continue;
       long fd = 0;
       for (; *name; ++name) fd = fd * 10 + (*name - '0');
-      if (fd != directory) enter_record(static_cast<int>(fd), FdOrigin::inherited, 0, {});
+      if (fd != directory) enter_inherited(static_cast<int>(fd));
     }
   }
   base::close_file(directory);
@@ -224,13 +283,47 @@ bool take_inherited_from_proc() {
 
 }  // namespace
 
-void fd_take_inherited() {
-  if (take_inherited_from_proc()) return;
+namespace {
+void take_inherited_by_probing() {
   rlimit limit{};
   base::raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
   constexpr rlim_t kMostProbed = 65536;
   for (int fd = 0; fd < static_cast<int>(std::min(limit.rlim_cur, kMostProbed)); ++fd)
-    if (fd_is_open(fd)) enter_record(fd, FdOrigin::inherited, 0, {});
+    if (fd_is_open(fd)) enter_inherited(fd);
+}
+
+/// What the parent's table says of the moment of the fork, 0 if it does not say. The parent has gone on since; the
+/// child has a copy of its counter as it was.
+uint64_t word_at_fork(const FdRecord& record) {
+  uint32_t now = g_tracker.serial.load(std::memory_order_relaxed);
+  auto is_older = [&](uint64_t word) { return word && static_cast<int32_t>(ledger::fd_serial(word) - now) <= 0; };
+  uint64_t word = record.word.load(std::memory_order_acquire);
+  if (is_older(word)) return word;
+  uint64_t closed = record.closed_word.load(std::memory_order_acquire);
+  return !word && is_older(closed) ? closed : 0;
+}
+}  // namespace
+
+void fd_take_inherited() {
+  if (!take_inherited_from_proc()) take_inherited_by_probing();
+}
+
+void fd_copy_parents(const ledger::Writer& parent, const ledger::Writer& child) {
+  const ledger::Section& table = parent.section(SectionId::fds);
+  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  for (uint64_t fd = 0; fd < count; ++fd) {
+    auto* from = parent.touch<FdRecord>(SectionId::fds, fd);
+    uint64_t word = from && fd_is_open(static_cast<int>(fd)) ? word_at_fork(*from) : 0;
+    auto* to = word ? child.touch<FdRecord>(SectionId::fds, fd) : nullptr;
+    if (!to) continue;
+    to->acquired_ns = from->acquired_ns;
+    to->tid = from->tid;
+    to->owner_kind = from->owner_kind;
+    to->owner = from->owner;
+    to->word.store(ledger::fd_word(FdOrigin::inherited, ledger::fd_site(word), ledger::fd_serial(word)),
+                   std::memory_order_release);
+    child.section(SectionId::fds).count.store(fd + 1, std::memory_order_release);
+  }
 }
 
 }  // namespace unfreed::track

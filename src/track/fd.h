@@ -28,28 +28,45 @@ void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t door, const unwind::Re
 /// A stream takes over a descriptor that is already known (fdopen, fdopendir).
 void fd_adopted(int fd, FdOwnership ownership);
 
+/// Who is about to close a descriptor, and as what.
+struct FdCloser {
+  uint16_t door;
+  unwind::Registers from;
+  const void* stream = nullptr;  ///< the stream being closed, which owns the number; null: it is closed by its number
+  bool replaces = false;         ///< the number gets a new meaning, and keeps its owner
+};
+
 /// The record of a descriptor that is about to be closed.
 struct FdRelease {
   uint64_t word = 0;
+  uint32_t site = 0;  ///< of the closer
+  FdOwnership owner;  ///< the stream that does not know of it
 };
-FdRelease fd_detach(int fd);
+/// Erases the record, noting who closes it.
+FdRelease fd_detach(int fd, const FdCloser& closer);
 /// `closed` false: it was not open after all, or still is; the record comes back.
-void fd_settle(int fd, FdRelease release, bool closed);
+void fd_settle(int fd, const FdRelease& release, bool closed);
+
+/// A close by number has come back. Misuse is noted: closing what is not open, or what a stream owns.
+void fd_close_returned(int fd, const FdRelease& release, const FdCloser& closer, bool not_open);
 
 /// Is this number open, by the kernel's word?
 bool fd_is_open(int fd);
 
 /// What the table says of a number; `none` also where descriptors are not tracked.
 ledger::FdOrigin fd_origin_known(int fd);
+/// What kind of stream owns it, if any.
+ledger::FdOwner fd_owner_known(int fd);
 
 /// Wraps a real close-like call on one descriptor. `call` returns negative on failure. A failed close has closed,
 /// unless it says EBADF and the kernel agrees that nothing is there now that was there before.
 template <class Call>
-auto fd_closing(int fd, Call call) {
-  FdRelease release = fd_detach(fd);
+auto fd_closing(int fd, const FdCloser& closer, Call call) {
+  FdRelease release = fd_detach(fd, closer);
   auto result = call();
-  bool failed = result < 0;
-  fd_settle(fd, release, !(failed && errno == EBADF));
+  bool not_open = result < 0 && errno == EBADF;
+  fd_settle(fd, release, !not_open);
+  fd_close_returned(fd, release, closer, not_open);
   return result;
 }
 
@@ -57,10 +74,10 @@ auto fd_closing(int fd, Call call) {
 template <class Call>
 int fd_replacing(int source, int target, uint16_t door, const unwind::Registers& from, Call call) {
   if (source == target) return call();
-  FdRelease release = fd_detach(target);
+  FdRelease release = fd_detach(target, {door, from, nullptr, true});
   int result = call();
   fd_settle(target, release, result >= 0);
-  return fd_acquired(result, door, from);
+  return fd_acquired(result, door, from, release.owner);
 }
 
 /// Wraps close_range or closefrom over first … last (inclusive). `call` returns 0 when it has closed them. Only records
@@ -70,12 +87,12 @@ struct FdRange {
   unsigned last;
 };
 uint32_t fd_latest_serial();
-void fd_range_closed(FdRange range, uint32_t latest_serial);
+void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& closer);
 template <class Call>
-auto fd_range_closing(FdRange range, Call call) {
+auto fd_range_closing(FdRange range, const FdCloser& closer, Call call) {
   uint32_t serial = fd_latest_serial();
   auto result = call();
-  if (result == 0) fd_range_closed(range, serial);
+  if (result == 0) fd_range_closed(range, serial, closer);
   return result;
 }
 /// fcloseall has run: streams' descriptors that are no longer open are forgotten.
@@ -89,5 +106,9 @@ int64_t fd_live_since(uint32_t serial);
 
 /// Enters every descriptor that /proc (or, failing that, a scan) says is open as inherited.
 void fd_take_inherited();
+
+/// In a fork child, before fd_take_inherited(): what the parent knew of its descriptors at the fork, and so of the
+/// child's, is copied to the child's ledger.
+void fd_copy_parents(const ledger::Writer& parent, const ledger::Writer& child);
 
 }  // namespace unfreed::track

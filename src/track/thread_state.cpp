@@ -83,7 +83,10 @@ void retire_own_state() {
   t_local.active = nullptr;
   t_local.state = nullptr;
   if (!state) return;
-  if (g_fork_page.alive.load(std::memory_order_relaxed)) fold_counters(*state);
+  if (g_fork_page.alive.load(std::memory_order_relaxed)) {
+    NetHeap net = fold_counters(*state);
+    if (state->record >= 0) keep_net_heap(static_cast<uint32_t>(state->record), state->tid, net);
+  }
   base::Hold hold(g_free_lock);
   state->next_free = g_free_states;
   g_free_states = state;

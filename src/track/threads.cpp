@@ -206,6 +206,10 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   record.started_ns = base::monotonic_ns();
   record.finished_ns = 0;
   record.name[0] = '\0';
+  record.current_ns = 0;
+  record.current_node = 0;
+  record.heap_blocks = 0;
+  record.heap_bytes = 0;
   describe_start(record, start);
   uint32_t flags = (detached ? ledger::kThreadDetached : 0) | (t_local.pause_depth ? ledger::kThreadIgnored : 0);
   record.flags.store(flags, std::memory_order_relaxed);
@@ -288,6 +292,15 @@ int64_t thread_live_since(uint32_t serial) {
   return live;
 }
 
+void keep_net_heap(uint32_t index, int32_t tid, const NetHeap& net) {
+  base::Hold hold(g_lock);
+  ThreadRecord& record = record_at(index);
+  if (record.tid != tid || record.state.load(std::memory_order_relaxed) != static_cast<uint32_t>(State::finished))
+    return;
+  record.heap_blocks = net.blocks;
+  record.heap_bytes = net.bytes;
+}
+
 namespace {
 void enter_main_thread() {
   base::Hold hold(g_lock);
@@ -297,6 +310,8 @@ void enter_main_thread() {
   record.tid = base::current_tid();
   record.site = 0;
   record.handle = 0;
+  record.stack_low = g_tracker.main_stack_high - g_tracker.main_stack_bytes;
+  record.stack_high = g_tracker.main_stack_high;
   record.started_ns = base::monotonic_ns();
   record.flags.store(ledger::kThreadMain, std::memory_order_relaxed);
   record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "track/counters.h"
 #include "unwind/frame.h"
 
 namespace unfreed::track {
@@ -54,6 +55,9 @@ void reset_threads_after_fork();
 
 /// Arranges that the calling thread's end is noticed. Called when its state is made.
 void watch_thread_end();
+
+/// Keeps a finished thread's balance of the heap in its record, if that is still its own.
+void keep_net_heap(uint32_t record, int32_t tid, const NetHeap& net);
 
 /// Copies the names of running threads (/proc/self/task/TID/comm) into their records.
 void name_running_threads();

@@ -206,7 +206,9 @@ class Readers(unittest.TestCase):
             self.assertEqual(harness.unfreed("check", leak, "--fail-on", "fd>3").status, 0)
             self.assertEqual(harness.unfreed("check", leak, "--fail-on", "fd").status, 125)
             self.assertEqual(harness.unfreed("check", leak).status, 125)
-            self.assertEqual(harness.unfreed("check", leak, "--fail-on", "child>0").status, 125,
+            self.assertEqual(harness.unfreed("check", leak, "--fail-on", "child>0").status, 0)
+            harness.run([harness.program("fd_open")], scratch=scratch, options=["--track", "fd"])
+            self.assertEqual(harness.unfreed("check", scratch.path("report.json"), "--fail-on", "child>0").status, 125,
                              "a rule about what was not tracked is no pass")
 
     def test_diff(self):

@@ -270,6 +270,34 @@ void sockets() {
   CALL(pidfd_getfd(-1, -1, 0));
 }
 
+void children() {
+  int status = 77;
+  pid_t pid = 77;
+  char* nothing[] = {nullptr};
+  CALL(wait(nullptr));
+  CALL(__wait(&status));
+  CALL(waitpid(-1, nullptr, 0));
+  CALL(waitpid(0x7fffffff, &status, WNOHANG));
+  CALL(waitpid(INT_MIN, &status, 0));
+  CALL(__waitpid(-1, nullptr, -1));
+  CALL(wait3(nullptr, WNOHANG, nullptr));
+  CALL(wait4(1, nullptr, 0, nullptr));
+  CALL(waitid(static_cast<idtype_t>(99), 0, nullptr, WEXITED));
+  CALL(waitid(P_PID, 1, nullptr, WEXITED));
+  CALL(waitid(P_ALL, 0, nullptr, 0));
+  CALL(clone(nullptr, nullptr, 0, nullptr));
+  CALL(__clone(nullptr, nullptr, -1, nullptr));
+  CALL(posix_spawn(nullptr, "/nonexistent", nullptr, nullptr, nothing, nothing));
+  CALL(posix_spawn(&pid, "/", nullptr, nullptr, nothing, nothing));
+  CALL(posix_spawnp(&pid, "", nullptr, nullptr, nothing, nothing));
+  CALL(pid);
+  CALL(system(nullptr));
+  CALL(system("exit 3"));
+  CALL(syscall(SYS_wait4, -1, nullptr, 0, nullptr));
+  CALL(syscall(SYS_clone3, 1, 64));
+  CALL(syscall(SYS_execve, nullptr, nullptr, nullptr));
+}
+
 void numbers() {
   CALL(syscall(-1));
   CALL(syscall(999999));
@@ -472,6 +500,7 @@ int main() {
   stream_parts();
   logs();
   sockets();
+  children();
   numbers();
   heap();
   threads();

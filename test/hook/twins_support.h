@@ -217,6 +217,20 @@ inline void reap() {
   }
 }
 
+/// In the child of a fork: ends it. In the parent: waits until it has ended, without collecting it.
+inline pid_t ended(pid_t child) {
+  if (child == 0) _exit(0);
+  siginfo_t about;
+  if (good(child) > 0) waitid(P_PID, (id_t)child, &about, WEXITED | WNOWAIT);
+  return child;
+}
+inline void collect(pid_t child) { waitpid(child, nullptr, 0); }
+inline int end_at_once(void*) { return 0; }
+inline void* stack_for_clone() {
+  alignas(16) static char stack[16384];
+  return stack + sizeof stack;
+}
+
 /// Is the process's allocator jemalloc?
 inline bool on_jemalloc() { return dlsym(RTLD_DEFAULT, "mallctl"); }
 

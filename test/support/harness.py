@@ -277,6 +277,11 @@ def base_function(name):
     return re.sub(r"\(.*", "", name or "?")
 
 
+def plain_name(function):
+    """Of a libc function: open64 is what open is called in a program with large files."""
+    return function.removesuffix("64")
+
+
 def line_of(source, marker):
     """Number of the one line of a source file that ends with `// @marker`."""
     with open(source) as file:

@@ -5,18 +5,18 @@ _unfreed_commands='run report diff check snapshot doctor help --help --version'
 _unfreed_values() {
   case $1 in
     -o | --output | --suppressions) _filedir ;;
-    --track) mapfile -t COMPREPLY < <(compgen -W 'all fd heap thread fd,heap fd,thread' -- "$cur") ;;
+    --track) mapfile -t COMPREPLY < <(compgen -W 'all fd heap thread child fd,heap fd,thread' -- "$cur") ;;
     --format | -f) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$cur") ;;
     --signal) mapfile -t COMPREPLY < <(compgen -W 'off USR1 USR2 HUP WINCH' -- "$cur") ;;
-    --fail-on) mapfile -t COMPREPLY < <(compgen -W 'fd\>0 thread\>0 fd\>0,thread\>0 heap.bytes\>1M' -- "$cur") ;;
-    --exit-code | --depth | --sample | --only) ;;
+    --fail-on) mapfile -t COMPREPLY < <(compgen -W 'fd\>0 thread\>0 child\>0 misuse\>0 fd\>0,thread\>0 heap.bytes\>1M' -- "$cur") ;;
+    --exit-code | --depth | --sample | --only | --inheritable) ;;
     *) return 1 ;;
   esac
 }
 
 _unfreed_options() {
   case $1 in
-    run) echo '--output --track --only --fail-on --exit-code --signal --depth --sample --suppressions --quiet --all-reports --help --' ;;
+    run) echo '--output --track --only --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --all-reports --help --' ;;
     report) echo '--format --output --help' ;;
     diff) echo '--exit-code --help' ;;
     check) echo '--fail-on --exit-code --quiet --help' ;;
@@ -44,7 +44,7 @@ _unfreed() {
           ((at++))
           break
           ;;
-        -o | --output | --track | --only | --fail-on | --exit-code | --signal | --depth | --sample | --suppressions) ((at += 2)) ;;
+        -o | --output | --track | --only | --fail-on | --inheritable | --exit-code | --signal | --depth | --sample | --suppressions) ((at += 2)) ;;
         -*) ((at++)) ;;
         *) break ;;
       esac

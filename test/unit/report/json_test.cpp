@@ -86,7 +86,7 @@ TEST_F(ReportTest, AnIdleProcessHasAllThePartsAndHoldsNothing) {
   EXPECT_EQ(json["process"]["started"], "2024-05-01T12:34:56.123456789Z");
   EXPECT_EQ(json["process"]["duration_ns"], 1'000'000'000);
   EXPECT_EQ(json["coverage"]["fd"], "exact");
-  EXPECT_EQ(json["coverage"]["child"], "off");
+  EXPECT_EQ(json["coverage"]["mapping"], "off");
   EXPECT_EQ(json["totals"]["fd"]["live"], 0);
   EXPECT_EQ(json["totals"]["fd"]["inherited"], 1);
   EXPECT_EQ(json["sites"], ordered_json::array());

@@ -75,21 +75,33 @@ TEST(Rules, LimitsMayFillTheWholeRange) {
 TEST(Rules, EveryFieldOfEveryKindIsUnderstood) {
   EXPECT_EQ(read("fd.live>0,fd.total>0,fd.peak>0,fd.unattributed>0,fd.inherited>0").count, 5u);
   EXPECT_EQ(read("heap.live>0,heap.bytes>0,heap.total>0,heap.total_bytes>0").count, 4u);
-  EXPECT_EQ(read("thread.live>0,thread.total>0,thread.peak>0,thread.running>0").count, 4u);
+  EXPECT_EQ(read("thread.live>0,thread.total>0,thread.peak>0,thread.running>0,thread.unattributed>0").count, 5u);
+  EXPECT_EQ(read("child.live>0,child.total>0,child.peak>0,child.running>0,child.unattributed>0").count, 5u);
+}
+
+TEST(Rules, DeedsAreCountedForTheProcess) {
+  RuleSet rules = read("misuse>0,inherited_by_child>=2,misuse.live>1");
+  ASSERT_EQ(rules.count, 3u);
+  EXPECT_EQ(rules.rules[0].subject, Subject::misuse);
+  EXPECT_EQ(rules.rules[1].subject, Subject::inherited_by_child);
+  EXPECT_EQ(rules.rules[1].limit, 2u);
+  EXPECT_EQ(rules.rules[2].subject, Subject::misuse);
+  EXPECT_EQ(part_at_fault("site.misuse>0"), "misuse");
+  EXPECT_EQ(part_at_fault("misuse.bytes>0"), "bytes");
 }
 
 TEST(Rules, FieldsThatAKindDoesNotHaveAreErrors) {
   EXPECT_EQ(part_at_fault("fd.bytes>0"), "bytes");
   EXPECT_EQ(part_at_fault("heap.peak>0"), "peak");
   EXPECT_EQ(part_at_fault("heap.lost>0"), "lost");
-  EXPECT_EQ(part_at_fault("thread.unattributed>0"), "unattributed");
+  EXPECT_EQ(part_at_fault("site.thread.unattributed>0"), "unattributed");
   EXPECT_EQ(part_at_fault("site.fd.unattributed>0"), "unattributed");
   EXPECT_EQ(part_at_fault("fd.>0"), "");
 }
 
 TEST(Rules, KindsThatAreNotTrackedAreErrorsThatSaySo) {
-  EXPECT_STREQ(read_error("child>0").message, read_error("mapping.bytes>1M").message);
-  EXPECT_NE(std::string(read_error("child>0").message).find("not tracked"), std::string::npos);
+  EXPECT_STREQ(read_error("mapping>0").message, read_error("mapping.bytes>1M").message);
+  EXPECT_NE(std::string(read_error("mapping>0").message).find("not tracked"), std::string::npos);
   EXPECT_EQ(part_at_fault("fd>0,mapping>0"), "mapping");
 }
 

@@ -77,6 +77,19 @@ TEST(Settings, SampleIsANumberOfBytes) {
   }
 }
 
+TEST(Settings, RangesOfNumbers) {
+  Read result = read({"UNFREED_INHERITABLE=3, 10-19,20"});
+  ASSERT_EQ(result.count, 0u);
+  ASSERT_EQ(result.settings.inheritable.count, 3u);
+  EXPECT_EQ(result.settings.inheritable.ranges[0].last, 3);
+  EXPECT_EQ(result.settings.inheritable.ranges[1].first, 10);
+  EXPECT_EQ(result.settings.inheritable.ranges[1].last, 19);
+  for (const char* bad : {"", "x", "-1", "5-4", "1-2-3", "1,", "99999999999"}) {
+    std::vector<std::string> environment = {std::string("UNFREED_INHERITABLE=") + bad};
+    EXPECT_EQ(read(environment).count, *bad ? 1u : 0u) << bad;
+  }
+}
+
 TEST(Settings, AnEmptyValueIsAsIfNotSet) {
   Read result = read({"UNFREED_DEPTH=", "UNFREED_EXITCODE=", "UNFREED_TRACK=", "UNFREED_OUTPUT="});
   EXPECT_EQ(result.count, 0u);
@@ -93,8 +106,11 @@ TEST(Settings, BadValuesKeepTheDefaultAndAreDescribed) {
         Case{"UNFREED_DEPTH=0", "UNFREED_DEPTH=0: not understood; accepted: a number from 1 to 512"},
         Case{"UNFREED_QUIET=maybe", "UNFREED_QUIET=maybe: not understood; accepted: 0 or 1"},
         Case{"UNFREED_TRACK=fd,sockets",
-             "UNFREED_TRACK=fd,sockets: not understood; accepted: fd, heap and thread, separated by "
-             "commas, or all"}}) {
+             "UNFREED_TRACK=fd,sockets: not understood; accepted: fd, heap, thread and child, separated by "
+             "commas, or all"},
+        Case{"UNFREED_INHERITABLE=3-",
+             "UNFREED_INHERITABLE=3-: not understood; accepted: descriptor numbers and ranges of them, separated by "
+             "commas: 3,10-19"}}) {
     std::vector<std::string> environment = {bad.entry};
     Read result = read(environment);
     ASSERT_EQ(result.count, 1u) << bad.entry;
@@ -112,7 +128,8 @@ TEST(Settings, BadRulesAndExitCodesAreFatal) {
   EXPECT_TRUE(result.errors[0].fatal);
   EXPECT_EQ(result.settings.rules.count, 0u);
   EXPECT_EQ(description(result.errors[0]),
-            "UNFREED_FAIL_ON=fd>0,sockets>1: at 'sockets': not a kind of resource; accepted: fd, heap or thread");
+            "UNFREED_FAIL_ON=fd>0,sockets>1: at 'sockets': not a kind of resource; accepted: fd, heap, thread, child, "
+            "misuse or inherited_by_child");
   for (const char* value : {"0", "256", "-1", "x", "23 "}) {
     std::vector<std::string> codes = {std::string("UNFREED_EXITCODE=") + value};
     Read bad = read(codes);

@@ -1,0 +1,150 @@
+// Starting child processes, and collecting them.
+#include <cstdarg>
+
+#include "hook/file_actions.h"
+#include "hook/real.h"
+#include "track/children.h"
+#include "track/thread_state.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using unwind::caller_registers;
+using unwind::Registers;
+
+UNFREED_HOOK pid_t fork() noexcept {
+  return track::child_forking(door(Door::fork), caller_registers(), [] { return g_real.fork(); });
+}
+UNFREED_HOOK pid_t __fork() noexcept {
+  return track::child_forking(door(Door::__fork), caller_registers(), [] { return g_real.__fork(); });
+}
+UNFREED_HOOK pid_t _Fork() noexcept {
+  return track::child_forking(door(Door::_Fork), caller_registers(), [] { return g_real._Fork(); });
+}
+
+namespace {
+
+/// clone's last three arguments are there or not, as the flags say: either way they are registers.
+struct CloneArguments {
+  int (*routine)(void*);
+  void* stack;
+  int flags;
+  void* argument;
+  long rest[3];
+};
+
+/// A child that is lent the caller's memory until it execs has the caller's thread-local storage too, unless it was
+/// given its own: what it does to its descriptors must not be taken for the caller's doing.
+bool borrows_memory(int flags) {
+  return (flags & CLONE_VM) && (flags & CLONE_VFORK) && !(flags & (CLONE_SETTLS | CLONE_THREAD));
+}
+
+template <class Call>
+int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call call) {
+  if (arguments.flags & CLONE_THREAD) return call();
+  bool watched = track::child_starting();
+  bool borrows = borrows_memory(arguments.flags);
+  if (borrows) ++track::t_local.in_vfork_child;
+  int pid = call();
+  if (borrows) --track::t_local.in_vfork_child;
+  track::refresh_active();
+  if (watched) track::child_started(pid, door(d), from);
+  return pid;
+}
+
+template <class Call>
+int spawning(pid_t* place, const char* program, const posix_spawn_file_actions_t* actions, Door d,
+             const Registers& from, Call call) {
+  track::note_crossings(door(d), program, hook::fds_of_child(actions));
+  bool watched = track::child_starting();
+  pid_t own = 0;
+  int error = call(place ? place : &own);
+  int saved = errno;
+  if (watched) {
+    errno = error;  // which the spawn functions return instead
+    track::child_started(error ? -1 : place ? *place : own, door(d), from);
+  }
+  errno = saved;
+  return error;
+}
+
+/// `call` takes the place for the status: the caller's, or one of our own where the caller does not want it.
+template <class Call>
+pid_t collecting(int* place, Call call) {
+  int own = 0;
+  int* status = place ? place : &own;
+  pid_t pid = call(status);
+  if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(pid);
+  return pid;
+}
+
+}  // namespace
+
+#define UNFREED_TAKE_CLONE_ARGUMENTS                             \
+  CloneArguments arguments{routine, stack, flags, argument, {}}; \
+  va_list list;                                                  \
+  va_start(list, argument);                                      \
+  for (long& value : arguments.rest) value = va_arg(list, long); \
+  va_end(list);
+
+UNFREED_HOOK int clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
+  UNFREED_TAKE_CLONE_ARGUMENTS
+  return cloning(arguments, Door::clone, caller_registers(), [&] {
+    return g_real.clone(routine, stack, flags, argument, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
+  });
+}
+UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
+  UNFREED_TAKE_CLONE_ARGUMENTS
+  return cloning(arguments, Door::__clone, caller_registers(), [&] {
+    return g_real.__clone(routine, stack, flags, argument, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
+  });
+}
+
+UNFREED_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
+                             const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawning(pid, path, actions, Door::posix_spawn, caller_registers(), [&](pid_t* place) {
+    return g_real.posix_spawn(place, path, actions, attributes, arguments, environment);
+  });
+}
+UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
+                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawning(pid, file, actions, Door::posix_spawnp, caller_registers(), [&](pid_t* place) {
+    return g_real.posix_spawnp(place, file, actions, attributes, arguments, environment);
+  });
+}
+
+// system waits for the child itself.
+UNFREED_HOOK int system(const char* command) {
+  if (command) track::note_crossings(door(Door::system), command);
+  return g_real.system(command);
+}
+
+UNFREED_HOOK pid_t wait(int* status) {
+  return collecting(status, [](int* place) { return g_real.wait(place); });
+}
+UNFREED_HOOK pid_t __wait(int* status) {
+  return collecting(status, [](int* place) { return g_real.__wait(place); });
+}
+UNFREED_HOOK pid_t waitpid(pid_t pid, int* status, int options) {
+  return collecting(status, [&](int* place) { return g_real.waitpid(pid, place, options); });
+}
+UNFREED_HOOK pid_t __waitpid(pid_t pid, int* status, int options) {
+  return collecting(status, [&](int* place) { return g_real.__waitpid(pid, place, options); });
+}
+UNFREED_HOOK pid_t wait3(int* status, int options, rusage* usage) noexcept {
+  return collecting(status, [&](int* place) { return g_real.wait3(place, options, usage); });
+}
+UNFREED_HOOK pid_t wait4(pid_t pid, int* status, int options, rusage* usage) noexcept {
+  return collecting(status, [&](int* place) { return g_real.wait4(pid, place, options, usage); });
+}
+UNFREED_HOOK int waitid(idtype_t type, id_t id, siginfo_t* about, int options) {
+  siginfo_t own{};
+  siginfo_t* place = about ? about : &own;
+  int result = g_real.waitid(type, id, place, options);
+  if (result != 0 || options & WNOWAIT) return result;
+  bool ended = place->si_code == CLD_EXITED || place->si_code == CLD_KILLED || place->si_code == CLD_DUMPED;
+  // With WNOHANG and nothing to tell si_pid is 0, by Linux (POSIX leaves it open).
+  if (ended && place->si_pid > 0) track::child_reaped(place->si_pid);
+  return result;
+}

@@ -1,0 +1,181 @@
+#include "render/text_parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "render/frames.h"
+#include "render/quantities.h"
+
+namespace unfreed::render {
+
+namespace {
+
+constexpr size_t kMostThreads = 3;
+constexpr size_t kMostMisuses = 3;
+constexpr size_t kMostCrossings = 3;
+
+std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
+  const Frame& frame = *shown.frame;
+  std::string name = printable(frame.function);
+  std::string place;
+  if (!frame.file.empty())
+    place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)
+                       : options.paths.shorten(frame.file);
+  else if (!frame.module.empty())
+    place = fmt::format("{}+{:#x}", printable(base_name(frame.module)), frame.offset);
+  if (name.empty())
+    name = place.empty() ? "?" : place;
+  else if (!place.empty())
+    place = " " + tinted("(" + place + ")", Tint::faint, options.colour);
+  if (name == place) place.clear();
+  return fmt::format("{}{}{}", shown.after_gap ? "… " : "", name, place);
+}
+
+/// "7 (/var/log/app.log), 8 (tcp …)"
+std::string describe_descriptors(const Thread& thread, const TextOptions& options) {
+  constexpr size_t kMost = 3;
+  std::vector<std::string> parts;
+  for (const Object& one : thread.descriptors) {
+    if (parts.size() == kMost) break;
+    std::string target = options.paths.shorten(one.target);
+    parts.push_back(target.empty() ? fmt::format("{}", one.fd.value_or(-1))
+                                   : fmt::format("{} ({})", one.fd.value_or(-1), target));
+  }
+  return join(parts, ", ") + (thread.held_fds > parts.size() ? ", …" : "");
+}
+
+std::string describe_holdings(const Thread& thread, const TextOptions& options) {
+  std::vector<std::string> parts;
+  if (thread.held_fds)
+    parts.push_back(
+        fmt::format("{}: {}", write_number_of(thread.held_fds, "descriptor"), describe_descriptors(thread, options)));
+  constexpr int64_t kWorthTelling = 1 << 16;
+  if (thread.held_heap_bytes >= kWorthTelling)
+    parts.push_back(write_bytes(static_cast<uint64_t>(thread.held_heap_bytes)) + " of heap");
+  return parts.empty() ? "" : "; holds " + join(parts, "; and ");
+}
+
+std::string describe_state(const Thread& thread) {
+  if (thread.state == "finished") return "ended, never joined";
+  std::string how = thread.thread_class == "main" ? "" : printable(thread.thread_class) + ", ";
+  if (thread.kernel_state == "R") return how + "running";
+  return how + (thread.kernel_state.empty() ? "still there" : "waiting");
+}
+
+/// At the end only those that keep something; in the middle of things where anybody stands.
+bool is_worth_showing(const Report& report, const Thread& thread) {
+  if (thread.thread_class == "ignored" || thread.thread_class == "main") return false;
+  bool over = report.trigger == "exit" || report.trigger == "post_mortem";
+  return thread.held_fds > 0 || (!over && thread.state == "running");
+}
+
+std::string render_place(std::string_view title, const std::optional<Place>& place, const Report& report,
+                         const TextOptions& options) {
+  if (!place) return {};
+  return fmt::format("    {} by {} in thread {}\n{}", title, printable(place->function), place->thread,
+                     render_frames(place->stack, report.process.exe, options, "        "));
+}
+
+std::string describe_misuse(const Misuse& misuse) {
+  std::string owner = misuse.owner == "directory_stream" ? "directory stream" : "stream";
+  if (misuse.type == "double_close") return fmt::format("descriptor {} was closed twice", misuse.fd);
+  if (misuse.type == "not_open") return fmt::format("descriptor {} was closed, but was not open", misuse.fd);
+  if (misuse.type == "behind_owner")
+    return fmt::format("descriptor {} was closed by its number, though a {} owns it", misuse.fd, owner);
+  if (misuse.type == "stale_owner")
+    return fmt::format("a stream closed descriptor {}, which had become somebody else's", misuse.fd);
+  return fmt::format("descriptor {}: {}", misuse.fd, printable(misuse.type));
+}
+
+}  // namespace
+
+std::string tinted(std::string_view text, Tint tint, bool colour) {
+  if (!colour) return std::string(text);
+  static constexpr const char* kCodes[] = {"1", "1;31", "32", "33", "2"};
+  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<size_t>(tint)], text);
+}
+
+std::string join(const std::vector<std::string>& parts, std::string_view between) {
+  return fmt::format("{}", fmt::join(parts, between));
+}
+
+std::string render_frames(const std::vector<Frame>& stack, const std::string& exe, const TextOptions& options,
+                          std::string_view indent) {
+  std::string text;
+  for (const ShownFrame& shown : choose_frames(stack, exe, options.most_frames))
+    text += fmt::format("{}{}\n", indent, render_frame(shown, options));
+  return text;
+}
+
+std::string render_threads(const Report& report, const TextOptions& options) {
+  std::string text;
+  size_t shown = 0;
+  size_t left_out = 0;
+  for (const Thread& thread : report.threads) {
+    if (!is_worth_showing(report, thread)) continue;
+    if (shown++ >= kMostThreads) {
+      ++left_out;
+      continue;
+    }
+    std::string name = thread.name.empty() ? "" : fmt::format(" \"{}\"", printable(thread.name));
+    text +=
+        fmt::format("\n  {} ({}){}\n", tinted(fmt::format("thread {}{}", thread.id, name), Tint::bold, options.colour),
+                    describe_state(thread), describe_holdings(thread, options));
+    if (!thread.stack.empty())
+      text += "    stands at\n" + render_frames(thread.stack, report.process.exe, options, "        ");
+    else if (!thread.start_routine.empty())
+      text += fmt::format("    started in {}\n", printable(thread.start_routine));
+  }
+  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "thread"));
+  return text;
+}
+
+std::string render_misuse(const Report& report, const TextOptions& options) {
+  std::string text;
+  size_t left_out = 0;
+  size_t shown = 0;
+  for (const Misuse& misuse : report.misuses) {
+    if (!misuse.suppressed_by.empty()) continue;
+    if (shown++ >= kMostMisuses) {
+      ++left_out;
+      continue;
+    }
+    std::string times = misuse.count > 1 ? fmt::format(" ({} times)", write_count(misuse.count)) : "";
+    text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
+    text += render_place("closed", misuse.closed, report, options);
+    text += render_place(misuse.type == "stale_owner" ? "closed behind the stream's back" : "first closed",
+                         misuse.first_closed, report, options);
+    text += render_place("opened", misuse.opened, report, options);
+  }
+  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "misuse"));
+  return text;
+}
+
+std::string render_crossings(const Report& report, const TextOptions& options) {
+  std::string text;
+  size_t left_out = 0;
+  size_t shown = 0;
+  // Nobody asked: it is in the report, but many programs mean it so.
+  bool asked = std::any_of(report.rules.begin(), report.rules.end(),
+                           [](const RuleOutcome& rule) { return rule.rule.starts_with("inherited_by_child"); });
+  for (const Crossing& crossing : report.crossings) {
+    if (!asked || !crossing.suppressed_by.empty()) continue;
+    if (shown++ >= kMostCrossings) {
+      ++left_out;
+      continue;
+    }
+    std::string times = crossing.count > 1 ? fmt::format(" ({} times)", write_count(crossing.count)) : "";
+    std::string heading =
+        fmt::format("descriptor {} went along into {}", crossing.fd,
+                    crossing.program.empty() ? "another program" : options.paths.shorten(crossing.program));
+    text += fmt::format("\n  {} by {}{}\n    opened by {} without close-on-exec\n{}",
+                        tinted(heading, Tint::bold, options.colour), printable(crossing.started_by), times,
+                        printable(crossing.acquired_by),
+                        render_frames(crossing.stack, report.process.exe, options, "        "));
+  }
+  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
+  return text;
+}
+
+}  // namespace unfreed::render

@@ -1,0 +1,151 @@
+#include "track/crossings.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/syscall.h"
+#include "track/tracker.h"
+
+namespace unfreed::track {
+
+using ledger::Crossing;
+using ledger::FdOrigin;
+using ledger::FdRecord;
+using ledger::SectionId;
+
+namespace {
+
+enum CrossingState : uint32_t { kEmpty = 0, kBeingFilled = 1, kValid = 2 };
+
+struct NumberRange {
+  int first, last;
+};
+constexpr size_t kMostAllowed = 32;
+NumberRange g_allowed[kMostAllowed];
+size_t g_allowed_count;
+
+/// The parent's ledger, of which only the header and the section of crossings are mapped.
+struct ParentTable {
+  ledger::Header* header;
+  Crossing* records;
+};
+ParentTable g_parent;
+
+bool is_allowed(int fd) {
+  if (fd <= 2) return true;
+  for (size_t i = 0; i < g_allowed_count; ++i)
+    if (fd >= g_allowed[i].first && fd <= g_allowed[i].last) return true;
+  return false;
+}
+
+bool stays_open(int fd) {
+  long flags = base::raw_syscall(SYS_fcntl, fd, F_GETFD);
+  return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
+  size_t length = from ? strnlen(from, sizeof to - 1) : 0;
+  std::memcpy(to, from, length);
+  to[length] = '\0';
+}
+
+/// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
+/// for the same crossing are harmless.
+void note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char* program) {
+  bool in_parent = ledger::fd_origin(word) == FdOrigin::inherited;
+  ledger::Header& header = in_parent ? *g_parent.header : g_tracker.writer.header();
+  ledger::Section& table = header.sections[static_cast<size_t>(SectionId::crossings)];
+  auto record_at = [&](uint64_t index) {
+    return in_parent ? g_parent.records + index : g_tracker.writer.touch<Crossing>(SectionId::crossings, index);
+  };
+  uint32_t site = ledger::fd_site(word);
+  uint64_t used = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  for (uint64_t i = 0; i < used; ++i) {
+    Crossing* known = record_at(i);
+    if (known && known->state.load(std::memory_order_acquire) == kValid && known->site == site) {
+      known->count.fetch_add(1, std::memory_order_relaxed);
+      return;
+    }
+  }
+  uint64_t index = table.count.fetch_add(1, std::memory_order_acq_rel);
+  Crossing* record = index < table.capacity ? record_at(index) : nullptr;
+  if (!record) {
+    header.dropped[static_cast<size_t>(ledger::Dropped::crossings_full)].fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  record->state.store(kBeingFilled, std::memory_order_relaxed);
+  record->fd = fd;
+  record->site = site;
+  record->serial = ledger::fd_serial(word);
+  record->child_pid = base::current_pid();
+  record->door = door;
+  record->first_ns = from.acquired_ns;
+  copy_name(program, record->program);
+  record->count.store(1, std::memory_order_relaxed);
+  record->state.store(kValid, std::memory_order_release);
+}
+
+/// Did this process, or the one it was forked from, take the descriptor itself?
+bool is_of_interest(uint64_t word, bool adopted) {
+  if (!ledger::fd_site(word)) return false;
+  // Of a parent's table only what it says of the time of the fork: the child has a copy of the parent's counter.
+  uint32_t now = g_tracker.serial.load(std::memory_order_relaxed);
+  if (!adopted && static_cast<int32_t>(ledger::fd_serial(word) - now) > 0) return false;
+  switch (ledger::fd_origin(word)) {
+    case FdOrigin::acquired:
+    case FdOrigin::received:
+      return true;
+    case FdOrigin::inherited:
+      return g_parent.records;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+void note_crossings(uint16_t door, const char* program, const ChildFds& child) {
+  // Not enter(): a child that has tracked nothing needs no ledger of its own to go on to another program.
+  if (!tracks(ledger::Kind::fd)) return;
+  int saved = errno;
+  bool adopted = g_fork_page.alive.load(std::memory_order_acquire);
+  const ledger::Section& table = g_tracker.writer.section(SectionId::fds);
+  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  for (uint64_t fd = 0; fd < count; ++fd) {
+    auto* record = g_tracker.writer.touch<FdRecord>(SectionId::fds, fd);
+    uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
+    auto number = static_cast<int>(fd);
+    if (!word || !is_of_interest(word, adopted) || is_allowed(number) || child.is_replaced(number)) continue;
+    if (stays_open(number)) note(*record, word, number, door, program);
+  }
+  errno = saved;
+}
+
+void allow_crossing(int first, int last) {
+  if (g_allowed_count < kMostAllowed) g_allowed[g_allowed_count++] = {first, last};
+}
+
+void keep_parents_crossings(const ledger::Writer& parent) {
+  const ledger::Section& table = parent.section(SectionId::crossings);
+  size_t bytes = table.capacity * sizeof(Crossing);
+  if (g_parent.records) {
+    base::unmap_memory(g_parent.header, ledger::kPageBytes);
+    base::unmap_memory(g_parent.records, bytes);
+  }
+  g_parent = {};
+  // Of a private ledger there is no mapping to share.
+  if (!parent.backed() || !parent.ensure(table.offset, bytes)) return;
+  // mremap(2): an old size of 0 makes a second mapping of the same shared pages.
+  auto again = [](const void* address, size_t size) {
+    return base::raw_syscall(SYS_mremap, reinterpret_cast<long>(address), 0, static_cast<long>(size), MREMAP_MAYMOVE);
+  };
+  long header = again(parent.base(), ledger::kPageBytes);
+  long records = again(static_cast<std::byte*>(parent.base()) + table.offset, bytes);
+  if (base::is_error(header) || base::is_error(records)) return;
+  g_parent = {reinterpret_cast<ledger::Header*>(header), reinterpret_cast<Crossing*>(records)};
+}
+
+}  // namespace unfreed::track

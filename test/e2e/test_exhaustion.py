@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""A limit is reached: a report at once, naming the call that failed; not one for every failure after it."""
+import os
+import unittest
+
+import harness
+
+SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "exhaust.c")
+
+
+class Exhaustion(unittest.TestCase):
+    def exhaust(self, *rounds, helper=True):
+        with harness.Scratch() as scratch:
+            result = harness.preload([harness.program("exhaust"), *rounds], scratch=scratch, helper=helper)
+        self.assertEqual((result.status, result.stdout), (0, "done\n"), result)
+        return result, [r for r in result.reports.values() if r["trigger"] == "exhaustion"]
+
+    def check(self, report):
+        self.assertEqual({**report["exhaustion"], "door": harness.plain_name(report["exhaustion"]["door"])},
+                         {"door": "open", "kind": "fd", "error": "EMFILE"})
+        failure = report["failures"][0]
+        self.assertEqual((harness.plain_name(failure["door"]), failure["error"]), ("open", "EMFILE"))
+        line = harness.line_of(SOURCE, "open")
+        self.assertIn(line, [f.get("line", line) for f in failure["stack"][:1]])
+        held = sum(site["live"] for site in harness.live_sites(report, "fd"))
+        self.assertGreaterEqual(held, 50, "who holds them is told")
+        self.assertEqual(report["reconciled"], True)
+
+    def test_a_report_at_once(self):
+        for helper in (True, False):
+            with self.subTest(helper=helper):
+                _, reports = self.exhaust(helper=helper)
+                self.assertEqual(len(reports), 1)
+                self.check(reports[0])
+
+    def test_no_more_of_them_soon_or_while_nothing_is_given_back(self):
+        result, reports = self.exhaust("again", "spare", "again")
+        self.assertEqual(len(reports), 1)
+        self.assertGreater(sum(failure["count"] for failure in result.report["failures"]), 2000)
+
+    def test_another_after_a_while(self):
+        _, reports = self.exhaust("sleep", "again", "spare", "again")
+        self.assertEqual(len(reports), 2)
+        self.check(reports[1])
+
+    def test_under_the_launcher(self):
+        with harness.Scratch() as scratch:
+            result = harness.run([harness.program("exhaust")], scratch=scratch,
+                                 options=["--output", scratch.path("%n.json"), "--fail-on", "fd>0"])
+            self.assertEqual(result.status, 23)
+            self.assertEqual(sorted(r["trigger"] for r in result.reports.values()), ["exhaustion", "exit"])
+            self.assertRegex(result.stderr, "a limit was reached: open(64)?: EMFILE")
+
+
+if __name__ == "__main__":
+    harness.main()
