@@ -8,6 +8,7 @@
 
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
+#include "cli/live_stacks.h"
 #include "cli/text_file.h"
 #include "report/running_ledger.h"
 
@@ -41,6 +42,7 @@ std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& er
     ledger::Copy running;
     if (report::load_running_ledger(path.c_str(), pid, running)) return loaded;  // it has gone just now
     loaded.copy = std::move(running);
+    if (std::optional<std::string> note = take_live_stacks(loaded.copy, pid)) loaded.notes.push_back(*note);
     loaded.trigger = report::Trigger::snapshot;
   }
   return loaded;
@@ -54,6 +56,7 @@ std::optional<std::string> read_report_text(const std::string& path, symbolize::
     if (!loaded) return {};
     ReportRequest request;
     request.trigger = loaded->trigger;
+    request.notes = loaded->notes;
     return make_report(loaded->copy.view(), request, symbolizer).json;
   }
   if (!read_text_file(path, text, error)) {

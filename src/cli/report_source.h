@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ledger/copy.h"
 #include "render/model.h"
@@ -15,6 +16,7 @@ namespace unfreed::cli {
 struct LoadedLedger {
   ledger::Copy copy;
   report::Trigger trigger = report::Trigger::post_mortem;
+  std::vector<std::string> notes;  ///< for the report
 };
 /// Empty: `error` is one line for the user, with the path in it.
 std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& error);

@@ -96,6 +96,7 @@ int snapshot_command(const Arguments& arguments) {
   }
   ReportRequest request;
   request.trigger = report::Trigger::snapshot;
+  request.notes = loaded->notes;
   request.rules = settings.rules.all();
   request.suppressions = suppressions.all();
   // The target's files are where it sees them.

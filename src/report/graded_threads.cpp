@@ -70,7 +70,11 @@ size_t reconcile(Graded& graded, std::span<ListedTask> list, std::span<GradedThr
     ListedTask* listed = thread.finished ? nullptr : find_listed(list, thread.tid);
     thread.record = index;
     thread.kernel = listed ? listed->index : kNoIndex;
-    if (listed) listed->found = true;
+    if (listed) {
+      listed->found = true;
+      if (const ledger::KernelTask* task = graded.view->kernel_task(listed->index))
+        std::memcpy(thread.name, task->name, sizeof thread.name);
+    }
     bool is_later = thread.started_ns > graded.view->header().reconciled_monotonic_ns || thread.tid == 0;
     if (graded.threads_listed && !thread.finished && !listed && !is_later) continue;
     ++count;

@@ -234,11 +234,8 @@ void take_facts(void* context) {
   report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
 }
 
-/// What only the process itself can tell of its threads.
-void describe_threads() {
-  track::name_running_threads();
-  track::take_thread_stacks(unwind::caller_registers());
-}
+/// What is easiest told by the process itself: where its threads stand.
+void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it.
 long start_inside(Request& request) {

@@ -79,7 +79,10 @@ void take_stack(ThreadRecord& record, Work& work) {
   bool own = place.sp >= record.stack_low && place.sp < record.stack_high;
   uintptr_t high = own ? record.stack_high : place.sp + kMostBytes;
   size_t bytes = copy_stack(place, high, work.stack);
-  if (bytes < sizeof(uintptr_t)) return;
+  // Has it moved on meanwhile? Then what was copied is of two moments.
+  Place after;
+  if (bytes < sizeof(uintptr_t) || !find_place(record.tid, after) || after.sp != place.sp || after.pc != place.pc)
+    return;
   unwind::StackBounds bounds{place.sp, place.sp + bytes,
                              reinterpret_cast<intptr_t>(work.stack) - static_cast<intptr_t>(place.sp)};
   std::span<unwind::Frame> frames = std::span(work.frames).first(std::min<size_t>(kMostFramesShown, g_tracker.depth));

@@ -339,19 +339,4 @@ void reset_threads_after_fork() {
   enter_main_thread();
 }
 
-void name_running_threads() {
-  uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
-  constexpr uint64_t kMostNamed = 1024;  // a report lists no more
-  for (uint32_t i = 0; i < std::min(count, kMostNamed); ++i) {
-    ThreadRecord& record = record_at(i);
-    if (record.state.load(std::memory_order_acquire) != static_cast<uint32_t>(State::running)) continue;
-    base::FixedText<64> path;
-    path.add("/proc/self/task/").add_signed(record.tid).add("/comm");
-    char name[sizeof record.name] = {};
-    if (base::read_file(path.c_str(), name, sizeof name - 1) <= 0) continue;
-    if (char* newline = std::strchr(name, '\n')) *newline = '\0';
-    std::memcpy(record.name, name, sizeof name);
-  }
-}
-
 }  // namespace unfreed::track

@@ -59,7 +59,4 @@ void watch_thread_end();
 /// Keeps a finished thread's balance of the heap in its record, if that is still its own.
 void keep_net_heap(uint32_t record, int32_t tid, const NetHeap& net);
 
-/// Copies the names of running threads (/proc/self/task/TID/comm) into their records.
-void name_running_threads();
-
 }  // namespace unfreed::track

@@ -81,11 +81,17 @@ bool search_link_maps(uintptr_t pc, Object& out) {
 
 }  // namespace
 
+namespace {
+ObjectFinder g_finder;
+}
+void set_object_finder(ObjectFinder finder) { g_finder = finder; }
+
 void prepare_objects(bool use_loader) {
   g_find_object = use_loader ? reinterpret_cast<FindObject>(dlsym(RTLD_DEFAULT, "_dl_find_object")) : nullptr;
 }
 
 bool find_object(uintptr_t pc, Object& out) {
+  if (g_finder) return g_finder(pc, out);
   if (!g_find_object) return search_link_maps(pc, out);
   FoundObject found;
   if (g_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.map) return false;
@@ -100,6 +106,7 @@ bool find_object(uintptr_t pc, Object& out) {
 }
 
 bool is_outermost(uintptr_t pc, const Object& object) {
+  if (object.shift) return false;  // where another process began is not known
   static const uintptr_t entry = getauxval(AT_ENTRY), loader = getauxval(AT_BASE);
   constexpr uintptr_t kMostEntryBytes = 64;
   return object.image.low == loader || (pc >= entry && pc - entry < kMostEntryBytes);

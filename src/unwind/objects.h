@@ -12,15 +12,21 @@
 namespace unfreed::unwind {
 
 struct Object {
-  Image image;                 ///< mapped range
+  Image image;                 ///< mapped range; of another process's object: of the copy of it
   uintptr_t bias = 0;          ///< load bias (link_map::l_addr)
   uintptr_t eh_frame_hdr = 0;  ///< 0: no unwind information
   const char* name = "";       ///< the loader's name: "" is the executable; valid while the object is loaded
+  intptr_t shift = 0;          ///< what to add to an address to find it in the image: not 0 for a copy
 };
 
 /// Resolves `_dl_find_object` (glibc 2.35 on). Called once, before any walk. `use_loader` false: pretend it is not
 /// there.
 void prepare_objects(bool use_loader = true);
+
+/// For walks through another process's stacks: who knows its objects instead of this process's loader. Called once,
+/// before any walk.
+using ObjectFinder = bool (*)(uintptr_t pc, Object& out);
+void set_object_finder(ObjectFinder finder);
 
 /// The object that `pc` lies in, which must be on some live stack (so that it cannot be unloaded meanwhile).
 /// Lock-free, async-signal-safe.

@@ -36,7 +36,7 @@ Row compute_row(uintptr_t pc) {
   Object object;
   if (!find_object(pc, object)) return {};
   Row row;
-  if (object.eh_frame_hdr) row = find_row(object.image, object.eh_frame_hdr, pc);
+  if (object.eh_frame_hdr) row = find_row(object.image, object.eh_frame_hdr, pc + static_cast<uintptr_t>(object.shift));
   if (row.cfa == CfaRule::none && is_outermost(pc, object)) row.cfa = CfaRule::end;
   row.module = g_module_number(object);
   return row;
@@ -197,19 +197,27 @@ class Walker {
     return true;
   }
 
-  static uintptr_t function_at(uintptr_t pc) {
+  /// `shift` receives what leads from an address to where its code can be read.
+  static uintptr_t function_at(uintptr_t pc, uintptr_t& shift) {
     Object object;
     if (!find_object(pc, object) || !object.eh_frame_hdr) return 0;
-    return find_function(object.image, object.eh_frame_hdr, pc);
+    shift = static_cast<uintptr_t>(object.shift);
+    uintptr_t function = find_function(object.image, object.eh_frame_hdr, pc + shift);
+    return function ? function - shift : 0;
+  }
+  static uintptr_t function_at(uintptr_t pc) {
+    uintptr_t unused;
+    return function_at(pc, unused);
   }
 
   /// Does a call instruction end at `pc`? `target` receives where a direct one goes within its object, 0 for others.
   static bool follows_call(uintptr_t pc, uintptr_t& target) {
     constexpr uintptr_t kLongestCall = 7;
     target = 0;
-    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1);
+    uintptr_t shift = 0;
+    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1, shift);
     if (!function || pc - function < kLongestCall) return false;
-    const auto* end = reinterpret_cast<const uint8_t*>(pc);
+    const auto* end = reinterpret_cast<const uint8_t*>(pc + shift);
     if (end[-5] == 0xe8) {  // call rel32
       int32_t distance;
       std::memcpy(&distance, end - 4, sizeof distance);
@@ -234,6 +242,7 @@ class Walker {
     if (!reload_bp(sp_ + kGregs + 10 * 8)) return Outcome::lost;
     // The interrupted code may stand on another stack (an alternate signal stack was in use).
     if (!bounds_.contains(sp, sizeof(uintptr_t))) {
+      if (bounds_.shift) return Outcome::lost;  // of a copy there is no more than was copied
       bounds_ = probe_bounds(sp);
       log_.verifiable = false;
     }

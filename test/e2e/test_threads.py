@@ -79,6 +79,30 @@ class Threads(unittest.TestCase):
                 process.stdin.close()
                 self.assertEqual(process.wait(20), 0, "nobody was interrupted")
 
+    def test_from_outside(self):
+        with harness.Scratch() as scratch:
+            for launcher in (True, False):
+                with harness.started([harness.program("stuck"), "stay"], scratch=scratch, launcher=launcher,
+                                     env={"UNFREED_ONLY": "stuck"}) as process:
+                    self.assertEqual(process.stdout.readline(), b"ready\n")
+                    pid = harness.child_of(process) if launcher else process.pid
+                    path = scratch.path("snapshot.json")
+                    result = harness.unfreed("snapshot", "--output", path, str(pid),
+                                             env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+                    self.assertEqual(result.status, 0, result)
+                    report = harness.read_report(path)
+                    self.assertEqual(report["notes"], [])
+                    self.check_threads(report)
+                    self.assertIn("main", [f.get("function") for f in by_routine(report)["main"]["stack"]])
+                    process.stdin.close()
+                    self.assertEqual(process.wait(20), 0, "nobody was interrupted")
+
+    def test_what_no_function_started_is_unattributed(self):
+        result = harness.run([harness.program("stuck"), "raw"], options=["--fail-on", "thread.unattributed>0"])
+        self.assertEqual((result.status, result.report["totals"]["thread"]["unattributed"]), (23, 1))
+        thread, = [thread for thread in result.report["threads"] if thread["class"] == "unattributed"]
+        self.assertEqual((thread["state"], thread["kernel_state"], thread["holds"]["fd"]), ("running", "S", 0))
+
     def test_a_place_that_starts_more_and_more(self):
         result = harness.run([harness.program("stuck"), "many"])
         site, = [site for site in result.report["sites"] if site["kind"] == "thread"]

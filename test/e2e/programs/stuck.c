@@ -1,6 +1,7 @@
-// Threads that never end and what they keep. stuck [stay|many]: says "ready" when all of them stand where they stay.
+// Threads that never end and what they keep. stuck [stay|many|raw]: says "ready" when all of them stand where they stay.
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,24 @@ static void* reader(void* pipe) {
 }
 static void* quick(void* unused) { return unused; }
 
+/// A thread that no library made.
+static void start_raw_thread(void) {
+#ifdef __x86_64__
+  static char stack[4096];
+  long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  long result;
+  __asm__ volatile(
+      "xorl %%r10d, %%r10d\n\txorl %%r8d, %%r8d\n\tsyscall\n\t"
+      "testq %%rax, %%rax\n\tjnz 1f\n"
+      "2:\tmovl $34, %%eax\n\tsyscall\n\tjmp 2b\n"  // pause
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone), "D"(flags), "S"(stack + sizeof stack), "d"(0L)
+      : "rcx", "r8", "r10", "r11", "memory");
+  if (result < 0) abort();
+#endif
+}
+
 static void wait_until_all_wait(int threads) {
   for (int waiting = 0; waiting < threads;) {
     usleep(10000);
@@ -51,6 +70,11 @@ int main(int count, char** arguments) {
   if (count > 1 && !strcmp(arguments[1], "many")) {
     pthread_t thread;
     for (int i = 0; i < 12; ++i) pthread_create(&thread, NULL, sleeper, NULL);  // @many
+    return 0;
+  }
+  if (count > 1 && !strcmp(arguments[1], "raw")) {
+    start_raw_thread();
+    usleep(50000);
     return 0;
   }
   static size_t size = 1 << 20;

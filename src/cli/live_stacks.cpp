@@ -1,0 +1,211 @@
+#include "cli/live_stacks.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <vector>
+
+#include "base/syscall.h"
+#include "unwind/walk.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+constexpr size_t kMostThreads = 256;
+constexpr size_t kMostStackBytes = 256 * 1024;
+constexpr size_t kPage = 4096;
+
+/// A module of the process, its segments laid out as the loader has them, from its file.
+struct ModuleImage {
+  uint32_t number = 0;  ///< in the ledger
+  uintptr_t start = 0;  ///< in the process
+  uintptr_t end = 0;
+  unwind::Object object;
+};
+
+/// The walker asks a plain function: these are the modules of the one process that is looked at.
+std::vector<ModuleImage>* g_modules;
+
+uintptr_t page_start(uintptr_t address) { return address & ~(kPage - 1); }
+
+/// Reads the program headers of an ELF file of this machine's kind.
+std::vector<Elf64_Phdr> read_segments(int file) {
+  Elf64_Ehdr header{};
+  if (pread(file, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return {};
+  bool is_elf = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64;
+  if (!is_elf || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > 128) return {};
+  std::vector<Elf64_Phdr> segments(header.e_phnum);
+  auto bytes = static_cast<ssize_t>(segments.size() * sizeof(Elf64_Phdr));
+  if (pread(file, segments.data(), static_cast<size_t>(bytes), static_cast<off_t>(header.e_phoff)) != bytes) return {};
+  return segments;
+}
+
+/// Maps what of the segments is in the file; the rest stays unreadable, and the walker's bounds leave it out.
+bool lay_out(int file, const std::vector<Elf64_Phdr>& segments, uintptr_t bias, ModuleImage& out) {
+  struct stat status {};
+  if (fstat(file, &status) != 0) return false;
+  uintptr_t low = UINTPTR_MAX, high = 0, header = 0;
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type == PT_GNU_EH_FRAME) header = segment.p_vaddr;
+    if (segment.p_type != PT_LOAD || segment.p_flags & PF_W) continue;
+    // Only whole pages of the file: a damaged header must not lead beyond its end.
+    if (segment.p_offset + segment.p_filesz > static_cast<uint64_t>(status.st_size)) return false;
+    low = std::min<uintptr_t>(low, page_start(segment.p_vaddr));
+    high = std::max<uintptr_t>(high, segment.p_vaddr + segment.p_filesz);
+  }
+  constexpr uintptr_t kMostImageBytes = uintptr_t{4} << 30;
+  if (low >= high || high - low > kMostImageBytes) return false;
+  void* place = mmap(nullptr, high - low, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (place == MAP_FAILED) return false;
+  auto base = reinterpret_cast<uintptr_t>(place);
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_LOAD || segment.p_flags & PF_W || !segment.p_filesz) continue;
+    uintptr_t address = page_start(segment.p_vaddr);
+    size_t bytes = segment.p_vaddr + segment.p_filesz - address;
+    void* wanted = reinterpret_cast<void*>(base + address - low);
+    auto offset = static_cast<off_t>(page_start(segment.p_offset));
+    if (mmap(wanted, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, offset) == MAP_FAILED) return false;
+  }
+  out.object.image = {base, base + (high - low)};
+  out.object.shift = static_cast<intptr_t>(base - low - bias);
+  out.object.eh_frame_hdr = header ? header + bias + static_cast<uintptr_t>(out.object.shift) : 0;
+  out.object.bias = bias;
+  return true;
+}
+
+std::vector<ModuleImage> load_modules(const ledger::View& view, int pid) {
+  std::vector<ModuleImage> modules;
+  for (uint32_t number = 1; number < view.module_count(); ++number) {
+    const ledger::Module* module = view.module(number);
+    if (!module || module->start >= module->end) continue;
+    ModuleImage image;
+    image.number = number;
+    image.start = module->start;
+    image.end = module->end;
+    std::string path = fmt::format("/proc/{}/root{}", pid, view.text(module->path));
+    int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0) continue;
+    if (lay_out(file, read_segments(file), module->base, image)) modules.push_back(image);
+    close(file);
+  }
+  return modules;
+}
+
+bool find_module(uintptr_t pc, unwind::Object& out) {
+  // A module loaded later stands behind in the table: of two at one address it is the one that is there.
+  for (auto image = g_modules->rbegin(); image != g_modules->rend(); ++image) {
+    if (pc < image->start || pc >= image->end) continue;
+    out = image->object;
+    return true;
+  }
+  return false;
+}
+
+uint32_t module_number(const unwind::Object& object) {
+  for (const ModuleImage& image : *g_modules)
+    if (image.object.image.low == object.image.low) return image.number;
+  return 0;
+}
+
+struct Place {
+  uintptr_t sp = 0;
+  uintptr_t pc = 0;
+  bool operator==(const Place&) const = default;
+};
+
+/// The line is "NR ARGUMENTS… SP PC" or "-1 SP PC"; "running" for a thread that does not wait. `refused`: the kernel
+/// does not tell us.
+std::optional<Place> find_place(int pid, int tid, bool& refused) {
+  int file = open(fmt::format("/proc/{}/task/{}/syscall", pid, tid).c_str(), O_RDONLY | O_CLOEXEC);
+  char text[256];
+  ssize_t size = file < 0 ? -1 : read(file, text, sizeof text);
+  refused = refused || (size < 0 && (errno == EPERM || errno == EACCES));
+  if (file >= 0) close(file);
+  std::istringstream words(std::string(text, size > 0 ? static_cast<size_t>(size) : 0));
+  std::vector<std::string> fields;
+  for (std::string word; words >> word;) fields.push_back(word);
+  if (fields.size() < 3) return {};
+  Place place{std::strtoull(fields[fields.size() - 2].c_str(), nullptr, 16),
+              std::strtoull(fields.back().c_str(), nullptr, 16)};
+  return place.sp && place.pc ? std::optional(place) : std::nullopt;
+}
+
+size_t copy_stack(int pid, const Place& place, uintptr_t high, std::vector<std::byte>& stack) {
+  stack.resize(std::min<uintptr_t>(kMostStackBytes, high - place.sp));
+  iovec local{stack.data(), stack.size()};
+  iovec remote{reinterpret_cast<void*>(place.sp), stack.size()};
+  ssize_t got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+  return got > 0 ? static_cast<size_t>(got) : 0;
+}
+
+/// Adds a stack as nodes of its own: a copy of a ledger is read once, so nothing is shared with the others.
+uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<const unwind::Frame> frames) {
+  uint64_t parent = 0;
+  for (size_t at = frames.size(); at-- > 0;) {
+    const ledger::Module* module = frames[at].module ? view.module(frames[at].module) : nullptr;
+    uint64_t index = 0;
+    auto* node = writer.append<ledger::Node>(ledger::SectionId::nodes, index);
+    if (!node) return static_cast<uint32_t>(parent);
+    node->parent = static_cast<uint32_t>(parent);
+    node->module = (module ? frames[at].module : 0) | (frames[at].exact_pc ? ledger::kNodeExactPc : 0);
+    node->offset = frames[at].pc - (module ? module->base : 0);
+    parent = index;
+  }
+  return static_cast<uint32_t>(parent);
+}
+
+/// Walks the stack of one thread into its record.
+void take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool& refused) {
+  std::optional<Place> place = find_place(pid, record.tid, refused);
+  if (!place) return;
+  bool own = place->sp >= record.stack_low && place->sp < record.stack_high;
+  std::vector<std::byte> stack;
+  size_t bytes = copy_stack(pid, *place, own ? record.stack_high : place->sp + kMostStackBytes, stack);
+  // Has it moved on meanwhile? Then what was copied is of two moments.
+  if (bytes < sizeof(uintptr_t) || find_place(pid, record.tid, refused) != place) return;
+  auto at = reinterpret_cast<uintptr_t>(stack.data());
+  unwind::StackBounds bounds{place->sp, place->sp + bytes, static_cast<intptr_t>(at - place->sp)};
+  std::vector<unwind::Frame> frames(copy.view().header().depth ? std::min(copy.view().header().depth, 512u) : 128);
+  unwind::SlotLog log;
+  unwind::WalkResult walked = unwind::walk({place->pc, place->sp, 0, true, false}, bounds, 0, frames, log);
+  record.current_node = add_nodes(copy.writer(), copy.view(), std::span(frames).first(walked.frames));
+  record.current_truncated = walked.truncated;
+  record.current_ns = base::monotonic_ns();
+}
+
+}  // namespace
+
+std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid) {
+  std::vector<ModuleImage> modules = load_modules(copy.view(), pid);
+  g_modules = &modules;
+  unwind::set_object_finder(find_module);
+  static const bool prepared = unwind::prepare(module_number);
+  unwind::forget_code();
+  bool refused = false;
+  uint64_t count = std::min<uint64_t>(copy.view().thread_count(), kMostThreads);
+  for (uint64_t index = 0; prepared && index < count; ++index) {
+    auto* record = copy.writer().touch<ledger::ThreadRecord>(ledger::SectionId::threads, index);
+    if (record && record->state.load() == static_cast<uint32_t>(ledger::ThreadState::running)) {
+      record->current_ns = 0;
+      take_stack(copy, pid, *record, refused);
+    }
+  }
+  for (const ModuleImage& image : modules)
+    munmap(reinterpret_cast<void*>(image.object.image.low), image.object.image.high - image.object.image.low);
+  g_modules = nullptr;
+  unwind::set_object_finder(nullptr);
+  if (refused) return "where its threads stand could not be asked: the kernel does not allow it";
+  return {};
+}
+
+}  // namespace unfreed::cli
