@@ -10,6 +10,8 @@ uint32_t suppression_of(const ReportInput& input, const Graded& graded, uint32_t
   return found != kNoIndex ? found : find_suppression(input, graded, opened);
 }
 
+bool is_site(const Graded& graded, uint32_t site) { return site != 0 && graded.view->site(site); }
+
 void grade_misuses(const ReportInput& input, Scratch& scratch, Graded& graded) {
   std::span<GradedMisuse> misuses = scratch.take<GradedMisuse>(graded.view->misuse_count());
   size_t kept = 0;
@@ -19,7 +21,7 @@ void grade_misuses(const ReportInput& input, Scratch& scratch, Graded& graded) {
     bool is_known = record && record->kind >= static_cast<uint8_t>(ledger::MisuseKind::double_close) &&
                     record->kind <= static_cast<uint8_t>(ledger::MisuseKind::stale_owner);
     // Taken back (a sweep over all numbers), or damage.
-    if (!is_known || count == 0 || count > INT64_MAX) continue;
+    if (!is_known || count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(graded, record->site)) continue;
     GradedMisuse& misuse = misuses[kept++];
     misuse = {index, suppression_of(input, graded, record->site, record->opened_site), count};
     graded.misuse.by_kind[record->kind] += count;
@@ -35,8 +37,10 @@ void grade_crossings(const ReportInput& input, Scratch& scratch, Graded& graded)
   for (uint32_t index = 0; index < crossings.size(); ++index) {
     const ledger::Crossing* record = graded.view->crossing(index);
     if (!record || record->state.load(std::memory_order_acquire) != kValid) continue;
+    uint64_t count = record->count.load(std::memory_order_relaxed);
+    if (count == 0 || record->fd < 0 || !is_site(graded, record->site)) continue;
     GradedCrossing& crossing = crossings[kept++];
-    crossing = {index, find_suppression(input, graded, record->site), record->count.load(std::memory_order_relaxed)};
+    crossing = {index, find_suppression(input, graded, record->site), count};
     (crossing.suppression == kNoIndex ? graded.crossing.live : graded.crossing.suppressed) += crossing.count;
   }
   graded.crossings = crossings.first(kept);

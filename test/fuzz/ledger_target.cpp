@@ -32,7 +32,7 @@ void write_report_over(std::span<const std::byte> bytes) {
   report::ParseError error;
   report::parse_suppressions("fd:*bare*\n*:signature:12\n", suppressions, count, error, line);
   report::RuleSet rules;
-  report::parse_rules("fd>0,site.fd>1,heap.bytes>1,thread>0", rules, error);
+  report::parse_rules("fd>0,site.fd>1,heap.bytes>1,thread>0,child>0,misuse>0,inherited_by_child>0", rules, error);
   std::vector<std::byte> scratch(report::scratch_bytes(view));
   report::ReportInput input;
   input.view = &view;

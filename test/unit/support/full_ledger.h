@@ -31,6 +31,20 @@ inline void fill(LedgerBuilder& builder) {
   builder.thread(threads, ThreadState::running, ledger::kThreadDetached);
   builder.failure(3, EMFILE, leaf, 17);
   builder.failure(0, 9999, 0, 1);
+  uint32_t children = builder.site(Kind::child, 0, leaf);
+  builder.child(children, 6001);
+  builder.child(children, 6002);
+  builder.child(0, 6003).flags = ledger::kChildInherited;
+  builder.kernel_task(6001, true, 'Z', "zombie");
+  builder.kernel_task(6002, true, 'S');
+  builder.kernel_task(6009, true, 'R');
+  builder.kernel_task(5001, false, 'S', "runs");
+  builder.kernel_task(5099, false, 'D');
+  ledger::Misuse& misuse = builder.misuse(ledger::MisuseKind::double_close, 9, 3, files);
+  misuse.opened_site = misuse.closed_site = files;
+  builder.misuse(ledger::MisuseKind::stale_owner, 9, 1, files).owner_kind = 1;
+  builder.crossing(files, 3, 2, "/bin/true");
+  builder.header().exhausted_by = 1;
 }
 
 }  // namespace unfreed::test

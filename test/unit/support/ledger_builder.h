@@ -201,6 +201,54 @@ class LedgerBuilder {
     return *record;
   }
 
+  ledger::ChildRecord& child(uint32_t site_index, int32_t pid) {
+    uint64_t index = 0;
+    auto* record = placed(writer_.append<ledger::ChildRecord>(ledger::SectionId::children, index));
+    record->state = static_cast<uint32_t>(ledger::ChildState::started);
+    record->site = site_index;
+    record->pid = pid;
+    record->creator_tid = 4242;
+    record->serial = ++serial_;
+    record->started_ns = 3'500;
+    header().totals[3].acquired += 1;
+    if (site_index != 0) site(site_index).acquired += 1;
+    return *record;
+  }
+
+  /// A thread or a child as the kernel lists it.
+  void kernel_task(int32_t id, bool is_child, char state, std::string_view name = "task") {
+    uint64_t index = 0;
+    auto* record = placed(writer_.append<ledger::KernelTask>(ledger::SectionId::kernel_tasks, index));
+    *record = {id, is_child, state, 0, {}};
+    name.copy(record->name, sizeof record->name - 1);
+    header().flags.fetch_or(is_child ? ledger::kHeaderFlagChildrenListed : ledger::kHeaderFlagThreadsListed);
+    header().reconciled_monotonic_ns = 1'000'000;
+  }
+
+  ledger::Misuse& misuse(ledger::MisuseKind kind, int32_t fd, uint64_t count, uint32_t site_index) {
+    uint64_t index = 0;
+    auto* record = placed(writer_.append<ledger::Misuse>(ledger::SectionId::misuses, index));
+    record->kind = static_cast<uint8_t>(kind);
+    record->fd = fd;
+    record->count = count;
+    record->site = site_index;
+    record->tid = 4242;
+    record->first_ns = 7'000;
+    return *record;
+  }
+
+  ledger::Crossing& crossing(uint32_t site_index, int32_t fd, uint64_t count, std::string_view program) {
+    uint64_t index = 0;
+    auto* record = placed(writer_.append<ledger::Crossing>(ledger::SectionId::crossings, index));
+    record->state = 2;
+    record->fd = fd;
+    record->site = site_index;
+    record->count = count;
+    record->child_pid = 4300;
+    program.copy(record->program, sizeof record->program - 1);
+    return *record;
+  }
+
   /// One thread's counter deltas for the block of sites that `site_index` lies in.
   ledger::Chunk& chunk(uint32_t site_index) {
     uint64_t index = 0;
