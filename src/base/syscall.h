@@ -11,7 +11,16 @@
 
 namespace unfreed::base {
 
+/// The system call, past libc. −EPERM, and nothing done, between forbid_system_calls() and allow_system_calls().
 long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
+
+/// A process in a sandbox (seccomp) dies of a system call that it did not foresee, and it did not foresee ours. Where
+/// `may_read_clock` is false, or the vDSO cannot read it without the kernel, time stands still from here on.
+void forbid_system_calls(bool may_read_clock);
+void allow_system_calls();
+bool may_call_system();
+/// The one call that a process at its end makes in any case.
+[[noreturn]] void end_process(int status);
 
 inline bool is_error(long result) { return static_cast<unsigned long>(result) > -4096UL; }
 
@@ -26,6 +35,7 @@ bool write_all(long fd, std::string_view text);
 /// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno.
 long read_file(const char* path, char* out, size_t capacity);
 
+/// 0 where it may not be asked.
 int current_pid();
 int current_tid();
 uint64_t monotonic_ns();

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "hook/messages.h"
+#include "hook/process.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/crossings.h"
@@ -218,7 +219,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     default:
       break;
   }
-  long result = call();
+  long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1]), call);
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, door(Door::syscall), from);

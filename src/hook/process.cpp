@@ -1,7 +1,9 @@
 // The ends of a process image that run no exit handlers, the exec family, vfork, and the unloading of code.
 #include "hook/process.h"
 
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -41,6 +43,19 @@ int replacing(hook::Door d, const char* program, Call call) {
 }  // namespace
 
 void hook::set_process_events(const ProcessEvents& events) { g_events = events; }
+
+hook::Sandbox hook::sandbox_made_by(long number, long first, long second) {
+  if (number == SYS_prctl && first == PR_SET_SECCOMP)
+    return second == SECCOMP_MODE_STRICT ? Sandbox::strict : Sandbox::filter;
+  if (number != SYS_seccomp) return Sandbox::none;
+  if (first == SECCOMP_SET_MODE_STRICT) return Sandbox::strict;
+  return first == SECCOMP_SET_MODE_FILTER ? Sandbox::filter : Sandbox::none;
+}
+
+void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
+  if (sandbox != Sandbox::none && g_events.sandboxing && !track::t_local.in_vfork_child)
+    g_events.sandboxing(sandbox, failed);
+}
 
 UNFREED_HOOK void _exit(int status) {
   g_real._exit(ending(status));
@@ -110,6 +125,16 @@ UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
   char** environment = va_arg(list, char**);
   va_end(list);
   return replacing(Door::execle, path, [&] { return g_real.execve(path, arguments, environment); });
+}
+
+UNFREED_HOOK int prctl(int option, ...) noexcept {
+  va_list list;
+  va_start(list, option);
+  long values[4];
+  for (long& value : values) value = va_arg(list, long);
+  va_end(list);
+  auto call = [&] { return g_real.prctl(option, values[0], values[1], values[2], values[3]); };
+  return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0]), call));
 }
 
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.

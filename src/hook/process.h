@@ -1,7 +1,16 @@
 // What the process hooks tell the runtime above them.
 #pragma once
 
+#include <cstdint>
+
 namespace unfreed::hook {
+
+/// What seccomp makes of a process.
+enum class Sandbox : uint8_t {
+  none,
+  filter,  ///< some system calls are fatal, or fail; which ones is the program's to know
+  strict,  ///< all but read, write and exit are fatal, and so is reading the processor's clock
+};
 
 struct ProcessEvents {
   /// The process ends now, without passing through exit(): by _exit (the status), or by a signal (−signal number).
@@ -11,8 +20,21 @@ struct ProcessEvents {
   void (*quick_ending)(int status) = nullptr;
   /// Another program is about to take this process over; `failed`: it did not.
   void (*replacing)(bool failed) = nullptr;
+  /// System calls are about to be restricted (not Sandbox::none); `failed`: they were not.
+  void (*sandboxing)(Sandbox sandbox, bool failed) = nullptr;
 };
 
 void set_process_events(const ProcessEvents& events);
+void tell_of_sandbox(Sandbox sandbox, bool failed);
+/// Does this system call, prctl or seccomp or any other, restrict the process's system calls?
+Sandbox sandbox_made_by(long number, long first, long second);
+/// Makes such a call (or one that makes no sandbox); it returns negative when it failed.
+template <class Call>
+long sandboxing(Sandbox sandbox, Call call) {
+  tell_of_sandbox(sandbox, false);
+  long result = call();
+  if (result < 0) tell_of_sandbox(sandbox, true);
+  return result;
+}
 
 }  // namespace unfreed::hook

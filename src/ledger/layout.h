@@ -95,8 +95,9 @@ enum class Dropped : uint32_t {
   crossings_full = 13,
   kernel_tasks_full = 14,
   targets_unread = 15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
+  children_untracked = 16,  ///< fork children that could have no ledger
 };
-inline constexpr size_t kDroppedCount = 16;
+inline constexpr size_t kDroppedCount = 17;
 inline constexpr size_t kDroppedSlots = 32;
 
 /// Process-wide counters of a kind that no site can carry.
@@ -115,6 +116,8 @@ inline constexpr uint32_t kHeaderFlagForked = 1u << 2;           ///< a fork chi
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;          ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;       ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;    ///< the process's malloc is not glibc's
+/// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
+inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
 inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tasks has every thread
 inline constexpr uint32_t kHeaderFlagChildrenListed =

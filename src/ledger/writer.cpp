@@ -53,6 +53,14 @@ bool Writer::ensure(uint64_t offset, size_t bytes) const {
   return true;
 }
 
+void Writer::reserve(SectionId id, uint64_t records) const {
+  const Section& table = section(id);
+  uint64_t first = table.count.load(std::memory_order_relaxed);
+  if (first >= table.capacity) return;
+  if (records > table.capacity - first) records = table.capacity - first;
+  ensure(table.offset + first * table.record_bytes, records * table.record_bytes);
+}
+
 StringRef Writer::add_text(std::string_view text) const {
   if (text.empty()) return 0;
   Section& strings = section(SectionId::strings);

@@ -66,6 +66,9 @@ class Writer {
   /// Makes bytes offset … offset + bytes safe to touch; false (counted) when storage cannot grow.
   bool ensure(uint64_t offset, size_t bytes) const;
 
+  /// Backs the next `records` of a table beyond those in use, for times when nothing can be backed.
+  void reserve(SectionId id, uint64_t records) const;
+
   static constexpr size_t kPieceBytes = 16 * 1024;
 
  private:

@@ -26,6 +26,7 @@ constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
     "descriptors that went along into other programs are not described: their table was full",
     "threads or children are missing from the kernel's list: it was full",
     "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
+    "forked children were not tracked: they could have no ledger",
 };
 
 bool note_dropped(const ledger::View& view, const NoteSink& sink) {
@@ -94,6 +95,9 @@ bool note_reading(const Graded& graded, const NoteSink& sink) {
   if (graded.child.unknown > 0)
     add("whether children that were not waited for had ended could not be asked: they count as neither");
   if (!graded.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
+  if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed)
+    add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
+        "descriptors could not be compared with the kernel's list, and what found no memory was dropped");
   if (graded.short_of_memory) add("some records are left out: the report's working memory was too small");
   return any;
 }

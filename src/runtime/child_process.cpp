@@ -107,6 +107,7 @@ long clone_onto_stack(long flags, std::span<std::byte> stack, int (*body)(void*)
 }  // namespace
 
 long start_program(const Program& program) {
+  if (!base::may_call_system()) return -EPERM;
   // Nothing of the program's may run in the child, which has its memory: signals wait until it has handlers of its own.
   base::SignalBlock block;
   Start start{&program, 0};
@@ -117,6 +118,7 @@ long start_program(const Program& program) {
 }
 
 long start_copy(void* context, void (*body_before_closing)(void*), int (*body)(void*)) {
+  if (!base::may_call_system()) return -EPERM;
   base::SignalBlock block;
   struct Work {
     void* context;

@@ -40,6 +40,17 @@ uint64_t ledger_bytes(unsigned scale) {
   return header.file_bytes;
 }
 
+/// Left by an image of this process that has called exec, or by an earlier process of the same pid that has.
+bool is_replaced(const char* path) {
+  static Header header;  // used by one thread at a time (start, fork)
+  long fd = base::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (fd < 0) return false;
+  long size = raw_syscall(SYS_pread64, fd, reinterpret_cast<long>(&header), sizeof header, 0);
+  base::close_file(fd);
+  return size == sizeof header && std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
+         header.state.load(std::memory_order_relaxed) == static_cast<uint32_t>(ledger::State::replaced);
+}
+
 /// Opens the first free name of this pid in the place.
 long create_file(const LedgerPlace& place, int pid, std::span<char> path) {
   constexpr int kMostImages = 4096;
@@ -55,7 +66,12 @@ long create_file(const LedgerPlace& place, int pid, std::span<char> path) {
                              reinterpret_cast<long>(&ignored), AT_SYMLINK_NOFOLLOW) == 0;
     path[end] = '\0';
     if (taken) continue;
-    long fd = base::open_file(path.data(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    constexpr int kNew = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+    long fd = base::open_file(path.data(), kNew, 0600);
+    if (fd == -EEXIST && !place.has_launcher && is_replaced(path.data())) {
+      raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(path.data()), 0);
+      fd = base::open_file(path.data(), kNew, 0600);
+    }
     if (fd != -EEXIST) return fd;
   }
   return -EEXIST;
@@ -115,6 +131,16 @@ bool map_private(unsigned scale, Writer& out) {
 }
 
 }  // namespace
+
+void clear_replaced(const LedgerPlace& place, int pid) {
+  constexpr int kMostImages = 16;
+  for (int image = 0; image < kMostImages; ++image) {
+    base::FixedText<384> name;
+    name.add(place.directory).add("/unfreed.").add(place.session).add('.').add_signed(pid).add('.').add_signed(image);
+    if (!is_replaced(name.c_str())) return;
+    raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(name.c_str()), 0);
+  }
+}
 
 bool map_ledger(const LedgerPlace& place, int pid, int scale_index, Writer& out, std::span<char> path,
                 const char*& why_private) {

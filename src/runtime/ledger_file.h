@@ -12,7 +12,12 @@ namespace unfreed::runtime {
 struct LedgerPlace {
   char directory[256];
   char session[64];
+  bool has_launcher;  ///< which clears away what processes leave
 };
+
+/// Removes what earlier images of process `pid`, which have called exec, have left; for an image that is not tracked
+/// itself.
+void clear_replaced(const LedgerPlace& place, int pid);
 
 /// Sizes a ledger can have, in eighths: the full one, and one for processes with little address space.
 inline constexpr unsigned kScales[] = {8, 1};

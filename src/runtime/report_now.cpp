@@ -258,7 +258,7 @@ void sleep_1ms() {
 bool begin_report(bool wait) {
   int patience = kPatienceMs;
   while (g_reporting.exchange(1, std::memory_order_acquire)) {
-    if (!wait) return false;
+    if (!wait || !base::may_call_system()) return false;
     sleep_1ms();
   }
   if (!g_background_pid) return true;
@@ -331,13 +331,21 @@ int finish(int status, bool& replaced) {
   begin_report(true);
   end_report();
   ledger::Header& header = g_tracker.writer.header();
-  describe_threads();
+  bool has_kernel = base::may_call_system();
+  if (has_kernel) describe_threads();
   g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
   header.ended_monotonic_ns = base::monotonic_ns();
   header.exit_status = status;
-  report::take_kernel_facts(g_tracker.writer, 0);
-  report::take_kernel_tasks(g_tracker.writer, 0);
+  if (has_kernel) {
+    report::take_kernel_facts(g_tracker.writer, 0);
+    report::take_kernel_tasks(g_tracker.writer, 0);
+  }
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
+  if (!has_kernel) {
+    // The launcher finds the ledger by itself. Without one it stays where it is, and rules remain unchecked.
+    replaced = !g_runtime.launcher_pid && status == 0 && header.rules != 0;
+    return replaced ? report::kOwnFailureExitCode : status;
+  }
   if (g_runtime.ledger_path[0] && launcher_is_there()) {
     base::FixedText<sizeof g_runtime.ledger_path + 8> done;
     done.add(g_runtime.ledger_path).add(".done");

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "hook/process.h"
 #include "ledger/writer.h"
 #include "report/json.h"
 #include "runtime/ledger_file.h"
@@ -28,6 +29,7 @@ struct RuntimeState {
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the final report is under way
   int quick_exit_status;
+  bool is_first_sandbox;  ///< of the seccomp call under way, if any: should it fail, all is as before
 };
 extern RuntimeState g_runtime;
 
@@ -57,6 +59,10 @@ bool report_in_background(report::Trigger trigger);
 
 /// Takes the report signal, if the program has left it at its default.
 void take_report_signal(int signal);
+
+/// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in the meantime.
+/// (A hook::ProcessEvents function.)
+void sandboxing(hook::Sandbox sandbox, bool failed);
 
 /// Writes one line to stderr, if that is still what it was at the start. Async-signal-safe.
 void say(std::string_view line);

@@ -123,6 +123,7 @@ void read_place(const char* const* environment) {
   copy_text(g_runtime.place.directory, directory.empty() ? "/dev/shm" : directory);
   copy_text(g_runtime.place.session, session.empty() || session.find('/') != session.npos ? "solo" : session);
   g_runtime.launcher_pid = session.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
+  g_runtime.place.has_launcher = g_runtime.launcher_pid != 0;
   g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
 }
 
@@ -251,7 +252,7 @@ void say_no_tracking(const report::Settings& settings, std::string_view why) {
   line.add("unfreed: nothing is tracked: ").add(why);
   say(line.text());
   // A gate that cannot be checked is never a silent pass.
-  if (settings.rules.count) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
+  if (settings.rules.count) base::end_process(report::kOwnFailureExitCode);
 }
 
 /// Prints what could not be read; true if one of them ends the run.
@@ -274,7 +275,7 @@ void at_exit(int status, void*) {
   if (!replaced) return;
   // After this handler exit() would flush and go: the flushing is done here, the going with the other status.
   fflush(nullptr);
-  raw_syscall(SYS_exit_group, final_status);
+  base::end_process(final_status);
 }
 
 int ending_without_handlers(int status) {
@@ -287,18 +288,16 @@ void quick_ending(int status) { g_runtime.quick_exit_status = status; }
 void at_quick_exit_handler() {
   bool replaced = false;
   int status = finish(g_runtime.quick_exit_status, replaced);
-  if (replaced) raw_syscall(SYS_exit_group, status);
+  if (replaced) base::end_process(status);
 }
 
 void replacing(bool failed) {
   if (!track::g_fork_page.alive.load(std::memory_order_relaxed)) return;
   if (g_tracker.phase.load(std::memory_order_relaxed) != track::Phase::tracking) return;
   ledger::State state = failed ? ledger::State::live : ledger::State::replaced;
+  // The ledger is cleared away by the next image's runtime, or by the launcher: should the exec fail it is still
+  // wanted.
   g_tracker.writer.header().state.store(static_cast<uint32_t>(state), std::memory_order_release);
-  if (g_runtime.launcher_pid || g_runtime.ledger_path[0] == '\0' || failed) return;
-  // Nobody else would clear it away. If the exec fails the ledger goes on without a name.
-  raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);
-  g_runtime.ledger_path[0] = '\0';
 }
 
 /// A resource has run out: a report at once says who holds them.
@@ -319,11 +318,14 @@ void start(int argc, char** argv, char** environment) {
   find_executable(exe);
   std::string_view program = name_as_started(exe, argc, argv);
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
-  if (settings.disabled || !wanted) return;
-  if (report_setting_errors(errors, error_count)) raw_syscall(SYS_exit_group, report::kOwnFailureExitCode);
-
   g_runtime.pid = base::current_pid();
   read_place(environment);
+  if (settings.disabled || !wanted) {
+    if (!g_runtime.place.has_launcher) clear_replaced(g_runtime.place, g_runtime.pid);
+    return;
+  }
+  if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
+
   find_own_path();
   // A set-uid program must not be made to run what its caller names.
   find_helper(getauxval(AT_SECURE) ? std::string_view{} : environment_value(environment, "UNFREED_HELPER"));
@@ -337,7 +339,7 @@ void start(int argc, char** argv, char** environment) {
     return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
   track::set_fork_handler(take_over_fork_child);
   track::set_exhaustion_handler(exhausted);
-  hook::set_process_events({ending_without_handlers, quick_ending, replacing});
+  hook::set_process_events({ending_without_handlers, quick_ending, replacing, sandboxing});
   // Registered first of all (-z initfirst), so they run last.
   on_exit(at_exit, nullptr);
   at_quick_exit(at_quick_exit_handler);

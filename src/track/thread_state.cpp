@@ -51,7 +51,7 @@ ThreadState* own_state() {
   state->tid = base::current_tid();
   state->record = -1;
   // Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
-  bool is_main = state->tid == base::current_pid();
+  bool is_main = state->tid && state->tid == base::current_pid();
   uintptr_t high = is_main ? g_tracker.main_stack_high : reinterpret_cast<uintptr_t>(pthread_self());
   size_t bytes = is_main               ? g_tracker.main_stack_bytes
                  : t_local.stack_bytes ? t_local.stack_bytes

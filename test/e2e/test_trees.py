@@ -78,9 +78,17 @@ class Trees(unittest.TestCase):
         script = "import os\nfds = [os.open('/etc/passwd', 0) for i in range(3)]\n" \
                  "try: os.execv('/nonexistent', ['x'])\nexcept OSError: pass\nfds.append(os.open('/etc/passwd', 0))\n" \
                  "os._exit(0)\n"
-        result = harness.run(["/usr/bin/python3", "-c", script])
-        self.assertEqual(result.status, 0, result)
-        self.assertEqual(result.report["totals"]["fd"]["live"], 4)
+        for run in (harness.run, harness.preload):
+            result = run(["/usr/bin/python3", "-c", script])
+            self.assertEqual(result.status, 0, result)
+            self.assertEqual(result.report["totals"]["fd"]["live"], 4)
+            self.assertIn("4 descriptors from open", result.stderr, "the summary is the command's, in both")
+
+    def test_images_replaced_by_exec_leave_no_ledgers(self):
+        # Without a launcher the next image clears away what the one before has left.
+        for last in ("exec /bin/true", "exec sh -c 'exec sh -c true'"):
+            result = harness.preload(["/bin/sh", "-c", last])
+            self.assertEqual(result.status, 0, result)
 
     def test_vfork_child_does_not_disturb_its_parent(self):
         # Debian's Python starts children by vfork: what the child closes and duplicates is none of the parent's business.

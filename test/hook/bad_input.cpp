@@ -1,5 +1,6 @@
 // Calls every door with what no door can use, and prints a line per call: the expression, its result and errno. Run
 // alone and under the runtime it must print the same. Pointers are null or not; what crashes does so in a child.
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -445,6 +446,11 @@ void process() {
   CALL(fexecve(0, arguments, environ));
   CALL(execveat(-1, "x", arguments, environ, 0));
   CALL(execveat(AT_FDCWD, "/nonexistent", arguments, environ, -1));
+  CALL(prctl(-1, -1L, -1L, -1L, -1L));
+  CALL(prctl(PR_SET_SECCOMP, 99, nullptr));
+  CALL(syscall(SYS_prctl, PR_SET_SECCOMP, 99, 0, 0, 0));
+  CALL(syscall(SYS_seccomp, 99, 0, nullptr));
+  CALL(syscall(SYS_seccomp, 1, -1, nullptr));
   CRASHES(dlclose(nothing));
 }
 

@@ -5,6 +5,7 @@
 //
 // For the exec family the door is tried twice: once where it must fail, so that the process goes on, then for good.
 #include <dlfcn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -72,6 +73,14 @@ void through_vfork() {
 void through_dlclose() {
   void* library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
   if (!library || dlclose(library)) fail("dlclose");
+  give_back();
+}
+
+/// What passes through prctl does what it would; the sandboxes it makes are test/e2e/programs/sandbox.c's.
+void through_prctl() {
+  char name[16] = "";
+  if (prctl(PR_SET_NAME, "renamed") || prctl(PR_GET_NAME, name) || strcmp(name, "renamed")) fail("prctl");
+  if (prctl(-1, 0, 0, 0, 0) != -1 || errno != EINVAL) fail("prctl of nothing");
   give_back();
 }
 
@@ -179,6 +188,8 @@ int main(int argc, char** argv) {
     through_vfork();
   else if (!strcmp(door, "dlclose"))
     through_dlclose();
+  else if (!strcmp(door, "prctl"))
+    through_prctl();
   else if (!through_log(door) && !through_ending(door) && !through_exec(door))
     return 2;
   return 0;

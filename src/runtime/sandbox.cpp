@@ -1,0 +1,63 @@
+// A process that restricts its own system calls (seccomp) would die of ours. From then on there are none: room in the
+// ledger is taken while it can be had, the last report is left to the launcher, and without a launcher the ledger
+// stays, which is said beforehand.
+#include "base/syscall.h"
+#include "base/text.h"
+#include "runtime/runtime.h"
+#include "track/tracker.h"
+
+namespace unfreed::runtime {
+
+using ledger::SectionId;
+using track::g_tracker;
+
+namespace {
+
+/// What a program finds out about itself after it has shut itself in is little: a megabyte or two.
+void take_room() {
+  struct Room {
+    SectionId section;
+    uint64_t records;
+  };
+  static constexpr Room kRoom[] = {
+      {SectionId::strings, 64 * 1024}, {SectionId::modules, 64}, {SectionId::nodes, 32 * 1024},
+      {SectionId::sites, 4096},        {SectionId::fds, 1024},   {SectionId::threads, 128},
+      {SectionId::chunk_heads, 128},   {SectionId::chunks, 128}, {SectionId::failures, 64},
+  };
+  for (const Room& room : kRoom) g_tracker.writer.reserve(room.section, room.records);
+}
+
+void announce() {
+  const ledger::Header& header = g_tracker.writer.header();
+  if (header.quiet || launcher_is_there()) return;
+  base::FixedText<600> line;
+  line.add("unfreed: pid ").add_signed(g_runtime.pid).add(" restricts its system calls (seccomp): ");
+  if (g_runtime.ledger_path[0])
+    line.add("what it holds at its end is left for `unfreed report ").add(g_runtime.ledger_path).add("`");
+  else
+    line.add("no report can be made at its end");
+  say(line.text());
+}
+
+}  // namespace
+
+void sandboxing(hook::Sandbox sandbox, bool failed) {
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
+  if (!failed && base::may_call_system()) {
+    track::adopt_fork_if_needed();
+    if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
+    announce();
+    take_room();
+    g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagSandboxed, std::memory_order_relaxed);
+    g_runtime.is_first_sandbox = true;
+    base::forbid_system_calls(sandbox == hook::Sandbox::filter);
+  } else if (failed && g_runtime.is_first_sandbox) {
+    g_tracker.writer.header().flags.fetch_and(~ledger::kHeaderFlagSandboxed, std::memory_order_relaxed);
+    base::allow_system_calls();
+  } else {
+    // A second filter on top of the first, which stays whatever becomes of this one.
+    g_runtime.is_first_sandbox = false;
+  }
+}
+
+}  // namespace unfreed::runtime
