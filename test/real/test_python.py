@@ -37,8 +37,50 @@ for thread in threads: thread.join()
 print(json.dumps({str(n): [n] * 3 for n in range(1000)})[-20:])
 """
 
+ZOMBIES = """
+import os, subprocess, time
+for number in range(3):
+    os.posix_spawn('/bin/true', ['true'], os.environ)      # nobody waits
+subprocess.run(['/bin/true'], check=True)
+with subprocess.Popen(['cat'], stdin=subprocess.PIPE) as process: process.communicate(b'')
+time.sleep(0.3)
+"""
+INHERITED = """
+import os, subprocess
+handle = open('/etc/passwd')                                # Python marks it close-on-exec
+os.set_inheritable(os.open('/etc/group', os.O_RDONLY), %s)
+subprocess.run(['/bin/true'], close_fds=False)
+os.close(os.open('/etc/hosts', os.O_RDONLY))
+"""
+TWICE = """
+import os
+descriptor = os.open('/etc/passwd', os.O_RDONLY)
+os.close(descriptor)
+try: os.close(descriptor)
+except OSError as error: print(error.errno)
+"""
+
 
 class Python(unittest.TestCase):
+    def test_children_that_nobody_waits_for(self):
+        result = harness.run([PYTHON, "-c", ZOMBIES], options=["--fail-on", "child>0"])
+        self.assertEqual(result.status, 23, result)
+        site, = harness.live_sites(result.report, "child")
+        self.assertEqual((site["live"], site["acquired_by"], {one["name"] for one in site["objects"]}),
+                         (3, "posix_spawn", {"true"}))
+
+    def test_descriptors_that_go_along(self):
+        for inheritable, status in ((True, 23), (False, 0)):
+            result = harness.run([PYTHON, "-c", INHERITED % inheritable], options=["--fail-on", "inherited_by_child>0"])
+            self.assertEqual(result.status, status, result)
+            self.assertEqual([one["count"] for one in result.report["inherited_by_child"]], [1] if inheritable else [])
+
+    def test_a_descriptor_closed_twice(self):
+        result = harness.run([PYTHON, "-c", TWICE], options=["--fail-on", "misuse>0"])
+        self.assertEqual((result.status, result.stdout), (23, "9\n"))
+        misuse, = result.report["misuse"]
+        self.assertEqual((misuse["type"], misuse["count"]), ("double_close", 1))
+
     def test_service_that_forgets_close(self):
         alone = harness.bare([PYTHON, "-c", LEAKING])
         for name, run in (("run", harness.run), ("preload", harness.preload)):
