@@ -107,32 +107,30 @@ void emit_heap_totals(JsonText& json, const HeapTotals& totals) {
   json.end_object();
 }
 
-void emit_thread_totals(JsonText& json, const ThreadTotals& totals) {
-  json.key("thread").begin_object(Layout::compact);
+void emit_task_totals(JsonText& json, const TaskTotals& totals) {
   json.member("live", totals.live);
   json.member("running", totals.running);
   json.member("total", totals.total);
   json.member("peak", totals.peak);
+  json.member("unattributed", totals.unattributed);
+  json.member("ignored", totals.ignored);
+  json.member("suppressed", totals.suppressed);
+}
+
+void emit_thread_totals(JsonText& json, const ThreadTotals& totals) {
+  json.key("thread").begin_object(Layout::compact);
+  emit_task_totals(json, totals);
   json.member("detached_running", totals.detached);
   json.member("libc", totals.libc);
-  json.member("ignored", totals.ignored);
-  json.member("unattributed", totals.unattributed);
-  json.member("suppressed", totals.suppressed);
   json.end_object();
 }
 
 void emit_child_totals(JsonText& json, const ChildTotals& totals) {
   json.key("child").begin_object(Layout::compact);
-  json.member("live", totals.live);
-  json.member("running", totals.running);
+  emit_task_totals(json, totals);
   json.member("unknown", totals.unknown);
-  json.member("total", totals.total);
-  json.member("peak", totals.peak);
   json.member("reaped_unseen", totals.reaped_unseen);
   json.member("inherited", totals.inherited);
-  json.member("unattributed", totals.unattributed);
-  json.member("ignored", totals.ignored);
-  json.member("suppressed", totals.suppressed);
   json.end_object();
 }
 

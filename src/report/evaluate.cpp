@@ -40,24 +40,7 @@ uint64_t heap_value(const HeapTotals& totals, Field field) {
   }
 }
 
-uint64_t thread_value(const ThreadTotals& totals, Field field) {
-  switch (field) {
-    case Field::live:
-      return minus(totals.live, totals.suppressed);
-    case Field::running:
-      return minus(totals.running, totals.suppressed_running);
-    case Field::total:
-      return minus(totals.total, totals.suppressed_total);
-    case Field::peak:
-      return totals.peak;
-    case Field::unattributed:
-      return totals.unattributed;
-    default:
-      return 0;
-  }
-}
-
-uint64_t child_value(const ChildTotals& totals, Field field) {
+uint64_t task_value(const TaskTotals& totals, Field field) {
   switch (field) {
     case Field::live:
       return minus(totals.live, totals.suppressed);
@@ -83,9 +66,9 @@ uint64_t process_value(const Rule& rule, const Graded& graded) {
     case Kind::heap:
       return heap_value(graded.heap, rule.field);
     case Kind::thread:
-      return thread_value(graded.thread, rule.field);
+      return task_value(graded.thread, rule.field);
     case Kind::child:
-      return child_value(graded.child, rule.field);
+      return task_value(graded.child, rule.field);
     default:
       return 0;
   }
@@ -149,7 +132,7 @@ RuleOutcome evaluate(const Rule& rule, const Graded& graded) {
 
 bool holds_something(const Graded& graded) {
   return fd_value(graded.fd, Field::live) > 0 || graded.fd.unattributed > 0 ||
-         thread_value(graded.thread, Field::live) > 0 || child_value(graded.child, Field::live) > 0;
+         task_value(graded.thread, Field::live) > 0 || task_value(graded.child, Field::live) > 0;
 }
 
 }  // namespace unfreed::report

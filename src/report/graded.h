@@ -138,28 +138,24 @@ struct HeapTotals {
   /// Of a sampled heap: the interval, and the standard errors of live and bytes. 0 where every block was tracked.
   uint64_t sample_bytes, live_error, bytes_error;
 };
-struct ThreadTotals {
-  uint64_t live;     ///< finished, neither joined nor detached
+/// What threads and children have in common.
+struct TaskTotals {
+  uint64_t live;  ///< threads that have finished, neither joined nor detached; children that have ended, not waited for
   uint64_t running;  ///< without the main thread
   uint64_t total, peak;
-  uint64_t detached;  ///< of running
-  uint64_t libc;      ///< created by libc for its own use
   uint64_t ignored;
-  uint64_t unattributed;  ///< running, and no watched function explains them
+  uint64_t unattributed;  ///< there, and no watched function explains them
   uint64_t suppressed, suppressed_running;
   uint64_t suppressed_total;
 };
-struct ChildTotals {
-  uint64_t live;  ///< zombies
-  uint64_t running;
+struct ThreadTotals : TaskTotals {
+  uint64_t detached;  ///< of running
+  uint64_t libc;      ///< created by libc for its own use
+};
+struct ChildTotals : TaskTotals {
   uint64_t unknown;
-  uint64_t total, peak;
   uint64_t reaped_unseen;
   uint64_t inherited;
-  uint64_t unattributed;
-  uint64_t ignored;
-  uint64_t suppressed, suppressed_running;
-  uint64_t suppressed_total;
 };
 /// By ledger::MisuseKind.
 struct MisuseTotals {

@@ -86,6 +86,12 @@ uint32_t find(const ReportInput& input, const Graded& graded, const ledger::Site
   return search.found;
 }
 
+void take_out_of(const GradedSite& site, TaskTotals& totals) {
+  totals.suppressed += site.live;
+  totals.suppressed_running += site.running;
+  totals.suppressed_total += site.total;
+}
+
 void take_out(const GradedSite& site, Graded& graded) {
   switch (site.kind) {
     case ledger::Kind::fd:
@@ -99,15 +105,9 @@ void take_out(const GradedSite& site, Graded& graded) {
       graded.heap.suppressed_total_bytes += site.total_bytes;
       break;
     case ledger::Kind::thread:
-      graded.thread.suppressed += site.live;
-      graded.thread.suppressed_running += site.running;
-      graded.thread.suppressed_total += site.total;
-      break;
+      return take_out_of(site, graded.thread);
     case ledger::Kind::child:
-      graded.child.suppressed += site.live;
-      graded.child.suppressed_running += site.running;
-      graded.child.suppressed_total += site.total;
-      break;
+      return take_out_of(site, graded.child);
     default:
       break;
   }
