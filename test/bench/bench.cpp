@@ -3,14 +3,19 @@
 //
 //     bench heap DEPTH THREADS PATHS COUNT   malloc+free at a stack depth; PATHS 1: in one place, else over that many
 //                                            distinct call paths (the way down is then part of the operation)
-//     bench file COUNT                       open+close
-//     bench thread COUNT                     pthread_create+pthread_join
+//     bench live BLOCKS COUNT                malloc+free while so many blocks are live, of which one is exchanged each
+//                                            time
+//     bench file|socket|pipe|dup|stream|folder|thread COUNT
+//                                            open+close, socket+close, pipe+2 close, dup+close, fopen+fclose,
+//                                            opendir+closedir, pthread_create+pthread_join
 //     bench spawn COUNT NAME=VALUE… -- CMD…  start of CMD with these variables, to its end
 //
 // Prints nanoseconds per operation (with several threads: of each thread's own time).
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,6 +131,53 @@ __attribute__((noinline)) double file(long count) {
   return (now_ns() - start) / static_cast<double>(count);
 }
 
+/// Exchanges blocks among `blocks` live ones, from here and there.
+double live(long blocks, long count) {
+  std::vector<void*> held(static_cast<size_t>(blocks));
+  for (size_t i = 0; i < held.size(); i++) held[i] = malloc(kSizes[i & 3]);
+  unsigned long random = 1;
+  double start = now_ns();
+  for (long i = 0; i < count; i++) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    void*& block = held[(random >> 33) % held.size()];
+    free(block);
+    block = malloc(kSizes[i & 3]);
+  }
+  return (now_ns() - start) / static_cast<double>(count);
+}
+
+/// A descriptor or two, or a stream, taken and given back.
+template <class Pair>
+__attribute__((noinline)) double descriptors(long count, Pair pair) {
+  double start = now_ns();
+  for (long i = 0; i < count; i++)
+    if (!pair()) abort();
+  return (now_ns() - start) / static_cast<double>(count);
+}
+
+double family(const std::string& what, long count) {
+  if (what == "socket")
+    return descriptors(count, [] { return close(socket(AF_UNIX, SOCK_STREAM, 0)) == 0; });
+  if (what == "pipe")
+    return descriptors(count, [] {
+      int ends[2];
+      return pipe(ends) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0;
+    });
+  if (what == "dup")
+    return descriptors(count, [] { return close(dup(0)) == 0; });
+  if (what == "stream")
+    return descriptors(count, [] {
+      FILE* stream = fopen("/dev/null", "r");
+      return stream && fclose(stream) == 0;
+    });
+  if (what == "folder")
+    return descriptors(count, [] {
+      DIR* folder = opendir("/");
+      return folder && closedir(folder) == 0;
+    });
+  return -1;
+}
+
 void* return_at_once(void* argument) { return argument; }
 
 __attribute__((noinline)) double thread(long count) {
@@ -162,6 +214,9 @@ int main(int argc, char** argv) {
     int depth = atoi(argv[2]), threads = atoi(argv[3]);
     if (depth < 4 || depth - 4 >= kDeepest || threads < 1) return 2;
     ns = heap(depth, threads, atol(argv[4]), atol(argv[5]));
+  } else if (what == "live" && argc == 4) {
+    ns = live(atol(argv[2]), atol(argv[3]));
+  } else if (argc == 3 && (ns = family(what, atol(argv[2]))) >= 0) {
   } else if (what == "file" && argc == 3) {
     ns = file(atol(argv[2]));
   } else if (what == "thread" && argc == 3) {

@@ -1,81 +1,53 @@
 #!/usr/bin/python3
 """Measures what unfreed costs, beside the bare program and beside other tools, in one interleaved run.
 
-    bench.py --build BUILD [--rounds N] [--only WORD] [--json FILE] [--quick]
+    bench.py --build BUILD [--rounds N] [--only WORD] [--json FILE] [--svg FILE] [--quick] [--no-peers]
 
 Every round runs every tool once on every row, so that what the machine does meanwhile hits them all alike. The table shows
-medians; the ratio is that of the medians. A row whose bare runs differ by more than a tenth is marked: the machine was too
-noisy to tell. Nothing passes or fails here.
+minima, the ratio is that of the minima; the JSON has medians and every run. A row whose bare runs differ by more than a
+tenth is marked: the machine was too noisy to tell. Nothing passes or fails here.
 """
 import argparse
 import datetime
-import glob
 import json
+import math
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 
-NOISY = 0.10  # spread of the bare runs, (median - minimum) / minimum
+import plot
+import programs
+from tools import Tool, find_tools
 
-# name, arguments before the count, count for the bare run
+NOISY = 0.10  # spread of the bare runs, (median - minimum) / minimum
+SOURCE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+
+# Name, arguments before the count, count for the bare run.
 ROWS = [
     *[(f"malloc+free, depth {depth}, {threads} thread{'s' * (threads > 1)}", ["heap", depth, threads, 1], 4_000_000)
       for threads in (1, 2) for depth in (10, 30, 60)],
     ("malloc+free, depth 14, 1,000 call paths", ["heap", 14, 1, 1000], 2_000_000),
+    ("malloc+free, 10 thousand blocks live", ["live", 10_000], 2_000_000),
+    ("malloc+free, 1 million blocks live", ["live", 1_000_000], 1_000_000),
     ("open+close", ["file"], 200_000),
+    ("socket+close", ["socket"], 50_000),
+    ("pipe+close+close", ["pipe"], 50_000),
+    ("dup+close", ["dup"], 300_000),
+    ("fopen+fclose", ["stream"], 100_000),
+    ("opendir+closedir", ["folder"], 100_000),
     ("pthread_create+join", ["thread"], 10_000),
 ]
 
 
-class Tool:
-    """How a program is run under a tool. `share` of the bare count keeps slow tools' runs short."""
-
-    def __init__(self, name, prefix=(), env=None, share=1.0):
-        self.name, self.prefix, self.env, self.share = name, list(prefix), env or {}, share
-
-
-def find_tools(build, scratch):
-    """Bare, unfreed, and the peers that are installed; and the names of those that are not."""
-    library = os.path.join(build, "src", "runtime", "libunfreed.so")
-    tools = [Tool("bare"), Tool("unfreed", env={"LD_PRELOAD": library, "UNFREED_QUIET": "1",
-                                                "UNFREED_OUTPUT": os.path.join(scratch, "report.json")})]
-    missing = []
-    if shutil.which("heaptrack"):
-        tools.append(Tool("heaptrack", ["heaptrack", "-o", os.path.join(scratch, "heaptrack")], share=1 / 20))
-    else:
-        missing.append("heaptrack")
-    lsan = sorted(glob.glob("/usr/lib/*/liblsan.so.0") + glob.glob("/usr/lib/gcc/*/*/liblsan.so"))
-    if lsan:
-        options = "detect_leaks=0:malloc_context_size=64:fast_unwind_on_malloc="
-        tools.append(Tool("LSan, frame pointers", env={"LD_PRELOAD": lsan[0], "LSAN_OPTIONS": options + "1"}, share=1 / 4))
-        tools.append(Tool("LSan, full stacks", env={"LD_PRELOAD": lsan[0], "LSAN_OPTIONS": options + "0"}, share=1 / 200))
-    else:
-        missing.append("LeakSanitizer (liblsan0)")
-    profiler = sorted(glob.glob("/usr/lib/*/libtcmalloc.so.4"))
-    if profiler:
-        tools.append(Tool("gperftools", env={"LD_PRELOAD": profiler[0], "HEAPPROFILE": os.path.join(scratch, "heap"),
-                                             "HEAP_PROFILE_ALLOCATION_INTERVAL": "0",
-                                             "HEAP_PROFILE_INUSE_INTERVAL": "0"}, share=1 / 400))
-    else:
-        missing.append("gperftools (libtcmalloc)")
-    if shutil.which("valgrind"):
-        tools.append(Tool("valgrind", ["valgrind", "-q", "--num-callers=60"], share=1 / 100))
-    else:
-        missing.append("valgrind")
-    return tools, missing
-
-
 def measure(bench, tool, arguments, count, scratch):
     """Nanoseconds per operation; None when the tool could not run it."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("UNFREED_", "LD_PRELOAD"))}
-    env.update(tool.env)
     command = [*tool.prefix, bench, *map(str, arguments), str(max(int(count * tool.share), 100))]
     try:
-        done = subprocess.run(command, env=env, cwd=scratch, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=tool.environment(), cwd=scratch, capture_output=True, text=True, timeout=120,
+                              check=False)
     except subprocess.TimeoutExpired:
         return None
     # heaptrack talks on the program's stdout: the figure is the line that is a number.
@@ -83,63 +55,78 @@ def measure(bench, tool, arguments, count, scratch):
     return float(figures[0]) if figures and done.returncode == 0 else None
 
 
-def measure_start(bench, build, scratch, count):
-    """Start to end of `true`, in three ways (ns)."""
+def start_ways(build, scratch):
+    """Start to end of `true`: name of the row, and what each way puts before it."""
     library = os.path.join(build, "src", "runtime", "libunfreed.so")
     command = os.path.join(build, "src", "cli", "unfreed")
     output = os.path.join(scratch, "true.json")
-    ways = {"bare": ["--", "true"],
-            "unfreed": [f"LD_PRELOAD={library}", "UNFREED_QUIET=1", f"UNFREED_OUTPUT={output}", "--", "true"],
-            "unfreed run": ["--", command, "run", "--quiet", "--output", output, "--", "true"]}
-    figures = {}
-    for name, arguments in ways.items():
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("UNFREED_", "LD_PRELOAD"))}
-        done = subprocess.run([bench, "spawn", str(count), *arguments], env=env, cwd=scratch, capture_output=True,
-                              text=True, timeout=120, check=False)
-        figures[name] = float(done.stdout) if done.returncode == 0 else None
-    return figures
+    preload = [f"LD_PRELOAD={library}", "UNFREED_QUIET=1", f"UNFREED_OUTPUT={output}"]
+    return [("start to end of true, preload", preload + ["--", "true"]),
+            ("start to end of true, unfreed run", ["--", command, "run", "--quiet", "--output", output, "--", "true"])]
 
 
-def summary(runs):
+def summary(runs, unit="ns"):
     runs = [run for run in runs if run is not None]
     if not runs:
         return None
-    return {"median_ns": statistics.median(runs), "minimum_ns": min(runs), "runs_ns": runs}
+    return {f"median_{unit}": statistics.median(runs), f"minimum_{unit}": min(runs), f"runs_{unit}": runs}
 
 
-def spread(figure):
-    return (figure["median_ns"] - figure["minimum_ns"]) / figure["minimum_ns"]
+def finish_row(name, runs, memory=None):
+    """`runs`: by tool, nanoseconds or None. `memory`: by tool, peak KiB."""
+    by_tool = {tool: summary(figures) for tool, figures in runs.items()}
+    bare = by_tool.get("bare")
+    row = {"name": name, "tools": by_tool, "ratios": {}, "noisy": False}
+    if bare:
+        row["noisy"] = bare["median_ns"] - bare["minimum_ns"] > NOISY * bare["minimum_ns"]
+        row["ratios"] = {tool: figure["minimum_ns"] / bare["minimum_ns"]
+                         for tool, figure in by_tool.items() if figure and tool != "bare"}
+    if memory:
+        row["peak_kib"] = {tool: min(peaks) for tool, figures in memory.items() if (peaks := [p for p in figures if p])}
+    return row
 
 
-def nanoseconds(value):
-    return f"{value / 1000:,.1f} µs" if value >= 10_000 else f"{value:,.1f} ns"
+def duration(ns):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e4)):
+        if ns >= size:
+            return f"{ns / (1e3 if unit == 'µs' else size):,.2f} {unit}"
+    return f"{ns:,.1f} ns"
 
 
-def cell(figure, bare):
-    if figure is None or bare is None:
+def cell(row, tool):
+    figure, bare = row["tools"].get(tool), row["tools"].get("bare")
+    if not figure or not bare:
         return "–"
-    added = figure["median_ns"] - bare["median_ns"]
-    ratio = figure["median_ns"] / bare["median_ns"]
-    return f"{'+' if added >= 0 else '−'}{nanoseconds(abs(added))} ({ratio:.2f})"
+    added = figure["minimum_ns"] - bare["minimum_ns"]
+    return f"{'+' if added >= 0 else '−'}{duration(abs(added))} ({row['ratios'][tool]:.2f})"
 
 
 def print_table(results, names):
     lines = [["", "bare", *names]]
-    noisy = []
     for row in results:
         bare = row["tools"].get("bare")
-        mark = ""
-        if bare and spread(bare) > NOISY:
-            noisy.append(row["name"])
-            mark = " *"
-        lines.append([row["name"] + mark, nanoseconds(bare["median_ns"]) if bare else "–",
-                      *[cell(row["tools"].get(name), bare) for name in names]])
+        lines.append([row["name"] + " *" * row["noisy"], duration(bare["minimum_ns"]) if bare else "–",
+                      *[cell(row, name) for name in names]])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for number, line in enumerate(lines):
         print("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths)) + " |")
         if number == 0:
             print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return noisy
+
+
+def print_whole(results, names):
+    """Geometric means over the whole programs, and their memory."""
+    whole = [row for row in results if "peak_kib" in row]
+    for name in names:
+        ratios = [row["ratios"][name] for row in whole if name in row["ratios"]]
+        if ratios and len(ratios) == len(whole):
+            mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+            print(f"whole programs under {name}: geometric mean {mean:.2f}, worst {max(ratios):.2f}")
+    for row in whole:
+        peaks = row["peak_kib"]
+        if "bare" in peaks and "unfreed" in peaks:
+            print(f"peak memory, {row['name']}: {peaks['bare'] / 1024:,.1f} MiB bare, {peaks['unfreed'] / 1024:,.1f} under "
+                  f"unfreed ({peaks['unfreed'] / peaks['bare']:.2f})")
 
 
 def machine():
@@ -153,50 +140,77 @@ def machine():
             "libc": " ".join(platform.libc_ver()), "date": datetime.date.today().isoformat()}
 
 
+def measure_all(options, scratch):
+    bench = os.path.join(options.build, "test", "bench", "bench")
+    scale = 0.05 if options.quick else 1.0
+    tools, missing = find_tools(options.build, scratch, options.peers)
+    rows = [row for row in ROWS if options.only in row[0]]
+    whole, absent = programs.find_programs(options.build, SOURCE, scratch, options.quick)
+    whole = [row for row in whole if options.only in row[0]]
+    starts = [row for row in start_ways(options.build, scratch) if options.only in row[0]]
+    runs, memory = {}, {}
+
+    def keep(where, name, tool, value):
+        where.setdefault(name, {}).setdefault(tool, []).append(value)
+
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        for name, arguments, count in rows:
+            for tool in tools:
+                keep(runs, name, tool.name, measure(bench, tool, arguments, count * scale, scratch))
+        for name, run in whole:
+            for tool in tools:
+                if tool.whole:
+                    result = run(tool) or (None, None)
+                    keep(runs, name, tool.name, result[0] and result[0] * 1e9)
+                    keep(memory, name, tool.name, result[1])
+        for name, arguments in starts:
+            count = max(int(200 * scale), 5)
+            for tool, words in (("bare", ["--", "true"]), ("unfreed", arguments)):
+                keep(runs, name, tool, measure_start(bench, count, words, scratch))
+    return [finish_row(name, by_tool, memory.get(name)) for name, by_tool in runs.items()], tools, missing + absent
+
+
+def measure_start(bench, count, words, scratch):
+    done = subprocess.run([bench, "spawn", str(count), *words], env=Tool("bare").environment(), cwd=scratch,
+                          capture_output=True, text=True, timeout=120, check=False)
+    return float(done.stdout) if done.returncode == 0 else None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--json", default="")
+    parser.add_argument("--svg", default="")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="the bare program and unfreed only")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the work: shows that it runs, not how fast")
     options = parser.parse_args()
-    bench = os.path.join(os.path.abspath(options.build), "test", "bench", "bench")
     options.build = os.path.abspath(options.build)
-    scale = 0.05 if options.quick else 1.0
-    with tempfile.TemporaryDirectory(prefix="unfreed-bench-") as scratch:
-        tools, missing = find_tools(options.build, scratch)
-        rows = [row for row in ROWS if options.only in row[0]]
-        start = options.only in "start-up of true"
-        runs = {row[0]: {tool.name: [] for tool in tools} for row in rows}
-        starts = {}
-        for number in range(options.rounds):
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-            for name, arguments, count in rows:
-                for tool in tools:
-                    runs[name][tool.name].append(measure(bench, tool, arguments, count * scale, scratch))
-            if start:
-                for way, figure in measure_start(bench, options.build, scratch, max(int(200 * scale), 5)).items():
-                    starts.setdefault(way, []).append(figure)
-    results = [{"name": name, "tools": {tool: summary(figures) for tool, figures in by_tool.items()}}
-               for name, by_tool in runs.items()]
-    if start:
-        results.append({"name": "start-up of true, preload", "tools": {way: summary(starts[way]) for way in ("bare", "unfreed")}})
-        results.append({"name": "start-up of true, unfreed run",
-                        "tools": {"bare": summary(starts["bare"]), "unfreed": summary(starts["unfreed run"])}})
+    with tempfile.TemporaryDirectory(prefix="unfreed-bench-", ignore_cleanup_errors=True) as scratch:
+        results, tools, missing = measure_all(options, scratch)
+    names = [tool.name for tool in tools[1:]]
     about = machine()
-    print(f"{about['processor']}, {about['processors']} processors, Linux {about['kernel']}, {about['libc']}, {about['date']}")
-    print(f"medians of {options.rounds} interleaved rounds: bare, then what each tool adds per operation (and its ratio to bare)\n")
-    noisy = print_table(results, [tool.name for tool in tools[1:]])
+    title = f"{about['processor']}, {about['processors']} processors, Linux {about['kernel']}, {about['libc']}, {about['date']}"
+    print(f"{title}\nminima of {options.rounds} interleaved rounds: bare, then what each tool adds (and its ratio to bare)\n")
+    print_table(results, names)
+    print()
+    print_whole(results, names)
+    noisy = [row["name"] for row in results if row["noisy"]]
     if noisy:
-        print(f"\n* The machine was too noisy to tell: bare runs differ by more than {NOISY:.0%}.")
+        print(f"* The machine was too noisy to tell: medians of the bare runs are more than {NOISY:.0%} above their minima.")
     if missing:
-        print(f"\nnot installed, so not measured: {', '.join(missing)}")
+        print(f"not installed, so not measured: {', '.join(missing)}")
     if options.json:
         with open(options.json, "w") as file:
             json.dump({"machine": about, "rounds": options.rounds, "quick": options.quick, "rows": results,
                        "noisy": noisy, "missing": missing}, file, indent=1)
-        print(f"\nfigures: {options.json}")
+        print(f"figures: {options.json}")
+    if options.svg:
+        with open(options.svg, "w") as file:
+            file.write(plot.svg(results, names, f"Time under each tool as a multiple of the bare program's: {title}"))
+        print(f"plot: {options.svg}")
 
 
 if __name__ == "__main__":
