@@ -110,13 +110,18 @@ class RecentStacks {
     return ((pc << 20 ^ pc ^ sp) * 0x9e3779b97f4a7c15u) >> (64 - kRootBits);
   }
 
+  // Words that differ in a few bits, each in the same ones, must not cancel each other out: a factor for each.
+  static constexpr uint64_t kMultipliers[kMostDiscriminators] = {
+      0xf2a74de452e6b439, 0xe513270e269e0d37, 0x8c5c7fd0a6a3a451, 0xd23f0824128b2f33,
+      0x9818e811892f902b, 0x9531985d5d9dc9f9, 0xe8e25d940ed90475, 0xb6f675cc81e74ef5,
+      0x9600a35a099950d9, 0xeb0d549b6f03675b, 0xbd9c172411e20b8f, 0x8d116ece1738f7d9};
   static uint64_t hash_of(const Entry& root, uintptr_t sp) {
-    uint64_t hash = root.pc ^ sp;
+    uint64_t hash = (root.pc ^ sp) * 0x9e3779b97f4a7c15u;
     for (size_t i = 0; i < root.discriminator_count; ++i) {
       uintptr_t word = *reinterpret_cast<const uintptr_t*>(sp + root.discriminators[i] * sizeof(uintptr_t));
-      hash = (hash << 9 | hash >> 55) ^ word;
+      hash += word * kMultipliers[i];
     }
-    return hash * 0x9e3779b97f4a7c15u;
+    return hash;
   }
   /// A leaf may stand in this place or in the one beside it.
   static size_t first_leaf(uint64_t hash) { return hash >> (64 - kLeafBits); }

@@ -18,9 +18,9 @@ ROWS = [
     ("malloc+free at depth 10", ["heap", 10, 1, 1], "*churn*", 385),
     ("malloc+free at depth 30", ["heap", 30, 1, 1], "*churn*", 460),
     ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 580),
-    ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 615),
-    ("open+close", ["file"], "*file*", 645),
-    ("pthread_create+join", ["thread"], "*::thread*", 2310),
+    ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 620),
+    ("open+close", ["file"], "*file*", 1090),
+    ("pthread_create+join", ["thread"], "*::thread*", 2430),
 ]
 
 
