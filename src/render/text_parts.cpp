@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "render/frames.h"
+#include "render/function_names.h"
 #include "render/quantities.h"
 
 namespace unfreed::render {
@@ -17,7 +18,7 @@ constexpr size_t kMostCrossings = 3;
 
 std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
   const Frame& frame = *shown.frame;
-  std::string name = printable(frame.function);
+  std::string name = printable(short_function(frame.function));
   std::string place;
   if (!frame.file.empty())
     place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)

@@ -112,7 +112,9 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
   if (symbol.empty()) return frames;
   if (frames.empty()) frames.emplace_back();
   frames.back().linkage_name = symbol;
-  if (frames.back().function.empty()) frames.back().function = demangle(symbol);
+  // DWARF has no linkage name for lambdas, and calls them all "operator()".
+  std::string& function = frames.back().function;
+  if (function.empty() || (function == "operator()" && symbol.starts_with("_Z"))) function = demangle(symbol);
   return frames;
 }
 
