@@ -56,6 +56,26 @@ template <class RealForm>
   real_form();
 }
 
+/// Stands for std::nothrow, which is an object of libstdc++'s: nobody looks at it.
+const NothrowTag& nothrow() {
+  static constexpr char kNothing = 0;
+  return reinterpret_cast<const NothrowTag&>(kNothing);
+}
+
+/// jemalloc's aligned forms come by the public aligned_alloc, whose hook would count the block a second time. The form
+/// that does not throw is the one that can be guarded; where it finds nothing, the other one says so its own way.
+template <class Quiet>
+void* guarded(Door form, Quiet quiet) {
+  if (heap_behind(form) != CxxHeap::own) return quiet();
+  track::HeapGuard guard;
+  return quiet();
+}
+template <class Quiet, class Throwing>
+void* guarded_first(Door form, Quiet quiet, Throwing throwing) {
+  void* block = heap_behind(form) == CxxHeap::own ? guarded(form, quiet) : nullptr;
+  return block ? block : throwing();
+}
+
 /// libstdc++ asks for at least a byte, and for a size that is a multiple of the alignment.
 void* plain_block(size_t bytes) { return g_real.malloc(bytes ? bytes : 1); }
 void* aligned_block(size_t bytes, size_t alignment) {
@@ -76,13 +96,19 @@ UNFREED_HOOK void* _ZnwmRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnwmRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
-  return allocate(bytes, Door::_ZnwmSt11align_val_t, caller_registers(),
-                  BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnwmSt11align_val_t(bytes, alignment)));
+  return allocate(
+      bytes, Door::_ZnwmSt11align_val_t, caller_registers(),
+      BOTH_ALLOCATE(aligned_block(bytes, alignment),
+                    guarded_first(
+                        Door::_ZnwmSt11align_val_tRKSt9nothrow_t,
+                        [&] { return g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, nothrow()); },
+                        [&] { return g_real._ZnwmSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(
-      bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, caller_registers(),
-      BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag)));
+  return allocate(bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, caller_registers(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnwmSt11align_val_tRKSt9nothrow_t, [&] {
+                                  return g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
+                                })));
 }
 UNFREED_HOOK void* _Znam(size_t bytes) {
   return allocate(bytes, Door::_Znam, caller_registers(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
@@ -92,13 +118,19 @@ UNFREED_HOOK void* _ZnamRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnamRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_t(size_t bytes, size_t alignment) {
-  return allocate(bytes, Door::_ZnamSt11align_val_t, caller_registers(),
-                  BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnamSt11align_val_t(bytes, alignment)));
+  return allocate(
+      bytes, Door::_ZnamSt11align_val_t, caller_registers(),
+      BOTH_ALLOCATE(aligned_block(bytes, alignment),
+                    guarded_first(
+                        Door::_ZnamSt11align_val_tRKSt9nothrow_t,
+                        [&] { return g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, nothrow()); },
+                        [&] { return g_real._ZnamSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(
-      bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, caller_registers(),
-      BOTH_ALLOCATE(aligned_block(bytes, alignment), g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag)));
+  return allocate(bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, caller_registers(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnamSt11align_val_tRKSt9nothrow_t, [&] {
+                                  return g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
+                                })));
 }
 #undef BOTH_ALLOCATE
 

@@ -125,6 +125,21 @@ class Twins(unittest.TestCase):
             with self.subTest(library=library):
                 self.check_both("twins", heap, [library])
 
+    def test_a_block_is_counted_once_on_every_allocator(self):
+        program = os.path.join(FOLDER, "twins")
+        aligned = [pair.name for pair in pairs(program) if pair.door.startswith("_Zn") and "align_val" in pair.door]
+        self.assertGreaterEqual(len(aligned), 4)
+
+        def acquired(names, libraries):
+            report, *_ = self.run_twins(program, "leak", names, libraries)
+            return report["totals"]["heap"]["total"]
+        for library in (os.path.join(LIBRARIES, name) for name in ALLOCATORS):
+            if os.path.exists(library):
+                with self.subTest(library=library):
+                    # Against one plain block, since a library has blocks of its own.
+                    more = acquired(aligned, [library]) - acquired(["malloc"], [library])
+                    self.assertEqual(more, len(aligned) - 1)
+
     def test_the_tester(self):
         # What is planted must be found by the very checks that say "clean".
         report, sites, _ = self.run_twins(os.path.join(FOLDER, "twins"), "leak", ["close"])
