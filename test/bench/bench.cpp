@@ -9,12 +9,15 @@
 //                                            open+close, socket+close, pipe+2 close, dup+close, fopen+fclose,
 //                                            opendir+closedir, pthread_create+pthread_join
 //     bench spawn COUNT NAME=VALUE… -- CMD…  start of CMD with these variables, to its end
+//     bench once NAME=VALUE… -- CMD…         the same, once and without its output; prints its peak memory in KiB too
+//                                            (seen from here: from a larger process it would count that one's)
 //
 // Prints nanoseconds per operation (with several threads: of each thread's own time).
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -156,15 +159,13 @@ __attribute__((noinline)) double descriptors(long count, Pair pair) {
 }
 
 double family(const std::string& what, long count) {
-  if (what == "socket")
-    return descriptors(count, [] { return close(socket(AF_UNIX, SOCK_STREAM, 0)) == 0; });
+  if (what == "socket") return descriptors(count, [] { return close(socket(AF_UNIX, SOCK_STREAM, 0)) == 0; });
   if (what == "pipe")
     return descriptors(count, [] {
       int ends[2];
       return pipe(ends) == 0 && close(ends[0]) == 0 && close(ends[1]) == 0;
     });
-  if (what == "dup")
-    return descriptors(count, [] { return close(dup(0)) == 0; });
+  if (what == "dup") return descriptors(count, [] { return close(dup(0)) == 0; });
   if (what == "stream")
     return descriptors(count, [] {
       FILE* stream = fopen("/dev/null", "r");
@@ -189,7 +190,7 @@ __attribute__((noinline)) double thread(long count) {
   return (now_ns() - start) / static_cast<double>(count);
 }
 
-double spawn(long count, char** arguments) {
+double spawn(long count, char** arguments, const posix_spawn_file_actions_t* actions = nullptr) {
   std::vector<char*> environment;
   for (char** variable = environ; *variable; variable++) environment.push_back(*variable);
   for (; *arguments && strcmp(*arguments, "--"); arguments++) environment.push_back(*arguments);
@@ -199,10 +200,23 @@ double spawn(long count, char** arguments) {
   for (long i = 0; i < count; i++) {
     pid_t pid;
     int status;
-    if (posix_spawnp(&pid, arguments[0], nullptr, nullptr, arguments, environment.data())) abort();
+    if (posix_spawnp(&pid, arguments[0], actions, nullptr, arguments, environment.data())) abort();
     if (waitpid(pid, &status, 0) != pid || status) abort();
   }
   return (now_ns() - start) / static_cast<double>(count);
+}
+
+/// Nanoseconds; `peak_kib` receives the peak memory.
+double once(char** arguments, long& peak_kib) {
+  posix_spawn_file_actions_t quiet;
+  posix_spawn_file_actions_init(&quiet);
+  posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_addopen(&quiet, 2, "/dev/null", O_WRONLY, 0);
+  double ns = spawn(1, arguments, &quiet);
+  rusage usage;
+  getrusage(RUSAGE_CHILDREN, &usage);
+  peak_kib = usage.ru_maxrss;
+  return ns;
 }
 
 }  // namespace
@@ -214,6 +228,10 @@ int main(int argc, char** argv) {
     int depth = atoi(argv[2]), threads = atoi(argv[3]);
     if (depth < 4 || depth - 4 >= kDeepest || threads < 1) return 2;
     ns = heap(depth, threads, atol(argv[4]), atol(argv[5]));
+  } else if (what == "once" && argc > 3) {
+    long peak_kib;
+    ns = once(argv + 2, peak_kib);
+    printf("%ld ", peak_kib);
   } else if (what == "live" && argc == 4) {
     ns = live(atol(argv[2]), atol(argv[3]));
   } else if (argc == 3 && (ns = family(what, atol(argv[2]))) >= 0) {

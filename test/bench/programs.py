@@ -6,6 +6,9 @@ import socket
 import subprocess
 import time
 
+from tools import Tool
+
+PLAIN = Tool("plain")
 JSON_PROGRAM = """
 import json
 rows = [{"id": i, "name": "n%d" % i, "values": [i * j for j in range(8)], "more": {"a": i, "b": str(i) * 3}} for i in range(20000)]
@@ -36,19 +39,17 @@ def write(path, text):
     return path
 
 
-def timed(tool, command, scratch, env=None, stdin=None):
+def timed(bench, tool, command, scratch, env=None, stdin=None):
     """Seconds and peak KiB of one run; None when it failed."""
-    source = open(stdin) if stdin else subprocess.DEVNULL
-    start = time.monotonic()
-    process = subprocess.Popen([*tool.prefix, *command], env=tool.environment(env), cwd=scratch, stdin=source,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if stdin:
-        source.close()
+    variables = [f"{name}={value}" for name, value in {**tool.env, **(env or {})}.items()]
+    with open(stdin or os.devnull) as source:
+        done = subprocess.run([bench, "once", *variables, "--", *tool.prefix, *command], env=PLAIN.environment(), cwd=scratch,
+                              stdin=source, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return None
+    peak_kib, ns = done.stdout.split()
     # heaptrack is a script that starts the program: its memory is not the program's.
-    return (seconds, None if tool.prefix else usage.ru_maxrss) if process.returncode == 0 else None
+    return float(ns) / 1e9, None if tool.prefix else int(peak_kib)
 
 
 def free_port():
@@ -117,6 +118,7 @@ def find_programs(build, source, scratch, quick):
     """(name, run) for each program that is here: run(tool) gives (seconds, peak KiB or None) or None; and the names of
     those that are not here."""
     rows, missing = [], []
+    bench = os.path.join(build, "test", "bench", "bench")
 
     def add(name, needed, make):
         if all(shutil.which(program) or os.path.exists(program) for program in needed):
@@ -125,7 +127,7 @@ def find_programs(build, source, scratch, quick):
             missing.append(name)
 
     def plain(command, env=None, stdin=None):
-        return lambda tool: timed(tool, command, scratch, env, stdin)
+        return lambda tool: timed(bench, tool, command, scratch, env, stdin)
 
     def compiler():
         text = write(os.path.join(scratch, "regex.cpp"), REGEX)

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -264,6 +265,29 @@ TEST_F(Walk, NeverReadsOutsideTheBounds) {
     }
   }
   free(pages);
+}
+
+/// Loads a module that lies beside this program, captures a stack through its function, unloads it. Where the function
+/// was.
+uintptr_t capture_through(const char* name) {
+  std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  void* module = dlopen((here / name).c_str(), RTLD_NOW);
+  EXPECT_NE(module, nullptr) << dlerror();
+  if (!module) return 0;
+  void* function = dlsym(module, "call_back");
+  unw_flush_cache(unw_local_addr_space, 0, 0);
+  reinterpret_cast<int (*)(void (*)())>(function)([] { g_captured = capture(); });
+  dlclose(module);
+  return reinterpret_cast<uintptr_t>(function);
+}
+
+TEST_F(Walk, SeesAnotherLibraryWhereOneHasBeenUnloaded) {
+  uintptr_t small = capture_through("callback_small.so");
+  expect_same(g_captured, 5);
+  forget_code();
+  uintptr_t large = capture_through("callback_large.so");
+  expect_same(g_captured, 5);
+  EXPECT_EQ(small, large) << "they have to lie at the same address for this to be a test";
 }
 
 TEST_F(Walk, ForgettingCodeChangesTheGeneration) {
