@@ -7,6 +7,7 @@
 
 #include "base/syscall.h"
 #include "base/text.h"
+#include "track/modules.h"
 #include "track/sites.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
@@ -95,6 +96,17 @@ void take_stack(ThreadRecord& record, Work& work) {
   record.current_ns = base::monotonic_ns();
 }
 
+/// Is nothing of the program's own on this stack but, outermost, where it began? So stands a main thread that has
+/// returned from main: nothing to tell, and libc's debug information, where it is installed, takes long to read.
+bool is_all_libc(uint32_t node) {
+  while (node) {
+    const auto& frame = *g_tracker.writer.at<ledger::Node>(SectionId::nodes, node);
+    if (frame.parent && !is_libc_module(frame.module & ledger::kNodeModuleMask)) return false;
+    node = frame.parent;
+  }
+  return true;
+}
+
 }  // namespace
 
 void take_thread_stacks(const unwind::Registers& from) {
@@ -108,7 +120,8 @@ void take_thread_stacks(const unwind::Registers& from) {
     record->current_ns = 0;
     if (record->tid == own_tid) {
       bool truncated = false;
-      record->current_node = capture_node(from, truncated);
+      uint32_t node = capture_node(from, truncated);
+      record->current_node = is_all_libc(node) ? 0 : node;
       record->current_truncated = truncated;
       record->current_ns = base::monotonic_ns();
       continue;

@@ -52,7 +52,7 @@ class Jit(unittest.TestCase):
             path = os.path.join(scratch.folder, "Program.java")
             with open(path, "w") as file:
                 file.write(JAVA)
-            self.check(["java", path])
+            self.check(["java", path], timeout=150)
 
 
 if __name__ == "__main__":
