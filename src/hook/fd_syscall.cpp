@@ -219,7 +219,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     default:
       break;
   }
-  long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1]), call);
+  long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1], arguments[2]), call);
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, door(Door::syscall), from);

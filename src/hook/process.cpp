@@ -44,12 +44,15 @@ int replacing(hook::Door d, const char* program, Call call) {
 
 void hook::set_process_events(const ProcessEvents& events) { g_events = events; }
 
-hook::Sandbox hook::sandbox_made_by(long number, long first, long second) {
-  if (number == SYS_prctl && first == PR_SET_SECCOMP)
-    return second == SECCOMP_MODE_STRICT ? Sandbox::strict : Sandbox::filter;
+hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long third) {
+  // libseccomp asks what the kernel can do by calls that must fail, for want of a filter.
+  if (number == SYS_prctl && first == PR_SET_SECCOMP) {
+    if (second == SECCOMP_MODE_STRICT) return Sandbox::strict;
+    return third ? Sandbox::filter : Sandbox::none;
+  }
   if (number != SYS_seccomp) return Sandbox::none;
-  if (first == SECCOMP_SET_MODE_STRICT) return Sandbox::strict;
-  return first == SECCOMP_SET_MODE_FILTER ? Sandbox::filter : Sandbox::none;
+  if (first == SECCOMP_SET_MODE_STRICT) return second || third ? Sandbox::none : Sandbox::strict;
+  return first == SECCOMP_SET_MODE_FILTER && third ? Sandbox::filter : Sandbox::none;
 }
 
 void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
@@ -134,7 +137,7 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
   for (long& value : values) value = va_arg(list, long);
   va_end(list);
   auto call = [&] { return g_real.prctl(option, values[0], values[1], values[2], values[3]); };
-  return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0]), call));
+  return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call));
 }
 
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.

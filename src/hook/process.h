@@ -27,7 +27,7 @@ struct ProcessEvents {
 void set_process_events(const ProcessEvents& events);
 void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Does this system call, prctl or seccomp or any other, restrict the process's system calls?
-Sandbox sandbox_made_by(long number, long first, long second);
+Sandbox sandbox_made_by(long number, long first, long second, long third);
 /// Makes such a call (or one that makes no sandbox); it returns negative when it failed.
 template <class Call>
 long sandboxing(Sandbox sandbox, Call call) {

@@ -2,8 +2,7 @@
 // what libc allocates for the stream itself comes and goes with it.
 #pragma once
 
-#include <cerrno>
-
+#include "base/keep_errno.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/crossings.h"
@@ -24,17 +23,13 @@ Stream* as_given(Stream* stream) {
 /// The descriptor of a stream, −1 for none (null, fmemopen …); keeps errno.
 inline int descriptor_of(FILE* given) {
   FILE* stream = as_given(given);
-  int saved = errno;
-  int fd = stream ? fileno(stream) : -1;
-  errno = saved;
-  return fd;
+  base::KeepErrno keep;
+  return stream ? fileno(stream) : -1;
 }
 inline int descriptor_of(DIR* given) {
   DIR* stream = as_given(given);
-  int saved = errno;
-  int fd = stream ? dirfd(stream) : -1;
-  errno = saved;
-  return fd;
+  base::KeepErrno keep;
+  return stream ? dirfd(stream) : -1;
 }
 
 /// `stream` is new and the caller's; null is a failure, noted when a limit was reached (by errno). Returns `stream`.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/keep_errno.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/fd.h"
@@ -12,22 +13,12 @@
 #include "unfreed/unfreed.h"
 
 using namespace unfreed;
+using base::KeepErrno;
 using track::g_tracker;
 
 namespace {
 
 #define UNFREED_API extern "C" __attribute__((visibility("default"), used))
-
-class KeepErrno {
- public:
-  KeepErrno() : saved_(errno) {}
-  ~KeepErrno() { errno = saved_; }
-  KeepErrno(const KeepErrno&) = delete;
-  KeepErrno& operator=(const KeepErrno&) = delete;
-
- private:
-  int saved_;
-};
 
 bool is_tracking() { return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking; }
 

@@ -34,7 +34,7 @@ using track::g_tracker;
 namespace {
 
 // The answers of `unfreed finish`, which a copy of this process gives too.
-enum Answer : int { kFine = 0, kRuleBroken = 3, kRuleUnchecked = 4, kNotWritten = 5 };
+enum Answer : int { kFine = 0, kRuleBroken = 3, kRuleUnchecked = 4, kNotWritten = 5, kForbidden = 6 };
 
 struct Request {
   Trigger trigger;
@@ -203,7 +203,7 @@ int write_inside(const Request& request) {
                 working->sink_buffer, 0, false};
   if (sink.fd < 0) {
     say_unwritable(working->path, sink.fd);
-    return kNotWritten;
+    return sink.fd == -ENOSYS ? kForbidden : kNotWritten;
   }
   report::ReportInput input;
   input.view = &view;
@@ -281,7 +281,8 @@ bool begin_report(bool wait) {
 void end_report() { g_reporting.store(0, std::memory_order_release); }
 
 bool is_answer(int status) {
-  return status == kFine || status == kRuleBroken || status == kRuleUnchecked || status == kNotWritten;
+  return status == kFine || status == kRuleBroken || status == kRuleUnchecked || status == kNotWritten ||
+         status == kForbidden;
 }
 
 /// Numbers reports from 1.
@@ -301,7 +302,8 @@ Outcome report_and_wait(Trigger trigger, const char* path) {
     answer = is_error(pid) ? trigger == Trigger::exit ? write_inside(request) : kNotWritten : wait_for(pid, true);
   }
   end_report();
-  return {is_answer(answer) && answer != kNotWritten, answer == kRuleBroken, answer == kRuleUnchecked};
+  bool is_written = is_answer(answer) && answer != kNotWritten && answer != kForbidden;
+  return {is_written, answer == kRuleBroken, answer == kRuleUnchecked, answer == kForbidden};
 }
 
 bool report_in_background(Trigger trigger) {
@@ -362,7 +364,8 @@ int finish(int status, bool& replaced) {
     if (g_runtime.ledger_path[0]) line.add("; what it would say is kept in ").add(g_runtime.ledger_path);
     say(line.text());
   }
-  if (status != 0) return status;
+  // A program that was started in a sandbox (man's formatters) may not write a report, and is not to fail for that.
+  if (status != 0 || (outcome.forbidden && header.rules == 0)) return status;
   int result = !outcome.written || outcome.unchecked ? report::kOwnFailureExitCode
                : outcome.broken                      ? static_cast<int>(header.exit_code)
                                                      : 0;

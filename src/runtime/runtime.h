@@ -45,6 +45,7 @@ struct Outcome {
   bool written = false;
   bool broken = false;     ///< a rule is broken
   bool unchecked = false;  ///< a rule could not be checked
+  bool forbidden = false;  ///< not written, as the process may not open files (a sandbox that it was started in)
 };
 
 /// Makes a report of the process as it is now and waits for it. `path`: the report's file, nullptr for

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/keep_errno.h"
 #include "base/syscall.h"
 #include "runtime/runtime.h"
 
@@ -11,9 +12,8 @@ namespace unfreed::runtime {
 
 namespace {
 void on_signal(int, siginfo_t*, void*) {
-  int saved = errno;
+  base::KeepErrno keep;
   report_in_background(report::Trigger::signal);
-  errno = saved;
 }
 }  // namespace
 

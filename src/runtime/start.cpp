@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/keep_errno.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -353,9 +354,8 @@ void start(int argc, char** argv, char** environment) {
 
 /// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
 __attribute__((constructor)) void construct(int argc, char** argv, char** environment) {
-  int saved = errno;
+  base::KeepErrno keep;
   start(argc, argv, environment);
-  errno = saved;
 }
 
 }  // namespace

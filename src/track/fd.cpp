@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/keep_errno.h"
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/failures.h"
@@ -13,6 +14,7 @@
 
 namespace unfreed::track {
 
+using base::KeepErrno;
 using ledger::FdOrigin;
 using ledger::FdRecord;
 using ledger::Kind;
@@ -21,17 +23,6 @@ using ledger::SectionId;
 namespace {
 
 /// Keeps errno over a verb.
-class KeepErrno {
- public:
-  KeepErrno() : saved_(errno) {}
-  ~KeepErrno() { errno = saved_; }
-  KeepErrno(const KeepErrno&) = delete;
-  KeepErrno& operator=(const KeepErrno&) = delete;
-
- private:
-  int saved_;
-};
-
 void raise_count(uint64_t number) {
   auto& count = g_tracker.writer.section(SectionId::fds).count;
   uint64_t seen = count.load(std::memory_order_relaxed);

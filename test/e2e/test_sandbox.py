@@ -59,6 +59,15 @@ class Sandbox(unittest.TestCase):
         result = harness.run([harness.program("sandbox"), "fork"])
         self.assertIn("1 forked children were not tracked", "\n".join(result.report["notes"]))
 
+    def test_programs_started_in_a_sandbox(self):
+        # man runs its formatters in one that lets no file be made; without rules that is no reason to fail.
+        command = ["man", "-P", "cat", "-l", os.path.join(harness.SOURCE, "src", "cli", "man", "unfreed.1")]
+        alone = harness.bare(command)
+        self.assertEqual(alone.status, 0, alone)
+        for run in (harness.run, harness.preload):
+            result = run(command, keep_ledgers=True)
+            self.assertEqual((result.status, result.stdout), (0, alone.stdout), result)
+
     def test_a_filter_that_is_refused_changes_nothing(self):
         for run in (harness.run, harness.preload):
             result = run([harness.program("sandbox"), "refused"])

@@ -1,5 +1,6 @@
 // Addresses of a program whose places are known, through every form in which debug information comes, and through files
 // that are damaged, changed or gone.
+#include "report/demangle.h"
 #include "symbolize/symbolizer.h"
 
 #include <gtest/gtest.h>
@@ -220,11 +221,11 @@ TEST(Demangle, WritesNamesAsPeopleDo) {
 }
 
 TEST(Demangle, CutsWhatCompilersAppend) {
-  EXPECT_EQ(without_clone_suffix("run.isra.0"), "run");
-  EXPECT_EQ(without_clone_suffix("run.part.3.cold"), "run");
-  EXPECT_EQ(without_clone_suffix("run.llvm.12345"), "run");
-  EXPECT_EQ(without_clone_suffix("run.particle"), "run.particle");
-  EXPECT_EQ(without_clone_suffix(".part"), ".part");
+  EXPECT_EQ(report::without_clone_suffix("run.isra.0"), "run");
+  EXPECT_EQ(report::without_clone_suffix("run.part.3.cold"), "run");
+  EXPECT_EQ(report::without_clone_suffix("run.llvm.12345"), "run");
+  EXPECT_EQ(report::without_clone_suffix("run.particle"), "run.particle");
+  EXPECT_EQ(report::without_clone_suffix(".part"), ".part");
 }
 
 TEST(ElfFile, TellsWhatAProgramIs) {
