@@ -3,7 +3,8 @@
 
     bench.py --build BUILD [--rounds N] [--only WORD] [--json FILE] [--svg FILE] [--quick] [--no-peers]
 
-Every round runs every tool once on every row, so that what the machine does meanwhile hits them all alike. The table shows
+Every round runs every tool once on every row, another tool first each time, so that what the machine does meanwhile hits
+them all alike. The table shows
 minima, the ratio is that of the minima; the JSON has medians and every run. A row whose bare runs differ by more than a
 tenth is marked: the machine was too noisy to tell. Nothing passes or fails here.
 """
@@ -155,11 +156,12 @@ def measure_all(options, scratch):
 
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+        order = tools[number % len(tools):] + tools[:number % len(tools)]
         for name, arguments, count in rows:
-            for tool in tools:
+            for tool in order:
                 keep(runs, name, tool.name, measure(bench, tool, arguments, count * scale, scratch))
         for name, run in whole:
-            for tool in tools:
+            for tool in order:
                 if tool.whole:
                     result = run(tool) or (None, None)
                     keep(runs, name, tool.name, result[0] and result[0] * 1e9)
