@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/ledger_report.h"
+#include "cli/live_stacks.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
 #include "ledger/copy.h"
@@ -53,7 +54,11 @@ void print_summary(const LedgerReport& report, const std::string& path) {
 ledger::CopyError load(const std::string& path, report::Trigger trigger, ledger::Copy& copy) {
   ledger::CopyError error = copy.load(path.c_str());
   if (error || trigger == report::Trigger::exit) return error;
-  return report::load_running_ledger(path.c_str(), copy.view().header().pid, copy);
+  int pid = copy.view().header().pid;
+  error = report::load_running_ledger(path.c_str(), pid, copy);
+  // It may have had no descriptor left to ask the kernel with.
+  if (!error) take_live_stacks(copy, pid, LiveStacks::missing);
+  return error;
 }
 
 int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Trigger trigger, uint32_t number,

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,20 +22,22 @@ namespace {
 
 constexpr size_t kMostThreads = 256;
 constexpr size_t kMostStackBytes = 256 * 1024;
-constexpr size_t kPage = 4096;
 
-/// A module of the process, its segments laid out as the loader has them, from its file.
+/// A module of the process, its code and unwind tables laid out as the loader has them, from its file.
 struct ModuleImage {
   uint32_t number = 0;  ///< in the ledger
   uintptr_t start = 0;  ///< in the process
   uintptr_t end = 0;
+  uintptr_t bias = 0;
+  std::string path;
+  bool loaded = false;
+  void* place = nullptr;
+  size_t bytes = 0;
   unwind::Object object;
 };
 
 /// The walker asks a plain function: these are the modules of the one process that is looked at.
 std::vector<ModuleImage>* g_modules;
-
-uintptr_t page_start(uintptr_t address) { return address & ~(kPage - 1); }
 
 /// Reads the program headers of an ELF file of this machine's kind.
 std::vector<Elf64_Phdr> read_segments(int file) {
@@ -50,53 +51,67 @@ std::vector<Elf64_Phdr> read_segments(int file) {
   return segments;
 }
 
-/// Maps what of the segments is in the file; the rest stays unreadable, and the walker's bounds leave it out.
-bool lay_out(int file, const std::vector<Elf64_Phdr>& segments, uintptr_t bias, ModuleImage& out) {
-  struct stat status {};
-  if (fstat(file, &status) != 0) return false;
-  uintptr_t low = UINTPTR_MAX, high = 0, header = 0;
+bool is_wanted(const Elf64_Phdr& segment) {
+  return segment.p_type == PT_LOAD && !(segment.p_flags & PF_W) && segment.p_filesz > 0;
+}
+
+/// The range of addresses that the wanted segments take. False where they make no sense: the file is anybody's.
+bool find_extent(const std::vector<Elf64_Phdr>& segments, uintptr_t& low, uintptr_t& high) {
+  constexpr uint64_t kHighest = uint64_t{1} << 47;
+  constexpr uint64_t kMostBytes = uint64_t{2} << 30;
+  low = UINTPTR_MAX;
+  high = 0;
   for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type == PT_GNU_EH_FRAME) header = segment.p_vaddr;
-    if (segment.p_type != PT_LOAD || segment.p_flags & PF_W) continue;
-    // Only whole pages of the file: a damaged header must not lead beyond its end.
-    if (segment.p_offset + segment.p_filesz > static_cast<uint64_t>(status.st_size)) return false;
-    low = std::min<uintptr_t>(low, page_start(segment.p_vaddr));
+    if (!is_wanted(segment)) continue;
+    if (segment.p_vaddr > kHighest || segment.p_filesz > kMostBytes || segment.p_offset > kHighest) return false;
+    low = std::min<uintptr_t>(low, segment.p_vaddr);
     high = std::max<uintptr_t>(high, segment.p_vaddr + segment.p_filesz);
   }
-  constexpr uintptr_t kMostImageBytes = uintptr_t{4} << 30;
-  if (low >= high || high - low > kMostImageBytes) return false;
-  void* place = mmap(nullptr, high - low, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (place == MAP_FAILED) return false;
-  auto base = reinterpret_cast<uintptr_t>(place);
-  for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type != PT_LOAD || segment.p_flags & PF_W || !segment.p_filesz) continue;
-    uintptr_t address = page_start(segment.p_vaddr);
-    size_t bytes = segment.p_vaddr + segment.p_filesz - address;
-    void* wanted = reinterpret_cast<void*>(base + address - low);
-    auto offset = static_cast<off_t>(page_start(segment.p_offset));
-    if (mmap(wanted, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, offset) == MAP_FAILED) return false;
+  return low < high && high - low <= kMostBytes;
+}
+
+/// Reads the segments into memory of our own: a file that is mapped may be cut short under us.
+bool read_image(int file, ModuleImage& out) {
+  std::vector<Elf64_Phdr> segments = read_segments(file);
+  uintptr_t low, high;
+  if (!find_extent(segments, low, high)) return false;
+  out.place = mmap(nullptr, high - low, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (out.place == MAP_FAILED) {
+    out.place = nullptr;
+    return false;
   }
-  out.object.image = {base, base + (high - low)};
-  out.object.shift = static_cast<intptr_t>(base - low - bias);
-  out.object.eh_frame_hdr = header ? header + bias + static_cast<uintptr_t>(out.object.shift) : 0;
-  out.object.bias = bias;
+  out.bytes = high - low;
+  auto base = reinterpret_cast<uintptr_t>(out.place);
+  uintptr_t header = 0;
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type == PT_GNU_EH_FRAME && segment.p_vaddr >= low && segment.p_vaddr < high) header = segment.p_vaddr;
+    if (!is_wanted(segment)) continue;
+    auto* to = reinterpret_cast<std::byte*>(base + (segment.p_vaddr - low));
+    for (uint64_t done = 0; done < segment.p_filesz;) {
+      ssize_t got = pread(file, to + done, segment.p_filesz - done, static_cast<off_t>(segment.p_offset + done));
+      if (got <= 0) return false;
+      done += static_cast<uint64_t>(got);
+    }
+  }
+  out.object.image = {base, base + out.bytes};
+  out.object.shift = static_cast<intptr_t>(base - low - out.bias);
+  out.object.eh_frame_hdr = header ? base + (header - low) : 0;
+  out.object.bias = out.bias;
   return true;
 }
 
-std::vector<ModuleImage> load_modules(const ledger::View& view, int pid) {
+/// The modules by where they lie; each is read when a stack first leads into it.
+std::vector<ModuleImage> list_modules(const ledger::View& view, int pid) {
   std::vector<ModuleImage> modules;
   for (uint32_t number = 1; number < view.module_count(); ++number) {
     const ledger::Module* module = view.module(number);
     if (!module || module->start >= module->end) continue;
-    ModuleImage image;
+    ModuleImage& image = modules.emplace_back();
     image.number = number;
     image.start = module->start;
     image.end = module->end;
-    std::string path = fmt::format("/proc/{}/root{}", pid, view.text(module->path));
-    int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (file < 0) continue;
-    if (lay_out(file, read_segments(file), module->base, image)) modules.push_back(image);
-    close(file);
+    image.bias = module->base;
+    image.path = fmt::format("/proc/{}/root{}", pid, view.text(module->path));
   }
   return modules;
 }
@@ -105,6 +120,14 @@ bool find_module(uintptr_t pc, unwind::Object& out) {
   // A module loaded later stands behind in the table: of two at one address it is the one that is there.
   for (auto image = g_modules->rbegin(); image != g_modules->rend(); ++image) {
     if (pc < image->start || pc >= image->end) continue;
+    if (!image->loaded) {
+      image->loaded = true;
+      int file = open(image->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+      if (file >= 0 && !read_image(file, *image)) image->object = {};
+      if (file >= 0) close(file);
+    }
+    uintptr_t place = pc + static_cast<uintptr_t>(image->object.shift);
+    if (place < image->object.image.low || place >= image->object.image.high) return false;
     out = image->object;
     return true;
   }
@@ -185,8 +208,8 @@ void take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool&
 
 }  // namespace
 
-std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid) {
-  std::vector<ModuleImage> modules = load_modules(copy.view(), pid);
+std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveStacks which) {
+  std::vector<ModuleImage> modules = list_modules(copy.view(), pid);
   g_modules = &modules;
   unwind::set_object_finder(find_module);
   static const bool prepared = unwind::prepare(module_number);
@@ -195,13 +218,13 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid) {
   uint64_t count = std::min<uint64_t>(copy.view().thread_count(), kMostThreads);
   for (uint64_t index = 0; prepared && index < count; ++index) {
     auto* record = copy.writer().touch<ledger::ThreadRecord>(ledger::SectionId::threads, index);
-    if (record && record->state.load() == static_cast<uint32_t>(ledger::ThreadState::running)) {
-      record->current_ns = 0;
-      take_stack(copy, pid, *record, refused);
-    }
+    if (!record || record->state.load() != static_cast<uint32_t>(ledger::ThreadState::running)) continue;
+    if (which == LiveStacks::missing && record->current_ns != 0) continue;
+    record->current_ns = 0;
+    take_stack(copy, pid, *record, refused);
   }
   for (const ModuleImage& image : modules)
-    munmap(reinterpret_cast<void*>(image.object.image.low), image.object.image.high - image.object.image.low);
+    if (image.place) munmap(image.place, image.bytes);
   g_modules = nullptr;
   unwind::set_object_finder(nullptr);
   if (refused) return "where its threads stand could not be asked: the kernel does not allow it";

@@ -42,7 +42,8 @@ std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& er
     ledger::Copy running;
     if (report::load_running_ledger(path.c_str(), pid, running)) return loaded;  // it has gone just now
     loaded.copy = std::move(running);
-    if (std::optional<std::string> note = take_live_stacks(loaded.copy, pid)) loaded.notes.push_back(*note);
+    if (std::optional<std::string> note = take_live_stacks(loaded.copy, pid, LiveStacks::all))
+      loaded.notes.push_back(*note);
     loaded.trigger = report::Trigger::snapshot;
   }
   return loaded;

@@ -4,6 +4,7 @@
 #include "hook/file_actions.h"
 #include "hook/real.h"
 #include "track/children.h"
+#include "track/fd.h"
 #include "track/thread_state.h"
 
 using namespace unfreed;
@@ -25,7 +26,7 @@ UNFREED_HOOK pid_t _Fork() noexcept {
 
 namespace {
 
-/// clone's last three arguments are there or not, as the flags say: either way they are registers.
+/// clone's last three arguments are there or not, as the flags say: either way they may be passed on.
 struct CloneArguments {
   int (*routine)(void*);
   void* stack;
@@ -49,6 +50,11 @@ int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call
   int pid = call();
   if (borrows) --track::t_local.in_vfork_child;
   track::refresh_active();
+  // clone's parent_tid is where the kernel puts a pidfd.
+  if (pid > 0 && arguments.flags & CLONE_PIDFD) {
+    auto* pidfd = reinterpret_cast<int*>(arguments.rest[0]);
+    track::fd_acquired(*pidfd, door(d), from);
+  }
   if (watched) track::child_started(pid, door(d), from);
   return pid;
 }
@@ -56,11 +62,13 @@ int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call
 template <class Call>
 int spawning(pid_t* place, const char* program, const posix_spawn_file_actions_t* actions, Door d,
              const Registers& from, Call call) {
-  track::note_crossings(door(d), program, hook::fds_of_child(actions));
+  track::Crossings crossings;
+  track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
   bool watched = track::child_starting();
   pid_t own = 0;
   int error = call(place ? place : &own);
   int saved = errno;
+  if (error) track::take_crossings_back(crossings);
   if (watched) {
     errno = error;  // which the spawn functions return instead
     track::child_started(error ? -1 : place ? *place : own, door(d), from);
@@ -116,8 +124,11 @@ UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_fi
 
 // system waits for the child itself.
 UNFREED_HOOK int system(const char* command) {
-  if (command) track::note_crossings(door(Door::system), command);
-  return g_real.system(command);
+  track::Crossings crossings;
+  if (command) track::note_crossings(door(Door::system), command, crossings);
+  int result = g_real.system(command);
+  if (result == -1) track::take_crossings_back(crossings);
+  return result;
 }
 
 UNFREED_HOOK pid_t wait(int* status) {

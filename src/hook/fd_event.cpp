@@ -69,11 +69,13 @@ pid_t pid_behind(int pidfd) {
 template <class Call>
 int spawning(const int* pidfd, const char* program, const posix_spawn_file_actions_t* actions, Door d,
              const unwind::Registers& from, Call call) {
-  track::note_crossings(door(d), program, hook::fds_of_child(actions));
+  track::Crossings crossings;
+  track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
   bool watched = track::child_starting();
   int error = call();
   int saved = errno;
   if (error < 0) error = ENOSYS;
+  if (error) track::take_crossings_back(crossings);
   if (!error && pidfd) fd_acquired(*pidfd, door(d), from);
   errno = error;
   if (watched) track::child_started(error ? -1 : pidfd ? pid_behind(*pidfd) : 0, door(d), from);

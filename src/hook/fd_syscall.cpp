@@ -184,6 +184,18 @@ long starting(long number, const Arguments& arguments, const Registers& from, Ca
   return result;
 }
 
+/// The program's name lies at a pointer that the kernel has yet to accept: it is left out.
+template <class Call>
+long replacing(Call call) {
+  track::Crossings crossings;
+  track::note_crossings(door(Door::syscall), nullptr, crossings);
+  long result = call();
+  int saved = errno;
+  track::take_crossings_back(crossings);
+  errno = saved;
+  return result;
+}
+
 template <class Call>
 long traced_call(long number, Arguments& arguments, const Registers& from, Call call) {
   switch (number) {
@@ -206,8 +218,19 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     case SYS_clone3:
       return starting(number, arguments, from, call);
     case SYS_execve:
-      track::note_crossings(door(Door::syscall), arguments.pointer<const char>(0));
-      return call();
+    case SYS_execveat:
+      return replacing(call);
+    case SYS_waitid: {
+      siginfo_t own{};
+      bool wants = arguments.pointer<siginfo_t>(2);
+      if (!wants) arguments.values[2] = reinterpret_cast<long>(&own);
+      auto* about = arguments.pointer<siginfo_t>(2);
+      long result = call();
+      bool ended = result == 0 && !(arguments[3] & WNOWAIT) && about->si_pid > 0 &&
+                   (about->si_code == CLD_EXITED || about->si_code == CLD_KILLED || about->si_code == CLD_DUMPED);
+      if (ended) track::child_reaped(about->si_pid);
+      return result;
+    }
     case SYS_wait4: {
       int own = 0;
       int* status = arguments.pointer<int>(1) ? arguments.pointer<int>(1) : &own;

@@ -27,7 +27,7 @@ inline track::ChildFds fds_of_child(const posix_spawn_file_actions_t* actions) {
   for (int i = 0; i < actions->__used && list[i].tag >= 0 && list[i].tag < kTags; ++i) {
     if (list[i].tag == kClose || list[i].tag == kOpen) fds.add(list[i].first);
     if (list[i].tag == kDup2) fds.add(list[i].second);
-    if (list[i].tag == kCloseFrom) fds.closed_from = list[i].first;
+    if (list[i].tag == kCloseFrom && list[i].first < fds.closed_from) fds.closed_from = list[i].first;
   }
   return fds;
 }

@@ -32,11 +32,15 @@ int ending(int status) {
 /// Around an exec: the call returns only if it failed.
 template <class Call>
 int replacing(hook::Door d, const char* program, Call call) {
-  track::note_crossings(door(d), program);
+  track::Crossings crossings;
+  track::note_crossings(door(d), program, crossings);
   bool told = g_events.replacing && !track::t_local.in_vfork_child;
   if (told) g_events.replacing(false);
   int result = call();
   if (told) g_events.replacing(true);
+  int saved = errno;
+  track::take_crossings_back(crossings);
+  errno = saved;
   return result;
 }
 
@@ -142,8 +146,10 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
 
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.
 UNFREED_HOOK int dlclose(void* handle) noexcept {
+  unwind::begin_unloading();
   int result = g_real.dlclose(handle);
   unwind::forget_code();
+  unwind::end_unloading();
   track::forget_modules();
   return result;
 }

@@ -68,16 +68,21 @@ pid_t child_of(FILE* stream);
 /// Wraps popen: the stream, its descriptor and the child are one call's doing.
 template <class Call>
 FILE* process_opened(const char* command, Door d, const unwind::Registers& from, Call call) {
-  track::note_crossings(door(d), command);
+  track::ChildFds child;
+  child.closes_popen_streams = true;
+  track::Crossings crossings;
+  track::note_crossings(door(d), command, crossings, child);
   bool watched = track::child_starting();
   FILE* stream = opened(guarded(call), ledger::FdOwner::popen_stream, d, from);
-  if (watched) track::child_started(stream ? child_of(stream) : -1, door(d), from);
+  // A failure has been noted, of the stream.
+  if (watched) track::child_started(stream ? child_of(stream) : 0, door(d), from);
+  if (!stream) track::take_crossings_back(crossings);
   return stream;
 }
 /// Wraps what closes a stream that may be popen's: the child is waited for.
 template <class Call>
 int process_closing(FILE* stream, Door d, const unwind::Registers& from, Call call) {
-  bool is_process = track::fd_owner_known(descriptor_of(stream)) == ledger::FdOwner::popen_stream;
+  bool is_process = track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
   pid_t child = is_process ? child_of(stream) : 0;
   int result = closing(stream, d, from, call);
   track::child_reaped(child);

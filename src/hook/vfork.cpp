@@ -29,9 +29,9 @@ extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_return
     return 0;
   }
   // Where vfork is a plain fork in disguise (emulators), the child's note was made in memory of its own.
-  if (t_local.in_vfork_child) --t_local.in_vfork_child;
-  unfreed::track::refresh_active();
   bool failed = unfreed::base::is_error(result);
+  if (t_local.in_vfork_child && !failed) --t_local.in_vfork_child;
+  unfreed::track::refresh_active();
   if (failed) errno = static_cast<int>(-result);
   if (!t_local.in_vfork_child && t_watched)
     unfreed::track::child_started(failed ? -1 : static_cast<pid_t>(result), door(unfreed::hook::Door::vfork),

@@ -94,7 +94,8 @@ enum class Dropped : uint32_t {
   children_full = 12,
   crossings_full = 13,
   kernel_tasks_full = 14,
-  targets_unread = 15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
+  targets_unread =
+      15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
   children_untracked = 16,  ///< fork children that could have no ledger
 };
 inline constexpr size_t kDroppedCount = 17;
@@ -110,12 +111,12 @@ struct KindTotals {
 };
 static_assert(sizeof(KindTotals) == 32);
 
-inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;          ///< started by `unfreed run`: the launcher reports
-inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;             ///< the launcher's own CMD
-inline constexpr uint32_t kHeaderFlagForked = 1u << 2;           ///< a fork child that has not called exec
-inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;          ///< no shared memory: this ledger has no file
-inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;       ///< kernel_fds is filled in
-inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;    ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;        ///< started by `unfreed run`: the launcher reports
+inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;           ///< the launcher's own CMD
+inline constexpr uint32_t kHeaderFlagForked = 1u << 2;         ///< a fork child that has not called exec
+inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
+inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
+inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
 /// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
@@ -398,17 +399,19 @@ struct KernelTask {
 static_assert(sizeof(KernelTask) == 24);
 
 /// Descriptors without close-on-exec went along into other programs. By site of opening.
+inline constexpr uint32_t kCrossingFilling = 1;
+inline constexpr uint32_t kCrossingValid = 2;
 struct Crossing {
-  std::atomic<uint32_t> state;  ///< 0 empty, 1 being filled in, 2 valid
+  std::atomic<uint32_t> state;  ///< kCrossing…, 0 empty
   int32_t fd;                   ///< of the first time, like all below
   uint32_t site;
   uint32_t serial;
-  int32_t child_pid;
+  int32_t caller_pid;  ///< the process that went over to the program, or started it
   uint16_t door;
   uint16_t reserved;
   std::atomic<uint64_t> count;
-  uint64_t first_ns;
-  char program[88];  ///< as it was named to the exec function, possibly cut; NUL-terminated
+  uint64_t acquired_ns;  ///< when it was opened
+  char program[88];      ///< as it was named to the exec function, possibly cut; NUL-terminated
 };
 static_assert(sizeof(Crossing) == 128);
 

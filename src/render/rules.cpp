@@ -24,6 +24,8 @@ const char* field_name(report::Field field) {
       return "inherited";
     case report::Field::running:
       return "running";
+    case report::Field::not_open:
+      return "not_open";
   }
   return "";
 }

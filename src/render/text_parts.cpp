@@ -12,7 +12,8 @@ namespace unfreed::render {
 
 namespace {
 
-constexpr size_t kMostThreads = 3;
+constexpr size_t kMostThreadsAtEnd = 3;
+constexpr size_t kMostThreads = 8;
 constexpr size_t kMostMisuses = 3;
 constexpr size_t kMostCrossings = 3;
 
@@ -48,6 +49,7 @@ std::string describe_descriptors(const Thread& thread, const TextOptions& option
 
 std::string describe_holdings(const Thread& thread, const TextOptions& options) {
   std::vector<std::string> parts;
+  if (thread.thread_class == "main") return {};  // everybody's
   if (thread.held_fds)
     parts.push_back(
         fmt::format("{}: {}", write_number_of(thread.held_fds, "descriptor"), describe_descriptors(thread, options)));
@@ -59,16 +61,19 @@ std::string describe_holdings(const Thread& thread, const TextOptions& options) 
 
 std::string describe_state(const Thread& thread) {
   if (thread.state == "finished") return "ended, never joined";
-  std::string how = thread.thread_class == "main" ? "" : printable(thread.thread_class) + ", ";
+  std::string how = printable(thread.thread_class) + ", ";
   if (thread.kernel_state == "R") return how + "running";
-  return how + (thread.kernel_state.empty() ? "still there" : "waiting");
+  if (thread.kernel_state == "T" || thread.kernel_state == "t") return how + "stopped";
+  return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "still there");
 }
+
+bool is_over(const Report& report) { return report.trigger == "exit" || report.trigger == "post_mortem"; }
 
 /// At the end only those that keep something; in the middle of things where anybody stands.
 bool is_worth_showing(const Report& report, const Thread& thread) {
-  if (thread.thread_class == "ignored" || thread.thread_class == "main") return false;
-  bool over = report.trigger == "exit" || report.trigger == "post_mortem";
-  return thread.held_fds > 0 || (!over && thread.state == "running");
+  if (thread.thread_class == "ignored") return false;
+  if (is_over(report)) return thread.held_fds > 0 && thread.thread_class != "main";
+  return thread.state == "running";
 }
 
 std::string render_place(std::string_view title, const std::optional<Place>& place, const Report& report,
@@ -115,7 +120,7 @@ std::string render_threads(const Report& report, const TextOptions& options) {
   size_t left_out = 0;
   for (const Thread& thread : report.threads) {
     if (!is_worth_showing(report, thread)) continue;
-    if (shown++ >= kMostThreads) {
+    if (shown++ >= (is_over(report) ? kMostThreadsAtEnd : kMostThreads)) {
       ++left_out;
       continue;
     }

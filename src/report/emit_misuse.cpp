@@ -68,9 +68,9 @@ void emit_crossings(Emission& emission) {
     json.member("count", crossing.count);
     json.member("program", text_of(record->program, sizeof record->program));
     json.member("started_by", emission.graded.door(record->door));
-    json.member("process", record->child_pid);
+    json.member("process", record->caller_pid);
     json.member("acquired_by", emission.graded.door(site->door));
-    json.member("age_ns", emission.age_ns(record->first_ns));
+    json.member("age_ns", emission.age_ns(record->acquired_ns));
     bool cut = emit_stack(emission, site->node);
     json.member("truncated", cut || (site->flags & ledger::kSiteTruncated) != 0);
     emit_suppression(emission, crossing.suppression);

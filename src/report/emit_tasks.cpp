@@ -144,10 +144,10 @@ void emit_children(Emission& emission) {
     bool belongs_to_site = child.site != 0 && !child.ignored && child.child_class != ChildClass::reaped_unseen;
     if (belongs_to_site || shown++ >= kMostTasks) continue;
     json.begin_object(Layout::compact);
-    json.member("origin", child.unattributed ? "unattributed"
-                          : child.inherited  ? "inherited"
-                          : child.ignored    ? "ignored"
-                                             : "reaped_unseen");
+    json.member("origin", child.child_class == ChildClass::reaped_unseen ? "reaped_unseen"
+                          : child.inherited                              ? "inherited"
+                          : child.ignored                                ? "ignored"
+                                                                         : "unattributed");
     emit_child(emission, child);
     json.end_object();
   }

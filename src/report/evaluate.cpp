@@ -58,7 +58,9 @@ uint64_t task_value(const TaskTotals& totals, Field field) {
 }
 
 uint64_t process_value(const Rule& rule, const Graded& graded) {
-  if (rule.subject == Subject::misuse) return graded.misuse.live;
+  if (rule.subject == Subject::misuse)
+    return rule.field == Field::not_open ? graded.misuse.by_kind[static_cast<size_t>(ledger::MisuseKind::not_open)]
+                                         : graded.misuse.live;
   if (rule.subject == Subject::inherited_by_child) return graded.crossing.live;
   switch (rule.kind) {
     case Kind::fd:

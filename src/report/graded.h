@@ -159,7 +159,7 @@ struct ChildTotals : TaskTotals {
 };
 /// By ledger::MisuseKind.
 struct MisuseTotals {
-  uint64_t live;  ///< all that are not suppressed
+  uint64_t live;  ///< all that are not suppressed, but for not_open
   uint64_t by_kind[5];
   uint64_t suppressed;
 };

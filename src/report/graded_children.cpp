@@ -28,6 +28,9 @@ bool read_child(const Graded& graded, std::span<ListedTask> list, const ledger::
   out.inherited = record.flags & ledger::kChildInherited;
   out.ignored = record.flags & ledger::kChildIgnored;
   out.child_class = classify(graded, out.kernel);
+  // Started after the kernel was asked: that it is not on the list means nothing.
+  bool is_later = out.started_ns > graded.view->header().reconciled_monotonic_ns;
+  if (out.child_class == ChildClass::reaped_unseen && is_later) out.child_class = ChildClass::running;
   return true;
 }
 
@@ -109,7 +112,7 @@ void grade_children(Scratch& scratch, Graded& graded) {
     if (site.objects++ == 0) site.first_object = index;
     if (child.child_class == ChildClass::zombie)
       ++site.live;
-    else
+    else if (child.child_class == ChildClass::running)
       ++site.running;
   }
 }

@@ -25,20 +25,24 @@ void grade_misuses(const ReportInput& input, Scratch& scratch, Graded& graded) {
     GradedMisuse& misuse = misuses[kept++];
     misuse = {index, suppression_of(input, graded, record->site, record->opened_site), count};
     graded.misuse.by_kind[record->kind] += count;
-    (misuse.suppression == kNoIndex ? graded.misuse.live : graded.misuse.suppressed) += count;
+    // Shells close what may not be open, and mean it: told, and counted by itself.
+    bool counts = record->kind != static_cast<uint8_t>(ledger::MisuseKind::not_open);
+    if (misuse.suppression != kNoIndex)
+      graded.misuse.suppressed += count;
+    else if (counts)
+      graded.misuse.live += count;
   }
   graded.misuses = misuses.first(kept);
 }
 
 void grade_crossings(const ReportInput& input, Scratch& scratch, Graded& graded) {
-  constexpr uint32_t kValid = 2;
   std::span<GradedCrossing> crossings = scratch.take<GradedCrossing>(graded.view->crossing_count());
   size_t kept = 0;
   for (uint32_t index = 0; index < crossings.size(); ++index) {
     const ledger::Crossing* record = graded.view->crossing(index);
-    if (!record || record->state.load(std::memory_order_acquire) != kValid) continue;
+    if (!record || record->state.load(std::memory_order_acquire) != ledger::kCrossingValid) continue;
     uint64_t count = record->count.load(std::memory_order_relaxed);
-    if (count == 0 || record->fd < 0 || !is_site(graded, record->site)) continue;
+    if (count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(graded, record->site)) continue;
     GradedCrossing& crossing = crossings[kept++];
     crossing = {index, find_suppression(input, graded, record->site), count};
     (crossing.suppression == kNoIndex ? graded.crossing.live : graded.crossing.suppressed) += crossing.count;

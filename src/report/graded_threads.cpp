@@ -118,6 +118,7 @@ ListedTask* find_listed(std::span<ListedTask> list, int32_t id) {
 }
 
 void grade_threads(Scratch& scratch, Graded& graded) {
+  if (coverage_of(*graded.view, ledger::Kind::thread) == ledger::Coverage::off) return;
   std::span<ListedTask> list = list_kernel_tasks(scratch, graded, false);
   std::span<GradedThread> threads = scratch.take<GradedThread>(size_t{graded.view->thread_count()} + list.size());
   graded.threads = threads.first(reconcile(graded, list, threads));

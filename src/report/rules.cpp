@@ -117,7 +117,10 @@ class RuleParser {
     if (!take('.')) return true;
     start = position_;
     name = word();
-    return name == "live" || fail(start, name.size(), "misuse and inherited_by_child have no fields");
+    if (name == "live") return true;
+    rule.field = Field::not_open;
+    if (name == "not_open" && rule.subject == Subject::misuse) return true;
+    return fail(start, name.size(), "misuse has the fields live and not_open, inherited_by_child has live");
   }
 
   bool parse_field(Rule& rule) {

@@ -18,12 +18,12 @@
 
 namespace unfreed::report {
 
-enum class Field : uint8_t { live, bytes, total, total_bytes, peak, unattributed, inherited, running };
+enum class Field : uint8_t { live, bytes, total, total_bytes, peak, unattributed, inherited, running, not_open };
 
 /// What a rule is about: resources of its kind, or what was done with descriptors.
 enum class Subject : uint8_t {
   resource,
-  misuse,              ///< closed by who had no right to
+  misuse,              ///< closed by who had no right to; Field::not_open: closed, though never seen open
   inherited_by_child,  ///< went along into another program
 };
 

@@ -330,11 +330,11 @@ int finish(int status, bool& replaced) {
   if (g_runtime.wants_all_reports) track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;
   if (!track::g_fork_page.alive.load(std::memory_order_acquire) || g_runtime.ended.exchange(1)) return status;
-  begin_report(true);
-  end_report();
   ledger::Header& header = g_tracker.writer.header();
   bool has_kernel = base::may_call_system();
+  begin_report(true);
   if (has_kernel) describe_threads();
+  end_report();
   g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
   header.ended_monotonic_ns = base::monotonic_ns();
   header.exit_status = status;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,8 +18,6 @@ using ledger::FdRecord;
 using ledger::SectionId;
 
 namespace {
-
-enum CrossingState : uint32_t { kEmpty = 0, kBeingFilled = 1, kValid = 2 };
 
 struct NumberRange {
   int first, last;
@@ -46,15 +45,22 @@ bool stays_open(int fd) {
   return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
+/// The pointer is the program's, and has been accepted by nobody yet: what cannot be read is left out.
 void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
-  size_t length = from ? strnlen(from, sizeof to - 1) : 0;
-  std::memcpy(to, from, length);
-  to[length] = '\0';
+  std::memset(to, 0, sizeof to);
+  auto address = reinterpret_cast<uintptr_t>(from);
+  size_t wanted = sizeof to - 1;
+  size_t on_page = std::min<size_t>(wanted, 4096 - address % 4096);
+  iovec local{to, wanted};
+  iovec remote[] = {{const_cast<char*>(from), on_page}, {const_cast<char*>(from) + on_page, wanted - on_page}};
+  base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
+                    reinterpret_cast<long>(remote), on_page < wanted ? 2 : 1, 0);
+  to[wanted] = '\0';
 }
 
 /// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
 /// for the same crossing are harmless.
-void note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char* program) {
+Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char* program) {
   bool in_parent = ledger::fd_origin(word) == FdOrigin::inherited;
   ledger::Header& header = in_parent ? *g_parent.header : g_tracker.writer.header();
   ledger::Section& table = header.sections[static_cast<size_t>(SectionId::crossings)];
@@ -65,27 +71,28 @@ void note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char
   uint64_t used = std::min(table.count.load(std::memory_order_acquire), table.capacity);
   for (uint64_t i = 0; i < used; ++i) {
     Crossing* known = record_at(i);
-    if (known && known->state.load(std::memory_order_acquire) == kValid && known->site == site) {
+    if (known && known->state.load(std::memory_order_acquire) == ledger::kCrossingValid && known->site == site) {
       known->count.fetch_add(1, std::memory_order_relaxed);
-      return;
+      return known;
     }
   }
   uint64_t index = table.count.fetch_add(1, std::memory_order_acq_rel);
   Crossing* record = index < table.capacity ? record_at(index) : nullptr;
   if (!record) {
     header.dropped[static_cast<size_t>(ledger::Dropped::crossings_full)].fetch_add(1, std::memory_order_relaxed);
-    return;
+    return nullptr;
   }
-  record->state.store(kBeingFilled, std::memory_order_relaxed);
+  record->state.store(ledger::kCrossingFilling, std::memory_order_relaxed);
   record->fd = fd;
   record->site = site;
   record->serial = ledger::fd_serial(word);
-  record->child_pid = base::current_pid();
+  record->caller_pid = base::current_pid();
   record->door = door;
-  record->first_ns = from.acquired_ns;
+  record->acquired_ns = from.acquired_ns;
   copy_name(program, record->program);
   record->count.store(1, std::memory_order_relaxed);
-  record->state.store(kValid, std::memory_order_release);
+  record->state.store(ledger::kCrossingValid, std::memory_order_release);
+  return record;
 }
 
 /// Did this process, or the one it was forked from, take the descriptor itself?
@@ -107,9 +114,9 @@ bool is_of_interest(uint64_t word, bool adopted) {
 
 }  // namespace
 
-void note_crossings(uint16_t door, const char* program, const ChildFds& child) {
+void note_crossings(uint16_t door, const char* program, Crossings& noted, const ChildFds& child) {
   // Not enter(): a child that has tracked nothing needs no ledger of its own to go on to another program.
-  if (!tracks(ledger::Kind::fd)) return;
+  if (!tracks(ledger::Kind::fd) || !base::may_call_system()) return;
   int saved = errno;
   bool adopted = g_fork_page.alive.load(std::memory_order_acquire);
   const ledger::Section& table = g_tracker.writer.section(SectionId::fds);
@@ -119,9 +126,16 @@ void note_crossings(uint16_t door, const char* program, const ChildFds& child) {
     uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
     auto number = static_cast<int>(fd);
     if (!word || !is_of_interest(word, adopted) || is_allowed(number) || child.is_replaced(number)) continue;
-    if (stays_open(number)) note(*record, word, number, door, program);
+    bool is_earlier_popen = record->owner_kind == static_cast<uint32_t>(ledger::FdOwner::popen_stream);
+    if ((child.closes_popen_streams && is_earlier_popen) || !stays_open(number)) continue;
+    Crossing* crossing = note(*record, word, number, door, program);
+    if (crossing && noted.count < Crossings::kMost) noted.crossings[noted.count++] = crossing;
   }
   errno = saved;
+}
+
+void take_crossings_back(const Crossings& noted) {
+  for (size_t i = 0; i < noted.count; ++i) noted.crossings[i]->count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void allow_crossing(int first, int last) {

@@ -1,24 +1,28 @@
 // Descriptors that go along into another program because nobody marked them close-on-exec. They are noted in the ledger
 // of the process that opened them: a child between fork and exec writes to its parent's.
 //
+// What the child opened itself, or its parent had inherited, is noted nowhere: nobody is left to report it.
+//
 //     parent ── open ── fork ─────────────────────────────▶ reports what crossed, with the stack of the open
 //                         └─ child ── exec ─▶ notes here
 //
 // All are async-signal-safe and keep errno.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "ledger/writer.h"
 
 namespace unfreed::track {
 
-/// Descriptors that a spawn call's file actions close or replace in the child: they do not cross.
+/// What becomes of the caller's descriptors in the child before it execs.
 struct ChildFds {
-  static constexpr int kMost = 64;
-  int numbers[kMost];
+  static constexpr int kMost = 256;
+  int numbers[kMost];  ///< closed or replaced: they do not cross
   int count = 0;
   int closed_from = INT32_MAX;
+  bool closes_popen_streams = false;  ///< popen's child closes what earlier popens have left open (POSIX)
   void add(int fd) {
     if (count < kMost) numbers[count++] = fd;
   }
@@ -29,8 +33,17 @@ struct ChildFds {
   }
 };
 
+/// What was noted for one call, in case it fails.
+struct Crossings {
+  static constexpr size_t kMost = 64;
+  ledger::Crossing* crossings[kMost];
+  size_t count = 0;
+};
+
 /// Another program is about to start with what this process holds: in its place (exec), or in a child.
-void note_crossings(uint16_t door, const char* program, const ChildFds& child = {});
+void note_crossings(uint16_t door, const char* program, Crossings& noted, const ChildFds& child = {});
+/// It did not start.
+void take_crossings_back(const Crossings& noted);
 
 /// Numbers that may cross: from UNFREED_INHERITABLE.
 void allow_crossing(int first, int last);

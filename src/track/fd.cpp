@@ -118,11 +118,19 @@ void note_closed(FdRecord& record, uint64_t word, uint32_t site, bool behind_own
   record.closed_word.store(word, std::memory_order_release);
 }
 
-/// Does a stream close a number that is not its own any more: another's, or closed behind its back and handed out anew?
-bool is_stale(const FdRecord& record, const void* stream) {
+/// Does a stream close a number that was closed behind its back, and has been handed out anew since?
+bool is_stale(int fd, const FdRecord& record, const void* stream) {
   auto address = reinterpret_cast<uint64_t>(stream);
-  if (record.owner_kind != static_cast<uint32_t>(ledger::FdOwner::none)) return record.owner != address;
+  if (fd <= 2 || record.owner == address) return false;
   return record.closed_word.load(std::memory_order_acquire) && record.closed_owner == address;
+}
+
+/// The stream that does not know that its number goes. One from before a fork is the parent's to close: a child does
+/// well to close the number only, since closing the stream would write what the parent has buffered.
+FdOwnership owner_left_behind(int fd, const FdRecord& record, uint64_t word) {
+  // A message queue has no stream: it is its descriptor, and may be closed as one.
+  if (fd <= 2 || !record.owner || ledger::fd_origin(word) == FdOrigin::inherited) return {};
+  return {static_cast<ledger::FdOwner>(record.owner_kind), reinterpret_cast<const void*>(record.owner)};
 }
 }  // namespace
 
@@ -134,10 +142,10 @@ FdRelease fd_detach(int fd, const FdCloser& closer) {
   if (!record) return release;
   release.word = record->word.exchange(0, std::memory_order_acq_rel);
   if (!release.word) return release;
-  if (closer.stream && is_stale(*record, closer.stream)) note_stale_owner(fd, *record, release);
-  // A message queue is its descriptor, and may be closed as one.
-  if (record->owner && !closer.stream)
-    release.owner = {static_cast<ledger::FdOwner>(record->owner_kind), reinterpret_cast<const void*>(record->owner)};
+  release.acquired_ns = record->acquired_ns;
+  release.tid = record->tid;
+  if (closer.stream && is_stale(fd, *record, closer.stream)) note_stale_owner(fd, *record, release);
+  if (!closer.stream) release.owner = owner_left_behind(fd, *record, release.word);
   note_closed(*record, release.word, release.site, release.owner.owner && !closer.replaces);
   return release;
 }
@@ -148,18 +156,19 @@ void fd_settle(int fd, const FdRelease& release, bool closed) {
   if (closed || !fd_is_open(fd)) return count_gone(release.word);
   if (FdRecord* record = record_if_any(fd)) {
     uint64_t expected = 0;
+    record->closed_word.store(0, std::memory_order_relaxed);  // it was not closed after all
     if (record->word.compare_exchange_strong(expected, release.word, std::memory_order_acq_rel)) return;
   }
   count_gone(release.word);
 }
 
-void fd_close_returned(int fd, const FdRelease& release, const FdCloser& closer, bool not_open) {
+void fd_close_returned(int fd, const FdRelease& release, bool not_open) {
   if (!release.site) return;
   KeepErrno keep;
-  note_close_call(fd, closer.from.pc);
+  note_close_call(fd, release.site);
   if (t_local.pause_depth) return;
   FdRecord* record = record_if_any(fd);
-  if (release.owner.owner && !not_open) return note_behind_owner(fd, *record, release);
+  if (release.owner.owner && !not_open) return note_behind_owner(fd, release);
   // A file system may answer EBADF for a descriptor that was open (FUSE): its record says so.
   if (!not_open || release.word || fd_is_open(fd)) return;
   note_bad_close(fd, record, release);
@@ -173,11 +182,12 @@ FdOrigin fd_origin_known(int fd) {
   return record ? ledger::fd_origin(record->word.load(std::memory_order_acquire)) : FdOrigin::none;
 }
 
-ledger::FdOwner fd_owner_known(int fd) {
-  if (!enter(Kind::fd)) return ledger::FdOwner::none;
+bool fd_is_owned_by(int fd, FdOwnership ownership) {
+  if (!enter(Kind::fd)) return false;
   FdRecord* record = record_if_any(fd);
-  if (!record || !record->word.load(std::memory_order_acquire)) return ledger::FdOwner::none;
-  return static_cast<ledger::FdOwner>(record->owner_kind);
+  return record && record->word.load(std::memory_order_acquire) &&
+         record->owner_kind == static_cast<uint32_t>(ownership.kind) &&
+         record->owner == reinterpret_cast<uint64_t>(ownership.owner);
 }
 
 uint32_t fd_latest_serial() { return g_tracker.serial.load(std::memory_order_acquire); }

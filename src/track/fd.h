@@ -39,6 +39,8 @@ struct FdCloser {
 /// The record of a descriptor that is about to be closed.
 struct FdRelease {
   uint64_t word = 0;
+  uint64_t acquired_ns = 0;
+  uint32_t tid = 0;   ///< who acquired it
   uint32_t site = 0;  ///< of the closer
   FdOwnership owner;  ///< the stream that does not know of it
 };
@@ -48,15 +50,14 @@ FdRelease fd_detach(int fd, const FdCloser& closer);
 void fd_settle(int fd, const FdRelease& release, bool closed);
 
 /// A close by number has come back. Misuse is noted: closing what is not open, or what a stream owns.
-void fd_close_returned(int fd, const FdRelease& release, const FdCloser& closer, bool not_open);
+void fd_close_returned(int fd, const FdRelease& release, bool not_open);
 
 /// Is this number open, by the kernel's word?
 bool fd_is_open(int fd);
 
 /// What the table says of a number; `none` also where descriptors are not tracked.
 ledger::FdOrigin fd_origin_known(int fd);
-/// What kind of stream owns it, if any.
-ledger::FdOwner fd_owner_known(int fd);
+bool fd_is_owned_by(int fd, FdOwnership ownership);
 
 /// Wraps a real close-like call on one descriptor. `call` returns negative on failure. A failed close has closed,
 /// unless it says EBADF and the kernel agrees that nothing is there now that was there before.
@@ -66,7 +67,7 @@ auto fd_closing(int fd, const FdCloser& closer, Call call) {
   auto result = call();
   bool not_open = result < 0 && errno == EBADF;
   fd_settle(fd, release, !not_open);
-  fd_close_returned(fd, release, closer, not_open);
+  fd_close_returned(fd, release, not_open);
   return result;
 }
 

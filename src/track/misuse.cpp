@@ -1,6 +1,7 @@
 #include "track/misuse.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/lock.h"
 #include "base/syscall.h"
@@ -15,42 +16,55 @@ using ledger::SectionId;
 
 namespace {
 
-/// From so many calls on, a run of closes from one place is a sweep. Numbers that were never open tell it sooner than
-/// those that were.
-constexpr uint32_t kSweepOfUnknown = 3;
-constexpr uint32_t kSweep = 9;
+/// A run of closes from one place that meets so many numbers which were never open is a sweep.
+constexpr uint32_t kSweep = 3;
 /// A sweep leaves out what it wants to keep.
 constexpr int kWidestGap = 16;
 
+std::atomic<uint32_t> g_generation;  // grows with forks: records noted before are the parent's
+
 /// The calling thread's latest closes by number.
 struct Run {
-  uintptr_t pc;
+  uint32_t generation;
+  uint32_t site;  ///< from where, with all its callers: a function that closes for others is many places
   int32_t fd;
   int32_t step;  ///< its direction
-  uint32_t length;
+  uint32_t unknown;
+  bool is_sweep;
+  struct Noted {
+    Misuse* misuse;
+    uint64_t count;
+  };
+  static constexpr uint32_t kMostNoted = 16;
   uint32_t noted_count;
-  Misuse* noted[kSweep];  ///< what it was taken for so far
+  Noted noted[kMostNoted];  ///< what it was taken for so far
 };
 thread_local constinit Run t_run{};
 
-bool goes_on(const Run& run, int fd, uintptr_t pc) {
-  if (run.pc != pc || fd == run.fd) return false;
+bool goes_on(const Run& run, int fd, uint32_t site) {
+  if (run.site != site || run.generation != g_generation.load(std::memory_order_relaxed)) return false;
   int distance = fd - run.fd;
-  if (distance > kWidestGap || distance < -kWidestGap) return false;
-  return run.length == 1 || (distance > 0) == (run.step > 0);
+  if (distance == 0 || distance > kWidestGap || distance < -kWidestGap) return false;
+  return run.step == 0 || (distance > 0) == (run.step > 0);
 }
 
-void take_back(Run& run, bool all) {
-  uint32_t kept = 0;
-  for (uint32_t i = 0; i < run.noted_count; ++i) {
-    Misuse* misuse = run.noted[i];
-    if (all || misuse->kind == static_cast<uint8_t>(MisuseKind::not_open))
-      misuse->count.fetch_sub(1, std::memory_order_relaxed);
-    else
-      run.noted[kept++] = misuse;
-  }
-  run.noted_count = kept;
+void remember(Run& run, Misuse* misuse) {
+  for (uint32_t i = 0; i < run.noted_count; ++i)
+    if (run.noted[i].misuse == misuse) {
+      ++run.noted[i].count;
+      return;
+    }
+  if (run.noted_count < Run::kMostNoted) run.noted[run.noted_count++] = {misuse, 1};
 }
+
+void take_all_back(Run& run) {
+  run.is_sweep = true;
+  for (uint32_t i = 0; i < run.noted_count; ++i)
+    run.noted[i].misuse->count.fetch_sub(run.noted[i].count, std::memory_order_relaxed);
+  run.noted_count = 0;
+}
+
+bool is_standard(int fd) { return fd <= 2; }
 
 constinit base::Lock g_lock;
 
@@ -106,10 +120,10 @@ Misuse* note(Misuse& seen) {
   return misuse;
 }
 
-void describe_opening(const FdRecord& record, uint64_t word, Misuse& out) {
-  out.opened_site = ledger::fd_site(word);
-  out.opened_tid = static_cast<int32_t>(record.tid);
-  out.opened_ns = record.acquired_ns;
+void describe_opening(const FdRelease& release, Misuse& out) {
+  out.opened_site = ledger::fd_site(release.word);
+  out.opened_tid = static_cast<int32_t>(release.tid);
+  out.opened_ns = release.acquired_ns;
 }
 
 void describe_last_close(const FdRecord& record, Misuse& out) {
@@ -120,61 +134,60 @@ void describe_last_close(const FdRecord& record, Misuse& out) {
 
 }  // namespace
 
-void note_close_call(int fd, uintptr_t caller_pc) {
+void note_close_call(int fd, uint32_t site) {
   Run& run = t_run;
-  if (!goes_on(run, fd, caller_pc)) {
-    run = {caller_pc, fd, 0, 1, 0, {}};
+  if (!goes_on(run, fd, site)) {
+    run = {g_generation.load(std::memory_order_relaxed), site, fd, 0, 0, false, 0, {}};
     return;
   }
   run.step = fd - run.fd;
   run.fd = fd;
-  ++run.length;
-  if (run.length == kSweepOfUnknown) take_back(run, false);
-  if (run.length == kSweep) take_back(run, true);
 }
 
 void note_bad_close(int fd, const FdRecord* record, const FdRelease& release) {
   uint64_t closed_word = record ? record->closed_word.load(std::memory_order_acquire) : 0;
   Run& run = t_run;
-  if (run.length >= (closed_word ? kSweep : kSweepOfUnknown)) return;
+  if (!closed_word && ++run.unknown == kSweep) take_all_back(run);
+  // A program may be started without standard streams, and close them all the same.
+  if (run.is_sweep || (!closed_word && is_standard(fd))) return;
   Misuse seen{};
   seen.kind = static_cast<uint8_t>(closed_word ? MisuseKind::double_close : MisuseKind::not_open);
   seen.fd = fd;
   seen.site = release.site;
   if (closed_word) {
-    describe_opening(*record, closed_word, seen);
+    seen.opened_site = ledger::fd_site(closed_word);
+    seen.opened_tid = static_cast<int32_t>(record->tid);
+    seen.opened_ns = record->acquired_ns;
     describe_last_close(*record, seen);
   }
-  Misuse* misuse = note(seen);
-  if (misuse && run.noted_count < kSweep) run.noted[run.noted_count++] = misuse;
+  if (Misuse* misuse = note(seen)) remember(run, misuse);
 }
 
-void note_behind_owner(int fd, const FdRecord& record, const FdRelease& release) {
+void note_behind_owner(int fd, const FdRelease& release) {
+  if (t_run.is_sweep) return;
   Misuse seen{};
   seen.kind = static_cast<uint8_t>(MisuseKind::behind_owner);
   seen.owner_kind = static_cast<uint8_t>(release.owner.kind);
   seen.fd = fd;
   seen.site = release.site;
-  describe_opening(record, release.word, seen);
-  Misuse* misuse = note(seen);
-  if (misuse && t_run.noted_count < kSweep) t_run.noted[t_run.noted_count++] = misuse;
+  describe_opening(release, seen);
+  if (Misuse* misuse = note(seen)) remember(t_run, misuse);
 }
 
 void note_stale_owner(int fd, const FdRecord& record, const FdRelease& release) {
   if (t_local.pause_depth) return;
   Misuse seen{};
   seen.kind = static_cast<uint8_t>(MisuseKind::stale_owner);
-  seen.owner_kind = static_cast<uint8_t>(record.owner_kind);
   seen.fd = fd;
   seen.site = release.site;
-  describe_opening(record, release.word, seen);
+  describe_opening(release, seen);
   describe_last_close(record, seen);
   note(seen);
 }
 
 void reset_misuse_after_fork() {
   g_lock.reset();
-  t_run = {};
+  g_generation.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace unfreed::track

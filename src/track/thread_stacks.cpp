@@ -75,6 +75,7 @@ size_t copy_stack(const Place& place, uintptr_t high, std::byte* to) {
 
 void take_stack(ThreadRecord& record, Work& work) {
   Place place;
+  uint32_t generation = record.generation;
   if (!find_place(record.tid, place)) return;
   // A coroutine's or an alternate stack has bounds that nobody told; so much is tried.
   bool own = place.sp >= record.stack_low && place.sp < record.stack_high;
@@ -91,6 +92,7 @@ void take_stack(ThreadRecord& record, Work& work) {
   unwind::WalkResult walked =
       unwind::walk({place.pc, place.sp, 0, true, false}, bounds, g_tracker.runtime_module, frames, log);
   bool truncated = walked.truncated;
+  if (record.generation != generation) return;  // the slot is another thread's by now
   record.current_node = intern_stack(frames.first(walked.frames), truncated);
   record.current_truncated = truncated;
   record.current_ns = base::monotonic_ns();
@@ -113,10 +115,12 @@ void take_thread_stacks(const unwind::Registers& from) {
   uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
   Work* work = nullptr;
   int own_tid = base::current_tid();
-  for (uint64_t i = 0; i < std::min(count, kMostThreads); ++i) {
+  uint64_t running = 0;
+  for (uint64_t i = 0; i < count && running < kMostThreads; ++i) {
     auto* record = g_tracker.writer.touch<ThreadRecord>(SectionId::threads, i);
     if (!record || record->state.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::ThreadState::running))
       continue;
+    ++running;
     record->current_ns = 0;
     if (record->tid == own_tid) {
       bool truncated = false;
@@ -127,8 +131,9 @@ void take_thread_stacks(const unwind::Registers& from) {
       continue;
     }
     if (!work) work = static_cast<Work*>(base::map_memory(sizeof(Work)));
-    if (!work) return;
+    if (!work || !unwind::begin_reading_foreign_code()) break;
     take_stack(*record, *work);
+    unwind::end_reading_foreign_code();
   }
   if (work) base::unmap_memory(work, sizeof(Work));
 }

@@ -506,7 +506,8 @@ Row to_row(const Machine& machine, bool signal) {
 namespace {
 bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, Fde& fde) {
   uintptr_t address = search_table(image, eh_frame_hdr, pc);
-  return address && parse_fde(image, address, fde) && pc >= fde.start && pc - fde.start < fde.size;
+  return address && parse_fde(image, address, fde) && pc >= fde.start && pc - fde.start < fde.size &&
+         fde.start >= image.low && pc < image.high;
 }
 }  // namespace
 

@@ -6,7 +6,12 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <ctime>
+
+#include "base/syscall.h"
+#include "unwind/walk.h"
 
 namespace unfreed::unwind {
 
@@ -89,6 +94,30 @@ void set_object_finder(ObjectFinder finder) { g_finder = finder; }
 void prepare_objects(bool use_loader) {
   g_find_object = use_loader ? reinterpret_cast<FindObject>(dlsym(RTLD_DEFAULT, "_dl_find_object")) : nullptr;
 }
+
+namespace {
+std::atomic<uint32_t> g_unloading;
+std::atomic<uint32_t> g_reading;
+}  // namespace
+
+bool begin_reading_foreign_code() {
+  g_reading.fetch_add(1, std::memory_order_seq_cst);
+  if (!g_unloading.load(std::memory_order_seq_cst)) return true;
+  end_reading_foreign_code();
+  return false;
+}
+void end_reading_foreign_code() { g_reading.fetch_sub(1, std::memory_order_release); }
+
+void begin_unloading() {
+  // A reader that was interrupted by whoever unloads would be waited for in vain.
+  constexpr int kPatienceMs = 100;
+  g_unloading.fetch_add(1, std::memory_order_seq_cst);
+  for (int waited = 0; g_reading.load(std::memory_order_seq_cst) && waited < kPatienceMs; ++waited) {
+    timespec moment{0, 1'000'000};
+    base::raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+  }
+}
+void end_unloading() { g_unloading.fetch_sub(1, std::memory_order_seq_cst); }
 
 bool find_object(uintptr_t pc, Object& out) {
   if (g_finder) return g_finder(pc, out);

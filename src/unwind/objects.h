@@ -23,8 +23,8 @@ struct Object {
 /// there.
 void prepare_objects(bool use_loader = true);
 
-/// For walks through another process's stacks: who knows its objects instead of this process's loader. Called once,
-/// before any walk.
+/// For walks through another process's stacks: who knows its objects instead of this process's loader; null: the
+/// loader. One thread only.
 using ObjectFinder = bool (*)(uintptr_t pc, Object& out);
 void set_object_finder(ObjectFinder finder);
 

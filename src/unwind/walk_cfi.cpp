@@ -197,16 +197,15 @@ class Walker {
     return true;
   }
 
-  /// `shift` receives what leads from an address to where its code can be read.
-  static uintptr_t function_at(uintptr_t pc, uintptr_t& shift) {
-    Object object;
+  /// `object` receives what the function lies in.
+  static uintptr_t function_at(uintptr_t pc, Object& object) {
     if (!find_object(pc, object) || !object.eh_frame_hdr) return 0;
-    shift = static_cast<uintptr_t>(object.shift);
+    auto shift = static_cast<uintptr_t>(object.shift);
     uintptr_t function = find_function(object.image, object.eh_frame_hdr, pc + shift);
     return function ? function - shift : 0;
   }
   static uintptr_t function_at(uintptr_t pc) {
-    uintptr_t unused;
+    Object unused;
     return function_at(pc, unused);
   }
 
@@ -214,10 +213,12 @@ class Walker {
   static bool follows_call(uintptr_t pc, uintptr_t& target) {
     constexpr uintptr_t kLongestCall = 7;
     target = 0;
-    uintptr_t shift = 0;
-    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1, shift);
+    Object object;
+    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1, object);
     if (!function || pc - function < kLongestCall) return false;
-    const auto* end = reinterpret_cast<const uint8_t*>(pc + shift);
+    uintptr_t place = pc + static_cast<uintptr_t>(object.shift);
+    if (place > object.image.high || place < object.image.low || place - object.image.low < kLongestCall) return false;
+    const auto* end = reinterpret_cast<const uint8_t*>(place);
     if (end[-5] == 0xe8) {  // call rel32
       int32_t distance;
       std::memcpy(&distance, end - 4, sizeof distance);

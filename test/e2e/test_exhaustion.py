@@ -43,6 +43,13 @@ class Exhaustion(unittest.TestCase):
         self.assertEqual(len(reports), 2)
         self.check(reports[1])
 
+    def test_stuck_threads_stand_in_it(self):
+        with harness.Scratch() as scratch:
+            result = harness.preload([harness.program("exhaust"), "thread"], scratch=scratch)
+        report, = [r for r in result.reports.values() if r["trigger"] == "exhaustion"]
+        stacks = [[f.get("function") for f in thread.get("stack", [])] for thread in report["threads"]]
+        self.assertTrue(any("stands" in stack for stack in stacks), stacks)
+
     def test_under_the_launcher(self):
         with harness.Scratch() as scratch:
             result = harness.run([harness.program("exhaust")], scratch=scratch,

@@ -52,7 +52,11 @@ class Misuse(unittest.TestCase):
             self.assertEqual(place(misuse, "closed"), ("close", at("pair"), "pair_twice"))
 
     def test_what_was_never_open(self):
-        misuse = self.only(self.run_cases("never_open"), "not_open")
+        result = self.run_cases("never_open", options=["--fail-on", "misuse>0"])
+        self.assertEqual(result.status, 0, "shells do it, and mean it")
+        self.assertEqual(self.run_cases("never_open", options=["--fail-on", "misuse.not_open>0"]).status, 23)
+        self.assertEqual(result.report["totals"]["misuse"], {**result.report["totals"]["misuse"], "live": 0, "not_open": 1})
+        misuse, = result.report["misuse"]
         self.assertEqual((misuse["fd"], misuse.get("opened"), misuse.get("first_closed")), (777, None, None))
         self.assertEqual(place(misuse, "closed"), ("close", at("again"), "again"))
 
@@ -72,6 +76,16 @@ class Misuse(unittest.TestCase):
         self.assertEqual(place(kinds["stale_owner"], "first_closed")[0], "close")
         self.assertEqual(place(kinds["stale_owner"], "closed"), ("fclose", at("stale"), "stale"))
         self.assertEqual(result.report["totals"]["fd"]["live"], 0)
+
+    def test_a_wrapper_hides_nothing(self):
+        misuse = self.only(self.run_cases("by_wrapper"), "double_close")
+        self.assertEqual(misuse["closed"]["stack"][1]["line"], at("wrapped"))
+
+    def test_a_forked_child_may_close_its_parents_stream_by_number(self):
+        result = self.run_cases("clean_child", options=["--all-reports", "--fail-on", "misuse>1"])
+        self.assertEqual((result.status, len(result.reports)), (0, 2), result)
+        kinds = [misuse["type"] for report in result.reports.values() for misuse in report["misuse"]]
+        self.assertEqual(kinds, ["double_close"], "the descriptor that the child did close twice")
 
     def test_sweeps_and_clean_code_are_no_misuse(self):
         for case in ("sweep", "clean"):

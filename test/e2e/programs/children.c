@@ -122,6 +122,13 @@ int main(int count, char** arguments) {
     exec_after_vfork();
     spawn(NULL);
     if (system("true") != 0) return 1;
+    // Calls that fail start nothing.
+    open_inheritable();
+    if (execvp("/nonexistent/program", kTrue) == 0 || posix_spawn(NULL, "/nonexistent", NULL, NULL, kTrue, environ) == 0)
+      return 1;
+    close(3);
+    close(4);
+    close(5);
     pid_t child = fork();
     if (child == 0) {
       close(open("/dev/null", O_RDONLY));

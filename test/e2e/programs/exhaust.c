@@ -2,6 +2,7 @@
 // been given back, "sleep" lets the time between two reports pass.
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -14,8 +15,18 @@ static void take_all(void) {
   }
 }
 
+static void* stands(void* unused) {
+  pause();
+  return unused;
+}
+
 int main(int count, char** rounds) {
   struct rlimit limit = {64, 64};
+  if (count > 1 && !strcmp(rounds[1], "thread")) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, stands, NULL);
+    usleep(100000);
+  }
   setrlimit(RLIMIT_NOFILE, &limit);
   take_all();
   for (int i = 1; i < count; ++i) {

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int take(void) { return open("/dev/null", O_RDONLY); }  // @take
@@ -59,10 +60,29 @@ static void stale(void) {
 // No misuse.
 static void sweep(void) {
   for (int fd = 10; fd < 20; ++fd) dup2(take(), fd);
+  fopen("/dev/null", "r");
   for (int fd = 3; fd < 200; ++fd) close(fd);
   for (int fd = 3; fd < 200; ++fd) close(fd);
   for (int fd = 200; fd > 2; --fd)
     if (fd % 5) close(fd);
+}
+static void close_for(int fd) { close(fd); }  // whom all others call to close
+static void by_wrapper(void) {
+  int fds[12];
+  for (int i = 0; i < 12; ++i) fds[i] = take();
+  for (int i = 0; i < 12; ++i) close_for(fds[i]);
+  close_for(fds[5]);  // @wrapped
+}
+static void clean_child(void) {
+  FILE* file = fopen("/dev/null", "r");
+  if (fork() == 0) {
+    close(fileno(file));
+    close(0);
+    close(0);
+    _exit(0);
+  }
+  wait(NULL);
+  fclose(file);
 }
 static void clean(void) {
   int fd = take();
@@ -93,6 +113,8 @@ int main(int count, char** cases) {
                 {"behind_directory", behind_directory},
                 {"stale", stale},
                 {"sweep", sweep},
+                {"by_wrapper", by_wrapper},
+                {"clean_child", clean_child},
                 {"clean", clean}};
   for (int i = 1; i < count; ++i)
     for (size_t j = 0; j < sizeof kCases / sizeof *kCases; ++j)

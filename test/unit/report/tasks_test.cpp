@@ -166,14 +166,16 @@ TEST_F(TasksTest, MisuseNamesItsPlaces) {
   for (const char* place : {"opened", "first_closed", "closed"})
     EXPECT_FALSE(json["misuse"][0][place]["stack"].empty()) << place;
   EXPECT_EQ(json["sites"].size(), 0u) << "a place that closes holds nothing";
-  EXPECT_EQ(outcome("misuse>1")["broken"], true);
+  builder_.misuse(MisuseKind::not_open, 7, 5, again);
+  EXPECT_EQ(outcome("misuse>1")["value"], 2);
+  EXPECT_EQ(outcome("misuse.not_open>4")["broken"], true);
   EXPECT_EQ(outcome("misuse>2")["broken"], false);
 }
 
 TEST_F(TasksTest, CrossingsAreCountedEachTime) {
   uint32_t opened = site(Kind::fd);
   builder_.crossing(opened, 5, 3, "/bin/true");
-  builder_.crossing(opened, 6, 1, "unfinished").state = 1;
+  builder_.crossing(opened, 6, 1, "unfinished").state = ledger::kCrossingFilling;
   ordered_json json = report();
   ASSERT_EQ(json["inherited_by_child"].size(), 1u);
   EXPECT_EQ(json["inherited_by_child"][0]["program"], "/bin/true");

@@ -240,11 +240,11 @@ class LedgerBuilder {
   ledger::Crossing& crossing(uint32_t site_index, int32_t fd, uint64_t count, std::string_view program) {
     uint64_t index = 0;
     auto* record = placed(writer_.append<ledger::Crossing>(ledger::SectionId::crossings, index));
-    record->state = 2;
+    record->state = ledger::kCrossingValid;
     record->fd = fd;
     record->site = site_index;
     record->count = count;
-    record->child_pid = 4300;
+    record->caller_pid = 4300;
     program.copy(record->program, sizeof record->program - 1);
     return *record;
   }
