@@ -19,6 +19,7 @@
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -149,7 +150,7 @@ double live(long blocks, long count) {
   return (now_ns() - start) / static_cast<double>(count);
 }
 
-/// A descriptor or two, or a stream, taken and given back.
+/// A descriptor or two, a stream or a child, taken and given back.
 template <class Pair>
 __attribute__((noinline)) double descriptors(long count, Pair pair) {
   double start = now_ns();
@@ -175,6 +176,12 @@ double family(const std::string& what, long count) {
     return descriptors(count, [] {
       DIR* folder = opendir("/");
       return folder && closedir(folder) == 0;
+    });
+  if (what == "child")
+    return descriptors(count, [] {
+      pid_t child = fork();
+      if (child == 0) syscall(SYS_exit_group, 0);
+      return waitpid(child, nullptr, 0) == child;
     });
   return -1;
 }

@@ -40,6 +40,7 @@ ROWS = [
     ("fopen+fclose", ["stream"], 100_000),
     ("opendir+closedir", ["folder"], 100_000),
     ("pthread_create+join", ["thread"], 10_000),
+    ("fork+waitpid", ["child"], 1_000),
 ]
 
 
