@@ -21,12 +21,18 @@ void Lock::unlock() {
 
 namespace {
 constexpr uint64_t kAllSignals = ~uint64_t{0};
-}
+/// Blocks inside blocks are free. It changes only while signals are blocked, so no handler sees it between two values.
+thread_local constinit uint32_t t_depth = 0;
+}  // namespace
 
 SignalBlock::SignalBlock() : saved_(0) {
-  raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&kAllSignals), reinterpret_cast<long>(&saved_),
-              8);
+  if (t_depth == 0)
+    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&kAllSignals), reinterpret_cast<long>(&saved_),
+                8);
+  ++t_depth;
 }
-SignalBlock::~SignalBlock() { raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&saved_), 0, 8); }
+SignalBlock::~SignalBlock() {
+  if (--t_depth == 0) raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&saved_), 0, 8);
+}
 
 }  // namespace unfreed::base

@@ -123,7 +123,7 @@ int current_tid() { return may_call_system() ? static_cast<int>(raw_syscall(SYS_
 namespace {
 uint64_t clock_ns(clockid_t clock) {
   if (!may_call_system() && !g_has_clock.load(std::memory_order_relaxed))
-    return g_last_ns[clock == CLOCK_MONOTONIC].load(std::memory_order_relaxed);
+    return g_last_ns[clock != CLOCK_REALTIME].load(std::memory_order_relaxed);
   // libc's clock_gettime goes through the vDSO: no kernel entry, and nothing interposable matters here.
   timespec now{};
   clock_gettime(clock, &now);
@@ -132,6 +132,7 @@ uint64_t clock_ns(clockid_t clock) {
 }  // namespace
 
 uint64_t monotonic_ns() { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t coarse_monotonic_ns() { return clock_ns(CLOCK_MONOTONIC_COARSE); }
 uint64_t realtime_ns() { return clock_ns(CLOCK_REALTIME); }
 
 }  // namespace unfreed::base

@@ -111,7 +111,7 @@ void fd_adopted(int fd, FdOwnership ownership) {
 namespace {
 /// For whoever closes the number once more: who closed it last, and what it was.
 void note_closed(FdRecord& record, uint64_t word, uint32_t site, bool behind_owner) {
-  record.closed_ns = base::monotonic_ns();
+  record.closed_ns = base::coarse_monotonic_ns();
   record.closed_site = site;
   record.closed_tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
   record.closed_owner = behind_owner ? record.owner : 0;

@@ -147,6 +147,7 @@ void thread_ending(void* rounds) {
     pthread_setspecific(g_key, reinterpret_cast<void*>(round + 1));
     return;
   }
+  base::SignalBlock block;  // one for all the locks on the way
   int32_t index = t_local.state ? t_local.state->record : -1;
   if (index >= 0 && enter(Kind::thread)) {
     ThreadRecord& record = record_at(static_cast<uint32_t>(index));
@@ -164,6 +165,7 @@ void thread_ending(void* rounds) {
 
 /// In the new thread, before anything of the program's.
 ThreadStart begin_thread(void* argument) {
+  base::SignalBlock block;
   auto* ticket = static_cast<Ticket*>(argument);
   ThreadStart start = ticket->start;
   t_local.stack_bytes = ticket->stack_bytes;
@@ -186,6 +188,7 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
                             const unwind::Registers& from) {
   if (!enter(Kind::thread)) return {};
   uint32_t site = capture_site(Kind::thread, door, from);
+  base::SignalBlock block;
   Ticket* ticket = take_ticket();
   if (!ticket) return {};
   uint32_t index;

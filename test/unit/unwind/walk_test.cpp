@@ -61,9 +61,16 @@ struct Captured {
   Captured captured;
   captured.truncated = result.truncated;
   for (size_t i = 0; i < result.frames; ++i) captured.ours.push_back(frames[i].pc);
-  std::vector<void*> buffer(kMostFrames);
-  int count = unw_backtrace(buffer.data(), kMostFrames);
-  for (int i = 1; i < count; ++i) captured.theirs.push_back(reinterpret_cast<uintptr_t>(buffer[i]));
+  // Step by step: unw_backtrace remembers frames by their pc, whatever has been unloaded since.
+  unw_context_t context;
+  unw_cursor_t cursor;
+  unw_getcontext(&context);
+  unw_init_local(&cursor, &context);
+  while (captured.theirs.size() < kMostFrames && unw_step(&cursor) > 0) {
+    unw_word_t pc = 0;
+    unw_get_reg(&cursor, UNW_REG_IP, &pc);
+    captured.theirs.push_back(pc);
+  }
   return captured;
 }
 
