@@ -1,7 +1,8 @@
 // Descriptors that go along into another program because nobody marked them close-on-exec. They are noted in the ledger
 // of the process that opened them: a child between fork and exec writes to its parent's.
 //
-// What the child opened itself, or its parent had inherited, is noted nowhere: nobody is left to report it.
+// What the child opened itself, or a program was started with, is noted nowhere: nobody is left to report it, or there is
+// no stack.
 //
 //     parent ── open ── fork ─────────────────────────────▶ reports what crossed, with the stack of the open
 //                         └─ child ── exec ─▶ notes here

@@ -22,7 +22,6 @@ using ledger::SectionId;
 
 namespace {
 
-/// Keeps errno over a verb.
 void raise_count(uint64_t number) {
   auto& count = g_tracker.writer.section(SectionId::fds).count;
   uint64_t seen = count.load(std::memory_order_relaxed);

@@ -137,7 +137,14 @@ void describe_last_close(const FdRecord& record, Misuse& out) {
 void note_close_call(int fd, uint32_t site) {
   Run& run = t_run;
   if (!goes_on(run, fd, site)) {
-    run = {g_generation.load(std::memory_order_relaxed), site, fd, 0, 0, false, 0, {}};
+    // Field by field: every close passes here, and what was noted need not be wiped.
+    run.generation = g_generation.load(std::memory_order_relaxed);
+    run.site = site;
+    run.fd = fd;
+    run.step = 0;
+    run.unknown = 0;
+    run.is_sweep = false;
+    run.noted_count = 0;
     return;
   }
   run.step = fd - run.fd;
