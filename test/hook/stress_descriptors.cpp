@@ -159,11 +159,7 @@ void* work(void* number) {
 /// The child has the forking thread alone, and everybody's descriptors.
 [[noreturn]] void be_child() {
   int before = open_descriptors();
-  int own = 0;
-  for (int i = 0; i < 10; ++i) own += open("/dev/null", O_RDONLY) >= 0;
-  int one = dup(0);
-  close(one);
-  int given_up = 0;
+  int own = 0, given_up = 0;
   for (int fd = 3; fd < 200 && given_up < 6; ++fd) {
     // Of those that it was started with it closes some and replaces others.
     if (fcntl(fd, F_GETFD) < 0) continue;
@@ -173,6 +169,9 @@ void* work(void* number) {
     else
       own += dup2(0, fd) == fd;
   }
+  for (int i = 0; i < 10; ++i) own += open("/dev/null", O_RDONLY) >= 0;
+  int one = dup(0);
+  close(one);
   if (open_descriptors() != before - given_up + own) fail("the child's own count");
   say("child %d held %d inherited %d\n", getpid(), own, before - given_up);
   exit(0);
