@@ -98,7 +98,7 @@ class Launcher {
   void take_signal(int signal);
   void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
-  void sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running);
+  void sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on, bool& is_leaving);
   int finish();
   bool check_tracking();
 
@@ -209,7 +209,7 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
 }
 
 /// One process's ledgers, in the order of its images.
-void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on) {
+void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on, bool& is_leaving) {
   bool is_command = files.front().name.pid == pid_;
   for (size_t at = 0; at < files.size(); ++at) {
     const LedgerFile& file = files[at];
@@ -235,7 +235,8 @@ void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, b
       }
     } else if (runs) {
       is_running_on = true;
-      if (is_last_pass) reports_.add_running(file.name.pid);
+      is_leaving = is_leaving || facts->left;
+      if (is_last_pass && !facts->left) reports_.add_running(file.name.pid);
     } else if (!is_command) {
       reports_.add_other(file, facts->state != ledger::State::ended);
     } else if (is_newest) {
@@ -249,12 +250,14 @@ void Launcher::sweep() {
   for (int waited = 0;; waited += kGraceStepMilliseconds) {
     bool is_last_pass = waited >= kGraceMilliseconds;
     bool is_running_on = false;
+    bool is_leaving = false;  // a process that has left its ledger to the launcher, but has not renamed it yet
+    if (is_last_pass) session_.stop_taking();
     std::vector<LedgerFile> files = session_.ledgers();
     for (size_t first = 0; first < files.size();) {
       size_t last = first + 1;
       while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
       sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
-                    is_last_pass, is_running_on);
+                    is_last_pass, is_running_on, is_leaving);
       first = last;
     }
     for (int pid : session_.processes(pid_)) {
@@ -265,7 +268,8 @@ void Launcher::sweep() {
       if (is_last_pass) reports_.add_running(pid);
     }
     if (is_running_on && is_last_pass) preload_.keep();
-    if (!is_running_on || is_last_pass) return;
+    bool is_over = is_last_pass && (!is_leaving || waited >= 2 * kGraceMilliseconds);
+    if (!is_running_on || is_over) return;
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
 }

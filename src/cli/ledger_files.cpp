@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "unfreed.";
 constexpr std::string_view kDoneSuffix = ".done";
+constexpr std::string_view kLauncherSuffix = ".launcher";
 constexpr time_t kStaleAfterSeconds = 3600;
 
 template <class Number>
@@ -56,6 +58,10 @@ std::optional<LedgerName> parse_ledger_name(std::string_view file_name) {
   return name;
 }
 
+std::string launcher_file_name(std::string_view session) {
+  return std::string(kPrefix).append(session).append(kLauncherSuffix);
+}
+
 std::vector<LedgerFile> list_ledgers(const std::string& directory, std::string_view session) {
   std::vector<LedgerFile> files;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir(directory.c_str()), &closedir);
@@ -71,6 +77,27 @@ std::vector<LedgerFile> list_ledgers(const std::string& directory, std::string_v
   return files;
 }
 
+namespace {
+bool is_ledger(const ledger::Header& header) {
+  return std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
+         header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
+}
+}  // namespace
+
+void say_launcher_is_gone(const std::string& path) {
+  int file = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  struct stat status {};
+  if (file >= 0 && fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(sizeof(ledger::Header))) {
+    void* place = mmap(nullptr, sizeof(ledger::Header), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (place != MAP_FAILED) {
+      auto& header = *static_cast<ledger::Header*>(place);
+      if (is_ledger(header)) header.handover.fetch_or(ledger::kHandoverLauncherGone, std::memory_order_acq_rel);
+      munmap(place, sizeof(ledger::Header));
+    }
+  }
+  if (file >= 0) close(file);
+}
+
 std::optional<LedgerFacts> read_ledger_facts(const std::string& path) {
   int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (file < 0) return {};
@@ -79,11 +106,13 @@ std::optional<LedgerFacts> read_ledger_facts(const std::string& path) {
   close(file);
   if (got != static_cast<ssize_t>(sizeof bytes)) return {};
   const auto& header = *reinterpret_cast<const ledger::Header*>(bytes);
-  bool is_ours = std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
-                 header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
-  if (!is_ours) return {};
-  return LedgerFacts{static_cast<ledger::State>(header.state.load(std::memory_order_relaxed)), header.uid, header.pid,
-                     header.launcher_pid, header.process_start_ticks};
+  if (!is_ledger(header)) return {};
+  return LedgerFacts{static_cast<ledger::State>(header.state.load(std::memory_order_relaxed)),
+                     header.uid,
+                     header.pid,
+                     header.launcher_pid,
+                     header.process_start_ticks,
+                     (header.handover.load(std::memory_order_relaxed) & ledger::kHandoverLeft) != 0};
 }
 
 bool is_running(int pid, uint64_t start_ticks) {
@@ -114,8 +143,27 @@ std::string ledger_directory() {
   return std::string(directory && *directory ? directory : kDefaultLedgerDirectory);
 }
 
+namespace {
+/// A launcher's session starts with its pid.
+void remove_files_of_killed_launchers(const std::string& directory, uid_t user) {
+  std::unique_ptr<DIR, int (*)(DIR*)> open(opendir(directory.c_str()), &closedir);
+  while (dirent* entry = open ? readdir(open.get()) : nullptr) {
+    std::string_view name = entry->d_name;
+    if (!name.starts_with(kPrefix) || !name.ends_with(kLauncherSuffix)) continue;
+    name.remove_prefix(kPrefix.size());
+    int pid = 0;
+    if (!parse_whole(name.substr(0, name.find('-')), pid) || is_running(pid, 0)) continue;
+    struct stat status {};
+    bool is_ours = fstatat(dirfd(open.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                   S_ISREG(status.st_mode) && status.st_uid == user;
+    if (is_ours) unlinkat(dirfd(open.get()), entry->d_name, 0);
+  }
+}
+}  // namespace
+
 void remove_stale_ledgers(const std::string& directory) {
   uid_t user = geteuid();
+  remove_files_of_killed_launchers(directory, user);
   for (const LedgerFile& file : list_ledgers(directory, {})) {
     struct stat status {};
     if (lstat(file.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != user) continue;

@@ -1,6 +1,7 @@
 // The ledgers in the ledger directory: their names, whose they are, and what has become of their processes.
 //
 //     <directory>/unfreed.<session>.<pid>.<n>[.done]
+//     <directory>/unfreed.<session>.launcher          empty; there while the launcher takes ledgers
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,9 @@ struct LedgerName {
 /// Empty for the name of anything else.
 std::optional<LedgerName> parse_ledger_name(std::string_view file_name);
 
+/// Of a session's launcher file.
+std::string launcher_file_name(std::string_view session);
+
 struct LedgerFile {
   std::string path;
   LedgerName name;
@@ -36,9 +40,13 @@ struct LedgerFacts {
   int pid = 0;
   int launcher_pid = 0;
   uint64_t process_start_ticks = 0;
+  bool left = false;  ///< to the launcher, by a process that is just ending
 };
 /// Empty where it is no ledger that this program reads, or cannot be opened.
 std::optional<LedgerFacts> read_ledger_facts(const std::string& path);
+
+/// Lets the process whose ledger that is make its last report by itself. Nothing happens where it is no ledger.
+void say_launcher_is_gone(const std::string& path);
 
 /// Does the process still run? Not one that has taken over its pid (`start_ticks`: field 22 of /proc/PID/stat, 0 for
 /// unknown), not a zombie.
@@ -50,7 +58,8 @@ std::string ledger_directory();
 
 /// Removes what dead processes of this user have left behind and nobody will read: ledgers of images replaced by exec,
 /// and of processes that ended in order, when their launcher has gone too. Younger than an hour they are kept: a report
-/// that could not be written is still in there. Ledgers of killed processes are evidence, and stay.
+/// that could not be written is still in there. Ledgers of killed processes are evidence, and stay. Also the files of
+/// launchers that were killed.
 void remove_stale_ledgers(const std::string& directory);
 
 }  // namespace unfreed::cli

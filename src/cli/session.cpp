@@ -1,6 +1,7 @@
 #include "cli/session.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
@@ -59,7 +60,21 @@ uint32_t random_number() {
 
 }  // namespace
 
-Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x}", getpid(), random_number())) {}
+Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x}", getpid(), random_number())) {
+  std::string path = directory_ + "/" + launcher_file_name(name_);
+  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) return;  // then every process reports by itself
+  close(file);
+  taking_ = path;
+}
+
+void Session::stop_taking() {
+  if (taking_.empty()) return;
+  unlink(taking_.c_str());
+  taking_.clear();
+  for (const LedgerFile& file : ledgers())
+    if (!file.name.done) say_launcher_is_gone(file.path);
+}
 
 std::vector<LedgerFile> Session::finished_ledgers() const {
   std::vector<LedgerFile> files = ledgers();

@@ -13,6 +13,9 @@ class Session {
   /// Chooses a directory (UNFREED_LEDGER_DIR; else /dev/shm, or the temporary directory where /dev/shm is missing or
   /// full) and a name that is this process's alone.
   Session();
+  ~Session() { stop_taking(); }
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
 
   const std::string& directory() const { return directory_; }
   const std::string& name() const { return name_; }
@@ -23,10 +26,14 @@ class Session {
   /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
   /// not they have a ledger (a fork child has none before it first acquires something).
   std::vector<int> processes(int first) const;
+  /// Tells all processes, those that run and those to come, to report by themselves. Ledgers that were left to the
+  /// launcher before are among those that are listed next (LedgerFacts::left).
+  void stop_taking();
 
  private:
   std::string directory_;
   std::string name_;
+  std::string taking_;  ///< the file that is there as long as ledgers are taken; "" for none
 };
 
 /// Tells of ledgers that are finished (".done"). Without inotify there is no word, and the sweep at the end finds them.

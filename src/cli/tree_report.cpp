@@ -48,10 +48,12 @@ void TreeReport::add_running(int pid) {
   std::string none;
   read_text_file(fmt::format("/proc/{}/comm", pid), name, none);
   if (name.ends_with('\n')) name.pop_back();
-  running_.push_back(fmt::format("{} (pid {})", name.empty() ? "process" : render::printable(name), pid));
+  std::string text = fmt::format("{} (pid {})", name.empty() ? "process" : render::printable(name), pid);
+  if (std::find(running_.begin(), running_.end(), text) == running_.end()) running_.push_back(text);
 }
 
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
+  if (kept_.contains(file.path)) return;
   ledger::Copy copy;
   if (ledger::CopyError error = copy.load(file.path.c_str())) {
     if (error.error == ENOENT) return;  // somebody else has dealt with it
@@ -86,6 +88,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template_ : path, error, file.path));
     failed_ = true;
+    kept_.insert(file.path);
     path.clear();
   } else {
     unlink(file.path.c_str());

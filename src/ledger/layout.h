@@ -124,6 +124,11 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tas
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child in the table that is there
 
+/// Who makes the last report, the launcher or the process: each sets its bit and looks at the other's, so that of two
+/// that end at the same moment one knows that it was the second.
+inline constexpr uint32_t kHandoverLauncherGone = 1u << 0;  ///< it takes no more: the process reports by itself
+inline constexpr uint32_t kHandoverLeft = 1u << 1;          ///< by the process, to the launcher
+
 struct Header {
   char magic[8];
   uint32_t format_version;
@@ -163,7 +168,7 @@ struct Header {
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: what %e stands for
   std::atomic<uint32_t> exhausted_by;   ///< index + 1 of the failure that the last report on exhaustion was made for
-  uint32_t reserved;
+  std::atomic<uint32_t> handover;       ///< kHandover…
 
   /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that were looked at; 0: every block was. The
   /// heap's counts of blocks and bytes are then estimates, in units of 1 / 2^kSampledCountShift.

@@ -40,6 +40,17 @@ uint64_t ledger_bytes(unsigned scale) {
   return header.file_bytes;
 }
 
+}  // namespace
+
+bool launcher_takes_ledgers(const LedgerPlace& place) {
+  if (!place.has_launcher) return false;
+  base::FixedText<384> file;
+  file.add(place.directory).add("/unfreed.").add(place.session).add(".launcher");
+  return !is_error(raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(file.c_str()), 0));
+}
+
+namespace {
+
 /// Left by an image of this process that has called exec, or by an earlier process of the same pid that has.
 bool is_replaced(const char* path) {
   static Header header;  // used by one thread at a time (start, fork)
@@ -68,7 +79,7 @@ long create_file(const LedgerPlace& place, int pid, std::span<char> path) {
     if (taken) continue;
     constexpr int kNew = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
     long fd = base::open_file(path.data(), kNew, 0600);
-    if (fd == -EEXIST && !place.has_launcher && is_replaced(path.data())) {
+    if (fd == -EEXIST && !launcher_takes_ledgers(place) && is_replaced(path.data())) {
       raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(path.data()), 0);
       fd = base::open_file(path.data(), kNew, 0600);
     }
@@ -151,6 +162,9 @@ bool map_ledger(const LedgerPlace& place, int pid, int scale_index, Writer& out,
   bool mapped = false;
   for (int i = 0; i < static_cast<int>(std::size(kScales)) && !mapped; ++i)
     mapped = wanted(i) && map_shared(place, pid, kScales[i], out, path, why_private);
+  // The launcher says to every ledger that is there that it takes no more; to one made later its file's absence does.
+  if (mapped && !launcher_takes_ledgers(place))
+    out.header().handover.fetch_or(ledger::kHandoverLauncherGone, std::memory_order_acq_rel);
   if (!mapped) path[0] = '\0';
   for (int i = 0; i < static_cast<int>(std::size(kScales)) && !mapped; ++i)
     mapped = wanted(i) && map_private(kScales[i], out);

@@ -12,8 +12,11 @@ namespace unfreed::runtime {
 struct LedgerPlace {
   char directory[256];
   char session[64];
-  bool has_launcher;  ///< which clears away what processes leave
+  bool has_launcher;  ///< was started by one, which may have ended since
 };
+
+/// Is there a launcher, which clears away what processes leave? Makes system calls.
+bool launcher_takes_ledgers(const LedgerPlace& place);
 
 /// Removes what earlier images of process `pid`, which have called exec, have left; for an image that is not tracked
 /// itself.

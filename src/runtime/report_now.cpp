@@ -161,6 +161,11 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
   return all;
 }
 
+bool rename_file(const char* from, const char* to) {
+  return !is_error(
+      raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(from), AT_FDCWD, reinterpret_cast<long>(to)));
+}
+
 struct Working {
   report::SymbolTable symbols;
   report::RuleSet rules;
@@ -216,9 +221,7 @@ int write_inside(const Request& request) {
   report::ReportResult result = report::write_report(input, {&sink, sink_write});
   bool written = result.written && flush(sink);
   base::close_file(sink.fd);
-  if (written)
-    written = !is_error(raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(working->temporary), AT_FDCWD,
-                                    reinterpret_cast<long>(working->path)));
+  if (written) written = rename_file(working->temporary, working->path);
   if (!written) {
     raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(working->temporary), 0);
     return kNotWritten;
@@ -288,6 +291,17 @@ bool is_answer(int status) {
 /// Numbers reports from 1.
 uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
+/// Marks the ledger as done, for the launcher. False when there is none that would take it.
+bool leave_to_launcher() {
+  if (!launcher_is_there()) return false;
+  auto& handover = g_tracker.writer.header().handover;
+  if (handover.fetch_or(ledger::kHandoverLeft, std::memory_order_acq_rel) & ledger::kHandoverLauncherGone) return false;
+  base::FixedText<sizeof g_runtime.ledger_path + 8> done;
+  done.add(g_runtime.ledger_path).add(".done");
+  rename_file(g_runtime.ledger_path, done.c_str());  // out of its reach, it is found by the process's being gone
+  return true;
+}
+
 }  // namespace
 
 Outcome report_and_wait(Trigger trigger, const char* path) {
@@ -348,13 +362,7 @@ int finish(int status, bool& replaced) {
     replaced = !g_runtime.launcher_pid && status == 0 && header.rules != 0;
     return replaced ? report::kOwnFailureExitCode : status;
   }
-  if (g_runtime.ledger_path[0] && launcher_is_there()) {
-    base::FixedText<sizeof g_runtime.ledger_path + 8> done;
-    done.add(g_runtime.ledger_path).add(".done");
-    raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), AT_FDCWD,
-                reinterpret_cast<long>(done.c_str()));
-    return status;
-  }
+  if (g_runtime.ledger_path[0] && leave_to_launcher()) return status;
   Outcome outcome = report_and_wait(Trigger::exit, nullptr);
   if (outcome.written && g_runtime.ledger_path[0])
     raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);

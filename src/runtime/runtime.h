@@ -68,7 +68,7 @@ void sandboxing(hook::Sandbox sandbox, bool failed);
 /// Writes one line to stderr, if that is still what it was at the start. Async-signal-safe.
 void say(std::string_view line);
 
-/// Does the launcher that started this process still run?
+/// Does the launcher that started this process still take ledgers? It does not while it ends.
 bool launcher_is_there();
 
 }  // namespace unfreed::runtime

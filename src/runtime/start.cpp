@@ -322,7 +322,7 @@ void start(int argc, char** argv, char** environment) {
   g_runtime.pid = base::current_pid();
   read_place(environment);
   if (settings.disabled || !wanted) {
-    if (!g_runtime.place.has_launcher) clear_replaced(g_runtime.place, g_runtime.pid);
+    if (!launcher_takes_ledgers(g_runtime.place)) clear_replaced(g_runtime.place, g_runtime.pid);
     return;
   }
   if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
@@ -372,6 +372,9 @@ void say(std::string_view line) {
 
 bool launcher_is_there() {
   if (!g_runtime.launcher_pid) return false;
+  uint32_t handover = g_tracker.writer.header().handover.load(std::memory_order_acquire);
+  if (handover & ledger::kHandoverLauncherGone) return false;
+  // Killed, it could not say so.
   long result = raw_syscall(SYS_kill, g_runtime.launcher_pid, 0);
   return result == 0 || result == -EPERM;
 }

@@ -84,9 +84,10 @@ TEST(LedgerName, IsReadFromItsEnd) {
   EXPECT_EQ(name->image, 7u);
   EXPECT_FALSE(name->done);
   EXPECT_TRUE(parse_ledger_name("unfreed.solo.1.0.done")->done);
-  for (const char* other : {"", "unfreed", "unfreed.", "unfreed.solo", "unfreed.solo.1", "unfreed.1.0",
-                            "unfreed.solo.x.0", "unfreed.solo.1.x", "unfreed.solo.0.0", "unfreed.solo.-1.0",
-                            "unfreed.solo.1.0.tmp", "unfreed.solo.99999999999.0", "other.solo.1.0"})
+  for (const char* other :
+       {"", "unfreed", "unfreed.", "unfreed.solo", "unfreed.solo.1", "unfreed.1.0", "unfreed.solo.x.0",
+        "unfreed.solo.1.x", "unfreed.solo.0.0", "unfreed.solo.-1.0", "unfreed.solo.1.0.tmp", "unfreed.1-abc.launcher",
+        "unfreed.solo.99999999999.0", "other.solo.1.0"})
     EXPECT_FALSE(parse_ledger_name(other)) << other;
 }
 
@@ -110,6 +111,8 @@ TEST_F(FilesTest, RemovesWhatNobodyWillRead) {
   std::string fresh = write_ledger("unfreed.solo." + std::to_string(dead) + ".3", dead, ledger::State::ended);
   std::string running = write_ledger("unfreed.solo." + std::to_string(getpid()) + ".0", getpid(), ledger::State::ended);
   std::string forged = write("unfreed.solo." + std::to_string(dead) + ".4", "no ledger");
+  std::string killed_launcher = write(launcher_file_name(std::to_string(dead) + "-abc"), "");
+  std::string launcher = write(launcher_file_name(std::to_string(getpid()) + "-abc"), "");
   for (const std::string& file : {ended, replaced, killed, running, forged}) make_old(file);
   remove_stale_ledgers(folder_.string());
   EXPECT_FALSE(fs::exists(ended));
@@ -117,6 +120,8 @@ TEST_F(FilesTest, RemovesWhatNobodyWillRead) {
   EXPECT_TRUE(fs::exists(killed)) << "evidence";
   EXPECT_TRUE(fs::exists(fresh)) << "perhaps a report that could not be written";
   EXPECT_TRUE(fs::exists(running));
+  EXPECT_FALSE(fs::exists(killed_launcher));
+  EXPECT_TRUE(fs::exists(launcher));
   EXPECT_TRUE(fs::exists(forged)) << "not ours";
 }
 
