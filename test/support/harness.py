@@ -108,6 +108,16 @@ def read_reports(folder):
     return reports
 
 
+def read_reports_at_end(place, keep_ledgers, stderr):
+    """All reports, once no ledger is there: a child may outlive CMD a little, and is done when its ledger is gone."""
+    if not keep_ledgers:
+        end = time.monotonic() + 20
+        while place.leftovers() and time.monotonic() < end:
+            time.sleep(0.01)
+        assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{stderr}"
+    return read_reports(place.folder)
+
+
 def execute(args, *, env=None, cwd=None, stdin=None, timeout=TIME_LIMIT, preexec=None, binary=False, pass_fds=()):
     """Runs to the end: (status as a shell sees it, stdout, stderr, pid). Kills the whole process group when the time is
     up, and says so."""
@@ -144,11 +154,8 @@ def run(args, *, options=(), env=None, scratch=None, keep_ledgers=False, **keywo
         env = clean_environment({"UNFREED_LEDGER_DIR": place.ledgers, **(env or {})})
         command = [COMMAND, "run", "--output", place.path("report.json"), *options, "--", *args]
         status, stdout, stderr, pid = execute(command, env=env, **keywords)
-        reports = read_reports(place.folder)
-        result = Result(status, stdout, stderr, pid, place.folder, reports, reports.get("report.json"))
-        if not keep_ledgers:
-            assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{result}"
-        return result
+        reports = read_reports_at_end(place, keep_ledgers, stderr)
+        return Result(status, stdout, stderr, pid, place.folder, reports, reports.get("report.json"))
 
 
 def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **keywords):
@@ -160,12 +167,9 @@ def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **
             settings["UNFREED_HELPER"] = "/nonexistent"
         settings.update(env or {})
         status, stdout, stderr, pid = execute(args, env=clean_environment(settings), **keywords)
-        reports = read_reports(place.folder)
+        reports = read_reports_at_end(place, keep_ledgers, stderr)
         own = [r for r in reports.values() if r["process"]["pid"] == pid]
-        result = Result(status, stdout, stderr, pid, place.folder, reports, own[-1] if own else None)
-        if not keep_ledgers:
-            assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{result}"
-        return result
+        return Result(status, stdout, stderr, pid, place.folder, reports, own[-1] if own else None)
 
 
 def unfreed(*args, env=None, **keywords):
@@ -310,8 +314,8 @@ class _TapResult(unittest.TestResult):
         print(f"{word} {self.number} - {name}{note}", flush=True)
 
     def _explain(self, error):
-        for line in "".join(traceback.format_exception(*error)).splitlines():
-            print(f"#   {line}")
+        """On stderr, which `meson test --print-errorlogs` shows of a test that failed; it does not show TAP's comments."""
+        print("".join(traceback.format_exception(*error)), file=sys.stderr, flush=True)
 
     def addSuccess(self, test):
         super().addSuccess(test)
