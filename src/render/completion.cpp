@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "render/model.h"
 #include "report/json.h"
 
 namespace unfreed::render {
@@ -44,17 +45,31 @@ class Completion {
  public:
   explicit Completion(symbolize::Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
 
+  /// What outer stacks are made of; it is then told of by add_outer().
+  void complete_calls(Json& report);
+  /// Feeds the names of the functions of an outer stack to `signature`. Returns as complete() does.
+  bool add_outer(uint32_t node, report::Signature& signature) const;
+
   /// Completes one stack; feeds the names of its functions to `signature` (may be nullptr). Returns whether each
   /// function that has a name has its linkage name too: only then is the signature worth anything.
-  bool complete(Json& stack, report::Signature* signature);
+  /// `last_linkage_name` receives that of the outermost function.
+  bool complete(Json& stack, report::Signature* signature, std::string* last_linkage_name = nullptr);
 
   const std::set<std::string>& problems() const { return problems_; }
 
  private:
   const std::vector<symbolize::SourceFrame>& resolve(const Json& frame);
 
+  /// What a signature needs of a call.
+  struct Call {
+    std::string module;
+    std::string linkage_name;
+    bool is_linked = true;
+  };
   symbolize::Symbolizer& symbolizer_;
   std::set<std::string> problems_;
+  OuterStacks outer_stacks_;
+  std::vector<Call> calls_;
 };
 
 const std::vector<symbolize::SourceFrame>& Completion::resolve(const Json& frame) {
@@ -68,7 +83,28 @@ const std::vector<symbolize::SourceFrame>& Completion::resolve(const Json& frame
   return frames;
 }
 
-bool Completion::complete(Json& stack, report::Signature* signature) {
+void Completion::complete_calls(Json& report) {
+  outer_stacks_ = read_outer_stacks(report);
+  for (size_t at = 0; at < outer_stacks_.calls.size(); ++at) {
+    Json& call = report["outer_stacks"]["calls"][at];
+    Call known;
+    if (call.is_array() && !call.empty()) known.module = text_member(call.back(), "module");
+    known.is_linked = complete(call, nullptr, &known.linkage_name);
+    calls_.push_back(std::move(known));
+  }
+}
+
+bool Completion::add_outer(uint32_t node, report::Signature& signature) const {
+  bool all_linked = true;
+  outer_stacks_.each_node(node, [&](const OuterStacks::Node& one) {
+    const Call& call = calls_[one.call];
+    signature.add_frame(call.module, call.linkage_name);
+    all_linked = all_linked && call.is_linked;
+  });
+  return all_linked;
+}
+
+bool Completion::complete(Json& stack, report::Signature* signature, std::string* last_linkage_name) {
   if (!stack.is_array()) return false;
   Json completed = Json::array();
   bool all_linked = true;
@@ -89,6 +125,7 @@ bool Completion::complete(Json& stack, report::Signature* signature) {
     std::string linkage = found.empty() ? std::string() : found.back().linkage_name;
     if (linkage.empty() && physical.contains("function")) all_linked = false;
     if (signature) signature->add_frame(text_member(physical, "module"), linkage);
+    if (last_linkage_name) *last_linkage_name = linkage;
     first = last + 1;
   }
   stack = std::move(completed);
@@ -99,6 +136,7 @@ bool Completion::complete(Json& stack, report::Signature* signature) {
 
 void complete_frames(Json& report, symbolize::Symbolizer& symbolizer) {
   Completion completion(symbolizer);
+  completion.complete_calls(report);
   if (report.contains("sites")) {
     for (Json& site : report["sites"]) {
       if (!site.is_object() || !site.contains("stack")) continue;
@@ -106,6 +144,7 @@ void complete_frames(Json& report, symbolize::Symbolizer& symbolizer) {
       bool is_known = report::kind_from_name(text_member(site, "kind"), kind);
       report::Signature signature(kind, text_member(site, "acquired_by"));
       bool all_linked = completion.complete(site["stack"], &signature);
+      all_linked = completion.add_outer(outer_stack_of(site), signature) && all_linked;
       if (is_known && all_linked && site.contains("signature"))
         site["signature"] = fmt::format("{:016x}", signature.value());
       if (!site.contains("objects") || !site["objects"].is_array()) continue;

@@ -15,7 +15,7 @@ constexpr size_t kMostPerList = 10;
 
 std::map<std::string, MergedSite> by_key(const Report& report) {
   std::map<std::string, MergedSite> sites;
-  for (MergedSite& one : merge_by_signature(report.sites)) {
+  for (MergedSite& one : merge_by_signature(report)) {
     if (!counts(one.site)) continue;
     std::string key = one.site.kind + '\n' + one.site.acquired_by + '\n' + one.site.signature;
     // What has no signature cannot be found again: it is matched by nothing but its number.

@@ -118,7 +118,7 @@ std::string site_html(const MergedSite& merged, bool open) {
       escaped(remark));
   text += fmt::format("<p class=\"faint\">{} in all; signature <code>{}</code></p>\n", write_count(site.total),
                       escaped(site.signature));
-  return text + stack_html(site.stack, site.truncated) + objects_html(site) + "</details>\n";
+  return text + stack_html(merged.whole_stack(), site.truncated) + objects_html(site) + "</details>\n";
 }
 
 std::string totals_html(const Report& report) {
@@ -166,6 +166,9 @@ std::string process_html(const Report& report) {
   return text;
 }
 
+/// A browser is slow with more; the JSON has them all.
+constexpr size_t kMostSites = 1000;
+
 }  // namespace
 
 std::string render_html(const Report& report) {
@@ -173,9 +176,12 @@ std::string render_html(const Report& report) {
   text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escaped(describe_process(report.process)));
   text += process_html(report) + rules_html(report) + totals_html(report);
   text += "<h2>What is held, and which code took it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
+  std::vector<MergedSite> sites = merge_by_signature(report);
   size_t shown = 0;
-  for (const MergedSite& site : merge_by_signature(report.sites)) text += site_html(site, ++shown <= 3);
-  if (!shown) text += "<p>Nothing.</p>\n";
+  for (; shown < std::min(sites.size(), kMostSites); ++shown) text += site_html(sites[shown], shown < 3);
+  if (sites.empty()) text += "<p>Nothing.</p>\n";
+  if (uint64_t left_out = sites.size() - shown + report.sites_omitted)
+    text += fmt::format("<p>and {} more places, which hold less</p>\n", write_count(left_out));
   bool any = false;
   for (const Descriptor& one : report.descriptors) {
     if (!any) text += "<h2>Other open descriptors</h2>\n<table>\n";

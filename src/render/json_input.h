@@ -18,6 +18,11 @@ std::optional<Json> read_report_json(std::string_view text, std::string& error);
 struct Report;
 /// The model of what read_report_json() has returned.
 Report to_report(const Json& report);
+struct OuterStacks;
+/// Its "outer_stacks" alone.
+OuterStacks read_outer_stacks(const Json& report);
+/// The number of the node with which a site's stack goes on there; 0: it does not.
+uint32_t outer_stack_of(const Json& site);
 
 /// The member, or null where `object` has none of that name (or is no object).
 const Json& member(const Json& object, const char* key);

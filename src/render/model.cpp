@@ -70,6 +70,7 @@ Site read_site(const Json& from) {
   site.peak = count_member(from, "peak");
   site.truncated = flag_member(from, "truncated", false);
   site.stack = read_stack(member(from, "stack"));
+  site.outer_stack = outer_stack_of(from);
   site.objects = read_objects(member(from, "objects"));
   return site;
 }
@@ -182,10 +183,40 @@ void read_totals(const Json& from, Report& report) {
 
 }  // namespace
 
+uint32_t outer_stack_of(const Json& site) {
+  return static_cast<uint32_t>(std::min<uint64_t>(count_member(site, "outer_stack"), UINT32_MAX));
+}
+
+OuterStacks read_outer_stacks(const Json& report) {
+  OuterStacks stacks;
+  const Json& from = member(report, "outer_stacks");
+  const Json& calls = member(from, "calls");
+  const Json& call = member(from, "call");
+  const Json& outer = member(from, "outer");
+  if (!calls.is_array() || !call.is_array() || !outer.is_array()) return stacks;
+  for (const Json& one : calls) stacks.calls.push_back(read_stack(one));
+  auto number_at = [](const Json& list, size_t at) {
+    uint64_t number = list[at].is_number_unsigned() ? list[at].get<uint64_t>() : UINT32_MAX;
+    return static_cast<uint32_t>(std::min<uint64_t>(number, UINT32_MAX));
+  };
+  for (size_t at = 0; at < std::min(call.size(), outer.size()); ++at)
+    stacks.nodes.push_back({number_at(call, at), number_at(outer, at)});
+  return stacks;
+}
+
 uint64_t KindTotals::value(std::string_view field) const {
   for (const auto& [name, count] : counters)
     if (name == field) return count;
   return 0;
+}
+
+std::vector<Frame> MergedSite::whole_stack() const {
+  std::vector<Frame> stack = site.stack;
+  outer_stacks->each_node(site.outer_stack, [&](const OuterStacks::Node& node) {
+    const std::vector<Frame>& call = outer_stacks->calls[node.call];
+    stack.insert(stack.end(), call.begin(), call.end());
+  });
+  return stack;
 }
 
 const KindTotals* Report::totals_of(std::string_view kind) const {
@@ -214,6 +245,7 @@ Report to_report(const Json& json) {
       if (how.is_string()) report.coverage.emplace_back(kind, how.get<std::string>());
   read_totals(member(json, "totals"), report);
   for (const Json& site : member(json, "sites")) report.sites.push_back(read_site(site));
+  report.outer_stacks = read_outer_stacks(json);
   report.sites_omitted = count_member(json, "sites_omitted");
   for (const Json& one : member(json, "descriptors")) report.descriptors.push_back(read_descriptor(one));
   for (const Json& one : member(json, "threads")) report.threads.push_back(read_thread(one));
@@ -232,16 +264,16 @@ std::optional<Report> parse_report(std::string_view text, std::string& error) {
   return to_report(*json);
 }
 
-std::vector<MergedSite> merge_by_signature(const std::vector<Site>& sites) {
+std::vector<MergedSite> merge_by_signature(const Report& report) {
   std::vector<MergedSite> merged;
   std::unordered_map<std::string, size_t> known;
-  for (const Site& site : sites) {
+  for (const Site& site : report.sites) {
     std::string key = site.kind + '\n' + site.signature + '\n' + site.acquired_by + '\n' + site.suppressed_by;
     // A site without a signature (one that stands for many, or damage) is like no other.
     auto [place, is_new] =
         site.signature.empty() ? std::pair(known.end(), true) : known.try_emplace(key, merged.size());
     if (is_new) {
-      merged.push_back({site, 1});
+      merged.push_back({site, 1, &report.outer_stacks});
       continue;
     }
     MergedSite& into = merged[place->second];

@@ -32,6 +32,27 @@ struct Object {
   std::string state;
 };
 
+/// What the stacks of very many sites have in common: calls, each a function after those that are inlined into it, and
+/// nodes, each a call and the node of its caller.
+struct OuterStacks {
+  struct Node {
+    uint32_t call = 0;
+    uint32_t outer = 0;  ///< number of the caller's node, less than the node's own; 0: none
+  };
+  std::vector<std::vector<Frame>> calls;
+  std::vector<Node> nodes;  ///< by number − 1
+
+  /// Calls `visit(node)` for the node of that number, its caller's, and so on. Their calls are among `calls`.
+  template <class Visit>
+  void each_node(uint32_t number, Visit visit) const {
+    while (number && number <= nodes.size()) {
+      const Node& node = nodes[number - 1];
+      if (node.call < calls.size()) visit(node);
+      number = node.outer < number ? node.outer : 0;
+    }
+  }
+};
+
 struct Site {
   std::string id;
   std::string kind;
@@ -47,7 +68,8 @@ struct Site {
   uint64_t total_bytes = 0;
   uint64_t peak = 0;
   bool truncated = false;
-  std::vector<Frame> stack;
+  std::vector<Frame> stack;  ///< as it stands in the site: MergedSite::whole_stack() has all of it
+  uint32_t outer_stack = 0;  ///< the node of the report's outer stacks with which it goes on; 0: it does not
   std::vector<Object> objects;
 };
 
@@ -150,6 +172,7 @@ struct Report {
   std::vector<std::pair<std::string, std::string>> coverage;
   std::vector<KindTotals> totals;
   std::vector<Site> sites;     ///< worst first
+  OuterStacks outer_stacks;
   uint64_t sites_omitted = 0;  ///< those that are not in the list
   std::vector<Descriptor> descriptors;
   std::vector<Thread> threads;
@@ -175,8 +198,11 @@ std::optional<Report> parse_report(std::string_view text, std::string& error);
 struct MergedSite {
   Site site;
   size_t parts = 1;
+  const OuterStacks* outer_stacks = nullptr;  ///< of the site's report, which outlives this
+
+  std::vector<Frame> whole_stack() const;
 };
-std::vector<MergedSite> merge_by_signature(const std::vector<Site>& sites);
+std::vector<MergedSite> merge_by_signature(const Report& report);
 
 /// Is this a thing of the program's that counts (not suppressed, not libc's own, not merely informational)?
 bool counts(const Site& site);

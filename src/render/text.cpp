@@ -147,7 +147,7 @@ std::string render_notes(const Report& report, const TextOptions& options) {
 
 /// Sites worth a person's time: those that count, of kinds with a broken rule first, else as the report orders them.
 std::vector<MergedSite> worst_sites(const Report& report, const TextOptions& options, size_t& left_out) {
-  std::vector<MergedSite> sites = merge_by_signature(report.sites);
+  std::vector<MergedSite> sites = merge_by_signature(report);
   std::erase_if(sites, [](const MergedSite& one) { return !counts(one.site); });
   auto rule_is_broken = [&](const MergedSite& one) {
     return std::any_of(report.rules.begin(), report.rules.end(), [&](const RuleOutcome& rule) {
@@ -195,7 +195,7 @@ std::string render_site(const MergedSite& merged, const std::string& exe, const 
   if (std::string targets = describe_targets(site, options); !targets.empty()) text += ": " + targets;
   text += '\n';
   std::string deeper = std::string(indent) + "    ";
-  std::string frames = render_frames(site.stack, exe, options, deeper);
+  std::string frames = render_frames(merged.whole_stack(), exe, options, deeper);
   return text + (frames.empty() ? deeper + "(no stack)\n" : frames);
 }
 

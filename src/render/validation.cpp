@@ -17,6 +17,8 @@ enum class Shape : uint8_t {
   flag,
   kind,  ///< "fd", "heap" …
   texts,
+  counts,   ///< a list of whole numbers, not negative
+  stacks,   ///< a list of lists of frames
   object,   ///< of `fields`
   objects,  ///< a list of those
   map_of_counts,
@@ -55,6 +57,7 @@ constexpr Field kSite[] = {
     {"suppressed_by", Shape::text},
     {"truncated", Shape::flag},
     {"stack", Shape::objects, kFrame},
+    {"outer_stack", Shape::count},
     {"objects", Shape::objects, kObject},
 };
 constexpr Field kProcess[] = {
@@ -110,6 +113,7 @@ constexpr Field kExhaustion[] = {{"door", Shape::text}, {"error", Shape::text}};
 constexpr Field kModule[] = {
     {"path", Shape::text}, {"build_id", Shape::text}, {"base", Shape::count}, {"size", Shape::count}};
 constexpr Field kTool[] = {{"name", Shape::text}, {"version", Shape::text}};
+constexpr Field kOuterStacks[] = {{"calls", Shape::stacks}, {"call", Shape::counts}, {"outer", Shape::counts}};
 constexpr Field kReport[] = {
     {"tool", Shape::object, kTool},
     {"trigger", Shape::text},
@@ -121,6 +125,7 @@ constexpr Field kReport[] = {
     {"totals", Shape::map_of_count_maps},
     {"rules", Shape::objects, kRule},
     {"sites", Shape::objects, kSite},
+    {"outer_stacks", Shape::object, kOuterStacks},
     {"sites_omitted", Shape::count},
     {"descriptors", Shape::objects, kDescriptor},
     {"threads", Shape::objects, kThread},
@@ -186,6 +191,10 @@ std::string check(const Json& value, const Field& field) {
       return report::kind_from_name(value.get_ref<const std::string&>(), kind) ? "" : " is not a kind of resource";
     case Shape::texts:
       return check_list(value, {"", Shape::text});
+    case Shape::counts:
+      return check_list(value, {"", Shape::count});
+    case Shape::stacks:
+      return check_list(value, {"", Shape::objects, kFrame});
     case Shape::object:
       return check_fields(value, field.fields);
     case Shape::objects:

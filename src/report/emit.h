@@ -9,6 +9,7 @@
 #include "report/frames.h"
 #include "report/graded.h"
 #include "report/json_text.h"
+#include "report/outer_stacks.h"
 
 namespace unfreed::report {
 
@@ -19,6 +20,7 @@ struct Emission {
   JsonText& json;
   uint64_t now_ns;          ///< CLOCK_MONOTONIC: ages are measured back from here
   std::span<bool> modules;  ///< by index: some frame of the report lies in it
+  const OuterStacks& outer;
 
   const ledger::View& view() const { return *graded.view; }
   uint64_t age_ns(uint64_t since_ns) const { return now_ns > since_ns ? now_ns - since_ns : 0; }
@@ -27,6 +29,7 @@ struct Emission {
 void emit_process(Emission& emission);
 void emit_coverage(Emission& emission);
 void emit_totals(Emission& emission);
+/// Sites, and what the stacks of the many have in common.
 void emit_sites(Emission& emission);
 void emit_descriptors(Emission& emission);
 /// Threads that are there and what each of them holds.
@@ -42,8 +45,8 @@ void emit_failures(Emission& emission);
 void emit_rules(Emission& emission, std::span<const RuleOutcome> outcomes);
 void emit_modules(Emission& emission);
 
-/// `"stack": […]`. Returns true when it had to be cut.
-bool emit_stack(Emission& emission, uint32_t leaf);
+/// `"stack": […]`, or the innermost `most_nodes` of it. Returns true when it had to be cut.
+bool emit_stack(Emission& emission, uint32_t leaf, size_t most_nodes = kMaxFrames);
 /// One node as one frame object (the physical function, if it is known).
 void emit_frame(Emission& emission, const ledger::Node& node);
 /// `"target"` and `"flags"` of a descriptor that the kernel listed.

@@ -120,14 +120,14 @@ void emit_counts(JsonText& json, const GradedSite& site) {
   if (is_growing(site)) json.member("growing", true);
 }
 
-void emit_site(Emission& emission, uint32_t index) {
+void emit_site(Emission& emission, uint32_t index, bool whole_stack) {
   JsonText& json = emission.json;
   const GradedSite& site = emission.graded.sites[index];
   const ledger::Site* found = emission.view().site(index);
   if (!found) return;  // a live ledger's table does not shrink: only a forged one's does
   const ledger::Site& record = *found;
   std::string_view door = emission.graded.door(record.door);
-  json.begin_object();
+  json.begin_object(whole_stack ? Layout::lines : Layout::compact);
   json.member("id", index);
   json.member("kind", kind_name(site.kind));
   json.key("signature")
@@ -135,7 +135,9 @@ void emit_site(Emission& emission, uint32_t index) {
   json.member("grade", grade_name(site));
   emit_counts(json, site);
   json.member("acquired_by", door);
-  bool cut = emit_stack(emission, record.node);
+  uint32_t outer = whole_stack ? 0 : emission.outer.number_after(emission.view(), record.node);
+  bool cut = emit_stack(emission, record.node, outer ? OuterStacks::kInnermost : kMaxFrames);
+  if (outer) json.member("outer_stack", outer);
   json.member("truncated", cut || (record.flags & ledger::kSiteTruncated) != 0);
   if (record.flags & ledger::kSiteOverflow) json.member("overflow", true);
   if (site.libc) json.member("owner", "libc");
@@ -195,12 +197,12 @@ void emit_target(Emission& emission, const GradedFd& fd) {
   emit_flags(emission.json, *kernel);
 }
 
-bool emit_stack(Emission& emission, uint32_t leaf) {
+bool emit_stack(Emission& emission, uint32_t leaf, size_t most_nodes) {
   emission.json.key("stack").begin_array();
   FrameVisitor visitor{&emission, [](void* context, const FrameView& frame) {
                          emit_frame_view(*static_cast<Emission*>(context), frame);
                        }};
-  bool cut = visit_stack(emission.view(), emission.input.resolver, leaf, visitor);
+  bool cut = visit_stack(emission.view(), emission.input.resolver, leaf, visitor, most_nodes);
   emission.json.end_array();
   return cut;
 }
@@ -221,17 +223,43 @@ void emit_frame(Emission& emission, const ledger::Node& node) {
   if (!last.done) emission.json.null();
 }
 
+namespace {
+void emit_outer_stacks(Emission& emission) {
+  JsonText& json = emission.json;
+  const ledger::View& view = emission.view();
+  json.key("outer_stacks").begin_object();
+  json.key("calls").begin_array();
+  FrameVisitor visitor{&emission, [](void* context, const FrameView& frame) {
+                         emit_frame_view(*static_cast<Emission*>(context), frame);
+                       }};
+  emission.outer.each_call(view, [&](const ledger::Node& node) {
+    json.begin_array(Layout::compact);
+    visit_node(view, emission.input.resolver, node, visitor);
+    json.end_array();
+  });
+  json.end_array();
+  json.key("call").begin_array(Layout::compact);
+  emission.outer.each_node(view, [&](uint32_t call, uint32_t) { json.value(call); });
+  json.end_array();
+  json.key("outer").begin_array(Layout::compact);
+  emission.outer.each_node(view, [&](uint32_t, uint32_t outer) { json.value(outer); });
+  json.end_array();
+  json.end_object();
+}
+}  // namespace
+
 void emit_sites(Emission& emission) {
   emission.json.key("sites").begin_array();
   size_t shown = 0;
   for (uint32_t index : emission.graded.listed) {
     if (emission.json.failed() || shown == emission.input.most_sites) break;
-    emit_site(emission, index);
+    emit_site(emission, index, shown < OuterStacks::kWholeStacks);
     ++shown;
   }
   emission.json.end_array();
   if (shown < emission.graded.listed.size())
     emission.json.member("sites_omitted", uint64_t{emission.graded.listed.size() - shown});
+  if (!emission.outer.empty()) emit_outer_stacks(emission);
 }
 
 void emit_descriptors(Emission& emission) {

@@ -30,8 +30,9 @@ struct FrameVisitor {
 void visit_node(const ledger::View& view, const FrameResolver& resolver, const ledger::Node& node,
                 const FrameVisitor& visitor);
 
-/// Visits a whole stack. Returns true when it is deeper than kMaxFrames.
-bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor);
+/// Visits a stack, or the innermost `most_nodes` of it. Returns true when it is deeper than kMaxFrames.
+bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
+                 size_t most_nodes = kMaxFrames);
 
 /// The address to look up and to show, relative to the module: inside the calling instruction.
 uint64_t lookup_offset(const ledger::Node& node);

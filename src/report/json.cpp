@@ -1,5 +1,7 @@
 #include "report/json.h"
 
+#include <algorithm>
+
 #include "report/emit.h"
 #include "report/notes.h"
 
@@ -85,7 +87,7 @@ std::string_view trigger_name(Trigger trigger) {
 }
 
 size_t scratch_bytes(const ledger::View& view) {
-  return graded_bytes(view) + kBufferBytes + kMaxRules * sizeof(RuleOutcome) + view.module_count() + 1024;
+  return graded_bytes(view) + OuterStacks::scratch_bytes(view) + kBufferBytes + kMaxRules * sizeof(RuleOutcome) + view.module_count() + 1024;
 }
 
 ReportResult write_report(const ReportInput& input, const Sink& sink) {
@@ -106,8 +108,12 @@ ReportResult write_report(const ReportInput& input, const Sink& sink) {
   NoteSink nowhere{nullptr, [](void*, std::string_view) {}};
   result.complete = list_notes(input, graded, nowhere);
 
+  OuterStacks outer;
+  size_t listed = std::min<size_t>(graded.listed.size(), input.most_sites);
+  if (listed > OuterStacks::kWholeStacks)
+    outer.prepare(*input.view, graded.listed.first(listed).subspan(OuterStacks::kWholeStacks), scratch);
   JsonText json(sink, buffer);
-  Emission emission{input, graded, json, report_time_ns(input), modules};
+  Emission emission{input, graded, json, report_time_ns(input), modules, outer};
   emit_report(emission, outcomes);
   result.written = json.finish();
   return result;

@@ -24,17 +24,37 @@ size_t utf8_length(std::string_view text) {
   return continues(3) ? 4 : 0;
 }
 
-bool is_plain(char character) {
-  auto byte = static_cast<unsigned char>(character);
-  return byte >= 0x20 && byte < 0x7f && character != '"' && character != '\\';
-}
+/// By byte: stands for itself in a JSON string.
+struct PlainBytes {
+  bool is_plain[256] = {};
+  constexpr PlainBytes() {
+    for (int byte = 0x20; byte < 0x7f; ++byte) is_plain[byte] = byte != '"' && byte != '\\';
+  }
+};
+constexpr PlainBytes kBytes;
+
+bool is_plain(char character) { return kBytes.is_plain[static_cast<unsigned char>(character)]; }
 
 }  // namespace
+
+inline void JsonText::put(char character) {
+  if (buffer_.size() - used_ > 1) [[likely]]
+    buffer_[used_++] = character;
+  else
+    put_in_pieces(std::string_view(&character, 1));
+}
+
+inline void JsonText::put(std::string_view text) {
+  if (text.size() >= buffer_.size() - used_) [[unlikely]]
+    return put_in_pieces(text);
+  std::memcpy(buffer_.data() + used_, text.data(), text.size());
+  used_ += text.size();
+}
 
 JsonText& JsonText::key(std::string_view name) {
   separate();
   put('"');
-  put_escaped(name);
+  put(name);  // the schema's own names: nothing to escape
   put("\": ");
   after_key_ = true;
   return *this;
@@ -130,7 +150,7 @@ void JsonText::new_line() {
   put(text);
 }
 
-void JsonText::put(std::string_view text) {
+void JsonText::put_in_pieces(std::string_view text) {
   while (!text.empty() && !failed_) {
     size_t room = buffer_.size() - used_;
     size_t taken = text.size() < room ? text.size() : room;

@@ -55,7 +55,8 @@ class JsonText {
   void separate();
   void new_line();
   void put(std::string_view text);
-  void put(char character) { put(std::string_view(&character, 1)); }
+  void put(char character);
+  void put_in_pieces(std::string_view text);
   void put_escaped(std::string_view text);
   void put_number(uint64_t number);
   void flush();

@@ -90,7 +90,7 @@ TEST(Model, SurvivesDamage) {
     std::string error;
     if (auto report = parse_report(damaged, error)) {
       ++read;
-      merge_by_signature(report->sites);
+      merge_by_signature(*report);
       auto json = read_report_json(damaged, error);
       ASSERT_TRUE(json);
       EXPECT_FALSE(render_json(*json).empty());
@@ -105,7 +105,7 @@ TEST(Model, MergesSitesOfOneSignature) {
   std::string error;
   auto report = parse_report(kSampleReport, error);
   ASSERT_TRUE(report) << error;
-  auto merged = merge_by_signature(report->sites);
+  auto merged = merge_by_signature(*report);
   ASSERT_EQ(merged.size(), 4u);
   EXPECT_EQ(merged[0].parts, 2u);
   EXPECT_EQ(merged[0].site.live, 4u);

@@ -1,0 +1,118 @@
+#!/usr/bin/python3
+"""Very many sites: their stacks are in the report once, and nothing is lost by that."""
+import json
+import os
+import unittest
+
+import harness
+
+PATHS, BITS = 3000, 12
+WHOLE = 1000  # sites at the head of the list that show their whole stacks
+
+
+def whole_stack(report, site):
+    stack = list(site["stack"])
+    outer, node = report.get("outer_stacks"), site.get("outer_stack", 0)
+    while node:
+        stack += outer["calls"][outer["call"][node - 1]]
+        assert outer["outer"][node - 1] < node
+        node = outer["outer"][node - 1]
+    return stack
+
+
+def path_of(stack):
+    """The number that the program's stack stands for."""
+    ways = [frame["function"] for frame in stack if frame.get("function") in ("even", "odd")]
+    return sum(1 << bit for bit, way in enumerate(reversed(ways)) if way == "odd"), len(ways)
+
+
+class ManySites(unittest.TestCase):
+    def run_it(self, way, paths=PATHS, **keywords):
+        result = way([harness.program("many_sites"), str(paths), "2"], **keywords)
+        self.assertEqual((result.status, result.stdout), (0, "."), result)
+        sites = [s for s in result.report["sites"] if s["stack"][0].get("function") == "go_on"]
+        self.assertEqual(sum(s["live"] for s in sites), 2 * paths)
+        return result, sites
+
+    def check_paths(self, report, sites):
+        paths = [path_of(whole_stack(report, site)) for site in sites]
+        self.assertEqual(sorted(paths), [(number, BITS) for number in range(PATHS)])
+        self.assertEqual({whole_stack(report, site)[2 * BITS + 1]["function"] for site in sites}, {"main"})
+        self.assertFalse(any(site["truncated"] for site in sites))
+
+    def test_every_stack_is_there(self):
+        result, sites = self.run_it(harness.run)
+        self.check_paths(result.report, sites)
+        self.assertFalse(any("outer_stack" in site for site in result.report["sites"][:WHOLE]))
+        self.assertTrue(all("outer_stack" in site for site in sites[WHOLE:]))
+        self.assertEqual({frame["line"] for site in sites for frame in site["stack"][:1]},
+                         {harness.line_of(os.path.join(harness.SOURCE, "test", "e2e", "programs", "many_sites.c"), "take")})
+
+    def test_few_sites_show_all(self):
+        result, sites = self.run_it(harness.run, paths=WHOLE // 2)
+        self.assertNotIn("outer_stacks", result.report)
+        self.assertFalse(any("outer_stack" in site for site in sites))
+
+    def test_what_the_runtime_writes_alone_is_completed(self):
+        with harness.Scratch() as scratch:
+            alone, sites = self.run_it(harness.preload, helper=False, scratch=scratch)
+            self.check_paths(alone.report, sites)
+            self.assertNotIn("file", sites[-1]["stack"][0])
+            name, = alone.reports
+            shown = harness.unfreed("report", "--format", "json", scratch.path(name))
+            completed = json.loads(shown.stdout)
+            whole = {frame["function"]: frame for site in completed["sites"] for frame in whole_stack(completed, site)
+                     if "function" in frame}
+            self.assertIn("many_sites.c", whole["main"]["file"])
+            self.assertIn("many_sites.c", whole["odd"]["file"])
+            # With the names that the command finds the signatures are those of its own reports.
+            def signatures(report, sites):
+                return {path_of(whole_stack(report, site)): site["signature"] for site in sites}
+            with_command, its_sites = self.run_it(harness.run)
+            self.assertEqual(signatures(completed, [s for s in completed["sites"] if s["stack"][0].get("function") == "go_on"]),
+                             signatures(with_command.report, its_sites))
+
+    def test_summary_diff_and_page_show_whole_stacks(self):
+        with harness.Scratch() as scratch:
+            result, sites = self.run_it(harness.run, scratch=scratch)
+            path = scratch.path("report.json")
+            # Only one of the last in the list is left.
+            chosen = dict(result.report, sites=[sites[-1]])
+            with open(scratch.path("one.json"), "w") as file:
+                json.dump(chosen, file)
+            page = harness.unfreed("report", "--format", "html", scratch.path("one.json"))
+            self.assertEqual(page.status, 0, page)
+            self.assertEqual(page.stdout.count(">even ") + page.stdout.count(">odd "), BITS)
+            without = dict(result.report, sites=result.report["sites"][:-1])
+            with open(scratch.path("without.json"), "w") as file:
+                json.dump(without, file)
+            diff = harness.unfreed("diff", scratch.path("without.json"), path)
+            self.assertIn("new (1 place)", diff.stdout)
+            everything = harness.unfreed("report", "--format", "html", path)
+            self.assertIn("more places", everything.stdout)
+
+    def test_forged_outer_stacks(self):
+        result, sites = self.run_it(harness.run)
+        with harness.Scratch() as scratch:
+            for name, outer in {
+                "in a circle": {"calls": [[{"module": "x", "offset": 1, "inlined": False}]], "call": [0, 0], "outer": [2, 1]},
+                "beyond the end": {"calls": [], "call": [7, 4000000000], "outer": [0, 1]},
+                "of other lengths": {"calls": [[]], "call": [0], "outer": []},
+            }.items():
+                with self.subTest(outer=name):
+                    forged = dict(result.report, outer_stacks=outer, sites=[dict(sites[-1], outer_stack=2)])
+                    with open(scratch.path("forged.json"), "w") as file:
+                        json.dump(forged, file)
+                    for form in ("text", "html", "json"):
+                        shown = harness.unfreed("report", "--format", form, scratch.path("forged.json"))
+                        self.assertEqual(shown.status, 0, shown)
+            bad = dict(result.report, outer_stacks={"calls": 1, "call": [], "outer": []})
+            with open(scratch.path("forged.json"), "w") as file:
+                json.dump(bad, file)
+            shown = harness.unfreed("report", scratch.path("forged.json"))
+            self.assertEqual(shown.status, 125)
+            self.assertIn("outer_stacks.calls is not a list", shown.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
