@@ -3,11 +3,12 @@
 #include <algorithm>
 
 #include "base/lock.h"
-#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/libc_owned.h"
 #include "track/modules.h"
+#include "track/number_set.h"
+#include "track/stack_tree.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
 
@@ -15,130 +16,34 @@ namespace unfreed::track {
 
 using ledger::Dropped;
 using ledger::Kind;
-using ledger::Node;
 using ledger::SectionId;
 using ledger::Site;
 
 namespace {
 
-/// A set of record numbers hashed by what the records say. Readers take the table as it is; growth publishes a larger
-/// copy and leaves the old one to readers that still hold it.
-struct Table {
-  uint32_t mask;
-  std::atomic<uint32_t>* slots;
-};
-
-class NumberSet {
- public:
-  bool prepare(uint32_t slots) {
-    table_.store(allocate(slots), std::memory_order_release);
-    return table_.load() != nullptr;
-  }
-
-  /// The number for which `same` says yes, or 0. Lock-free.
-  template <class Same>
-  uint32_t find(uint64_t hash, Same same) const {
-    const Table* table = table_.load(std::memory_order_acquire);
-    for (uint64_t at = hash;; ++at) {
-      uint32_t number = table->slots[at & table->mask].load(std::memory_order_acquire);
-      if (number == 0 || same(number)) return number;
-    }
-  }
-
-  /// Adds `number`, which is not in the set. The caller holds the lock. `hash_of(number)` is needed when growing.
-  template <class HashOf>
-  void insert(uint32_t number, HashOf hash_of) {
-    Table* table = table_.load(std::memory_order_relaxed);
-    if (++used_ * 2 > table->mask) {
-      if (Table* larger = allocate((table->mask + 1) * 4)) {
-        for (uint64_t i = 0; i <= table->mask; ++i)
-          if (uint32_t known = table->slots[i].load(std::memory_order_relaxed)) place(*larger, known, hash_of(known));
-        table_.store(larger, std::memory_order_release);
-        table = larger;
-      } else if (used_ > table->mask) {
-        return;  // no memory and one free slot left, which ends the searches: the record is found by nobody else
-      }
-    }
-    place(*table, number, hash_of(number));
-  }
-
- private:
-  static Table* allocate(uint32_t slots) {
-    auto* table = static_cast<Table*>(base::own_memory(sizeof(Table) + size_t{slots} * sizeof(uint32_t)));
-    if (!table) return nullptr;
-    table->mask = slots - 1;
-    table->slots = reinterpret_cast<std::atomic<uint32_t>*>(table + 1);
-    return table;
-  }
-  static void place(Table& table, uint32_t number, uint64_t hash) {
-    uint64_t at = hash;
-    while (table.slots[at & table.mask].load(std::memory_order_relaxed)) ++at;
-    table.slots[at & table.mask].store(number, std::memory_order_release);
-  }
-  std::atomic<Table*> table_{nullptr};
-  uint64_t used_ = 0;
-};
-
-constinit NumberSet g_nodes;
-constinit NumberSet g_sites;
+constinit NumberSet g_second_sites;  ///< all but the first of each node
 constinit base::Lock g_lock;
 
-uint64_t mix(uint64_t a, uint64_t b) {
-  uint64_t hash = (a ^ b * 0x9e3779b97f4a7c15u) * 0xd6e8feb86659fd93u;
-  return hash ^ hash >> 32;
-}
+using Frames = std::span<const unwind::Frame>;
 
-Node& node_at(uint32_t number) { return *g_tracker.writer.at<Node>(SectionId::nodes, number); }
-
-uint64_t node_hash(uint32_t parent, uint32_t module, uint64_t offset) {
-  return mix(uint64_t{parent} << 32 | module, offset);
-}
-
-struct FrameKey {
-  uint32_t module;  ///< as Node::module
-  uint64_t offset;
-};
-
-FrameKey key_of(const unwind::Frame& frame) {
-  uint64_t base = frame.module ? g_tracker.writer.at<ledger::Module>(SectionId::modules, frame.module)->base : 0;
-  return {frame.module | (frame.exact_pc ? ledger::kNodeExactPc : 0), frame.pc - base};
-}
-
-uint32_t find_node(uint32_t parent, const FrameKey& key) {
-  return g_nodes.find(node_hash(parent, key.module, key.offset), [&](uint32_t number) {
-    const Node& node = node_at(number);
-    return node.parent == parent && node.module == key.module && node.offset == key.offset;
-  });
-}
-
-/// The node for a frame on top of `parent`, made if need be; 0 when the table is full. The caller holds g_lock.
-uint32_t make_node(uint32_t parent, const FrameKey& key) {
-  if (uint32_t known = find_node(parent, key)) return known;
-  uint64_t number;
-  Node* node = g_tracker.writer.append<Node>(SectionId::nodes, number);
-  if (!node) {
-    g_tracker.writer.drop(Dropped::nodes_full);
-    return 0;
-  }
-  *node = {parent, key.module, key.offset};
-  auto result = static_cast<uint32_t>(number);
-  g_nodes.insert(result, [](uint32_t n) { return node_hash(node_at(n).parent, node_at(n).module, node_at(n).offset); });
-  return result;
-}
-
-/// Interns frames, innermost first, on top of `node`; `note(frame, node)` hears of each from the outermost in.
+/// Follows frames (innermost first) from `node` as far as they have their nodes; leaves the others in `frames`.
+/// `note(frame, node)` hears of each from the outermost in.
 template <class Note>
-uint32_t intern_frames(uint32_t node, std::span<const unwind::Frame> frames, bool& truncated, Note note) {
-  size_t left = frames.size();
-  for (; left > 0; --left) {
-    uint32_t known = find_node(node, key_of(frames[left - 1]));
+uint32_t follow_known(uint32_t node, Frames& frames, Note note) {
+  while (!frames.empty()) {
+    uint32_t known = find_child(node, key_of(frames.back()));
     if (!known) break;
-    note(frames[left - 1], node = known);
+    note(frames.back(), node = known);
+    frames = frames.first(frames.size() - 1);
   }
-  if (!left) return node;
-  base::Hold hold(g_lock);
-  for (; left > 0; --left) {
-    uint32_t made = make_node(node, key_of(frames[left - 1]));
+  return node;
+}
+
+/// The innermost node of frames on top of `node`. The caller holds g_lock.
+template <class Note>
+uint32_t make_all(uint32_t node, Frames frames, bool& truncated, Note note) {
+  for (size_t left = frames.size(); left > 0; --left) {
+    uint32_t made = make_child(node, key_of(frames[left - 1]));
     if (!made) {
       truncated = true;
       break;
@@ -163,12 +68,15 @@ SiteKey key_of(const Site& site) {
 }
 Site& site_record(uint32_t number) { return *g_tracker.writer.at<Site>(SectionId::sites, number); }
 
+bool is_for(const Site& site, const SiteKey& key) {
+  SiteKey known = key_of(site);
+  return known.kind == key.kind && known.truncated == key.truncated && known.door == key.door && known.node == key.node;
+}
+
 uint32_t find_site(const SiteKey& key) {
-  return g_sites.find(site_hash(key), [&](uint32_t number) {
-    SiteKey known = key_of(site_record(number));
-    return known.kind == key.kind && known.truncated == key.truncated && known.door == key.door &&
-           known.node == key.node;
-  });
+  uint32_t first = first_site_at(key.node).load(std::memory_order_acquire);
+  if (!first || is_for(site_record(first), key)) return first;
+  return g_second_sites.find(site_hash(key), [&](uint32_t number) { return is_for(site_record(number), key); });
 }
 
 constexpr uint32_t overflow_site(Kind kind) { return 1 + static_cast<uint32_t>(kind); }
@@ -198,12 +106,16 @@ constexpr size_t kShortStack = 64;
 }  // namespace
 
 bool prepare_sites() {
-  constexpr uint32_t kFirstSlots = 4096;
-  return g_nodes.prepare(kFirstSlots) && g_sites.prepare(kFirstSlots / 4) && make_overflow_sites();
+  constexpr uint32_t kFirstSlots = 1024;
+  return prepare_stack_tree() && g_second_sites.prepare(kFirstSlots) && make_overflow_sites();
 }
 
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated) {
-  return intern_frames(0, frames, truncated, [](const unwind::Frame&, uint32_t) {});
+  auto ignore = [](const unwind::Frame&, uint32_t) {};
+  uint32_t node = follow_known(0, frames, ignore);
+  if (frames.empty()) return node;
+  base::Hold hold(g_lock);
+  return make_all(node, frames, truncated, ignore);
 }
 
 namespace {
@@ -212,49 +124,68 @@ bool same_frame(const unwind::Frame& a, const unwind::Frame& b) {
   return a.pc == b.pc && a.module == b.module && a.exact_pc == b.exact_pc;
 }
 
-/// intern_stack for a thread that has walked a stack before: the outer frames are mostly the same.
-uint32_t intern_walked(ThreadState& state, std::span<const unwind::Frame> frames, bool& truncated) {
+/// What a stack shares with the one that the thread walked last, which is most of its outer frames: that part's
+/// innermost node, and `frames` without it.
+uint32_t share_walked(ThreadState& state, Frames& frames) {
   uint32_t same = 0;
   while (same < frames.size() && same < state.walked_count &&
          same_frame(state.walked[same], frames[frames.size() - 1 - same]))
     ++same;
   state.walked_count = same;
-  return intern_frames(same ? state.walked_nodes[same - 1] : 0, frames.first(frames.size() - same), truncated,
-                       [&](const unwind::Frame& frame, uint32_t node) {
-                         state.walked[state.walked_count] = frame;
-                         state.walked_nodes[state.walked_count++] = node;
-                       });
+  frames = frames.first(frames.size() - same);
+  return same ? state.walked_nodes[same - 1] : 0;
 }
 
-uint32_t intern_site_at(uint32_t node, Kind kind, uint16_t door, std::span<const unwind::Frame> frames,
-                        bool truncated) {
-  SiteKey key{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door, node};
-  if (uint32_t known = find_site(key)) return known;
-  // Symbol look-ups stay outside the lock.
-  bool libc_owned = kind == Kind::heap && is_libc_owned(frames, truncated);
-  base::Hold hold(g_lock);
+/// The caller holds g_lock.
+uint32_t make_site(const SiteKey& key, bool libc_owned) {
   if (uint32_t known = find_site(key)) return known;
   uint64_t number;
   Site* site = g_tracker.writer.append<Site>(SectionId::sites, number);
   if (!site || number >= kMostSites) {
     g_tracker.writer.drop(Dropped::sites_full);
-    return overflow_site(kind);
+    return overflow_site(static_cast<Kind>(key.kind));
   }
   site->kind = key.kind;
   site->flags = static_cast<uint8_t>(key.truncated | (libc_owned ? ledger::kSiteLibc : 0));
-  site->door = door;
-  site->node = node;
+  site->door = key.door;
+  site->node = key.node;
   site->first_ns = base::monotonic_ns();
   auto result = static_cast<uint32_t>(number);
-  g_sites.insert(result, [](uint32_t n) { return site_hash(key_of(site_record(n))); });
+  auto& first = first_site_at(key.node);
+  if (!first.load(std::memory_order_relaxed))
+    first.store(result, std::memory_order_release);
+  else
+    g_second_sites.insert(result, [](uint32_t n) { return site_hash(key_of(site_record(n))); });
   return result;
+}
+
+/// `state` may be null.
+uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, bool truncated) {
+  auto note = [state](const unwind::Frame& frame, uint32_t node) {
+    if (!state) return;
+    state->walked[state->walked_count] = frame;
+    state->walked_nodes[state->walked_count++] = node;
+  };
+  auto key_at = [&](uint32_t node) {
+    return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door,
+                   node};
+  };
+  Frames left = frames;
+  uint32_t node = state ? share_walked(*state, left) : 0;
+  node = follow_known(node, left, note);
+  if (left.empty())
+    if (uint32_t known = find_site(key_at(node))) return known;
+  // Symbol look-ups stay outside the lock.
+  bool libc_owned = kind == Kind::heap && is_libc_owned(frames, truncated);
+  base::Hold hold(g_lock);
+  node = make_all(node, left, truncated, note);
+  return make_site(key_at(node), libc_owned);
 }
 
 }  // namespace
 
-uint32_t intern_site(Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated) {
-  uint32_t node = intern_stack(frames, truncated);
-  return intern_site_at(node, kind, door, frames, truncated);
+uint32_t intern_site(Kind kind, uint16_t door, Frames frames, bool truncated) {
+  return site_for(nullptr, kind, door, frames, truncated);
 }
 
 namespace {
@@ -268,9 +199,7 @@ uint32_t walk_to_site(ThreadState* state, std::span<unwind::Frame> frames, unwin
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
   if (walked.truncated && !(state && state->is_own_stack(from.sp))) log.verifiable = false;
-  frames = frames.first(walked.frames);
-  uint32_t node = state ? intern_walked(*state, frames, walked.truncated) : intern_stack(frames, walked.truncated);
-  return intern_site_at(node, kind, door, frames, walked.truncated);
+  return site_for(state, kind, door, frames.first(walked.frames), walked.truncated);
 }
 
 /// Puts the stack of a memo's entry among those that blocks are taken at again and again.

@@ -1,0 +1,74 @@
+#include "track/stack_tree.h"
+
+#include "base/own_memory.h"
+#include "track/number_set.h"
+#include "track/tracker.h"
+
+namespace unfreed::track {
+
+using ledger::Node;
+using ledger::SectionId;
+
+namespace {
+
+struct Links {
+  std::atomic<uint32_t> first_child;
+  std::atomic<uint32_t> first_site;
+};
+Links* g_links;
+uint64_t g_most_nodes;
+constinit NumberSet g_second_children;
+
+Node& node_at(uint32_t number) { return *g_tracker.writer.at<Node>(SectionId::nodes, number); }
+
+bool is_for(const Node& node, uint32_t parent, const FrameKey& key) {
+  return node.offset == key.offset && node.module == key.module && node.parent == parent;
+}
+
+uint64_t hash_of(uint32_t parent, const FrameKey& key) { return mix(uint64_t{parent} << 32 | key.module, key.offset); }
+
+}  // namespace
+
+bool prepare_stack_tree() {
+  constexpr uint32_t kFirstSlots = 1024;
+  g_most_nodes = g_tracker.writer.section(SectionId::nodes).capacity;
+  g_links = base::own_array<Links>(g_most_nodes);
+  return g_links && g_second_children.prepare(kFirstSlots);
+}
+
+FrameKey key_of(const unwind::Frame& frame) {
+  uint64_t base = frame.module ? g_tracker.writer.at<ledger::Module>(SectionId::modules, frame.module)->base : 0;
+  return {frame.module | (frame.exact_pc ? ledger::kNodeExactPc : 0), frame.pc - base};
+}
+
+uint32_t find_child(uint32_t parent, const FrameKey& key) {
+  uint32_t first = g_links[parent].first_child.load(std::memory_order_acquire);
+  if (!first || is_for(node_at(first), parent, key)) return first;
+  return g_second_children.find(hash_of(parent, key),
+                                [&](uint32_t number) { return is_for(node_at(number), parent, key); });
+}
+
+uint32_t make_child(uint32_t parent, const FrameKey& key) {
+  if (uint32_t known = find_child(parent, key)) return known;
+  uint64_t number;
+  Node* node = g_tracker.writer.append<Node>(SectionId::nodes, number);
+  if (!node || number >= g_most_nodes) {
+    g_tracker.writer.drop(ledger::Dropped::nodes_full);
+    return 0;
+  }
+  *node = {parent, key.module, key.offset};
+  auto result = static_cast<uint32_t>(number);
+  auto& first = g_links[parent].first_child;
+  if (!first.load(std::memory_order_relaxed))
+    first.store(result, std::memory_order_release);
+  else
+    g_second_children.insert(result, [](uint32_t n) {
+      const Node& known = node_at(n);
+      return hash_of(known.parent, {known.module, known.offset});
+    });
+  return result;
+}
+
+std::atomic<uint32_t>& first_site_at(uint32_t node) { return g_links[node].first_site; }
+
+}  // namespace unfreed::track
