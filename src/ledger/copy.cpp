@@ -22,8 +22,6 @@ CopyError why_not_opened(long result) {
   return refused("cannot be opened", result);
 }
 
-void take_all(std::byte* to, const std::byte* from, size_t bytes) { std::memcpy(to, from, bytes); }
-
 /// The acquired halves of counters; `Counters` is a Site or a Cell.
 template <class Counters>
 void take_acquired(std::byte* to, const std::byte* from, size_t bytes) {
@@ -130,7 +128,7 @@ CopyError Copy::copy_section(SectionId id) {
   if (id == SectionId::chunks) count = section(SectionId::chunk_heads).count.load(std::memory_order_relaxed);
   if (count > table.capacity) count = table.capacity;
   table.count.store(count, std::memory_order_relaxed);
-  return copy_range(table.offset, count * table.record_bytes, take_all);
+  return copy_range(table.offset, count * table.record_bytes, nullptr);
 }
 
 CopyError Copy::copy_sites_and_chunks() {
@@ -171,11 +169,10 @@ CopyError Copy::copy_counters() {
   return {};
 }
 
-/// Copies the file's data between its holes, through a buffer; `take` moves a piece to its place in the copy. Pieces
-/// are multiples of a page.
+/// Copies the file's data between its holes. `take` moves a piece, a multiple of a page, from a buffer to its place in
+/// the copy; null: all is read into its place.
 CopyError Copy::copy_range(uint64_t offset, uint64_t bytes,
                            void (*take)(std::byte* to, const std::byte* from, size_t bytes)) {
-  alignas(Chunk) std::byte buffer[4 * kPageBytes];
   uint64_t end = offset + bytes;
   while (offset < end) {
     long data = raw_syscall(SYS_lseek, file_, static_cast<long>(offset), SEEK_DATA);
@@ -184,16 +181,24 @@ CopyError Copy::copy_range(uint64_t offset, uint64_t bytes,
     // File systems without holes answer EINVAL at worst: everything is data then.
     uint64_t start = is_error(data) ? offset : static_cast<uint64_t>(data) / kPageBytes * kPageBytes;
     if (start > offset) offset = start;
-    for (size_t piece = 0; offset < end; offset += piece) {
-      piece = end - offset < sizeof buffer ? static_cast<size_t>(end - offset) : sizeof buffer;
-      if (CopyError error = read_at(offset, buffer, piece)) return error;
-      take(base_ + offset, buffer, piece);
-      long hole = raw_syscall(SYS_lseek, file_, static_cast<long>(offset), SEEK_HOLE);
-      if (!is_error(hole) && static_cast<uint64_t>(hole) <= offset + piece) {
-        offset += piece;
-        break;
-      }
-    }
+    if (offset >= end) return {};
+    long hole = raw_syscall(SYS_lseek, file_, static_cast<long>(offset), SEEK_HOLE);
+    uint64_t data_end = is_error(hole) || static_cast<uint64_t>(hole) > end ? end : static_cast<uint64_t>(hole);
+    if (data_end <= offset) data_end = offset + kPageBytes < end ? offset + kPageBytes : end;
+    if (CopyError error = copy_data(offset, data_end, take)) return error;
+    offset = data_end;
+  }
+  return {};
+}
+
+CopyError Copy::copy_data(uint64_t offset, uint64_t end,
+                          void (*take)(std::byte* to, const std::byte* from, size_t bytes)) {
+  if (!take) return read_at(offset, base_ + offset, end - offset);
+  alignas(Chunk) std::byte buffer[4 * kPageBytes];
+  for (size_t piece = 0; offset < end; offset += piece) {
+    piece = end - offset < sizeof buffer ? static_cast<size_t>(end - offset) : sizeof buffer;
+    if (CopyError error = read_at(offset, buffer, piece)) return error;
+    take(base_ + offset, buffer, piece);
   }
   return {};
 }

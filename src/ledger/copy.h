@@ -48,6 +48,7 @@ class Copy {
   CopyError read_acquired_again();
   CopyError copy_range(uint64_t offset, uint64_t bytes,
                        void (*take)(std::byte* to, const std::byte* from, size_t bytes));
+  CopyError copy_data(uint64_t offset, uint64_t end, void (*take)(std::byte* to, const std::byte* from, size_t bytes));
   CopyError read_at(uint64_t offset, void* out, size_t bytes) const;
   Section& section(SectionId id) const;
   bool is_running() const;

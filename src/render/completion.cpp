@@ -41,35 +41,40 @@ Json to_json(const symbolize::SourceFrame& from, const Json& like) {
   return frame;
 }
 
+/// What a signature needs of a function.
+struct LinkedFunction {
+  std::string module;
+  std::string linkage_name;
+};
+
 class Completion {
  public:
   explicit Completion(symbolize::Symbolizer& symbolizer) : symbolizer_(symbolizer) {}
 
-  /// What outer stacks are made of; it is then told of by add_outer().
+  /// Completes what outer stacks are made of. Before the sites.
   void complete_calls(Json& report);
-  /// Feeds the names of the functions of an outer stack to `signature`. Returns as complete() does.
-  bool add_outer(uint32_t node, report::Signature& signature) const;
 
-  /// Completes one stack; feeds the names of its functions to `signature` (may be nullptr). Returns whether each
-  /// function that has a name has its linkage name too: only then is the signature worth anything.
-  /// `last_linkage_name` receives that of the outermost function.
-  bool complete(Json& stack, report::Signature* signature, std::string* last_linkage_name = nullptr);
+  /// Completes a site's stack, and its signature where each function that has a name has its linkage name too: only
+  /// then is the signature worth anything.
+  void complete_site(Json& site);
+
+  /// Completes one stack. `functions` (may be nullptr) receives its functions, innermost first. Returns whether each
+  /// that has a name has its linkage name too.
+  bool complete(Json& stack, std::vector<LinkedFunction>* functions);
 
   const std::set<std::string>& problems() const { return problems_; }
 
  private:
   const std::vector<symbolize::SourceFrame>& resolve(const Json& frame);
 
-  /// What a signature needs of a call.
-  struct Call {
-    std::string module;
-    std::string linkage_name;
-    bool is_linked = true;
-  };
   symbolize::Symbolizer& symbolizer_;
   std::set<std::string> problems_;
-  OuterStacks outer_stacks_;
-  std::vector<Call> calls_;
+  /// By number of an outer stack's node, 0 for none: what signatures need of the stack from there on.
+  struct OuterStack {
+    uint64_t hash = report::kEmptyStackHash;
+    bool is_linked = true;
+  };
+  std::vector<OuterStack> outer_stacks_{1};
 };
 
 const std::vector<symbolize::SourceFrame>& Completion::resolve(const Json& frame) {
@@ -83,28 +88,43 @@ const std::vector<symbolize::SourceFrame>& Completion::resolve(const Json& frame
   return frames;
 }
 
+uint64_t add_functions(uint64_t hash, const std::vector<LinkedFunction>& functions) {
+  for (size_t at = functions.size(); at-- > 0;)
+    hash = report::stack_hash(hash, functions[at].module, functions[at].linkage_name);
+  return hash;
+}
+
 void Completion::complete_calls(Json& report) {
-  outer_stacks_ = read_outer_stacks(report);
-  for (size_t at = 0; at < outer_stacks_.calls.size(); ++at) {
-    Json& call = report["outer_stacks"]["calls"][at];
-    Call known;
-    if (call.is_array() && !call.empty()) known.module = text_member(call.back(), "module");
-    known.is_linked = complete(call, nullptr, &known.linkage_name);
-    calls_.push_back(std::move(known));
+  OuterStacks stacks = read_outer_stacks(report);
+  std::vector<std::vector<LinkedFunction>> functions(stacks.calls.size());
+  std::vector<bool> are_linked(stacks.calls.size());
+  for (size_t at = 0; at < stacks.calls.size(); ++at)
+    are_linked[at] = complete(report["outer_stacks"]["calls"][at], &functions[at]);
+  for (const OuterStacks::Node& node : stacks.nodes) {
+    // A node's caller comes before it; damage is a stack's end.
+    OuterStack outer = node.outer < outer_stacks_.size() ? outer_stacks_[node.outer] : OuterStack();
+    if (node.call < functions.size()) {
+      outer.hash = add_functions(outer.hash, functions[node.call]);
+      outer.is_linked = outer.is_linked && are_linked[node.call];
+    }
+    outer_stacks_.push_back(outer);
   }
 }
 
-bool Completion::add_outer(uint32_t node, report::Signature& signature) const {
-  bool all_linked = true;
-  outer_stacks_.each_node(node, [&](const OuterStacks::Node& one) {
-    const Call& call = calls_[one.call];
-    signature.add_frame(call.module, call.linkage_name);
-    all_linked = all_linked && call.is_linked;
-  });
-  return all_linked;
+void Completion::complete_site(Json& site) {
+  std::vector<LinkedFunction> functions;
+  bool is_linked = complete(site["stack"], &functions);
+  uint32_t number = outer_stack_of(site);
+  OuterStack outer = number < outer_stacks_.size() ? outer_stacks_[number] : OuterStack();
+  ledger::Kind kind{};
+  bool is_known = report::kind_from_name(text_member(site, "kind"), kind);
+  if (!is_known || !is_linked || !outer.is_linked || !site.contains("signature")) return;
+  uint64_t signature =
+      report::signature_of(add_functions(outer.hash, functions), kind, text_member(site, "acquired_by"));
+  site["signature"] = fmt::format("{:016x}", signature);
 }
 
-bool Completion::complete(Json& stack, report::Signature* signature, std::string* last_linkage_name) {
+bool Completion::complete(Json& stack, std::vector<LinkedFunction>* functions) {
   if (!stack.is_array()) return false;
   Json completed = Json::array();
   bool all_linked = true;
@@ -124,8 +144,7 @@ bool Completion::complete(Json& stack, report::Signature* signature, std::string
       for (size_t at = first; at <= last; ++at) completed.push_back(stack[at]);
     std::string linkage = found.empty() ? std::string() : found.back().linkage_name;
     if (linkage.empty() && physical.contains("function")) all_linked = false;
-    if (signature) signature->add_frame(text_member(physical, "module"), linkage);
-    if (last_linkage_name) *last_linkage_name = linkage;
+    if (functions) functions->push_back({text_member(physical, "module"), std::move(linkage)});
     first = last + 1;
   }
   stack = std::move(completed);
@@ -140,13 +159,7 @@ void complete_frames(Json& report, symbolize::Symbolizer& symbolizer) {
   if (report.contains("sites")) {
     for (Json& site : report["sites"]) {
       if (!site.is_object() || !site.contains("stack")) continue;
-      ledger::Kind kind{};
-      bool is_known = report::kind_from_name(text_member(site, "kind"), kind);
-      report::Signature signature(kind, text_member(site, "acquired_by"));
-      bool all_linked = completion.complete(site["stack"], &signature);
-      all_linked = completion.add_outer(outer_stack_of(site), signature) && all_linked;
-      if (is_known && all_linked && site.contains("signature"))
-        site["signature"] = fmt::format("{:016x}", signature.value());
+      completion.complete_site(site);
       if (!site.contains("objects") || !site["objects"].is_array()) continue;
       for (Json& object : site["objects"]) {
         if (!object.is_object() || !object.contains("start_routine")) continue;

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "report/emit.h"
+#include "report/stack_hashes.h"
 
 namespace unfreed::report {
 
@@ -130,8 +131,7 @@ void emit_site(Emission& emission, uint32_t index, bool whole_stack) {
   json.begin_object(whole_stack ? Layout::lines : Layout::compact);
   json.member("id", index);
   json.member("kind", kind_name(site.kind));
-  json.key("signature")
-      .hash_value(stack_signature(emission.view(), emission.input.resolver, site.kind, door, record.node));
+  json.key("signature").hash_value(emission.graded.hashes->signature(site.kind, door, record.node));
   json.member("grade", grade_name(site));
   emit_counts(json, site);
   json.member("acquired_by", door);

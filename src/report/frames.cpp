@@ -42,17 +42,4 @@ uint64_t lookup_offset(const ledger::Node& node) {
   return (node.module & ledger::kNodeExactPc) || node.offset == 0 ? node.offset : node.offset - 1;
 }
 
-uint64_t stack_signature(const ledger::View& view, const FrameResolver& resolver, ledger::Kind kind,
-                         std::string_view door, uint32_t leaf) {
-  Signature signature(kind, door);
-  FrameVisitor visitor{&signature, [](void* context, const FrameView& frame) {
-                         // Inlining differs between builds: only the functions that were really called take part.
-                         if (frame.resolved && frame.resolved->inlined) return;
-                         std::string_view name = frame.resolved ? frame.resolved->linkage_name : std::string_view();
-                         static_cast<Signature*>(context)->add_frame(frame.module_path, name);
-                       }};
-  visit_stack(view, resolver, leaf, visitor);
-  return signature.value();
-}
-
 }  // namespace unfreed::report

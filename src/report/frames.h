@@ -37,8 +37,4 @@ bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32
 /// The address to look up and to show, relative to the module: inside the calling instruction.
 uint64_t lookup_offset(const ledger::Node& node);
 
-/// A stack's signature, with names from `resolver`.
-uint64_t stack_signature(const ledger::View& view, const FrameResolver& resolver, ledger::Kind kind,
-                         std::string_view door, uint32_t leaf);
-
 }  // namespace unfreed::report

@@ -11,9 +11,6 @@ using ledger::Kind;
 
 constexpr size_t kMaxDoors = 1024;
 
-/// The ledger of a running process may grow between sizing the memory and filling it.
-constexpr size_t with_room_to_grow(size_t count) { return count + count / 8 + 64; }
-
 uint64_t at_least(uint64_t value, uint64_t floor) { return value < floor ? floor : value; }
 
 void read_doors(const ledger::View& view, Scratch& scratch, Graded& out) {

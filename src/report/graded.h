@@ -168,6 +168,8 @@ struct CrossingTotals {
   uint64_t suppressed;
 };
 
+class StackHashes;
+
 struct Graded {
   const ledger::View* view = nullptr;
   std::span<GradedSite> sites;      ///< by ledger index
@@ -179,7 +181,8 @@ struct Graded {
   std::span<uint32_t> fds_by_thread;  ///< indexes into fds
   std::span<uint32_t> listed;         ///< sites to show, worst first (order_sites)
   std::span<std::string_view> doors;
-  bool reconciled = false;  ///< kernel facts are there
+  StackHashes* hashes = nullptr;  ///< for signatures; set by whoever makes the report
+  bool reconciled = false;        ///< kernel facts are there
   bool threads_listed = false;
   bool children_listed = false;
   bool settled = true;  ///< counters could be read undisturbed

@@ -4,6 +4,7 @@
 
 #include "report/emit.h"
 #include "report/notes.h"
+#include "report/stack_hashes.h"
 
 namespace unfreed::report {
 
@@ -87,7 +88,9 @@ std::string_view trigger_name(Trigger trigger) {
 }
 
 size_t scratch_bytes(const ledger::View& view) {
-  return graded_bytes(view) + OuterStacks::scratch_bytes(view) + kBufferBytes + kMaxRules * sizeof(RuleOutcome) + view.module_count() + 1024;
+  return graded_bytes(view) + OuterStacks::scratch_bytes(view) +
+         with_room_to_grow(view.node_count()) * sizeof(uint64_t) + kBufferBytes + kMaxRules * sizeof(RuleOutcome) +
+         view.module_count() + 1024;
 }
 
 ReportResult write_report(const ReportInput& input, const Sink& sink) {
@@ -100,6 +103,8 @@ ReportResult write_report(const ReportInput& input, const Sink& sink) {
 
   Graded graded;
   grade(*input.view, scratch, graded);
+  StackHashes hashes(*input.view, input.resolver, scratch.take<uint64_t>(input.view->node_count()));
+  graded.hashes = &hashes;
   apply_suppressions(input, graded);
   grade_misuse(input, scratch, graded);
   order_sites(input.all_sites, scratch, graded);

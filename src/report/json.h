@@ -1,5 +1,5 @@
-// The report writer: ledger view in, JSON (schema version 1) out. The one writer for both halves: in the process itself it
-// names functions from symbol tables; in the command a resolver adds files, lines and inlined frames.
+// The report writer: ledger view in, JSON (schema version 1) out. The one writer for both halves: in the process itself
+// it names functions from symbol tables; in the command a resolver adds files, lines and inlined frames.
 // Allocation-free but for the scratch memory given; async-signal-safe if the resolver is.
 #pragma once
 
@@ -22,11 +22,11 @@ struct Sink {
 
 /// One source-level frame; empty text where not known.
 struct ResolvedFrame {
-  std::string_view function;   ///< demangled where the resolver can
+  std::string_view function;      ///< demangled where the resolver can
   std::string_view linkage_name;  ///< as in the symbol table; what signatures are made of
-  std::string_view file;       ///< absolute where known
-  uint32_t line = 0;           ///< 0 unknown
-  bool inlined = false;        ///< inlined into the next frame of the same call
+  std::string_view file;          ///< absolute where known
+  uint32_t line = 0;              ///< 0 unknown
+  bool inlined = false;           ///< inlined into the next frame of the same call
 };
 
 /// Turns a node into its source-level frames: innermost inlined frame first, the physical function last (inlined =
@@ -46,12 +46,12 @@ struct ReportInput {
   FrameResolver resolver;
   std::span<const Rule> rules;
   std::span<const Suppression> suppressions;
-  int wait_status = -1;   ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
-  uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
-  bool all_sites = false;  ///< also sites with nothing live
+  int wait_status = -1;              ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
+  uint64_t now_monotonic_ns = 0;     ///< ages and duration of a process that still runs
+  bool all_sites = false;            ///< also sites with nothing live
   uint32_t most_sites = UINT32_MAX;  ///< sites written, worst first; the rest are counted in "sites_omitted"
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
-  std::span<std::byte> scratch;  ///< at least scratch_bytes(view)
+  std::span<std::byte> scratch;             ///< at least scratch_bytes(view)
 };
 
 /// Working memory a report over this view needs.
@@ -59,28 +59,22 @@ size_t scratch_bytes(const ledger::View& view);
 
 /// What the report came to.
 struct ReportResult {
-  bool written = false;    ///< the sink took everything
-  bool broken = false;     ///< a rule is broken
-  bool unchecked = false;  ///< a rule could not be checked (its kind is unavailable or not tracked)
-  bool complete = true;    ///< nothing dropped
+  bool written = false;          ///< the sink took everything
+  bool broken = false;           ///< a rule is broken
+  bool unchecked = false;        ///< a rule could not be checked (its kind is unavailable or not tracked)
+  bool complete = true;          ///< nothing dropped
   bool holds_something = false;  ///< after suppressions: fds or threads of its own are still held (heap does not count)
 };
 
 /// Reconciles the ledger's fd table with its kernel_fds, grades and orders sites, evaluates rules, writes the JSON.
 ReportResult write_report(const ReportInput& input, const Sink& sink);
 
-/// The signature of a stack, fed innermost frame first: an FNV-1a 64 over kind, acquiring function, and for each physical
-/// frame "module base name!linkage name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed).
-/// Both halves, and the reader when it fills in names later, use this.
-class Signature {
- public:
-  Signature(ledger::Kind kind, std::string_view door);
-  void add_frame(std::string_view module_path, std::string_view linkage_name);
-  uint64_t value() const { return hash_; }
-
- private:
-  void add(std::string_view text);
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
+/// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage
+/// name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed), put together from the
+/// outermost frame in. Both halves, and the reader when it fills in names later, use these.
+inline constexpr uint64_t kEmptyStackHash = 0xcbf29ce484222325;
+/// The hash of a stack with one more frame inside it.
+uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name);
+uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view door);
 
 }  // namespace unfreed::report

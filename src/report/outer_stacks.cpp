@@ -29,7 +29,7 @@ uint32_t node_after(const ledger::View& view, uint32_t leaf) {
 
 size_t OuterStacks::scratch_bytes(const ledger::View& view) {
   if (view.site_count() <= kWholeStacks) return 0;
-  size_t nodes = view.node_count();
+  size_t nodes = with_room_to_grow(view.node_count());
   return (3 * nodes + set_size(nodes)) * sizeof(uint32_t) + 64;
 }
 

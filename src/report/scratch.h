@@ -8,6 +8,9 @@
 
 namespace unfreed::report {
 
+/// The ledger of a running process may grow between sizing the memory and filling it.
+inline size_t with_room_to_grow(size_t count) { return count + count / 8 + 64; }
+
 class Scratch {
  public:
   explicit Scratch(std::span<std::byte> memory) : memory_(memory) {}

@@ -2,6 +2,7 @@
 #include "report/frames.h"
 #include "report/graded.h"
 #include "report/scan.h"
+#include "report/stack_hashes.h"
 #include "report/suppressions.h"
 
 namespace unfreed::report {
@@ -77,7 +78,7 @@ uint32_t find(const ReportInput& input, const Graded& graded, const ledger::Site
   Search search{input.suppressions, kind};
   visit_stack(*graded.view, input.resolver, site.node, {&search, Search::visit});
   if (!with_signatures) return search.found;
-  uint64_t signature = stack_signature(*graded.view, input.resolver, kind, graded.door(site.door), site.node);
+  uint64_t signature = graded.hashes->signature(kind, graded.door(site.door), site.node);
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
     if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == signature)

@@ -442,17 +442,25 @@ TEST_F(ReportTest, SignaturesDoNotDependOnAddresses) {
 }
 
 TEST(Signatures, CloneSuffixesAreCut) {
-  auto of = [](std::string_view name) {
-    Signature signature(Kind::fd, "open");
-    signature.add_frame("/usr/bin/program", name);
-    return signature.value();
-  };
+  auto of = [](std::string_view name) { return stack_hash(kEmptyStackHash, "/usr/bin/program", name); };
   EXPECT_EQ(of("open_log.constprop.0"), of("open_log"));
   EXPECT_EQ(of("open_log.isra.0.cold"), of("open_log"));
   EXPECT_EQ(of("open_log.part.1"), of("open_log"));
   EXPECT_NE(of("open_log"), of("open_file"));
   EXPECT_NE(of("open.v2"), of("open"));
   EXPECT_EQ(of(""), of("?"));
+}
+
+TEST(Signatures, DependOnOrderKindAndFunction) {
+  auto stack = [](std::string_view outer, std::string_view inner) {
+    return stack_hash(stack_hash(kEmptyStackHash, "/bin/a", outer), "/bin/a", inner);
+  };
+  EXPECT_NE(stack("f", "g"), stack("g", "f"));
+  EXPECT_NE(stack("f", "f"), stack_hash(kEmptyStackHash, "/bin/a", "f"));
+  EXPECT_EQ(stack("f", "g"), stack_hash(stack_hash(kEmptyStackHash, "/usr/bin/a", "f"), "/opt/a", "g"));
+  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(1, Kind::fd, "openat"));
+  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(1, Kind::heap, "open"));
+  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(2, Kind::fd, "open"));
 }
 
 TEST_F(ReportTest, FailuresNameTheFirstFailedCall) {
