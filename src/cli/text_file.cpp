@@ -69,7 +69,8 @@ bool read_text_file(const std::string& path, std::string& text, std::string& err
   text.clear();
   size_t used = 0;
   for (;;) {
-    if (text.size() - used < 64 * 1024) text.resize(std::max<size_t>(text.size() * 2, 256 * 1024));
+    // Most files are small, and what a string grows by is cleared first.
+    if (text.size() - used < 4 * 1024) text.resize(std::max<size_t>(text.size() * 2, 16 * 1024));
     ssize_t got = read(file.number(), text.data() + used, text.size() - used);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail(error);

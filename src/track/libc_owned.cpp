@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <link.h>
 
+#include <atomic>
 #include <string_view>
 
 #include "track/modules.h"
@@ -157,6 +158,19 @@ std::string_view enclosing_symbol(uintptr_t pc) {
   return {};
 }
 
+/// Does the libc function that `pc` lies in keep memory for itself? libc stays where it is, and few of its places take
+/// blocks: answers are remembered.
+bool is_kept_by(uintptr_t pc) {
+  constexpr size_t kAnswers = 256;
+  static std::atomic<uint64_t> answers[kAnswers];  // twice the pc, plus the answer
+  std::atomic<uint64_t>& answer = answers[(pc ^ pc >> 8) % kAnswers];
+  uint64_t known = answer.load(std::memory_order_relaxed);
+  if (known >> 1 == pc) return known & 1;
+  bool keeps = is_keeper(enclosing_symbol(pc));
+  answer.store(uint64_t{pc} << 1 | keeps, std::memory_order_relaxed);
+  return keeps;
+}
+
 }  // namespace
 
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
@@ -170,8 +184,7 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   // What the program called is the outermost of the consecutive libc frames; the innermost tells stream buffers.
   size_t last = 0;
   while (last + 1 < frames.size() && is_libc_module(frames[last + 1].module)) ++last;
-  if (is_keeper(enclosing_symbol(frames[0].pc - 1))) return true;
-  return last > 0 && is_keeper(enclosing_symbol(frames[last].pc - 1));
+  return is_kept_by(frames[0].pc - 1) || (last > 0 && is_kept_by(frames[last].pc - 1));
 }
 
 }  // namespace unfreed::track

@@ -1,10 +1,11 @@
 // Decoder of .eh_frame: finds the row for an instruction through .eh_frame_hdr's search table.
 // Format: LSB Core "Exception Frames", DWARF 4 §6.4. Reads only inside the image it is given; malformed data yields "no
-// row", never a bad read. Pure: thread-safe, async-signal-safe, allocation-free.
+// row", never a bad read. Thread-safe but for RecentRuns, async-signal-safe, allocation-free.
 #pragma once
 
 #include <cstdint>
 
+#include "unwind/cfa_machine.h"
 #include "unwind/row.h"
 
 namespace unfreed::unwind {
@@ -15,10 +16,26 @@ struct Image {
   uintptr_t high = 0;
 };
 
+/// Runs over long programs, to go on from: functions that have one are walked through at ever other places, mostly
+/// further on. All of it is of one state of the loaded code: forget() when that changes. One thread at a time.
+class RecentRuns {
+ public:
+  static constexpr size_t kLongProgramBytes = 64;
+
+  CfaMachine& place_of(const Instructions& body) { return runs_[(body.begin >> 4 ^ body.begin >> 10) % kRuns]; }
+  void forget() {
+    for (CfaMachine& run : runs_) run = CfaMachine();
+  }
+
+ private:
+  static constexpr size_t kRuns = 64;
+  CfaMachine runs_[kRuns];
+};
+
 /// The row that holds at `pc` (an instruction's own address: for a return address pass it minus one). `eh_frame_hdr` is
 /// the address of the PT_GNU_EH_FRAME segment. CfaRule::none where there is none or it says what we cannot follow.
 /// Row::module is left 0.
-Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
+Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRuns* recent = nullptr);
 
 /// Where the function (or the part of one) that `pc` lies in begins; 0 where that is not known.
 uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);

@@ -1,0 +1,257 @@
+#include "unwind/cfa_machine.h"
+
+#include <cstring>
+
+namespace unfreed::unwind {
+
+namespace {
+
+// DWARF register numbers on x86-64.
+constexpr uint64_t kRbp = 6, kRsp = 7;
+
+/// A factored offset; wraps instead of overflowing on nonsense.
+int64_t factored(uint64_t value, int64_t factor) { return static_cast<int64_t>(value * static_cast<uint64_t>(factor)); }
+
+}  // namespace
+
+CfaMachine::CfaMachine(const Cie& cie, uintptr_t start, Instructions body) : cie_(cie), location_(start), body_(body) {
+  rules_.cfa_register = kRsp;
+  rules_.return_address = {Saved::at_cfa, -8};
+}
+
+CfaMachine::Rule* CfaMachine::rule_of(uint64_t reg) {
+  if (reg == kRbp) return &rules_.bp;
+  if (reg == kReturnAddress) return &rules_.return_address;
+  return nullptr;
+}
+void CfaMachine::save(uint64_t reg, Saved how, int64_t offset) {
+  if (Rule* rule = rule_of(reg)) *rule = {how, offset};
+}
+void CfaMachine::restore(uint64_t reg) {
+  if (reg == kRbp) rules_.bp = initial_.bp;
+  if (reg == kReturnAddress) rules_.return_address = initial_.return_address;
+}
+void CfaMachine::set_cfa_offset(int64_t offset) {
+  rules_.cfa_offset = offset;
+  rules_.cfa_expression = CfaRule::none;
+  rules_.cfa_unknown = false;
+}
+
+/// The expressions that occur in practice as CFA rules (the fixed one of PLT entries and "dereference register plus
+/// offset").
+void CfaMachine::read_cfa_expression(Cursor cursor, uint64_t size) {
+  Cursor body(cursor.at(), cursor.at() + size);
+  uint8_t op = body.fixed<uint8_t>();
+  rules_.cfa_unknown = true;
+  if (op != 0x76 && op != 0x77) return;  // DW_OP_breg6 (rbp), DW_OP_breg7 (rsp)
+  int64_t offset = body.sleb();
+  uint8_t next = body.fixed<uint8_t>();
+  if (next == 0x06 && body.ok() && body.at_end()) {  // DW_OP_deref
+    rules_.cfa_expression = op == 0x76 ? CfaRule::at_bp : CfaRule::at_sp;
+    rules_.cfa_offset = offset;
+    rules_.cfa_unknown = false;
+    return;
+  }
+  // breg7 8; breg16 0; lit15; and; lit11; ge; lit3; shl; plus: what ld writes for .plt since 2011.
+  static constexpr uint8_t kPltTail[] = {0x80, 0x00, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22};
+  static constexpr uint8_t kPltTailShort[] = {0x80, 0x00, 0x3f, 0x1a, 0x3a,
+                                              0x2a, 0x33, 0x24, 0x22};  // lit10: lazy IBT PLT
+  if (op != 0x77 || offset != 8 || next != kPltTail[0] || size != 2 + sizeof kPltTail) return;
+  auto* tail = reinterpret_cast<const uint8_t*>(cursor.at()) + 2;
+  if (std::memcmp(tail, kPltTail, sizeof kPltTail) && std::memcmp(tail, kPltTailShort, sizeof kPltTail)) return;
+  rules_.cfa_expression = CfaRule::plt;
+  rules_.cfa_offset = tail[4] - 0x30;  // the threshold: 11 or 10
+  rules_.cfa_unknown = false;
+}
+
+void CfaMachine::saved_at_expression(uint64_t reg, Cursor& cursor) {
+  uint64_t size = cursor.uleb();
+  Cursor body(cursor.at(), cursor.at() + (cursor.ok() ? size : 0));
+  cursor.skip(size);
+  if (!cursor.ok()) return;
+  uint8_t op = body.fixed<uint8_t>();
+  int64_t offset = body.sleb();
+  bool plain = op == 0x76 && body.ok() && body.at_end();  // DW_OP_breg6 offset
+  save(reg, plain ? Saved::at_bp : Saved::unknown, offset);
+}
+
+bool CfaMachine::run_to(uintptr_t pc) {
+  if (!is_started_) {
+    Cursor initial(cie_.initial.begin, cie_.initial.end);
+    if (!execute(initial, pc, true)) return false;
+    initial_ = rules_;
+    next_ = body_.begin;
+    row_start_ = location_;
+    is_started_ = true;
+  }
+  if (pc < location_ && row_start_ < location_) return true;
+  row_start_ = location_;
+  Cursor body(next_, body_.end);
+  bool understood = execute(body, pc, false);
+  next_ = body.at();
+  is_started_ = understood;
+  return understood;
+}
+
+/// Runs a program, or what is left of it, up to the row of `pc`. False when it cannot be understood.
+bool CfaMachine::execute(Cursor& cursor, uintptr_t pc, bool initial) {
+  while (!cursor.at_end()) {
+    uint8_t op = cursor.fixed<uint8_t>();
+    uint64_t advance = 0;
+    switch (op >> 6) {
+      case 1:  // DW_CFA_advance_loc
+        advance = op & 0x3f;
+        break;
+      case 2:  // DW_CFA_offset, of one of many registers that nobody asks for, as a rule
+        if (uint64_t offset = cursor.uleb(); rule_of(op & 0x3f))
+          save(op & 0x3f, Saved::at_cfa, factored(offset, cie_.data_align));
+        continue;
+      case 3:
+        restore(op & 0x3f);  // DW_CFA_restore
+        continue;
+      default:
+        if (op == 0x0e) {  // DW_CFA_def_cfa_offset
+          set_cfa_offset(static_cast<int64_t>(cursor.uleb()));
+          continue;
+        }
+        if (op == 0x01)  // DW_CFA_set_loc
+          location_ = cursor.encoded(cie_.pointer_encoding, 0);
+        else if (op == 0x02)
+          advance = cursor.fixed<uint8_t>();  // DW_CFA_advance_loc1
+        else if (op == 0x03)
+          advance = cursor.fixed<uint16_t>();  // …loc2
+        else if (op == 0x04)
+          advance = cursor.fixed<uint32_t>();  // …loc4
+        else if (step(op, cursor))
+          continue;
+        else
+          return false;
+    }
+    location_ += advance * cie_.code_align;
+    if (initial) continue;
+    if (location_ > pc) return cursor.ok();
+    row_start_ = location_;
+  }
+  if (!initial) location_ = UINTPTR_MAX;  // the last row holds to the function's end
+  return cursor.ok();
+}
+
+/// An instruction that changes rules, less often than those that execute() deals with itself.
+bool CfaMachine::step(uint8_t op, Cursor& cursor) {
+  int64_t align = cie_.data_align;
+  uint64_t reg;
+  switch (op) {
+    case 0x00:
+      return true;  // DW_CFA_nop
+    case 0x05:      // DW_CFA_offset_extended
+      reg = cursor.uleb();
+      save(reg, Saved::at_cfa, factored(cursor.uleb(), align));
+      return true;
+    case 0x11:  // DW_CFA_offset_extended_sf
+      reg = cursor.uleb();
+      save(reg, Saved::at_cfa, factored(static_cast<uint64_t>(cursor.sleb()), align));
+      return true;
+    case 0x06:
+      restore(cursor.uleb());
+      return true;  // DW_CFA_restore_extended
+    case 0x07:
+      save(cursor.uleb(), Saved::undefined, 0);
+      return true;  // DW_CFA_undefined
+    case 0x08:
+      save(cursor.uleb(), Saved::same, 0);
+      return true;  // DW_CFA_same_value
+    case 0x0a:      // DW_CFA_remember_state
+      if (remembered_ == kMaxRemembered) return false;
+      memory_[remembered_++] = rules_;
+      return true;
+    case 0x0b:  // DW_CFA_restore_state
+      if (remembered_ == 0) return false;
+      rules_ = memory_[--remembered_];
+      return true;
+    case 0x0c:  // DW_CFA_def_cfa
+      rules_.cfa_register = cursor.uleb();
+      set_cfa_offset(static_cast<int64_t>(cursor.uleb()));
+      return true;
+    case 0x12:  // DW_CFA_def_cfa_sf
+      rules_.cfa_register = cursor.uleb();
+      set_cfa_offset(factored(static_cast<uint64_t>(cursor.sleb()), align));
+      return true;
+    case 0x0d:  // DW_CFA_def_cfa_register
+      rules_.cfa_register = cursor.uleb();
+      rules_.cfa_expression = CfaRule::none;
+      rules_.cfa_unknown = false;
+      return true;
+    case 0x13:
+      set_cfa_offset(factored(static_cast<uint64_t>(cursor.sleb()), align));
+      return true;  // DW_CFA_def_cfa_offset_sf
+    case 0x0f: {    // DW_CFA_def_cfa_expression
+      uint64_t size = cursor.uleb();
+      Cursor body = cursor;
+      cursor.skip(size);
+      if (cursor.ok()) read_cfa_expression(body, size);
+      return true;
+    }
+    case 0x10:
+      saved_at_expression(cursor.uleb(), cursor);
+      return true;  // DW_CFA_expression
+    case 0x16: {    // DW_CFA_val_expression
+      reg = cursor.uleb();
+      cursor.skip(cursor.uleb());
+      save(reg, Saved::unknown, 0);
+      return true;
+    }
+    case 0x09:  // DW_CFA_register
+    case 0x14:
+    case 0x15:  // DW_CFA_val_offset, …_sf
+      reg = cursor.uleb();
+      cursor.uleb();
+      save(reg, Saved::unknown, 0);
+      return true;
+    case 0x2e:
+      cursor.uleb();
+      return true;  // DW_CFA_GNU_args_size
+    case 0x2f:      // DW_CFA_GNU_negative_offset_extended
+      reg = cursor.uleb();
+      save(reg, Saved::at_cfa, factored(cursor.uleb(), -align));
+      return true;
+    default:
+      return false;
+  }
+}
+
+Row CfaMachine::row() const {
+  Row row;
+  if (cie_.signal) {
+    row.cfa = CfaRule::signal;
+    return row;
+  }
+  if (rules_.return_address.how == Saved::undefined) {
+    row.cfa = CfaRule::end;
+    return row;
+  }
+  if (rules_.cfa_unknown || rules_.return_address.how != Saved::at_cfa || rules_.return_address.offset != -8)
+    return row;
+  if (!Row::fits(rules_.cfa_expression == CfaRule::plt ? 0 : rules_.cfa_offset, rules_.bp.offset)) return row;
+  if (rules_.bp.how == Saved::unknown || rules_.bp.how == Saved::undefined) {
+    // The caller's rbp is lost, the rest is fine: a later frame that needs it will fail its bounds check.
+    row.bp = BpRule::same;
+  } else if (rules_.bp.how != Saved::same) {
+    row.bp = rules_.bp.how == Saved::at_cfa ? BpRule::at_cfa : BpRule::at_bp;
+    row.bp_offset = static_cast<int32_t>(rules_.bp.offset);
+  }
+  if (rules_.cfa_expression == CfaRule::plt) {
+    row.cfa = CfaRule::plt;
+    row.cfa_offset = static_cast<int32_t>(rules_.cfa_offset) * 8;  // the threshold, in the offset's packing unit
+    return row;
+  }
+  row.cfa_offset = static_cast<int32_t>(rules_.cfa_offset);
+  if (rules_.cfa_expression != CfaRule::none)
+    row.cfa = rules_.cfa_expression;
+  else if (rules_.cfa_register == kRsp)
+    row.cfa = CfaRule::sp;
+  else if (rules_.cfa_register == kRbp)
+    row.cfa = CfaRule::bp;
+  return row;
+}
+
+}  // namespace unfreed::unwind
