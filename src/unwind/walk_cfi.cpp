@@ -5,9 +5,9 @@
 #include <atomic>
 #include <cstring>
 
-#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "unwind/eh_frame.h"
+#include "unwind/row_cache.h"
 #include "unwind/walk.h"
 
 namespace unfreed::unwind {
@@ -16,15 +16,7 @@ constinit std::atomic<uint32_t> g_code_generation{1};
 
 namespace {
 
-/// An entry is valid if check ^ row == its key: a torn pair (two writers, one reader) then never matches
-/// (the "lockless hashing" of Hyatt and Mann, 1998).
-struct CacheEntry {
-  std::atomic<uint64_t> check;
-  std::atomic<uint64_t> row;
-};
-constexpr size_t kCacheEntries = 1 << 16;  // 1 MiB of address space, touched as needed
-
-CacheEntry* g_cache;
+constinit RowCache g_cache;
 ModuleNumber g_module_number;
 
 /// User-space pcs have 47 bits; the generation above them makes rows of unloaded code unreachable.
@@ -58,21 +50,13 @@ Row compute_row(uintptr_t pc) {
   return row;
 }
 
-/// Neighbouring pcs of one function share cache lines: call-dense code then costs fewer misses, and a short program
-/// touches few pages.
-size_t slot_of(uintptr_t pc) { return (pc ^ pc >> 16) & (kCacheEntries - 1); }
-
 inline Row row_for(uintptr_t pc) {
   uint64_t key = cache_key(pc);
-  CacheEntry& entry = g_cache[slot_of(pc)];
-  uint64_t row_word = entry.row.load(std::memory_order_relaxed);
-  if ((entry.check.load(std::memory_order_relaxed) ^ row_word) == key) return Row::unpack(row_word);
+  uint64_t packed;
+  if (g_cache.find(key, packed)) return Row::unpack(packed);
   Row row = compute_row(pc);
   // Code without an object (a JIT's) may be replaced at any time: not cached.
-  if (row.module == 0 && row.cfa == CfaRule::none) return row;
-  row_word = row.pack();
-  entry.row.store(row_word, std::memory_order_relaxed);
-  entry.check.store(key ^ row_word, std::memory_order_relaxed);
+  if (row.module != 0 || row.cfa != CfaRule::none) g_cache.put(key, row.pack());
   return row;
 }
 
@@ -299,8 +283,7 @@ class Walker {
 bool prepare(ModuleNumber module_number) {
   g_module_number = module_number;
   prepare_objects();
-  g_cache = base::own_array<CacheEntry>(kCacheEntries);
-  return g_cache != nullptr;
+  return g_cache.prepare();
 }
 
 WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
