@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "render/paths.h"
+#include "symbolize/start_code.h"
 
 namespace unfreed::render {
 
@@ -17,19 +18,13 @@ bool is_runtime_module(std::string_view path) {
                      [&](std::string_view module) { return name.starts_with(module); });
 }
 
-bool is_start_code(const Frame& frame) {
-  static constexpr std::string_view kNames[] = {"_start", "start_thread", "__clone3", "clone3", "clone", "__clone"};
-  return frame.function.starts_with("__libc_start_") ||
-         std::find(std::begin(kNames), std::end(kNames), frame.function) != std::end(kNames);
-}
-
 /// Where a stack's outermost part begins, the one that is the same in every program: libc's start code, and the
 /// executable's own "_start" outside it, which a stripped program does not even name.
 size_t start_of_start_code(const std::vector<Frame>& stack) {
   constexpr size_t kMostStartFrames = 5;
   size_t start = stack.size();
   for (size_t at = stack.size(); at-- > 0 && stack.size() - at <= kMostStartFrames;)
-    if (is_start_code(stack[at]) || is_runtime_module(stack[at].module)) start = at;
+    if (symbolize::is_start_code(stack[at].function) || is_runtime_module(stack[at].module)) start = at;
   return start;
 }
 

@@ -9,6 +9,7 @@
 
 #include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
+#include "symbolize/start_code.h"
 
 namespace unfreed::symbolize {
 
@@ -73,7 +74,7 @@ void Module::locate() {
 
 /// Is there anything for libdw to read? Most programs of a distribution have neither debug information nor separate
 /// files of it installed: for them libdw is not even loaded.
-bool Module::has_debug_information(const std::string& path, const ElfFile& file) const {
+bool Module::has_debug_information(const std::string& path, const ElfFile& file) {
   if (file.has_debug_info() || file.has_section(".gnu_debugdata")) return true;
   std::string id = to_hex(file.build_id());
   std::string folder = path.substr(0, path.rfind('/') + 1);
@@ -83,9 +84,13 @@ bool Module::has_debug_information(const std::string& path, const ElfFile& file)
     std::string directory(directories.substr(0, end));
     directories.remove_prefix(std::min(end + 1, directories.size()));
     bool is_absolute = directory.starts_with('/');
-    if (is_absolute && id.size() > 2 &&
-        exists(directory + "/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".debug"))
-      return true;
+    if (is_absolute && id.size() > 2) {
+      std::string by_id = directory + "/.build-id/" + id.substr(0, 2) + "/" + id.substr(2) + ".debug";
+      if (exists(by_id)) {
+        debug_file_ = by_id;
+        return true;
+      }
+    }
     if (file.debug_link().empty()) continue;
     std::string beside = is_absolute ? directory + folder : folder + directory + "/";
     if (exists(beside + file.debug_link())) return true;
@@ -98,7 +103,22 @@ void Module::read_names() {
   if (!located_) locate();
   if (file_.empty()) return;
   symbols_ = std::make_unique<SymbolFile>(file_);
-  if (!has_debug_) return;
+}
+
+/// Every stack ends in start code, whose lines tell nobody anything, and for which libc's whole debug information would
+/// be unpacked. Its functions' names stand in symbol tables.
+bool Module::is_start_code(uint64_t address) {
+  std::string_view symbol = symbols_->find(address);
+  if (symbol.empty() && !debug_file_.empty()) {
+    if (!debug_symbols_) debug_symbols_ = std::make_unique<SymbolFile>(debug_file_);
+    symbol = debug_symbols_->find(address);
+  }
+  return symbolize::is_start_code(symbol);
+}
+
+void Module::read_debug_information() {
+  if (debug_ || !has_debug_) return;
+  has_debug_ = false;  // asked for once
   std::string error;
   const Libdw* libdw = Libdw::get(&error);
   if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, error);
@@ -107,8 +127,14 @@ void Module::read_names() {
 
 std::vector<SourceFrame> Module::look_up(uint64_t address) {
   std::vector<SourceFrame> frames;
+  std::string_view symbol = symbols_->find(address);
+  if (is_start_code(address)) {
+    frames.emplace_back().function = symbol.empty() ? debug_symbols_->find(address) : symbol;
+    frames.back().linkage_name = symbol;
+    return frames;
+  }
+  read_debug_information();
   if (debug_) frames = debug_->resolve(address);
-  std::string_view symbol = symbols_ ? symbols_->find(address) : std::string_view();
   if (symbol.empty()) return frames;
   if (frames.empty()) frames.emplace_back();
   frames.back().linkage_name = symbol;

@@ -57,7 +57,9 @@ class Module {
   void locate();
   void read_names();
   bool is_same_file(const std::string& path);
-  bool has_debug_information(const std::string& path, const ElfFile& file) const;
+  bool has_debug_information(const std::string& path, const ElfFile& file);
+  void read_debug_information();
+  bool is_start_code(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
 
   std::string path_;
@@ -68,8 +70,10 @@ class Module {
   std::string file_;  ///< "" where none can be used
   std::string problem_;
   bool has_debug_ = false;
+  std::string debug_file_;  ///< a separate file of debug information, found by build ID; "" none
   std::unique_ptr<DwarfModule> debug_;
   std::unique_ptr<SymbolFile> symbols_;
+  std::unique_ptr<SymbolFile> debug_symbols_;                      ///< of debug_file_
   std::unordered_map<uint64_t, std::vector<SourceFrame>> frames_;  ///< by address
 };
 
