@@ -8,8 +8,10 @@ namespace {
 
 long descend(int depth, std::map<std::string, int>& words, unsigned path) {
   if (depth > 0) {
-    // Two call sites, so that paths differ.
-    return path >> depth % 32 & 1 ? descend(depth - 1, words, path) : descend(depth - 1, words, path) + 1;
+    // Two call sites, so that paths differ, and something to do after the call, or it would be made a loop.
+    volatile unsigned seen[4] = {path};
+    long below = path >> depth % 32 & 1 ? descend(depth - 1, words, path) : descend(depth - 1, words, ~path) + 1;
+    return below + (seen[0] == path ? 0 : 1);
   }
   std::map<int, std::string> few;
   for (unsigned i = 0; i < 20; i++) few[static_cast<int>((path * 7919 + i * 31) % 97)] = std::string(20 + i, 'x');
