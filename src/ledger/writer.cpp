@@ -29,7 +29,7 @@ bool populate_by_reading(std::byte* first, size_t bytes) {
   return true;
 }
 
-bool populate(std::byte* first, size_t bytes) {
+bool populate_bytes(std::byte* first, size_t bytes) {
   long result =
       base::raw_syscall(SYS_madvise, reinterpret_cast<long>(first), static_cast<long>(bytes), MADV_POPULATE_WRITE);
   return result == -EINVAL ? populate_by_reading(first, bytes) : !base::is_error(result);
@@ -37,13 +37,10 @@ bool populate(std::byte* first, size_t bytes) {
 
 }  // namespace
 
-bool Writer::ensure(uint64_t offset, size_t bytes) const {
-  if (backing_ == Backing::private_memory) return true;
-  // A record may straddle two pieces.
-  uint64_t last = (offset + bytes - 1) / kPieceBytes;
-  for (uint64_t piece = offset / kPieceBytes; piece <= last; ++piece) {
+bool Writer::populate(uint64_t first_piece, uint64_t last_piece) const {
+  for (uint64_t piece = first_piece; piece <= last_piece; ++piece) {
     if (populated_[piece].load(std::memory_order_relaxed)) continue;
-    if (!populate(base_ + piece * kPieceBytes, kPieceBytes)) {
+    if (!populate_bytes(base_ + piece * kPieceBytes, kPieceBytes)) {
       // The header itself is the first piece: there is nowhere to count its own failure.
       if (piece) drop(Dropped::storage_full);
       return false;

@@ -64,7 +64,14 @@ class Writer {
   }
 
   /// Makes bytes offset … offset + bytes safe to touch; false (counted) when storage cannot grow.
-  bool ensure(uint64_t offset, size_t bytes) const;
+  bool ensure(uint64_t offset, size_t bytes) const {
+    if (backing_ == Backing::private_memory) return true;
+    uint64_t first = offset / kPieceBytes, last = (offset + bytes - 1) / kPieceBytes;
+    // A record may straddle two pieces; most do not.
+    if (first == last && populated_[first].load(std::memory_order_relaxed)) [[likely]]
+      return true;
+    return populate(first, last);
+  }
 
   /// Backs the next `records` of a table beyond those in use, for times when nothing can be backed.
   void reserve(SectionId id, uint64_t records) const;
@@ -72,6 +79,8 @@ class Writer {
   static constexpr size_t kPieceBytes = 16 * 1024;
 
  private:
+  bool populate(uint64_t first_piece, uint64_t last_piece) const;
+
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;
   Backing backing_ = Backing::private_memory;

@@ -60,7 +60,8 @@ void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership)
   FdRecord* record = record_to_write(fd);
   if (!record) return;
   // A number that is handed out again was closed through a door we did not see.
-  count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+  if (record->word.load(std::memory_order_relaxed)) [[unlikely]]
+    count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   record->acquired_ns = base::monotonic_ns();
   record->tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
   record->owner_kind = static_cast<uint32_t>(ownership.kind);
@@ -134,8 +135,8 @@ FdOwnership owner_left_behind(int fd, const FdRecord& record, uint64_t word) {
 }  // namespace
 
 FdRelease fd_detach(int fd, const FdCloser& closer) {
-  if (fd < 0 || !enter(Kind::fd)) return {};
   FdRelease release;
+  if (fd < 0 || !enter(Kind::fd)) return release;
   release.site = capture_site(Kind::fd, closer.door, closer.from);
   FdRecord* record = record_if_any(fd);
   if (!record) return release;
@@ -161,16 +162,26 @@ void fd_settle(int fd, const FdRelease& release, bool closed) {
   count_gone(release.word);
 }
 
-void fd_close_returned(int fd, const FdRelease& release, bool not_open) {
+void fd_closed(int fd, const FdRelease& release) {
+  if (release.word) count_gone(release.word);
   if (!release.site) return;
-  KeepErrno keep;
   note_close_call(fd, release.site);
-  if (t_local.pause_depth) return;
-  FdRecord* record = record_if_any(fd);
-  if (release.owner.owner && !not_open) return note_behind_owner(fd, release);
+  if (!release.owner.owner || t_local.pause_depth) [[likely]]
+    return;
+  KeepErrno keep;
+  note_behind_owner(fd, release);
+}
+
+/// A failed close has closed, unless it says EBADF and the kernel agrees that nothing is there now that was there
+/// before.
+void fd_close_failed(int fd, const FdRelease& release) {
+  if (errno != EBADF) return fd_closed(fd, release);
+  KeepErrno keep;
+  fd_settle(fd, release, false);
+  if (!release.site) return;
+  note_close_call(fd, release.site);
   // A file system may answer EBADF for a descriptor that was open (FUSE): its record says so.
-  if (!not_open || release.word || fd_is_open(fd)) return;
-  note_bad_close(fd, record, release);
+  if (!t_local.pause_depth && !release.word && !fd_is_open(fd)) note_bad_close(fd, record_if_any(fd), release);
 }
 
 bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }

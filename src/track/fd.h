@@ -49,8 +49,9 @@ FdRelease fd_detach(int fd, const FdCloser& closer);
 /// `closed` false: it was not open after all, or still is; the record comes back.
 void fd_settle(int fd, const FdRelease& release, bool closed);
 
-/// A close by number has come back. Misuse is noted: closing what is not open, or what a stream owns.
-void fd_close_returned(int fd, const FdRelease& release, bool not_open);
+/// A close by number has succeeded, or has failed. Misuse is noted: closing what is not open, or what a stream owns.
+void fd_closed(int fd, const FdRelease& release);
+void fd_close_failed(int fd, const FdRelease& release);
 
 /// Is this number open, by the kernel's word?
 bool fd_is_open(int fd);
@@ -59,15 +60,15 @@ bool fd_is_open(int fd);
 ledger::FdOrigin fd_origin_known(int fd);
 bool fd_is_owned_by(int fd, FdOwnership ownership);
 
-/// Wraps a real close-like call on one descriptor. `call` returns negative on failure. A failed close has closed,
-/// unless it says EBADF and the kernel agrees that nothing is there now that was there before.
+/// Wraps a real close-like call on one descriptor. `call` returns negative on failure.
 template <class Call>
 auto fd_closing(int fd, const FdCloser& closer, Call call) {
   FdRelease release = fd_detach(fd, closer);
   auto result = call();
-  bool not_open = result < 0 && errno == EBADF;
-  fd_settle(fd, release, !not_open);
-  fd_close_returned(fd, release, not_open);
+  if (result >= 0) [[likely]]
+    fd_closed(fd, release);
+  else
+    fd_close_failed(fd, release);
   return result;
 }
 

@@ -34,28 +34,17 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 }
 
 /// One more block at a stack that this thread has taken blocks at before: false where it is not that simple.
-///
-/// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
-/// is read of it is read before `version` is seen to be the same as at first; each counter then moves by a single
-/// instruction.
+/// (Each counter moves by a single instruction: see recall().)
 [[gnu::always_inline]] inline bool heap_acquired_again(ThreadState& state, void* block, size_t bytes, uint16_t door,
                                                        const unwind::Registers& from) {
-  if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
+  Recalled known;
+  if (!recall(state, ledger::Kind::heap, door, from, known)) [[unlikely]]
     return false;
-  uint32_t version = state.recent.version();
-  const RecentStacks::Entry* entry = state.recent.find(from.pc, from.sp, memo_tag(ledger::Kind::heap, door));
-  if (!entry) [[unlikely]]
-    return false;
-  uint32_t site = entry->site;
-  ledger::Cell* cell = entry->cell;
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  if (state.recent.version() != version) [[unlikely]]
-    return false;
-  if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), site,
+  if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), known.site,
                                g_tracker.heap_epoch.load(std::memory_order_relaxed), bytes)) [[unlikely]]
     return false;
-  add_owned(cell->acquired, 1);
-  add_owned(cell->acquired_bytes, bytes);
+  add_owned(known.cell->acquired, 1);
+  add_owned(known.cell->acquired_bytes, bytes);
   return true;
 }
 

@@ -206,9 +206,12 @@ uint32_t walk_to_site(ThreadState* state, std::span<unwind::Frame> frames, unwin
 void remember_recent(ThreadState& state, const unwind::Registers& from, uint32_t tag, uint32_t number,
                      unwind::SlotLog& log) {
   if (!log.size) state.memo.expand(number, log);
+  if (log.overflowed) return;
   uint32_t site = state.memo.site_of(number);
-  ledger::Cell* cell = log.overflowed ? nullptr : cell_of(state, site);
-  if (cell) state.recent.remember({from.pc, from.sp, tag}, site, cell, log, state.memo.mark_of(number));
+  bool counts_by_thread = tag == memo_tag(Kind::heap, static_cast<uint16_t>(tag >> 8));
+  ledger::Cell* cell = counts_by_thread ? cell_of(state, site) : nullptr;
+  if (cell || !counts_by_thread)
+    state.recent.remember({from.pc, from.sp, tag}, site, cell, log, state.memo.mark_of(number));
 }
 
 uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
@@ -245,10 +248,19 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
   return site;
 }
 
-uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
+namespace {
+// Out of line, for the sake of the registers that capture_site need not save.
+[[gnu::noinline]] uint32_t capture_anew(Kind kind, uint16_t door, const unwind::Registers& from) {
   StateUse use;
-  return use.state() ? capture_with_state(*use.state(), kind, door, from, false)
+  return use.state() ? capture_with_state(*use.state(), kind, door, from, kind != Kind::heap)
                      : capture_without_state(kind, door, from);
+}
+}  // namespace
+
+uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
+  Recalled known;
+  bool is_known = t_local.state && !t_local.busy && recall(*t_local.state, kind, door, from, known);
+  return is_known ? known.site : capture_anew(kind, door, from);
 }
 
 uint32_t capture_node(const unwind::Registers& from, bool& truncated) {

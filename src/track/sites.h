@@ -8,6 +8,7 @@
 #include "ledger/layout.h"
 #include "track/modules.h"
 #include "track/thread_state.h"
+#include "track/tracker.h"
 #include "unwind/frame.h"
 #include "unwind/walk.h"
 
@@ -23,14 +24,38 @@ uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
 /// The site for a stack; never 0. Site 1 is its kinds' overflow site, when the table is full.
 uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated);
 
-/// Captures the calling stack and returns its site, from the thread's memo where it can.
-/// Thread-safe, async-signal-safe; keeps errno.
-uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
-
 /// What threads remember stacks by, beside their innermost (pc, sp): they are for one kind and acquiring function.
 constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t door) {
   return uint32_t{door} << 8 | static_cast<uint32_t>(kind);
 }
+
+/// What is known of a stack that the thread takes something at again and again.
+struct Recalled {
+  uint32_t site;
+  ledger::Cell* cell;  ///< the thread's counters for the site; null for kinds that are not counted by threads
+};
+
+/// What is known of this very stack; false: it is to be captured.
+///
+/// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
+/// is read of it is read before `version` is seen to be the same as at first. Not while a verb is at work with the
+/// state (t_local.busy).
+[[gnu::always_inline]] inline bool recall(const ThreadState& state, ledger::Kind kind, uint16_t door,
+                                          const unwind::Registers& from, Recalled& out) {
+  if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
+    return false;
+  uint32_t version = state.recent.version();
+  const RecentStacks::Entry* entry = state.recent.find(from.pc, from.sp, memo_tag(kind, door));
+  if (!entry) [[unlikely]]
+    return false;
+  out = {entry->site, entry->cell};
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  return state.recent.version() == version;
+}
+
+/// Captures the calling stack and returns its site, from what the thread remembers where it can.
+/// Thread-safe, async-signal-safe; keeps errno.
+uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
 
 /// The same with the thread's state in hand, marked as in use. `recent`: blocks will be taken here again and again.
 uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from,
