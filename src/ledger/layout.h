@@ -287,7 +287,7 @@ struct ThreadRecord {
   uint32_t site;                ///< where it was created; 0 for the main thread and threads no door explains
   int32_t tid;
   int32_t creator_tid;
-  uint64_t handle;               ///< pthread_t
+  std::atomic<uint64_t> handle;  ///< pthread_t; odd while it is not known yet, 0 when it is no thread's
   uint64_t start_module_offset;  ///< the start routine, as Node::offset
   uint32_t start_module;         ///< as Node::module
   uint32_t serial;

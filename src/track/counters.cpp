@@ -101,6 +101,7 @@ void add_net(const Cell& cell, NetHeap& net) {
 }  // namespace
 
 NetHeap fold_counters(ThreadState& state) {
+  if (!state.used_chunk_count) return {};
   const ledger::Writer& writer = g_tracker.writer;
   base::Hold hold(g_chunk_lock);
   // Readers that see the sequence odd, or changed, sum again: a cell is then counted once, here or there.

@@ -47,11 +47,6 @@ void count_released_with_peak(ledger::Kind kind, uint32_t site);
 /// A release of something never seen acquired.
 void count_foreign_release(ledger::Kind kind);
 
-/// What a thread allocated less what it freed.
-struct NetHeap {
-  int64_t blocks = 0;
-  int64_t bytes = 0;
-};
 /// Moves a finished thread's cells into the sites and frees its chunks. Returns their balance.
 NetHeap fold_counters(ThreadState& state);
 

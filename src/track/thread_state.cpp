@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "base/free_list.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
@@ -18,21 +19,36 @@ thread_local constinit ThreadLocal t_local{};
 
 namespace {
 
-constinit base::Lock g_free_lock;
-ThreadState* g_free_states;
+constinit base::Lock g_lock;  // guards what is taken from the list, and the number
+constinit base::FreeList<ThreadState> g_free_states;
 uint32_t g_made_states;
 
 /// From this many threads on, each gets a smaller memo.
 constexpr uint32_t kLargeMemos = 8;
 
+/// Makes a state the calling thread's. `stack_high`: where its frames begin, downwards.
+void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
+  unwind::StackBounds bounds{stack_high - (stack_bytes < stack_high ? stack_bytes : stack_high), stack_high};
+  // Another thread's counters; and where the stack is not the same, words that may not be there to be read.
+  state->recent.clear();
+  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->memo.clear();
+  state->bounds = bounds;
+  t_local.state = state;
+  watch_thread_end();
+}
+
+/// Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
+uintptr_t stack_high_of_thread() { return reinterpret_cast<uintptr_t>(pthread_self()); }
+
+size_t stack_bytes_of_thread() { return t_local.stack_bytes ? t_local.stack_bytes : g_tracker.default_stack_bytes; }
+
+}  // namespace
+
 ThreadState* take_state() {
   uint32_t made;
   {
-    base::Hold hold(g_free_lock);
-    if (ThreadState* state = g_free_states) {
-      g_free_states = state->next_free;
-      return state;
-    }
+    base::Hold hold(g_lock);
+    if (ThreadState* state = g_free_states.take()) return state;
     made = g_made_states++;
   }
   auto* state = base::own_array<ThreadState>(1);
@@ -42,7 +58,20 @@ ThreadState* take_state() {
   return state;
 }
 
-}  // namespace
+void give_state_back(ThreadState* state) { g_free_states.give_back(state); }
+
+void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record) {
+  t_local.stack_bytes = stack_bytes;
+  if (t_local.state) {  // made by what ran before the thread's routine
+    give_state_back(state);
+  } else {
+    ++t_local.busy;
+    state->tid = base::current_tid();
+    adopt(state, stack_high_of_thread(), stack_bytes_of_thread());
+    --t_local.busy;
+  }
+  t_local.state->record = static_cast<int32_t>(record);
+}
 
 ThreadState* own_state() {
   if (t_local.state || t_local.gone) return t_local.state;
@@ -50,19 +79,11 @@ ThreadState* own_state() {
   if (!state) return nullptr;
   state->tid = base::current_tid();
   state->record = -1;
-  // Frames lie below the thread's control block, which glibc puts at the top of every thread's stack but the first's.
   bool is_main = state->tid && state->tid == base::current_pid();
-  uintptr_t high = is_main ? g_tracker.main_stack_high : reinterpret_cast<uintptr_t>(pthread_self());
-  size_t bytes = is_main               ? g_tracker.main_stack_bytes
-                 : t_local.stack_bytes ? t_local.stack_bytes
-                                       : g_tracker.default_stack_bytes;
-  unwind::StackBounds bounds{high - (bytes < high ? bytes : high), high};
-  // Another thread's counters; and where the stack is not the same, words that may not be there to be read.
-  state->recent.clear();
-  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->memo.clear();
-  state->bounds = bounds;
-  t_local.state = state;
-  watch_thread_end();
+  if (is_main)
+    adopt(state, g_tracker.main_stack_high, g_tracker.main_stack_bytes);
+  else
+    adopt(state, stack_high_of_thread(), stack_bytes_of_thread());
   return state;
 }
 
@@ -77,26 +98,23 @@ void refresh_active() {
   t_local.active = fast ? t_local.state : nullptr;
 }
 
-void retire_own_state() {
+NetHeap retire_own_state() {
   ThreadState* state = t_local.state;
   t_local.gone = 1;
   t_local.active = nullptr;
   t_local.state = nullptr;
-  if (!state) return;
-  if (g_fork_page.alive.load(std::memory_order_relaxed)) {
-    NetHeap net = fold_counters(*state);
-    if (state->record >= 0) keep_net_heap(static_cast<uint32_t>(state->record), state->tid, net);
-  }
-  base::Hold hold(g_free_lock);
-  state->next_free = g_free_states;
-  g_free_states = state;
+  if (!state) return {};
+  NetHeap net;
+  if (g_fork_page.alive.load(std::memory_order_relaxed)) net = fold_counters(*state);
+  give_state_back(state);
+  return net;
 }
 
 void reset_states_after_fork() {
-  g_free_lock.reset();
+  g_lock.reset();
   t_local.sample_random = 0;  // not the same blocks as in the parent and in its other children
   // States of threads that do not exist here are given up: their memory is shared with the parent until written.
-  g_free_states = nullptr;
+  g_free_states.reset();
   if (ThreadState* state = t_local.state) {
     for (uint32_t i = 0; i < state->used_chunk_count; ++i) state->chunks[state->used_chunks[i]] = nullptr;
     state->used_chunk_count = 0;

@@ -64,8 +64,21 @@ ThreadState* own_state();
 /// Puts `active` right after any of its conditions has changed.
 void refresh_active();
 
-/// Hands the calling thread's counters over to the sites and its state to the next thread. Called when the thread ends.
-void retire_own_state();
+/// A state for a thread to come, which is to start_with_state(), or to be given back; null when there is no memory.
+ThreadState* take_state();
+void give_state_back(ThreadState* state);
+/// In the new thread, before anything of the program's. `stack_bytes`: as asked for at its creation, 0 unknown.
+/// `record`: its index in the ledger's thread table.
+void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record);
+
+/// What a thread allocated less what it freed.
+struct NetHeap {
+  int64_t blocks = 0;
+  int64_t bytes = 0;
+};
+/// Hands the calling thread's counters over to the sites, whose balance it returns, and its state to the next thread.
+/// Called when the thread ends.
+NetHeap retire_own_state();
 
 /// In a fork child: forget the other threads' states, keep the caller's, with no counters.
 void reset_states_after_fork();

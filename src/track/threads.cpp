@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/free_list.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
@@ -27,39 +28,40 @@ using State = ledger::ThreadState;
 namespace {
 
 constexpr uint32_t kNone = ~0u;
-constexpr size_t kBuckets = 4096;
+constexpr size_t kHints = 4096;
 
 struct Ticket {
   ThreadStart start;
   uint32_t record;
   uint32_t generation;
   size_t stack_bytes;
+  ThreadState* state;  ///< may be null
   Ticket* next_free;
 };
 
-constinit base::Lock g_lock;   // guards everything below
-uint32_t g_buckets[kBuckets];  // handle → first record + 1
-uint32_t* g_next;              // per record: next in its bucket, or in the free list, + 1
-uint32_t g_first_free;         // record + 1
-Ticket* g_free_tickets;
+constinit base::Lock g_lock;                // guards which records are free, and what is taken from the list of tickets
+std::atomic<uint32_t> g_by_handle[kHints];  // record + 1 that was last given a handle of this hash
+uint32_t* g_next_free;                      // per record: the next free one + 1
+uint32_t g_first_free;                      // record + 1
+constinit base::FreeList<Ticket> g_free_tickets;
 pthread_key_t g_key;
 bool g_has_key;
 
 ThreadRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ThreadRecord>(SectionId::threads, index); }
 
-size_t bucket_of(uint64_t handle) { return (handle >> 6) * 0x9e3779b97f4a7c15u >> 52; }
-static_assert(kBuckets == 1u << 12);
+std::atomic<uint32_t>& hint_for(uint64_t handle) { return g_by_handle[(handle >> 6) * 0x9e3779b97f4a7c15u >> 52]; }
+static_assert(kHints == 1u << 12);
 
 /// Caller holds g_lock.
 uint32_t take_record() {
   if (g_first_free) {
     uint32_t index = g_first_free - 1;
-    g_first_free = g_next[index];
+    g_first_free = g_next_free[index];
     return index;
   }
   auto& count = g_tracker.writer.section(SectionId::threads).count;
   uint64_t index = count.load(std::memory_order_relaxed);
-  if (!g_next || !g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index)) {
+  if (!g_next_free || !g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index)) {
     g_tracker.writer.drop(ledger::Dropped::threads_full);
     return kNone;
   }
@@ -67,33 +69,23 @@ uint32_t take_record() {
   return static_cast<uint32_t>(index);
 }
 
-void unlink_handle(uint32_t index) {
-  ThreadRecord& record = record_at(index);
-  if (!record.handle) return;
-  for (uint32_t* link = &g_buckets[bucket_of(record.handle)]; *link; link = &g_next[*link - 1])
-    if (*link == index + 1) {
-      *link = g_next[index];
-      break;
-    }
-  record.handle = 0;
-}
+/// Stands for the handle that the thread of a record will have: handles are addresses, and not odd.
+uint64_t handle_to_come(uint32_t generation) { return uint64_t{generation} << 1 | 1; }
 
+/// Called by the new thread and by its creator, whoever comes first. For the creator it may be gone by then.
 void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
-  base::Hold hold(g_lock);
-  ThreadRecord& record = record_at(index);
-  if (record.generation != generation || record.handle) return;
-  record.handle = handle;
-  g_next[index] = g_buckets[bucket_of(handle)];
-  g_buckets[bucket_of(handle)] = index + 1;
+  uint64_t expected = handle_to_come(generation);
+  if (record_at(index).handle.compare_exchange_strong(expected, handle, std::memory_order_acq_rel))
+    hint_for(handle).store(index + 1, std::memory_order_release);
 }
 
 /// Gives a slot back, whatever it holds. Caller holds g_lock.
 void free_record(uint32_t index) {
-  unlink_handle(index);
   ThreadRecord& record = record_at(index);
+  record.handle.store(0, std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::free), std::memory_order_release);
   ++record.generation;
-  g_next[index] = g_first_free;
+  g_next_free[index] = g_first_free;
   g_first_free = index + 1;
 }
 
@@ -104,33 +96,39 @@ void release_record(uint32_t index) {
   free_record(index);
 }
 
+/// Lock-free. Of two records with one handle (a thread that has been joined, but is not released yet) the later.
 uint32_t find_record(uint64_t handle) {
-  for (uint32_t link = g_buckets[bucket_of(handle)]; link; link = g_next[link - 1])
-    if (record_at(link - 1).handle == handle) return link - 1;
-  return kNone;
+  auto is_named = [handle](uint32_t index) {
+    return record_at(index).handle.load(std::memory_order_acquire) == handle;
+  };
+  uint32_t hint = hint_for(handle).load(std::memory_order_acquire);
+  if (hint && is_named(hint - 1)) return hint - 1;
+  const ledger::Section& table = g_tracker.writer.section(SectionId::threads);
+  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  uint32_t found = kNone;
+  for (uint32_t index = 0; index < count; ++index) {
+    if (!is_named(index)) continue;
+    bool is_later = found == kNone || static_cast<int32_t>(record_at(index).serial - record_at(found).serial) > 0;
+    if (is_later) found = index;
+  }
+  return found;
 }
 
 uint64_t lookup_value(uint32_t index) { return uint64_t{record_at(index).generation} << 32 | (index + 1); }
 
+/// Caller holds g_lock.
 Ticket* take_ticket() {
-  base::Hold hold(g_lock);
-  if (Ticket* ticket = g_free_tickets) {
-    g_free_tickets = ticket->next_free;
-    return ticket;
-  }
+  if (Ticket* ticket = g_free_tickets.take()) return ticket;
   constexpr size_t kBatch = 64;
   auto* batch = base::own_array<Ticket>(kBatch);
-  for (size_t i = 1; batch && i < kBatch; ++i) {
-    batch[i].next_free = g_free_tickets;
-    g_free_tickets = &batch[i];
-  }
+  for (size_t i = 1; batch && i < kBatch; ++i) g_free_tickets.give_back(&batch[i]);
   return batch;
 }
 
+/// Of a thread that was not created.
 void give_ticket_back(Ticket* ticket) {
-  base::Hold hold(g_lock);
-  ticket->next_free = g_free_tickets;
-  g_free_tickets = ticket;
+  if (ticket->state) give_state_back(ticket->state);
+  g_free_tickets.give_back(ticket);
 }
 
 void describe_start(ThreadRecord& record, const ThreadStart& start) {
@@ -140,6 +138,25 @@ void describe_start(ThreadRecord& record, const ThreadStart& start) {
   record.start_module_offset = record.start_module ? pc - object.bias : pc;
 }
 
+/// The calling thread's record says that it has ended. Only a detached thread takes the lock: at a thread's end each
+/// system call counts.
+void finish_record(uint32_t index, const NetHeap& net) {
+  ThreadRecord& record = record_at(index);
+  uint32_t generation = record.generation;
+  auto has_flag = [&record](uint32_t flag) { return record.flags.load(std::memory_order_seq_cst) & flag; };
+  record.finished_ns = base::monotonic_ns();
+  if (has_flag(ledger::kThreadMain)) return;
+  record.heap_blocks = net.blocks;
+  record.heap_bytes = net.bytes;
+  if (!has_flag(ledger::kThreadDetached))
+    base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
+  // Who detaches it meanwhile sees that it is finished, or is seen to have detached it.
+  record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_seq_cst);
+  if (!has_flag(ledger::kThreadDetached)) return;
+  base::Hold hold(g_lock);
+  if (record.generation == generation) release_record(index);
+}
+
 /// The thread's own ending. Runs in three rounds of key destructors, so that most others have had their turn.
 void thread_ending(void* rounds) {
   auto round = reinterpret_cast<uintptr_t>(rounds);
@@ -147,36 +164,26 @@ void thread_ending(void* rounds) {
     pthread_setspecific(g_key, reinterpret_cast<void*>(round + 1));
     return;
   }
-  base::SignalBlock block;  // one for all the locks on the way
   int32_t index = t_local.state ? t_local.state->record : -1;
-  if (index >= 0 && enter(Kind::thread)) {
-    ThreadRecord& record = record_at(static_cast<uint32_t>(index));
-    record.finished_ns = base::monotonic_ns();
-    base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
-    base::Hold hold(g_lock);
-    bool keep = record.flags.load(std::memory_order_relaxed) & ledger::kThreadMain;
-    if (record.flags.load(std::memory_order_relaxed) & ledger::kThreadDetached)
-      release_record(static_cast<uint32_t>(index));
-    else if (!keep)
-      record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_release);
-  }
-  retire_own_state();
+  bool has_record = index >= 0 && enter(Kind::thread);
+  NetHeap net = retire_own_state();
+  if (has_record) finish_record(static_cast<uint32_t>(index), net);
 }
 
 /// In the new thread, before anything of the program's.
 ThreadStart begin_thread(void* argument) {
-  base::SignalBlock block;
   auto* ticket = static_cast<Ticket*>(argument);
   ThreadStart start = ticket->start;
-  t_local.stack_bytes = ticket->stack_bytes;
-  if (auto* state = own_state()) {
-    state->record = static_cast<int32_t>(ticket->record);
+  if (ticket->state) {
+    start_with_state(ticket->state, ticket->stack_bytes, ticket->record);
+    const ThreadState& state = *t_local.state;
     bind_handle(ticket->record, ticket->generation, static_cast<uint64_t>(pthread_self()));
     ThreadRecord& record = record_at(ticket->record);
-    record.tid = state->tid;
-    record.stack_low = state->bounds.low;
-    record.stack_high = state->bounds.high;
+    record.tid = state.tid;
+    record.stack_low = state.bounds.low;
+    record.stack_high = state.bounds.high;
   }
+  ticket->state = nullptr;
   give_ticket_back(ticket);
   refresh_active();
   return start;
@@ -188,12 +195,13 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
                             const unwind::Registers& from) {
   if (!enter(Kind::thread)) return {};
   uint32_t site = capture_site(Kind::thread, door, from);
-  base::SignalBlock block;
-  Ticket* ticket = take_ticket();
-  if (!ticket) return {};
+  Ticket* ticket;
   uint32_t index;
   {
     base::Hold hold(g_lock);
+    ticket = take_ticket();
+    if (!ticket) return {};
+    ticket->state = take_state();
     index = take_record();
   }
   if (index == kNone) {
@@ -202,9 +210,8 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   }
   ThreadRecord& record = record_at(index);
   record.site = site;
-  record.creator_tid = base::current_tid();
+  record.creator_tid = t_local.state ? t_local.state->tid : base::current_tid();
   record.tid = 0;
-  record.handle = 0;
   record.serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
   record.started_ns = base::monotonic_ns();
   record.finished_ns = 0;
@@ -216,9 +223,10 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   describe_start(record, start);
   uint32_t flags = (detached ? ledger::kThreadDetached : 0) | (t_local.pause_depth ? ledger::kThreadIgnored : 0);
   record.flags.store(flags, std::memory_order_relaxed);
+  record.handle.store(handle_to_come(record.generation), std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);
   if (!t_local.pause_depth) count_acquired_with_peak(Kind::thread, site);
-  *ticket = {start, index, record.generation, stack_bytes, nullptr};
+  *ticket = {start, index, record.generation, stack_bytes, ticket->state, nullptr};
   return {index, record.generation, ticket};
 }
 
@@ -233,7 +241,6 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
     }
     return give_ticket_back(static_cast<Ticket*>(birth.ticket));
   }
-  // The new thread does the same when it starts; whoever comes first. By now it may also be gone: the generation tells.
   if (birth.ticket) bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
 }
 
@@ -248,9 +255,7 @@ int c11_thread_main(void* ticket) {
 }
 
 uint64_t thread_lookup(pthread_t handle) {
-  if (!enter(Kind::thread)) return 0;
-  base::Hold hold(g_lock);
-  uint32_t index = find_record(static_cast<uint64_t>(handle));
+  uint32_t index = enter(Kind::thread) ? find_record(static_cast<uint64_t>(handle)) : kNone;
   return index == kNone ? 0 : lookup_value(index);
 }
 
@@ -267,8 +272,8 @@ void thread_detached(uint64_t looked_up) {
   auto index = static_cast<uint32_t>(looked_up) - 1;
   ThreadRecord& record = record_at(index);
   if (record.generation != looked_up >> 32) return;
-  record.flags.fetch_or(ledger::kThreadDetached, std::memory_order_relaxed);
-  if (record.state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::finished)) release_record(index);
+  record.flags.fetch_or(ledger::kThreadDetached, std::memory_order_seq_cst);
+  if (record.state.load(std::memory_order_seq_cst) == static_cast<uint32_t>(State::finished)) release_record(index);
 }
 
 bool thread_ignore(pthread_t handle) {
@@ -295,15 +300,6 @@ int64_t thread_live_since(uint32_t serial) {
   return live;
 }
 
-void keep_net_heap(uint32_t index, int32_t tid, const NetHeap& net) {
-  base::Hold hold(g_lock);
-  ThreadRecord& record = record_at(index);
-  if (record.tid != tid || record.state.load(std::memory_order_relaxed) != static_cast<uint32_t>(State::finished))
-    return;
-  record.heap_blocks = net.blocks;
-  record.heap_bytes = net.bytes;
-}
-
 namespace {
 void enter_main_thread() {
   base::Hold hold(g_lock);
@@ -312,7 +308,6 @@ void enter_main_thread() {
   ThreadRecord& record = record_at(index);
   record.tid = base::current_tid();
   record.site = 0;
-  record.handle = 0;
   record.stack_low = g_tracker.main_stack_high - g_tracker.main_stack_bytes;
   record.stack_high = g_tracker.main_stack_high;
   record.started_ns = base::monotonic_ns();
@@ -323,10 +318,10 @@ void enter_main_thread() {
 
 bool prepare_threads() {
   uint64_t capacity = g_tracker.writer.section(SectionId::threads).capacity;
-  g_next = base::own_array<uint32_t>(capacity);
+  g_next_free = base::own_array<uint32_t>(capacity);
   g_has_key = pthread_key_create(&g_key, thread_ending) == 0;
   enter_main_thread();
-  return g_has_key && g_next;
+  return g_has_key && g_next_free;
 }
 
 void watch_thread_end() {
@@ -335,9 +330,9 @@ void watch_thread_end() {
 
 void reset_threads_after_fork() {
   g_lock.reset();
-  std::memset(g_buckets, 0, sizeof g_buckets);
+  for (auto& hint : g_by_handle) hint.store(0, std::memory_order_relaxed);
   g_first_free = 0;
-  g_free_tickets = nullptr;
+  g_free_tickets.reset();
   if (t_local.state) t_local.state->record = -1;
   enter_main_thread();
 }

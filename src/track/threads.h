@@ -56,7 +56,4 @@ void reset_threads_after_fork();
 /// Arranges that the calling thread's end is noticed. Called when its state is made.
 void watch_thread_end();
 
-/// Keeps a finished thread's balance of the heap in its record, if that is still its own.
-void keep_net_heap(uint32_t record, int32_t tid, const NetHeap& net);
-
 }  // namespace unfreed::track
