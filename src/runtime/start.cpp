@@ -344,11 +344,11 @@ void start(int argc, char** argv, char** environment) {
   // Registered first of all (-z initfirst), so they run last.
   on_exit(at_exit, nullptr);
   at_quick_exit(at_quick_exit_handler);
+  track::own_state();
   track::fd_take_inherited();
   if (settings.report_signal) take_report_signal(settings.report_signal);
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
-  track::own_state();
   track::refresh_active();
 }
 
