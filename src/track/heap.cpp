@@ -56,7 +56,26 @@ void count_released(const Block& block) {
 
 }  // namespace
 
-void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp) {
+namespace {
+
+/// One more block at a stack that this thread has taken blocks at before: false where it is not that simple. (Each
+/// counter moves by a single instruction: see recall().)
+[[gnu::always_inline]] inline bool heap_acquired_again(const ThreadState& state, void* block, size_t bytes,
+                                                       uint16_t door, const unwind::Registers& from) {
+  Recalled known;
+  if (!recall(state, Kind::heap, door, from, known) || !known.cell) [[unlikely]]
+    return false;
+  if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), known.site,
+                               g_tracker.heap_epoch.load(std::memory_order_relaxed), bytes)) [[unlikely]]
+    return false;
+  add_owned(known.cell->acquired, 1);
+  add_owned(known.cell->acquired_bytes, bytes);
+  return true;
+}
+
+/// No state yet, guarded, paused, forked, at the thread's end, a stack that is new …
+[[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp,
+                                            uintptr_t bp) {
   unwind::Registers from{pc, sp, bp};
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
   bool sampling = g_tracker.sample_bytes, taken = !sampling || takes_sample(bytes);
@@ -66,8 +85,7 @@ void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc
   {
     StateUse use;
     ThreadState* state = use.state();
-    uint32_t site =
-        state ? capture_with_state(*state, Kind::heap, door, from, !sampling) : capture_site(Kind::heap, door, from);
+    uint32_t site = state ? recall_or_capture(*state, Kind::heap, door, from) : capture_site(Kind::heap, door, from);
     Block displaced;
     if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(state, displaced);
     Block fresh{site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes, sampling};
@@ -83,6 +101,14 @@ void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc
     }
   }
   if (!t_local.active) refresh_active();
+}
+
+}  // namespace
+
+void heap_acquired_at(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp) {
+  const ThreadState* state = t_local.active;
+  if (!state || !heap_acquired_again(*state, block, bytes, door, {pc, sp, bp})) [[unlikely]]
+    heap_acquired_slowly(block, bytes, door, pc, sp, bp);
 }
 
 bool heap_released_elsewhere(uint32_t site, uint64_t bytes) {

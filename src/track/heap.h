@@ -13,8 +13,9 @@
 
 namespace unfreed::track {
 
-/// The general path of heap_acquired: no state yet, guarded, paused, forked, at the thread's end …
-void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp);
+/// heap_acquired() with the registers one by one. Out of line: there are many doors, and each is short without it.
+void heap_acquired_at(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp);
+/// The general path of heap_released: no state yet, forked, at the thread's end …
 void heap_released_slowly(void* block);
 /// Counts the release of a block, taken out already, at whose site this thread has never counted. True.
 bool heap_released_elsewhere(uint32_t site, uint64_t bytes);
@@ -33,28 +34,10 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
   return true;
 }
 
-/// One more block at a stack that this thread has taken blocks at before: false where it is not that simple.
-/// (Each counter moves by a single instruction: see recall().)
-[[gnu::always_inline]] inline bool heap_acquired_again(ThreadState& state, void* block, size_t bytes, uint16_t door,
-                                                       const unwind::Registers& from) {
-  Recalled known;
-  if (!recall(state, ledger::Kind::heap, door, from, known)) [[unlikely]]
-    return false;
-  if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), known.site,
-                               g_tracker.heap_epoch.load(std::memory_order_relaxed), bytes)) [[unlikely]]
-    return false;
-  add_owned(known.cell->acquired, 1);
-  add_owned(known.cell->acquired_bytes, bytes);
-  return true;
-}
-
 /// `block` (bytes as asked for) now belongs to the caller. Call after the real function; null is a failure, noted.
 [[gnu::always_inline]] inline void heap_acquired(void* block, size_t bytes, uint16_t door,
                                                  const unwind::Registers& from) {
-  ThreadState* state = t_local.active;
-  if (state && heap_acquired_again(*state, block, bytes, door, from)) [[likely]]
-    return;
-  heap_acquired_slowly(block, bytes, door, from.pc, from.sp, from.bp);
+  heap_acquired_at(block, bytes, door, from.pc, from.sp, from.bp);
 }
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.

@@ -2,145 +2,151 @@
 
 namespace unfreed::track {
 
-namespace {
-
-/// Which word of the stack at `sp` that is, if it can be named so.
-bool word_number(uintptr_t address, uintptr_t sp, uint16_t& number) {
-  uintptr_t words = (address - sp) / sizeof(uintptr_t);
-  number = static_cast<uint16_t>(words);
-  return address >= sp && words <= UINT16_MAX;
+const RecentStacks::Branch* RecentStacks::find_branch(uint32_t id, uintptr_t value) const {
+  return branches_.find(Branch::hash_of(id, value),
+                        [=](const Branch& branch) { return branch.value == value && branch.id == id; });
 }
 
-bool is_slot(const unwind::SlotLog& log, uintptr_t address) {
-  for (size_t i = 0; i < log.size; ++i)
-    if (log.slots[i].address == address) return true;
-  return false;
+const RecentStacks::Root* RecentStacks::find_root(uintptr_t pc, uintptr_t sp, uint32_t tag) const {
+  return roots_.find(Root::hash_of(pc, sp), [=](const Root& root) { return root.is_for(pc, sp, tag); });
 }
 
-}  // namespace
-
-/// What in the stack as it is now differs from `known` first tells the two apart. False: nothing new.
-bool RecentStacks::learn_discriminator(Entry& root, const Entry& known) const {
-  if (root.discriminator_count == kMostDiscriminators || root.changes >= kMostChanges) return false;
-  for (uint32_t g = known.first_group; g < known.first_group + known.groups; ++g)
-    for (size_t i = 0; i < kGroupSlots; ++i) {
-      uintptr_t address = groups_[g].addresses[i];
-      if (*reinterpret_cast<const uintptr_t*>(address) == groups_[g].values[i]) continue;
-      uint16_t number;
-      if (!word_number(address, root.sp, number)) return false;
-      for (size_t k = 0; k < root.discriminator_count; ++k)
-        if (root.discriminators[k] == number) return false;
-      root.discriminators[root.discriminator_count++] = number;
-      ++root.changes;
-      return true;
-    }
-  return false;
-}
-
-/// Takes out the words that this stack does not depend on: whatever lies there is another frame's business.
-bool RecentStacks::drop_foreign_discriminators(Entry& root, const unwind::SlotLog& log) {
-  if (root.changes >= kMostChanges) return false;
-  uint8_t kept = 0;
-  for (size_t i = 0; i < root.discriminator_count; ++i)
-    if (is_slot(log, root.sp + root.discriminators[i] * sizeof(uintptr_t)))
-      root.discriminators[kept++] = root.discriminators[i];
-  bool dropped = kept < root.discriminator_count;
-  root.discriminator_count = kept;
-  if (dropped) ++root.changes;
-  return dropped;
-}
-
-/// Stores the slots. False: there was no room left, and now all is forgotten.
-bool RecentStacks::place(Entry& entry, const unwind::SlotLog& log) {
-  size_t groups = (log.size + kGroupSlots - 1) / kGroupSlots;
-  if (entry.groups < groups) {
-    if (group_count_ + groups > group_limit_) {
-      clear();
-      return false;
-    }
-    entry.first_group = group_count_;
-    group_count_ += static_cast<uint32_t>(groups);
+/// From the end of a segment on.
+const RecentStacks::Leaf* RecentStacks::find_beyond(uint32_t number, uint64_t hash, size_t done) const {
+  while (uint32_t otherwise = segments_[number].otherwise) {
+    Extent extent = extent_of(number);
+    const Branch* branch = find_branch(segments_[number].id, word_at(places_[extent.first + extent.count - 1]));
+    number = branch ? branch->child : otherwise;
+    extent = extent_of(number);
+    if (done + extent.count > kMostSlots) return nullptr;
+    hash += hash_of_words(extent, done);
+    done += extent.count;
   }
-  entry.groups = static_cast<uint16_t>(groups);
-  for (size_t i = 0; i < groups * kGroupSlots; ++i) {
-    const unwind::Slot& slot = log.slots[i < log.size ? i : log.size - 1];
-    Group& group = groups_[entry.first_group + i / kGroupSlots];
-    group.addresses[i % kGroupSlots] = slot.address;
-    group.values[i % kGroupSlots] = slot.value;
+  const Segment& segment = segments_[number];
+  if (segment.latest.value == hash) return &segment.latest;
+  return find_leaf(hash + hash_of_shape(segment.id));
+}
+
+void RecentStacks::set_branch(uint32_t id, uintptr_t value, uint32_t child) {
+  auto* known = const_cast<Branch*>(find_branch(id, value));
+  Branch& branch = known ? *known : branches_.room_for(Branch::hash_of(id, value));
+  branch = {value, id, child};
+}
+
+bool RecentStacks::has_room(size_t places) const {
+  constexpr uint32_t kMostMade = 3;  // segments, for one stack
+  unsigned shift = is_small_ ? 3 : 0;
+  return place_count_ + places <= kPlaces >> shift && segment_count_ + kMostMade < kSegments >> shift;
+}
+
+/// Of the slots from `first_slot` on, with which the shape ends.
+uint32_t RecentStacks::make_segment(const unwind::SlotLog& log, size_t first_slot) {
+  uint32_t number = ++segment_count_;
+  auto count = static_cast<uint32_t>(log.size - first_slot);
+  segments_[number] = {{place_count_, count}, ++last_id_, 0, 0, 0, {}};
+  for (size_t i = first_slot; i < log.size; ++i) places_[place_count_++] = place_of(log.slots[i].address);
+  return number;
+}
+
+void RecentStacks::add_child(uint32_t segment, uint32_t child) {
+  segments_[child].next_sibling = segments_[segment].first_child;
+  segments_[segment].first_child = child;
+}
+
+/// Makes the rest of a segment, after the addresses that are kept, a segment of its own, which is as it goes on.
+void RecentStacks::split(uint32_t number, uint32_t kept) {
+  Segment& segment = segments_[number];
+  uint32_t rest = ++segment_count_;
+  Extent extent = segment.extent;
+  uint32_t sibling = segment.next_sibling;
+  segments_[rest] = segment;
+  segments_[rest].extent = {extent.first + kept, extent.count - kept};
+  segments_[rest].next_sibling = 0;
+  segment = {{extent.first, kept}, ++last_id_, rest, 0, sibling, {}};
+  add_child(number, rest);
+}
+
+/// The child of a segment that goes on as the log does after `done` slots; 0 when there is none.
+uint32_t RecentStacks::child_for(uint32_t segment, const unwind::SlotLog& log, size_t done) {
+  auto goes_on = [&](uint32_t number) {
+    const Extent& extent = segments_[number].extent;
+    return extent.count == 0 ? done == log.size
+                             : done < log.size && places_[extent.first] == place_of(log.slots[done].address);
+  };
+  const Branch* branch = find_branch(segments_[segment].id, log.slots[done - 1].value);
+  uint32_t likely = branch ? branch->child : segments_[segment].otherwise;
+  if (goes_on(likely)) return likely;
+  for (uint32_t child = segments_[segment].first_child; child; child = segments_[child].next_sibling)
+    if (goes_on(child)) {
+      set_branch(segments_[segment].id, log.slots[done - 1].value, child);
+      return child;
+    }
+  return 0;
+}
+
+/// The last segment of the log's shape, which is taken into the tree if it is new.
+uint32_t RecentStacks::learn_shape(Root& root, const unwind::SlotLog& log) {
+  if (!root.segment) return root.segment = make_segment(log, 0);
+  uint32_t number = root.segment;
+  size_t done = 0;
+  for (;;) {
+    Extent extent = segments_[number].extent;
+    uint32_t same = 0;
+    while (same < extent.count && done + same < log.size &&
+           places_[extent.first + same] == place_of(log.slots[done + same].address))
+      ++same;
+    done += same;
+    bool ends = !segments_[number].otherwise;
+    if (same == extent.count && ends && done == log.size) return number;
+    if (same == 0 && extent.count) return root.segment = make_segment(log, 0);  // the root's: nothing in common
+    if (same < extent.count || ends) split(number, same);
+    if (uint32_t child = child_for(number, log, done)) {
+      number = child;
+      continue;
+    }
+    uint32_t child = make_segment(log, done);
+    add_child(number, child);
+    set_branch(segments_[number].id, log.slots[done - 1].value, child);
+    return child;
   }
-  return true;
 }
 
-/// The place that a root's discriminators lead to, below; a mark of which they are, above.
-uint32_t RecentStacks::mark_of(const Entry& root) {
-  uint64_t hash = root.discriminator_count;
-  for (size_t i = 0; i < root.discriminator_count; ++i) hash = hash * 0x9e3779b97f4a7c15u + root.discriminators[i];
-  auto words = static_cast<uint32_t>(hash * 0xd6e8feb86659fd93u >> 32);
-  return words << kLeafBits | static_cast<uint32_t>(first_leaf(hash_of(root, root.sp)));
-}
-
-/// The leaf that stands under the hash, or the place for it.
-RecentStacks::Entry& RecentStacks::leaf_for(const Entry& root, uint64_t hash) {
-  Entry& first = leaves_[first_leaf(hash)];
-  Entry& second = leaves_[first_leaf(hash) ^ 1];
-  for (Entry* leaf : {&first, &second})
-    if (leaf->hash == hash && leaf->is_for(root.pc, root.sp, root.tag)) return *leaf;
-  if (!first.sp || !second.sp) return first.sp ? second : first;
-  return version_ & 1 ? first : second;
-}
-
-void RecentStacks::note_use(uint32_t number) {
-  if (used_count_ < kMostUsed) used_[used_count_] = static_cast<uint16_t>(number);
-  ++used_count_;
-}
-
-void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log,
-                            uint32_t& placed) {
-  if (!log.size || log.size > kGroupSlots * UINT16_MAX / 2) return;
+void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log) {
+  if (!log.size || log.size > kMostSlots) return;
+  if (!has_room(log.size)) clear();
   ++version_;
-  size_t number = root_index(key.pc, key.sp);
-  Entry& root = roots_[number];
-  if (!root.is_for(key.pc, key.sp, key.tag)) {
-    if (!root.sp) note_use(static_cast<uint32_t>(number));
-    root.start(key);
-  } else {
-    const Entry& known = root.discriminator_count ? leaf_for(root, hash_of(root, key.sp)) : root;
-    if (known.is_for(key.pc, key.sp, key.tag)) learn_discriminator(root, known);
+  uint64_t place = Root::hash_of(key.pc, key.sp);
+  auto* root = const_cast<Root*>(find_root(key.pc, key.sp, key.tag));
+  if (!root) {
+    root = &roots_.room_for(place);
+    *root = {key.pc, key.sp, seed_of(key), key.tag, 0};
   }
-  Entry* entry = &root;
-  if (root.discriminator_count) {
-    uint32_t mark = mark_of(root);
-    bool misled = placed && (placed ^ mark) >> kLeafBits == 0 && placed != mark;
-    // Where nothing can be mended any more it is not worth a place.
-    if (misled && !drop_foreign_discriminators(root, log)) return;
-    if (root.discriminator_count) {
-      placed = mark_of(root);
-      uint64_t hash = hash_of(root, key.sp);
-      entry = &leaf_for(root, hash);
-      if (!entry->sp) note_use(static_cast<uint32_t>((size_t{1} << kRootBits) + static_cast<size_t>(entry - leaves_)));
-      entry->start(key);
-      entry->hash = hash;
-    }
+  Segment& segment = segments_[learn_shape(*root, log)];
+  uint64_t hash = root->seed;
+  for (size_t i = 0; i < log.size; ++i) hash += log.slots[i].value * kMultipliers[i];
+  if (!segment.latest.is_empty() && segment.latest.value != hash) {
+    Leaf earlier = segment.latest;
+    earlier.value += hash_of_shape(segment.id);
+    Leaf* known = find_leaf(earlier.value);
+    (known ? *known : leaves_.room_for(earlier.value)) = earlier;
   }
-  if (!place(*entry, log)) return;
-  entry->site = site;
-  entry->cell = cell;
+  segment.latest = {hash, cell, site};
 }
 
 void RecentStacks::clear() {
+  if (!segment_count_) return;
   ++version_;
-  if (used_count_ > kMostUsed) {
-    std::memset(roots_, 0, sizeof roots_);
-    std::memset(leaves_, 0, sizeof leaves_);
-  } else {
-    for (uint32_t i = 0; i < used_count_; ++i) {
-      size_t number = used_[i];
-      bool is_root = number < size_t{1} << kRootBits;
-      (is_root ? roots_[number] : leaves_[number - (size_t{1} << kRootBits)]) = {};
-    }
-  }
-  used_count_ = 0;
-  group_count_ = 0;
+  roots_.clear();
+  leaves_.clear();
+  branches_.clear();
+  place_count_ = segment_count_ = 0;
+}
+
+void RecentStacks::set_limit(bool small) {
+  is_small_ = small;
+  roots_.set_small(small);
+  leaves_.set_small(small);
+  branches_.set_small(small);
 }
 
 }  // namespace unfreed::track

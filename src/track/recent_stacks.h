@@ -1,35 +1,43 @@
-// The stacks that a thread takes blocks at over and over, each with everything that counting one more block there
-// needs: what is looked at before the memo (stack_memo.h), and answers in a few dozen instructions.
+// The stacks that a thread takes something at again and again, recognised without walking them.
 //
-// Entries are reached by the innermost (pc, sp), directly mapped. Where stacks that begin alike go on differently, the
-// entry found there only says which words of the stack tell them apart (its discriminators); a hash over those leads to
-// the entry proper. Whatever is found that way is then compared word by word with what the walk had read (slots), so a
-// bad guess costs time and nothing else. All of it concerns the thread's own stack, which may be read at any time.
+// A walk is a chain of reads: registers → slot → next frame → slot … If a new capture starts from the same (pc, sp) and
+// every stack word that an earlier walk read holds what it held then, the walk would come out the same, by induction.
+// So it is enough to know *which* words a walk from (pc, sp) reads (the stack's shape) and to compare what they hold.
+// It is compared by a 64-bit hash: paths through the same functions have the same shape, however many there are, and
+// each costs an entry of a few words instead of a copy of its stack.
 //
-//     roots: (pc, sp) ─ no discriminators ── slots, site, cell
-//                     └ words at sp+40, sp+88 ── hash ── leaves: slots, site, cell
+//     roots: (pc, sp) ─▶ shape: addresses a b c d ─▶ leaves: hash(pc, sp, words at a b c d) ─▶ site, counters
 //
-// Slots lie in groups of four, a cache line each: four addresses, four values. The last group is filled up with
-// repetitions. One thread at a time, but a signal handler may change everything between two instructions: `version`.
+// Where stacks from one (pc, sp) lie differently, their shapes begin alike: what the last common word holds (a return
+// address, a saved frame pointer) decides how it goes on. Shapes thus form a tree:
+//
+//     addresses a b ─┬─ otherwise ────────── c d
+//                    └─ word at b is 40123e ─ e f g ─┬─ …
+//
+// A wrong turn leads to a hash that no leaf has, so it costs time and nothing else.
+//
+// The hash is multilinear (Carter and Wegman's universal hashing): the sum of the words, each times a 64-bit constant
+// of its own. Two stacks of one shape that differ are taken for each other if the differences, so multiplied, add up to
+// 0 modulo 2^64. Differences of code addresses are seldom multiples of more than a few powers of two, and never of more
+// than the page size's for long: a chance of 2^-52 at worst, of about 2^-62 mostly, for each pair.
+//
+// All of it concerns the thread's own stack, whose words may be read at any time. One thread at a time, but a signal
+// handler may change everything between two instructions of find(): hence `version`, and hence addresses are kept by
+// their distance from the stack's end, not from sp: whichever find() comes across may be read.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 #include "ledger/layout.h"
+#include "track/set_table.h"
 #include "unwind/frame.h"
 
 namespace unfreed::track {
 
 class RecentStacks {
  public:
-  static constexpr size_t kMostDiscriminators = 12;
-
   /// What a stack is asked for by.
   struct Key {
     uintptr_t pc;
@@ -37,132 +45,180 @@ class RecentStacks {
     uint32_t tag;
   };
 
-  struct Entry {
-    uintptr_t sp;
-    uintptr_t pc;
-    uint32_t tag;
+  /// A stack.
+  struct alignas(32) Leaf {
+    uint64_t value;  ///< of the hash
+    ledger::Cell* cell;
     uint32_t site;
-    ledger::Cell* cell;  ///< the thread's counters for the site
-    uint32_t first_group;
-    uint16_t groups;
-    uint8_t discriminator_count;
-    uint8_t changes;  ///< of the discriminators
-    union {
-      uint16_t discriminators[kMostDiscriminators];  ///< of a root: (address − sp) / 8
-      uint64_t hash;                                 ///< of a leaf: what the discriminators held
-    };
 
-    bool is_for(uintptr_t for_pc, uintptr_t for_sp, uint32_t for_tag) const {
-      return sp == for_sp && pc == for_pc && tag == for_tag;
-    }
-    /// Anew for another stack; the room for slots stays its own.
-    void start(const Key& key) {
-      sp = key.sp;
-      pc = key.pc;
-      tag = key.tag;
-      discriminator_count = changes = 0;
-    }
+    bool is_empty() const { return !site; }
+    uint64_t hash() const { return value; }
   };
-  static_assert(sizeof(Entry) == 64);
 
   /// The entry for this very stack, or nullptr.
-  [[gnu::always_inline]] const Entry* find(uintptr_t pc, uintptr_t sp, uint32_t tag) const {
-    const Entry* entry = &roots_[root_index(pc, sp)];
-    if (!entry->is_for(pc, sp, tag)) [[unlikely]]
-      return nullptr;
-    if (entry->discriminator_count) {
-      uint64_t hash = hash_of(*entry, sp);
-      entry = &leaves_[first_leaf(hash)];
-      if (entry->hash != hash) entry = &leaves_[first_leaf(hash) ^ 1];
-      if (entry->hash != hash || !entry->is_for(pc, sp, tag)) [[unlikely]]
-        return nullptr;
+  [[gnu::always_inline]] const Leaf* find(uintptr_t pc, uintptr_t sp, uint32_t tag) const {
+    const Root* root = &roots_.likely(Root::hash_of(pc, sp));
+    if (!root->is_for(pc, sp, tag)) [[unlikely]] {
+      root = find_root(pc, sp, tag);
+      if (!root) return nullptr;
     }
-    return holds(*entry) ? entry : nullptr;
+    Extent extent = extent_of(root->segment);
+    uint64_t hash = root->seed + hash_of_words(extent, 0);
+    const Segment& segment = segments_[root->segment];
+    if (segment.otherwise || segment.latest.value != hash) return find_beyond(root->segment, hash, extent.count);
+    return &segment.latest;
   }
 
-  /// Puts a stack in. `placed` is the caller's, kept with the stack, 0 at first: where it has been put before. A stack
-  /// that is asked for again under other discriminators' values shows that these are none of its own words.
-  void remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log, uint32_t& placed);
+  /// Puts in a stack that was not found. `cell`: the thread's counters for the site, or null.
+  void remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log);
 
   /// Forgets everything.
   void clear();
 
   /// How much memory it may come to fill. Called before use; more threads, less each.
-  void set_limit(bool small) { group_limit_ = small ? kGroups / 8 : kGroups; }
+  void set_limit(bool small);
+
+  /// Of a stack that ends below `stack_high`; forgets any other's.
+  void start(uintptr_t stack_high) {
+    clear();
+    stack_high_ = stack_high;
+  }
 
   /// Grows with every change. Who reads an entry reads this before and after.
   uint32_t version() const { return *static_cast<const volatile uint32_t*>(&version_); }
 
  private:
-  static constexpr size_t kGroupSlots = 4;
-  struct alignas(64) Group {
-    uintptr_t addresses[kGroupSlots];
-    uintptr_t values[kGroupSlots];
+  /// Slots of the longest stack that is remembered.
+  static constexpr size_t kMostSlots = 1024;
+  /// What each word of a stack is multiplied by, and then pc, sp, tag and shape, which count as words: SplitMix64's
+  /// numbers (Steele, Lea and Flood, 2014), made odd.
+  static constexpr auto kMultipliers = [] {
+    std::array<uint64_t, kMostSlots + 4> all{};
+    uint64_t state = 0x756e667265656421;
+    for (uint64_t& one : all) {
+      uint64_t z = state += 0x9e3779b97f4a7c15;
+      z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+      z = (z ^ z >> 27) * 0x94d049bb133111eb;
+      one = (z ^ z >> 31) | 1;
+    }
+    return all;
+  }();
+  static uint64_t seed_of(const Key& key) {
+    return key.pc * kMultipliers[kMostSlots] + key.sp * kMultipliers[kMostSlots + 1] +
+           key.tag * kMultipliers[kMostSlots + 2];
+  }
+  static uint64_t hash_of_shape(uint32_t id) { return id * kMultipliers[kMostSlots + 3]; }
+
+  /// Where shapes from one place begin.
+  struct alignas(32) Root {
+    uintptr_t pc;
+    uintptr_t sp;
+    uint64_t seed;  ///< what hashes begin with
+    uint32_t tag;
+    uint32_t segment;
+
+    bool is_for(uintptr_t by_pc, uintptr_t by_sp, uint32_t by_tag) const {
+      return sp == by_sp && pc == by_pc && tag == by_tag;
+    }
+    bool is_empty() const { return !segment; }
+    uint64_t hash() const { return hash_of(pc, sp); }
+    static uint64_t hash_of(uintptr_t pc, uintptr_t sp) { return (pc << 20 ^ pc ^ sp) * 0x9e3779b97f4a7c15u; }
   };
 
-  static constexpr unsigned kRootBits = 12;
-  static constexpr unsigned kLeafBits = 13;
-  static constexpr uint32_t kGroups = 16384;
-  static constexpr uint32_t kMostUsed = 1024;
-  static constexpr uint8_t kMostChanges = 40;
+  /// Which places. Read at once, so that a signal handler cannot come in between.
+  struct alignas(8) Extent {
+    uint32_t first;
+    uint32_t count;
+  };
 
-  static size_t root_index(uintptr_t pc, uintptr_t sp) {
-    return ((pc << 20 ^ pc ^ sp) * 0x9e3779b97f4a7c15u) >> (64 - kRootBits);
+  /// A part of a shape without a fork in it.
+  struct alignas(64) Segment {
+    Extent extent;
+    uint32_t id;         ///< of its branches; of the shape, where that ends here
+    uint32_t otherwise;  ///< the segment that goes on where no branch says so; 0: the shape ends here
+    uint32_t first_child;
+    uint32_t next_sibling;
+    Leaf latest;  ///< the stack of the shape that was learned last; its hash says nothing of the shape
+  };
+
+  /// How a shape goes on.
+  struct Branch {
+    uintptr_t value;  ///< of the segment's last word
+    uint32_t id;      ///< the segment's
+    uint32_t child;
+
+    bool is_empty() const { return !child; }
+    uint64_t hash() const { return hash_of(id, value); }
+    static uint64_t hash_of(uint32_t id, uintptr_t value) {
+      return (value ^ uint64_t{id} * 0xd6e8feb86659fd93u) * 0x9e3779b97f4a7c15u;
+    }
+  };
+
+  static constexpr uint32_t kPlaces = 512 * 1024;
+  static constexpr uint32_t kSegments = 32 * 1024;
+
+  /// In words from the stack's end, so below 0.
+  int32_t place_of(uintptr_t address) const {
+    auto distance = static_cast<intptr_t>(address - stack_high_);
+    return static_cast<int32_t>(distance / static_cast<intptr_t>(sizeof(uintptr_t)));
   }
+  uintptr_t word_at(int32_t place) const { return reinterpret_cast<const uintptr_t*>(stack_high_)[place]; }
 
-  // Words that differ in a few bits, each in the same ones, must not cancel each other out: a factor for each.
-  static constexpr uint64_t kMultipliers[kMostDiscriminators] = {
-      0xf2a74de452e6b439, 0xe513270e269e0d37, 0x8c5c7fd0a6a3a451, 0xd23f0824128b2f33,
-      0x9818e811892f902b, 0x9531985d5d9dc9f9, 0xe8e25d940ed90475, 0xb6f675cc81e74ef5,
-      0x9600a35a099950d9, 0xeb0d549b6f03675b, 0xbd9c172411e20b8f, 0x8d116ece1738f7d9};
-  static uint64_t hash_of(const Entry& root, uintptr_t sp) {
-    uint64_t hash = (root.pc ^ sp) * 0x9e3779b97f4a7c15u;
-    for (size_t i = 0; i < root.discriminator_count; ++i) {
-      uintptr_t word = *reinterpret_cast<const uintptr_t*>(sp + root.discriminators[i] * sizeof(uintptr_t));
-      hash += word * kMultipliers[i];
+  /// What the words at these places add to the hash of a stack of which `done` words have been added.
+  [[gnu::always_inline]] uint64_t hash_of_words(Extent extent, size_t done) const {
+    const int32_t* places = places_ + extent.first;
+    const uint64_t* multipliers = kMultipliers.data() + done;
+    uint64_t hash = 0;
+    size_t i = 0, count = extent.count;
+    auto take = [&] {
+      hash += word_at(places[i]) * multipliers[i];
+      ++i;
+    };
+    if (count & 1) take();
+    if (count & 2) {
+      take();
+      take();
+    }
+    while (i != count) {
+      take();
+      take();
+      take();
+      take();
     }
     return hash;
   }
-  /// A leaf may stand in this place or in the one beside it.
-  static size_t first_leaf(uint64_t hash) { return hash >> (64 - kLeafBits); }
-  Entry& leaf_for(const Entry& root, uint64_t hash);
 
-  [[gnu::always_inline]] bool holds(const Entry& entry) const {
-    const Group* group = groups_ + entry.first_group;
-    const Group* end = group + entry.groups;
-#if defined(__SSE2__)
-    __m128i difference = _mm_setzero_si128();
-    for (; group != end; ++group)
-      for (size_t i = 0; i < kGroupSlots; i += 2) {
-        __m128i found = _mm_castpd_si128(_mm_loadh_pd(_mm_load_sd(reinterpret_cast<const double*>(group->addresses[i])),
-                                                      reinterpret_cast<const double*>(group->addresses[i + 1])));
-        difference =
-            _mm_or_si128(difference, _mm_xor_si128(found, *reinterpret_cast<const __m128i*>(&group->values[i])));
-      }
-    return _mm_movemask_epi8(_mm_cmpeq_epi8(difference, _mm_setzero_si128())) == 0xffff;
-#else
-    uintptr_t difference = 0;
-    for (; group != end; ++group)
-      for (size_t i = 0; i < kGroupSlots; ++i)
-        difference |= *reinterpret_cast<const uintptr_t*>(group->addresses[i]) ^ group->values[i];
-    return difference == 0;
-#endif
+  Extent extent_of(uint32_t segment) const {
+    Extent extent;
+    __atomic_load(&segments_[segment].extent, &extent, __ATOMIC_RELAXED);
+    return extent;
   }
+  const Root* find_root(uintptr_t pc, uintptr_t sp, uint32_t tag) const;
+  Leaf* find_leaf(uint64_t hash) {
+    return leaves_.find(hash, [hash](const Leaf& leaf) { return leaf.value == hash; });
+  }
+  const Leaf* find_leaf(uint64_t hash) const { return const_cast<RecentStacks*>(this)->find_leaf(hash); }
+  const Branch* find_branch(uint32_t id, uintptr_t value) const;
+  const Leaf* find_beyond(uint32_t segment, uint64_t hash, size_t done) const;
+  void set_branch(uint32_t id, uintptr_t value, uint32_t child);
+  bool has_room(size_t places) const;
+  uint32_t make_segment(const unwind::SlotLog& log, size_t first_slot);
+  void add_child(uint32_t segment, uint32_t child);
+  uint32_t child_for(uint32_t segment, const unwind::SlotLog& log, size_t done);
+  void split(uint32_t segment, uint32_t kept);
+  uint32_t learn_shape(Root& root, const unwind::SlotLog& log);
 
-  static uint32_t mark_of(const Entry& root);
-  bool learn_discriminator(Entry& root, const Entry& known) const;
-  static bool drop_foreign_discriminators(Entry& root, const unwind::SlotLog& log);
-  bool place(Entry& entry, const unwind::SlotLog& log);
-  void note_use(uint32_t number);
-
-  Entry roots_[size_t{1} << kRootBits];
-  Entry leaves_[size_t{1} << kLeafBits];
-  Group groups_[kGroups];
-  uint32_t group_count_;
-  uint32_t group_limit_;
   uint32_t version_;
-  uint32_t used_count_;       ///< beyond kMostUsed the list is not complete
-  uint16_t used_[kMostUsed];  ///< entries that are not empty: roots, then leaves
+  uintptr_t stack_high_;
+  uint32_t place_count_;
+  uint32_t segment_count_;
+  uint32_t last_id_;
+  bool is_small_;
+  SetTable<Root, 7, 13> roots_;
+  SetTable<Leaf, 8, 15> leaves_;
+  SetTable<Branch, 7, 14> branches_;
+  Segment segments_[kSegments];
+  int32_t places_[kPlaces];  ///< of words of the stack
 };
 
 }  // namespace unfreed::track

@@ -202,16 +202,14 @@ uint32_t walk_to_site(ThreadState* state, std::span<unwind::Frame> frames, unwin
   return site_for(state, kind, door, frames.first(walked.frames), walked.truncated);
 }
 
-/// Puts the stack of a memo's entry among those that blocks are taken at again and again.
-void remember_recent(ThreadState& state, const unwind::Registers& from, uint32_t tag, uint32_t number,
-                     unwind::SlotLog& log) {
-  if (!log.size) state.memo.expand(number, log);
-  if (log.overflowed) return;
-  uint32_t site = state.memo.site_of(number);
-  bool counts_by_thread = tag == memo_tag(Kind::heap, static_cast<uint16_t>(tag >> 8));
-  ledger::Cell* cell = counts_by_thread ? cell_of(state, site) : nullptr;
-  if (cell || !counts_by_thread)
-    state.recent.remember({from.pc, from.sp, tag}, site, cell, log, state.memo.mark_of(number));
+/// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where
+/// they are not sampled.
+void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t door, uint32_t site,
+                     const unwind::SlotLog& log) {
+  if (!log.verifiable || log.overflowed || from.exact_pc) return;
+  bool is_counted = kind == Kind::heap && !g_tracker.sample_bytes;
+  ledger::Cell* cell = is_counted ? cell_of(state, site) : nullptr;
+  if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, door)}, site, cell, log);
 }
 
 uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
@@ -220,9 +218,7 @@ uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers
   return walk_to_site(nullptr, frames, log, kind, door, from);
 }
 
-}  // namespace
-
-uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from, bool recent) {
+uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
   uint32_t generation = g_fork_page.generation.load(std::memory_order_relaxed);
   if (state.generation != generation) {
     forget_stacks(state);
@@ -233,29 +229,32 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
   log.capacity = kMostSlots;
   const uintptr_t* saved_bp = unwind::saved_bp(from);
   if (*saved_bp == from.bp) log.initial_bp = saved_bp;
-  bool own_stack = state.is_own_stack(from.sp);
+  if (state.is_own_stack(from.sp)) {
+    uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
+    remember_recent(state, from, kind, door, site, log);
+    return site;
+  }
   uint32_t tag = memo_tag(kind, door);
   StackMemo::Search miss;
-  uint32_t number = log.initial_bp ? state.memo.find(from, tag, own_stack, miss) : 0;
-  uint32_t site = 0;
-  if (number) {
-    site = state.memo.site_of(number);
-  } else {
-    site = walk_to_site(&state, state.frames, log, kind, door, from);
-    number = state.memo.remember(from, tag, miss, site, log);
-  }
-  if (recent && own_stack && number) remember_recent(state, from, tag, number, log);
+  uint32_t known = log.initial_bp ? state.foreign.find(from, tag, miss) : 0;
+  if (known) return known;
+  uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
+  state.foreign.remember(from, tag, miss, site, log);
   return site;
 }
 
-namespace {
 // Out of line, for the sake of the registers that capture_site need not save.
 [[gnu::noinline]] uint32_t capture_anew(Kind kind, uint16_t door, const unwind::Registers& from) {
   StateUse use;
-  return use.state() ? capture_with_state(*use.state(), kind, door, from, kind != Kind::heap)
-                     : capture_without_state(kind, door, from);
+  return use.state() ? capture_with_state(*use.state(), kind, door, from) : capture_without_state(kind, door, from);
 }
+
 }  // namespace
+
+uint32_t recall_or_capture(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
+  Recalled known;
+  return recall(state, kind, door, from, known) ? known.site : capture_with_state(state, kind, door, from);
+}
 
 uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
   Recalled known;

@@ -32,7 +32,7 @@ constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t door) {
 /// What is known of a stack that the thread takes something at again and again.
 struct Recalled {
   uint32_t site;
-  ledger::Cell* cell;  ///< the thread's counters for the site; null for kinds that are not counted by threads
+  ledger::Cell* cell;  ///< the thread's counters for the site; null where one more there is not simply one more
 };
 
 /// What is known of this very stack; false: it is to be captured.
@@ -45,10 +45,10 @@ struct Recalled {
   if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
     return false;
   uint32_t version = state.recent.version();
-  const RecentStacks::Entry* entry = state.recent.find(from.pc, from.sp, memo_tag(kind, door));
-  if (!entry) [[unlikely]]
+  const RecentStacks::Leaf* leaf = state.recent.find(from.pc, from.sp, memo_tag(kind, door));
+  if (!leaf) [[unlikely]]
     return false;
-  out = {entry->site, entry->cell};
+  out = {leaf->site, leaf->cell};
   std::atomic_signal_fence(std::memory_order_seq_cst);
   return state.recent.version() == version;
 }
@@ -57,9 +57,8 @@ struct Recalled {
 /// Thread-safe, async-signal-safe; keeps errno.
 uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
 
-/// The same with the thread's state in hand, marked as in use. `recent`: blocks will be taken here again and again.
-uint32_t capture_with_state(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from,
-                            bool recent);
+/// The same with the thread's state in hand, marked as in use.
+uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from);
 
 /// Captures the calling stack only: its innermost node.
 uint32_t capture_node(const unwind::Registers& from, bool& truncated);

@@ -23,15 +23,15 @@ constinit base::Lock g_lock;  // guards what is taken from the list, and the num
 constinit base::FreeList<ThreadState> g_free_states;
 uint32_t g_made_states;
 
-/// From this many threads on, each gets a smaller memo.
-constexpr uint32_t kLargeMemos = 8;
+/// From this many threads on, each may remember fewer stacks.
+constexpr uint32_t kLargeTables = 8;
 
 /// Makes a state the calling thread's. `stack_high`: where its frames begin, downwards.
 void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
   unwind::StackBounds bounds{stack_high - (stack_bytes < stack_high ? stack_bytes : stack_high), stack_high};
   // Another thread's counters; and where the stack is not the same, words that may not be there to be read.
-  state->recent.clear();
-  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->memo.clear();
+  state->recent.start(stack_high);
+  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->foreign.clear();
   state->bounds = bounds;
   t_local.state = state;
   watch_thread_end();
@@ -53,8 +53,7 @@ ThreadState* take_state() {
   }
   auto* state = base::own_array<ThreadState>(1);
   if (!state) return nullptr;
-  state->memo.set_limit(made >= kLargeMemos);
-  state->recent.set_limit(made >= kLargeMemos);
+  state->recent.set_limit(made >= kLargeTables);
   return state;
 }
 
@@ -88,7 +87,7 @@ ThreadState* own_state() {
 }
 
 void forget_stacks(ThreadState& state) {
-  state.memo.clear();
+  state.foreign.clear();
   state.recent.clear();
 }
 

@@ -27,8 +27,8 @@ struct ThreadState {
   int32_t record;  ///< index in the ledger's thread table; −1 none
 
   uint32_t generation;  ///< ForkPage::generation that the two below are true of
-  RecentStacks recent;
-  StackMemo memo;
+  RecentStacks recent;  ///< on the thread's own stack
+  StackMemo foreign;    ///< on any other
   unwind::Frame frames[kMostFrames];
   unwind::Slot slots[kMostSlots];
 

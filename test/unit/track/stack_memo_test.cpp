@@ -16,7 +16,7 @@ using unwind::SlotLog;
 
 class Memo : public testing::Test {
  protected:
-  Memo() : memo_(static_cast<StackMemo*>(calloc(1, sizeof(StackMemo))), &free) { memo_->set_limit(false); }
+  Memo() : memo_(static_cast<StackMemo*>(calloc(1, sizeof(StackMemo))), &free) {}
 
   /// The log of a "walk" over the words at these places, as they are now.
   SlotLog log_of(const std::vector<size_t>& places) {
@@ -27,31 +27,11 @@ class Memo : public testing::Test {
     log.size = log.capacity = slots_.size();
     return log;
   }
-  /// On any stack, and on the thread's own: the same.
-  uint32_t find(uint32_t tag = 1) {
-    uint32_t number = memo_->find(from_, tag, false, miss_);
-    EXPECT_EQ(memo_->find(from_, tag, true, miss_), number);
-    return number ? memo_->site_of(number) : 0;
-  }
+  uint32_t find(uint32_t tag = 1) { return memo_->find(from_, tag, miss_); }
   void remember(uint32_t site, const std::vector<size_t>& places, uint32_t tag = 1) {
     miss_ = {};
-    ASSERT_EQ(memo_->find(from_, tag, true, miss_), 0u);
+    ASSERT_EQ(memo_->find(from_, tag, miss_), 0u);
     memo_->remember(from_, tag, miss_, site, log_of(places));
-  }
-
-  /// The places of the stack that is found now, as the memo has them.
-  std::vector<size_t> places_found() {
-    Slot slots[64];
-    SlotLog log;
-    log.slots = slots;
-    log.capacity = 64;
-    memo_->expand(memo_->find(from_, 1, true, miss_), log);
-    std::vector<size_t> places;
-    for (size_t i = 0; i < log.size; ++i) {
-      places.push_back((slots[i].address - reinterpret_cast<uintptr_t>(words_)) / sizeof words_[0]);
-      EXPECT_EQ(slots[i].value, words_[places.back()]);
-    }
-    return places;
   }
 
   std::unique_ptr<StackMemo, void (*)(void*)> memo_;
@@ -140,19 +120,6 @@ TEST_F(Memo, ForgetsOnRequest) {
   EXPECT_EQ(find(), 0u);
   remember(8, {0});
   EXPECT_EQ(find(), 8u);
-}
-
-TEST_F(Memo, TellsTheWholeStackOfAnEntryThatGoesOnFromAnother) {
-  remember(7, {0, 3, 5});
-  words_[3] = 1;
-  remember(8, {0, 3, 6, 9});
-  words_[9] = 2;
-  remember(9, {0, 3, 6, 9, 11});
-  EXPECT_EQ(places_found(), (std::vector<size_t>{0, 3, 6, 9, 11}));
-  words_[9] = 0;
-  EXPECT_EQ(places_found(), (std::vector<size_t>{0, 3, 6, 9}));
-  words_[3] = 0;
-  EXPECT_EQ(places_found(), (std::vector<size_t>{0, 3, 5}));
 }
 
 }  // namespace
