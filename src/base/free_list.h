@@ -1,36 +1,48 @@
-// A list of spare objects, linked by their own `next_free`. Giving back takes no lock, so that it may be done at a
-// thread's start and end, where each system call of a lock counts; taking is for one thread at a time (under a lock),
-// which also keeps an object from being taken and given back while another taker looks at it.
+// A list of spare objects, linked by their own `next_free`. Lock-free, so that taking and giving back cost no system
+// call (a lock blocks signals): threads start and end with it.
+//
+// Objects are never unmapped, so that one may be looked at though another thread has just taken it. Whether it has been
+// taken and given back meanwhile is told by a tag that changes with every object taken (Treiber's stack), in the upper
+// bits of the pointer, which addresses of memory leave alone.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 
 namespace unfreed::base {
 
+/// `T` has a member std::atomic<T*> next_free.
 template <class T>
 class FreeList {
  public:
   /// Async-signal-safe.
   void give_back(T* object) {
-    T* first = first_.load(std::memory_order_relaxed);
+    uint64_t first = first_.load(std::memory_order_relaxed);
     do {
-      object->next_free = first;
-    } while (!first_.compare_exchange_weak(first, object, std::memory_order_release, std::memory_order_relaxed));
+      object->next_free.store(pointer(first), std::memory_order_relaxed);
+    } while (!first_.compare_exchange_weak(first, tag(first) | reinterpret_cast<uint64_t>(object),
+                                           std::memory_order_release, std::memory_order_relaxed));
   }
 
-  /// nullptr when there is none. The caller holds the list's lock.
+  /// nullptr when there is none. Async-signal-safe.
   T* take() {
-    T* first = first_.load(std::memory_order_acquire);
-    while (first && !first_.compare_exchange_weak(first, first->next_free, std::memory_order_acquire)) {
+    uint64_t first = first_.load(std::memory_order_acquire);
+    while (T* object = pointer(first)) {
+      auto next = reinterpret_cast<uint64_t>(object->next_free.load(std::memory_order_relaxed));
+      if (first_.compare_exchange_weak(first, (tag(first) + kTagUnit) | next, std::memory_order_acquire)) return object;
     }
-    return first;
+    return nullptr;
   }
 
   /// Only in a fork child: what is in it is given up.
-  void reset() { first_.store(nullptr, std::memory_order_relaxed); }
+  void reset() { first_.store(0, std::memory_order_relaxed); }
 
  private:
-  std::atomic<T*> first_{nullptr};
+  static constexpr uint64_t kTagUnit = uint64_t{1} << 48;
+  static T* pointer(uint64_t word) { return reinterpret_cast<T*>(word & (kTagUnit - 1)); }
+  static uint64_t tag(uint64_t word) { return word & ~(kTagUnit - 1); }
+
+  std::atomic<uint64_t> first_{0};
 };
 
 }  // namespace unfreed::base

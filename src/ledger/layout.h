@@ -308,6 +308,7 @@ static_assert(sizeof(ThreadRecord) == 128);
 inline constexpr uint32_t kThreadDetached = 1u << 0;
 inline constexpr uint32_t kThreadMain = 1u << 1;
 inline constexpr uint32_t kThreadIgnored = 1u << 2;
+inline constexpr uint32_t kThreadEnded = 1u << 3;  ///< the writer's own: tells it who is the last to let go
 
 /// A child process that has been started and not been waited for.
 enum class ChildState : uint32_t { free = 0, started = 1 };

@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "base/free_list.h"
-#include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "track/counters.h"
@@ -19,9 +18,8 @@ thread_local constinit ThreadLocal t_local{};
 
 namespace {
 
-constinit base::Lock g_lock;  // guards what is taken from the list, and the number
 constinit base::FreeList<ThreadState> g_free_states;
-uint32_t g_made_states;
+std::atomic<uint32_t> g_made_states;
 
 /// From this many threads on, each may remember fewer stacks.
 constexpr uint32_t kLargeTables = 8;
@@ -45,12 +43,8 @@ size_t stack_bytes_of_thread() { return t_local.stack_bytes ? t_local.stack_byte
 }  // namespace
 
 ThreadState* take_state() {
-  uint32_t made;
-  {
-    base::Hold hold(g_lock);
-    if (ThreadState* state = g_free_states.take()) return state;
-    made = g_made_states++;
-  }
+  if (ThreadState* state = g_free_states.take()) return state;
+  uint32_t made = g_made_states.fetch_add(1, std::memory_order_relaxed);
   auto* state = base::own_array<ThreadState>(1);
   if (!state) return nullptr;
   state->recent.set_limit(made >= kLargeTables);
@@ -110,7 +104,6 @@ NetHeap retire_own_state() {
 }
 
 void reset_states_after_fork() {
-  g_lock.reset();
   t_local.sample_random = 0;  // not the same blocks as in the parent and in its other children
   // States of threads that do not exist here are given up: their memory is shared with the parent until written.
   g_free_states.reset();

@@ -2,6 +2,7 @@
 // thread-local of trivial type. Nothing here is ever destroyed; states are handed from finished threads to new ones.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -37,7 +38,7 @@ struct ThreadState {
   uint32_t walked_nodes[kMostFrames];
   uint32_t walked_count;
 
-  ThreadState* next_free;
+  std::atomic<ThreadState*> next_free;
 
   bool is_own_stack(uintptr_t sp) const { return sp >= bounds.low && sp < bounds.high; }
 };

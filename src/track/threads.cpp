@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "base/free_list.h"
-#include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -30,20 +29,19 @@ namespace {
 constexpr uint32_t kNone = ~0u;
 constexpr size_t kHints = 4096;
 
+/// What a new thread needs to know. There is one for each record.
 struct Ticket {
   ThreadStart start;
-  uint32_t record;
   uint32_t generation;
   size_t stack_bytes;
   ThreadState* state;  ///< may be null
-  Ticket* next_free;
+  std::atomic<Ticket*> next_free;
 };
 
-constinit base::Lock g_lock;                // guards which records are free, and what is taken from the list of tickets
+// All of it is lock-free: a lock blocks signals, with two system calls, and a thread's life is short.
+Ticket* g_tickets;                          // by number of the record
+constinit base::FreeList<Ticket> g_free;    // tickets, and so records, that no thread has
 std::atomic<uint32_t> g_by_handle[kHints];  // record + 1 that was last given a handle of this hash
-uint32_t* g_next_free;                      // per record: the next free one + 1
-uint32_t g_first_free;                      // record + 1
-constinit base::FreeList<Ticket> g_free_tickets;
 pthread_key_t g_key;
 bool g_has_key;
 
@@ -52,21 +50,14 @@ ThreadRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ThreadReco
 std::atomic<uint32_t>& hint_for(uint64_t handle) { return g_by_handle[(handle >> 6) * 0x9e3779b97f4a7c15u >> 52]; }
 static_assert(kHints == 1u << 12);
 
-/// Caller holds g_lock.
 uint32_t take_record() {
-  if (g_first_free) {
-    uint32_t index = g_first_free - 1;
-    g_first_free = g_next_free[index];
-    return index;
-  }
+  if (Ticket* ticket = g_free.take()) return static_cast<uint32_t>(ticket - g_tickets);
   auto& count = g_tracker.writer.section(SectionId::threads).count;
   uint64_t index = count.load(std::memory_order_relaxed);
-  if (!g_next_free || !g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index)) {
-    g_tracker.writer.drop(ledger::Dropped::threads_full);
-    return kNone;
-  }
-  count.store(index + 1, std::memory_order_release);
-  return static_cast<uint32_t>(index);
+  while (g_tickets && g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index))
+    if (count.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel)) return static_cast<uint32_t>(index);
+  g_tracker.writer.drop(ledger::Dropped::threads_full);
+  return kNone;
 }
 
 /// Stands for the handle that the thread of a record will have: handles are addresses, and not odd.
@@ -79,24 +70,26 @@ void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
     hint_for(handle).store(index + 1, std::memory_order_release);
 }
 
-/// Gives a slot back, whatever it holds. Caller holds g_lock.
-void free_record(uint32_t index) {
+/// Adds a flag and tells which there were.
+uint32_t flag(ThreadRecord& record, uint32_t one) { return record.flags.fetch_or(one, std::memory_order_acq_rel); }
+
+/// It counts for nothing from now on.
+void stop_counting(ThreadRecord& record) {
+  if (!(flag(record, ledger::kThreadIgnored) & ledger::kThreadIgnored) && record.site)
+    count_released_with_peak(Kind::thread, record.site);
+}
+
+/// The thread is gone, and nobody will ask for it.
+void release_record(uint32_t index) {
   ThreadRecord& record = record_at(index);
+  stop_counting(record);
   record.handle.store(0, std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::free), std::memory_order_release);
   ++record.generation;
-  g_next_free[index] = g_first_free;
-  g_first_free = index + 1;
+  g_free.give_back(&g_tickets[index]);
 }
 
-void release_record(uint32_t index) {
-  ThreadRecord& record = record_at(index);
-  if (!(record.flags.load(std::memory_order_relaxed) & ledger::kThreadIgnored) && record.site)
-    count_released_with_peak(Kind::thread, record.site);
-  free_record(index);
-}
-
-/// Lock-free. Of two records with one handle (a thread that has been joined, but is not released yet) the later.
+/// Of two records with one handle (a thread that has been joined, but is not released yet) the later.
 uint32_t find_record(uint64_t handle) {
   auto is_named = [handle](uint32_t index) {
     return record_at(index).handle.load(std::memory_order_acquire) == handle;
@@ -116,21 +109,6 @@ uint32_t find_record(uint64_t handle) {
 
 uint64_t lookup_value(uint32_t index) { return uint64_t{record_at(index).generation} << 32 | (index + 1); }
 
-/// Caller holds g_lock.
-Ticket* take_ticket() {
-  if (Ticket* ticket = g_free_tickets.take()) return ticket;
-  constexpr size_t kBatch = 64;
-  auto* batch = base::own_array<Ticket>(kBatch);
-  for (size_t i = 1; batch && i < kBatch; ++i) g_free_tickets.give_back(&batch[i]);
-  return batch;
-}
-
-/// Of a thread that was not created.
-void give_ticket_back(Ticket* ticket) {
-  if (ticket->state) give_state_back(ticket->state);
-  g_free_tickets.give_back(ticket);
-}
-
 void describe_start(ThreadRecord& record, const ThreadStart& start) {
   auto pc = start.routine ? reinterpret_cast<uintptr_t>(start.routine) : reinterpret_cast<uintptr_t>(start.c11_routine);
   unwind::Object object;
@@ -138,23 +116,19 @@ void describe_start(ThreadRecord& record, const ThreadStart& start) {
   record.start_module_offset = record.start_module ? pc - object.bias : pc;
 }
 
-/// The calling thread's record says that it has ended. Only a detached thread takes the lock: at a thread's end each
-/// system call counts.
+/// The calling thread's record says that it has ended.
 void finish_record(uint32_t index, const NetHeap& net) {
   ThreadRecord& record = record_at(index);
-  uint32_t generation = record.generation;
-  auto has_flag = [&record](uint32_t flag) { return record.flags.load(std::memory_order_seq_cst) & flag; };
   record.finished_ns = base::monotonic_ns();
-  if (has_flag(ledger::kThreadMain)) return;
+  uint32_t flags = record.flags.load(std::memory_order_relaxed);
+  if (flags & ledger::kThreadMain) return;
   record.heap_blocks = net.blocks;
   record.heap_bytes = net.bytes;
-  if (!has_flag(ledger::kThreadDetached))
+  if (!(flags & ledger::kThreadDetached))
     base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
-  // Who detaches it meanwhile sees that it is finished, or is seen to have detached it.
-  record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_seq_cst);
-  if (!has_flag(ledger::kThreadDetached)) return;
-  base::Hold hold(g_lock);
-  if (record.generation == generation) release_record(index);
+  record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_release);
+  // Ended and detached: whoever comes second lets go of it.
+  if (flag(record, ledger::kThreadEnded) & ledger::kThreadDetached) release_record(index);
 }
 
 /// The thread's own ending. Runs in three rounds of key destructors, so that most others have had their turn.
@@ -174,17 +148,16 @@ void thread_ending(void* rounds) {
 ThreadStart begin_thread(void* argument) {
   auto* ticket = static_cast<Ticket*>(argument);
   ThreadStart start = ticket->start;
+  auto index = static_cast<uint32_t>(ticket - g_tickets);
   if (ticket->state) {
-    start_with_state(ticket->state, ticket->stack_bytes, ticket->record);
+    start_with_state(ticket->state, ticket->stack_bytes, index);
     const ThreadState& state = *t_local.state;
-    bind_handle(ticket->record, ticket->generation, static_cast<uint64_t>(pthread_self()));
-    ThreadRecord& record = record_at(ticket->record);
+    bind_handle(index, ticket->generation, static_cast<uint64_t>(pthread_self()));
+    ThreadRecord& record = record_at(index);
     record.tid = state.tid;
     record.stack_low = state.bounds.low;
     record.stack_high = state.bounds.high;
   }
-  ticket->state = nullptr;
-  give_ticket_back(ticket);
   refresh_active();
   return start;
 }
@@ -195,19 +168,8 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
                             const unwind::Registers& from) {
   if (!enter(Kind::thread)) return {};
   uint32_t site = capture_site(Kind::thread, door, from);
-  Ticket* ticket;
-  uint32_t index;
-  {
-    base::Hold hold(g_lock);
-    ticket = take_ticket();
-    if (!ticket) return {};
-    ticket->state = take_state();
-    index = take_record();
-  }
-  if (index == kNone) {
-    give_ticket_back(ticket);
-    return {};
-  }
+  uint32_t index = take_record();
+  if (index == kNone) return {};
   ThreadRecord& record = record_at(index);
   record.site = site;
   record.creator_tid = t_local.state ? t_local.state->tid : base::current_tid();
@@ -226,8 +188,12 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   record.handle.store(handle_to_come(record.generation), std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);
   if (!t_local.pause_depth) count_acquired_with_peak(Kind::thread, site);
-  *ticket = {start, index, record.generation, stack_bytes, ticket->state, nullptr};
-  return {index, record.generation, ticket};
+  Ticket& ticket = g_tickets[index];
+  ticket.start = start;
+  ticket.generation = record.generation;
+  ticket.stack_bytes = stack_bytes;
+  ticket.state = take_state();
+  return {index, record.generation, &ticket};
 }
 
 void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
@@ -235,11 +201,8 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
   if (error) {
     if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, door, error, from);
     if (!birth.ticket) return;
-    {
-      base::Hold hold(g_lock);
-      release_record(birth.record);
-    }
-    return give_ticket_back(static_cast<Ticket*>(birth.ticket));
+    if (ThreadState* state = static_cast<Ticket*>(birth.ticket)->state) give_state_back(state);
+    return release_record(birth.record);
   }
   if (birth.ticket) bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
 }
@@ -261,29 +224,22 @@ uint64_t thread_lookup(pthread_t handle) {
 
 void thread_joined(uint64_t looked_up) {
   if (!looked_up || !enter(Kind::thread)) return;
-  base::Hold hold(g_lock);
   auto index = static_cast<uint32_t>(looked_up) - 1;
   if (record_at(index).generation == looked_up >> 32) release_record(index);
 }
 
 void thread_detached(uint64_t looked_up) {
   if (!looked_up || !enter(Kind::thread)) return;
-  base::Hold hold(g_lock);
   auto index = static_cast<uint32_t>(looked_up) - 1;
   ThreadRecord& record = record_at(index);
   if (record.generation != looked_up >> 32) return;
-  record.flags.fetch_or(ledger::kThreadDetached, std::memory_order_seq_cst);
-  if (record.state.load(std::memory_order_seq_cst) == static_cast<uint32_t>(State::finished)) release_record(index);
+  if (flag(record, ledger::kThreadDetached) & ledger::kThreadEnded) release_record(index);
 }
 
 bool thread_ignore(pthread_t handle) {
-  if (!enter(Kind::thread)) return false;
-  base::Hold hold(g_lock);
-  uint32_t index = find_record(static_cast<uint64_t>(handle));
+  uint32_t index = enter(Kind::thread) ? find_record(static_cast<uint64_t>(handle)) : kNone;
   if (index == kNone) return false;
-  ThreadRecord& record = record_at(index);
-  uint32_t before = record.flags.fetch_or(ledger::kThreadIgnored, std::memory_order_relaxed);
-  if (!(before & ledger::kThreadIgnored) && record.site) count_released_with_peak(Kind::thread, record.site);
+  stop_counting(record_at(index));
   return true;
 }
 
@@ -302,7 +258,6 @@ int64_t thread_live_since(uint32_t serial) {
 
 namespace {
 void enter_main_thread() {
-  base::Hold hold(g_lock);
   uint32_t index = take_record();
   if (index == kNone) return;
   ThreadRecord& record = record_at(index);
@@ -318,10 +273,10 @@ void enter_main_thread() {
 
 bool prepare_threads() {
   uint64_t capacity = g_tracker.writer.section(SectionId::threads).capacity;
-  g_next_free = base::own_array<uint32_t>(capacity);
+  g_tickets = base::own_array<Ticket>(capacity);
   g_has_key = pthread_key_create(&g_key, thread_ending) == 0;
   enter_main_thread();
-  return g_has_key && g_next_free;
+  return g_has_key && g_tickets;
 }
 
 void watch_thread_end() {
@@ -329,10 +284,8 @@ void watch_thread_end() {
 }
 
 void reset_threads_after_fork() {
-  g_lock.reset();
   for (auto& hint : g_by_handle) hint.store(0, std::memory_order_relaxed);
-  g_first_free = 0;
-  g_free_tickets.reset();
+  g_free.reset();
   if (t_local.state) t_local.state->record = -1;
   enter_main_thread();
 }
