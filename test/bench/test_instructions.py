@@ -20,7 +20,7 @@ ROWS = [
     ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 680),
     ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 620),
     ("open+close", ["file"], "*file*", 790),
-    ("pthread_create+join", ["thread"], "*::thread*", 1930),
+    ("pthread_create+join", ["thread"], "*::thread*", 1910),
 ]
 
 
