@@ -11,7 +11,7 @@ using namespace unfreed;
 using hook::Door;
 using hook::door;
 using hook::g_real;
-using unwind::caller_registers;
+using unwind::hook_frame;
 
 namespace {
 
@@ -30,8 +30,7 @@ void* move_early_block(void* block, size_t bytes) {
 }
 
 template <class Call>
-[[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Door d, const unwind::Registers& from,
-                                               Call call) {
+[[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Door d, unwind::HookFrame from, Call call) {
   if (hook::is_early(block)) [[unlikely]] {
     block = move_early_block(block, bytes);
     track::heap_acquired(block, bytes, door(d), from);
@@ -65,7 +64,7 @@ UNFREED_HOOK void* malloc(size_t bytes) noexcept {
   if (hook::early_heap_is_on()) [[unlikely]]
     return hook::early_allocate(bytes);
   void* block = g_real.malloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::malloc), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::malloc), hook_frame());
   return block;
 }
 
@@ -75,7 +74,7 @@ UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
   if (track::heap_passes_over(product(count, size))) [[unlikely]]
     return g_real.calloc(count, size);
   void* block = g_real.calloc(count, size);
-  track::heap_acquired(block, product(count, size), door(Door::calloc), caller_registers());
+  track::heap_acquired(block, product(count, size), door(Door::calloc), hook_frame());
   return block;
 }
 
@@ -85,13 +84,13 @@ UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
     if (moved && block) std::memcpy(moved, block, hook::early_size(block) < bytes ? hook::early_size(block) : bytes);
     return moved;
   }
-  return reallocate(block, bytes, Door::realloc, caller_registers(), [&] { return g_real.realloc(block, bytes); });
+  return reallocate(block, bytes, Door::realloc, hook_frame(), [&] { return g_real.realloc(block, bytes); });
 }
 
 // libc's own calls realloc where hooks see it: the block would be counted twice.
 UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept {
   size_t bytes = product(count, size);
-  return reallocate(block, bytes, Door::reallocarray, caller_registers(), [&]() -> void* {
+  return reallocate(block, bytes, Door::reallocarray, hook_frame(), [&]() -> void* {
     if (bytes != SIZE_MAX) return g_real.realloc(block, bytes);
     errno = ENOMEM;
     return nullptr;
@@ -109,34 +108,34 @@ UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
   if (hook::early_heap_is_on()) [[unlikely]]
     return hook::early_allocate(bytes, alignment);
   void* block = g_real.memalign(alignment, bytes);
-  track::heap_acquired(block, bytes, door(Door::memalign), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::memalign), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.aligned_alloc(alignment, bytes);
-  track::heap_acquired(block, bytes, door(Door::aligned_alloc), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::aligned_alloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK int posix_memalign(void** out, size_t alignment, size_t bytes) noexcept {
   int error = g_real.posix_memalign(out, alignment, bytes);
   if (!error)
-    track::heap_acquired(*out, bytes, door(Door::posix_memalign), caller_registers());
+    track::heap_acquired(*out, bytes, door(Door::posix_memalign), hook_frame());
   else if (error == ENOMEM)
-    track::heap_acquired(nullptr, bytes, door(Door::posix_memalign), caller_registers());
+    track::heap_acquired(nullptr, bytes, door(Door::posix_memalign), hook_frame());
   return error;
 }
 
 UNFREED_HOOK void* valloc(size_t bytes) noexcept {
   void* block = g_real.valloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::valloc), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::valloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
   void* block = g_real.pvalloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::pvalloc), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::pvalloc), hook_frame());
   return block;
 }
 

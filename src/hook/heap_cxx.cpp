@@ -16,7 +16,7 @@ using hook::Door;
 using hook::door;
 using hook::g_cxx_heap;
 using hook::g_real;
-using unwind::caller_registers;
+using unwind::hook_frame;
 
 namespace {
 
@@ -27,7 +27,7 @@ CxxHeap heap_behind(Door form) {
 }
 
 template <class Plain, class RealForm>
-[[gnu::always_inline]] inline void* allocate(size_t bytes, Door d, const unwind::Registers& from, Plain plain,
+[[gnu::always_inline]] inline void* allocate(size_t bytes, Door d, unwind::HookFrame from, Plain plain,
                                              RealForm real_form) {
   CxxHeap heap = heap_behind(d);
   if (heap == CxxHeap::over_malloc) [[likely]] {
@@ -89,15 +89,15 @@ void* aligned_block(size_t bytes, size_t alignment) {
 #define BOTH_ALLOCATE(plain, real_form) [&] { return plain; }, [&] { return real_form; }
 
 UNFREED_HOOK void* _Znwm(size_t bytes) {
-  return allocate(bytes, Door::_Znwm, caller_registers(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znwm(bytes)));
+  return allocate(bytes, Door::_Znwm, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znwm(bytes)));
 }
 UNFREED_HOOK void* _ZnwmRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnwmRKSt9nothrow_t, caller_registers(),
+  return allocate(bytes, Door::_ZnwmRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnwmRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
   return allocate(
-      bytes, Door::_ZnwmSt11align_val_t, caller_registers(),
+      bytes, Door::_ZnwmSt11align_val_t, hook_frame(),
       BOTH_ALLOCATE(aligned_block(bytes, alignment),
                     guarded_first(
                         Door::_ZnwmSt11align_val_tRKSt9nothrow_t,
@@ -105,21 +105,21 @@ UNFREED_HOOK void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
                         [&] { return g_real._ZnwmSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, caller_registers(),
+  return allocate(bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnwmSt11align_val_tRKSt9nothrow_t, [&] {
                                   return g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
                                 })));
 }
 UNFREED_HOOK void* _Znam(size_t bytes) {
-  return allocate(bytes, Door::_Znam, caller_registers(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
+  return allocate(bytes, Door::_Znam, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
 }
 UNFREED_HOOK void* _ZnamRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnamRKSt9nothrow_t, caller_registers(),
+  return allocate(bytes, Door::_ZnamRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnamRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_t(size_t bytes, size_t alignment) {
   return allocate(
-      bytes, Door::_ZnamSt11align_val_t, caller_registers(),
+      bytes, Door::_ZnamSt11align_val_t, hook_frame(),
       BOTH_ALLOCATE(aligned_block(bytes, alignment),
                     guarded_first(
                         Door::_ZnamSt11align_val_tRKSt9nothrow_t,
@@ -127,7 +127,7 @@ UNFREED_HOOK void* _ZnamSt11align_val_t(size_t bytes, size_t alignment) {
                         [&] { return g_real._ZnamSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, caller_registers(),
+  return allocate(bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnamSt11align_val_tRKSt9nothrow_t, [&] {
                                   return g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
                                 })));

@@ -9,7 +9,7 @@ using namespace unfreed;
 using hook::Door;
 using hook::door;
 using hook::g_real;
-using unwind::caller_registers;
+using unwind::hook_frame;
 
 namespace {
 
@@ -42,7 +42,7 @@ void release(void* block, int flags) {
 
 UNFREED_HOOK void* mallocx(size_t bytes, int flags) {
   void* block = hook::real_exists(Door::mallocx) ? g_real.mallocx(bytes, flags) : plain_mallocx(bytes, flags);
-  track::heap_acquired(block, bytes, door(Door::mallocx), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::mallocx), hook_frame());
   return block;
 }
 
@@ -54,7 +54,7 @@ UNFREED_HOOK void* rallocx(void* block, size_t bytes, int flags) {
     track::heap_dropped(block, detached);
   else
     track::heap_reattached(block, detached);
-  track::heap_acquired(result, bytes, door(Door::rallocx), caller_registers());
+  track::heap_acquired(result, bytes, door(Door::rallocx), hook_frame());
   return result;
 }
 
@@ -68,7 +68,7 @@ UNFREED_HOOK size_t xallocx(void* block, size_t bytes, size_t extra, int flags) 
     return result;
   }
   track::heap_dropped(block, detached);
-  track::heap_acquired(block, bytes, door(Door::xallocx), caller_registers());
+  track::heap_acquired(block, bytes, door(Door::xallocx), hook_frame());
   return result;
 }
 

@@ -74,9 +74,8 @@ namespace {
 }
 
 /// No state yet, guarded, paused, forked, at the thread's end, a stack that is new …
-[[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp,
-                                            uintptr_t bp) {
-  unwind::Registers from{pc, sp, bp};
+[[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame) {
+  unwind::Registers from = unwind::caller_registers(frame);
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
   bool sampling = g_tracker.sample_bytes, taken = !sampling || takes_sample(bytes);
   if (t_local.heap_guard || !enter(Kind::heap)) return;
@@ -105,10 +104,10 @@ namespace {
 
 }  // namespace
 
-void heap_acquired_at(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp) {
+void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame) {
   const ThreadState* state = t_local.active;
-  if (!state || !heap_acquired_again(*state, block, bytes, door, {pc, sp, bp})) [[unlikely]]
-    heap_acquired_slowly(block, bytes, door, pc, sp, bp);
+  if (!state || !heap_acquired_again(*state, block, bytes, door, unwind::caller_registers(frame))) [[unlikely]]
+    heap_acquired_slowly(block, bytes, door, frame);
 }
 
 bool heap_released_elsewhere(uint32_t site, uint64_t bytes) {

@@ -13,8 +13,6 @@
 
 namespace unfreed::track {
 
-/// heap_acquired() with the registers one by one. Out of line: there are many doors, and each is short without it.
-void heap_acquired_at(void* block, size_t bytes, uint16_t door, uintptr_t pc, uintptr_t sp, uintptr_t bp);
 /// The general path of heap_released: no state yet, forked, at the thread's end …
 void heap_released_slowly(void* block);
 /// Counts the release of a block, taken out already, at whose site this thread has never counted. True.
@@ -34,11 +32,9 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
   return true;
 }
 
-/// `block` (bytes as asked for) now belongs to the caller. Call after the real function; null is a failure, noted.
-[[gnu::always_inline]] inline void heap_acquired(void* block, size_t bytes, uint16_t door,
-                                                 const unwind::Registers& from) {
-  heap_acquired_at(block, bytes, door, from.pc, from.sp, from.bp);
-}
+/// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,
+/// noted. Out of line: there are many doors, and each is short without it.
+void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame);
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.
 /// False: not that simple, and nothing done.
