@@ -121,8 +121,8 @@ int current_pid() { return may_call_system() ? static_cast<int>(raw_syscall(SYS_
 int current_tid() { return may_call_system() ? static_cast<int>(raw_syscall(SYS_gettid)) : 0; }
 
 namespace {
-uint64_t clock_ns(clockid_t clock) {
-  if (!may_call_system() && !g_has_clock.load(std::memory_order_relaxed))
+[[gnu::always_inline]] inline uint64_t clock_ns(clockid_t clock) {
+  if (g_forbidden.load(std::memory_order_relaxed) && !g_has_clock.load(std::memory_order_relaxed)) [[unlikely]]
     return g_last_ns[clock != CLOCK_REALTIME].load(std::memory_order_relaxed);
   // libc's clock_gettime goes through the vDSO: no kernel entry, and nothing interposable matters here.
   timespec now{};

@@ -1,14 +1,12 @@
 #include "track/counters.h"
 
 #include "base/lock.h"
-#include "track/failures.h"
 
 namespace unfreed::track {
 
 using ledger::Cell;
 using ledger::Chunk;
 using ledger::ChunkHead;
-using ledger::KindTotals;
 using ledger::SectionId;
 using ledger::Site;
 
@@ -33,14 +31,6 @@ bool take_chunk(uint64_t& index) {
   used.store(index + 1, std::memory_order_release);
   writer.section(SectionId::chunks).count.store(index + 1, std::memory_order_release);
   return true;
-}
-
-KindTotals& totals_of(ledger::Kind kind) { return g_tracker.writer.header().totals[static_cast<size_t>(kind)]; }
-
-void raise_peak(std::atomic<uint64_t>& peak, uint64_t live) {
-  uint64_t seen = peak.load(std::memory_order_relaxed);
-  while (live > seen && !peak.compare_exchange_weak(seen, live, std::memory_order_relaxed)) {
-  }
 }
 
 }  // namespace
@@ -70,20 +60,6 @@ void count_released_shared(uint32_t index, uint64_t blocks, uint64_t bytes) {
   Site& site = site_at(index);
   site.released.fetch_add(blocks, std::memory_order_relaxed);
   if (bytes) site.released_bytes.fetch_add(bytes, std::memory_order_relaxed);
-}
-
-void count_acquired_with_peak(ledger::Kind kind, uint32_t index) {
-  Site& site = site_at(index);
-  uint64_t acquired = site.acquired.fetch_add(1, std::memory_order_relaxed) + 1;
-  raise_peak(site.peak, acquired - site.released.load(std::memory_order_relaxed));
-  KindTotals& totals = totals_of(kind);
-  totals.acquired.fetch_add(1, std::memory_order_relaxed);
-  raise_peak(totals.peak, totals.live.fetch_add(1, std::memory_order_relaxed) + 1);
-}
-
-void count_released_with_peak(ledger::Kind kind, uint32_t index) {
-  site_at(index).released.fetch_add(1, std::memory_order_relaxed);
-  note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
 }
 
 void count_foreign_release(ledger::Kind kind) {

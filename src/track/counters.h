@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "ledger/layout.h"
+#include "track/failures.h"
 #include "track/thread_state.h"
 #include "track/tracker.h"
 
@@ -40,9 +41,29 @@ inline ledger::Site& site_at(uint32_t site) {
 void count_acquired_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
 void count_released_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
 
-/// For descriptors and threads: the site's and the kind's counts with their peaks.
-void count_acquired_with_peak(ledger::Kind kind, uint32_t site);
-void count_released_with_peak(ledger::Kind kind, uint32_t site);
+inline ledger::KindTotals& totals_of(ledger::Kind kind) {
+  return g_tracker.writer.header().totals[static_cast<size_t>(kind)];
+}
+
+inline void raise_peak(std::atomic<uint64_t>& peak, uint64_t live) {
+  uint64_t seen = peak.load(std::memory_order_relaxed);
+  while (live > seen && !peak.compare_exchange_weak(seen, live, std::memory_order_relaxed)) {
+  }
+}
+
+/// For descriptors, threads and children: the site's and the kind's counts with their peaks.
+inline void count_acquired_with_peak(ledger::Kind kind, uint32_t site) {
+  ledger::Site& counts = site_at(site);
+  uint64_t acquired = counts.acquired.fetch_add(1, std::memory_order_relaxed) + 1;
+  raise_peak(counts.peak, acquired - counts.released.load(std::memory_order_relaxed));
+  ledger::KindTotals& totals = totals_of(kind);
+  totals.acquired.fetch_add(1, std::memory_order_relaxed);
+  raise_peak(totals.peak, totals.live.fetch_add(1, std::memory_order_relaxed) + 1);
+}
+inline void count_released_with_peak(ledger::Kind kind, uint32_t site) {
+  site_at(site).released.fetch_add(1, std::memory_order_relaxed);
+  note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
+}
 
 /// A release of something never seen acquired.
 void count_foreign_release(ledger::Kind kind);

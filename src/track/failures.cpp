@@ -12,14 +12,14 @@ namespace unfreed::track {
 using ledger::Failure;
 using ledger::SectionId;
 
+constinit std::atomic<uint64_t> g_quiet_until_below[ledger::kKindCount];
+
 namespace {
 constinit base::Lock g_lock;
 
 ExhaustionHandler g_handler;
 constexpr uint64_t kBetweenCallsNs = 10'000'000'000;
 std::atomic<uint64_t> g_last_call_ns;
-/// By kind: no call until the live count is below it. 0: none has been made.
-std::atomic<uint64_t> g_quiet_until_below[ledger::kKindCount];
 
 /// May the handler be called now? Says so to one caller only.
 bool take_turn(ledger::Kind kind, uint64_t live) {
@@ -77,12 +77,6 @@ void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Reg
 }
 
 void set_exhaustion_handler(ExhaustionHandler handler) { g_handler = handler; }
-
-void note_live_count(ledger::Kind kind, uint64_t live) {
-  auto& quiet = g_quiet_until_below[static_cast<size_t>(kind)];
-  uint64_t below = quiet.load(std::memory_order_relaxed);
-  if (below && live < below) quiet.store(0, std::memory_order_release);
-}
 
 void reset_failures_after_fork() {
   g_lock.reset();

@@ -1,6 +1,8 @@
 // Doors that failed because a limit was reached: the first such call of each place is kept with its stack.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "ledger/layout.h"
@@ -17,8 +19,16 @@ using ExhaustionHandler = void (*)(uint32_t failure);
 void set_exhaustion_handler(ExhaustionHandler handler);
 
 /// After a call of the handler there is none about the same kind until a tenth of what was held then has been given
-/// back. Told of each release of kinds that are counted as a whole (not memory).
-void note_live_count(ledger::Kind kind, uint64_t live);
+/// back. By kind: no call until the live count is below it. 0: none has been made.
+extern std::atomic<uint64_t> g_quiet_until_below[ledger::kKindCount];
+
+/// Told of each release of kinds that are counted as a whole (not memory).
+inline void note_live_count(ledger::Kind kind, uint64_t live) {
+  auto& quiet = g_quiet_until_below[static_cast<size_t>(kind)];
+  uint64_t below = quiet.load(std::memory_order_relaxed);
+  if (below && live < below) [[unlikely]]
+    quiet.store(0, std::memory_order_release);
+}
 
 void reset_failures_after_fork();
 

@@ -30,7 +30,7 @@ void raise_count(uint64_t number) {
 }
 
 /// The record, backed; null (counted) when the number is beyond the table.
-FdRecord* record_to_write(int fd) {
+[[gnu::always_inline]] inline FdRecord* record_to_write(int fd) {
   auto* record = g_tracker.writer.touch<FdRecord>(SectionId::fds, static_cast<uint64_t>(fd));
   if (!record)
     g_tracker.writer.drop(ledger::Dropped::fds_out_of_range);
@@ -40,7 +40,7 @@ FdRecord* record_to_write(int fd) {
 }
 
 /// The record if that part of the table is in use.
-FdRecord* record_if_any(int fd) {
+[[gnu::always_inline]] inline FdRecord* record_if_any(int fd) {
   if (fd < 0) return nullptr;
   auto& count = g_tracker.writer.section(SectionId::fds).count;
   if (static_cast<uint64_t>(fd) >= count.load(std::memory_order_acquire)) return nullptr;
@@ -56,7 +56,7 @@ void count_gone(uint64_t word) {
   if (counts_on_site(word)) count_released_with_peak(Kind::fd, ledger::fd_site(word));
 }
 
-void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership) {
+[[gnu::always_inline]] inline void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership) {
   FdRecord* record = record_to_write(fd);
   if (!record) return;
   // A number that is handed out again was closed through a door we did not see.
@@ -79,13 +79,10 @@ int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnershi
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) note_failure(Kind::fd, door, errno, from);
     return fd;
   }
-  if (t_local.pause_depth) {
-    enter_record(fd, FdOrigin::ignored, 0, ownership);
-    return fd;
-  }
-  uint32_t site = capture_site(Kind::fd, door, from);
-  count_acquired_with_peak(Kind::fd, site);
-  enter_record(fd, FdOrigin::acquired, site, ownership);
+  bool counts = !t_local.pause_depth;
+  uint32_t site = counts ? capture_site(Kind::fd, door, from) : 0;
+  if (counts) count_acquired_with_peak(Kind::fd, site);
+  enter_record(fd, counts ? FdOrigin::acquired : FdOrigin::ignored, site, ownership);
   return fd;
 }
 

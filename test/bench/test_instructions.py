@@ -19,8 +19,8 @@ ROWS = [
     ("malloc+free at depth 30", ["heap", 30, 1, 1], "*churn*", 525),
     ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 680),
     ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 620),
-    ("open+close", ["file"], "*file*", 790),
-    ("pthread_create+join", ["thread"], "*::thread*", 1910),
+    ("open+close", ["file"], "*file*", 740),
+    ("pthread_create+join", ["thread"], "*::thread*", 1980),
 ]
 
 
