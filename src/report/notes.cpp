@@ -27,6 +27,7 @@ constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
     "threads or children are missing from the kernel's list: it was full",
     "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
     "forked children were not tracked: they could have no ledger",
+    "calls that failed for want of a resource are not described: the table of failures was full",
 };
 
 bool note_dropped(const ledger::View& view, const NoteSink& sink) {

@@ -57,7 +57,7 @@ void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Reg
       auto& count = g_tracker.writer.section(SectionId::failures).count;
       uint64_t number = count.load(std::memory_order_relaxed);
       failure = g_tracker.writer.touch<Failure>(SectionId::failures, number);
-      if (!failure) return;
+      if (!failure) return g_tracker.writer.drop(ledger::Dropped::failures_full);
       failure->door = door;
       failure->error = static_cast<uint16_t>(error);
       failure->node = node;

@@ -43,6 +43,13 @@ class Exhaustion(unittest.TestCase):
         self.assertEqual(len(reports), 2)
         self.check(reports[1])
 
+    def test_more_failures_than_can_be_described(self):
+        result, _ = self.exhaust("everywhere")
+        self.assertEqual(len(result.report["failures"]), 256)
+        self.assertEqual(result.report["complete"], False)
+        self.assertTrue([note for note in result.report["notes"] if "the table of failures was full" in note],
+                        result.report["notes"])
+
     def test_stuck_threads_stand_in_it(self):
         with harness.Scratch() as scratch:
             result = harness.preload([harness.program("exhaust"), "thread"], scratch=scratch)

@@ -1,5 +1,5 @@
 // Runs out of descriptors. exhaust ROUND…: "again" fails anew with everything still held, "spare" after one in five has
-// been given back, "sleep" lets the time between two reports pass.
+// been given back, "sleep" lets the time between two reports pass, "everywhere" fails at 512 stacks.
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -13,6 +13,19 @@ static void take_all(void) {
     int fd = open("/dev/null", O_RDONLY);  // @open
     if (fd < 0 && errno != EMFILE) printf("errno is %d\n", errno);
   }
+}
+
+// Two calls on each level, so that paths differ.
+__attribute__((noinline)) static int fail_by(unsigned path, int levels) {
+  int fd;
+  if (levels == 0)
+    fd = open("/dev/null", O_RDONLY);
+  else if (path & 1)
+    fd = fail_by(path >> 1, levels - 1);
+  else
+    fd = fail_by(path >> 1, levels - 1);
+  __asm__ volatile("" : "+r"(fd));
+  return fd;
 }
 
 static void* stands(void* unused) {
@@ -32,7 +45,9 @@ int main(int count, char** rounds) {
   for (int i = 1; i < count; ++i) {
     if (!strcmp(rounds[i], "spare"))
       for (int fd = 10; fd < 60; fd += 4) close(fd);
-    if (!strcmp(rounds[i], "sleep"))
+    if (!strcmp(rounds[i], "everywhere"))
+      for (unsigned path = 0; path < 512; ++path) fail_by(path, 9);
+    else if (!strcmp(rounds[i], "sleep"))
       sleep(11);
     else
       take_all();
