@@ -282,10 +282,10 @@ enum class ThreadState : uint32_t {
   finished = 2,  ///< has ended and was neither joined nor detached: a leak
 };
 struct ThreadRecord {
-  std::atomic<uint32_t> state;  ///< ThreadState
-  std::atomic<uint32_t> flags;  ///< kThread…
-  uint32_t generation;          ///< of this slot
-  uint32_t site;                ///< where it was created; 0 for the main thread and threads no door explains
+  std::atomic<uint32_t> state;       ///< ThreadState
+  std::atomic<uint32_t> flags;       ///< kThread…
+  std::atomic<uint32_t> generation;  ///< of this slot
+  uint32_t site;                     ///< where it was created; 0 for the main thread and threads no door explains
   int32_t tid;
   int32_t creator_tid;
   std::atomic<uint64_t> handle;  ///< pthread_t; odd while it is not known yet, 0 when it is no thread's

@@ -98,7 +98,8 @@ uint32_t RecentStacks::learn_shape(Root& root, const unwind::SlotLog& log) {
     done += same;
     bool ends = !segments_[number].otherwise;
     if (same == extent.count && ends && done == log.size) return number;
-    if (same == 0 && extent.count) return root.segment = make_segment(log, 0);  // the root's: nothing in common
+    if (same == 0 && extent.count)
+      return root.segment = make_segment(log, 0);  // a root's, of code that has come in another's place
     if (same < extent.count || ends) split(number, same);
     if (uint32_t child = child_for(number, log, done)) {
       number = child;

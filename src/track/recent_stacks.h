@@ -8,18 +8,20 @@
 //
 //     roots: (pc, sp) ─▶ shape: addresses a b c d ─▶ leaves: hash(pc, sp, words at a b c d) ─▶ site, counters
 //
-// Where stacks from one (pc, sp) lie differently, their shapes begin alike: what the last common word holds (a return
-// address, a saved frame pointer) decides how it goes on. Shapes thus form a tree:
+// Where stacks from one (pc, sp) lie differently, their shapes begin alike, and fork. What the last common word holds
+// (a return address, a saved frame pointer) leads to the way a shape goes on:
 //
 //     addresses a b ─┬─ otherwise ────────── c d
 //                    └─ word at b is 40123e ─ e f g ─┬─ …
 //
-// A wrong turn leads to a hash that no leaf has, so it costs time and nothing else.
+// A wrong turn leads to a hash that no leaf has, so it costs time and nothing else. (There are stacks that an earlier
+// word tells apart: where a frame pointer is used several frames after the one that saved it. Two such, from one place,
+// put each other's branch out and are walked each time.)
 //
 // The hash is multilinear (Carter and Wegman's universal hashing): the sum of the words, each times a 64-bit constant
 // of its own. Two stacks of one shape that differ are taken for each other if the differences, so multiplied, add up to
-// 0 modulo 2^64. Differences of code addresses are seldom multiples of more than a few powers of two, and never of more
-// than the page size's for long: a chance of 2^-52 at worst, of about 2^-62 mostly, for each pair.
+// 0 modulo 2^64: where all differences are multiples of 2^k, a chance of 2^-(63-k) for each pair. That is 2^-63 for
+// most code, and 2^-42 for two copies of one library that lie a multiple of 2 MiB apart.
 //
 // All of it concerns the thread's own stack, whose words may be read at any time. One thread at a time, but a signal
 // handler may change everything between two instructions of find(): hence `version`, and hence addresses are kept by
@@ -87,9 +89,10 @@ class RecentStacks {
   /// Grows with every change. Who reads an entry reads this before and after.
   uint32_t version() const { return *static_cast<const volatile uint32_t*>(&version_); }
 
- private:
   /// Slots of the longest stack that is remembered.
   static constexpr size_t kMostSlots = 1024;
+
+ private:
   /// What each word of a stack is multiplied by, and then pc, sp, tag and shape, which count as words: SplitMix64's
   /// numbers (Steele, Lea and Flood, 2014), made odd.
   static constexpr auto kMultipliers = [] {

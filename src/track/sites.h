@@ -45,6 +45,7 @@ struct Recalled {
   if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
     return false;
   uint32_t version = state.recent.version();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   const RecentStacks::Leaf* leaf = state.recent.find(from.pc, from.sp, memo_tag(kind, door));
   if (!leaf) [[unlikely]]
     return false;

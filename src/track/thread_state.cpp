@@ -27,9 +27,9 @@ constexpr uint32_t kLargeTables = 8;
 /// Makes a state the calling thread's. `stack_high`: where its frames begin, downwards.
 void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
   unwind::StackBounds bounds{stack_high - (stack_bytes < stack_high ? stack_bytes : stack_high), stack_high};
-  // Another thread's counters; and where the stack is not the same, words that may not be there to be read.
+  // What is remembered leads to another thread's counters; and its foreign stacks are gone with it.
   state->recent.start(stack_high);
-  if (bounds.low != state->bounds.low || bounds.high != state->bounds.high) state->foreign.clear();
+  state->foreign.clear();
   state->bounds = bounds;
   t_local.state = state;
   watch_thread_end();
@@ -54,15 +54,15 @@ ThreadState* take_state() {
 void give_state_back(ThreadState* state) { g_free_states.give_back(state); }
 
 void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record) {
+  ++t_local.busy;  // signal handlers make no state meanwhile
   t_local.stack_bytes = stack_bytes;
-  if (t_local.state) {  // made by what ran before the thread's routine
+  if (t_local.state) {  // made by a handler before the thread's routine, which did not know the stack's size
     give_state_back(state);
-  } else {
-    ++t_local.busy;
-    state->tid = base::current_tid();
-    adopt(state, stack_high_of_thread(), stack_bytes_of_thread());
-    --t_local.busy;
+    state = t_local.state;
   }
+  state->tid = base::current_tid();
+  adopt(state, stack_high_of_thread(), stack_bytes_of_thread());
+  --t_local.busy;
   t_local.state->record = static_cast<int32_t>(record);
 }
 

@@ -16,6 +16,7 @@ namespace unfreed::track {
 inline constexpr uint32_t kMostSites = 2u << 20;
 inline constexpr uint32_t kMostFrames = 512;  ///< UNFREED_DEPTH's limit
 inline constexpr uint32_t kMostSlots = 2 * kMostFrames;
+static_assert(kMostSlots <= RecentStacks::kMostSlots);
 
 struct ThreadState {
   /// Counter cells by site / kChunkCells; null until the thread touches one of those sites.

@@ -27,7 +27,7 @@ using State = ledger::ThreadState;
 namespace {
 
 constexpr uint32_t kNone = ~0u;
-constexpr size_t kHints = 4096;
+constexpr size_t kHints = 16384;
 
 /// What a new thread needs to know. There is one for each record.
 struct Ticket {
@@ -47,8 +47,8 @@ bool g_has_key;
 
 ThreadRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ThreadRecord>(SectionId::threads, index); }
 
-std::atomic<uint32_t>& hint_for(uint64_t handle) { return g_by_handle[(handle >> 6) * 0x9e3779b97f4a7c15u >> 52]; }
-static_assert(kHints == 1u << 12);
+std::atomic<uint32_t>& hint_for(uint64_t handle) { return g_by_handle[(handle >> 6) * 0x9e3779b97f4a7c15u >> 50]; }
+static_assert(kHints == 1u << 14);
 
 uint32_t take_record() {
   if (Ticket* ticket = g_free.take()) return static_cast<uint32_t>(ticket - g_tickets);
@@ -79,13 +79,14 @@ void stop_counting(ThreadRecord& record) {
     count_released_with_peak(Kind::thread, record.site);
 }
 
-/// The thread is gone, and nobody will ask for it.
-void release_record(uint32_t index) {
+/// The thread is gone, and nobody will ask for it. Once for each generation, however many say so: a program may detach
+/// a thread that is being joined.
+void release_record(uint32_t index, uint32_t generation) {
   ThreadRecord& record = record_at(index);
+  if (!record.generation.compare_exchange_strong(generation, generation + 1, std::memory_order_acq_rel)) return;
   stop_counting(record);
   record.handle.store(0, std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::free), std::memory_order_release);
-  ++record.generation;
   g_free.give_back(&g_tickets[index]);
 }
 
@@ -94,16 +95,18 @@ uint32_t find_record(uint64_t handle) {
   auto is_named = [handle](uint32_t index) {
     return record_at(index).handle.load(std::memory_order_acquire) == handle;
   };
-  uint32_t hint = hint_for(handle).load(std::memory_order_acquire);
-  if (hint && is_named(hint - 1)) return hint - 1;
+  if (!handle || handle & 1) return kNone;  // nobody's, or to come
   const ledger::Section& table = g_tracker.writer.section(SectionId::threads);
   uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  uint32_t hint = hint_for(handle).load(std::memory_order_acquire);  // perhaps a fork parent's
+  if (hint && hint <= count && is_named(hint - 1)) return hint - 1;
   uint32_t found = kNone;
   for (uint32_t index = 0; index < count; ++index) {
     if (!is_named(index)) continue;
     bool is_later = found == kNone || static_cast<int32_t>(record_at(index).serial - record_at(found).serial) > 0;
     if (is_later) found = index;
   }
+  if (found != kNone) hint_for(handle).store(found + 1, std::memory_order_release);
   return found;
 }
 
@@ -119,16 +122,15 @@ void describe_start(ThreadRecord& record, const ThreadStart& start) {
 /// The calling thread's record says that it has ended.
 void finish_record(uint32_t index, const NetHeap& net) {
   ThreadRecord& record = record_at(index);
+  uint32_t generation = record.generation;
   record.finished_ns = base::monotonic_ns();
-  uint32_t flags = record.flags.load(std::memory_order_relaxed);
-  if (flags & ledger::kThreadMain) return;
   record.heap_blocks = net.blocks;
   record.heap_bytes = net.bytes;
-  if (!(flags & ledger::kThreadDetached))
+  if (!(record.flags.load(std::memory_order_relaxed) & ledger::kThreadDetached))
     base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
   record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_release);
   // Ended and detached: whoever comes second lets go of it.
-  if (flag(record, ledger::kThreadEnded) & ledger::kThreadDetached) release_record(index);
+  if (flag(record, ledger::kThreadEnded) & ledger::kThreadDetached) release_record(index, generation);
 }
 
 /// The thread's own ending. Runs in three rounds of key destructors, so that most others have had their turn.
@@ -202,7 +204,7 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
     if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, door, error, from);
     if (!birth.ticket) return;
     if (ThreadState* state = static_cast<Ticket*>(birth.ticket)->state) give_state_back(state);
-    return release_record(birth.record);
+    return release_record(birth.record, birth.generation);
   }
   if (birth.ticket) bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
 }
@@ -224,8 +226,7 @@ uint64_t thread_lookup(pthread_t handle) {
 
 void thread_joined(uint64_t looked_up) {
   if (!looked_up || !enter(Kind::thread)) return;
-  auto index = static_cast<uint32_t>(looked_up) - 1;
-  if (record_at(index).generation == looked_up >> 32) release_record(index);
+  release_record(static_cast<uint32_t>(looked_up) - 1, static_cast<uint32_t>(looked_up >> 32));
 }
 
 void thread_detached(uint64_t looked_up) {
@@ -233,7 +234,8 @@ void thread_detached(uint64_t looked_up) {
   auto index = static_cast<uint32_t>(looked_up) - 1;
   ThreadRecord& record = record_at(index);
   if (record.generation != looked_up >> 32) return;
-  if (flag(record, ledger::kThreadDetached) & ledger::kThreadEnded) release_record(index);
+  if (flag(record, ledger::kThreadDetached) & ledger::kThreadEnded)
+    release_record(index, static_cast<uint32_t>(looked_up >> 32));
 }
 
 bool thread_ignore(pthread_t handle) {
@@ -284,7 +286,6 @@ void watch_thread_end() {
 }
 
 void reset_threads_after_fork() {
-  for (auto& hint : g_by_handle) hint.store(0, std::memory_order_relaxed);
   g_free.reset();
   if (t_local.state) t_local.state->record = -1;
   enter_main_thread();

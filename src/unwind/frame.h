@@ -62,6 +62,7 @@ struct WalkResult {
   bool truncated = false;  ///< outer frames are missing or guessed
 };
 
+#if defined(__x86_64__)
 /// The frame of a hook, which tells its caller's registers. With __builtin_frame_address the compiler keeps the frame
 /// pointer as such:
 ///   frame[0] caller's bp   frame[1] return address   frame + 2: caller's sp after the return
@@ -72,6 +73,20 @@ using HookFrame = const uintptr_t*;
 [[gnu::always_inline]] inline Registers caller_registers(HookFrame frame) {
   return {frame[1], reinterpret_cast<uintptr_t>(frame + 2), frame[0]};
 }
+#else
+/// The return address may lie elsewhere, or be signed.
+struct HookFrame {
+  uintptr_t pc;
+  const uintptr_t* frame;
+};
+[[gnu::always_inline]] inline HookFrame hook_frame() {
+  return {reinterpret_cast<uintptr_t>(__builtin_return_address(0)),
+          static_cast<const uintptr_t*>(__builtin_frame_address(0))};
+}
+[[gnu::always_inline]] inline Registers caller_registers(HookFrame hook) {
+  return {hook.pc, reinterpret_cast<uintptr_t>(hook.frame + 2), hook.frame[0]};
+}
+#endif
 /// The registers of the caller of the function this is inlined into.
 [[gnu::always_inline]] inline Registers caller_registers() { return caller_registers(hook_frame()); }
 
