@@ -37,7 +37,7 @@ inline ledger::Site& site_at(uint32_t site) {
   return *g_tracker.writer.at<ledger::Site>(ledger::SectionId::sites, site);
 }
 
-/// Counts on the site itself, from any thread. `state` may be null.
+/// Counts on the site itself, from any thread.
 void count_acquired_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
 void count_released_shared(uint32_t site, uint64_t blocks, uint64_t bytes);
 

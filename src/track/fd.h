@@ -49,7 +49,8 @@ FdRelease fd_detach(int fd, const FdCloser& closer);
 /// `closed` false: it was not open after all, or still is; the record comes back.
 void fd_settle(int fd, const FdRelease& release, bool closed);
 
-/// A close by number has succeeded, or has failed. Misuse is noted: closing what is not open, or what a stream owns.
+/// A close by number has closed (some do though they fail), or has returned a failure. Misuse is noted: closing what is
+/// not open, or what a stream owns.
 void fd_closed(int fd, const FdRelease& release);
 void fd_close_failed(int fd, const FdRelease& release);
 

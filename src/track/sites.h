@@ -21,7 +21,7 @@ bool prepare_sites();
 /// counted, and `truncated` is set.
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
 
-/// The site for a stack; never 0. Site 1 is its kinds' overflow site, when the table is full.
+/// The site for a stack; never 0. When the table is full it is the kind's overflow site.
 uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated);
 
 /// What threads remember stacks by, beside their innermost (pc, sp): they are for one kind and acquiring function.

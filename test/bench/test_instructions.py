@@ -15,9 +15,9 @@ BENCH = harness.BUILD + "/test/bench/bench"
 # Name, arguments of bench (but for the last, the number of operations), the function counted, instructions for each
 # operation (glibc 2.36, gcc 12, x86-64). The bare program takes 140 for malloc+free, 272 with 1,000 paths.
 ROWS = [
-    ("malloc+free at depth 10", ["heap", 10, 1, 1], "*churn*", 425),
-    ("malloc+free at depth 30", ["heap", 30, 1, 1], "*churn*", 525),
-    ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 680),
+    ("malloc+free at depth 10", ["heap", 10, 1, 1], "*churn*", 385),
+    ("malloc+free at depth 30", ["heap", 30, 1, 1], "*churn*", 460),
+    ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 580),
     ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 620),
     ("open+close", ["file"], "*file*", 740),
     ("pthread_create+join", ["thread"], "*::thread*", 1980),
