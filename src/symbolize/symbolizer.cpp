@@ -105,15 +105,11 @@ void Module::read_names() {
   symbols_ = std::make_unique<SymbolFile>(file_);
 }
 
-/// Every stack ends in start code, whose lines tell nobody anything, and for which libc's whole debug information would
-/// be unpacked. Its functions' names stand in symbol tables.
-bool Module::is_start_code(uint64_t address) {
-  std::string_view symbol = symbols_->find(address);
-  if (symbol.empty() && !debug_file_.empty()) {
-    if (!debug_symbols_) debug_symbols_ = std::make_unique<SymbolFile>(debug_file_);
-    symbol = debug_symbols_->find(address);
-  }
-  return symbolize::is_start_code(symbol);
+/// The name by the symbol table of the separate debug information; "" where it is not there.
+std::string_view Module::debug_symbol(uint64_t address) {
+  if (debug_file_.empty()) return {};
+  if (!debug_symbols_) debug_symbols_ = std::make_unique<SymbolFile>(debug_file_);
+  return debug_symbols_->find(address);
 }
 
 void Module::read_debug_information() {
@@ -128,8 +124,11 @@ void Module::read_debug_information() {
 std::vector<SourceFrame> Module::look_up(uint64_t address) {
   std::vector<SourceFrame> frames;
   std::string_view symbol = symbols_->find(address);
-  if (is_start_code(address)) {
-    frames.emplace_back().function = symbol.empty() ? debug_symbols_->find(address) : symbol;
+  // Every stack ends in start code, whose lines tell nobody anything, and for which libc's whole debug information
+  // would be unpacked. Its functions' names stand in symbol tables.
+  std::string_view name = symbol.empty() ? debug_symbol(address) : symbol;
+  if (is_start_code(name)) {
+    frames.emplace_back().function = name;
     frames.back().linkage_name = symbol;
     return frames;
   }

@@ -59,7 +59,7 @@ class Module {
   bool is_same_file(const std::string& path);
   bool has_debug_information(const std::string& path, const ElfFile& file);
   void read_debug_information();
-  bool is_start_code(uint64_t address);
+  std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
 
   std::string path_;
