@@ -98,7 +98,12 @@ class Launcher {
   void take_signal(int signal);
   void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
-  void sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on, bool& is_leaving);
+  struct Found {
+    bool running = false;    ///< a process that goes on
+    bool unsettled = false;  ///< a ledger that is just being made, left to the launcher or taken away
+  };
+  void sweep_process(const std::vector<LedgerFile>& files, bool is_last, Found& found);
+  Found sweep_once(bool is_last, bool looks_for_processes);
   int finish();
   bool check_tracking();
 
@@ -209,11 +214,10 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
 }
 
 /// One process's ledgers, in the order of its images.
-void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, bool& is_running_on, bool& is_leaving) {
+void Launcher::sweep_process(const std::vector<LedgerFile>& files, bool is_last, Found& found) {
   bool is_command = files.front().name.pid == pid_;
-  for (size_t at = 0; at < files.size(); ++at) {
-    const LedgerFile& file = files[at];
-    bool is_newest = at + 1 == files.size();
+  for (const LedgerFile& file : files) {
+    bool is_newest = &file == &files.back();
     if (file.name.done) {
       if (!is_command)
         reports_.add_other(file, false);
@@ -222,21 +226,25 @@ void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, b
       continue;
     }
     std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
-    if (!facts) continue;  // renamed under our hands: the next pass sees it
-    bool runs = is_command ? false : is_running(file.name.pid, facts->process_start_ticks);
-    if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
+    bool runs = !is_command && is_running(file.name.pid, facts ? facts->process_start_ticks : 0);
+    // What it did between the two questions is in the ledger now, or in its name.
+    if (!runs) facts = read_ledger_facts(file.path);
+    if (!facts) {
+      found.unsettled = true;
+      found.running = found.running || runs;
+    } else if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
       if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
       if (!runs || !is_newest) {
         unlink(file.path.c_str());
       } else {
         // Just becoming another program, or a fork child with a ledger half made.
-        is_running_on = true;
-        if (is_last_pass) reports_.add_running(file.name.pid);
+        found.running = true;
+        if (is_last) reports_.add_running(file.name.pid);
       }
     } else if (runs) {
-      is_running_on = true;
-      is_leaving = is_leaving || facts->left;
-      if (is_last_pass && !facts->left) reports_.add_running(file.name.pid);
+      found.running = true;
+      found.unsettled = found.unsettled || facts->left;
+      if (is_last && !facts->left) reports_.add_running(file.name.pid);
     } else if (!is_command) {
       reports_.add_other(file, facts->state != ledger::State::ended);
     } else if (is_newest) {
@@ -245,31 +253,41 @@ void Launcher::sweep_process(std::vector<LedgerFile> files, bool is_last_pass, b
   }
 }
 
+/// One look at all ledgers, and at processes that have none.
+Launcher::Found Launcher::sweep_once(bool is_last, bool looks_for_processes) {
+  Found found;
+  std::vector<LedgerFile> files = session_.ledgers();
+  for (size_t first = 0; first < files.size();) {
+    size_t last = first + 1;
+    while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
+    sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
+                  is_last, found);
+    first = last;
+  }
+  if (!looks_for_processes) return found;
+  for (int pid : session_.processes(pid_)) {
+    bool is_known =
+        std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
+    if (is_known || !is_running(pid, 0)) continue;
+    found.running = true;
+    if (is_last) reports_.add_running(pid);
+  }
+  return found;
+}
+
 /// After CMD's end: what processes left behind, and what is still to come from those that are just ending.
 void Launcher::sweep() {
-  for (int waited = 0;; waited += kGraceStepMilliseconds) {
-    bool is_last_pass = waited >= kGraceMilliseconds;
-    bool is_running_on = false;
-    bool is_leaving = false;  // a process that has left its ledger to the launcher, but has not renamed it yet
-    if (is_last_pass) session_.stop_taking();
-    std::vector<LedgerFile> files = session_.ledgers();
-    for (size_t first = 0; first < files.size();) {
-      size_t last = first + 1;
-      while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
-      sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
-                    is_last_pass, is_running_on, is_leaving);
-      first = last;
-    }
-    for (int pid : session_.processes(pid_)) {
-      bool is_known =
-          std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
-      if (is_known || !is_running(pid, 0)) continue;
-      is_running_on = true;
-      if (is_last_pass) reports_.add_running(pid);
-    }
-    if (is_running_on && is_last_pass) preload_.keep();
-    bool is_over = is_last_pass && (!is_leaving || waited >= 2 * kGraceMilliseconds);
-    if (!is_running_on || is_over) return;
+  bool is_running_on = true;
+  for (int waited = 0; is_running_on && waited < kGraceMilliseconds; waited += kGraceStepMilliseconds) {
+    is_running_on = sweep_once(false, true).running;
+    if (is_running_on) poll(nullptr, 0, kGraceStepMilliseconds);
+  }
+  // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
+  session_.stop_taking();
+  for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {
+    Found found = sweep_once(true, is_running_on);
+    if (found.running) preload_.keep();
+    if (!found.unsettled) return;
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Child processes: zombies with the stack that started them; and descriptors that go along into other programs."""
+import concurrent.futures
 import os
 import unittest
 
@@ -57,6 +58,14 @@ class Children(unittest.TestCase):
         self.assertEqual((totals["live"], totals["running"]), (0, 1))
         site, = [s for s in result.report["sites"] if s["kind"] == "child"]
         self.assertEqual((site["grade"], site["objects"][0]["state"]), ("informational", "running"))
+
+    def test_those_that_end_while_the_launcher_looks_round_are_not_missed(self):
+        def run(_):
+            return self.run_case("running", "8", options=["--all-reports"])
+
+        with concurrent.futures.ThreadPoolExecutor(4) as runs:
+            for result in runs.map(run, range(40)):
+                self.assertEqual((result.status, len(result.reports)), (0, 9), result)
 
     def test_what_no_function_started_is_unattributed(self):
         result = self.run_case("raw")

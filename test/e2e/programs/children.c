@@ -84,12 +84,17 @@ int main(int count, char** arguments) {
     while (wait(NULL) > 0) {
     }
   } else if (!strcmp(name, "running")) {
+    // As many as are asked for; they end with this process, a millisecond after each other.
+    int children = count > 2 ? atoi(arguments[2]) : 1;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return 1;
-    if (fork() == 0) {
+    for (int i = 0; i < children; ++i) {
+      if (fork() != 0) continue;
       char byte;
       close(ends[1]);
-      _exit(read(ends[0], &byte, 1) == 0 ? 0 : 1);
+      ssize_t got = read(ends[0], &byte, 1);
+      usleep((useconds_t)i * 1000);
+      _exit(got == 0 ? 0 : 1);
     }
   } else if (!strcmp(name, "raw")) {
 #ifdef __x86_64__
@@ -124,7 +129,8 @@ int main(int count, char** arguments) {
     if (system("true") != 0) return 1;
     // Calls that fail start nothing.
     open_inheritable();
-    if (execvp("/nonexistent/program", kTrue) == 0 || posix_spawn(NULL, "/nonexistent", NULL, NULL, kTrue, environ) == 0)
+    if (execvp("/nonexistent/program", kTrue) == 0 ||
+        posix_spawn(NULL, "/nonexistent", NULL, NULL, kTrue, environ) == 0)
       return 1;
     close(3);
     close(4);
