@@ -22,6 +22,9 @@ namespace {
 
 constexpr size_t kMostThreads = 256;
 constexpr size_t kMostStackBytes = 256 * 1024;
+/// A thread that does not wait when it is looked at is looked at again: most do a little and wait again.
+constexpr int kMostLooks = 10;
+constexpr useconds_t kBetweenLooksUs = 2000;
 
 /// A module of the process, its code and unwind tables laid out as the loader has them, from its file.
 struct ModuleImage {
@@ -187,15 +190,15 @@ uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<c
   return static_cast<uint32_t>(parent);
 }
 
-/// Walks the stack of one thread into its record.
-void take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool& refused) {
+/// Walks the stack of one thread into its record. False if the thread does not wait, or has moved on meanwhile.
+bool take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool& refused) {
   std::optional<Place> place = find_place(pid, record.tid, refused);
-  if (!place) return;
+  if (!place) return refused;
   bool own = place->sp >= record.stack_low && place->sp < record.stack_high;
   std::vector<std::byte> stack;
   size_t bytes = copy_stack(pid, *place, own ? record.stack_high : place->sp + kMostStackBytes, stack);
   // Has it moved on meanwhile? Then what was copied is of two moments.
-  if (bytes < sizeof(uintptr_t) || find_place(pid, record.tid, refused) != place) return;
+  if (bytes < sizeof(uintptr_t) || find_place(pid, record.tid, refused) != place) return false;
   auto at = reinterpret_cast<uintptr_t>(stack.data());
   unwind::StackBounds bounds{place->sp, place->sp + bytes, static_cast<intptr_t>(at - place->sp)};
   std::vector<unwind::Frame> frames(copy.view().header().depth ? std::min(copy.view().header().depth, 512u) : 128);
@@ -204,6 +207,7 @@ void take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool&
   record.current_node = add_nodes(copy.writer(), copy.view(), std::span(frames).first(walked.frames));
   record.current_truncated = walked.truncated;
   record.current_ns = base::monotonic_ns();
+  return true;
 }
 
 }  // namespace
@@ -214,14 +218,19 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveSta
   unwind::set_object_finder(find_module);
   static const bool prepared = unwind::prepare(module_number);
   unwind::forget_code();
-  bool refused = false;
+  std::vector<ledger::ThreadRecord*> wanted;
   uint64_t count = std::min<uint64_t>(copy.view().thread_count(), kMostThreads);
   for (uint64_t index = 0; prepared && index < count; ++index) {
     auto* record = copy.writer().touch<ledger::ThreadRecord>(ledger::SectionId::threads, index);
     if (!record || record->state.load() != static_cast<uint32_t>(ledger::ThreadState::running)) continue;
     if (which == LiveStacks::missing && record->current_ns != 0) continue;
     record->current_ns = 0;
-    take_stack(copy, pid, *record, refused);
+    wanted.push_back(record);
+  }
+  bool refused = false;
+  for (int look = 0; look < kMostLooks && !wanted.empty(); ++look) {
+    if (look > 0) usleep(kBetweenLooksUs);
+    std::erase_if(wanted, [&](ledger::ThreadRecord* record) { return take_stack(copy, pid, *record, refused); });
   }
   for (const ModuleImage& image : modules)
     if (image.place) munmap(image.place, image.bytes);

@@ -21,6 +21,15 @@ def frame(thread, function):
     return next((f for f in thread["stack"] if f.get("function") == function), None)
 
 
+def wait_until_it_waits(pid):
+    """Until the main thread stands in a system call; one that does not cannot be asked where it stands."""
+    def waits():
+        with open(f"/proc/{pid}/syscall") as file:
+            return not file.read().startswith("running")
+
+    harness.wait_for(waits)
+
+
 class Threads(unittest.TestCase):
     def check_threads(self, report):
         threads = by_routine(report)
@@ -71,6 +80,7 @@ class Threads(unittest.TestCase):
             with harness.started([harness.program("stuck"), "stay"], scratch=scratch, launcher=False,
                                  env={"UNFREED_ONLY": "stuck"}) as process:
                 self.assertEqual(process.stdout.readline(), b"ready\n")
+                wait_until_it_waits(process.pid)
                 os.kill(process.pid, signal.SIGUSR2)
                 path = scratch.path(f"stuck.{process.pid}.1.json")
                 report = harness.wait_for(lambda: os.path.exists(path) and harness.read_report(path))
@@ -86,6 +96,7 @@ class Threads(unittest.TestCase):
                                      env={"UNFREED_ONLY": "stuck"}) as process:
                     self.assertEqual(process.stdout.readline(), b"ready\n")
                     pid = harness.child_of(process) if launcher else process.pid
+                    wait_until_it_waits(pid)
                     path = scratch.path("snapshot.json")
                     result = harness.unfreed("snapshot", "--output", path, str(pid),
                                              env={"UNFREED_LEDGER_DIR": scratch.ledgers})
