@@ -1,10 +1,13 @@
 // A hash table of sets of four, like a processor's cache: an entry stands in the place that its hash leads to or, if
-// that was taken, in another of the same set. It starts small, so that a short program touches few pages, and grows
-// within its memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
+// that was taken, in another of the same set, or else of a second set (two choices: Azar, Broder, Karlin and Upfal,
+// 1994), which lets the table fill up before one set overflows. It starts small, so that a short program touches few
+// pages, and grows within its memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 namespace unfreed::track {
 
@@ -23,6 +26,9 @@ class SetTable {
       return &entries_[place];
     for (size_t other = 1; other < kSet; ++other)
       if (is(entries_[place ^ other])) return &entries_[place ^ other];
+    place = place_of(second(hash));
+    for (size_t other = 0; other < kSet; ++other)
+      if (is(entries_[place ^ other])) return &entries_[place ^ other];
     return nullptr;
   }
   template <class Is>
@@ -32,13 +38,17 @@ class SetTable {
 
   /// The place for an entry that is not there yet: the caller fills it in.
   Entry& room_for(uint64_t hash) {
-    bool may_grow = kFirstBits + grown_ < kMostBits - (is_small_ ? 3 : 0);
-    if (may_grow && (count_ * 2 >= size() || !free_in_set(hash))) grow();
-    if (Entry* free = free_in_set(hash)) {
-      ++count_;
-      return *free;
+    constexpr unsigned kSmaller = 3;
+    for (;;) {
+      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small_ ? kSmaller : 0);
+      Entry* free = free_place(hash);
+      if (free && (!may_grow || count_ * 2 < size())) {
+        ++count_;
+        return *free;
+      }
+      if (!may_grow) return entries_[place_of(hash) ^ (++turn_ % kSet)];
+      grow();
     }
-    return entries_[place_of(hash) ^ (++turn_ % kSet)];
   }
 
   void clear() {
@@ -55,25 +65,36 @@ class SetTable {
 
   size_t size() const { return size_t{1} << (kFirstBits + grown_); }
   size_t place_of(uint64_t hash) const { return hash >> (64 - kFirstBits - grown_); }
+  static uint64_t second(uint64_t hash) { return (hash ^ hash >> 32) * 0xd6e8feb86659fd93u; }
 
-  Entry* free_in_set(uint64_t hash) {
+  static Entry* free_in(Entry* set, size_t place) {
     for (size_t other = 0; other < kSet; ++other)
-      if (entries_[place_of(hash) ^ other].is_empty()) return &entries_[place_of(hash) ^ other];
+      if (set[(place ^ other) % kSet].is_empty()) return &set[(place ^ other) % kSet];
     return nullptr;
   }
+  Entry* set_at(size_t place) { return entries_ + (place & ~(kSet - 1)); }
+  Entry* free_place(uint64_t hash) {
+    size_t place = place_of(hash);
+    if (Entry* free = free_in(set_at(place), place)) return free;
+    place = place_of(second(hash));
+    return free_in(set_at(place), place);
+  }
 
-  /// Each set's entries go to the two sets that take its place; from the last set down, those are free by then.
+  /// Each set's entries go to the two sets that take its place; from the last set down, what those hold has gone by
+  /// then. Their memory is written before it is read, or each new page would cost two faults.
   void grow() {
-    size_t old_size = size();
+    size_t set = size() / kSet;
     ++grown_;
-    for (size_t set = old_size; set > 0; set -= kSet) {
-      Entry moving[kSet];
+    while (set-- > 0) {
+      Entry two_sets[2 * kSet] = {};
       for (size_t i = 0; i < kSet; ++i) {
-        moving[i] = entries_[set - kSet + i];
-        entries_[set - kSet + i] = {};
+        const Entry& entry = entries_[set * kSet + i];
+        if (entry.is_empty()) continue;
+        size_t place = place_of(entry.hash());
+        if (place / kSet / 2 != set) place = place_of(second(entry.hash()));
+        *free_in(two_sets + place / kSet % 2 * kSet, place) = entry;
       }
-      for (const Entry& entry : moving)
-        if (!entry.is_empty()) *free_in_set(entry.hash()) = entry;
+      std::copy(std::begin(two_sets), std::end(two_sets), entries_ + 2 * kSet * set);
     }
   }
 

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <random>
 
@@ -37,6 +39,16 @@ TEST_F(Set, LosesNothingAsItGrows) {
     ASSERT_EQ(known_up_to(value), value);
   }
   EXPECT_EQ(find(401), nullptr);
+}
+
+TEST_F(Set, TouchesLittleMemory) {
+  // Less than half of 512 places: a set that is full does not make the table grow before that.
+  for (uint64_t value = 1; value <= 250; ++value) put(value);
+  constexpr size_t kPlaces = 1024;
+  static_assert(sizeof(Table) > kPlaces * sizeof(Number));
+  const auto* end = reinterpret_cast<const std::byte*>(table_.get() + 1);
+  const std::byte* second_half = end - kPlaces / 2 * sizeof(Number);
+  EXPECT_TRUE(std::all_of(second_half, end, [](std::byte byte) { return byte == std::byte{0}; }));
 }
 
 TEST_F(Set, ReplacesOthersOnceItIsFull) {
