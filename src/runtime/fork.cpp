@@ -17,7 +17,6 @@
 #include "track/heap.h"
 #include "track/misuse.h"
 #include "track/modules.h"
-#include "track/sites.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 
@@ -110,7 +109,6 @@ void reset_tables() {
   track::reset_failures_after_fork();
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
-  track::reset_sites_after_fork();
   track::g_heap_index.reset_lock_after_fork();
   track::reset_states_after_fork();
   track::reset_threads_after_fork();

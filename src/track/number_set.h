@@ -1,5 +1,10 @@
-// A set of record numbers hashed by what the records say. Lock-free for readers, who take the table as it is; growth
-// publishes a larger copy and leaves the old one to those that still hold it.
+// A set of record numbers hashed by what the records say. Lock-free and async-signal-safe, since stacks are entered
+// from signal handlers too, and blocking signals would cost two system calls for each new stack.
+//
+// A table that fills up is followed by a larger one, and who makes that moves the numbers. From then on nothing is
+// entered in the old one: a free slot that somebody comes to is marked, by the mover or by whoever has a number to
+// enter, and who comes upon a mark goes on in the next table (after Cliff Click's hash map, 2007). Searches take the
+// tables as they find them; old ones are left to those that still hold them.
 #pragma once
 
 #include <atomic>
@@ -16,38 +21,44 @@ class NumberSet {
     return table_.load() != nullptr;
   }
 
-  /// The number for which `same` says yes, or 0. Lock-free.
+  /// The number for which `same` says yes, or 0.
   template <class Same>
   uint32_t find(uint64_t hash, Same same) const {
-    const Table* table = table_.load(std::memory_order_acquire);
-    for (uint64_t at = hash;; ++at) {
-      uint32_t number = table->slots[at & table->mask].load(std::memory_order_acquire);
-      if (number == 0 || same(number)) return number;
-    }
-  }
-
-  /// Adds `number`, which is not in the set. The caller holds the lock. `hash_of(number)` is needed when growing.
-  template <class HashOf>
-  void insert(uint32_t number, HashOf hash_of) {
-    Table* table = table_.load(std::memory_order_relaxed);
-    if (++used_ * 2 > table->mask) {
-      if (Table* larger = allocate((table->mask + 1) * 4)) {
-        for (uint64_t i = 0; i <= table->mask; ++i)
-          if (uint32_t known = table->slots[i].load(std::memory_order_relaxed)) place(*larger, known, hash_of(known));
-        table_.store(larger, std::memory_order_release);
-        table = larger;
-      } else if (used_ > table->mask) {
-        return;  // no memory and one free slot left, which ends the searches: the record is found by nobody else
+    for (const Table* table = first(); table; table = next(*table)) {
+      for (uint64_t at = hash;; ++at) {
+        uint32_t number = table->slots[at & table->mask].load(std::memory_order_acquire);
+        if (number == kMoved) break;
+        if (number == 0 || same(number)) return number;
       }
     }
-    place(*table, number, hash_of(number));
+    return 0;
+  }
+
+  /// Adds `number`, whose record is complete, unless there is one already for which `same` says yes; that is returned,
+  /// else `number`. Where there is no memory it is found by nobody else. `hash_of(number)` is needed when growing.
+  template <class Same, class HashOf>
+  uint32_t insert(uint32_t number, Same same, HashOf hash_of) {
+    const uint64_t hash = hash_of(number);
+    for (Table* table = first(); table; table = next(*table)) {
+      if (table->used.load(std::memory_order_relaxed) * 2 > table->mask) grow(*table, hash_of);
+      uint32_t entered = enter(*table, hash, number, same);
+      if (entered != kMoved) return entered;
+    }
+    return number;
   }
 
  private:
   struct Table {
     uint32_t mask;
+    std::atomic<uint32_t> used;
+    std::atomic<Table*> next;
     std::atomic<uint32_t>* slots;
   };
+  /// In a slot: here ends what the table has, the rest is in the next.
+  static constexpr uint32_t kMoved = UINT32_MAX;
+
+  Table* first() const { return table_.load(std::memory_order_acquire); }
+  static Table* next(const Table& table) { return table.next.load(std::memory_order_acquire); }
 
   static Table* allocate(uint32_t slots) {
     auto* table = static_cast<Table*>(base::own_memory(sizeof(Table) + size_t{slots} * sizeof(uint32_t)));
@@ -56,13 +67,43 @@ class NumberSet {
     table->slots = reinterpret_cast<std::atomic<uint32_t>*>(table + 1);
     return table;
   }
-  static void place(Table& table, uint32_t number, uint64_t hash) {
-    uint64_t at = hash;
-    while (table.slots[at & table.mask].load(std::memory_order_relaxed)) ++at;
-    table.slots[at & table.mask].store(number, std::memory_order_release);
+
+  /// kMoved: it belongs into the next table.
+  template <class Same>
+  static uint32_t enter(Table& table, uint64_t hash, uint32_t number, Same same) {
+    for (uint64_t at = hash;; ++at) {
+      auto& slot = table.slots[at & table.mask];
+      uint32_t known = slot.load(std::memory_order_acquire);
+      if (known == 0 && !next(table)) {
+        // One slot is left free, which ends the searches.
+        bool has_room = table.used.fetch_add(1, std::memory_order_relaxed) < table.mask;
+        if (has_room && slot.compare_exchange_strong(known, number, std::memory_order_acq_rel)) return number;
+        table.used.fetch_sub(1, std::memory_order_relaxed);
+        if (!has_room && !next(table)) return number;
+      }
+      if (known == 0 && slot.compare_exchange_strong(known, kMoved, std::memory_order_acq_rel)) return kMoved;
+      if (known == kMoved || same(known)) return known;
+    }
   }
+
+  template <class HashOf>
+  void grow(Table& table, HashOf hash_of) {
+    if (next(table)) return;
+    Table* larger = allocate((table.mask + 1) * 4);
+    Table* none = nullptr;
+    if (!larger || !table.next.compare_exchange_strong(none, larger, std::memory_order_acq_rel)) return;
+    auto other = [](uint32_t) { return false; };
+    for (uint64_t i = 0; i <= table.mask; ++i) {
+      uint32_t number = 0;
+      bool is_free = table.slots[i].compare_exchange_strong(number, kMoved, std::memory_order_acq_rel);
+      if (is_free || number == kMoved) continue;
+      for (Table* to = larger; to && enter(*to, hash_of(number), number, other) == kMoved;) to = next(*to);
+    }
+    Table* old = &table;
+    table_.compare_exchange_strong(old, larger, std::memory_order_acq_rel);
+  }
+
   std::atomic<Table*> table_{nullptr};
-  uint64_t used_ = 0;
 };
 
 }  // namespace unfreed::track

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/lock.h"
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/libc_owned.h"
@@ -22,7 +21,6 @@ using ledger::Site;
 namespace {
 
 constinit NumberSet g_second_sites;  ///< all but the first of each node
-constinit base::Lock g_lock;
 
 using Frames = std::span<const unwind::Frame>;
 
@@ -39,7 +37,7 @@ uint32_t follow_known(uint32_t node, Frames& frames, Note note) {
   return node;
 }
 
-/// The innermost node of frames on top of `node`. The caller holds g_lock.
+/// The innermost node of frames on top of `node`.
 template <class Note>
 uint32_t make_all(uint32_t node, Frames frames, bool& truncated, Note note) {
   for (size_t left = frames.size(); left > 0; --left) {
@@ -113,8 +111,6 @@ bool prepare_sites() {
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated) {
   auto ignore = [](const unwind::Frame&, uint32_t) {};
   uint32_t node = follow_known(0, frames, ignore);
-  if (frames.empty()) return node;
-  base::Hold hold(g_lock);
   return make_all(node, frames, truncated, ignore);
 }
 
@@ -136,7 +132,6 @@ uint32_t share_walked(ThreadState& state, Frames& frames) {
   return same ? state.walked_nodes[same - 1] : 0;
 }
 
-/// The caller holds g_lock.
 uint32_t make_site(const SiteKey& key, bool libc_owned) {
   if (uint32_t known = find_site(key)) return known;
   uint64_t number;
@@ -150,13 +145,13 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
   site->door = key.door;
   site->node = key.node;
   site->first_ns = base::monotonic_ns();
-  auto result = static_cast<uint32_t>(number);
-  auto& first = first_site_at(key.node);
-  if (!first.load(std::memory_order_relaxed))
-    first.store(result, std::memory_order_release);
-  else
-    g_second_sites.insert(result, [](uint32_t n) { return site_hash(key_of(site_record(n))); });
-  return result;
+  auto made = static_cast<uint32_t>(number);
+  uint32_t first = 0;
+  if (first_site_at(key.node).compare_exchange_strong(first, made, std::memory_order_acq_rel)) return made;
+  // Another thread may have made the same meanwhile: then that one counts, and ours acquires nothing.
+  auto same = [&](uint32_t n) { return is_for(site_record(n), key); };
+  if (same(first)) return first;
+  return g_second_sites.insert(made, same, [](uint32_t n) { return site_hash(key_of(site_record(n))); });
 }
 
 /// `state` may be null.
@@ -175,9 +170,7 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, b
   node = follow_known(node, left, note);
   if (left.empty())
     if (uint32_t known = find_site(key_at(node))) return known;
-  // Symbol look-ups stay outside the lock.
   bool libc_owned = kind == Kind::heap && is_libc_owned(frames, truncated);
-  base::Hold hold(g_lock);
   node = make_all(node, left, truncated, note);
   return make_site(key_at(node), libc_owned);
 }
@@ -272,7 +265,5 @@ uint32_t capture_node(const unwind::Registers& from, bool& truncated) {
   truncated = walked.truncated;
   return intern_stack(std::span(frames).first(walked.frames), truncated);
 }
-
-void reset_sites_after_fork() { g_lock.reset(); }
 
 }  // namespace unfreed::track

@@ -1,5 +1,5 @@
 // Call sites: stacks interned as paths in the ledger's tree of nodes, and (kind, acquiring function, stack) interned as
-// sites. Look-ups are lock-free; only a stack never seen before takes a lock, for as long as its new nodes need.
+// sites. Lock-free.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,5 @@ uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t door,
 
 /// Captures the calling stack only: its innermost node.
 uint32_t capture_node(const unwind::Registers& from, bool& truncated);
-
-void reset_sites_after_fork();
 
 }  // namespace unfreed::track

@@ -57,16 +57,16 @@ uint32_t make_child(uint32_t parent, const FrameKey& key) {
     return 0;
   }
   *node = {parent, key.module, key.offset};
-  auto result = static_cast<uint32_t>(number);
-  auto& first = g_links[parent].first_child;
-  if (!first.load(std::memory_order_relaxed))
-    first.store(result, std::memory_order_release);
-  else
-    g_second_children.insert(result, [](uint32_t n) {
-      const Node& known = node_at(n);
-      return hash_of(known.parent, {known.module, known.offset});
-    });
-  return result;
+  auto made = static_cast<uint32_t>(number);
+  uint32_t first = 0;
+  if (g_links[parent].first_child.compare_exchange_strong(first, made, std::memory_order_acq_rel)) return made;
+  // Another thread may have made the same meanwhile: then that one counts, and nothing leads to ours.
+  auto same = [&](uint32_t n) { return is_for(node_at(n), parent, key); };
+  if (same(first)) return first;
+  return g_second_children.insert(made, same, [](uint32_t n) {
+    const Node& known = node_at(n);
+    return hash_of(known.parent, {known.module, known.offset});
+  });
 }
 
 std::atomic<uint32_t>& first_site_at(uint32_t node) { return g_links[node].first_site; }

@@ -6,7 +6,7 @@
 //
 //     links:  node → first child, first site          second children: hash of (parent, frame) → node
 //
-// Look-ups are lock-free; making is for one thread at a time. Async-signal-safe.
+// Lock-free and async-signal-safe.
 #pragma once
 
 #include <atomic>
@@ -30,10 +30,10 @@ FrameKey key_of(const unwind::Frame& frame);
 /// The node for a frame on top of `parent` (0: the outermost); 0 when there is none.
 uint32_t find_child(uint32_t parent, const FrameKey& key);
 
-/// The same, made if need be; 0 when the table is full, which is counted. The caller holds the lock.
+/// The same, made if need be; 0 when the table is full, which is counted.
 uint32_t make_child(uint32_t parent, const FrameKey& key);
 
-/// The first site made at a node; 0 none. Set under the lock.
+/// The first site made at a node; 0 none.
 std::atomic<uint32_t>& first_site_at(uint32_t node);
 
 inline uint64_t mix(uint64_t a, uint64_t b) {
