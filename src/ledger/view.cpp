@@ -94,9 +94,9 @@ uint32_t View::count(SectionId id) const {
 
 bool View::is_backed(uint64_t offset, uint64_t bytes) const {
   if (!backed_) return true;
-  uint64_t last = (offset + bytes - 1) / Writer::kPieceBytes;
-  for (uint64_t piece = offset / Writer::kPieceBytes; piece <= last; ++piece)
-    if (backed_[piece].load(std::memory_order_relaxed) == 0) return false;
+  uint64_t last = (offset + bytes - 1) / kPageBytes;
+  for (uint64_t page = offset / kPageBytes; page <= last; ++page)
+    if (backed_[page].load(std::memory_order_relaxed) == 0) return false;
   return true;
 }
 
@@ -132,9 +132,9 @@ std::string_view View::text(StringRef ref) const {
   if (ref == 0 || ref >= used) return {};
   uint64_t offset = offsets_[static_cast<uint32_t>(SectionId::strings)] + ref;
   const char* start = reinterpret_cast<const char*>(bytes_.data() + offset);
-  // Piece by piece: text that was handed out without finding storage must not be touched.
+  // Page by page: text that was handed out without finding storage must not be touched.
   for (size_t seen = 0, left = used - ref; left > 0;) {
-    size_t step = Writer::kPieceBytes - (offset + seen) % Writer::kPieceBytes;
+    size_t step = kPageBytes - (offset + seen) % kPageBytes;
     if (step > left) step = left;
     if (!is_backed(offset + seen, step)) return {};
     if (const void* end = std::memchr(start + seen, '\0', step))

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/syscall.h"
@@ -37,15 +38,24 @@ bool populate_bytes(std::byte* first, size_t bytes) {
 
 }  // namespace
 
-bool Writer::populate(uint64_t first_piece, uint64_t last_piece) const {
-  for (uint64_t piece = first_piece; piece <= last_piece; ++piece) {
-    if (populated_[piece].load(std::memory_order_relaxed)) continue;
-    if (!populate_bytes(base_ + piece * kPieceBytes, kPieceBytes)) {
-      // The header itself is the first piece: there is nowhere to count its own failure.
-      if (piece) drop(Dropped::storage_full);
-      return false;
-    }
-    populated_[piece].store(1, std::memory_order_relaxed);
+bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
+  auto is_there = [this](uint64_t page) { return populated_[page].load(std::memory_order_relaxed) != 0; };
+  auto make = [this](uint64_t page, uint64_t pages) {
+    if (!populate_bytes(base_ + page * kPageBytes, pages * kPageBytes)) return false;
+    for (uint64_t end = page + pages; page < end; ++page) populated_[page].store(1, std::memory_order_relaxed);
+    return true;
+  };
+  for (uint64_t page = first_page; page <= last_page; ++page) {
+    if (is_there(page)) continue;
+    // The page before has storage: this is a table that grows.
+    uint64_t ahead = page && is_there(page - 1) ? kPagesAtOnce : 1;
+    uint64_t most = page ? std::min(std::max(ahead, last_page - page + 1), header().file_bytes / kPageBytes - page) : 1;
+    uint64_t pages = 1;
+    while (pages < most && !is_there(page + pages)) ++pages;
+    if (make(page, pages) || (pages > 1 && make(page, 1))) continue;
+    // The header itself is on the first page: there is nowhere to count its own failure.
+    if (page) drop(Dropped::storage_full);
+    return false;
   }
   return true;
 }
@@ -104,8 +114,8 @@ void lay_out(Header& header, unsigned scale) {
   header.format_version = kFormatVersion;
   header.byte_order = kByteOrder;
   header.header_bytes = sizeof(Header);
-  // Sections start on piece boundaries, so that backing one never costs another memory.
-  uint64_t offset = Writer::kPieceBytes;
+  // Sections start on page boundaries, so that backing one never costs another memory.
+  uint64_t offset = kPageBytes;
   for (const Shape& shape : kShapes) {
     Section& table = header.sections[static_cast<uint32_t>(shape.id)];
     table.offset = offset;
@@ -113,7 +123,7 @@ void lay_out(Header& header, unsigned scale) {
     table.record_bytes = shape.record_bytes;
     table.count.store(shape.first, std::memory_order_relaxed);
     uint64_t bytes = table.capacity * shape.record_bytes;
-    offset += (bytes + Writer::kPieceBytes - 1) / Writer::kPieceBytes * Writer::kPieceBytes;
+    offset += (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
   }
   header.file_bytes = offset;
 }

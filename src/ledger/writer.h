@@ -11,14 +11,14 @@
 
 namespace unfreed::ledger {
 
-/// A touch of a shared mapping on a full tmpfs is SIGBUS, so its storage is asked for piece by piece
+/// A touch of a shared mapping on a full tmpfs is SIGBUS, so its storage is asked for before it is touched
 /// (MADV_POPULATE_WRITE). Private memory needs no such care.
 enum class Backing : uint8_t { private_memory, shared_file };
 
 class Writer {
  public:
   Writer() = default;
-  /// `base` is a ledger with a valid header and section table; `populated` has one byte per kPieceBytes of the file,
+  /// `base` is a ledger with a valid header and section table; `populated` has one byte per page of the file,
   /// zero at first (may be nullptr for private memory). Both outlive the writer.
   Writer(void* base, Backing backing, std::atomic<uint8_t>* populated)
       : base_(static_cast<std::byte*>(base)), populated_(populated), backing_(backing) {}
@@ -66,8 +66,8 @@ class Writer {
   /// Makes bytes offset … offset + bytes safe to touch; false (counted) when storage cannot grow.
   bool ensure(uint64_t offset, size_t bytes) const {
     if (backing_ == Backing::private_memory) return true;
-    uint64_t first = offset / kPieceBytes, last = (offset + bytes - 1) / kPieceBytes;
-    // A record may straddle two pieces; most do not.
+    uint64_t first = offset / kPageBytes, last = (offset + bytes - 1) / kPageBytes;
+    // A record may straddle two pages; most do not.
     if (first == last && populated_[first].load(std::memory_order_relaxed)) [[likely]]
       return true;
     return populate(first, last);
@@ -76,10 +76,11 @@ class Writer {
   /// Backs the next `records` of a table beyond those in use, for times when nothing can be backed.
   void reserve(SectionId id, uint64_t records) const;
 
-  static constexpr size_t kPieceBytes = 16 * 1024;
+  /// Pages that a growing table is given at once: each time is a system call, but each page costs a short process time.
+  static constexpr uint64_t kPagesAtOnce = 4;
 
  private:
-  bool populate(uint64_t first_piece, uint64_t last_piece) const;
+  bool populate(uint64_t first_page, uint64_t last_page) const;
 
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;

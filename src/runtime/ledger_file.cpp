@@ -22,7 +22,7 @@ using ledger::Writer;
 
 namespace {
 
-/// One byte per piece of the largest ledger there can be.
+/// There is one byte per page of the largest ledger there can be.
 constexpr size_t kMostLedgerBytes = size_t{1} << 30;
 std::atomic<uint8_t>* g_populated;
 
@@ -95,15 +95,17 @@ void* map(uint64_t bytes, int flags, long fd) {
 }
 
 void reset_populated() {
+  constexpr size_t kPages = kMostLedgerBytes / ledger::kPageBytes;
   if (!g_populated) {
-    g_populated = base::own_array<std::atomic<uint8_t>>(kMostLedgerBytes / Writer::kPieceBytes);
+    g_populated = base::own_array<std::atomic<uint8_t>>(kPages);
     return;
   }
-  for (size_t i = 0; i < kMostLedgerBytes / Writer::kPieceBytes; ++i)
-    if (g_populated[i].load(std::memory_order_relaxed)) g_populated[i].store(0, std::memory_order_relaxed);
+  // Memory that is given up reads as zeros.
+  if (!is_error(raw_syscall(SYS_madvise, reinterpret_cast<long>(g_populated), kPages, MADV_DONTNEED))) return;
+  for (size_t i = 0; i < kPages; ++i) g_populated[i].store(0, std::memory_order_relaxed);
 }
 
-/// True when the first piece could be backed; the header is then laid out.
+/// True when the first page could be backed; the header is then laid out.
 bool begin(void* base, unsigned scale, Backing backing, Writer& out) {
   out = Writer(base, backing, g_populated);
   if (!out.ensure(0, ledger::kPageBytes)) return false;

@@ -313,6 +313,9 @@ uint64_t word_at_fork(const FdRecord& record) {
 }  // namespace
 
 void fd_take_inherited() {
+  // Should the ledger's file system fill up, a good many can still be entered.
+  constexpr uint64_t kFirstRecords = 256;
+  g_tracker.writer.reserve(SectionId::fds, kFirstRecords);
   if (!take_inherited_from_proc()) take_inherited_by_probing();
 }
 

@@ -127,7 +127,7 @@ TEST(View, TextEndsWithinItsSection) {
 
 TEST(View, LongTextIsFoundAcrossPieces) {
   LedgerBuilder builder;
-  std::string text(3 * Writer::kPieceBytes, 'x');
+  std::string text(3 * kPageBytes, 'x');
   StringRef ref = builder.text(text);
   EXPECT_EQ(builder.view().text(ref), text);
 }
@@ -255,16 +255,16 @@ TEST(View, SumsSettleWhileThreadsEnd) {
   EXPECT_GT(settled, 0);
 }
 
-TEST(View, PiecesWithoutStorageAreReadAsAbsent) {
+TEST(View, PagesWithoutStorageAreReadAsAbsent) {
   LedgerBuilder builder;
   StringRef ref = builder.text("hello");
   uint32_t leaf = builder.stack({{1, 5}});
-  std::vector<std::atomic<uint8_t>> backed(builder.bytes().size() / Writer::kPieceBytes + 1);
+  std::vector<std::atomic<uint8_t>> backed(builder.bytes().size() / kPageBytes + 1);
   View view;
   ASSERT_EQ(View::open(builder.bytes(), view, backed.data()), nullptr);
   EXPECT_EQ(view.text(ref), "");
   EXPECT_EQ(view.node(leaf), nullptr);
-  for (auto& piece : backed) piece = 1;
+  for (auto& page : backed) page = 1;
   EXPECT_EQ(view.text(ref), "hello");
   EXPECT_NE(view.node(leaf), nullptr);
 }
