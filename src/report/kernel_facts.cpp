@@ -1,6 +1,5 @@
 #include "report/kernel_facts.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -8,6 +7,7 @@
 #include <cstddef>
 #include <new>
 
+#include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "ledger/view.h"
@@ -210,29 +210,10 @@ class ListBuilder {
   uint64_t unread() const { return unread_; }
 
  private:
-  /// One entry as getdents64(2) returns it.
-  struct Entry {
-    uint64_t inode;
-    int64_t next;
-    uint16_t bytes;
-    uint8_t type;
-  };
-  static constexpr size_t kNameOffset = offsetof(Entry, type) + 1;  ///< the name, NUL-terminated
-
   bool read_directory(long directory) {
-    while (true) {
-      long size = raw_syscall(SYS_getdents64, directory, as_argument(memory_.entries), sizeof memory_.entries);
-      if (is_error(size)) return false;
-      if (size == 0) return true;
-      for (long at = 0; at < size;) {
-        const char* entry = memory_.entries + at;
-        at += reinterpret_cast<const Entry*>(entry)->bytes;
-        uint64_t number = 0;
-        if (!parse_number(std::string_view(entry + kNameOffset), number) || number > INT32_MAX) continue;
-        bool is_own = subject_.is_self() && static_cast<long>(number) == directory;
-        if (!is_own && !add(static_cast<int>(number))) return false;
-      }
-    }
+    return base::each_numbered_entry(directory, memory_.entries, [&](int number) {
+      return (subject_.is_self() && number == directory) || add(number);
+    });
   }
 
   /// Asks for number after number: there is no free descriptor to open the directory with, or no /proc.

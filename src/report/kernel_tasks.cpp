@@ -1,6 +1,5 @@
 #include "report/kernel_tasks.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,6 +8,7 @@
 #include <new>
 #include <string_view>
 
+#include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "report/scan.h"
@@ -94,13 +94,6 @@ class Lister {
 
   /// Threads, and on the way the children that each has (CONFIG_PROC_CHILDREN).
   bool list_threads() {
-    struct Entry {  // as getdents64(2) returns it
-      uint64_t inode;
-      int64_t next;
-      uint16_t bytes;
-      uint8_t type;
-      char first_of_name;
-    };
     Path path;
     add_process(path);
     path.add("/task");
@@ -108,21 +101,13 @@ class Lister {
     if (is_error(directory)) return false;
     bool whole = true;
     bool has_children = !is_self() || may_have_children();
-    for (;;) {
-      long size = raw_syscall(SYS_getdents64, directory, reinterpret_cast<long>(entries_), sizeof entries_);
-      if (is_error(size)) whole = false;
-      if (size <= 0) break;
-      for (long at = 0; at < size;) {
-        const auto* entry = reinterpret_cast<const Entry*>(entries_ + at);
-        at += entry->bytes;
-        uint64_t tid = 0;
-        if (!parse_number(std::string_view(&entry->first_of_name), tid) || tid > INT32_MAX) continue;
-        whole = add_thread(static_cast<int>(tid)) && whole;
-        if (has_children) list_children_of(static_cast<int>(tid));
-      }
-    }
+    bool listed = base::each_numbered_entry(directory, entries_, [&](int tid) {
+      whole = add_thread(tid) && whole;
+      if (has_children) list_children_of(tid);
+      return true;
+    });
     base::close_file(directory);
-    return whole;
+    return listed && whole;
   }
 
   bool add_thread(int tid) {

@@ -1,11 +1,11 @@
 #include "track/fd.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 
 #include "base/keep_errno.h"
+#include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/failures.h"
@@ -253,15 +253,6 @@ int64_t fd_live_since(uint32_t serial) {
 
 namespace {
 
-/// struct linux_dirent64 as the kernel writes it; the NUL-terminated name goes on beyond the first byte.
-struct DirectoryEntry {
-  uint64_t inode;
-  int64_t next;
-  uint16_t bytes;
-  uint8_t type;
-  char first_of_name;
-};
-
 /// What a fork child knows from its parent stays.
 void enter_inherited(int fd) {
   FdRecord* record = record_if_any(fd);
@@ -272,26 +263,14 @@ bool take_inherited_from_proc() {
   long directory = base::open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY);
   if (directory < 0) return false;
   alignas(8) char buffer[2048];
-  for (;;) {
-    long got = base::raw_syscall(SYS_getdents64, directory, reinterpret_cast<long>(buffer), sizeof buffer);
-    if (got <= 0) break;
-    for (long at = 0; at < got;) {
-      auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-      const char* name = buffer + at + offsetof(DirectoryEntry, first_of_name);
-      at += entry->bytes;
-      if (*name < '0' || *name > '9') continue;
-      long fd = 0;
-      for (; *name; ++name) fd = fd * 10 + (*name - '0');
-      if (fd != directory) enter_inherited(static_cast<int>(fd));
-    }
-  }
+  bool listed = base::each_numbered_entry(directory, buffer, [directory](int fd) {
+    if (fd != directory) enter_inherited(fd);
+    return true;
+  });
   base::close_file(directory);
-  return true;
+  return listed;
 }
 
-}  // namespace
-
-namespace {
 void take_inherited_by_probing() {
   rlimit limit{};
   base::raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
