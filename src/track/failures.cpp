@@ -1,9 +1,9 @@
 #include "track/failures.h"
 
-#include <algorithm>
-
 #include "base/lock.h"
 #include "base/syscall.h"
+#include "track/counters.h"
+#include "track/record_table.h"
 #include "track/sites.h"
 #include "track/tracker.h"
 
@@ -34,44 +34,26 @@ bool take_turn(ledger::Kind kind, uint64_t live) {
   return true;
 }
 
-Failure* find_failure(uint16_t door, int error, uint32_t node) {
-  const ledger::Section& table = g_tracker.writer.section(SectionId::failures);
-  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
-  for (uint64_t i = 0; i < count; ++i) {
-    Failure* known = g_tracker.writer.at<Failure>(SectionId::failures, i);
-    if (known->door == door && known->error == error && known->node == node) return known;
-  }
-  return nullptr;
-}
 }  // namespace
 
 void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Registers& from) {
   bool truncated = false;
   uint32_t node = capture_node(from, truncated);
-  Failure* failure = find_failure(door, error, node);
-  if (!failure) {
-    base::Hold hold(g_lock);
-    failure = find_failure(door, error, node);
-    if (!failure) {
-      // Filled in before the count makes it visible.
-      auto& count = g_tracker.writer.section(SectionId::failures).count;
-      uint64_t number = count.load(std::memory_order_relaxed);
-      failure = g_tracker.writer.touch<Failure>(SectionId::failures, number);
-      if (!failure) return g_tracker.writer.drop(ledger::Dropped::failures_full);
-      failure->door = door;
-      failure->error = static_cast<uint16_t>(error);
-      failure->node = node;
-      failure->first_ns = base::monotonic_ns();
-      failure->live_then =
-          g_tracker.writer.header().totals[static_cast<size_t>(kind)].live.load(std::memory_order_relaxed);
-      failure->tid = base::current_tid();
-      failure->kind = static_cast<uint8_t>(kind);
-      failure->truncated = truncated;
-      count.store(number + 1, std::memory_order_release);
-    }
-  }
+  auto same = [&](const Failure& known) { return known.door == door && known.error == error && known.node == node; };
+  auto fill = [&](Failure& made) {
+    made.door = door;
+    made.error = static_cast<uint16_t>(error);
+    made.node = node;
+    made.first_ns = base::monotonic_ns();
+    made.live_then = totals_of(kind).live.load(std::memory_order_relaxed);
+    made.tid = base::current_tid();
+    made.kind = static_cast<uint8_t>(kind);
+    made.truncated = truncated;
+  };
+  auto* failure = find_or_add<Failure>(SectionId::failures, ledger::Dropped::failures_full, g_lock, same, fill);
+  if (!failure) return;
   failure->count.fetch_add(1, std::memory_order_relaxed);
-  uint64_t live = g_tracker.writer.header().totals[static_cast<size_t>(kind)].live.load(std::memory_order_relaxed);
+  uint64_t live = totals_of(kind).live.load(std::memory_order_relaxed);
   if (g_handler && take_turn(kind, live))
     g_handler(static_cast<uint32_t>(failure - g_tracker.writer.at<Failure>(SectionId::failures, 0)));
 }

@@ -1,10 +1,10 @@
 #include "track/misuse.h"
 
-#include <algorithm>
 #include <atomic>
 
 #include "base/lock.h"
 #include "base/syscall.h"
+#include "track/record_table.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -68,16 +68,9 @@ bool is_standard(int fd) { return fd <= 2; }
 
 constinit base::Lock g_lock;
 
-Misuse* find(const Misuse& wanted) {
-  const ledger::Section& table = g_tracker.writer.section(SectionId::misuses);
-  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
-  for (uint64_t i = 0; i < count; ++i) {
-    Misuse* known = g_tracker.writer.at<Misuse>(SectionId::misuses, i);
-    if (known->kind == wanted.kind && known->opened_site == wanted.opened_site &&
-        known->closed_site == wanted.closed_site && known->site == wanted.site)
-      return known;
-  }
-  return nullptr;
+bool is_same(const Misuse& one, const Misuse& other) {
+  return one.kind == other.kind && one.opened_site == other.opened_site && one.closed_site == other.closed_site &&
+         one.site == other.site;
 }
 
 void copy_facts(const Misuse& from, Misuse& to) {
@@ -99,24 +92,10 @@ void copy_facts(const Misuse& from, Misuse& to) {
 Misuse* note(Misuse& seen) {
   seen.first_ns = base::monotonic_ns();
   seen.tid = base::current_tid();
-  Misuse* misuse = find(seen);
-  if (!misuse) {
-    base::Hold hold(g_lock);
-    misuse = find(seen);
-    if (!misuse) {
-      // Filled in before the count makes it visible.
-      auto& count = g_tracker.writer.section(SectionId::misuses).count;
-      uint64_t number = count.load(std::memory_order_relaxed);
-      misuse = g_tracker.writer.touch<Misuse>(SectionId::misuses, number);
-      if (!misuse) {
-        g_tracker.writer.drop(ledger::Dropped::misuses_full);
-        return nullptr;
-      }
-      copy_facts(seen, *misuse);
-      count.store(number + 1, std::memory_order_release);
-    }
-  }
-  misuse->count.fetch_add(1, std::memory_order_relaxed);
+  auto* misuse = find_or_add<Misuse>(
+      SectionId::misuses, ledger::Dropped::misuses_full, g_lock,
+      [&](const Misuse& known) { return is_same(known, seen); }, [&](Misuse& made) { copy_facts(seen, made); });
+  if (misuse) misuse->count.fetch_add(1, std::memory_order_relaxed);
   return misuse;
 }
 
