@@ -52,6 +52,9 @@ void emit_frame(Emission& emission, const ledger::Node& node);
 /// `"target"` and `"flags"` of a descriptor that the kernel listed.
 void emit_target(Emission& emission, const GradedFd& fd);
 
+/// Of a ledger::FdOwner; "" for none, and for a number that is none.
+std::string_view owner_name(uint32_t kind);
+
 /// Members of an object that stands for a child.
 void emit_child(Emission& emission, const GradedChild& child);
 

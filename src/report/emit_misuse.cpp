@@ -7,8 +7,6 @@ namespace unfreed::report {
 namespace {
 
 constexpr std::string_view kMisuseNames[] = {"", "double_close", "not_open", "behind_owner", "stale_owner"};
-constexpr std::string_view kOwnerNames[] = {"", "file_stream", "directory_stream", "popen_stream", "message_queue"};
-
 /// One of the places that explain a misuse; absent where there is none.
 void emit_place(Emission& emission, std::string_view key, uint32_t site, int32_t thread, uint64_t when_ns) {
   const ledger::Site* record = site == 0 ? nullptr : emission.view().site(site);
@@ -45,8 +43,7 @@ void emit_misuse(Emission& emission) {
     json.member("type", kMisuseNames[record->kind]);
     json.member("count", misuse.count);
     json.member("fd", record->fd);
-    if (record->owner_kind != 0 && record->owner_kind < sizeof kOwnerNames / sizeof kOwnerNames[0])
-      json.member("owner", kOwnerNames[record->owner_kind]);
+    if (std::string_view owner = owner_name(record->owner_kind); !owner.empty()) json.member("owner", owner);
     emit_place(emission, "opened", record->opened_site, record->opened_tid, record->opened_ns);
     emit_place(emission, "first_closed", record->closed_site, record->closed_tid, record->closed_ns);
     emit_place(emission, "closed", record->site, record->tid, record->first_ns);

@@ -50,8 +50,6 @@ void emit_flags(JsonText& json, const ledger::KernelFd& kernel) {
   json.end_array();
 }
 
-constexpr std::string_view kOwnerNames[] = {"", "file_stream", "directory_stream", "popen_stream", "message_queue"};
-
 void emit_fd_object(Emission& emission, const GradedFd& fd) {
   JsonText& json = emission.json;
   json.begin_object(Layout::compact);
@@ -59,7 +57,7 @@ void emit_fd_object(Emission& emission, const GradedFd& fd) {
   emit_target(emission, fd);
   json.member("thread", fd.tid);
   json.member("age_ns", emission.age_ns(fd.acquired_ns));
-  if (fd.owner != 0) json.member("owner", kOwnerNames[fd.owner]);
+  if (fd.owner != 0) json.member("owner", owner_name(fd.owner));
   if (fd.origin == ledger::FdOrigin::received) json.member("origin", "received");
   json.end_object();
 }
@@ -188,6 +186,11 @@ void emit_frame_view(Emission& emission, const FrameView& frame) {
 }
 
 }  // namespace
+
+std::string_view owner_name(uint32_t kind) {
+  constexpr std::string_view kNames[] = {"", "file_stream", "directory_stream", "popen_stream", "message_queue"};
+  return kind < std::size(kNames) ? kNames[kind] : std::string_view();
+}
 
 void emit_target(Emission& emission, const GradedFd& fd) {
   const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : emission.view().kernel_fd(fd.kernel);
