@@ -1,6 +1,10 @@
 // Starting child processes, and collecting them.
+#include <cerrno>
 #include <cstdarg>
+#include <string_view>
 
+#include "base/syscall.h"
+#include "base/text.h"
 #include "hook/file_actions.h"
 #include "hook/real.h"
 #include "track/children.h"
@@ -59,22 +63,59 @@ int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call
   return pid;
 }
 
-template <class Call>
-int spawning(pid_t* place, const char* program, const posix_spawn_file_actions_t* actions, Door d,
-             const Registers& from, Call call) {
+/// The process that a pidfd stands for, from its line "Pid:" in /proc; 0 unknown.
+pid_t pid_behind(int pidfd) {
+  base::FixedText<48> path;
+  path.add("/proc/self/fdinfo/").add_signed(pidfd);
+  char text[512];
+  long size = base::read_file(path.c_str(), text, sizeof text);
+  std::string_view info(text, size > 0 ? static_cast<size_t>(size) : 0);
+  constexpr std::string_view kLine = "\nPid:\t";
+  size_t at = info.find(kLine);
+  pid_t pid = 0;
+  if (at == info.npos) return 0;
+  for (at += kLine.size(); at < info.size() && info[at] >= '0' && info[at] <= '9'; ++at)
+    pid = pid * 10 + (info[at] - '0');
+  return pid;
+}
+
+/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one. `pid_of`
+/// tells which process was started, and is asked if one was.
+template <class Call, class PidOf>
+int spawning(const char* program, const posix_spawn_file_actions_t* actions, Door d, const Registers& from, Call call,
+             PidOf pid_of) {
   track::Crossings crossings;
   track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
   bool watched = track::child_starting();
-  pid_t own = 0;
-  int error = call(place ? place : &own);
+  int error = call();
   int saved = errno;
+  if (error < 0) error = ENOSYS;
   if (error) track::take_crossings_back(crossings);
-  if (watched) {
-    errno = error;  // which the spawn functions return instead
-    track::child_started(error ? -1 : place ? *place : own, door(d), from);
-  }
+  pid_t pid = error ? -1 : pid_of();
+  errno = error;
+  if (watched) track::child_started(pid, door(d), from);
   errno = saved;
   return error;
+}
+
+/// `call` takes the place for the pid: the caller's, or one of our own where the caller does not want it.
+template <class Call>
+int spawning_for_pid(pid_t* place, const char* program, const posix_spawn_file_actions_t* actions, Door d,
+                     const Registers& from, Call call) {
+  pid_t own = 0;
+  pid_t* pid = place ? place : &own;
+  return spawning(
+      program, actions, d, from, [&] { return call(pid); }, [&] { return *pid; });
+}
+
+template <class Call>
+int spawning_for_pidfd(const int* pidfd, const char* program, const posix_spawn_file_actions_t* actions, Door d,
+                       const Registers& from, Call call) {
+  return spawning(program, actions, d, from, call, [&] {
+    if (!pidfd) return 0;
+    track::fd_acquired(*pidfd, door(d), from);
+    return pid_behind(*pidfd);
+  });
 }
 
 /// `call` takes the place for the status: the caller's, or one of our own where the caller does not want it.
@@ -111,14 +152,27 @@ UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* ar
 
 UNFREED_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning(pid, path, actions, Door::posix_spawn, caller_registers(), [&](pid_t* place) {
+  return spawning_for_pid(pid, path, actions, Door::posix_spawn, caller_registers(), [&](pid_t* place) {
     return g_real.posix_spawn(place, path, actions, attributes, arguments, environment);
   });
 }
 UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning(pid, file, actions, Door::posix_spawnp, caller_registers(), [&](pid_t* place) {
+  return spawning_for_pid(pid, file, actions, Door::posix_spawnp, caller_registers(), [&](pid_t* place) {
     return g_real.posix_spawnp(place, file, actions, attributes, arguments, environment);
+  });
+}
+
+UNFREED_HOOK int pidfd_spawn(int* pidfd, const char* path, const posix_spawn_file_actions_t* actions,
+                             const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawning_for_pidfd(pidfd, path, actions, Door::pidfd_spawn, caller_registers(), [&] {
+    return g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, environment);
+  });
+}
+UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_file_actions_t* actions,
+                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
+  return spawning_for_pidfd(pidfd, file, actions, Door::pidfd_spawnp, caller_registers(), [&] {
+    return g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, environment);
   });
 }
 
