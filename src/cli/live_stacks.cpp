@@ -4,16 +4,15 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <sstream>
+#include <memory>
 #include <vector>
 
 #include "base/syscall.h"
+#include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
 
 namespace unfreed::cli {
@@ -21,7 +20,6 @@ namespace unfreed::cli {
 namespace {
 
 constexpr size_t kMostThreads = 256;
-constexpr size_t kMostStackBytes = 256 * 1024;
 /// A thread that does not wait when it is looked at is looked at again: most do a little and wait again.
 constexpr int kMostLooks = 10;
 constexpr useconds_t kBetweenLooksUs = 2000;
@@ -143,37 +141,6 @@ uint32_t module_number(const unwind::Object& object) {
   return 0;
 }
 
-struct Place {
-  uintptr_t sp = 0;
-  uintptr_t pc = 0;
-  bool operator==(const Place&) const = default;
-};
-
-/// The line is "NR ARGUMENTS… SP PC" or "-1 SP PC"; "running" for a thread that does not wait. `refused`: the kernel
-/// does not tell us.
-std::optional<Place> find_place(int pid, int tid, bool& refused) {
-  int file = open(fmt::format("/proc/{}/task/{}/syscall", pid, tid).c_str(), O_RDONLY | O_CLOEXEC);
-  char text[256];
-  ssize_t size = file < 0 ? -1 : read(file, text, sizeof text);
-  refused = refused || (size < 0 && (errno == EPERM || errno == EACCES));
-  if (file >= 0) close(file);
-  std::istringstream words(std::string(text, size > 0 ? static_cast<size_t>(size) : 0));
-  std::vector<std::string> fields;
-  for (std::string word; words >> word;) fields.push_back(word);
-  if (fields.size() < 3) return {};
-  Place place{std::strtoull(fields[fields.size() - 2].c_str(), nullptr, 16),
-              std::strtoull(fields.back().c_str(), nullptr, 16)};
-  return place.sp && place.pc ? std::optional(place) : std::nullopt;
-}
-
-size_t copy_stack(int pid, const Place& place, uintptr_t high, std::vector<std::byte>& stack) {
-  stack.resize(std::min<uintptr_t>(kMostStackBytes, high - place.sp));
-  iovec local{stack.data(), stack.size()};
-  iovec remote{reinterpret_cast<void*>(place.sp), stack.size()};
-  ssize_t got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
-  return got > 0 ? static_cast<size_t>(got) : 0;
-}
-
 /// Adds a stack as nodes of its own: a copy of a ledger is read once, so nothing is shared with the others.
 uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<const unwind::Frame> frames) {
   uint64_t parent = 0;
@@ -190,24 +157,24 @@ uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<c
   return static_cast<uint32_t>(parent);
 }
 
-/// Walks the stack of one thread into its record. False if the thread does not wait, or has moved on meanwhile.
-bool take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, bool& refused) {
-  std::optional<Place> place = find_place(pid, record.tid, refused);
-  if (!place) return refused;
-  bool own = place->sp >= record.stack_low && place->sp < record.stack_high;
-  std::vector<std::byte> stack;
-  size_t bytes = copy_stack(pid, *place, own ? record.stack_high : place->sp + kMostStackBytes, stack);
-  // Has it moved on meanwhile? Then what was copied is of two moments.
-  if (bytes < sizeof(uintptr_t) || find_place(pid, record.tid, refused) != place) return false;
-  auto at = reinterpret_cast<uintptr_t>(stack.data());
-  unwind::StackBounds bounds{place->sp, place->sp + bytes, static_cast<intptr_t>(at - place->sp)};
-  std::vector<unwind::Frame> frames(copy.view().header().depth ? std::min(copy.view().header().depth, 512u) : 128);
-  unwind::SlotLog log;
-  unwind::WalkResult walked = unwind::walk({place->pc, place->sp, 0, true, false}, bounds, 0, frames, log);
-  record.current_node = add_nodes(copy.writer(), copy.view(), std::span(frames).first(walked.frames));
+/// What a stack is read into.
+struct Work {
+  std::byte stack[unwind::kMostWaitingBytes];
+  unwind::Frame frames[512];
+};
+
+/// Walks the stack of one thread into its record.
+unwind::WaitingWalk take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, Work& work) {
+  uint32_t depth = copy.view().header().depth;
+  std::span<unwind::Frame> frames = std::span(work.frames).first(depth ? std::min<size_t>(depth, 512) : 128);
+  unwind::WalkResult walked;
+  unwind::WaitingThread thread{pid, record.tid, record.stack_low, record.stack_high};
+  unwind::WaitingWalk result = walk_waiting(thread, work.stack, 0, frames, walked);
+  if (result != unwind::WaitingWalk::done) return result;
+  record.current_node = add_nodes(copy.writer(), copy.view(), frames.first(walked.frames));
   record.current_truncated = walked.truncated;
   record.current_ns = base::monotonic_ns();
-  return true;
+  return result;
 }
 
 }  // namespace
@@ -228,9 +195,14 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveSta
     wanted.push_back(record);
   }
   bool refused = false;
+  auto work = std::make_unique<Work>();
   for (int look = 0; look < kMostLooks && !wanted.empty(); ++look) {
     if (look > 0) usleep(kBetweenLooksUs);
-    std::erase_if(wanted, [&](ledger::ThreadRecord* record) { return take_stack(copy, pid, *record, refused); });
+    std::erase_if(wanted, [&](ledger::ThreadRecord* record) {
+      unwind::WaitingWalk result = take_stack(copy, pid, *record, *work);
+      refused = refused || result == unwind::WaitingWalk::refused;
+      return result != unwind::WaitingWalk::moves;
+    });
   }
   for (const ModuleImage& image : modules)
     if (image.place) munmap(image.place, image.bytes);

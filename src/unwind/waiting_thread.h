@@ -1,0 +1,33 @@
+// The stack of a thread that waits in a system call, of this process or another: the kernel tells where such a thread
+// stands, and lets its stack be read. Nothing is stopped or signalled. Async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "unwind/frame.h"
+
+namespace unfreed::unwind {
+
+/// As much of a stack as is looked at.
+inline constexpr size_t kMostWaitingBytes = 256 * 1024;
+
+struct WaitingThread {
+  int pid;  ///< 0: this process
+  int tid;
+  uintptr_t stack_low;  ///< of its own stack; it may stand on another, whose bounds nobody told
+  uintptr_t stack_high;
+};
+
+enum class WaitingWalk : uint8_t {
+  done,
+  moves,    ///< it does not wait, has moved on meanwhile, or is gone
+  refused,  ///< the kernel does not tell us
+};
+
+/// Walks a copy of its stack, which `memory` takes; as walk() otherwise.
+WaitingWalk walk_waiting(const WaitingThread& thread, std::span<std::byte, kMostWaitingBytes> memory,
+                         uint32_t own_module, std::span<Frame> frames, WalkResult& result);
+
+}  // namespace unfreed::unwind
