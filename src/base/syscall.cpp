@@ -107,14 +107,18 @@ long read_file(const char* path, char* out, size_t capacity) {
   long fd = open_file(path, O_RDONLY);
   if (fd < 0) return fd;
   size_t size = 0;
+  long error = 0;
   while (size < capacity) {
     long got = raw_syscall(SYS_read, fd, reinterpret_cast<long>(out + size), static_cast<long>(capacity - size));
     if (got == -EINTR) continue;
-    if (got <= 0) break;
+    if (got <= 0) {
+      error = got;
+      break;
+    }
     size += static_cast<size_t>(got);
   }
   close_file(fd);
-  return static_cast<long>(size);
+  return size ? static_cast<long>(size) : error;
 }
 
 int current_pid() { return may_call_system() ? static_cast<int>(raw_syscall(SYS_getpid)) : 0; }

@@ -32,7 +32,7 @@ long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);
 /// Writes all of `text`, going on after partial writes and EINTR. False when the kernel refuses.
 bool write_all(long fd, std::string_view text);
-/// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno.
+/// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno where there were none to be had.
 long read_file(const char* path, char* out, size_t capacity);
 
 /// 0 where it may not be asked.
