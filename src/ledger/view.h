@@ -19,7 +19,7 @@ class View {
   /// Checks the header and section table of `bytes` (which must outlive the view and be 8-byte aligned). Returns
   /// nullptr when it can be read, else a static message saying what is wrong ("not a ledger", "format version 7, this
   /// program reads 1", "section sites lies outside the file" …). `backed`, for a view over a live shared mapping: the
-  /// writer's map of pieces that have storage (a read of any other would be SIGBUS on a full tmpfs). Records and text
+  /// writer's map of pages that have storage (a read of any other would be SIGBUS on a full tmpfs). Records and text
   /// without storage are read as absent.
   static const char* open(std::span<const std::byte> bytes, View& out, const std::atomic<uint8_t>* backed = nullptr);
 

@@ -114,8 +114,9 @@ void lay_out(Header& header, unsigned scale) {
   header.format_version = kFormatVersion;
   header.byte_order = kByteOrder;
   header.header_bytes = sizeof(Header);
-  // Sections start on page boundaries, so that backing one never costs another memory.
-  uint64_t offset = kPageBytes;
+  // Sections start on boundaries of the largest pages there are, so that backing one never costs another memory.
+  constexpr uint64_t kAlignment = 64 * 1024;
+  uint64_t offset = kAlignment;
   for (const Shape& shape : kShapes) {
     Section& table = header.sections[static_cast<uint32_t>(shape.id)];
     table.offset = offset;
@@ -123,7 +124,7 @@ void lay_out(Header& header, unsigned scale) {
     table.record_bytes = shape.record_bytes;
     table.count.store(shape.first, std::memory_order_relaxed);
     uint64_t bytes = table.capacity * shape.record_bytes;
-    offset += (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+    offset += (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
   header.file_bytes = offset;
 }

@@ -27,7 +27,7 @@ class Writer {
   /// The same ledger after its mapping has been moved to `base`.
   Writer moved_to(void* base) const { return Writer(base, backing_, populated_); }
   void* base() const { return base_; }
-  /// Which pieces have storage, for a View over the same memory; nullptr where all have.
+  /// Which pages have storage, for a View over the same memory; nullptr where all have.
   const std::atomic<uint8_t>* backed() const { return backing_ == Backing::shared_file ? populated_ : nullptr; }
   Header& header() const { return *reinterpret_cast<Header*>(base_); }
   Section& section(SectionId id) const { return header().sections[static_cast<uint32_t>(id)]; }

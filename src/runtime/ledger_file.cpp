@@ -94,15 +94,19 @@ void* map(uint64_t bytes, int flags, long fd) {
   return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 
-void reset_populated() {
+/// The map of a ledger to come. In a fork child the parent's ledger is read beside it, with the map that it has.
+bool begin_populated() {
+  static std::atomic<uint8_t>* maps[2];
   constexpr size_t kPages = kMostLedgerBytes / ledger::kPageBytes;
-  if (!g_populated) {
-    g_populated = base::own_array<std::atomic<uint8_t>>(kPages);
-    return;
+  auto*& map = maps[g_populated == maps[0] && maps[0] ? 1 : 0];
+  if (!map) {
+    map = base::own_array<std::atomic<uint8_t>>(kPages);
+  } else if (is_error(raw_syscall(SYS_madvise, reinterpret_cast<long>(map), kPages, MADV_DONTNEED))) {
+    // Else it reads as zeros again.
+    for (size_t i = 0; i < kPages; ++i) map[i].store(0, std::memory_order_relaxed);
   }
-  // Memory that is given up reads as zeros.
-  if (!is_error(raw_syscall(SYS_madvise, reinterpret_cast<long>(g_populated), kPages, MADV_DONTNEED))) return;
-  for (size_t i = 0; i < kPages; ++i) g_populated[i].store(0, std::memory_order_relaxed);
+  g_populated = map;
+  return map;
 }
 
 /// True when the first page could be backed; the header is then laid out.
@@ -158,8 +162,7 @@ void clear_replaced(const LedgerPlace& place, int pid) {
 bool map_ledger(const LedgerPlace& place, int pid, int scale_index, Writer& out, std::span<char> path,
                 const char*& why_private) {
   why_private = nullptr;
-  reset_populated();
-  if (!g_populated) return false;
+  if (!begin_populated()) return false;
   auto wanted = [scale_index](int index) { return scale_index < 0 || scale_index == index; };
   bool mapped = false;
   for (int i = 0; i < static_cast<int>(std::size(kScales)) && !mapped; ++i)

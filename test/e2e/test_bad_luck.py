@@ -154,6 +154,41 @@ class SharedMemory(unittest.TestCase):
             report = harness.read_report(scratch.path("report.json"))
             self.assertEqual(report["totals"]["fd"]["live"], 200)
 
+    @needs_mounts
+    def test_runs_full_in_a_fork_child(self):
+        """The same where the ledger is a copy of the parent's: what the parent's has storage for, the child's may not."""
+        with harness.Scratch() as scratch:
+            program = ("import os\n"
+                       "before = [os.open('/etc/passwd', os.O_RDONLY) for i in range(10)]\n"
+                       "os.set_inheritable(before[0], True)\n"
+                       "if os.fork() == 0:\n"
+                       "    os.open('/etc/passwd', os.O_RDONLY)\n"
+                       "    filler = os.open('/dev/shm/filler', os.O_CREAT | os.O_WRONLY)\n"
+                       "    for size in (65536, 512):\n"
+                       "        try:\n"
+                       "            while os.write(filler, bytes(size)): pass\n"
+                       "        except OSError: pass\n"
+                       "    os.close(filler)\n"
+                       "    fds = [os.open('/etc/passwd', os.O_RDONLY) for i in range(199)]\n"
+                       "    status = os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n"
+                       "    os.set_inheritable(fds[0], True)\n"
+                       "    status += os.posix_spawn('/bin/true', ['true'], os.environ) and os.wait()[1]\n"
+                       "    os.write(1, b'alive %d\\n' % status)\n"
+                       "    os.unlink('/dev/shm/filler')\n"
+                       "    os._exit(0)\n"
+                       "print('child', os.wait()[1], flush=True)\n"
+                       "os._exit(0)\n")
+            with open(scratch.path("filler.py"), "w") as file:
+                file.write(program)
+            script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
+                      f"{scratch.path('report.json')} -- /usr/bin/python3 {scratch.path('filler.py')}; echo status $?")
+            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                                   env=harness.clean_environment())
+            self.assertEqual(stdout, "alive 0\nchild 0\nstatus 0\n", stderr)
+            reports = harness.read_reports(scratch.folder)
+            held = sorted(report["totals"]["fd"]["live"] for report in reports.values())
+            self.assertEqual(held[-2:], [10, 200], stderr)
+
 
 class Surroundings(unittest.TestCase):
     @needs_mounts

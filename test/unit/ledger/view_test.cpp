@@ -125,7 +125,7 @@ TEST(View, TextEndsWithinItsSection) {
   EXPECT_EQ(view.text_at(ref, 1), "");
 }
 
-TEST(View, LongTextIsFoundAcrossPieces) {
+TEST(View, LongTextIsFoundAcrossPages) {
   LedgerBuilder builder;
   std::string text(3 * kPageBytes, 'x');
   StringRef ref = builder.text(text);
