@@ -79,21 +79,23 @@ pid_t pid_behind(int pidfd) {
   return pid;
 }
 
-/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one. `pid_of`
-/// tells which process was started, and is asked if one was.
-template <class Call, class PidOf>
+/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one.
+/// `acquired` is called when a process was started; `pid_of` tells which, where it is tracked.
+template <class Call, class Acquired, class PidOf>
 int spawning(const char* program, const posix_spawn_file_actions_t* actions, Door d, const Registers& from, Call call,
-             PidOf pid_of) {
+             Acquired acquired, PidOf pid_of) {
   track::Crossings crossings;
   track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
   bool watched = track::child_starting();
   int error = call();
   int saved = errno;
   if (error < 0) error = ENOSYS;
-  if (error) track::take_crossings_back(crossings);
-  pid_t pid = error ? -1 : pid_of();
+  if (error)
+    track::take_crossings_back(crossings);
+  else
+    acquired();
   errno = error;
-  if (watched) track::child_started(pid, door(d), from);
+  if (watched) track::child_started(error ? -1 : pid_of(), door(d), from);
   errno = saved;
   return error;
 }
@@ -105,17 +107,16 @@ int spawning_for_pid(pid_t* place, const char* program, const posix_spawn_file_a
   pid_t own = 0;
   pid_t* pid = place ? place : &own;
   return spawning(
-      program, actions, d, from, [&] { return call(pid); }, [&] { return *pid; });
+      program, actions, d, from, [&] { return call(pid); }, [] {}, [&] { return *pid; });
 }
 
 template <class Call>
 int spawning_for_pidfd(const int* pidfd, const char* program, const posix_spawn_file_actions_t* actions, Door d,
                        const Registers& from, Call call) {
-  return spawning(program, actions, d, from, call, [&] {
-    if (!pidfd) return 0;
-    track::fd_acquired(*pidfd, door(d), from);
-    return pid_behind(*pidfd);
-  });
+  auto acquired = [&] {
+    if (pidfd) track::fd_acquired(*pidfd, door(d), from);
+  };
+  return spawning(program, actions, d, from, call, acquired, [&] { return pidfd ? pid_behind(*pidfd) : 0; });
 }
 
 /// `call` takes the place for the status: the caller's, or one of our own where the caller does not want it.
