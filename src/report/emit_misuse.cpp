@@ -7,6 +7,7 @@ namespace unfreed::report {
 namespace {
 
 constexpr std::string_view kMisuseNames[] = {"", "double_close", "not_open", "behind_owner", "stale_owner"};
+
 /// One of the places that explain a misuse; absent where there is none.
 void emit_place(Emission& emission, std::string_view key, uint32_t site, int32_t thread, uint64_t when_ns) {
   const ledger::Site* record = site == 0 ? nullptr : emission.view().site(site);

@@ -1,10 +1,11 @@
 // A set of record numbers hashed by what the records say. Lock-free and async-signal-safe, since stacks are entered
 // from signal handlers too, and blocking signals would cost two system calls for each new stack.
 //
-// A table that fills up is followed by a larger one, and who makes that moves the numbers. From then on nothing is
-// entered in the old one: a free slot that somebody comes to is marked, by the mover or by whoever has a number to
-// enter, and who comes upon a mark goes on in the next table (after Cliff Click's hash map, 2007). Searches take the
-// tables as they find them; old ones are left to those that still hold them.
+// A table that fills up is followed by a larger one, and who makes that moves the numbers. Whoever knows of it enters
+// nothing in the old one any more: a free slot that he comes to is marked, as it is by the mover, and who comes upon a
+// mark goes on in the next table (after Cliff Click's hash map, 2007). Who does not know yet may still fill a slot
+// that the mover has not come to, and the mover takes it along. Searches take the tables as they find them; old ones,
+// and those of whoever was second to make one, are left behind.
 #pragma once
 
 #include <atomic>
@@ -52,6 +53,7 @@ class NumberSet {
     uint32_t mask;
     std::atomic<uint32_t> used;
     std::atomic<Table*> next;
+    std::atomic<bool> moved;  ///< to the next
     std::atomic<uint32_t>* slots;
   };
   /// In a slot: here ends what the table has, the rest is in the next.
@@ -99,8 +101,10 @@ class NumberSet {
       if (is_free || number == kMoved) continue;
       for (Table* to = larger; to && enter(*to, hash_of(number), number, other) == kMoved;) to = next(*to);
     }
-    Table* old = &table;
-    table_.compare_exchange_strong(old, larger, std::memory_order_acq_rel);
+    table.moved.store(true, std::memory_order_release);
+    // A mover that was slower than later ones clears their way, too.
+    for (Table* oldest = first(); oldest->moved.load(std::memory_order_acquire); oldest = first())
+      table_.compare_exchange_strong(oldest, next(*oldest), std::memory_order_acq_rel);
   }
 
   std::atomic<Table*> table_{nullptr};

@@ -1,6 +1,6 @@
 // A hash table of sets of four, like a processor's cache: an entry stands in the place that its hash leads to or, if
-// that was taken, in another of the same set, or else of a second set (two choices: Azar, Broder, Karlin and Upfal,
-// 1994), which lets the table fill up before one set overflows. It starts small, so that a short program touches few
+// that was taken, in another of the same set, or else of a second set, which lets the table fill up before one set
+// overflows. It starts small, so that a short program touches few
 // pages, and grows within its memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
 #pragma once
 

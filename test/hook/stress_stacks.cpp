@@ -1,7 +1,9 @@
-// Threads that come upon the same new stacks at the same time: each takes one block at the end of every one of 1,024
+// Threads that come upon the same new stacks at the same time: each takes two blocks at the end of every one of 1,024
 // paths, in step with the others, and processes forked in the middle take them alone. Nothing is freed. In the end:
-//   parent|child PID paths N blocks B    blocks of each path
+//   parent|child PID paths N blocks B    blocks of each kind and path
 #include <sched.h>
+
+#include <new>
 
 #include "stress_support.h"
 
@@ -9,16 +11,21 @@ namespace {
 
 constexpr unsigned kLevels = 10, kPaths = 1u << kLevels;
 
-[[gnu::noinline]] void take_block() {
-  void* block = malloc(16);
-  asm volatile("" : : "r"(block) : "memory");
+/// The same call takes a block by malloc and one by new: two sites with one stack.
+[[gnu::noinline]] void take_blocks() {
+  using Take = void* (*)(size_t);
+  for (Take way : {static_cast<Take>(malloc), static_cast<Take>(::operator new)}) {
+    asm volatile("" : "+r"(way));
+    void* block = way(16);
+    asm volatile("" : : "r"(block) : "memory");
+  }
 }
 
 /// Two call sites a level.
 template <unsigned kLevel>
 [[gnu::noinline]] void descend(unsigned path) {
   if constexpr (kLevel == 0) {
-    take_block();
+    take_blocks();
   } else if (path >> (kLevel - 1) & 1) {
     descend<kLevel - 1>(path);
     asm volatile("" : : : "memory");

@@ -55,8 +55,8 @@ class Stress(unittest.TestCase):
         for role, paths, blocks, report in self.run_stress("stress_stacks", forks=2):
             with self.subTest(role=role, pid=report["process"]["pid"]):
                 sites = [s for s in report["sites"] if s["kind"] == "heap"
-                         and any("take_block" in f for f in harness.functions(s))]
-                self.assertEqual([s["live"] for s in sites], [blocks] * paths)
+                         and any("take_blocks" in f for f in harness.functions(s))]
+                self.assertEqual([s["live"] for s in sites], [blocks] * 2 * paths)
 
     def test_signal_handlers_in_the_middle_of_captures(self):
         [(_, usual, other, report)] = self.run_stress("stress_signals", forks=0)
