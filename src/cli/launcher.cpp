@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "base/syscall.h"
 #include "cli/child.h"
@@ -98,12 +99,14 @@ class Launcher {
   void take_signal(int signal);
   void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
+  using LedgerKey = std::pair<int, uint32_t>;  ///< pid and image
   struct Found {
-    bool running = false;    ///< a process that goes on
-    bool unsettled = false;  ///< a ledger that is just being made, left to the launcher or taken away
+    std::set<int> running;        ///< processes that go on
+    std::set<LedgerKey> pending;  ///< their ledgers
+    bool unsettled = false;       ///< some ledger was just being made, renamed or taken away
   };
-  void sweep_process(const std::vector<LedgerFile>& files, bool is_last, Found& found);
-  Found sweep_once(bool is_last, bool looks_for_processes);
+  void sweep_process(const std::vector<LedgerFile>& files, Found& found);
+  Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
   bool check_tracking();
 
@@ -214,10 +217,20 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
 }
 
 /// One process's ledgers, in the order of its images.
-void Launcher::sweep_process(const std::vector<LedgerFile>& files, bool is_last, Found& found) {
+void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found) {
   bool is_command = files.front().name.pid == pid_;
-  for (const LedgerFile& file : files) {
-    bool is_newest = &file == &files.back();
+  for (LedgerFile file : files) {
+    bool is_newest = file.path == files.back().path;
+    std::optional<LedgerFacts> facts;
+    bool runs = false;
+    if (!file.name.done) {
+      facts = read_ledger_facts(file.path);
+      runs = !is_command && is_running(file.name.pid, facts ? facts->process_start_ticks : 0);
+      // What it did between the two questions is in the ledger now, or in its name.
+      if (!runs) facts = read_ledger_facts(file.path);
+      // It is complete, and has only to be given its last name: no need to wait for a process that may be stopped.
+      if (facts && facts->left && facts->state == ledger::State::ended) finish_name(file);
+    }
     if (file.name.done) {
       if (!is_command)
         reports_.add_other(file, false);
@@ -225,26 +238,23 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, bool is_last,
         command_ledger_ = file;
       continue;
     }
-    std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
-    bool runs = !is_command && is_running(file.name.pid, facts ? facts->process_start_ticks : 0);
-    // What it did between the two questions is in the ledger now, or in its name.
-    if (!runs) facts = read_ledger_facts(file.path);
     if (!facts) {
-      found.unsettled = true;
-      found.running = found.running || runs;
+      // Just being made, or under another name by now; if it is neither, its process was killed before it had begun.
+      if (runs) found.running.insert(file.name.pid);
+      if (runs || access(file.path.c_str(), F_OK) != 0)
+        found.unsettled = true;
+      else
+        remove_unbegun(file.path);
     } else if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
       if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
-      if (!runs || !is_newest) {
+      // Just becoming another program, or a fork child with a ledger half made.
+      if (runs && is_newest)
+        found.running.insert(file.name.pid);
+      else
         unlink(file.path.c_str());
-      } else {
-        // Just becoming another program, or a fork child with a ledger half made.
-        found.running = true;
-        if (is_last) reports_.add_running(file.name.pid);
-      }
     } else if (runs) {
-      found.running = true;
-      found.unsettled = found.unsettled || facts->left;
-      if (is_last && !facts->left) reports_.add_running(file.name.pid);
+      found.running.insert(file.name.pid);
+      found.pending.insert({file.name.pid, file.name.image});
     } else if (!is_command) {
       reports_.add_other(file, facts->state != ledger::State::ended);
     } else if (is_newest) {
@@ -253,43 +263,47 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, bool is_last,
   }
 }
 
-/// One look at all ledgers, and at processes that have none.
-Launcher::Found Launcher::sweep_once(bool is_last, bool looks_for_processes) {
+/// One look at all ledgers, and at processes that have none. `expected`: ledgers that were there before.
+Launcher::Found Launcher::sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes) {
   Found found;
   std::vector<LedgerFile> files = session_.ledgers();
+  std::set<LedgerKey> gone = expected;
+  for (const LedgerFile& file : files) gone.erase({file.name.pid, file.name.image});
+  // A file that is given another name while a folder is listed may be listed under neither.
+  found.unsettled = !gone.empty();
   for (size_t first = 0; first < files.size();) {
     size_t last = first + 1;
     while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
-    sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)},
-                  is_last, found);
+    sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)}, found);
     first = last;
   }
   if (!looks_for_processes) return found;
   for (int pid : session_.processes(pid_)) {
     bool is_known =
         std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
-    if (is_known || !is_running(pid, 0)) continue;
-    found.running = true;
-    if (is_last) reports_.add_running(pid);
+    if (!is_known && is_running(pid, 0)) found.running.insert(pid);
   }
   return found;
 }
 
 /// After CMD's end: what processes left behind, and what is still to come from those that are just ending.
 void Launcher::sweep() {
-  bool is_running_on = true;
-  for (int waited = 0; is_running_on && waited < kGraceMilliseconds; waited += kGraceStepMilliseconds) {
-    is_running_on = sweep_once(false, true).running;
-    if (is_running_on) poll(nullptr, 0, kGraceStepMilliseconds);
-  }
-  // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
-  session_.stop_taking();
-  for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {
-    Found found = sweep_once(true, is_running_on);
-    if (found.running) preload_.keep();
-    if (!found.unsettled) return;
+  Found found;
+  for (int waited = 0; waited < kGraceMilliseconds; waited += kGraceStepMilliseconds) {
+    found = sweep_once(found.pending, true);
+    if (found.running.empty()) break;
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
+  // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
+  bool looks_for_processes = !found.running.empty();
+  for (const LedgerFile& file : session_.stop_taking()) found.pending.insert({file.name.pid, file.name.image});
+  for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {
+    found = sweep_once(found.pending, looks_for_processes);
+    if (!found.unsettled) break;
+    poll(nullptr, 0, kGraceStepMilliseconds);
+  }
+  for (int pid : found.running) reports_.add_running(pid);
+  if (!found.running.empty()) preload_.keep();
 }
 
 /// False: the run was not what the user asked for, and a line has been printed.

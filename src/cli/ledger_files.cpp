@@ -115,6 +115,23 @@ std::optional<LedgerFacts> read_ledger_facts(const std::string& path) {
                      (header.handover.load(std::memory_order_relaxed) & ledger::kHandoverLeft) != 0};
 }
 
+void finish_name(LedgerFile& file) {
+  std::string done = file.path + std::string(kDoneSuffix);
+  if (rename(file.path.c_str(), done.c_str()) != 0 && errno != ENOENT) return;
+  file.path = done;
+  file.name.done = true;
+}
+
+void remove_unbegun(const std::string& path) {
+  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return;
+  char start[sizeof ledger::kMagic] = {};
+  ssize_t got = pread(file, start, sizeof start, 0);
+  bool is_unbegun = got >= 0 && std::all_of(start, start + sizeof start, [](char byte) { return byte == 0; });
+  close(file);
+  if (is_unbegun) unlink(path.c_str());
+}
+
 bool is_running(int pid, uint64_t start_ticks) {
   if (pid <= 0) return false;
   char path[32];
@@ -126,16 +143,19 @@ bool is_running(int pid, uint64_t start_ticks) {
     return access("/proc/self/stat", R_OK) != 0 && (kill(pid, 0) == 0 || errno == EPERM);
   }
   text[got] = '\0';
-  // The name in parentheses may hold anything; the state is the first field after it, the start time the twentieth.
+  // The name in parentheses may hold anything; the fields after it are counted from 3 on, as in proc(5).
   const char* after = std::strrchr(text, ')');
   if (!after || after[1] != ' ') return true;
-  if (after[2] == 'Z' || after[2] == 'X') return false;
-  const char* field = after + 2;
-  for (int number = 3; number < 22 && field; ++number) {
-    field = std::strchr(field, ' ');
-    if (field) ++field;
-  }
-  return !field || start_ticks == 0 || std::strtoull(field, nullptr, 10) == start_ticks;
+  auto field = [at = after + 2, number = 3](int wanted) mutable {
+    for (; number < wanted && at; ++number) {
+      at = std::strchr(at, ' ');
+      if (at) ++at;
+    }
+    return at ? std::optional(std::strtoull(at, nullptr, 10)) : std::nullopt;
+  };
+  // A main thread that has ended by itself is a zombie as long as there are others.
+  bool is_over = after[2] == 'X' || (after[2] == 'Z' && field(20).value_or(0) <= 1);
+  return !is_over && (start_ticks == 0 || field(22).value_or(start_ticks) == start_ticks);
 }
 
 std::string ledger_directory() {
@@ -169,6 +189,7 @@ void remove_stale_ledgers(const std::string& directory) {
     if (lstat(file.path.c_str(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != user) continue;
     if (time(nullptr) - status.st_mtime < kStaleAfterSeconds) continue;
     std::optional<LedgerFacts> facts = read_ledger_facts(file.path);
+    if (!facts && !is_running(file.name.pid, 0)) remove_unbegun(file.path);
     if (!facts || (facts->state != ledger::State::ended && facts->state != ledger::State::replaced)) continue;
     if (is_running(file.name.pid, facts->process_start_ticks)) continue;
     if (facts->launcher_pid > 0 && is_running(facts->launcher_pid, 0)) continue;

@@ -48,6 +48,13 @@ std::optional<LedgerFacts> read_ledger_facts(const std::string& path);
 /// Lets the process whose ledger that is make its last report by itself. Nothing happens where it is no ledger.
 void say_launcher_is_gone(const std::string& path);
 
+/// Gives a ledger that was left to the launcher the name of those that are (".done"), as its process is about to do:
+/// whoever is first, the other finds nothing to rename.
+void finish_name(LedgerFile& file);
+
+/// Removes the file if nothing is in it: of a process that was killed before it had begun its ledger.
+void remove_unbegun(const std::string& path);
+
 /// Does the process still run? Not one that has taken over its pid (`start_ticks`: field 22 of /proc/PID/stat, 0 for
 /// unknown), not a zombie.
 bool is_running(int pid, uint64_t start_ticks);
@@ -56,8 +63,8 @@ inline constexpr std::string_view kDefaultLedgerDirectory = "/dev/shm";
 /// UNFREED_LEDGER_DIR, else the default.
 std::string ledger_directory();
 
-/// Removes what dead processes of this user have left behind and nobody will read: ledgers of images replaced by exec,
-/// and of processes that ended in order, when their launcher has gone too. Younger than an hour they are kept: a report
+/// Removes what dead processes of this user have left behind and nobody will read: ledgers that were never begun, of
+/// images replaced by exec, and of processes that ended in order, when their launcher has gone too. Younger than an hour they are kept: a report
 /// that could not be written is still in there. Ledgers of killed processes are evidence, and stay. Also the files of
 /// launchers that were killed.
 void remove_stale_ledgers(const std::string& directory);

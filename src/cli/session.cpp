@@ -68,12 +68,14 @@ Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x
   taking_ = path;
 }
 
-void Session::stop_taking() {
-  if (taking_.empty()) return;
+std::vector<LedgerFile> Session::stop_taking() {
+  if (taking_.empty()) return {};
   unlink(taking_.c_str());
   taking_.clear();
-  for (const LedgerFile& file : ledgers())
-    if (!file.name.done) say_launcher_is_gone(file.path);
+  std::vector<LedgerFile> files = ledgers();
+  std::erase_if(files, [](const LedgerFile& file) { return file.name.done; });
+  for (const LedgerFile& file : files) say_launcher_is_gone(file.path);
+  return files;
 }
 
 std::vector<LedgerFile> Session::finished_ledgers() const {

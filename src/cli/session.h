@@ -26,9 +26,9 @@ class Session {
   /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
   /// not they have a ledger (a fork child has none before it first acquires something).
   std::vector<int> processes(int first) const;
-  /// Tells all processes, those that run and those to come, to report by themselves. Ledgers that were left to the
-  /// launcher before are among those that are listed next (LedgerFacts::left).
-  void stop_taking();
+  /// Tells all processes, those that run and those to come, to report by themselves; returns the ledgers of those that
+  /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::left).
+  std::vector<LedgerFile> stop_taking();
 
  private:
   std::string directory_;

@@ -60,6 +60,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", file.path, file.name.pid, error.message,
                          error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
     failed_ = true;
+    kept_.insert(file.path);
     return;
   }
   const ledger::View& view = copy.view();

@@ -55,7 +55,7 @@ class TreeReport {
   bool all_reports_;
   symbolize::Symbolizer symbolizer_;
   std::set<std::string> written_;
-  std::set<std::string> kept_;  ///< ledgers whose reports could not be written: said once
+  std::set<std::string> kept_;  ///< ledgers that could not be read, or whose reports could not be written: said once
   std::string command_json_;
   std::string command_path_;
   std::vector<Line> others_;

@@ -154,6 +154,12 @@ class Trees(unittest.TestCase):
             finally:
                 os.kill(int(result.stdout), signal.SIGKILL)
 
+    def test_a_process_that_was_killed_before_it_had_begun_its_ledger(self):
+        script = ('true & wait $!; : > "$UNFREED_LEDGER_DIR/unfreed.$UNFREED_SESSION.$!.7"; '
+                  ': > "$UNFREED_LEDGER_DIR/unfreed.$UNFREED_SESSION.$$.7"')
+        result = harness.run(["/bin/sh", "-c", script])  # which finds no file left behind
+        self.assertEqual((result.status, result.stderr.count("running")), (0, 0), result)
+
     def test_those_that_outlive_the_launcher_report_by_themselves(self):
         with harness.Scratch() as scratch:
             # The daemon has its ledger when the launcher ends; the other makes one after that.

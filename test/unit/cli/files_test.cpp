@@ -1,13 +1,17 @@
 // What the command reads and writes besides reports: settings, file names, ledgers' names, whole files, suppressions.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "cli/child.h"
@@ -103,6 +107,53 @@ TEST_F(FilesTest, ListsLedgersOfASession) {
   EXPECT_TRUE(list_ledgers("/nonexistent", "").empty());
 }
 
+TEST_F(FilesTest, GivesALedgerItsLastName) {
+  write("unfreed.a.5.0", "");
+  LedgerFile file = list_ledgers(folder_.string(), "a").at(0);
+  LedgerFile again = file;
+  finish_name(file);
+  EXPECT_EQ(file.path, path("unfreed.a.5.0.done"));
+  EXPECT_TRUE(file.name.done);
+  EXPECT_TRUE(fs::exists(file.path));
+  finish_name(again);  // which the process has done meanwhile
+  EXPECT_EQ(again.path, file.path);
+}
+
+TEST_F(FilesTest, RemovesOnlyLedgersThatWereNotBegun) {
+  std::string empty = write("empty", "");
+  std::string zeros = write("zeros", std::string(5000, '\0'));
+  std::string text = write("text", "U");
+  std::string begun = write_ledger("begun", getpid(), ledger::State::starting);
+  for (const std::string& file : {empty, zeros, text, begun, path("missing")}) remove_unbegun(file);
+  EXPECT_FALSE(fs::exists(empty));
+  EXPECT_FALSE(fs::exists(zeros));
+  EXPECT_TRUE(fs::exists(text));
+  EXPECT_TRUE(fs::exists(begun));
+}
+
+TEST(Running, GoesOnWithoutTheMainThread) {
+  pid_t child = fork();
+  if (child == 0) {
+    pthread_t other;
+    pthread_create(
+        &other, nullptr, [](void*) -> void* { return reinterpret_cast<void*>(intptr_t{pause()}); }, nullptr);
+    syscall(SYS_exit, 0);
+  }
+  auto state = [child] {
+    std::ifstream file("/proc/" + std::to_string(child) + "/stat");
+    std::string text((std::istreambuf_iterator<char>(file)), {});
+    return text.at(text.rfind(')') + 2);
+  };
+  while (state() != 'Z') usleep(1000);
+  EXPECT_TRUE(is_running(child, 0));
+  EXPECT_FALSE(is_running(child, 1));
+  kill(child, SIGKILL);
+  siginfo_t ended{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(is_running(child, 0));
+  waitpid(child, nullptr, 0);
+}
+
 TEST_F(FilesTest, RemovesWhatNobodyWillRead) {
   int dead = dead_pid();
   std::string ended = write_ledger("unfreed.solo." + std::to_string(dead) + ".0", dead, ledger::State::ended);
@@ -111,10 +162,14 @@ TEST_F(FilesTest, RemovesWhatNobodyWillRead) {
   std::string fresh = write_ledger("unfreed.solo." + std::to_string(dead) + ".3", dead, ledger::State::ended);
   std::string running = write_ledger("unfreed.solo." + std::to_string(getpid()) + ".0", getpid(), ledger::State::ended);
   std::string forged = write("unfreed.solo." + std::to_string(dead) + ".4", "no ledger");
+  std::string unbegun = write("unfreed.solo." + std::to_string(dead) + ".5", "");
+  std::string just_begun = write("unfreed.solo." + std::to_string(getpid()) + ".1", "");
   std::string killed_launcher = write(launcher_file_name(std::to_string(dead) + "-abc"), "");
   std::string launcher = write(launcher_file_name(std::to_string(getpid()) + "-abc"), "");
-  for (const std::string& file : {ended, replaced, killed, running, forged}) make_old(file);
+  for (const std::string& file : {ended, replaced, killed, running, forged, unbegun, just_begun}) make_old(file);
   remove_stale_ledgers(folder_.string());
+  EXPECT_FALSE(fs::exists(unbegun));
+  EXPECT_TRUE(fs::exists(just_begun));
   EXPECT_FALSE(fs::exists(ended));
   EXPECT_FALSE(fs::exists(replaced));
   EXPECT_TRUE(fs::exists(killed)) << "evidence";
