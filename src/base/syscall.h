@@ -38,9 +38,9 @@ long read_file(const char* path, char* out, size_t capacity);
 /// 0 where it may not be asked.
 int current_pid();
 int current_tid();
-uint64_t monotonic_ns();
+[[gnu::hot]] uint64_t monotonic_ns();
 /// The same clock as of the last tick (some milliseconds ago), for a fraction of the price.
-uint64_t coarse_monotonic_ns();
+[[gnu::hot]] uint64_t coarse_monotonic_ns();
 uint64_t realtime_ns();
 
 }  // namespace unfreed::base

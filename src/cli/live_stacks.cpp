@@ -157,16 +157,19 @@ uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<c
   return static_cast<uint32_t>(parent);
 }
 
+constexpr size_t kMostFrames = 512;
+constexpr size_t kUsualFrames = 128;
+
 /// What a stack is read into.
 struct Work {
   std::byte stack[unwind::kMostWaitingBytes];
-  unwind::Frame frames[512];
+  unwind::Frame frames[kMostFrames];
 };
 
 /// Walks the stack of one thread into its record.
 unwind::WaitingWalk take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, Work& work) {
   uint32_t depth = copy.view().header().depth;
-  std::span<unwind::Frame> frames = std::span(work.frames).first(depth ? std::min<size_t>(depth, 512) : 128);
+  std::span<unwind::Frame> frames = std::span(work.frames).first(depth ? std::min<size_t>(depth, kMostFrames) : kUsualFrames);
   unwind::WalkResult walked;
   unwind::WaitingThread thread{pid, record.tid, record.stack_low, record.stack_high};
   unwind::WaitingWalk result = walk_waiting(thread, work.stack, 0, frames, walked);

@@ -52,7 +52,7 @@ bool counts_on_site(uint64_t word) {
   return origin == FdOrigin::acquired || origin == FdOrigin::received;
 }
 
-void count_gone(uint64_t word) {
+[[gnu::hot]] void count_gone(uint64_t word) {
   if (counts_on_site(word)) count_released_with_peak(Kind::fd, ledger::fd_site(word));
 }
 

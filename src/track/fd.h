@@ -20,7 +20,7 @@ struct FdOwnership {
 };
 
 /// `fd` is new and the caller's; negative is a failure, noted when a limit was reached (by errno). Returns `fd`.
-int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership = {});
+[[gnu::hot]] int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership = {});
 
 /// The same with another origin: received in a message, libc's own.
 void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t door, const unwind::Registers& from);
@@ -45,13 +45,13 @@ struct FdRelease {
   FdOwnership owner;  ///< the stream that does not know of it
 };
 /// Erases the record, noting who closes it.
-FdRelease fd_detach(int fd, const FdCloser& closer);
+[[gnu::hot]] FdRelease fd_detach(int fd, const FdCloser& closer);
 /// `closed` false: it was not open after all, or still is; the record comes back.
 void fd_settle(int fd, const FdRelease& release, bool closed);
 
 /// A close by number has closed (some do though they fail), or has returned a failure. Misuse is noted: closing what is
 /// not open, or what a stream owns.
-void fd_closed(int fd, const FdRelease& release);
+[[gnu::hot]] void fd_closed(int fd, const FdRelease& release);
 void fd_close_failed(int fd, const FdRelease& release);
 
 /// Is this number open, by the kernel's word?

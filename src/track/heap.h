@@ -34,7 +34,7 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 
 /// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,
 /// noted. Out of line: there are many doors, and each is short without it.
-void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame);
+[[gnu::hot]] void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame);
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.
 /// False: not that simple, and nothing done.

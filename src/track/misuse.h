@@ -13,7 +13,7 @@
 namespace unfreed::track {
 
 /// Every close by number passes here, for the runs.
-void note_close_call(int fd, uint32_t site);
+[[gnu::hot]] void note_close_call(int fd, uint32_t site);
 
 /// `fd` is not open. `record` (may be null) tells whether, when and by whom it was closed.
 void note_bad_close(int fd, const ledger::FdRecord* record, const FdRelease& release);

@@ -35,7 +35,7 @@ void RecentStacks::set_branch(uint32_t id, uintptr_t value, uint32_t child) {
 
 bool RecentStacks::has_room(size_t places) const {
   constexpr uint32_t kMostMade = 3;  // segments, for one stack
-  unsigned shift = is_small_ ? 3 : 0;
+  unsigned shift = is_small_ ? leaves_.kSmallerBits : 0;
   return place_count_ + places <= kPlaces >> shift && segment_count_ + kMostMade < kSegments >> shift;
 }
 

@@ -196,13 +196,13 @@ class RecentStacks {
     __atomic_load(&segments_[segment].extent, &extent, __ATOMIC_RELAXED);
     return extent;
   }
-  const Root* find_root(uintptr_t pc, uintptr_t sp, uint32_t tag) const;
+  [[gnu::hot]] const Root* find_root(uintptr_t pc, uintptr_t sp, uint32_t tag) const;
   Leaf* find_leaf(uint64_t hash) {
     return leaves_.find(hash, [hash](const Leaf& leaf) { return leaf.value == hash; });
   }
   const Leaf* find_leaf(uint64_t hash) const { return const_cast<RecentStacks*>(this)->find_leaf(hash); }
-  const Branch* find_branch(uint32_t id, uintptr_t value) const;
-  const Leaf* find_beyond(uint32_t segment, uint64_t hash, size_t done) const;
+  [[gnu::hot]] const Branch* find_branch(uint32_t id, uintptr_t value) const;
+  [[gnu::hot]] const Leaf* find_beyond(uint32_t segment, uint64_t hash, size_t done) const;
   void set_branch(uint32_t id, uintptr_t value, uint32_t child);
   bool has_room(size_t places) const;
   uint32_t make_segment(const unwind::SlotLog& log, size_t first_slot);

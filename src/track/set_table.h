@@ -38,9 +38,8 @@ class SetTable {
 
   /// The place for an entry that is not there yet: the caller fills it in.
   Entry& room_for(uint64_t hash) {
-    constexpr unsigned kSmaller = 3;
     for (;;) {
-      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small_ ? kSmaller : 0);
+      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small_ ? kSmallerBits : 0);
       Entry* free = free_place(hash);
       if (free && (!may_grow || count_ * 2 < size())) {
         ++count_;
@@ -59,6 +58,7 @@ class SetTable {
 
   /// An eighth of the memory is all it may come to fill.
   void set_small(bool small) { is_small_ = small; }
+  static constexpr unsigned kSmallerBits = 3;
 
  private:
   static constexpr size_t kSet = 4;
