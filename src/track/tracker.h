@@ -23,13 +23,14 @@ struct Tracker {
   uint32_t depth;           ///< frames kept per stack
   uint32_t runtime_module;  ///< number of libunfreed.so in the module table
   ledger::Writer writer;
-  std::atomic<uint32_t> serial;      ///< grows with every descriptor and thread acquired
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
   uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
   uint64_t sample_bytes;             ///< UNFREED_SAMPLE; 0: every heap block is tracked
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
   size_t default_stack_bytes;  ///< of threads that were created without saying
+  /// Grows with every descriptor and thread acquired. On a line of its own: all threads read the above all the time.
+  alignas(64) std::atomic<uint32_t> serial;
 };
 [[gnu::visibility("hidden")]] extern Tracker g_tracker;
 
