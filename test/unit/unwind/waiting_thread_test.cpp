@@ -59,8 +59,9 @@ TEST(WaitingThread, StandsInItsSystemCall) {
   WaitingWalk found;
   while ((found = walk->of(child.pid())) == WaitingWalk::moves) usleep(1000);
   ASSERT_EQ(found, WaitingWalk::done);
-  // A fork child has its parent's code in the same places, so this process's tables tell.
-  EXPECT_GT(walk->result.frames, 3u);
+  // A fork child has its parent's code in the same places, so this process's tables tell. Beyond its caller it takes a
+  // frame pointer, which the kernel does not tell, where code is built with one and nothing inside has saved it.
+  EXPECT_GE(walk->result.frames, 2u);
 }
 
 TEST(WaitingThread, IsNotThereWhenItRuns) {
