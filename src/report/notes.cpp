@@ -82,7 +82,7 @@ bool is_tracked(const ledger::View& view, ledger::Kind kind) {
   return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
 }
 
-bool note_reading(const Graded& graded, const NoteSink& sink) {
+bool note_reading(const Graded& graded, bool is_post_mortem, const NoteSink& sink) {
   const ledger::View& view = *graded.view;
   bool any = false;
   auto add = [&](std::string_view text) {
@@ -95,8 +95,11 @@ bool note_reading(const Graded& graded, const NoteSink& sink) {
         "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
   if (graded.child.unknown > 0)
     add("whether children that were not waited for had ended could not be asked: they count as neither");
+  bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
+  if (!graded.threads_listed && graded.thread.running > 0 && !is_post_mortem && !is_sandboxed)
+    add("what its threads were doing, and whether there were others, could not be asked: where they stood is missing");
   if (!graded.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
-  if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed)
+  if (is_sandboxed)
     add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
         "descriptors could not be compared with the kernel's list, and what found no memory was dropped");
   if (graded.short_of_memory) add("some records are left out: the report's working memory was too small");
@@ -109,7 +112,7 @@ bool list_notes(const ReportInput& input, const Graded& graded, const NoteSink& 
   const ledger::View& view = *graded.view;
   bool dropped = note_dropped(view, sink);
   bool uncovered = note_coverage(view, sink);
-  bool unread = note_reading(graded, sink);
+  bool unread = note_reading(graded, input.trigger == Trigger::post_mortem, sink);
   if (graded.fd.closed_unseen > 0 && graded.reconciled) {
     Text note;
     note.add_number(graded.fd.closed_unseen)

@@ -2,9 +2,11 @@
 // alone.
 #include <errno.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <string_view>
@@ -288,6 +290,28 @@ bool is_answer(int status) {
          status == kForbidden;
 }
 
+/// While it lives, a process that has used up its descriptors has a few more, as far as its hard limit allows: for what
+/// has to be asked of the kernel at the end, when nobody is left to be surprised.
+class SpareDescriptors {
+ public:
+  SpareDescriptors() {
+    constexpr rlim_t kSpare = 8;
+    if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&before_)))) return;
+    rlimit more = before_;
+    more.rlim_cur += std::min<rlim_t>(kSpare, before_.rlim_max - before_.rlim_cur);
+    raised_ = !is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&more), 0));
+  }
+  ~SpareDescriptors() {
+    if (raised_) raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&before_), 0);
+  }
+  SpareDescriptors(const SpareDescriptors&) = delete;
+  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+  bool raised_ = false;
+};
+
 /// Numbers reports from 1.
 uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
@@ -346,6 +370,7 @@ int finish(int status, bool& replaced) {
   if (!track::g_fork_page.alive.load(std::memory_order_acquire) || g_runtime.ended.exchange(1)) return status;
   ledger::Header& header = g_tracker.writer.header();
   bool has_kernel = base::may_call_system();
+  SpareDescriptors spare;
   begin_report(true);
   if (has_kernel) describe_threads();
   end_report();

@@ -37,6 +37,7 @@ int main(int count, char** rounds) {
   struct rlimit limit = {64, 64};
   if (count > 1 && !strcmp(rounds[1], "thread")) {
     pthread_t thread;
+    limit.rlim_max = 256;
     pthread_create(&thread, NULL, stands, NULL);
     usleep(100000);
   }

@@ -72,6 +72,19 @@ TEST_F(TasksTest, AChildThatHasEndedIsLiveOneThatRunsIsNot) {
   EXPECT_TRUE(result_.holds_something);
 }
 
+TEST_F(TasksTest, ItIsSaidWhereThreadsCouldNotBeAsked) {
+  builder_.thread(site(Kind::thread), ThreadState::running);
+  auto is_said = [this](ReportInput input = {}) {
+    return report(input)["notes"].dump().find("where they stood is missing") != std::string::npos;
+  };
+  EXPECT_TRUE(is_said());
+  ReportInput killed;
+  killed.trigger = Trigger::post_mortem;
+  EXPECT_FALSE(is_said(killed)) << "nobody was there to be asked";
+  builder_.kernel_task(5000, false, 'S');
+  EXPECT_FALSE(is_said());
+}
+
 TEST_F(TasksTest, WithoutTheKernelsWordNobodyIsCalledAZombie) {
   builder_.child(site(Kind::child), 601);
   ordered_json json = report();
