@@ -48,6 +48,20 @@ class NumberSet {
     return number;
   }
 
+  /// The two for a set that is looked up by group: a group's first number stands with the group (`first`, 0: none), and
+  /// only what comes second is in here. `hash()` is asked for if it is needed.
+  template <class Same, class Hash>
+  uint32_t find_in_group(const std::atomic<uint32_t>& first, Same same, Hash hash) const {
+    uint32_t number = first.load(std::memory_order_acquire);
+    return !number || same(number) ? number : find(hash(), same);
+  }
+  template <class Same, class HashOf>
+  uint32_t insert_in_group(std::atomic<uint32_t>& first, uint32_t number, Same same, HashOf hash_of) {
+    uint32_t known = 0;
+    if (first.compare_exchange_strong(known, number, std::memory_order_acq_rel)) return number;
+    return same(known) ? known : insert(number, same, hash_of);
+  }
+
  private:
   struct Table {
     uint32_t mask;

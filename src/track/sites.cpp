@@ -72,9 +72,8 @@ bool is_for(const Site& site, const SiteKey& key) {
 }
 
 uint32_t find_site(const SiteKey& key) {
-  uint32_t first = first_site_at(key.node).load(std::memory_order_acquire);
-  if (!first || is_for(site_record(first), key)) return first;
-  return g_second_sites.find(site_hash(key), [&](uint32_t number) { return is_for(site_record(number), key); });
+  auto same = [&](uint32_t number) { return is_for(site_record(number), key); };
+  return g_second_sites.find_in_group(first_site_at(key.node), same, [&] { return site_hash(key); });
 }
 
 constexpr uint32_t overflow_site(Kind kind) { return 1 + static_cast<uint32_t>(kind); }
@@ -146,12 +145,10 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
   site->node = key.node;
   site->first_ns = base::monotonic_ns();
   auto made = static_cast<uint32_t>(number);
-  uint32_t first = 0;
-  if (first_site_at(key.node).compare_exchange_strong(first, made, std::memory_order_acq_rel)) return made;
   // Another thread may have made the same meanwhile: then that one counts, and ours acquires nothing.
   auto same = [&](uint32_t n) { return is_for(site_record(n), key); };
-  if (same(first)) return first;
-  return g_second_sites.insert(made, same, [](uint32_t n) { return site_hash(key_of(site_record(n))); });
+  return g_second_sites.insert_in_group(first_site_at(key.node), made, same,
+                                        [](uint32_t n) { return site_hash(key_of(site_record(n))); });
 }
 
 /// `state` may be null.

@@ -42,10 +42,8 @@ FrameKey key_of(const unwind::Frame& frame) {
 }
 
 uint32_t find_child(uint32_t parent, const FrameKey& key) {
-  uint32_t first = g_links[parent].first_child.load(std::memory_order_acquire);
-  if (!first || is_for(node_at(first), parent, key)) return first;
-  return g_second_children.find(hash_of(parent, key),
-                                [&](uint32_t number) { return is_for(node_at(number), parent, key); });
+  auto same = [&](uint32_t number) { return is_for(node_at(number), parent, key); };
+  return g_second_children.find_in_group(g_links[parent].first_child, same, [&] { return hash_of(parent, key); });
 }
 
 uint32_t make_child(uint32_t parent, const FrameKey& key) {
@@ -58,12 +56,9 @@ uint32_t make_child(uint32_t parent, const FrameKey& key) {
   }
   *node = {parent, key.module, key.offset};
   auto made = static_cast<uint32_t>(number);
-  uint32_t first = 0;
-  if (g_links[parent].first_child.compare_exchange_strong(first, made, std::memory_order_acq_rel)) return made;
   // Another thread may have made the same meanwhile: then that one counts, and nothing leads to ours.
   auto same = [&](uint32_t n) { return is_for(node_at(n), parent, key); };
-  if (same(first)) return first;
-  return g_second_children.insert(made, same, [](uint32_t n) {
+  return g_second_children.insert_in_group(g_links[parent].first_child, made, same, [](uint32_t n) {
     const Node& known = node_at(n);
     return hash_of(known.parent, {known.module, known.offset});
   });

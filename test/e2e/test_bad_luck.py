@@ -124,6 +124,17 @@ class SharedMemory(unittest.TestCase):
                         self.assertEqual(got, 125, stdout + stderr)
                         self.assertTrue(stderr.strip())
 
+    def run_python_in_8_mib(self, scratch, program):
+        """Under the launcher, with no more room than that for ledgers."""
+        with open(scratch.path("filler.py"), "w") as file:
+            file.write(program)
+        script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
+                  f"{scratch.path('report.json')} -- env PYTHONMALLOC=malloc /usr/bin/python3 "
+                  f"{scratch.path('filler.py')}; echo status $?")
+        _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
+                                               env=harness.clean_environment())
+        return stdout, stderr
+
     @needs_mounts
     def test_runs_full_later(self):
         """The ledger must grow while others fill the memory: no SIGBUS, and what no longer fits is counted."""
@@ -143,13 +154,7 @@ class SharedMemory(unittest.TestCase):
                        "print('alive', len(fds))\n"
                        "os.unlink('/dev/shm/filler')\n"
                        "os._exit(0)\n")
-            with open(scratch.path("filler.py"), "w") as file:
-                file.write(program)
-            script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
-                      f"{scratch.path('report.json')} -- env PYTHONMALLOC=malloc /usr/bin/python3 "
-                      f"{scratch.path('filler.py')}; echo status $?")
-            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
-                                                   env=harness.clean_environment())
+            stdout, stderr = self.run_python_in_8_mib(scratch, program)
             self.assertEqual(stdout, "alive 200\nstatus 0\n", stderr)
             report = harness.read_report(scratch.path("report.json"))
             self.assertEqual(report["totals"]["fd"]["live"], 200)
@@ -178,12 +183,7 @@ class SharedMemory(unittest.TestCase):
                        "    os._exit(0)\n"
                        "print('child', os.wait()[1], flush=True)\n"
                        "os._exit(0)\n")
-            with open(scratch.path("filler.py"), "w") as file:
-                file.write(program)
-            script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
-                      f"{scratch.path('report.json')} -- /usr/bin/python3 {scratch.path('filler.py')}; echo status $?")
-            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script],
-                                                   env=harness.clean_environment())
+            stdout, stderr = self.run_python_in_8_mib(scratch, program)
             self.assertEqual(stdout, "alive 0\nchild 0\nstatus 0\n", stderr)
             reports = harness.read_reports(scratch.folder)
             held = sorted(report["totals"]["fd"]["live"] for report in reports.values())
