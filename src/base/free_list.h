@@ -3,8 +3,8 @@
 //
 // Objects are never unmapped, so that one may be looked at though another thread has just taken it. Whether it has been
 // taken and given back meanwhile is told by a tag that changes with every object taken (Treiber's stack), in the upper
-// bits of the pointer, which addresses of memory leave alone: 16, so that exactly 65,536 takes, or a multiple, while one
-// thread stands still in the middle of its own would deceive it.
+// bits of the pointer, which addresses of memory leave alone: 16, so that exactly 65,536 takes, or a multiple, while
+// one thread stands still in the middle of its own would deceive it.
 #pragma once
 
 #include <atomic>

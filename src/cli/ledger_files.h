@@ -64,9 +64,9 @@ inline constexpr std::string_view kDefaultLedgerDirectory = "/dev/shm";
 std::string ledger_directory();
 
 /// Removes what dead processes of this user have left behind and nobody will read: ledgers that were never begun, of
-/// images replaced by exec, and of processes that ended in order, when their launcher has gone too. Younger than an hour they are kept: a report
-/// that could not be written is still in there. Ledgers of killed processes are evidence, and stay. Also the files of
-/// launchers that were killed.
+/// images replaced by exec, and of processes that ended in order, when their launcher has gone too. Younger than an
+/// hour they are kept: a report that could not be written is still in there. Ledgers of killed processes are evidence,
+/// and stay. Also the files of launchers that were killed.
 void remove_stale_ledgers(const std::string& directory);
 
 }  // namespace unfreed::cli

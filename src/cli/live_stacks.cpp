@@ -169,7 +169,8 @@ struct Work {
 /// Walks the stack of one thread into its record.
 unwind::WaitingWalk take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, Work& work) {
   uint32_t depth = copy.view().header().depth;
-  std::span<unwind::Frame> frames = std::span(work.frames).first(depth ? std::min<size_t>(depth, kMostFrames) : kUsualFrames);
+  std::span<unwind::Frame> frames =
+      std::span(work.frames).first(depth ? std::min<size_t>(depth, kMostFrames) : kUsualFrames);
   unwind::WalkResult walked;
   unwind::WaitingThread thread{pid, record.tid, record.stack_low, record.stack_high};
   unwind::WaitingWalk result = walk_waiting(thread, work.stack, 0, frames, walked);
