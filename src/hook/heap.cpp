@@ -1,11 +1,12 @@
 // malloc and its relatives. Order: a release is recorded before the real call, an acquisition after it.
-#include "track/heap.h"
+#include "hook/heap.h"
 
 #include <cerrno>
 #include <cstring>
 
 #include "hook/early_heap.h"
 #include "hook/real.h"
+#include "track/heap.h"
 
 using namespace unfreed;
 using hook::Door;
@@ -36,6 +37,7 @@ template <class Call>
     track::heap_acquired(block, bytes, door(d), from);
     return block;
   }
+  if (track::heap_passed_over(block) && track::heap_passes_over(bytes)) return call();
   track::Detached detached = track::heap_detached(block);
   void* result = call();
   if (!result && bytes > 0) {  // failed: the old block is as it was
@@ -48,24 +50,26 @@ template <class Call>
   return result;
 }
 
-[[gnu::always_inline]] inline void release(void* block) {
-  // Null among them: a failing dlsym frees its last error's text, which may be none, before the real free is known.
-  if (!block || hook::is_early(block)) [[unlikely]]
-    return;
-  track::heap_released(block);
-  g_real.free(block);
-}
-
-}  // namespace
-
-UNFREED_HOOK void* malloc(size_t bytes) noexcept {
-  if (track::heap_passes_over(bytes)) [[unlikely]]
-    return g_real.malloc(bytes);
+/// Out of line: what is passed over in a sampled heap then needs no registers saved, nor a frame. The hook ends with a
+/// jump to it, so that its caller is the program's, as the hook's was.
+[[gnu::noinline]] void* allocate(size_t bytes) {
   if (hook::early_heap_is_on()) [[unlikely]]
     return hook::early_allocate(bytes);
   void* block = g_real.malloc(bytes);
   track::heap_acquired(block, bytes, door(Door::malloc), hook_frame());
   return block;
+}
+
+}  // namespace
+
+void unfreed::hook::release_slowly(void* block) {
+  if (is_early(block)) return;
+  if (!track::heap_passed_over(block)) track::heap_released_slowly(block);
+  g_real.free(block);
+}
+
+UNFREED_HOOK void* malloc(size_t bytes) noexcept {
+  return track::heap_passes_over(bytes) ? g_real.malloc(bytes) : allocate(bytes);
 }
 
 UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
@@ -97,12 +101,12 @@ UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept
   });
 }
 
-UNFREED_HOOK void free(void* block) noexcept { release(block); }
+UNFREED_HOOK void free(void* block) noexcept { hook::release(block); }
 
 // C23 says of the sized forms that they are free(block): every allocator's free takes them.
-UNFREED_HOOK void cfree(void* block) noexcept { release(block); }
-UNFREED_HOOK void free_sized(void* block, size_t) noexcept { release(block); }
-UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { release(block); }
+UNFREED_HOOK void cfree(void* block) noexcept { hook::release(block); }
+UNFREED_HOOK void free_sized(void* block, size_t) noexcept { hook::release(block); }
+UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { hook::release(block); }
 
 UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
   if (hook::early_heap_is_on()) [[unlikely]]

@@ -7,6 +7,7 @@
 // defaults must reach the program's, and those come by malloc.
 //
 // No guard object may live across a call that can throw: these functions have no unwinding of their own.
+#include "hook/heap.h"
 #include "hook/real.h"
 #include "track/heap.h"
 
@@ -44,16 +45,22 @@ template <class Plain, class RealForm>
   return block;
 }
 
+/// Out of line, with a closure that holds what it needs by value: the hooks themselves then need no registers saved.
 template <class RealForm>
-[[gnu::always_inline]] inline void release(void* block, Door d, RealForm real_form) {
+[[gnu::noinline]] void release_in_form(void* block, Door d, RealForm real_form) {
   CxxHeap heap = heap_behind(d);
-  if (heap == CxxHeap::passing) [[unlikely]]
-    return real_form();
+  if (heap == CxxHeap::passing) return real_form();
+  if (heap == CxxHeap::over_malloc) return hook::release(block);
   track::heap_released(block);
-  if (heap == CxxHeap::over_malloc) [[likely]]
-    return g_real.free(block);
   track::HeapGuard guard;  // it may come by free, which then finds the block gone already. Deletes do not throw
   real_form();
+}
+
+template <class RealForm>
+[[gnu::always_inline]] inline void release(void* block, Door d, RealForm real_form) {
+  if (g_cxx_heap != CxxHeap::over_malloc) [[unlikely]]
+    return release_in_form(block, d, real_form);
+  hook::release(block);
 }
 
 /// Stands for std::nothrow, which is an object of libstdc++'s: nobody looks at it.
@@ -135,40 +142,40 @@ UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t align
 #undef BOTH_ALLOCATE
 
 UNFREED_HOOK void _ZdlPv(void* block) {
-  release(block, Door::_ZdlPv, [&] { g_real._ZdlPv(block); });
+  release(block, Door::_ZdlPv, [=] { g_real._ZdlPv(block); });
 }
 UNFREED_HOOK void _ZdlPvm(void* block, size_t bytes) {
-  release(block, Door::_ZdlPvm, [&] { g_real._ZdlPvm(block, bytes); });
+  release(block, Door::_ZdlPvm, [=] { g_real._ZdlPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdlPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, Door::_ZdlPvRKSt9nothrow_t, [&] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
+  release(block, Door::_ZdlPvRKSt9nothrow_t, [=, &tag] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, Door::_ZdlPvSt11align_val_t, [&] { g_real._ZdlPvSt11align_val_t(block, alignment); });
+  release(block, Door::_ZdlPvSt11align_val_t, [=] { g_real._ZdlPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, Door::_ZdlPvmSt11align_val_t, [&] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Door::_ZdlPvmSt11align_val_t, [=] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
   release(block, Door::_ZdlPvSt11align_val_tRKSt9nothrow_t,
-          [&] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+          [=, &tag] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }
 UNFREED_HOOK void _ZdaPv(void* block) {
-  release(block, Door::_ZdaPv, [&] { g_real._ZdaPv(block); });
+  release(block, Door::_ZdaPv, [=] { g_real._ZdaPv(block); });
 }
 UNFREED_HOOK void _ZdaPvm(void* block, size_t bytes) {
-  release(block, Door::_ZdaPvm, [&] { g_real._ZdaPvm(block, bytes); });
+  release(block, Door::_ZdaPvm, [=] { g_real._ZdaPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdaPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, Door::_ZdaPvRKSt9nothrow_t, [&] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
+  release(block, Door::_ZdaPvRKSt9nothrow_t, [=, &tag] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, Door::_ZdaPvSt11align_val_t, [&] { g_real._ZdaPvSt11align_val_t(block, alignment); });
+  release(block, Door::_ZdaPvSt11align_val_t, [=] { g_real._ZdaPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdaPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, Door::_ZdaPvmSt11align_val_t, [&] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Door::_ZdaPvmSt11align_val_t, [=] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
   release(block, Door::_ZdaPvSt11align_val_tRKSt9nothrow_t,
-          [&] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
+          [=, &tag] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }

@@ -110,11 +110,6 @@ void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame f
     heap_acquired_slowly(block, bytes, door, frame);
 }
 
-bool heap_released_elsewhere(uint32_t site, uint64_t bytes) {
-  count_released({site, kLastEpoch, false, bytes, false});
-  return true;
-}
-
 void heap_released_slowly(void* block) {
   // Releases are followed even while acquisitions are paused or guarded: the index must not keep what is gone.
   if (!enter(Kind::heap)) return;

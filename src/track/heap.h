@@ -13,10 +13,9 @@
 
 namespace unfreed::track {
 
-/// The general path of heap_released: no state yet, forked, at the thread's end …
+/// The general path of heap_released: no state yet, forked, at the thread's end, at a site where this thread has never
+/// counted …
 void heap_released_slowly(void* block);
-/// Counts the release of a block, taken out already, at whose site this thread has never counted. True.
-bool heap_released_elsewhere(uint32_t site, uint64_t bytes);
 /// A door returned null.
 void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 
@@ -32,6 +31,11 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
   return true;
 }
 
+/// Is a block that is about to be given back one of those that were passed over, in a sampled heap?
+[[gnu::always_inline]] inline bool heap_passed_over(const void* block) {
+  return g_tracker.sample_bytes && !g_heap_index.may_be_sampled(reinterpret_cast<uintptr_t>(block));
+}
+
 /// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,
 /// noted. Out of line: there are many doors, and each is short without it.
 [[gnu::hot]] void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame);
@@ -44,20 +48,21 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
     return false;
   uint32_t site;
   uint64_t bytes;
-  bool empty;
-  if (!g_heap_index.take_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes, empty))
-      [[unlikely]]
-    return empty && g_tracker.sample_bytes;  // one of those that are passed over
+  std::atomic<uint64_t>* word =
+      g_heap_index.find_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes);
+  if (!word) [[unlikely]]
+    return false;
   ledger::Chunk* chunk = state->chunks[site / ledger::kChunkCells];
   if (!chunk) [[unlikely]]
-    return heap_released_elsewhere(site, bytes);
+    return false;
+  word->store(0, std::memory_order_relaxed);
   ledger::Cell& cell = chunk->cells[site % ledger::kChunkCells];
   add_owned(cell.released, 1);
   add_owned(cell.released_bytes, bytes);
   return true;
 }
 [[gnu::always_inline]] inline void heap_released(void* block) {
-  if (block && !heap_released_simply(block)) heap_released_slowly(block);
+  if (block && !heap_released_simply(block) && !heap_passed_over(block)) heap_released_slowly(block);
 }
 
 /// A block on its way through realloc: taken out before the real call, and put back unchanged if that fails.

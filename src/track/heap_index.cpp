@@ -66,9 +66,10 @@ std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
   base::Hold hold(g_large.lock);
   auto& region = regions_[address >> kRegionBits];
   if (!region.load(std::memory_order_acquire)) {
-    auto* words = base::own_array<std::atomic<uint64_t>>(size_t{1} << (kRegionBits - grain_shift_));
-    if (!words) return nullptr;
-    region.store(words, std::memory_order_release);
+    constexpr size_t kCountWords = kCountsOfRegion * sizeof(uint16_t) / sizeof(uint64_t);
+    auto* start = base::own_array<std::atomic<uint64_t>>(kCountWords + words_of_region());
+    if (!start) return nullptr;
+    region.store(start + kCountWords, std::memory_order_release);
   }
   return find(address);
 }
@@ -120,7 +121,7 @@ bool HeapIndex::ignore(uintptr_t address, Block& block) {
 
 void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&)) const {
   if (!regions_) return;
-  const size_t words = size_t{1} << (kRegionBits - grain_shift_);
+  const size_t words = words_of_region();
   for (size_t number = 0; number < kRegions; ++number) {
     // Untouched pages read as the kernel's shared zero page: this scan takes no memory. (mincore would skip them, but
     // also those that are swapped out.)

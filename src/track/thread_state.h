@@ -46,7 +46,7 @@ struct ThreadState {
 static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 
 struct ThreadLocal {
-  ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null
+  ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
   uint32_t heap_guard;      ///< inside a real call whose allocations are its own affair
   uint32_t pause_depth;     ///< unfreed_pause()

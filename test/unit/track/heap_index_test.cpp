@@ -92,6 +92,53 @@ TEST_P(Index, RemembersThatABlockIsIgnored) {
   EXPECT_EQ(block.size_bytes, 50u);
 }
 
+TEST_P(Index, KnowsWhereNoBlockIsSampled) {
+  // One whole page of sampled blocks, as close together as they come, in the last page of a region.
+  constexpr uintptr_t kPage = 0x7f0000000000 + (uintptr_t{1} << 26) - 4096;
+  EXPECT_FALSE(index_.may_be_sampled(kPage));
+  EXPECT_FALSE(index_.may_be_sampled(0));
+  EXPECT_FALSE(index_.may_be_sampled(UINTPTR_MAX));
+  for (uintptr_t at = kPage; at < kPage + 4096; at += GetParam()) ASSERT_TRUE(index_.put(at, {3, 1, false, 8, true}));
+  EXPECT_FALSE(index_.may_be_sampled(kPage - 1));
+  EXPECT_FALSE(index_.may_be_sampled(kPage + 4096));
+  Block block;
+  for (uintptr_t at = kPage; at < kPage + 4096; at += GetParam()) {
+    EXPECT_TRUE(index_.may_be_sampled(at));
+    EXPECT_TRUE(index_.may_be_sampled(kPage + 4095 - 8));
+    ASSERT_TRUE(index_.take(at, block));
+    EXPECT_TRUE(block.sampled);
+  }
+  EXPECT_FALSE(index_.may_be_sampled(kPage));
+  // Those that are not sampled do not count.
+  ASSERT_TRUE(index_.put(kPage, {3, 1, false, 8}));
+  EXPECT_FALSE(index_.may_be_sampled(kPage));
+  ASSERT_TRUE(index_.take(kPage, block));
+  EXPECT_FALSE(index_.may_be_sampled(kPage));
+}
+
+TEST_P(Index, FindsSimplyWhatIsPlain) {
+  constexpr uintptr_t kPlace = 0x7f0000001000;
+  uint32_t site = 0;
+  uint64_t bytes = 0;
+  auto found = [&](uint32_t first_epoch) { return index_.find_simply(kPlace, first_epoch, site, bytes); };
+  EXPECT_EQ(found(1), nullptr);
+  ASSERT_TRUE(index_.put(kPlace, {9, 5, false, 77}));
+  EXPECT_EQ(found(6), nullptr);  // a fork parent's
+  std::atomic<uint64_t>* word = found(5);
+  ASSERT_NE(word, nullptr);
+  EXPECT_EQ(site, 9u);
+  EXPECT_EQ(bytes, 77u);
+  word->store(0);
+  EXPECT_EQ(found(1), nullptr);
+  Block block;
+  for (const Block& other :
+       {Block{9, 5, true, 77, false}, Block{9, 5, false, 77, true}, Block{9, 5, false, 1u << 24}}) {
+    ASSERT_TRUE(index_.put(kPlace, other));
+    EXPECT_EQ(found(1), nullptr);
+    ASSERT_TRUE(index_.take(kPlace, block));
+  }
+}
+
 TEST_P(Index, RefusesAddressesBeyondUserSpace) {
   Block block;
   EXPECT_FALSE(index_.put(uintptr_t{1} << 60, {1, 1, false, 1}));
