@@ -5,6 +5,7 @@
 #include <array>
 #include <climits>
 #include <filesystem>
+#include <new>
 
 #include "base/syscall.h"
 #include "render/paths.h"
@@ -16,8 +17,23 @@ namespace {
 
 constexpr uint32_t kSitesOfSummary = 300;
 
-report::ReportInput input_for(const ledger::View& view, const ReportRequest& request, std::vector<std::byte>& scratch) {
-  scratch.resize(report::scratch_bytes(view));
+/// A report's working memory: zeroed, and backed only as far as it is used.
+class ScratchMemory {
+ public:
+  explicit ScratchMemory(size_t bytes) : bytes_(bytes), start_(base::map_memory(bytes)) {
+    if (!start_) throw std::bad_alloc();
+  }
+  ~ScratchMemory() { base::unmap_memory(start_, bytes_); }
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
+  std::span<std::byte> span() const { return {static_cast<std::byte*>(start_), bytes_}; }
+
+ private:
+  size_t bytes_;
+  void* start_;
+};
+
+report::ReportInput input_for(const ledger::View& view, const ReportRequest& request, const ScratchMemory& scratch) {
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
@@ -25,14 +41,14 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.wait_status = request.wait_status;
   input.now_monotonic_ns = base::monotonic_ns();
   input.all_sites = request.all_sites;
-  input.scratch = scratch;
+  input.scratch = scratch.span();
   return input;
 }
 
 }  // namespace
 
 LedgerReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer) {
-  std::vector<std::byte> scratch;
+  ScratchMemory scratch(report::scratch_bytes(view));
   report::ReportInput input = input_for(view, request, scratch);
   input.suppressions = request.suppressions;
   symbolize::LedgerResolver resolver(symbolizer, view);
@@ -56,7 +72,7 @@ LedgerReport make_report(const ledger::View& view, const ReportRequest& request,
 }
 
 report::ReportResult judge(const ledger::View& view, const ReportRequest& request) {
-  std::vector<std::byte> scratch;
+  ScratchMemory scratch(report::scratch_bytes(view));
   report::ReportInput input = input_for(view, request, scratch);
   // Refusing the first piece ends the writing at once; what the report comes to is known before.
   report::Sink sink{nullptr, [](void*, std::string_view) { return false; }};

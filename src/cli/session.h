@@ -31,6 +31,8 @@ class Session {
   std::vector<LedgerFile> stop_taking();
 
  private:
+  bool is_carried_by(int pid) const;
+
   std::string directory_;
   std::string name_;
   std::string taking_;  ///< the file that is there as long as ledgers are taken; "" for none

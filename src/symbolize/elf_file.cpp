@@ -139,7 +139,7 @@ std::optional<std::string> ElfFile::parse(int file, uint64_t size, Symbols wante
     if (section.sh_type != SHT_NOBITS) section_names_.emplace_back(name);
     if (section.sh_type == SHT_NOTE && build_id_.empty()) build_id_ = find_build_id(contents(index));
     if (name == ".gnu_debuglink") debug_link_ = text_at(contents(index), 0);
-    if (section.sh_type == SHT_DYNAMIC) {
+    if (wanted == Symbols::read && section.sh_type == SHT_DYNAMIC) {
       std::vector<char> strings = contents(section.sh_link);
       auto entries =
           read_table<typename Class::Dyn>(file, size, section.sh_offset, section.sh_size / sizeof(typename Class::Dyn));

@@ -24,7 +24,7 @@ class ElfFile {
   uint16_t type() const { return type_; }                          ///< ET_…
   bool is_dynamic() const { return is_dynamic_; }                  ///< has a dynamic section
   const std::string& interpreter() const { return interpreter_; }  ///< PT_INTERP; "" where there is none
-  const std::vector<std::string>& needed() const { return needed_; }
+  const std::vector<std::string>& needed() const { return needed_; }  ///< only where symbols were asked for
   const std::string& build_id() const { return build_id_; }      ///< raw bytes; "" where there is none
   const std::string& debug_link() const { return debug_link_; }  ///< .gnu_debuglink's file name; "" where there is none
   bool has_section(std::string_view name) const;
