@@ -1,5 +1,7 @@
 #include "base/own_memory.h"
 
+#include <sys/mman.h>
+
 #include <atomic>
 
 #include "base/syscall.h"
@@ -22,6 +24,11 @@ void* own_memory(size_t bytes) {
   void* memory = map_memory(bytes);
   if (memory) register_own_mapping(memory, bytes);
   return memory;
+}
+
+bool zero_in_fork_children(void* start, size_t bytes) {
+  long result = raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), MADV_WIPEONFORK);
+  return !is_error(result);
 }
 
 bool own_mapping(size_t index, OwnMapping& out) {

@@ -16,6 +16,11 @@ struct OwnMapping {
 /// async-signal-safe.
 void* own_memory(size_t bytes);
 
+/// Fork children find this memory zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call they are made. The
+/// kernel need not copy its page tables then, nor, later, the pages that the parent writes to. `start` and `bytes` are
+/// multiples of the page size. False: the kernel cannot.
+bool zero_in_fork_children(void* start, size_t bytes);
+
 /// Adds a mapping made elsewhere (the ledger) to the registry.
 void register_own_mapping(void* address, size_t bytes);
 

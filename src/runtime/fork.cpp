@@ -1,7 +1,7 @@
 // Taking over a fork child. The parent's ledger is still mapped, shared: nothing may be written to it. A ledger of the
 // child's own takes its place at the same address, so that everything that refers into it stays valid; sites and stacks
-// are copied (the private hash tables and the heap index refer to them by number), counts start from nothing, and what
-// the parent held is inherited.
+// are copied (the private hash tables refer to them by number), counts start from nothing, and what the parent held is
+// inherited. The heap index is empty here: the kernel has left it so, as it has what threads remember of stacks.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -113,10 +113,7 @@ void reset_tables() {
   track::reset_states_after_fork();
   track::reset_threads_after_fork();
   track::reset_children_after_fork();
-  // Blocks of the parent's keep their sites but are not this process's: they are older than its first epoch.
-  uint32_t epoch = std::min(g_tracker.heap_epoch.load(std::memory_order_relaxed) + 1, track::kLastEpoch);
-  g_tracker.heap_epoch.store(epoch, std::memory_order_relaxed);
-  g_tracker.first_own_epoch = epoch;
+  g_tracker.is_fork_child = true;
 }
 
 }  // namespace

@@ -241,7 +241,6 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.depth = settings.depth;
   g_tracker.sample_bytes = settings.sample_bytes;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
-  g_tracker.first_own_epoch = 1;
   measure_stacks();
   for (size_t i = 0; i < settings.inheritable.count; ++i)
     track::allow_crossing(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);

@@ -10,8 +10,6 @@ using ledger::Kind;
 
 namespace {
 
-bool owned_here(const Block& block) { return !block.ignored && block.epoch >= g_tracker.first_own_epoch; }
-
 /// What a block counts for.
 struct Amount {
   uint64_t blocks;
@@ -42,7 +40,7 @@ bool takes_sample(size_t bytes) {
 
 /// Counts a release on a thread's account where it has one that may be used.
 void count_released(ThreadState* state, const Block& block) {
-  if (!owned_here(block)) return;
+  if (block.ignored) return;
   Amount amount = amount_of(block, -1);
   ledger::Cell* cell = state ? cell_of(*state, block.site) : nullptr;
   if (!cell) return count_released_shared(block.site, amount.blocks, amount.bytes);
@@ -53,6 +51,9 @@ void count_released(const Block& block) {
   StateUse use;
   count_released(use.state(), block);
 }
+
+/// Blocks that are passed over are not known, nor a fork child's parent's, nor those of a guarded call.
+bool may_be_unknown() { return g_tracker.sample_bytes || g_tracker.is_fork_child || t_local.heap_guard; }
 
 }  // namespace
 
@@ -115,7 +116,7 @@ void heap_released_slowly(void* block) {
   if (!enter(Kind::heap)) return;
   Block known;
   if (!g_heap_index.take(reinterpret_cast<uintptr_t>(block), known)) {
-    if (!t_local.heap_guard && !g_tracker.sample_bytes) count_foreign_release(Kind::heap);
+    if (!may_be_unknown()) count_foreign_release(Kind::heap);
     return;
   }
   count_released(known);
@@ -135,15 +136,15 @@ void heap_reattached(void* block, const Detached& detached) {
 void heap_dropped(void* block, const Detached& detached) {
   if (detached.known)
     count_released(detached.block);
-  else if (block && !t_local.heap_guard && !g_tracker.sample_bytes && enter(Kind::heap))
+  else if (block && enter(Kind::heap) && !may_be_unknown())
     count_foreign_release(Kind::heap);
 }
 
 bool heap_ignore(const void* address) {
   if (!address || !enter(Kind::heap)) return false;
   Block block;
-  if (!g_heap_index.ignore(reinterpret_cast<uintptr_t>(address), block)) return g_tracker.sample_bytes != 0;
-  count_released(block);  // owned_here: not if it was ignored before
+  if (!g_heap_index.ignore(reinterpret_cast<uintptr_t>(address), block)) return may_be_unknown();
+  count_released(block);  // not if it was ignored before
   return true;
 }
 
@@ -160,7 +161,7 @@ int64_t heap_live_since(uint32_t epoch) {
   } count{epoch, 0, 0};
   g_heap_index.each(&count, [](void* context, uintptr_t, const Block& block) {
     auto& sum = *static_cast<Count*>(context);
-    if (!owned_here(block) || block.epoch < sum.epoch) return;
+    if (block.ignored || block.epoch < sum.epoch) return;
     if (block.sampled)
       sum.estimated += sample_weight(block.size_bytes, g_tracker.sample_bytes).blocks;
     else

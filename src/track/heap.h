@@ -48,8 +48,7 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
     return false;
   uint32_t site;
   uint64_t bytes;
-  std::atomic<uint64_t>* word =
-      g_heap_index.find_simply(reinterpret_cast<uintptr_t>(block), g_tracker.first_own_epoch, site, bytes);
+  std::atomic<uint64_t>* word = g_heap_index.find_simply(reinterpret_cast<uintptr_t>(block), site, bytes);
   if (!word) [[unlikely]]
     return false;
   ledger::Chunk* chunk = state->chunks[site / ledger::kChunkCells];

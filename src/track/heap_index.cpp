@@ -69,6 +69,7 @@ std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
     constexpr size_t kCountWords = kCountsOfRegion * sizeof(uint16_t) / sizeof(uint64_t);
     auto* start = base::own_array<std::atomic<uint64_t>>(kCountWords + words_of_region());
     if (!start) return nullptr;
+    base::zero_in_fork_children(start, (kCountWords + words_of_region()) * sizeof *start);
     region.store(start + kCountWords, std::memory_order_release);
   }
   return find(address);

@@ -10,7 +10,9 @@
 // Sizes of 16 MiB − 1 and more stand in a small side table. Before each region's words there is a count of sampled
 // blocks for every 4 KiB of heap: nearly all blocks given back are none, and to see that must not take a cache line
 // each.
-// Thread-safe as described; async-signal-safe.
+// Thread-safe as described; async-signal-safe. A fork child finds it empty: its parent's blocks are none of its own,
+// and with an index as large as a quarter of the heap to copy, a fork would take that much longer, and leave the parent
+// to copy each page that it goes on using.
 #pragma once
 
 #include <atomic>
@@ -62,18 +64,17 @@ class HeapIndex {
     return true;
   }
 
-  /// The word of the block at `address`, where one of this epoch or a later one is known, not ignored, not sampled and
-  /// of ordinary size; else nullptr. Storing 0 in it forgets the block.
-  [[gnu::always_inline]] std::atomic<uint64_t>* find_simply(uintptr_t address, uint32_t first_epoch, uint32_t& site,
-                                                            uint64_t& bytes) const {
+  /// The word of the block at `address`, where one is known, not ignored, not sampled and of ordinary size; else
+  /// nullptr. Storing 0 in it forgets the block.
+  [[gnu::always_inline]] std::atomic<uint64_t>* find_simply(uintptr_t address, uint32_t& site, uint64_t& bytes) const {
     std::atomic<uint64_t>* word = find(address);
     if (!word) [[unlikely]]
       return nullptr;
     uint64_t value = word->load(std::memory_order_relaxed);
     Block block;
     unpack(value, block);
-    if (block.epoch < first_epoch || value & (kIgnored | kSampled) || block.size_bytes == kLargeSize) [[unlikely]]
-      return nullptr;  // an empty word's epoch is 0, which is nobody's first
+    if (!value || value & (kIgnored | kSampled) || block.size_bytes == kLargeSize) [[unlikely]]
+      return nullptr;
     site = block.site;
     bytes = block.size_bytes;
     return word;

@@ -1,5 +1,7 @@
 #include "track/recent_stacks.h"
 
+#include "base/own_memory.h"
+
 namespace unfreed::track {
 
 const RecentStacks::Branch* RecentStacks::find_branch(uint32_t id, uintptr_t value) const {
@@ -15,7 +17,9 @@ const RecentStacks::Root* RecentStacks::find_root(uintptr_t pc, uintptr_t sp, ui
 const RecentStacks::Leaf* RecentStacks::find_beyond(uint32_t number, uint64_t hash, size_t done) const {
   while (uint32_t otherwise = segments_[number].otherwise) {
     Extent extent = extent_of(number);
-    const Branch* branch = find_branch(segments_[number].id, word_at(places_[extent.first + extent.count - 1]));
+    uint32_t end = extent.first + extent.count;
+    if (!end) return nullptr;  // all is 0 all of a sudden
+    const Branch* branch = find_branch(segments_[number].id, word_at(places_[end - 1]));
     number = branch ? branch->child : otherwise;
     extent = extent_of(number);
     if (done + extent.count > kMostSlots) return nullptr;
@@ -29,7 +33,7 @@ const RecentStacks::Leaf* RecentStacks::find_beyond(uint32_t number, uint64_t ha
 
 void RecentStacks::set_branch(uint32_t id, uintptr_t value, uint32_t child) {
   auto* known = const_cast<Branch*>(find_branch(id, value));
-  Branch& branch = known ? *known : branches_.room_for(Branch::hash_of(id, value));
+  Branch& branch = known ? *known : branches_.room_for(Branch::hash_of(id, value), is_small_);
   branch = {value, id, child};
 }
 
@@ -119,7 +123,7 @@ void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, c
   uint64_t place = Root::hash_of(key.pc, key.sp);
   auto* root = const_cast<Root*>(find_root(key.pc, key.sp, key.tag));
   if (!root) {
-    root = &roots_.room_for(place);
+    root = &roots_.room_for(place, is_small_);
     *root = {key.pc, key.sp, seed_of(key), key.tag, 0};
   }
   Segment& segment = segments_[learn_shape(*root, log)];
@@ -129,7 +133,7 @@ void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, c
     Leaf earlier = segment.latest;
     earlier.value += hash_of_shape(segment.id);
     Leaf* known = find_leaf(earlier.value);
-    (known ? *known : leaves_.room_for(earlier.value)) = earlier;
+    (known ? *known : leaves_.room_for(earlier.value, is_small_)) = earlier;
   }
   segment.latest = {hash, cell, site};
 }
@@ -143,11 +147,9 @@ void RecentStacks::clear() {
   place_count_ = segment_count_ = 0;
 }
 
-void RecentStacks::set_limit(bool small) {
-  is_small_ = small;
-  roots_.set_small(small);
-  leaves_.set_small(small);
-  branches_.set_small(small);
+void RecentStacks::forget_in_fork_children() {
+  auto* end = reinterpret_cast<std::byte*>(this + 1);
+  base::zero_in_fork_children(&version_, static_cast<size_t>(end - reinterpret_cast<std::byte*>(&version_)));
 }
 
 }  // namespace unfreed::track

@@ -24,8 +24,9 @@
 // most code, and 2^-42 for two copies of one library that lie a multiple of 2 MiB apart.
 //
 // All of it concerns the thread's own stack, whose words may be read at any time. One thread at a time, but a signal
-// handler may change everything between two instructions of find(): hence `version`, and hence addresses are kept by
-// their distance from the stack's end, not from sp: whichever find() comes across may be read.
+// handler may change everything between two instructions of find(), or make a child in which everything is 0: hence
+// `version`, and hence addresses are kept by their distance from the stack's end, not from sp: whichever find() comes
+// across may be read.
 #pragma once
 
 #include <array>
@@ -78,12 +79,16 @@ class RecentStacks {
   void clear();
 
   /// How much memory it may come to fill. Called before use; more threads, less each.
-  void set_limit(bool small);
+  void set_limit(bool small) { is_small_ = small; }
+
+  /// In fork children everything is forgotten, without a page of it being copied. The object lies in whole pages of
+  /// private anonymous memory.
+  void forget_in_fork_children();
 
   /// Of a stack that ends below `stack_high`; forgets any other's.
   void start(uintptr_t stack_high) {
     clear();
-    stack_high_ = stack_high;
+    last_word_ = stack_high - sizeof(uintptr_t);
   }
 
   /// Grows with every change. Who reads an entry reads this before and after.
@@ -160,12 +165,12 @@ class RecentStacks {
   static constexpr uint32_t kPlaces = 512 * 1024;
   static constexpr uint32_t kSegments = 32 * 1024;
 
-  /// In words from the stack's end, so below 0.
+  /// In words from the stack's last, so at most 0.
   int32_t place_of(uintptr_t address) const {
-    auto distance = static_cast<intptr_t>(address - stack_high_);
+    auto distance = static_cast<intptr_t>(address - last_word_);
     return static_cast<int32_t>(distance / static_cast<intptr_t>(sizeof(uintptr_t)));
   }
-  uintptr_t word_at(int32_t place) const { return reinterpret_cast<const uintptr_t*>(stack_high_)[place]; }
+  uintptr_t word_at(int32_t place) const { return reinterpret_cast<const uintptr_t*>(last_word_)[place]; }
 
   /// What the words at these places add to the hash of a stack of which `done` words have been added.
   [[gnu::always_inline]] uint64_t hash_of_words(Extent extent, size_t done) const {
@@ -211,12 +216,14 @@ class RecentStacks {
   void split(uint32_t segment, uint32_t kept);
   uint32_t learn_shape(Root& root, const unwind::SlotLog& log);
 
-  uint32_t version_;
-  uintptr_t stack_high_;
+  uintptr_t last_word_;  ///< of the stack
+  bool is_small_;
+
+  // From here on, 0 in a fork child.
+  alignas(4096) uint32_t version_;
   uint32_t place_count_;
   uint32_t segment_count_;
   uint32_t last_id_;
-  bool is_small_;
   SetTable<Root, 7, 13> roots_;
   SetTable<Leaf, 8, 15> leaves_;
   SetTable<Branch, 7, 14> branches_;

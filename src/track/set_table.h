@@ -36,10 +36,11 @@ class SetTable {
     return const_cast<Entry*>(static_cast<const SetTable*>(this)->find(hash, is));
   }
 
-  /// The place for an entry that is not there yet: the caller fills it in.
-  Entry& room_for(uint64_t hash) {
+  /// The place for an entry that is not there yet: the caller fills it in. `is_small`: an eighth of the memory is all
+  /// that may come to be filled.
+  Entry& room_for(uint64_t hash, bool is_small = false) {
     for (;;) {
-      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small_ ? kSmallerBits : 0);
+      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small ? kSmallerBits : 0);
       Entry* free = free_place(hash);
       if (free && (!may_grow || count_ * 2 < size())) {
         ++count_;
@@ -56,8 +57,6 @@ class SetTable {
     count_ = grown_ = 0;
   }
 
-  /// An eighth of the memory is all it may come to fill.
-  void set_small(bool small) { is_small_ = small; }
   static constexpr unsigned kSmallerBits = 3;
 
  private:
@@ -101,7 +100,6 @@ class SetTable {
   uint32_t count_;
   uint32_t grown_;
   uint32_t turn_;
-  bool is_small_;
   alignas(64) Entry entries_[size_t{1} << kMostBits];
 };
 

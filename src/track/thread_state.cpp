@@ -48,6 +48,7 @@ ThreadState* take_state() {
   auto* state = base::own_array<ThreadState>(1);
   if (!state) return nullptr;
   state->recent.set_limit(made >= kLargeTables);
+  state->recent.forget_in_fork_children();
   return state;
 }
 

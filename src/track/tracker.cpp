@@ -1,8 +1,7 @@
 #include "track/tracker.h"
 
-#include <sys/mman.h>
-
 #include "base/lock.h"
+#include "base/own_memory.h"
 #include "base/syscall.h"
 
 namespace unfreed::track {
@@ -25,8 +24,7 @@ void forget_remembered_stacks() {
 bool prepare_fork_page() {
   g_fork_page.alive.store(1, std::memory_order_relaxed);
   forget_remembered_stacks();
-  return !base::is_error(
-      base::raw_syscall(SYS_madvise, reinterpret_cast<long>(&g_fork_page), sizeof g_fork_page, MADV_WIPEONFORK));
+  return base::zero_in_fork_children(&g_fork_page, sizeof g_fork_page);
 }
 
 void set_fork_handler(ForkHandler handler) { g_fork_handler = handler; }

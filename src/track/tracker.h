@@ -23,8 +23,8 @@ struct Tracker {
   uint32_t depth;           ///< frames kept per stack
   uint32_t runtime_module;  ///< number of libunfreed.so in the module table
   ledger::Writer writer;
-  std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks and forks
-  uint32_t first_own_epoch;          ///< blocks born earlier are a fork parent's
+  std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks
+  bool is_fork_child;                ///< what the parent held is not in its tables
   uint64_t sample_bytes;             ///< UNFREED_SAMPLE; 0: every heap block is tracked
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it

@@ -57,6 +57,20 @@ class Trees(unittest.TestCase):
                 live = sorted(r["totals"]["fd"]["live"] for r in by_program(result)["tree"])
                 self.assertEqual(live, [0, 0, 3])
 
+    def test_a_fork_child_finds_none_of_its_parents_blocks(self):
+        result = harness.run([harness.program("fork_heap")], options=["--all-reports"])
+        self.assertEqual(result.status, 0, result)
+        # The kernel's word: the child has not so much as a copy of the tables, which are a fifth of such blocks.
+        kib = {who: int(number) for who, number in (line.split() for line in result.stdout.splitlines())}
+        self.assertGreater(kib["parent"], 1500)
+        self.assertLess(kib["child"], 100)
+        (child,) = [r for r in result.reports.values() if r["process"]["forked"]]
+        heap = child["totals"]["heap"]
+        self.assertEqual([heap[name] for name in ("live", "bytes", "foreign_released")], [3, 40 + 40 + 80, 0])
+        self.assertEqual([s["live"] for s in harness.live_sites(child, "heap")], [1, 1, 1])
+        heap = result.report["totals"]["heap"]
+        self.assertEqual([heap[name] for name in ("live", "foreign_released")], [0, 0])
+
     def test_fork_among_threads(self):
         for run in (harness.run, harness.preload):
             result = run([harness.program("fork_threads")])

@@ -2,8 +2,11 @@
 #include "track/recent_stacks.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <random>
@@ -19,7 +22,7 @@ constexpr uint32_t kTag = 0x6f01;
 
 class Recent : public testing::Test {
  protected:
-  Recent() : recent_(static_cast<RecentStacks*>(aligned_alloc(64, sizeof(RecentStacks))), &free) {
+  Recent() : recent_(static_cast<RecentStacks*>(aligned_alloc(alignof(RecentStacks), sizeof(RecentStacks))), &free) {
     memset(static_cast<void*>(recent_.get()), 0, sizeof(RecentStacks));
     recent_->set_limit(false);
     recent_->start(reinterpret_cast<uintptr_t>(words_ + std::size(words_)));
@@ -45,6 +48,36 @@ class Recent : public testing::Test {
 };
 
 TEST_F(Recent, KnowsNothingAtFirst) { EXPECT_EQ(find(), 0u); }
+
+TEST_F(Recent, ForgetsEverythingInAForkChild) {
+  recent_->forget_in_fork_children();
+  remember(7, {1, 2, 3});
+  ASSERT_EQ(find(), 7u);
+  pid_t child = fork();
+  if (child == 0) {
+    bool forgotten = find() == 0;
+    remember(8, {1, 2});
+    _exit(forgotten && find() == 8 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(find(), 7u);
+}
+
+// Whoever was interrupted in the middle of a search, by a handler that forked, goes on with it in the child.
+TEST_F(Recent, MayBecomeZeroAtAnyMoment) {
+  remember(1, {1, 2, 3, 4, 5});
+  words_[2] = 77;
+  remember(2, {1, 2, 6, 7});
+  auto* bytes = reinterpret_cast<std::byte*>(recent_.get());
+  // Page by page: what has been read of the earlier ones leads into those that are 0.
+  for (size_t page = sizeof(RecentStacks) / 4096 - 1; page > 0; --page) {
+    EXPECT_LE(find(), 2u);
+    std::memset(bytes + page * 4096, 0, 4096);
+  }
+  EXPECT_EQ(find(), 0u);
+}
 
 TEST_F(Recent, ComparesEverySlotAndNothingElse) {
   std::vector<size_t> places;
