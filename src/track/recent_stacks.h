@@ -224,7 +224,7 @@ class RecentStacks {
   uint32_t place_count_;
   uint32_t segment_count_;
   uint32_t last_id_;
-  SetTable<Root, 7, 13> roots_;
+  SetTable<Root, 7, 13, 1> roots_;
   SetTable<Leaf, 8, 15> leaves_;
   SetTable<Branch, 7, 14> branches_;
   Segment segments_[kSegments];

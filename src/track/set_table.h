@@ -1,7 +1,8 @@
 // A hash table of sets of four, like a processor's cache: an entry stands in the place that its hash leads to or, if
-// that was taken, in another of the same set, or else of a second set, which lets the table fill up before one set
-// overflows. It starts small, so that a short program touches few
-// pages, and grows within its memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
+// that was taken, in another of the same set, or else of a second set. Where both are full, one of the entries there
+// makes room by going to its own other set (cuckoo hashing, Pagh and Rodler, 2001, but one step of it). So the table
+// fills up before one set overflows, and a short program touches few pages. It starts small and grows within its
+// memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
 #pragma once
 
 #include <algorithm>
@@ -11,8 +12,9 @@
 
 namespace unfreed::track {
 
-/// `Entry` is trivial, empty when zeroed, and has is_empty() and hash(), of which the upper bits matter.
-template <class Entry, unsigned kFirstBits, unsigned kMostBits>
+/// `Entry` is trivial, empty when zeroed, and has is_empty() and hash(), of which the upper bits matter. It grows when so
+/// many quarters of it are full: fewer, and more entries stand in their likely place.
+template <class Entry, unsigned kFirstBits, unsigned kMostBits, unsigned kFullQuarters = 3>
 class SetTable {
  public:
   /// What stands in the place that the hash leads to, most often the entry that is looked for.
@@ -41,8 +43,9 @@ class SetTable {
   Entry& room_for(uint64_t hash, bool is_small = false) {
     for (;;) {
       bool may_grow = kFirstBits + grown_ < kMostBits - (is_small ? kSmallerBits : 0);
-      Entry* free = free_place(hash);
-      if (free && (!may_grow || count_ * 2 < size())) {
+      bool is_full = count_ * 4 >= size() * kFullQuarters;
+      Entry* free = may_grow && is_full ? nullptr : free_place(hash);
+      if (free) {
         ++count_;
         return *free;
       }
@@ -73,10 +76,25 @@ class SetTable {
   }
   Entry* set_at(size_t place) { return entries_ + (place & ~(kSet - 1)); }
   Entry* free_place(uint64_t hash) {
+    size_t first = place_of(hash);
+    if (Entry* free = free_in(set_at(first), first)) return free;
+    size_t other = place_of(second(hash));
+    if (Entry* free = free_in(set_at(other), other)) return free;
+    for (size_t place : {first, other})
+      for (size_t i = 0; i < kSet; ++i)
+        if (Entry& entry = entries_[place ^ i]; make_room_of(entry)) return &entry;
+    return nullptr;
+  }
+  /// Moves an entry into the other one of its sets, if that has room.
+  bool make_room_of(Entry& entry) {
+    uint64_t hash = entry.hash();
     size_t place = place_of(hash);
-    if (Entry* free = free_in(set_at(place), place)) return free;
-    place = place_of(second(hash));
-    return free_in(set_at(place), place);
+    if (set_at(place) == set_at(static_cast<size_t>(&entry - entries_))) place = place_of(second(hash));
+    Entry* free = free_in(set_at(place), place);
+    if (!free) return false;
+    *free = entry;
+    entry = {};
+    return true;
   }
 
   /// Each set's entries go to the two sets that take its place; from the last set down, what those hold has gone by
