@@ -14,9 +14,11 @@ int64_t factored(uint64_t value, int64_t factor) { return static_cast<int64_t>(v
 
 }  // namespace
 
-CfaMachine::CfaMachine(const Cie& cie, uintptr_t start, Instructions body) : cie_(cie), location_(start), body_(body) {
-  rules_.cfa_register = kRsp;
-  rules_.return_address = {Saved::at_cfa, -8};
+void CfaMachine::restart(uintptr_t start, Instructions body) {
+  location_ = start;
+  body_ = body;
+  is_started_ = false;
+  remembered_ = 0;
 }
 
 CfaMachine::Rule* CfaMachine::rule_of(uint64_t reg) {
@@ -75,15 +77,27 @@ void CfaMachine::saved_at_expression(uint64_t reg, Cursor& cursor) {
   save(reg, plain ? Saved::at_bp : Saved::unknown, offset);
 }
 
-bool CfaMachine::run_to(uintptr_t pc) {
-  if (!is_started_) {
+/// Runs the CIE's program, unless it is known what comes of it.
+bool CfaMachine::begin(uintptr_t pc) {
+  if (!has_initial_) {
+    uintptr_t start = location_;
+    rules_ = {};
+    rules_.cfa_register = kRsp;
+    rules_.return_address = {Saved::at_cfa, -8};
     Cursor initial(cie_.initial.begin, cie_.initial.end);
     if (!execute(initial, pc, true)) return false;
     initial_ = rules_;
-    next_ = body_.begin;
-    row_start_ = location_;
-    is_started_ = true;
+    has_initial_ = location_ == start && remembered_ == 0;  // nobody's does more than set rules
   }
+  rules_ = initial_;
+  next_ = body_.begin;
+  row_start_ = location_;
+  is_started_ = true;
+  return true;
+}
+
+bool CfaMachine::run_to(uintptr_t pc) {
+  if (!is_started_ && !begin(pc)) return false;
   if (pc < location_ && row_start_ < location_) return true;
   row_start_ = location_;
   Cursor body(next_, body_.end);

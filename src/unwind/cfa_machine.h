@@ -32,7 +32,11 @@ struct Cie {
 class CfaMachine {
  public:
   CfaMachine() = default;  ///< runs nothing
-  CfaMachine(const Cie& cie, uintptr_t start, Instructions body);
+  CfaMachine(const Cie& cie, uintptr_t start, Instructions body) : cie_(cie) { restart(start, body); }
+
+  /// Becomes a run over another function's program with the same CIE.
+  void restart(uintptr_t start, Instructions body);
+  const Cie& cie() const { return cie_; }
 
   /// Runs up to `pc`, which must not lie before the row that the run has stopped in. False when the program cannot be
   /// understood; the run is then over.
@@ -63,6 +67,7 @@ class CfaMachine {
     Rule return_address;
   };
 
+  bool begin(uintptr_t pc);
   bool execute(Cursor& cursor, uintptr_t pc, bool initial);
   bool step(uint8_t op, Cursor& cursor);
   Rule* rule_of(uint64_t reg);
@@ -78,6 +83,7 @@ class CfaMachine {
   uintptr_t next_ = 0;       ///< the program's next instruction
   Instructions body_;
   bool is_started_ = false;
+  bool has_initial_ = false;  ///< the CIE's program need not be run again
   Rules rules_;
   Rules initial_;
   Rules memory_[kMaxRemembered];

@@ -9,6 +9,7 @@ namespace unfreed::unwind {
 namespace {
 
 struct Fde {
+  uintptr_t cie_address = 0;
   Cie cie;
   uintptr_t start = 0;
   uintptr_t size = 0;
@@ -70,14 +71,18 @@ bool parse_cie(const Image& image, uintptr_t address, Cie& cie) {
   return cursor.ok();
 }
 
-bool parse_fde(const Image& image, uintptr_t address, Fde& fde) {
+bool parse_fde(const Image& image, uintptr_t address, RecentRuns* recent, Fde& fde) {
   Instructions record;
   if (!enter_record(image, address, record)) return false;
   Cursor cursor(record.begin, record.end);
   uintptr_t id_place = cursor.at();
   uint32_t cie_distance = cursor.fixed<uint32_t>();
   if (cie_distance == 0 || cie_distance > id_place) return false;
-  if (!parse_cie(image, id_place - cie_distance, fde.cie)) return false;
+  fde.cie_address = id_place - cie_distance;
+  if (const CfaMachine* known = recent ? recent->of_cie(fde.cie_address) : nullptr)
+    fde.cie = known->cie();
+  else if (!parse_cie(image, fde.cie_address, fde.cie))
+    return false;
   fde.start = cursor.encoded(fde.cie.pointer_encoding, 0);
   fde.size = cursor.encoded(fde.cie.pointer_encoding & 0x0f, 0);
   if (fde.cie.has_augmentation_data) cursor.skip(cursor.uleb());
@@ -115,9 +120,9 @@ uintptr_t search_table(const Image& image, uintptr_t header, uintptr_t pc) {
   return header + static_cast<uintptr_t>(static_cast<intptr_t>(entry(low, 1)));
 }
 
-bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, Fde& fde) {
+bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRuns* recent, Fde& fde) {
   uintptr_t address = search_table(image, eh_frame_hdr, pc);
-  return address && parse_fde(image, address, fde) && pc >= fde.start && pc - fde.start < fde.size &&
+  return address && parse_fde(image, address, recent, fde) && pc >= fde.start && pc - fde.start < fde.size &&
          fde.start >= image.low && pc < image.high;
 }
 
@@ -125,18 +130,24 @@ bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, Fde& fde
 
 uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc) {
   Fde fde;
-  return find_fde(image, eh_frame_hdr, pc, fde) ? fde.start : 0;
+  return find_fde(image, eh_frame_hdr, pc, nullptr, fde) ? fde.start : 0;
 }
 
 Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRuns* recent) {
   Fde fde;
-  if (!find_fde(image, eh_frame_hdr, pc, fde) || fde.cie.return_register != kReturnAddress) return {};
-  CfaMachine fresh(fde.cie, fde.start, fde.body);
+  if (!find_fde(image, eh_frame_hdr, pc, recent, fde) || fde.cie.return_register != kReturnAddress) return {};
+  auto row_of = [pc](CfaMachine& run) { return run.run_to(pc) ? run.row() : Row(); };
+  if (!recent) {
+    CfaMachine fresh(fde.cie, fde.start, fde.body);
+    return row_of(fresh);
+  }
   bool is_long = fde.body.end - fde.body.begin >= RecentRuns::kLongProgramBytes;
-  if (!recent || !is_long) return fresh.run_to(pc) ? fresh.row() : Row();
   CfaMachine& run = recent->place_of(fde.body);
-  if (!run.is_before(fde.body, pc)) run = fresh;
-  return run.run_to(pc) ? run.row() : Row();
+  if (is_long && run.is_before(fde.body, pc)) return row_of(run);
+  CfaMachine* known = recent->of_cie(fde.cie_address);
+  CfaMachine& fresh = known ? *known : recent->set_cie(fde.cie_address, fde.cie);
+  fresh.restart(fde.start, fde.body);
+  return row_of(is_long ? run = fresh : fresh);
 }
 
 }  // namespace unfreed::unwind

@@ -17,19 +17,29 @@ struct Image {
 };
 
 /// Runs over long programs, to go on from: functions that have one are walked through at ever other places, mostly
-/// further on. All of it is of one state of the loaded code: forget() when that changes. One thread at a time.
+/// further on. And the CIE that was used last, which most of an object's functions share. All of it is of one state of
+/// the loaded code: forget() when that changes. One thread at a time.
 class RecentRuns {
  public:
   static constexpr size_t kLongProgramBytes = 64;
 
   CfaMachine& place_of(const Instructions& body) { return runs_[(body.begin >> 4 ^ body.begin >> 10) % kRuns]; }
+  /// For the CIE at an address: nullptr if that is not the one that was used last.
+  CfaMachine* of_cie(uintptr_t address) { return address == cie_address_ ? &last_ : nullptr; }
+  CfaMachine& set_cie(uintptr_t address, const Cie& cie) {
+    cie_address_ = address;
+    return last_ = CfaMachine(cie, 0, {});
+  }
   void forget() {
     for (CfaMachine& run : runs_) run = CfaMachine();
+    cie_address_ = 0;
   }
 
  private:
   static constexpr size_t kRuns = 64;
   CfaMachine runs_[kRuns];
+  uintptr_t cie_address_ = 0;
+  CfaMachine last_;
 };
 
 /// The row that holds at `pc` (an instruction's own address: for a return address pass it minus one). `eh_frame_hdr` is

@@ -124,9 +124,16 @@ bool find_object(uintptr_t pc, Object& out) {
   if (!g_find_object) return search_link_maps(pc, out);
   FoundObject found;
   if (g_find_object(reinterpret_cast<void*>(pc), &found) != 0 || !found.map) return false;
+  // The loader unloads some objects past dlclose (iconv's, name services'), and may give the record to another then.
+  bool is_same = out.map == found.map && out.bias == found.map->l_addr &&
+                 out.eh_frame_hdr == reinterpret_cast<uintptr_t>(found.eh_frame);
+  if (is_same) return true;
   // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers
   // say more.
-  if (describe(found.map, out)) return true;
+  if (describe(found.map, out)) {
+    out.map = found.map;
+    return true;
+  }
   out.image = {reinterpret_cast<uintptr_t>(found.map_start), reinterpret_cast<uintptr_t>(found.map_end)};
   out.bias = found.map->l_addr;
   out.eh_frame_hdr = reinterpret_cast<uintptr_t>(found.eh_frame);

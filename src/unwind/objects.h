@@ -17,6 +17,7 @@ struct Object {
   uintptr_t eh_frame_hdr = 0;  ///< 0: no unwind information
   const char* name = "";       ///< the loader's name: "" is the executable; valid while the object is loaded
   intptr_t shift = 0;          ///< what to add to an address to find it in the image: not 0 for a copy
+  const void* map = nullptr;   ///< the loader's record, if it was asked
 };
 
 /// Resolves `_dl_find_object` (glibc 2.35 on). Called once, before any walk. `use_loader` false: pretend it is not
@@ -29,7 +30,8 @@ using ObjectFinder = bool (*)(uintptr_t pc, Object& out);
 void set_object_finder(ObjectFinder finder);
 
 /// The object that `pc` lies in, which must be on some live stack (so that it cannot be unloaded meanwhile).
-/// Lock-free, async-signal-safe.
+/// Lock-free, async-signal-safe. `out` may hold what an earlier call found, if nothing has been unloaded since: an object
+/// that is found again is not described again.
 bool find_object(uintptr_t pc, Object& out);
 
 /// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?

@@ -24,29 +24,37 @@ uint64_t cache_key(uintptr_t pc) {
   return pc ^ uint64_t { code_generation() } << 48;
 }
 
-constinit RecentRuns g_recent_runs;
-std::atomic<uint32_t> g_recent_runs_taken;  ///< by one that uses them; others, and signal handlers, do without
-uint32_t g_recent_runs_generation = 1;      ///< that they are true of
+/// What the next row will likely need again.
+struct Recent {
+  std::atomic<uint32_t> taken;  ///< by one that uses it; others, and signal handlers, do without
+  uint32_t generation;          ///< of the code that it is true of
+  Object object;
+  RecentRuns runs;
+};
+constinit Recent g_recent{};
 
-Row decode_row(const Object& object, uintptr_t pc) {
-  if (g_recent_runs_taken.exchange(1, std::memory_order_acquire))
-    return find_row(object.image, object.eh_frame_hdr, pc);
-  if (g_recent_runs_generation != code_generation()) {
-    g_recent_runs.forget();
-    g_recent_runs_generation = code_generation();
-  }
-  Row row = find_row(object.image, object.eh_frame_hdr, pc, &g_recent_runs);
-  g_recent_runs_taken.store(0, std::memory_order_release);
+Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
+  if (!find_object(pc, object)) return {};
+  Row row;
+  if (object.eh_frame_hdr)
+    row = find_row(object.image, object.eh_frame_hdr, pc + static_cast<uintptr_t>(object.shift), runs);
+  if (row.cfa == CfaRule::none && is_outermost(pc, object)) row.cfa = CfaRule::end;
+  row.module = g_module_number(object);
   return row;
 }
 
 Row compute_row(uintptr_t pc) {
-  Object object;
-  if (!find_object(pc, object)) return {};
-  Row row;
-  if (object.eh_frame_hdr) row = decode_row(object, pc + static_cast<uintptr_t>(object.shift));
-  if (row.cfa == CfaRule::none && is_outermost(pc, object)) row.cfa = CfaRule::end;
-  row.module = g_module_number(object);
+  if (g_recent.taken.exchange(1, std::memory_order_acquire)) {
+    Object object;
+    return compute_row(pc, object, nullptr);
+  }
+  if (g_recent.generation != code_generation()) {
+    g_recent.object = {};
+    g_recent.runs.forget();
+    g_recent.generation = code_generation();
+  }
+  Row row = compute_row(pc, g_recent.object, &g_recent.runs);
+  g_recent.taken.store(0, std::memory_order_release);
   return row;
 }
 

@@ -14,6 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size) std::memcpy(image_bytes.get(), data, size);
   auto header = reinterpret_cast<uintptr_t>(image_bytes.get());
   unfreed::unwind::Image image{header, header + size};
+  auto recent = std::make_unique<unfreed::unwind::RecentRuns>();
   constexpr size_t kTableStart = 12;
   constexpr size_t kMostEntries = 256;
   for (size_t entry = 0; entry < kMostEntries && kTableStart + entry * 8 + 4 <= size; ++entry) {
@@ -27,6 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       unfreed::test::check(back.cfa == row.cfa && back.cfa_offset == row.cfa_offset && back.bp == row.bp &&
                                back.bp_offset == row.bp_offset,
                            "packing a row loses nothing");
+      unfreed::unwind::Row again = unfreed::unwind::find_row(image, header, pc, recent.get());
+      unfreed::test::check(again.pack() == row.pack(), "what is remembered of others changes nothing");
     }
   }
   unfreed::unwind::find_row(image, header + size, header);
