@@ -12,8 +12,8 @@
 
 namespace unfreed::track {
 
-/// `Entry` is trivial, empty when zeroed, and has is_empty() and hash(), of which the upper bits matter. It grows when so
-/// many quarters of it are full: fewer, and more entries stand in their likely place.
+/// `Entry` is trivial, empty when zeroed, and has is_empty() and hash(), of which the upper bits matter. It grows when
+/// so many quarters of it are full: fewer, and more entries stand in their likely place.
 template <class Entry, unsigned kFirstBits, unsigned kMostBits, unsigned kFullQuarters = 3>
 class SetTable {
  public:

@@ -115,20 +115,12 @@ uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated) {
 
 namespace {
 
-bool same_frame(const unwind::Frame& a, const unwind::Frame& b) {
-  return a.pc == b.pc && a.module == b.module && a.exact_pc == b.exact_pc;
-}
-
-/// What a stack shares with the one that the thread walked last, which is most of its outer frames: that part's
+/// What the stack walked last has taken over from the one before, which is most of its outer frames: that part's
 /// innermost node, and `frames` without it.
 uint32_t share_walked(ThreadState& state, Frames& frames) {
-  uint32_t same = 0;
-  while (same < frames.size() && same < state.walked_count &&
-         same_frame(state.walked[same], frames[frames.size() - 1 - same]))
-    ++same;
-  state.walked_count = same;
-  frames = frames.first(frames.size() - same);
-  return same ? state.walked_nodes[same - 1] : 0;
+  state.walked_count = std::min(state.walked_count, static_cast<uint32_t>(state.walked.shared_frames()));
+  frames = frames.first(frames.size() - state.walked_count);
+  return state.walked_count ? state.walked_nodes[state.walked_count - 1] : 0;
 }
 
 uint32_t make_site(const SiteKey& key, bool libc_owned) {
@@ -151,12 +143,10 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
                                         [](uint32_t n) { return site_hash(key_of(site_record(n))); });
 }
 
-/// `state` may be null.
+/// `state`: if the frames are those of its own stack, walked last; else null.
 uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, bool truncated) {
-  auto note = [state](const unwind::Frame& frame, uint32_t node) {
-    if (!state) return;
-    state->walked[state->walked_count] = frame;
-    state->walked_nodes[state->walked_count++] = node;
+  auto note = [state](const unwind::Frame&, uint32_t node) {
+    if (state) state->walked_nodes[state->walked_count++] = node;
   };
   auto key_at = [&](uint32_t node) {
     return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door,
@@ -180,16 +170,29 @@ uint32_t intern_site(Kind kind, uint16_t door, Frames frames, bool truncated) {
 
 namespace {
 
-/// Walks and interns. `log` is filled in where it has room.
-uint32_t walk_to_site(ThreadState* state, std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind,
-                      uint16_t door, const unwind::Registers& from) {
-  frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
-  unwind::WalkResult walked = unwind::walk(from, bounds_for(state, from.sp), g_tracker.runtime_module, frames, log);
+void count_failed(const unwind::WalkResult& walked) {
   if (walked.frames <= 1 && walked.truncated) g_tracker.writer.drop(Dropped::unwind_failed);
+}
+
+/// Walks the thread's own stack and interns it. `log` is filled in.
+uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, uint16_t door,
+                          const unwind::Registers& from) {
+  unwind::WalkResult walked = unwind::walk_again(from, {from.sp, state.bounds.high}, g_tracker.runtime_module,
+                                                 g_tracker.depth, log, state.walked);
+  count_failed(walked);
+  return site_for(&state, kind, door, state.walked.frames(), walked.truncated);
+}
+
+/// Walks any other stack and interns it. `log` is filled in where it has room.
+uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind, uint16_t door,
+                      const unwind::Registers& from) {
+  frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
+  unwind::WalkResult walked = unwind::walk(from, bounds_for(nullptr, from.sp), g_tracker.runtime_module, frames, log);
+  count_failed(walked);
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
-  if (walked.truncated && !(state && state->is_own_stack(from.sp))) log.verifiable = false;
-  return site_for(state, kind, door, frames.first(walked.frames), walked.truncated);
+  if (walked.truncated) log.verifiable = false;
+  return site_for(nullptr, kind, door, frames.first(walked.frames), walked.truncated);
 }
 
 /// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where
@@ -205,7 +208,7 @@ void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kin
 uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
   unwind::Frame frames[kShortStack];
   unwind::SlotLog log;
-  return walk_to_site(nullptr, frames, log, kind, door, from);
+  return walk_to_site(frames, log, kind, door, from);
 }
 
 uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
@@ -215,12 +218,10 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
     state.generation = generation;
   }
   unwind::SlotLog log;
-  log.slots = state.slots;
-  log.capacity = kMostSlots;
   const uintptr_t* saved_bp = unwind::saved_bp(from);
   if (*saved_bp == from.bp) log.initial_bp = saved_bp;
   if (state.is_own_stack(from.sp)) {
-    uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
+    uint32_t site = walk_own_to_site(state, log, kind, door, from);
     remember_recent(state, from, kind, door, site, log);
     return site;
   }
@@ -228,7 +229,9 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
   StackMemo::Search miss;
   uint32_t known = log.initial_bp ? state.foreign.find(from, tag, miss) : 0;
   if (known) return known;
-  uint32_t site = walk_to_site(&state, state.frames, log, kind, door, from);
+  log.slots = state.walked.slot_room().data();
+  log.capacity = state.walked.slot_room().size();
+  uint32_t site = walk_to_site(state.walked.frame_room(), log, kind, door, from);
   state.foreign.remember(from, tag, miss, site, log);
   return site;
 }

@@ -28,8 +28,8 @@ constexpr uint32_t kLargeTables = 8;
 void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
   unwind::StackBounds bounds{stack_high - (stack_bytes < stack_high ? stack_bytes : stack_high), stack_high};
   // What is remembered leads to another thread's counters; and its foreign stacks are gone with it.
+  forget_stacks(*state);
   state->recent.start(stack_high);
-  state->foreign.clear();
   state->bounds = bounds;
   t_local.state = state;
   watch_thread_end();
@@ -84,6 +84,7 @@ ThreadState* own_state() {
 void forget_stacks(ThreadState& state) {
   state.foreign.clear();
   state.recent.clear();
+  state.walked.forget();
 }
 
 void refresh_active() {

@@ -10,13 +10,14 @@
 #include "track/recent_stacks.h"
 #include "track/stack_memo.h"
 #include "unwind/frame.h"
+#include "unwind/walked_stack.h"
 
 namespace unfreed::track {
 
 inline constexpr uint32_t kMostSites = 2u << 20;
 inline constexpr uint32_t kMostFrames = 512;  ///< UNFREED_DEPTH's limit
-inline constexpr uint32_t kMostSlots = 2 * kMostFrames;
-static_assert(kMostSlots <= RecentStacks::kMostSlots);
+static_assert(kMostFrames <= unwind::WalkedStack::kMostFrames);
+static_assert(unwind::WalkedStack::kMostSlots <= RecentStacks::kMostSlots);
 
 struct ThreadState {
   /// Counter cells by site / kChunkCells; null until the thread touches one of those sites.
@@ -31,13 +32,10 @@ struct ThreadState {
   uint32_t generation;  ///< ForkPage::generation that the two below are true of
   RecentStacks recent;  ///< on the thread's own stack
   StackMemo foreign;    ///< on any other
-  unwind::Frame frames[kMostFrames];
-  unwind::Slot slots[kMostSlots];
 
-  /// The stack that was walked last and its nodes, outermost first: what the next one shares with it is not looked up.
-  unwind::Frame walked[kMostFrames];
-  uint32_t walked_nodes[kMostFrames];
-  uint32_t walked_count;
+  unwind::WalkedStack walked;          ///< of the thread's own
+  uint32_t walked_nodes[kMostFrames];  ///< its frames', from the outermost in …
+  uint32_t walked_count;               ///< … as far as they are known
 
   std::atomic<ThreadState*> next_free;
 

@@ -30,8 +30,8 @@ using ObjectFinder = bool (*)(uintptr_t pc, Object& out);
 void set_object_finder(ObjectFinder finder);
 
 /// The object that `pc` lies in, which must be on some live stack (so that it cannot be unloaded meanwhile).
-/// Lock-free, async-signal-safe. `out` may hold what an earlier call found, if nothing has been unloaded since: an object
-/// that is found again is not described again.
+/// Lock-free, async-signal-safe. `out` may hold what an earlier call found, if nothing has been unloaded since: an
+/// object that is found again is not described again.
 bool find_object(uintptr_t pc, Object& out);
 
 /// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?

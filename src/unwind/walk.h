@@ -15,6 +15,7 @@
 
 #include "unwind/frame.h"
 #include "unwind/objects.h"
+#include "unwind/walked_stack.h"
 
 namespace unfreed::unwind {
 
@@ -29,6 +30,12 @@ bool prepare(ModuleNumber module_number);
 /// async-signal-safe; keeps errno.
 WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
                 SlotLog& log);
+
+/// The same, of stacks that a thread takes one after another on its own stack: the walk ends as soon as it meets the
+/// one before. At most `most_frames`; frames and words are then the stack's. Of `log`, `initial_bp` is read and the
+/// rest filled in. Since the last call the code must not have changed, or the stack be forgotten.
+WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t own_module, size_t most_frames,
+                      SlotLog& log, WalkedStack& stack);
 
 /// Code has been unloaded: forget all rows. Anything derived from pcs alone is stale when code_generation() has moved
 /// on.

@@ -77,18 +77,21 @@ struct BasePointer {
 
 class Walker {
  public:
-  Walker(const Registers& from, const StackBounds& bounds, SlotLog& log)
+  /// `stack`: the one to meet, or null.
+  Walker(const Registers& from, const StackBounds& bounds, SlotLog& log, WalkedStack* stack = nullptr)
       : pc_(from.pc),
         sp_(from.sp),
         exact_pc_(from.exact_pc),
         bp_{from.bp},
         knows_bp_(from.knows_bp),
         bounds_(bounds),
-        log_(log) {}
+        log_(log),
+        stack_(stack) {}
 
   WalkResult run(uint32_t own_module, std::span<Frame> frames) {
     WalkResult result;
     for (;;) {
+      if (stack_ && meets_or_enters(frames.size(), result.frames)) return result;
       Row row = row_for(exact_pc_ ? pc_ : pc_ - 1);
       if (row.module == 0 || row.module != own_module) {
         if (result.frames == frames.size()) {
@@ -107,8 +110,19 @@ class Walker {
     }
   }
 
+  bool has_met() const { return has_met_; }
+  /// Is all that it went by in the log, and its state before each frame in the stack?
+  bool is_whole() const { return !guessed_ && !has_met_signal_; }
+
  private:
   enum class Outcome { next, end, lost };
+
+  bool meets_or_enters(size_t most_frames, size_t frames) {
+    WalkedStack::State state{pc_, sp_, bp_.value, bp_.slot, exact_pc_, bp_.logged};
+    has_met_ = is_whole() && stack_->meets(state, most_frames - frames);
+    if (!has_met_) stack_->enter(state, frames, log_.size);
+    return has_met_;
+  }
 
   bool load(uintptr_t address, uintptr_t& value) const {
     if (address % sizeof(uintptr_t) != 0 || !bounds_.contains(address, sizeof(uintptr_t))) return false;
@@ -121,6 +135,7 @@ class Walker {
     return true;
   }
   uintptr_t use_bp() {
+    if (stack_) stack_->bp_used();
     if (bp_.logged) return bp_.value;
     bp_.logged = true;
     if (bp_.slot)
@@ -174,6 +189,7 @@ class Walker {
     if (!load(slot, value)) return false;
     bp_ = {value, slot, false};
     knows_bp_ = true;
+    if (stack_) stack_->bp_loaded();
     return true;
   }
 
@@ -246,6 +262,7 @@ class Walker {
   /// rbp, rsp and rip at indexes 10, 15 and 16 (Linux, arch/x86/include/uapi/asm/sigcontext.h).
   Outcome step_signal() {
     constexpr uintptr_t kGregs = 40;
+    has_met_signal_ = true;
     uintptr_t pc, sp;
     if (!load_logged(sp_ + kGregs + 16 * 8, pc) || !load_logged(sp_ + kGregs + 15 * 8, sp)) return Outcome::lost;
     if (!reload_bp(sp_ + kGregs + 10 * 8)) return Outcome::lost;
@@ -283,7 +300,10 @@ class Walker {
   bool knows_bp_;
   StackBounds bounds_;
   SlotLog& log_;
+  WalkedStack* stack_;
   bool guessed_ = false;
+  bool has_met_ = false;
+  bool has_met_signal_ = false;
 };
 
 }  // namespace
@@ -297,6 +317,22 @@ bool prepare(ModuleNumber module_number) {
 WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
                 SlotLog& log) {
   return Walker(from, bounds, log).run(own_module, frames);
+}
+
+WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t own_module, size_t most_frames,
+                      SlotLog& log, WalkedStack& stack) {
+  log.slots = stack.slot_room().data();
+  log.capacity = stack.slot_room().size();
+  log.size = 0;
+  stack.begin();
+  Walker walker(from, bounds, log, &stack);
+  WalkResult result = walker.run(own_module, stack.frame_room().first(most_frames));
+  bool whole = walker.is_whole() && !result.truncated && log.verifiable && !log.overflowed;
+  if (!stack.end(result.frames, log.size, walker.has_met(), whole)) log.overflowed = true;
+  result.frames = stack.frames().size();
+  log.slots = stack.slots().data();
+  log.size = stack.slots().size();
+  return result;
 }
 
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }

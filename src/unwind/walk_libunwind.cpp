@@ -58,6 +58,16 @@ WalkResult walk(const Registers& from, const StackBounds&, uint32_t own_module, 
   return result;
 }
 
+WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t own_module, size_t most_frames,
+                      SlotLog& log, WalkedStack& stack) {
+  WalkResult result = walk(from, bounds, own_module, stack.frame_room().first(most_frames), log);
+  stack.begin();
+  stack.end(result.frames, 0, false, false);
+  log.slots = stack.slots().data();
+  log.size = 0;
+  return result;
+}
+
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
 StackBounds probe_bounds(uintptr_t sp) { return {sp, sp}; }
 

@@ -15,7 +15,9 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -48,6 +50,29 @@ struct Captured {
   bool truncated = false;
 };
 
+/// A walk that ends where it meets the thread's last one finds what a whole walk does.
+void expect_same_again(const Registers& from, const StackBounds& bounds, std::span<const Frame> frames,
+                       const SlotLog& log) {
+  thread_local std::unique_ptr<WalkedStack> stack = std::make_unique<WalkedStack>();
+  for (int i = 0; i < 2; ++i) {
+    SlotLog again;
+    again.initial_bp = log.initial_bp;
+    WalkResult result = walk_again(from, bounds, 0xffff, kMostFrames, again, *stack);
+    ASSERT_EQ(result.frames, frames.size());
+    for (size_t frame = 0; frame < frames.size(); ++frame) {
+      EXPECT_EQ(stack->frames()[frame].pc, frames[frame].pc) << frame;
+      EXPECT_EQ(stack->frames()[frame].module, frames[frame].module) << frame;
+      EXPECT_EQ(stack->frames()[frame].exact_pc, frames[frame].exact_pc) << frame;
+    }
+    EXPECT_EQ(again.verifiable, log.verifiable);
+    ASSERT_EQ(again.size, log.size);
+    for (size_t slot = 0; slot < log.size; ++slot) {
+      EXPECT_EQ(again.slots[slot].address, log.slots[slot].address) << slot;
+      EXPECT_EQ(again.slots[slot].value, log.slots[slot].value) << slot;
+    }
+  }
+}
+
 /// One stack, by both. `probe`: the stack is not the thread's own.
 [[gnu::noinline]] Captured capture(bool probe = false) {
   Registers from = caller_registers();
@@ -58,6 +83,7 @@ struct Captured {
   log.slots = slots.data();
   log.capacity = slots.size();
   WalkResult result = walk(from, bounds, 0xffff, frames, log);
+  if (!probe) expect_same_again(from, bounds, std::span(frames).first(result.frames), log);
   Captured captured;
   captured.truncated = result.truncated;
   for (size_t i = 0; i < result.frames; ++i) captured.ours.push_back(frames[i].pc);
