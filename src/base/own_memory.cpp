@@ -26,6 +26,13 @@ void* own_memory(size_t bytes) {
   return memory;
 }
 
+void* own_backed_memory(size_t bytes) {
+  void* memory = own_memory(bytes);
+  constexpr long kPopulateWrite = 23;  // MADV_POPULATE_WRITE
+  if (memory) raw_syscall(SYS_madvise, reinterpret_cast<long>(memory), static_cast<long>(bytes), kPopulateWrite);
+  return memory;
+}
+
 bool zero_in_fork_children(void* start, size_t bytes) {
   long result = raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), MADV_WIPEONFORK);
   return !is_error(result);

@@ -16,6 +16,10 @@ struct OwnMapping {
 /// async-signal-safe.
 void* own_memory(size_t bytes);
 
+/// The same, backed at once where the kernel can (Linux 5.14): for memory that is about to be used all over. A page
+/// that is read before it is written to costs two faults otherwise.
+void* own_backed_memory(size_t bytes);
+
 /// Fork children find this memory zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call they are made. The
 /// kernel need not copy its page tables then, nor, later, the pages that the parent writes to. `start` and `bytes` are
 /// multiples of the page size. False: the kernel cannot.

@@ -6,12 +6,15 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/add_owned.h"
 #include "ledger/layout.h"
 #include "track/failures.h"
 #include "track/thread_state.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
+
+using base::add_owned;
 
 /// The thread's cell for `site`, made on first use; null when the ledger is full (count on the site then).
 ledger::Cell* make_cell(ThreadState& state, uint32_t site);
@@ -21,16 +24,6 @@ inline ledger::Cell* cell_of(ThreadState& state, uint32_t site) {
   if (chunk) [[likely]]
     return &chunk->cells[site % ledger::kChunkCells];
   return make_cell(state, site);
-}
-
-/// Adds without a locked instruction: `counter` has one writing thread. A single instruction where there is one, so
-/// that a signal handler of that thread cannot come in between.
-inline void add_owned(std::atomic<uint64_t>& counter, uint64_t amount) {
-#if defined(__x86_64__)
-  asm("addq %1, %0" : "+m"(counter) : "er"(amount) : "cc");
-#else
-  counter.store(counter.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
-#endif
 }
 
 inline ledger::Site& site_at(uint32_t site) {

@@ -86,11 +86,13 @@ namespace {
     StateUse use;
     ThreadState* state = use.state();
     uint32_t site = state ? recall_or_capture(*state, Kind::heap, door, from) : capture_site(Kind::heap, door, from);
-    Block displaced;
-    if (g_heap_index.take(reinterpret_cast<uintptr_t>(block), displaced)) count_released(state, displaced);
+    auto address = reinterpret_cast<uintptr_t>(block);
     Block fresh{site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes, sampling};
-    if (!g_heap_index.put(reinterpret_cast<uintptr_t>(block), fresh))
-      return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+    if (!g_heap_index.put(address, fresh)) {
+      Block displaced;
+      if (g_heap_index.take(address, displaced)) count_released(state, displaced);
+      if (!g_heap_index.put(address, fresh)) return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+    }
     Amount amount = amount_of(fresh, 1);
     ledger::Cell* cell = state ? cell_of(*state, site) : nullptr;
     if (cell) {

@@ -15,9 +15,12 @@
 // to copy each page that it goes on using.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "base/add_owned.h"
 
 namespace unfreed::track {
 
@@ -42,14 +45,13 @@ class HeapIndex {
       word = make_region(address);
       if (!word) return false;
     }
-    if (word->load(std::memory_order_relaxed)) [[unlikely]]
+    uint64_t size = std::min(block.size_bytes, kLargeSize);
+    if (!fill(*word, pack(block, size))) [[unlikely]]
       return false;
-    uint64_t size = block.size_bytes;
-    if (size >= kLargeSize) [[unlikely]] {
-      if (!put_large(address, size)) return false;
-      size = kLargeSize;
+    if (size == kLargeSize && !put_large(address, block.size_bytes)) [[unlikely]] {
+      word->store(0, std::memory_order_relaxed);
+      return false;
     }
-    word->store(pack(block, size), std::memory_order_release);
     if (block.sampled) [[unlikely]]
       sampled_count(address)->fetch_add(1, std::memory_order_relaxed);
     return true;
@@ -58,10 +60,7 @@ class HeapIndex {
   /// put() where the region is known, the size ordinary and the place free; else false, and nothing done.
   [[gnu::always_inline]] bool put_simply(uintptr_t address, uint32_t site, uint32_t epoch, size_t bytes) {
     std::atomic<uint64_t>* word = find(address);
-    if (!word || word->load(std::memory_order_relaxed) || bytes >= kLargeSize) [[unlikely]]
-      return false;
-    word->store(pack({site, epoch, false, 0, false}, bytes), std::memory_order_release);
-    return true;
+    return word && bytes < kLargeSize && fill(*word, pack({site, epoch, false, 0, false}, bytes));
   }
 
   /// The word of the block at `address`, where one is known, not ignored, not sampled and of ordinary size; else
@@ -122,6 +121,15 @@ class HeapIndex {
   static uint64_t pack(const Block& block, uint64_t size) {
     return uint64_t{block.site} << 40 | size << 16 | uint64_t{block.epoch & 0xfff} << 4 |
            (block.ignored ? kIgnored : 0) | (block.sampled ? kSampled : 0);
+  }
+  /// False, and nothing done, if the word is not 0. Its memory is written to before it is read: for a page that is new,
+  /// it would cost two faults the other way round. (The block is the calling thread's alone.)
+  [[gnu::always_inline]] static bool fill(std::atomic<uint64_t>& word, uint64_t value) {
+    base::add_owned(word, value);
+    if (word.load(std::memory_order_relaxed) == value) [[likely]]
+      return true;
+    base::add_owned(word, 0 - value);
+    return false;
   }
   static void unpack(uint64_t word, Block& block) {
     block.site = static_cast<uint32_t>(word >> 40);

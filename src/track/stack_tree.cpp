@@ -56,6 +56,7 @@ uint32_t make_child(uint32_t parent, const FrameKey& key) {
   }
   *node = {parent, key.module, key.offset};
   auto made = static_cast<uint32_t>(number);
+  g_links[made].first_child.store(0, std::memory_order_relaxed);  // written before it is read: one page fault, not two
   // Another thread may have made the same meanwhile: then that one counts, and nothing leads to ours.
   auto same = [&](uint32_t n) { return is_for(node_at(n), parent, key); };
   return g_second_children.insert_in_group(g_links[parent].first_child, made, same, [](uint32_t n) {

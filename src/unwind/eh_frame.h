@@ -31,6 +31,7 @@ class RecentRuns {
     return last_ = CfaMachine(cie, 0, {});
   }
   void forget() {
+    if (!cie_address_) return;  // untouched memory stays untouched
     for (CfaMachine& run : runs_) run = CfaMachine();
     cie_address_ = 0;
   }

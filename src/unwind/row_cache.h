@@ -17,7 +17,7 @@ class RowCache {
  public:
   /// False: no memory.
   bool prepare() {
-    table_.store(allocate(kFirstEntries), std::memory_order_release);
+    table_.store(allocate(kFirstEntries, base::own_memory), std::memory_order_release);
     return table_.load(std::memory_order_relaxed) != nullptr;
   }
 
@@ -48,8 +48,8 @@ class RowCache {
   static constexpr size_t kFirstEntries = 1 << 11;
   static constexpr size_t kMostEntries = 1 << 17;
 
-  static Table* allocate(size_t entries) {
-    auto* table = static_cast<Table*>(base::own_memory(sizeof(Table) + entries * sizeof(Entry)));
+  static Table* allocate(size_t entries, void* (*memory)(size_t bytes)) {
+    auto* table = static_cast<Table*>(memory(sizeof(Table) + entries * sizeof(Entry)));
     if (table) table->mask = entries - 1;
     return table;
   }
@@ -68,7 +68,7 @@ class RowCache {
   /// never given back.
   void grow(const Table& old) {
     if (old.mask + 1 >= kMostEntries) return;
-    Table* larger = allocate((old.mask + 1) * 4);
+    Table* larger = allocate((old.mask + 1) * 4, base::own_backed_memory);
     if (!larger) return;
     for (size_t i = 0; i <= old.mask; ++i) {
       uint64_t row = old.entries[i].row.load(std::memory_order_relaxed);
