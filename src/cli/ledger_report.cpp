@@ -53,20 +53,28 @@ LedgerReport make_report(const ledger::View& view, const ReportRequest& request,
   input.suppressions = request.suppressions;
   symbolize::LedgerResolver resolver(symbolizer, view);
   input.resolver = resolver.resolver();
-  std::vector<std::string> notes = request.notes;
-  for (std::string& note : resolver.notes()) notes.push_back(std::move(note));
-  std::vector<std::string_view> note_views(notes.begin(), notes.end());
-  input.notes = note_views;
+  std::vector<std::string_view> notes(request.notes.begin(), request.notes.end());
+  input.notes = notes;
   LedgerReport report;
-  report::Sink sink{&report.json, [](void* text, std::string_view piece) {
-                      static_cast<std::string*>(text)->append(piece);
-                      return true;
-                    }};
-  report.result = report::write_report(input, sink);
+  auto write = [&input](std::string& json) {
+    json.clear();
+    report::Sink sink{&json, [](void* text, std::string_view piece) {
+                        static_cast<std::string*>(text)->append(piece);
+                        return true;
+                      }};
+    return report::write_report(input, sink);
+  };
+  report.result = write(report.json);
+  // Files are looked for only where a stack leads into them; what is to be said of them stands before the stacks.
+  std::vector<std::string> of_modules = resolver.notes();
+  if (!of_modules.empty()) {
+    notes.insert(notes.end(), of_modules.begin(), of_modules.end());
+    input.notes = notes;
+    report.result = write(report.json);
+  }
   if (view.site_count() > kSitesOfSummary) {
     input.most_sites = kSitesOfSummary;
-    sink.context = &report.brief;
-    report::write_report(input, sink);
+    write(report.brief);
   }
   return report;
 }

@@ -197,18 +197,10 @@ report::FrameResolver LedgerResolver::resolver() {
 }
 
 std::vector<std::string> LedgerResolver::notes() {
-  std::vector<bool> used(modules_.size(), false);
-  for (uint32_t index = 1; index < view_.node_count(); ++index) {
-    const ledger::Node* node = view_.node(index);
-    uint32_t where = node ? node->module & ledger::kNodeModuleMask : 0;
-    if (where < used.size()) used[where] = true;
-  }
   std::vector<std::string> notes;
-  for (uint32_t index = 1; index < used.size(); ++index) {
-    Module* one = used[index] ? module(index) : nullptr;
-    if (one && !one->problem().empty())
-      notes.push_back(std::string(view_.text(view_.module(index)->path)) + " " + one->problem());
-  }
+  for (uint32_t index = 1; index < modules_.size(); ++index)
+    if (modules_[index] && !modules_[index]->problem().empty())
+      notes.push_back(std::string(view_.text(view_.module(index)->path)) + " " + modules_[index]->problem());
   return notes;
 }
 

@@ -97,7 +97,7 @@ class LedgerResolver {
 
   /// For report::write_report.
   report::FrameResolver resolver();
-  /// One line for each module that has frames in the ledger and whose file cannot be used.
+  /// One line for each module that frames were asked of and whose file cannot be used, or not wholly.
   std::vector<std::string> notes();
 
  private:
