@@ -135,6 +135,7 @@ void take_over_fork_child() {
   if (!copied || !take_place(fresh)) {
     // No memory for a ledger: this child goes on untracked, and must not write to its parent's.
     parent.drop(ledger::Dropped::children_untracked);
+    g_tracker.heap_use = track::HeapUse::none;
     g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
     say("unfreed: a forked child is not tracked: there is no memory for its ledger");
     return;

@@ -240,6 +240,10 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.kinds = settings.kinds;
   g_tracker.depth = settings.depth;
   g_tracker.sample_bytes = settings.sample_bytes;
+  bool has_heap = settings.kinds >> static_cast<unsigned>(Kind::heap) & 1;
+  g_tracker.heap_use = !has_heap               ? track::HeapUse::none
+                       : settings.sample_bytes ? track::HeapUse::sampled
+                                               : track::HeapUse::every_block;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
   measure_stacks();
   for (size_t i = 0; i < settings.inheritable.count; ++i)
@@ -249,6 +253,7 @@ bool prepare_tracking(const report::Settings& settings) {
 
 void say_no_tracking(const report::Settings& settings, std::string_view why) {
   base::FixedText<512> line;
+  g_tracker.heap_use = track::HeapUse::none;
   line.add("unfreed: nothing is tracked: ").add(why);
   say(line.text());
   // A gate that cannot be checked is never a silent pass.
@@ -321,6 +326,7 @@ void start(int argc, char** argv, char** environment) {
   g_runtime.pid = base::current_pid();
   read_place(environment);
   if (settings.disabled || !wanted) {
+    g_tracker.heap_use = track::HeapUse::none;
     if (!launcher_takes_ledgers(g_runtime.place)) clear_replaced(g_runtime.place, g_runtime.pid);
     return;
   }

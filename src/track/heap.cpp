@@ -76,6 +76,10 @@ namespace {
 
 /// No state yet, guarded, paused, forked, at the thread's end, a stack that is new …
 [[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame) {
+  if (g_tracker.heap_use == HeapUse::none) {
+    t_local.sample_gap = SIZE_MAX;  // from here on this thread's blocks are passed over
+    return;
+  }
   unwind::Registers from = unwind::caller_registers(frame);
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
   bool sampling = g_tracker.sample_bytes, taken = !sampling || takes_sample(bytes);

@@ -19,8 +19,8 @@ void heap_released_slowly(void* block);
 /// A door returned null.
 void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 
-/// Is a block of this size passed over, in a sampled heap? Asked before the real call; if so, nothing more is to be
-/// done. (A failure to get such a block goes unnoticed.)
+/// Is a block of this size passed over, in a heap that is sampled or not tracked? Asked before the real call; if so,
+/// nothing more is to be done. (A failure to get such a block goes unnoticed.)
 [[gnu::always_inline]] inline bool heap_passes_over(size_t bytes) {
   // Read once: a signal handler that allocates in between may make a gap a little longer, but not endless.
   volatile size_t& gap = t_local.sample_gap;
@@ -31,9 +31,10 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
   return true;
 }
 
-/// Is a block that is about to be given back one of those that were passed over, in a sampled heap?
+/// Is a block that is about to be given back one of those that were passed over?
 [[gnu::always_inline]] inline bool heap_passed_over(const void* block) {
-  return g_tracker.sample_bytes && !g_heap_index.may_be_sampled(reinterpret_cast<uintptr_t>(block));
+  if (g_tracker.heap_use == HeapUse::every_block) return false;
+  return g_tracker.heap_use == HeapUse::none || !g_heap_index.may_be_sampled(reinterpret_cast<uintptr_t>(block));
 }
 
 /// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,

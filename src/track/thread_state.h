@@ -51,7 +51,7 @@ struct ThreadLocal {
   uint32_t busy;            ///< a verb is at work with `state`: a signal handler must not use it
   uint32_t in_vfork_child;  ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
   size_t stack_bytes;       ///< size of this thread's stack as asked for at its creation; 0 unknown
-  size_t sample_gap;        ///< bytes up to the next heap block that is tracked; 0: every block, or not drawn yet
+  size_t sample_gap;        ///< bytes up to the next heap block to look at; 0: every block, or not known yet
   uint64_t sample_random;   ///< the thread's random numbers; 0: not seeded yet
   uint32_t gone;            ///< the thread's own ending has begun: counters go straight to the sites
 };

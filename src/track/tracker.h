@@ -17,8 +17,15 @@ enum class Phase : uint32_t {
   finished,  ///< the exit report has been taken: nothing more is recorded
 };
 
+enum class HeapUse : uint8_t {
+  every_block,
+  sampled,
+  none,  ///< for good: the heap is not tracked, or this process is not
+};
+
 struct Tracker {
   std::atomic<Phase> phase;
+  HeapUse heap_use;
   uint32_t kinds;           ///< bit per ledger::Kind
   uint32_t depth;           ///< frames kept per stack
   uint32_t runtime_module;  ///< number of libunfreed.so in the module table
