@@ -16,14 +16,18 @@ struct OwnMapping {
 /// async-signal-safe.
 void* own_memory(size_t bytes);
 
-/// The same, backed at once where the kernel can (Linux 5.14): for memory that is about to be used all over. A page
-/// that is read before it is written to costs two faults otherwise.
-void* own_backed_memory(size_t bytes);
+/// The same, and fork children find it zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call they are made. The
+/// kernel need not copy its page tables then, nor, later, the pages that the parent writes to. nullptr, too, where the
+/// kernel cannot.
+void* own_memory_zeroed_in_children(size_t bytes);
 
-/// Fork children find this memory zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call they are made. The
-/// kernel need not copy its page tables then, nor, later, the pages that the parent writes to. `start` and `bytes` are
-/// multiples of the page size. False: the kernel cannot.
+/// What makes memory so: `start` and `bytes` are multiples of the page size. False: the kernel cannot.
+/// Async-signal-safe.
 bool zero_in_fork_children(void* start, size_t bytes);
+
+/// Backs memory that is about to be used all over, where the kernel can (Linux 5.14): a page that is read before it is
+/// written to costs two faults otherwise. `start` lies at a page's beginning. Async-signal-safe.
+void back_memory(void* start, size_t bytes);
 
 /// Adds a mapping made elsewhere (the ledger) to the registry.
 void register_own_mapping(void* address, size_t bytes);

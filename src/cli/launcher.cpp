@@ -119,6 +119,7 @@ class Launcher {
   TreeReport reports_;
   pid_t pid_ = -1;
   bool ended_ = false;
+  bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
   int wait_status_ = 0;
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
@@ -168,6 +169,7 @@ void Launcher::supervise() {
   remove_stale_ledgers(session_.directory());
   int signals = signalfd(-1, &signals_.held(), SFD_CLOEXEC | SFD_NONBLOCK);
   wait_for_news(signals, nullptr);
+  was_short_ = ended_;
   if (!ended_) {
     LedgerWatch watch(session_);
     take_finished(session_.finished_ledgers());
@@ -278,7 +280,7 @@ Launcher::Found Launcher::sweep_once(const std::set<LedgerKey>& expected, bool l
     first = last;
   }
   if (!looks_for_processes) return found;
-  for (int pid : session_.processes(pid_)) {
+  for (int pid : session_.processes(pid_, was_short_)) {
     bool is_known =
         std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
     if (!is_known && is_running(pid, 0)) found.running.insert(pid);

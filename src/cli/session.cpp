@@ -51,11 +51,10 @@ std::string choose_directory() {
 }
 
 /// The number given last to a process or thread; 0 where the kernel does not say.
-int newest_pid() {
+int newest_number() {
   std::string text;
   std::string none;
-  if (!read_text_file("/proc/loadavg", text, none)) return 0;
-  return std::atoi(text.c_str() + text.rfind(' ') + 1);  // "0.20 0.18 0.12 1/80 11206"
+  return read_text_file("/proc/sys/kernel/ns_last_pid", text, none) ? std::atoi(text.c_str()) : 0;
 }
 
 uint32_t random_number() {
@@ -99,19 +98,26 @@ bool Session::is_carried_by(int pid) const {
          environment.find("UNFREED_SESSION=" + name_ + '\0') != std::string::npos;
 }
 
-std::vector<int> Session::processes(int first) const {
-  // Numbers grow until they wrap round, so hardly any process of the machine needs to be looked at.
-  std::vector<int> found;
+/// Asked by their numbers, where those are few. Empty: only the list of all processes tells.
+std::optional<bool> Session::is_carried_after(int first) const {
   constexpr int kFew = 200;  // that many are asked for in less time than all of a machine's are listed
-  int newest = newest_pid();
-  if (newest >= first && newest - first <= kFew) {
-    bool is_any = false;
-    for (int pid = first + 1; pid <= newest && !is_any; ++pid) is_any = is_carried_by(pid);
-    if (!is_any) return found;
-    // It may be the number of a thread: only the list tells.
+  int next = first + 1;
+  // One that has started another, and ended before it was asked for, has left a newer number.
+  for (int newest = newest_number(); newest >= next || newest < first; newest = newest_number()) {
+    if (newest < first || newest - first > kFew) return {};
+    for (; next <= newest; ++next)
+      if (is_carried_by(next)) return true;
   }
+  return false;
+}
+
+std::vector<int> Session::processes(int first, bool was_short) const {
+  std::vector<int> found;
+  // In a short time numbers do not go once round. What carries the session may be a thread: the list tells.
+  if (was_short && !is_carried_after(first).value_or(true)) return found;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
   while (dirent* entry = open ? readdir(open.get()) : nullptr) {
+    // Numbers grow until they wrap round, so hardly any process of the machine needs to be looked at.
     int pid = std::atoi(entry->d_name);
     if (pid > first && is_carried_by(pid)) found.push_back(pid);
   }

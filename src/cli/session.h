@@ -1,6 +1,7 @@
 // One run's ledgers: where they are, what they are called, and word of them as they come.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,13 +26,15 @@ class Session {
   std::vector<LedgerFile> finished_ledgers() const;
   /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
   /// not they have a ledger (a fork child has none before it first acquires something).
-  std::vector<int> processes(int first) const;
+  /// `was_short`: that was less than a second ago.
+  std::vector<int> processes(int first, bool was_short) const;
   /// Tells all processes, those that run and those to come, to report by themselves; returns the ledgers of those that
   /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::left).
   std::vector<LedgerFile> stop_taking();
 
  private:
   bool is_carried_by(int pid) const;
+  std::optional<bool> is_carried_after(int first) const;
 
   std::string directory_;
   std::string name_;

@@ -50,7 +50,7 @@ class Module {
   /// Frames at an offset of the module (its file's own address). `is_return_address`: the calling instruction lies
   /// before.
   const std::vector<SourceFrame>& resolve(uint64_t offset, bool is_return_address);
-  /// Why this module's file is not used; "" when it is.
+  /// Why this module's file is not used, or not wholly; "" when it is.
   const std::string& problem();
 
  private:

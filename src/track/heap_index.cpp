@@ -27,10 +27,13 @@ size_t home_of(uintptr_t address, size_t capacity) {
   return (address >> 4) * 0x9e3779b97f4a7c15u >> 32 & (capacity - 1);
 }
 
-void insert(LargeBlock* slots, size_t capacity, LargeBlock block) {
+/// False: there was one at that address, and its size is replaced (in a fork child, one of the parent's).
+bool insert(LargeBlock* slots, size_t capacity, LargeBlock block) {
   size_t at = home_of(block.address, capacity);
   while (slots[at].address && slots[at].address != block.address) at = (at + 1) & (capacity - 1);
+  bool is_new = !slots[at].address;
   slots[at] = block;
+  return is_new;
 }
 
 bool grow_if_needed() {
@@ -67,9 +70,9 @@ std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
   auto& region = regions_[address >> kRegionBits];
   if (!region.load(std::memory_order_acquire)) {
     constexpr size_t kCountWords = kCountsOfRegion * sizeof(uint16_t) / sizeof(uint64_t);
-    auto* start = base::own_array<std::atomic<uint64_t>>(kCountWords + words_of_region());
+    auto* start = static_cast<std::atomic<uint64_t>*>(
+        base::own_memory_zeroed_in_children((kCountWords + words_of_region()) * sizeof(uint64_t)));
     if (!start) return nullptr;
-    base::zero_in_fork_children(start, (kCountWords + words_of_region()) * sizeof *start);
     region.store(start + kCountWords, std::memory_order_release);
   }
   return find(address);
@@ -78,8 +81,7 @@ std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
 bool HeapIndex::put_large(uintptr_t address, uint64_t size) {
   base::Hold hold(g_large.lock);
   if (!grow_if_needed()) return false;
-  insert(g_large.slots, g_large.capacity, {address, size});
-  ++g_large.used;
+  g_large.used += insert(g_large.slots, g_large.capacity, {address, size});
   return true;
 }
 

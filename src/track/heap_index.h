@@ -8,9 +8,9 @@
 //         │  site    │  size   │ epoch │flags│      0: no live block starts here
 //
 // Sizes of 16 MiB − 1 and more stand in a small side table. Before each region's words there is a count of sampled
-// blocks for every 4 KiB of heap: nearly all blocks given back are none, and to see that must not take a cache line
-// each.
-// Thread-safe as described; async-signal-safe. A fork child finds it empty: its parent's blocks are none of its own,
+// blocks for every 4 KiB of heap: nearly all blocks that a sampled heap gives back are none, and to see that must not
+// take a cache line each.
+// Thread-safe as described; async-signal-safe. A fork child finds the words 0: its parent's blocks are none of its own,
 // and with an index as large as a quarter of the heap to copy, a fork would take that much longer, and leave the parent
 // to copy each page that it goes on using.
 #pragma once
@@ -88,7 +88,7 @@ class HeapIndex {
     word->store(0, std::memory_order_relaxed);
     unpack(value, block);
     if (block.sampled) [[unlikely]]
-      sampled_count(address)->fetch_sub(1, std::memory_order_relaxed);
+      forget_sampled(*sampled_count(address));
     if (block.size_bytes == kLargeSize) [[unlikely]]
       block.size_bytes = take_large(address);
     return true;
@@ -126,10 +126,18 @@ class HeapIndex {
   /// it would cost two faults the other way round. (The block is the calling thread's alone.)
   [[gnu::always_inline]] static bool fill(std::atomic<uint64_t>& word, uint64_t value) {
     base::add_owned(word, value);
-    if (word.load(std::memory_order_relaxed) == value) [[likely]]
+    uint64_t seen = word.load(std::memory_order_relaxed);
+    if (seen == value) [[likely]]
       return true;
-    base::add_owned(word, 0 - value);
+    // 0: a signal handler has forked in between, and this is the child.
+    if (seen) word.compare_exchange_strong(seen, seen - value, std::memory_order_relaxed);
     return false;
+  }
+  /// It is 0 only where a signal handler has forked since the block was found.
+  static void forget_sampled(std::atomic<uint16_t>& count) {
+    uint16_t seen = count.load(std::memory_order_relaxed);
+    while (seen && !count.compare_exchange_weak(seen, static_cast<uint16_t>(seen - 1), std::memory_order_relaxed)) {
+    }
   }
   static void unpack(uint64_t word, Block& block) {
     block.site = static_cast<uint32_t>(word >> 40);

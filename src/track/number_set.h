@@ -76,8 +76,9 @@ class NumberSet {
   Table* first() const { return table_.load(std::memory_order_acquire); }
   static Table* next(const Table& table) { return table.next.load(std::memory_order_acquire); }
 
-  static Table* allocate(uint32_t slots, void* (*memory)(size_t bytes) = base::own_memory) {
-    auto* table = static_cast<Table*>(memory(sizeof(Table) + size_t{slots} * sizeof(uint32_t)));
+  static size_t bytes_of(uint32_t slots) { return sizeof(Table) + size_t{slots} * sizeof(uint32_t); }
+  static Table* allocate(uint32_t slots) {
+    auto* table = static_cast<Table*>(base::own_memory(bytes_of(slots)));
     if (!table) return nullptr;
     table->mask = slots - 1;
     table->slots = reinterpret_cast<std::atomic<uint32_t>*>(table + 1);
@@ -105,9 +106,10 @@ class NumberSet {
   template <class HashOf>
   void grow(Table& table, HashOf hash_of) {
     if (next(table)) return;
-    Table* larger = allocate((table.mask + 1) * 4, base::own_backed_memory);
+    Table* larger = allocate((table.mask + 1) * 4);
     Table* none = nullptr;
     if (!larger || !table.next.compare_exchange_strong(none, larger, std::memory_order_acq_rel)) return;
+    base::back_memory(larger, bytes_of(larger->mask + 1));
     auto other = [](uint32_t) { return false; };
     for (uint64_t i = 0; i <= table.mask; ++i) {
       uint32_t number = 0;

@@ -119,7 +119,7 @@ uint32_t RecentStacks::learn_shape(Root& root, const unwind::SlotLog& log) {
 void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log) {
   if (!log.size || log.size > kMostSlots) return;
   if (!has_room(log.size)) clear();
-  ++version_;
+  version_ = ++last_version_;
   uint64_t place = Root::hash_of(key.pc, key.sp);
   auto* root = const_cast<Root*>(find_root(key.pc, key.sp, key.tag));
   if (!root) {
@@ -140,7 +140,7 @@ void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, c
 
 void RecentStacks::clear() {
   if (!segment_count_) return;
-  ++version_;
+  version_ = ++last_version_;
   roots_.clear();
   leaves_.clear();
   branches_.clear();

@@ -91,7 +91,7 @@ class RecentStacks {
     last_word_ = stack_high - sizeof(uintptr_t);
   }
 
-  /// Grows with every change. Who reads an entry reads this before and after.
+  /// Another one after every change. Who reads an entry reads this before and after.
   uint32_t version() const { return *static_cast<const volatile uint32_t*>(&version_); }
 
   /// Slots of the longest stack that is remembered.
@@ -216,7 +216,8 @@ class RecentStacks {
   void split(uint32_t segment, uint32_t kept);
   uint32_t learn_shape(Root& root, const unwind::SlotLog& log);
 
-  uintptr_t last_word_;  ///< of the stack
+  uintptr_t last_word_;    ///< of the stack
+  uint32_t last_version_;  ///< a fork child's versions go on from its parent's
   bool is_small_;
 
   // From here on, 0 in a fork child.

@@ -28,8 +28,9 @@ constexpr uint32_t kLargeTables = 8;
 void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
   unwind::StackBounds bounds{stack_high - (stack_bytes < stack_high ? stack_bytes : stack_high), stack_high};
   // What is remembered leads to another thread's counters; and its foreign stacks are gone with it.
-  forget_stacks(*state);
   state->recent.start(stack_high);
+  state->foreign.clear();
+  state->walked.forget();
   state->bounds = bounds;
   t_local.state = state;
   watch_thread_end();

@@ -29,7 +29,7 @@ struct ThreadState {
   int32_t tid;
   int32_t record;  ///< index in the ledger's thread table; −1 none
 
-  uint32_t generation;  ///< ForkPage::generation that the two below are true of
+  uint32_t generation;  ///< ForkPage::generation that what is remembered below is true of
   RecentStacks recent;  ///< on the thread's own stack
   StackMemo foreign;    ///< on any other
 

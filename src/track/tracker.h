@@ -54,7 +54,7 @@ struct alignas(4096) ForkPage {
 static_assert(sizeof(ForkPage) == 4096);
 [[gnu::visibility("hidden")]] extern constinit ForkPage g_fork_page;
 
-/// Sets `alive`. False if the kernel cannot wipe pages on fork: then pthread_atfork must clear it.
+/// Sets `alive`. False if the kernel cannot wipe pages on fork: then nothing may be tracked.
 bool prepare_fork_page();
 
 /// Code has come or gone: what threads remember of stacks is to be forgotten.

@@ -81,7 +81,7 @@ void CfaMachine::saved_at_expression(uint64_t reg, Cursor& cursor) {
 bool CfaMachine::begin(uintptr_t pc) {
   if (!has_initial_) {
     uintptr_t start = location_;
-    rules_ = {};
+    initial_ = rules_ = {};
     rules_.cfa_register = kRsp;
     rules_.return_address = {Saved::at_cfa, -8};
     Cursor initial(cie_.initial.begin, cie_.initial.end);

@@ -127,7 +127,10 @@ bool find_object(uintptr_t pc, Object& out) {
   // The loader unloads some objects past dlclose (iconv's, name services'), and may give the record to another then.
   bool is_same = out.map == found.map && out.bias == found.map->l_addr &&
                  out.eh_frame_hdr == reinterpret_cast<uintptr_t>(found.eh_frame);
-  if (is_same) return true;
+  if (is_same) {
+    out.name = found.map->l_name ? found.map->l_name : "";
+    return true;
+  }
   // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers
   // say more.
   if (describe(found.map, out)) {

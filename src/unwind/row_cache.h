@@ -17,7 +17,7 @@ class RowCache {
  public:
   /// False: no memory.
   bool prepare() {
-    table_.store(allocate(kFirstEntries, base::own_memory), std::memory_order_release);
+    table_.store(allocate(kFirstEntries), std::memory_order_release);
     return table_.load(std::memory_order_relaxed) != nullptr;
   }
 
@@ -48,8 +48,9 @@ class RowCache {
   static constexpr size_t kFirstEntries = 1 << 11;
   static constexpr size_t kMostEntries = 1 << 17;
 
-  static Table* allocate(size_t entries, void* (*memory)(size_t bytes)) {
-    auto* table = static_cast<Table*>(memory(sizeof(Table) + entries * sizeof(Entry)));
+  static size_t bytes_of(size_t entries) { return sizeof(Table) + entries * sizeof(Entry); }
+  static Table* allocate(size_t entries) {
+    auto* table = static_cast<Table*>(base::own_memory(bytes_of(entries)));
     if (table) table->mask = entries - 1;
     return table;
   }
@@ -68,8 +69,9 @@ class RowCache {
   /// never given back.
   void grow(const Table& old) {
     if (old.mask + 1 >= kMostEntries) return;
-    Table* larger = allocate((old.mask + 1) * 4, base::own_backed_memory);
+    Table* larger = allocate((old.mask + 1) * 4);
     if (!larger) return;
+    base::back_memory(larger, bytes_of(larger->mask + 1));
     for (size_t i = 0; i <= old.mask; ++i) {
       uint64_t row = old.entries[i].row.load(std::memory_order_relaxed);
       // The key; of a torn pair, one that is nobody's.

@@ -24,14 +24,11 @@ uint64_t cache_key(uintptr_t pc) {
   return pc ^ uint64_t { code_generation() } << 48;
 }
 
-/// What the next row will likely need again.
-struct Recent {
-  std::atomic<uint32_t> taken;  ///< by one that uses it; others, and signal handlers, do without
-  uint32_t generation;          ///< of the code that it is true of
-  Object object;
-  RecentRuns runs;
-};
-constinit Recent g_recent{};
+// What the next row will likely need again.
+std::atomic<uint32_t> g_recent_taken;  ///< by one that uses it; others, and signal handlers, do without
+uint32_t g_recent_generation;          ///< of the code that it is true of
+constinit Object g_recent_object;
+constinit RecentRuns g_recent_runs;
 
 Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
   if (!find_object(pc, object)) return {};
@@ -44,17 +41,17 @@ Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
 }
 
 Row compute_row(uintptr_t pc) {
-  if (g_recent.taken.exchange(1, std::memory_order_acquire)) {
+  if (g_recent_taken.exchange(1, std::memory_order_acquire)) {
     Object object;
     return compute_row(pc, object, nullptr);
   }
-  if (g_recent.generation != code_generation()) {
-    g_recent.object = {};
-    g_recent.runs.forget();
-    g_recent.generation = code_generation();
+  if (g_recent_generation != code_generation()) {
+    g_recent_object = {};
+    g_recent_runs.forget();
+    g_recent_generation = code_generation();
   }
-  Row row = compute_row(pc, g_recent.object, &g_recent.runs);
-  g_recent.taken.store(0, std::memory_order_release);
+  Row row = compute_row(pc, g_recent_object, &g_recent_runs);
+  g_recent_taken.store(0, std::memory_order_release);
   return row;
 }
 

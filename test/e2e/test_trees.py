@@ -60,7 +60,7 @@ class Trees(unittest.TestCase):
     def test_a_fork_child_finds_none_of_its_parents_blocks(self):
         result = harness.run([harness.program("fork_heap")], options=["--all-reports"])
         self.assertEqual(result.status, 0, result)
-        # The kernel's word: the child has not so much as a copy of the tables, which are a fifth of such blocks.
+        # The kernel's word: the child has not so much as a copy of the tables, which take 8 bytes for each block.
         kib = {who: int(number) for who, number in (line.split() for line in result.stdout.splitlines())}
         self.assertGreater(kib["parent"], 1500)
         self.assertLess(kib["child"], 100)

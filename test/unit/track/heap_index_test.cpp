@@ -92,6 +92,24 @@ TEST_P(Index, RemembersThatABlockIsIgnored) {
   EXPECT_EQ(block.size_bytes, 50u);
 }
 
+TEST_P(Index, KeepsWhatIsThereAlready) {
+  constexpr uintptr_t kPlace = 0x7f0000001000;
+  ASSERT_TRUE(index_.put(kPlace, {9, 5, false, 77, true}));
+  EXPECT_FALSE(index_.put(kPlace, {10, 6, false, 78, true}));
+  EXPECT_FALSE(index_.put(kPlace, {10, 6, false, 1u << 25}));
+  EXPECT_FALSE(index_.put_simply(kPlace, 11, 7, 79));
+  EXPECT_TRUE(index_.may_be_sampled(kPlace));
+  Block block;
+  ASSERT_TRUE(index_.take(kPlace, block));
+  EXPECT_EQ(block.site, 9u);
+  EXPECT_EQ(block.epoch, 5u);
+  EXPECT_EQ(block.size_bytes, 77u);
+  EXPECT_FALSE(index_.may_be_sampled(kPlace));
+  EXPECT_TRUE(index_.put_simply(kPlace, 11, 7, 79));
+  ASSERT_TRUE(index_.take(kPlace, block));
+  EXPECT_EQ(block.size_bytes, 79u);
+}
+
 TEST_P(Index, KnowsWhereNoBlockIsSampled) {
   // One whole page of sampled blocks, as close together as they come, in the last page of a region.
   constexpr uintptr_t kPage = 0x7f0000000000 + (uintptr_t{1} << 26) - 4096;

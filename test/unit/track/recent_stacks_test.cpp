@@ -65,8 +65,9 @@ TEST_F(Recent, ForgetsEverythingInAForkChild) {
   EXPECT_EQ(find(), 7u);
 }
 
-// Whoever was interrupted in the middle of a search, by a handler that forked, goes on with it in the child.
-TEST_F(Recent, MayBecomeZeroAtAnyMoment) {
+// Whoever was interrupted in the middle of a search, by a handler that forked, goes on with it in the child, where one
+// table is 0 and what he has from another is not.
+TEST_F(Recent, LeadsNowhereFromOneTableIntoZeros) {
   remember(1, {1, 2, 3, 4, 5});
   words_[2] = 77;
   remember(2, {1, 2, 6, 7});

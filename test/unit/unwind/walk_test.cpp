@@ -50,14 +50,24 @@ struct Captured {
   bool truncated = false;
 };
 
+/// Frames of this module are left out, as the runtime's own are.
+uint32_t own_module = 0xffff;
+const WalkedStack* g_last_stack;
+size_t g_shared_first;  ///< what the first walk of a capture took over from the capture before
+
 /// A walk that ends where it meets the thread's last one finds what a whole walk does.
-void expect_same_again(const Registers& from, const StackBounds& bounds, std::span<const Frame> frames,
-                       const SlotLog& log) {
+void expect_same_again(const Registers& from, const StackBounds& bounds, uint32_t own_module,
+                       std::span<const Frame> frames, const SlotLog& log) {
   thread_local std::unique_ptr<WalkedStack> stack = std::make_unique<WalkedStack>();
+  thread_local uint32_t own_module_before = own_module;
+  if (own_module != own_module_before) stack->forget();
+  own_module_before = own_module;
+  g_last_stack = stack.get();
   for (int i = 0; i < 2; ++i) {
     SlotLog again;
     again.initial_bp = log.initial_bp;
-    WalkResult result = walk_again(from, bounds, 0xffff, kMostFrames, again, *stack);
+    WalkResult result = walk_again(from, bounds, own_module, kMostFrames, again, *stack);
+    if (i == 0) g_shared_first = stack->shared_frames();
     ASSERT_EQ(result.frames, frames.size());
     for (size_t frame = 0; frame < frames.size(); ++frame) {
       EXPECT_EQ(stack->frames()[frame].pc, frames[frame].pc) << frame;
@@ -82,8 +92,8 @@ void expect_same_again(const Registers& from, const StackBounds& bounds, std::sp
   SlotLog log;
   log.slots = slots.data();
   log.capacity = slots.size();
-  WalkResult result = walk(from, bounds, 0xffff, frames, log);
-  if (!probe) expect_same_again(from, bounds, std::span(frames).first(result.frames), log);
+  WalkResult result = walk(from, bounds, own_module, frames, log);
+  if (!probe) expect_same_again(from, bounds, own_module, std::span(frames).first(result.frames), log);
   Captured captured;
   captured.truncated = result.truncated;
   for (size_t i = 0; i < result.frames; ++i) captured.ours.push_back(frames[i].pc);
@@ -125,6 +135,99 @@ void keep() { asm volatile("" ::: "memory"); }
 
 TEST_F(Walk, SeesPlainCalls) { expect_same(recurse(0), 4); }
 TEST_F(Walk, SeesDeepRecursion) { expect_same(recurse(200), 200); }
+
+/// `turn`: the level at which it goes down by the other of two calls, whose frames are alike.
+[[gnu::noinline]] Captured descend(size_t depth, size_t turn) {
+  Captured captured;
+  if (depth == 0) {
+    captured = capture();
+  } else if (depth == turn) {
+    captured = descend(depth - 1, turn);
+    keep();
+  } else {
+    captured = descend(depth - 1, turn);
+  }
+  keep();
+  return captured;
+}
+
+TEST_F(Walk, EndsWhereItMeetsTheOneBefore) {
+  constexpr size_t kDepth = 40;
+  size_t before = SIZE_MAX;
+  for (size_t turn : {0, 10, 30, 20, 39, 1, 25, 25}) {
+    Captured captured = descend(kDepth, turn);
+    expect_same(captured, kDepth);
+    bool is_first = before == SIZE_MAX;
+    before = is_first ? turn : before;
+    if (is_first) continue;
+    // Frames are alike from beyond the outermost one that went down by another call; rbp may take one or two more.
+    size_t alike = captured.ours.size() - (turn == before ? 0 : std::max(turn, before) + 1);
+    EXPECT_LE(g_shared_first, alike) << turn;
+    EXPECT_GE(g_shared_first + 3, alike) << turn;
+    EXPECT_GE(g_last_stack->shared_frames() + 3, captured.ours.size()) << "the same stack once more";
+    before = turn;
+  }
+}
+
+TEST_F(Walk, TakesNothingOverThatHasChanged) {
+  auto stack = std::make_unique<WalkedStack>();
+  uintptr_t outermost = 0;  // the address of the last word that a walk read
+  auto shared = [&](size_t most_frames = kMostFrames) {
+    SlotLog log;
+    Registers from = caller_registers();
+    walk_again(from, own_bounds(), 0xffff, most_frames, log, *stack);
+    if (log.size > 0) outermost = log.slots[log.size - 1].address;
+    return stack->shared_frames();
+  };
+  size_t first = shared(), again = shared();
+  EXPECT_EQ(first, 0u);
+  EXPECT_GT(again, 0u);
+  EXPECT_LE(again, stack->frames().size());
+  // A frame that does not fit: the whole walk is cut where it says.
+  size_t all = stack->frames().size();
+  EXPECT_EQ(shared(all - 1), 0u);
+  EXPECT_EQ(stack->frames().size(), all - 1);
+  // What was cut is not taken over either; what follows it is.
+  EXPECT_EQ(shared(), 0u);
+  EXPECT_GT(shared(), 0u);
+  // That word, for a moment.
+  ASSERT_NE(outermost, 0u);
+  auto* word = reinterpret_cast<volatile uintptr_t*>(outermost);
+  uintptr_t kept = *word;
+  *word = kept ^ 0x10000000000;
+  size_t changed = shared();
+  *word = kept;
+  EXPECT_EQ(changed, 0u);
+  stack->forget();
+  EXPECT_EQ(shared(), 0u);
+}
+
+TEST_F(Walk, LeavesOutAModuleInTheMiddle) {
+  Object libc;
+  ASSERT_TRUE(find_object(reinterpret_cast<uintptr_t>(&qsort), libc));
+  static Captured captured;
+  int numbers[2] = {2, 1};
+  auto compare = [](const void*, const void*) {
+    captured = capture();
+    return 1;
+  };
+  qsort(numbers, 2, sizeof numbers[0], compare);
+  size_t whole = captured.ours.size();
+  own_module = number_of(libc);
+  for (int i = 0; i < 2; ++i) qsort(numbers, 2, sizeof numbers[0], compare);
+  own_module = 0xffff;
+  EXPECT_LT(captured.ours.size(), whole);
+  EXPECT_GT(captured.ours.size(), 4u);
+}
+
+TEST_F(Walk, CutsAStackThatIsDeeperThanWhatIsKept) {
+  for (int i = 0; i < 2; ++i) {
+    Captured captured = recurse(700);
+    EXPECT_TRUE(captured.truncated);
+    EXPECT_EQ(captured.ours.size(), kMostFrames);
+    EXPECT_EQ(g_last_stack->shared_frames(), 0u);
+  }
+}
 
 TEST_F(Walk, CutsAtTheRoomGiven) {
   std::vector<Frame> frames(3);
