@@ -171,6 +171,22 @@ class DebugFiles(unittest.TestCase):
                 if not existed:
                     os.unlink(debug)
 
+    def test_a_file_that_is_another_one_by_now(self):
+        # Both programs leak a descriptor; the first has the second's file in its place when the report is written.
+        with harness.Scratch() as scratch:
+            program = scratch.path("program")
+            script = f'cp "{harness.program("fd_open")}" {program}; {program} leak; cp {shutil.which("true")} {program}'
+            result = harness.run(["sh", "-c", script], scratch=scratch)
+            (report,) = [r for r in result.reports.values() if r["process"]["exe"] == program]
+        (note,) = [note for note in report["notes"] if program in note]
+        self.assertIn("has changed since the program ran (build ID ", note)
+        sites = harness.live_sites(report, "fd")
+        self.assertTrue(sites)
+        lines = [frame for site in sites for frame in site["stack"] if frame["module"] == program and "line" in frame]
+        self.assertEqual(lines, [], "no line of another program's file")
+        # libc has not changed, and nothing is said of it.
+        self.assertFalse([note for note in report["notes"] if "libc" in note])
+
 
 class Readers(unittest.TestCase):
     def two_reports(self, scratch):
