@@ -148,8 +148,8 @@ void RecentStacks::clear() {
 }
 
 void RecentStacks::forget_in_fork_children() {
-  auto* end = reinterpret_cast<std::byte*>(this + 1);
-  base::zero_in_fork_children(&version_, static_cast<size_t>(end - reinterpret_cast<std::byte*>(&version_)));
+  auto* start = reinterpret_cast<std::byte*>(&version_);
+  base::zero_in_fork_children(start, static_cast<size_t>(reinterpret_cast<std::byte*>(&last_word_) - start));
 }
 
 }  // namespace unfreed::track

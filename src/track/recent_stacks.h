@@ -216,11 +216,7 @@ class RecentStacks {
   void split(uint32_t segment, uint32_t kept);
   uint32_t learn_shape(Root& root, const unwind::SlotLog& log);
 
-  uintptr_t last_word_;    ///< of the stack
-  uint32_t last_version_;  ///< a fork child's versions go on from its parent's
-  bool is_small_;
-
-  // From here on, 0 in a fork child.
+  // Up to the next remark, 0 in a fork child.
   alignas(4096) uint32_t version_;
   uint32_t place_count_;
   uint32_t segment_count_;
@@ -230,6 +226,11 @@ class RecentStacks {
   SetTable<Branch, 7, 14> branches_;
   Segment segments_[kSegments];
   int32_t places_[kPlaces];  ///< of words of the stack
+
+  // From here on, in a fork child what it was in its parent.
+  alignas(4096) uintptr_t last_word_;  ///< of the stack
+  uint32_t last_version_;              ///< a fork child's versions go on from its parent's
+  bool is_small_;
 };
 
 }  // namespace unfreed::track

@@ -20,6 +20,10 @@ static_assert(kMostFrames <= unwind::WalkedStack::kMostFrames);
 static_assert(unwind::WalkedStack::kMostSlots <= RecentStacks::kMostSlots);
 
 struct ThreadState {
+  /// Of the thread's own stack. First, since that part of it which a fork child finds zeroed then lies beside the heap
+  /// index's, which is mapped next: one mapping less for the kernel to copy.
+  RecentStacks recent;
+
   /// Counter cells by site / kChunkCells; null until the thread touches one of those sites.
   ledger::Chunk* chunks[kMostSites / ledger::kChunkCells];
   uint16_t used_chunks[kMostSites / ledger::kChunkCells];  ///< indexes of the non-null ones
@@ -29,9 +33,8 @@ struct ThreadState {
   int32_t tid;
   int32_t record;  ///< index in the ledger's thread table; −1 none
 
-  uint32_t generation;  ///< ForkPage::generation that what is remembered below is true of
-  RecentStacks recent;  ///< on the thread's own stack
-  StackMemo foreign;    ///< on any other
+  uint32_t generation;  ///< ForkPage::generation that what is remembered of stacks is true of
+  StackMemo foreign;    ///< of stacks that are not the thread's own
 
   unwind::WalkedStack walked;          ///< of the thread's own
   uint32_t walked_nodes[kMostFrames];  ///< its frames', from the outermost in …
