@@ -92,6 +92,7 @@ void expect_same_again(const Registers& from, const StackBounds& bounds, uint32_
   SlotLog log;
   log.slots = slots.data();
   log.capacity = slots.size();
+  log.initial_bp = &from.bp;
   WalkResult result = walk(from, bounds, own_module, frames, log);
   if (!probe) expect_same_again(from, bounds, own_module, std::span(frames).first(result.frames), log);
   Captured captured;
@@ -173,8 +174,9 @@ TEST_F(Walk, TakesNothingOverThatHasChanged) {
   auto stack = std::make_unique<WalkedStack>();
   uintptr_t outermost = 0;  // the address of the last word that a walk read
   auto shared = [&](size_t most_frames = kMostFrames) {
-    SlotLog log;
     Registers from = caller_registers();
+    SlotLog log;
+    log.initial_bp = &from.bp;
     walk_again(from, own_bounds(), 0xffff, most_frames, log, *stack);
     if (log.size > 0) outermost = log.slots[log.size - 1].address;
     return stack->shared_frames();
