@@ -24,31 +24,27 @@ size_t whole_pages(size_t bytes) { return (bytes + 4095) & ~size_t{4095}; }
 }  // namespace
 
 void* own_memory(size_t bytes) {
-  void* memory = map_memory(whole_pages(bytes));
-  if (memory) register_own_mapping(memory, whole_pages(bytes));
+  bytes = whole_pages(bytes);
+  void* memory = map_memory(bytes);
+  if (memory) register_own_mapping(memory, bytes);
   return memory;
 }
 
 void* own_memory_zeroed_in_children(size_t bytes) {
-  void* memory = map_memory(whole_pages(bytes));
-  if (!memory) return nullptr;
+  bytes = whole_pages(bytes);
+  void* memory = map_memory(bytes);
   // It fails where the process has as many mappings as it may: this one then shares a neighbour's.
-  if (!zero_in_fork_children(memory, whole_pages(bytes))) {
-    unmap_memory(memory, whole_pages(bytes));
-    return nullptr;
+  if (memory && !zero_in_fork_children(memory, bytes)) {
+    unmap_memory(memory, bytes);
+    memory = nullptr;
   }
-  register_own_mapping(memory, whole_pages(bytes));
+  if (memory) register_own_mapping(memory, bytes);
   return memory;
 }
 
 bool zero_in_fork_children(void* start, size_t bytes) {
   long result = raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), MADV_WIPEONFORK);
   return !is_error(result);
-}
-
-void back_memory(void* start, size_t bytes) {
-  constexpr long kPopulateWrite = 23;  // MADV_POPULATE_WRITE
-  raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), kPopulateWrite);
 }
 
 bool own_mapping(size_t index, OwnMapping& out) {

@@ -25,10 +25,6 @@ void* own_memory_zeroed_in_children(size_t bytes);
 /// Async-signal-safe.
 bool zero_in_fork_children(void* start, size_t bytes);
 
-/// Backs memory that is about to be used all over, where the kernel can (Linux 5.14): a page that is read before it is
-/// written to costs two faults otherwise. `start` lies at a page's beginning. Async-signal-safe.
-void back_memory(void* start, size_t bytes);
-
 /// Adds a mapping made elsewhere (the ledger) to the registry.
 void register_own_mapping(void* address, size_t bytes);
 

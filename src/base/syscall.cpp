@@ -87,6 +87,11 @@ void unmap_memory(void* address, size_t bytes) {
   raw_syscall(SYS_munmap, reinterpret_cast<long>(address), static_cast<long>(bytes));
 }
 
+long populate_memory(void* start, size_t bytes) {
+  constexpr long kPopulateWrite = 23;  // older headers have no name for it
+  return raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), kPopulateWrite);
+}
+
 long open_file(const char* path, int flags, int mode) {
   return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), flags | O_CLOEXEC, mode);
 }

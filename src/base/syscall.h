@@ -27,6 +27,10 @@ inline bool is_error(long result) { return static_cast<unsigned long>(result) > 
 /// Anonymous private memory, zeroed, lazily backed; nullptr when there is none.
 void* map_memory(size_t bytes);
 void unmap_memory(void* address, size_t bytes);
+/// Backs memory that is about to be used (MADV_POPULATE_WRITE, Linux 5.14; −EINVAL before). A page that is read before
+/// it is written to costs two faults otherwise; where there is no storage for a shared one, a touch would be SIGBUS.
+/// `start` lies at a page's beginning.
+long populate_memory(void* start, size_t bytes);
 
 long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);

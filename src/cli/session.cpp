@@ -101,14 +101,14 @@ bool Session::is_carried_by(int pid) const {
 /// Asked by their numbers, where those are few. Empty: only the list of all processes tells.
 std::optional<bool> Session::is_carried_after(int first) const {
   constexpr int kFew = 200;  // that many are asked for in less time than all of a machine's are listed
-  int next = first + 1;
-  // One that has started another, and ended before it was asked for, has left a newer number.
-  for (int newest = newest_number(); newest >= next || newest < first; newest = newest_number()) {
+  for (int next = first + 1;;) {
+    // One that has started another, and ended before it was asked for, has left a newer number.
+    int newest = newest_number();
     if (newest < first || newest - first > kFew) return {};
+    if (next > newest) return false;
     for (; next <= newest; ++next)
       if (is_carried_by(next)) return true;
   }
-  return false;
 }
 
 std::vector<int> Session::processes(int first, bool was_short) const {

@@ -9,10 +9,6 @@
 
 #include "base/syscall.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23  // Linux 5.14
-#endif
-
 namespace unfreed::ledger {
 
 namespace {
@@ -31,8 +27,7 @@ bool populate_by_reading(std::byte* first, size_t bytes) {
 }
 
 bool populate_bytes(std::byte* first, size_t bytes) {
-  long result =
-      base::raw_syscall(SYS_madvise, reinterpret_cast<long>(first), static_cast<long>(bytes), MADV_POPULATE_WRITE);
+  long result = base::populate_memory(first, bytes);
   return result == -EINVAL ? populate_by_reading(first, bytes) : !base::is_error(result);
 }
 

@@ -53,7 +53,9 @@ void count_released(const Block& block) {
 }
 
 /// Blocks that are passed over are not known, nor a fork child's parent's, nor those of a guarded call.
-bool may_be_unknown() { return g_tracker.sample_bytes || g_tracker.is_fork_child || t_local.heap_guard; }
+bool may_be_unknown() {
+  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard;
+}
 
 }  // namespace
 
@@ -82,7 +84,7 @@ namespace {
   }
   unwind::Registers from = unwind::caller_registers(frame);
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
-  bool sampling = g_tracker.sample_bytes, taken = !sampling || takes_sample(bytes);
+  bool sampling = g_tracker.heap_use == HeapUse::sampled, taken = !sampling || takes_sample(bytes);
   if (t_local.heap_guard || !enter(Kind::heap)) return;
   if (!block) return heap_failed(bytes, door, from);
   if (t_local.pause_depth || !taken) return;

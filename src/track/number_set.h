@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "base/own_memory.h"
+#include "base/syscall.h"
 
 namespace unfreed::track {
 
@@ -109,7 +110,7 @@ class NumberSet {
     Table* larger = allocate((table.mask + 1) * 4);
     Table* none = nullptr;
     if (!larger || !table.next.compare_exchange_strong(none, larger, std::memory_order_acq_rel)) return;
-    base::back_memory(larger, bytes_of(larger->mask + 1));
+    base::populate_memory(larger, bytes_of(larger->mask + 1));
     auto other = [](uint32_t) { return false; };
     for (uint64_t i = 0; i <= table.mask; ++i) {
       uint32_t number = 0;

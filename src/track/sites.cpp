@@ -200,7 +200,7 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
 void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t door, uint32_t site,
                      const unwind::SlotLog& log) {
   if (!log.verifiable || log.overflowed || from.exact_pc) return;
-  bool is_counted = kind == Kind::heap && !g_tracker.sample_bytes;
+  bool is_counted = kind == Kind::heap && g_tracker.heap_use == HeapUse::every_block;
   ledger::Cell* cell = is_counted ? cell_of(state, site) : nullptr;
   if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, door)}, site, cell, log);
 }

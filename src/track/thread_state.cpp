@@ -90,7 +90,7 @@ void forget_stacks(ThreadState& state) {
 
 void refresh_active() {
   bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy &&
-              !t_local.in_vfork_child && !g_tracker.sample_bytes && tracks(ledger::Kind::heap);
+              !t_local.in_vfork_child && g_tracker.heap_use == HeapUse::every_block && tracks(ledger::Kind::heap);
   t_local.active = fast ? t_local.state : nullptr;
 }
 

@@ -32,7 +32,7 @@ struct Tracker {
   ledger::Writer writer;
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks
   bool is_fork_child;                ///< what the parent held is not in its tables
-  uint64_t sample_bytes;             ///< UNFREED_SAMPLE; 0: every heap block is tracked
+  uint64_t sample_bytes;             ///< UNFREED_SAMPLE, where the heap is sampled
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
   size_t default_stack_bytes;  ///< of threads that were created without saying

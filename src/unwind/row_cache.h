@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "base/own_memory.h"
+#include "base/syscall.h"
 
 namespace unfreed::unwind {
 
@@ -71,7 +72,7 @@ class RowCache {
     if (old.mask + 1 >= kMostEntries) return;
     Table* larger = allocate((old.mask + 1) * 4);
     if (!larger) return;
-    base::back_memory(larger, bytes_of(larger->mask + 1));
+    base::populate_memory(larger, bytes_of(larger->mask + 1));
     for (size_t i = 0; i <= old.mask; ++i) {
       uint64_t row = old.entries[i].row.load(std::memory_order_relaxed);
       // The key; of a torn pair, one that is nobody's.

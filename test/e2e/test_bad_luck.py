@@ -125,9 +125,17 @@ class SharedMemory(unittest.TestCase):
                         self.assertTrue(stderr.strip())
 
     def run_python_in_8_mib(self, scratch, program):
-        """Under the launcher, with no more room than that for ledgers."""
+        """Under the launcher, with no more room than that for ledgers. The program's fill() takes what is left of it."""
+        fill = ("import os\n"
+                "def fill():\n"
+                "    filler = os.open('/dev/shm/filler', os.O_CREAT | os.O_WRONLY)\n"
+                "    for size in (65536, 512):\n"
+                "        try:\n"
+                "            while os.write(filler, bytes(size)): pass\n"
+                "        except OSError: pass\n"
+                "    os.close(filler)\n")
         with open(scratch.path("filler.py"), "w") as file:
-            file.write(program)
+            file.write(fill + program)
         script = (f"mount -t tmpfs -o size=8m tmpfs /dev/shm && {harness.COMMAND} run --output "
                   f"{scratch.path('report.json')} -- env PYTHONMALLOC=malloc /usr/bin/python3 "
                   f"{scratch.path('filler.py')}; echo status $?")
@@ -139,15 +147,7 @@ class SharedMemory(unittest.TestCase):
     def test_runs_full_later(self):
         """The ledger must grow while others fill the memory: no SIGBUS, and what no longer fits is counted."""
         with harness.Scratch() as scratch:
-            program = ("import ctypes, os\n"
-                       "filler = os.open('/dev/shm/filler', os.O_CREAT | os.O_WRONLY)\n"
-                       "try:\n"
-                       "    while os.write(filler, bytes(65536)): pass\n"
-                       "except OSError: pass\n"
-                       "try:\n"
-                       "    while os.write(filler, bytes(512)): pass\n"
-                       "except OSError: pass\n"
-                       "os.close(filler)\n"
+            program = ("fill()\n"
                        "fds = [os.open('/etc/passwd', os.O_RDONLY) for i in range(200)]\n"
                        "def deep(n): return [object()] if n == 0 else deep(n - 1)\n"
                        "keep = [deep(n) for n in range(100)]\n"
@@ -163,17 +163,11 @@ class SharedMemory(unittest.TestCase):
     def test_runs_full_in_a_fork_child(self):
         """The same where the ledger is a copy of the parent's: what the parent's has storage for, the child's may not."""
         with harness.Scratch() as scratch:
-            program = ("import os\n"
-                       "before = [os.open('/etc/passwd', os.O_RDONLY) for i in range(10)]\n"
+            program = ("before = [os.open('/etc/passwd', os.O_RDONLY) for i in range(10)]\n"
                        "os.set_inheritable(before[0], True)\n"
                        "if os.fork() == 0:\n"
                        "    os.open('/etc/passwd', os.O_RDONLY)\n"
-                       "    filler = os.open('/dev/shm/filler', os.O_CREAT | os.O_WRONLY)\n"
-                       "    for size in (65536, 512):\n"
-                       "        try:\n"
-                       "            while os.write(filler, bytes(size)): pass\n"
-                       "        except OSError: pass\n"
-                       "    os.close(filler)\n"
+                       "    fill()\n"
                        "    fds = [os.open('/etc/passwd', os.O_RDONLY) for i in range(199)]\n"
                        "    status = os.spawnv(os.P_WAIT, '/bin/true', ['true'])\n"
                        "    os.set_inheritable(fds[0], True)\n"

@@ -56,8 +56,8 @@ const WalkedStack* g_last_stack;
 size_t g_shared_first;  ///< what the first walk of a capture took over from the capture before
 
 /// A walk that ends where it meets the thread's last one finds what a whole walk does.
-void expect_same_again(const Registers& from, const StackBounds& bounds, uint32_t own_module,
-                       std::span<const Frame> frames, const SlotLog& log) {
+void expect_same_again(const Registers& from, const StackBounds& bounds, std::span<const Frame> frames,
+                       const SlotLog& log) {
   thread_local std::unique_ptr<WalkedStack> stack = std::make_unique<WalkedStack>();
   thread_local uint32_t own_module_before = own_module;
   if (own_module != own_module_before) stack->forget();
@@ -94,7 +94,7 @@ void expect_same_again(const Registers& from, const StackBounds& bounds, uint32_
   log.capacity = slots.size();
   log.initial_bp = &from.bp;
   WalkResult result = walk(from, bounds, own_module, frames, log);
-  if (!probe) expect_same_again(from, bounds, own_module, std::span(frames).first(result.frames), log);
+  if (!probe) expect_same_again(from, bounds, std::span(frames).first(result.frames), log);
   Captured captured;
   captured.truncated = result.truncated;
   for (size_t i = 0; i < result.frames; ++i) captured.ours.push_back(frames[i].pc);
