@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "hook/early_heap.h"
+#include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
 
 namespace unfreed::hook {
@@ -76,12 +77,13 @@ uintptr_t object_of(void* address) {
 /// Does the process's use of `name` lead to this library?
 bool is_ours(const char* name) {
   void* first = dlsym(RTLD_DEFAULT, name);
-  if (!first || object_of(first) == object_of(reinterpret_cast<void*>(&resolve_real_functions))) return true;
+  unwind::Object object;
+  if (!first) return true;
+  if (!unwind::find_object(reinterpret_cast<uintptr_t>(first), object)) return false;
+  if (object.image.low == object_of(reinterpret_cast<void*>(&resolve_real_functions))) return true;
   // A non-PIC executable that takes the function's address has a stand-in for it: an undefined symbol with a value.
-  Dl_info info;
-  ElfW(Sym)* symbol = nullptr;
-  return dladdr1(first, &info, reinterpret_cast<void**>(&symbol), RTLD_DL_SYMENT) && symbol &&
-         symbol->st_shndx == SHN_UNDEF;
+  const ElfW(Sym)* symbol = unwind::DynamicSymbols(object).find(name);
+  return symbol && symbol->st_shndx == SHN_UNDEF;
 }
 
 CxxHeap g_cxx_forms[door(Door::count_)];

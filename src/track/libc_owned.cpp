@@ -1,13 +1,16 @@
 #include "track/libc_owned.h"
 
 #include <elf.h>
-#include <link.h>
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <string_view>
 
 #include "track/modules.h"
 #include "track/tracker.h"
+#include "unwind/call_target.h"
+#include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
 
 namespace unfreed::track {
@@ -111,64 +114,70 @@ constexpr std::string_view kKeepers[] = {
     "pthread_cancel",
     "backtrace",
     "__libc_start_main",
+    // A stream's buffer lives and dies with the stream, and an unclosed stream is reported as a descriptor.
+    "_IO_file_doallocate",
+    "_IO_wfile_doallocate",
 };
 
-bool is_keeper(std::string_view name) {
-  // A stream's buffer lives and dies with the stream, and an unclosed stream is reported as a descriptor.
-  if (name == "_IO_file_doallocate" || name == "_IO_wfile_doallocate") return true;
-  for (std::string_view keeper : kKeepers)
-    if (name == keeper) return true;
-  return false;
-}
+/// Where one of libc's objects has its keepers.
+struct KeeperCode {
+  /// Distances from the object's start.
+  struct Range {
+    uint32_t start;
+    uint32_t end;
+  };
+  // Most have one version; there is room for others.
+  static constexpr size_t kMostRanges = std::size(kKeepers) + 32;
 
-/// The exported symbol that contains `pc`, from the object's dynamic symbol table; "" if none does.
-std::string_view enclosing_symbol(uintptr_t pc) {
-  unwind::Object object;
-  if (!unwind::find_object(pc, object)) return {};
-  auto* header = reinterpret_cast<const ElfW(Ehdr)*>(object.image.low);
-  auto* segments = reinterpret_cast<const ElfW(Phdr)*>(object.image.low + header->e_phoff);
-  const ElfW(Dyn)* dynamic = nullptr;
-  for (int i = 0; i < header->e_phnum; ++i)
-    if (segments[i].p_type == PT_DYNAMIC)
-      dynamic = reinterpret_cast<const ElfW(Dyn)*>(object.bias + segments[i].p_vaddr);
-  const ElfW(Sym)* symbols = nullptr;
-  const char* names = nullptr;
-  const uint32_t* hash = nullptr;
-  for (; dynamic && dynamic->d_tag != DT_NULL; ++dynamic) {
-    if (dynamic->d_tag == DT_SYMTAB) symbols = reinterpret_cast<const ElfW(Sym)*>(dynamic->d_un.d_ptr);
-    if (dynamic->d_tag == DT_STRTAB) names = reinterpret_cast<const char*>(dynamic->d_un.d_ptr);
-    if (dynamic->d_tag == DT_GNU_HASH) hash = reinterpret_cast<const uint32_t*>(dynamic->d_un.d_ptr);
-  }
-  if (!symbols || !names || !hash) return {};
-  // The GNU hash table does not say how many symbols there are: they end with the last chain.
-  uint32_t bucket_count = hash[0], first = hash[1], bloom_words = hash[2];
-  auto* buckets = reinterpret_cast<const uint32_t*>(reinterpret_cast<const ElfW(Addr)*>(hash + 4) + bloom_words);
-  const uint32_t* chains = buckets + bucket_count;
-  uintptr_t offset = pc - object.bias;
-  for (uint32_t bucket = 0; bucket < bucket_count; ++bucket) {
-    uint32_t index = buckets[bucket];
-    if (index < first) continue;
-    for (;; ++index) {
-      const ElfW(Sym)& symbol = symbols[index];
-      bool code = ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_shndx != SHN_UNDEF;
-      if (code && offset >= symbol.st_value && offset - symbol.st_value < symbol.st_size) return names + symbol.st_name;
-      if (chains[index - first] & 1) break;
+  explicit constexpr KeeperCode() = default;
+  explicit KeeperCode(const unwind::Object& object) : low(object.image.low), high(object.image.high) {
+    unwind::DynamicSymbols symbols(object);
+    for (std::string_view name : kKeepers) {
+      for (auto* symbol = symbols.find(name); symbol && count < kMostRanges; symbol = symbols.find(name, symbol)) {
+        if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF) continue;
+        auto start = static_cast<uint32_t>(object.bias + symbol->st_value - low);
+        ranges[count++] = {start, start + static_cast<uint32_t>(symbol->st_size)};
+      }
     }
+    std::sort(ranges, ranges + count, [](const Range& a, const Range& b) { return a.start < b.start; });
   }
-  return {};
-}
 
-/// Does the libc function that `pc` lies in keep memory for itself? libc stays where it is, and few of its places take
-/// blocks: answers are remembered.
+  bool is_of_object_at(uintptr_t pc) const { return pc >= low && pc < high; }
+  bool contains(uintptr_t pc) const {
+    const Range* next =
+        std::upper_bound(ranges, ranges + count, pc - low, [](uintptr_t at, const Range& r) { return at < r.start; });
+    return next != ranges && pc - low < next[-1].end;
+  }
+
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+  size_t count = 0;
+  Range ranges[kMostRanges]{};
+};
+
+/// Does the libc function that `pc` lies in keep memory for itself? libc stays where it is, so its keepers are looked
+/// up once for each of its objects; by whoever finds no room, or another at it, each time.
 bool is_kept_by(uintptr_t pc) {
-  constexpr size_t kAnswers = 256;
-  static std::atomic<uint64_t> answers[kAnswers];  // twice the pc, plus the answer
-  std::atomic<uint64_t>& answer = answers[(pc ^ pc >> 8) % kAnswers];
-  uint64_t known = answer.load(std::memory_order_relaxed);
-  if (known >> 1 == pc) return known & 1;
-  bool keeps = is_keeper(enclosing_symbol(pc));
-  answer.store(uint64_t{pc} << 1 | keeps, std::memory_order_relaxed);
-  return keeps;
+  enum State : uint8_t { kNone, kUnderWay, kDone };
+  struct Known {
+    std::atomic<uint8_t> state{kNone};
+    KeeperCode code;
+  };
+  static constinit Known all[2];
+  for (const Known& known : all)
+    if (known.state.load(std::memory_order_acquire) == kDone && known.code.is_of_object_at(pc))
+      return known.code.contains(pc);
+  unwind::Object object;
+  if (!unwind::find_object(pc, object)) return false;
+  KeeperCode code(object);
+  for (Known& known : all) {
+    uint8_t none = kNone;
+    if (!known.state.compare_exchange_strong(none, kUnderWay, std::memory_order_relaxed)) continue;
+    known.code = code;
+    known.state.store(kDone, std::memory_order_release);
+    break;
+  }
+  return code.contains(pc);
 }
 
 }  // namespace
@@ -181,10 +190,17 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   if (only_system && !truncated) return true;
   if (!is_libc_module(frames[0].module)) return false;
   if (is_loader_module(frames[0].module)) return true;
-  // What the program called is the outermost of the consecutive libc frames; the innermost tells stream buffers.
+  // What the program called is the outermost of the consecutive libc frames, if that has not left its end to another
+  // (setenv, localtime and gettext do): then the call tells. The innermost tells stream buffers.
   size_t last = 0;
   while (last + 1 < frames.size() && is_libc_module(frames[last + 1].module)) ++last;
-  return is_kept_by(frames[0].pc - 1) || (last > 0 && is_kept_by(frames[last].pc - 1));
+  if (is_kept_by(frames[0].pc - 1) || (last > 0 && is_kept_by(frames[last].pc - 1))) return true;
+  if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
+  uintptr_t called = unwind::call_target(frames[last + 1].pc);
+  unwind::Object libc;
+  bool is_in_libc =
+      called && unwind::find_object(frames[last].pc - 1, libc) && called >= libc.image.low && called < libc.image.high;
+  return is_in_libc && is_kept_by(called);
 }
 
 }  // namespace unfreed::track

@@ -151,6 +151,26 @@ bool is_outermost(uintptr_t pc, const Object& object) {
   return object.image.low == loader || (pc >= entry && pc - entry < kMostEntryBytes);
 }
 
+bool is_readable(const Object& object, uintptr_t address, size_t bytes) {
+  Headers headers = program_headers(object);
+  for (size_t i = 0; i < headers.count; ++i) {
+    const ElfW(Phdr)& segment = headers.first[i];
+    uintptr_t offset = address - object.bias - segment.p_vaddr;
+    bool holds = segment.p_type == PT_LOAD && segment.p_flags & PF_R;
+    if (holds && offset <= segment.p_memsz && segment.p_memsz - offset >= bytes) return true;
+  }
+  return false;
+}
+
+const ElfW(Dyn) * dynamic_section(const Object& object) {
+  if (object.map) return static_cast<const link_map*>(object.map)->l_ld;
+  Headers headers = program_headers(object);
+  for (size_t i = 0; i < headers.count; ++i)
+    if (headers.first[i].p_type == PT_DYNAMIC)
+      return reinterpret_cast<const ElfW(Dyn)*>(object.bias + headers.first[i].p_vaddr);
+  return nullptr;
+}
+
 size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {
   Headers headers = program_headers(object);
   for (size_t i = 0; i < headers.count; ++i) {

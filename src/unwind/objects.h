@@ -3,6 +3,8 @@
 // met it).
 #pragma once
 
+#include <link.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -36,6 +38,12 @@ bool find_object(uintptr_t pc, Object& out);
 
 /// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?
 bool is_outermost(uintptr_t pc, const Object& object);
+
+/// May these bytes be read: do they lie in one of a loaded object's readable segments, not in a gap between them?
+bool is_readable(const Object& object, uintptr_t address, size_t bytes);
+
+/// A loaded object's dynamic section; nullptr if it has none.
+const ElfW(Dyn) * dynamic_section(const Object& object);
 
 /// The build ID note of a loaded object, read from its mapped headers: the number of bytes copied, 0 if none.
 size_t read_build_id(const Object& object, uint8_t* out, size_t capacity);

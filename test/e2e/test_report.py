@@ -36,6 +36,14 @@ class Truth(unittest.TestCase):
             self.assertEqual(result.status, 0, result)
             self.assertEqual(result.report["totals"]["fd"]["live"], 0)
 
+    def test_what_libc_keeps_and_what_it_gives(self):
+        result = harness.run([harness.program("libc_keeps"), "given"])
+        totals = result.report["totals"]["heap"]
+        self.assertEqual((totals["live"], totals["bytes"]), (1, len("given") + 1), totals)
+        (site,) = harness.live_sites(result.report, "heap")
+        self.assertIn("strdup", harness.functions(site)[0])
+        self.assertGreater(totals["libc"], 15, "of setenv, setlocale, localtime, gettext, atexit and puts")
+
     def test_objects(self):
         result = harness.run([harness.program("fd_open"), "leak"])
         (site,) = [s for s in harness.live_sites(result.report, "fd") if s["live"] == 2]

@@ -1,0 +1,14 @@
+// Where code that is not position-independent takes operator new's address, the executable has a stand-in for it.
+//! leak: kind=heap live=1 bytes=40 by="operator new" function=main line=@block
+//! clean:
+#include <new>
+
+#include "planted.h"
+
+void* (*volatile g_allocate)(std::size_t) = operator new;
+
+int main(int argc, char** argv) {
+  void* block = g_allocate(40);  // @block
+  if (!leaking(argc, argv)) operator delete(block);
+  return 0;
+}

@@ -1,0 +1,14 @@
+/* Calls a function of the program that has loaded it, built in every way in which such calls are made. */
+void* where_called(void);
+
+void* call_by_name(void) {
+  void* place = where_called();
+  __asm__ volatile("" ::: "memory"); /* or it would be a jump */
+  return place;
+}
+
+void* call_by_pointer(void* (*function)(void)) {
+  void* place = function();
+  __asm__ volatile("" ::: "memory");
+  return place;
+}
