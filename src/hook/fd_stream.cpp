@@ -13,6 +13,7 @@ using hook::guarded;
 using hook::opened;
 using hook::process_closing;
 using hook::process_opened;
+using hook::releasing;
 using ledger::FdOwner;
 using unwind::caller_registers;
 using unwind::Registers;
@@ -112,7 +113,7 @@ UNFREED_HOOK int pclose(FILE* stream) {
   return process_closing(stream, Door::pclose, caller_registers(), [&] { return g_real.pclose(stream); });
 }
 UNFREED_HOOK int fcloseall() {
-  int result = guarded([&] { return g_real.fcloseall(); });
+  int result = releasing([&] { return g_real.fcloseall(); });
   track::fd_streams_closed();
   return result;
 }

@@ -46,12 +46,20 @@ auto guarded(Call call) {
   return call();
 }
 
+/// A call that gives back what belongs to streams. What it takes is the program's: an open_memstream's text, which
+/// outlives the stream, and whatever a custom stream's own close function does.
+template <class Call>
+int releasing(Call call) {
+  track::UnknownReleases guard;
+  return call();
+}
+
 /// Wraps a call that ends `fd`, which belongs to `stream`: whatever the result says (a failed flush, a child's status),
 /// the stream is gone.
 template <class Call>
 int closing_fd(int fd, const void* stream, Door d, const unwind::Registers& from, Call call) {
   track::FdRelease release = track::fd_detach(fd, {door(d), from, stream});
-  int result = guarded(call);
+  int result = releasing(call);
   track::fd_settle(fd, release, true);
   return result;
 }

@@ -54,7 +54,8 @@ void count_released(const Block& block) {
 
 /// Blocks that are passed over are not known, nor a fork child's parent's, nor those of a guarded call.
 bool may_be_unknown() {
-  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard;
+  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard ||
+         t_local.unknown_releases;
 }
 
 }  // namespace

@@ -49,14 +49,15 @@ static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 struct ThreadLocal {
   ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
-  uint32_t heap_guard;      ///< inside a real call whose allocations are its own affair
-  uint32_t pause_depth;     ///< unfreed_pause()
-  uint32_t busy;            ///< a verb is at work with `state`: a signal handler must not use it
-  uint32_t in_vfork_child;  ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
-  size_t stack_bytes;       ///< size of this thread's stack as asked for at its creation; 0 unknown
-  size_t sample_gap;        ///< bytes up to the next heap block to look at; 0: every block, or not known yet
-  uint64_t sample_random;   ///< the thread's random numbers; 0: not seeded yet
-  uint32_t gone;            ///< the thread's own ending has begun: counters go straight to the sites
+  uint32_t heap_guard;        ///< inside a real call whose allocations are its own affair
+  uint32_t unknown_releases;  ///< inside a real call that gives back what a guarded one took
+  uint32_t pause_depth;       ///< unfreed_pause()
+  uint32_t busy;              ///< a verb is at work with `state`: a signal handler must not use it
+  uint32_t in_vfork_child;    ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
+  size_t stack_bytes;         ///< size of this thread's stack as asked for at its creation; 0 unknown
+  size_t sample_gap;          ///< bytes up to the next heap block to look at; 0: every block, or not known yet
+  uint64_t sample_random;     ///< the thread's random numbers; 0: not seeded yet
+  uint32_t gone;              ///< the thread's own ending has begun: counters go straight to the sites
 };
 
 [[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;
@@ -101,6 +102,15 @@ class HeapGuard {
 
  private:
   ThreadState* active_;
+};
+
+/// While it lives, this thread may release blocks that it was not seen to acquire.
+class UnknownReleases {
+ public:
+  UnknownReleases() { ++t_local.unknown_releases; }
+  ~UnknownReleases() { --t_local.unknown_releases; }
+  UnknownReleases(const UnknownReleases&) = delete;
+  UnknownReleases& operator=(const UnknownReleases&) = delete;
 };
 
 /// Forgets the stacks of a state that have been seen.
