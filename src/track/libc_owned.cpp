@@ -65,11 +65,17 @@ constexpr std::string_view kKeepers[] = {
     "getgrgid_r",
     "getgrouplist",
     "initgroups",
+    "__res_context_send",
     "gethostbyname",
     "gethostbyaddr",
     "getservbyname",
     "getservbyport",
     "getprotobyname",
+    "getprotobynumber",
+    "getnetbyname",
+    "getnetbyaddr",
+    "getrpcbyname",
+    "getrpcbynumber",
     "getmntent",
     "getutent",
     "getutxent",
@@ -80,6 +86,20 @@ constexpr std::string_view kKeepers[] = {
     "getrpcent",
     "getaliasent",
     "getspent",
+    "setpwent",
+    "setgrent",
+    "setspent",
+    "sethostent",
+    "setnetent",
+    "setprotoent",
+    "setservent",
+    "setrpcent",
+    "setaliasent",
+    "setutent",
+    "setutxent",
+    "setfsent",
+    "setttyent",
+    "setusershell",
     "fgetpwent",
     "fgetgrent",
     "fgetspent",
@@ -101,10 +121,39 @@ constexpr std::string_view kKeepers[] = {
     "strerror",
     "strsignal",
     "strerror_l",
+    "btowc",
+    "mblen",
+    "mbrlen",
+    "mbrtowc",
+    "mbsnrtowcs",
+    "mbsrtowcs",
+    "mbstowcs",
+    "mbtowc",
+    "wcrtomb",
+    "wcsnrtombs",
+    "wcsrtombs",
+    "wcstombs",
+    "wctob",
+    "wctomb",
     "perror",
+    "psignal",
+    "psiginfo",
+    "regerror",
+    "gai_strerror",
+    "hstrerror",
+    "herror",
     "getpass",
     "ttyname",
     "getlogin",
+    "aio_read",
+    "aio_read64",
+    "aio_write",
+    "aio_write64",
+    "aio_fsync",
+    "aio_fsync64",
+    "lio_listio",
+    "lio_listio64",
+    "timer_create",
     "pthread_create",
     "pthread_setspecific",
     "pthread_key_create",
@@ -190,11 +239,13 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   if (only_system && !truncated) return true;
   if (!is_libc_module(frames[0].module)) return false;
   if (is_loader_module(frames[0].module)) return true;
-  // What the program called is the outermost of the consecutive libc frames, if that has not left its end to another
-  // (setenv, localtime and gettext do): then the call tells. The innermost tells stream buffers.
+  // Somewhere between the block and the program a function that keeps memory was at work. The program itself may have
+  // called one that has left its end to another (setenv, localtime and gettext do): then the call tells.
   size_t last = 0;
-  while (last + 1 < frames.size() && is_libc_module(frames[last + 1].module)) ++last;
-  if (is_kept_by(frames[0].pc - 1) || (last > 0 && is_kept_by(frames[last].pc - 1))) return true;
+  for (;; ++last) {
+    if (is_kept_by(frames[last].pc - 1)) return true;
+    if (last + 1 == frames.size() || !is_libc_module(frames[last + 1].module)) break;
+  }
   if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
   uintptr_t called = unwind::call_target(frames[last + 1].pc);
   unwind::Object libc;

@@ -3,6 +3,8 @@
 //! clean:
 #include <libintl.h>
 #include <locale.h>
+#include <pwd.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +40,11 @@ int main(int argc, char** argv) {
   localtime(&now);
   textdomain("planted");
   gettext("translate me");
+  regex_t pattern;  // how characters are converted is found out within, and kept
+  if (!regcomp(&pattern, "(a|b)*c[[:alpha:]]", REG_EXTENDED)) regfree(&pattern);
+  setpwent();
+  while (getpwent()) continue;
+  endpwent();
   for (int i = 0; i < 100; i++) atexit(nothing);
   puts("into a buffer");
   char* own = malloc(6);  // @own
