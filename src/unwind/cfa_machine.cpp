@@ -108,7 +108,17 @@ bool CfaMachine::run_to(uintptr_t pc) {
 }
 
 /// Runs a program, or what is left of it, up to the row of `pc`. False when it cannot be understood.
-bool CfaMachine::execute(Cursor& cursor, uintptr_t pc, bool initial) {
+bool CfaMachine::execute(Cursor& program, uintptr_t pc, bool initial) {
+  // In registers, while nobody else sees them.
+  Cursor cursor = program;
+  uintptr_t location = location_, row_start = row_start_;
+  const uint64_t code_align = cie_.code_align;
+  auto stop = [&](uintptr_t row_end) {
+    program = cursor;
+    location_ = row_end;
+    row_start_ = row_start;
+    return cursor.ok();
+  };
   while (!cursor.at_end()) {
     uint8_t op = cursor.fixed<uint8_t>();
     uint64_t advance = 0;
@@ -128,26 +138,29 @@ bool CfaMachine::execute(Cursor& cursor, uintptr_t pc, bool initial) {
           set_cfa_offset(static_cast<int64_t>(cursor.uleb()));
           continue;
         }
-        if (op == 0x01)  // DW_CFA_set_loc
-          location_ = cursor.encoded(cie_.pointer_encoding, 0);
-        else if (op == 0x02)
+        if (op == 0x02) {
           advance = cursor.fixed<uint8_t>();  // DW_CFA_advance_loc1
-        else if (op == 0x03)
+        } else if (op == 0x03) {
           advance = cursor.fixed<uint16_t>();  // …loc2
-        else if (op == 0x04)
+        } else if (op == 0x04) {
           advance = cursor.fixed<uint32_t>();  // …loc4
-        else if (step(op, cursor))
-          continue;
-        else
+        } else if (Cursor other = cursor; op == 0x01) {
+          location = other.encoded(cie_.pointer_encoding, 0);  // DW_CFA_set_loc
+          cursor = other;
+        } else {
+          bool understood = step(op, other);
+          cursor = other;
+          if (understood) continue;
+          stop(location);
           return false;
+        }
     }
-    location_ += advance * cie_.code_align;
+    location += advance * code_align;
     if (initial) continue;
-    if (location_ > pc) return cursor.ok();
-    row_start_ = location_;
+    if (location > pc) return stop(location);
+    row_start = location;
   }
-  if (!initial) location_ = UINTPTR_MAX;  // the last row holds to the function's end
-  return cursor.ok();
+  return stop(initial ? location : UINTPTR_MAX);  // the last row holds to the function's end
 }
 
 /// An instruction that changes rules, less often than those that execute() deals with itself.

@@ -68,7 +68,7 @@ class CfaMachine {
   };
 
   bool begin(uintptr_t pc);
-  bool execute(Cursor& cursor, uintptr_t pc, bool initial);
+  bool execute(Cursor& program, uintptr_t pc, bool initial);
   bool step(uint8_t op, Cursor& cursor);
   Rule* rule_of(uint64_t reg);
   void save(uint64_t reg, Saved how, int64_t offset);

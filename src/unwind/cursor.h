@@ -12,14 +12,14 @@ inline constexpr uint8_t kPeOmit = 0xff, kPeUleb = 0x01, kPeUdata2 = 0x02, kPeUd
 inline constexpr uint8_t kPeSleb = 0x09, kPeSdata2 = 0x0a, kPeSdata4 = 0x0b, kPeSdata8 = 0x0c;
 inline constexpr uint8_t kPePcRelative = 0x10, kPeDataRelative = 0x30, kPeIndirect = 0x80;
 
-/// Reads forward inside [at, end); any overrun makes it bad for good and every later read yields 0.
+/// Reads forward inside [at, end); any overrun makes it bad for good, with nothing left, and every later read yields 0.
 class Cursor {
  public:
   Cursor(uintptr_t begin, uintptr_t end) : at_(begin), end_(end) {
     if (begin > end) fail();
   }
   bool ok() const { return ok_; }
-  bool at_end() const { return !ok_ || at_ >= end_; }
+  bool at_end() const { return at_ == end_; }
   uintptr_t at() const { return at_; }
   void fail() {
     ok_ = false;
@@ -32,7 +32,7 @@ class Cursor {
   template <class T>
   T fixed() {
     T value{};
-    if (end_ - at_ < sizeof(T) || !ok_) {
+    if (end_ - at_ < sizeof(T)) [[unlikely]] {
       fail();
       return value;
     }
@@ -41,26 +41,27 @@ class Cursor {
     return value;
   }
   uint64_t uleb() {
-    uint64_t value = 0;
-    for (unsigned shift = 0; ok_; shift += 7) {
+    uint64_t value = fixed<uint8_t>();
+    if (value < 0x80) [[likely]]
+      return value;
+    value &= 0x7f;
+    for (unsigned shift = 7;; shift += 7) {
       uint8_t byte = fixed<uint8_t>();
       if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
-      if (!(byte & 0x80)) break;
+      if (!(byte & 0x80)) return value;
     }
-    return value;
   }
   int64_t sleb() {
     uint64_t value = 0;
     unsigned shift = 0;
-    while (ok_) {
+    for (;;) {
       uint8_t byte = fixed<uint8_t>();
       if (shift < 64) value |= uint64_t{byte & 0x7fu} << shift;
       shift += 7;
       if (byte & 0x80) continue;
       if (byte & 0x40 && shift < 64) value |= ~uint64_t{0} << shift;
-      break;
+      return static_cast<int64_t>(value);
     }
-    return static_cast<int64_t>(value);
   }
   uintptr_t encoded(uint8_t encoding, uintptr_t data_base) {
     uintptr_t place = at_;
