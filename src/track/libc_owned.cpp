@@ -156,7 +156,6 @@ constexpr std::string_view kKeepers[] = {
     "aio_fsync64",
     "lio_listio",
     "lio_listio64",
-    "timer_create",
     "pthread_create",
     "pthread_setspecific",
     "pthread_key_create",
