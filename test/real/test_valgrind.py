@@ -1,0 +1,57 @@
+#!/usr/bin/python3
+"""Another witness: what Valgrind says a program has in use at its end, and what the report says, to the block and byte."""
+import re
+import unittest
+
+import harness
+
+PYTHON = "import json, re, subprocess; print(len(json.dumps([json.loads(json.dumps({str(i): [i] * i})) for i in range(99)])))"
+SQL = "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2); SELECT count(*), group_concat(a) FROM t;"
+# Programs that keep no copy of the environment, which is not the same under the two, and start no threads, whose memory
+# unfreed counts as theirs.
+DEBIAN = [["ls", "-la", "/etc"], ["sort", "/etc/passwd"], ["grep", "-E", "r(oo|aa)t", "/etc/passwd"],
+          ["sed", "-n", "s/a/b/p", "/etc/passwd"], ["find", "/etc/apt", "-name", "*.list"], ["tar", "cf", "/dev/null", "/etc/apt"],
+          ["sqlite3", ":memory:", SQL], ["/usr/bin/python3", "-c", PYTHON]]
+PLANTED = ["heap_aligned", "heap_calloc", "heap_malloc", "heap_new", "heap_realloc", "new_address", "own_new"]
+VARIABLES = {"PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+
+
+def valgrind(args, *options):
+    """What Valgrind says of a program, at whose end nothing is given back that the program itself would not."""
+    result = harness.bare(["valgrind", "--run-libc-freeres=no", "--run-cxx-freeres=no", *options, *args], env=VARIABLES)
+    assert result.status == 0, result
+    return result.stderr
+
+
+class Valgrind(unittest.TestCase):
+    def check_heap(self, args):
+        said = re.search(r"in use at exit: ([\d,]+) bytes in ([\d,]+) blocks", valgrind(args, "--leak-check=no"))
+        self.assertTrue(said, args)
+        size, blocks = (int(number.replace(",", "")) for number in said.groups())
+        result = harness.run(args, env=VARIABLES)
+        self.assertEqual(result.status, 0, result)
+        heap = result.report["totals"]["heap"]
+        self.assertEqual((heap["live"] + heap["libc"], heap["bytes"] + heap["libc_bytes"]), (blocks, size), args)
+
+    def test_heap_of_real_programs(self):
+        for args in DEBIAN:
+            with self.subTest(program=args[0]):
+                self.check_heap(args)
+
+    def test_heap_of_planted_leaks(self):
+        for name in PLANTED:
+            with self.subTest(program=name):
+                self.check_heap([harness.program(name), "leak"])
+
+    def test_descriptors(self):
+        for name in ("fd_accept", "fd_dup", "fd_fopen", "fd_open", "fd_opendir", "fd_pipe", "fd_socket"):
+            with self.subTest(program=name):
+                args = [harness.program(name), "leak"]
+                said = valgrind(args, "--track-fds=yes")
+                opened = len(re.findall(r"Open (?:file descriptor|AF_\w+ socket) \d+:", said)) - said.count("<inherited from parent>")
+                self.assertGreater(opened, 0, said)
+                self.assertEqual(harness.run(args).report["totals"]["fd"]["live"], opened, said)
+
+
+if __name__ == "__main__":
+    harness.main()
