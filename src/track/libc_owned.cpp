@@ -18,18 +18,17 @@ namespace unfreed::track {
 namespace {
 
 /// libc functions that keep memory for themselves. Those that return memory to the caller (strdup, getline, getaddrinfo
-/// …) are not here.
+/// …) are not here, nor those that write to a stream, which may be the caller's open_memstream. Of those that convert
+/// characters: how that is done in the locale is found out at the first one, and kept.
 constexpr std::string_view kKeepers[] = {
     "__cxa_atexit",
     "__cxa_at_quick_exit",
     "on_exit",
-    "__new_exitfn",
     "setenv",
     "unsetenv",
     "putenv",
     "clearenv",
     "setlocale",
-    "__localeconv",
     "bindtextdomain",
     "textdomain",
     "bind_textdomain_codeset",
@@ -43,8 +42,6 @@ constexpr std::string_view kKeepers[] = {
     "tzset",
     "localtime",
     "localtime_r",
-    "__localtime_r",
-    "localtime64",
     "gmtime",
     "gmtime_r",
     "timegm",
@@ -53,6 +50,10 @@ constexpr std::string_view kKeepers[] = {
     "strftime",
     "strftime_l",
     "__strftime_l",
+    "wcsftime",
+    "wcsftime_l",
+    "strptime",
+    "strptime_l",
     "ctime",
     "ctime_r",
     "getpwnam",
@@ -63,21 +64,42 @@ constexpr std::string_view kKeepers[] = {
     "getgrent",
     "getspnam",
     "getpwnam_r",
+    "getpwent_r",
     "getpwuid_r",
     "getgrnam_r",
+    "getgrent_r",
+    "getspnam_r",
+    "getspent_r",
     "getgrgid_r",
     "getgrouplist",
     "initgroups",
-    "__res_context_send",
     "gethostbyname",
+    "gethostbyname_r",
+    "gethostbyname2",
+    "gethostbyname2_r",
     "gethostbyaddr",
+    "gethostbyaddr_r",
+    "gethostent_r",
+    "getnameinfo",
     "getservbyname",
+    "getservbyname_r",
     "getservbyport",
+    "getservbyport_r",
+    "getservent_r",
     "getprotobyname",
+    "getprotobyname_r",
+    "getprotobynumber_r",
+    "getprotoent_r",
     "getprotobynumber",
     "getnetbyname",
+    "getnetbyname_r",
+    "getnetbyaddr_r",
+    "getnetent_r",
     "getnetbyaddr",
     "getrpcbyname",
+    "getrpcbyname_r",
+    "getrpcbynumber_r",
+    "getrpcent_r",
     "getrpcbynumber",
     "getmntent",
     "getutent",
@@ -88,6 +110,14 @@ constexpr std::string_view kKeepers[] = {
     "gethostent",
     "getrpcent",
     "getaliasent",
+    "getaliasent_r",
+    "getaliasbyname",
+    "getaliasbyname_r",
+    "setnetgrent",
+    "getnetgrent",
+    "getnetgrent_r",
+    "innetgr",
+    "__nss_configure_lookup",
     "getspent",
     "setpwent",
     "setgrent",
@@ -138,6 +168,34 @@ constexpr std::string_view kKeepers[] = {
     "wcstombs",
     "wctob",
     "wctomb",
+    "__mbstowcs_chk",
+    "__mbsrtowcs_chk",
+    "__mbsnrtowcs_chk",
+    "__wcstombs_chk",
+    "__wcsrtombs_chk",
+    "__wcsnrtombs_chk",
+    "__wctomb_chk",
+    "__wcrtomb_chk",
+    "mbrtoc16",
+    "mbrtoc32",
+    "c16rtomb",
+    "c32rtomb",
+    "fwide",
+    "fgetwc",
+    "fgetwc_unlocked",
+    "getwc",
+    "getwc_unlocked",
+    "getwchar",
+    "getwchar_unlocked",
+    "fgetws",
+    "fgetws_unlocked",
+    "__fgetws_chk",
+    "__fgetws_unlocked_chk",
+    "ungetwc",
+    "swprintf",
+    "vswprintf",
+    "__swprintf_chk",
+    "__vswprintf_chk",
     "perror",
     "psignal",
     "psiginfo",
@@ -159,7 +217,6 @@ constexpr std::string_view kKeepers[] = {
     "pthread_create",
     "pthread_setspecific",
     "pthread_key_create",
-    "pthread_atfork",
     "__register_atfork",
     "pthread_exit",
     "pthread_cancel",
@@ -167,7 +224,8 @@ constexpr std::string_view kKeepers[] = {
     "__libc_start_main",
     // A stream's buffer lives and dies with the stream, and an unclosed stream is reported as a descriptor.
     "_IO_file_doallocate",
-    "_IO_wfile_doallocate",
+    "_IO_doallocbuf",
+    "_IO_wdoallocbuf",
 };
 
 /// Where one of libc's objects has its keepers.
@@ -207,7 +265,7 @@ struct KeeperCode {
 };
 
 /// Does the libc function that `pc` lies in keep memory for itself? libc stays where it is, so its keepers are looked
-/// up once for each of its objects; by whoever finds no room, or another at it, each time.
+/// up once for each of its objects. Where there is no room for that, they are looked up again each time.
 bool is_kept_by(uintptr_t pc) {
   enum State : uint8_t { kNone, kUnderWay, kDone };
   struct Known {
@@ -233,6 +291,8 @@ bool is_kept_by(uintptr_t pc) {
 
 }  // namespace
 
+std::span<const std::string_view> libc_keepers() { return kKeepers; }
+
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   if (frames.empty() || !is_system_module(frames[0].module)) return false;
   // Nothing but language runtimes on the stack: their own start-up (libstdc++'s emergency pool, stream set-up …).
@@ -246,9 +306,10 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   size_t last = 0;
   for (;; ++last) {
     if (is_kept_by(frames[last].pc - 1)) return true;
-    if (last + 1 == frames.size() || !is_libc_module(frames[last + 1].module)) break;
+    // A function that a signal has interrupted has called nobody.
+    if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
+    if (!is_libc_module(frames[last + 1].module)) break;
   }
-  if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
   uintptr_t called = unwind::call_target(frames[last + 1].pc);
   unwind::Object libc;
   bool is_in_libc =

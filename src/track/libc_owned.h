@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 
 #include "unwind/frame.h"
 
@@ -11,5 +12,8 @@ namespace unfreed::track {
 /// Judges by the frames (innermost first; `truncated`: outer ones are missing). Called once per new site; looks symbols
 /// up, takes no lock.
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated);
+
+/// The names of libc's functions that keep what is allocated within them.
+std::span<const std::string_view> libc_keepers();
 
 }  // namespace unfreed::track

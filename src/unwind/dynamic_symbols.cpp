@@ -5,7 +5,9 @@ namespace unfreed::unwind {
 DynamicSymbols::DynamicSymbols(const Object& object) {
   for (const ElfW(Dyn)* entry = dynamic_section(object); entry && entry->d_tag != DT_NULL; ++entry) {
     // The loader has added the bias, but not where the section is not writable (the vDSO's).
-    uintptr_t at = entry->d_un.d_ptr < object.image.low ? object.bias + entry->d_un.d_ptr : entry->d_un.d_ptr;
+    auto is_inside = [&](uintptr_t address) { return address >= object.image.low && address < object.image.high; };
+    uintptr_t at = is_inside(entry->d_un.d_ptr) ? entry->d_un.d_ptr : object.bias + entry->d_un.d_ptr;
+    if (!is_inside(at)) continue;
     if (entry->d_tag == DT_SYMTAB) symbols_ = reinterpret_cast<const ElfW(Sym)*>(at);
     if (entry->d_tag == DT_STRTAB) names_ = reinterpret_cast<const char*>(at);
     if (entry->d_tag == DT_GNU_HASH) gnu_hash_ = reinterpret_cast<const uint32_t*>(at);
@@ -29,7 +31,7 @@ const ElfW(Sym) * DynamicSymbols::find_by_gnu_hash(std::string_view name, const 
   uint32_t hash = 5381;
   for (char c : name) hash = hash * 33 + static_cast<unsigned char>(c);
 
-  if (bucket_count == 0) return nullptr;
+  if (bucket_count == 0 || filter_words == 0) return nullptr;
   ElfW(Addr) word = filter[hash / __ELF_NATIVE_CLASS % filter_words];
   if (!(word >> hash % __ELF_NATIVE_CLASS & word >> (hash >> shift) % __ELF_NATIVE_CLASS & 1)) return nullptr;
   uint32_t index = buckets[hash % bucket_count];

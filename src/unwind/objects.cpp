@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <link.h>
 #include <sys/auxv.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <atomic>
@@ -39,25 +40,42 @@ struct Headers {
   size_t count = 0;
 };
 
-Headers program_headers(const Object& object) {
-  if (object.image.high - object.image.low < sizeof(ElfW(Ehdr))) return {};
-  auto* header = header_at(object.image.low);
+/// Those of an object whose ELF header may lie at `start`, where `bytes` can be read.
+Headers program_headers_at(uintptr_t start, size_t bytes) {
+  if (bytes < sizeof(ElfW(Ehdr))) return {};
+  auto* header = header_at(start);
   if (!header || header->e_phentsize != sizeof(ElfW(Phdr))) return {};
   uint64_t end = header->e_phoff + uint64_t{header->e_phnum} * sizeof(ElfW(Phdr));
-  if (end > 4096 || end > object.image.high - object.image.low) return {};
-  return {reinterpret_cast<const ElfW(Phdr)*>(object.image.low + header->e_phoff), header->e_phnum};
+  if (end > 4096 || end > bytes) return {};
+  return {reinterpret_cast<const ElfW(Phdr)*>(start + header->e_phoff), header->e_phnum};
+}
+
+Headers program_headers(const Object& object) {
+  return program_headers_at(object.image.low, object.image.high - object.image.low);
+}
+
+bool can_be_read(uintptr_t address) {
+  char byte;
+  iovec local{&byte, 1}, remote{reinterpret_cast<void*>(address), 1};
+  return base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
+                           reinterpret_cast<long>(&remote), 1, 0) == 1;
+}
+
+/// `start`: where its memory begins, as the loader says; 0 if it does not.
+Headers program_headers_of(const link_map* map, uintptr_t start) {
+  if (map == _r_debug.r_map)  // the executable: the kernel said where its headers are
+    return {reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)), getauxval(AT_PHNUM)};
+  constexpr size_t kPageBytes = 4096;
+  Headers headers = start ? program_headers_at(start, kPageBytes) : Headers{};
+  if (headers.count) return headers;
+  // The load bias is where most objects begin. Of one that was linked to lie somewhere there may be nothing.
+  bool may_begin = map->l_addr && map->l_addr % kPageBytes == 0 && can_be_read(map->l_addr);
+  return may_begin ? program_headers_at(map->l_addr, kPageBytes) : Headers{};
 }
 
 /// An object's extent and tables, from its program headers.
-bool describe(const link_map* map, Object& out) {
-  Headers headers;
-  if (map == _r_debug.r_map) {  // the executable: the kernel said where its headers are
-    headers = {reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)), getauxval(AT_PHNUM)};
-  } else {
-    auto* header = map->l_addr ? header_at(map->l_addr) : nullptr;
-    if (!header) return false;
-    headers = {reinterpret_cast<const ElfW(Phdr)*>(map->l_addr + header->e_phoff), header->e_phnum};
-  }
+bool describe(const link_map* map, uintptr_t start, Object& out) {
+  Headers headers = program_headers_of(map, start);
   out = {};
   out.image.low = ~uintptr_t{0};
   for (size_t i = 0; i < headers.count; ++i) {
@@ -78,9 +96,14 @@ bool describe(const link_map* map, Object& out) {
 /// Without _dl_find_object: the loader's own list. Read without its lock, while it says the list is whole.
 bool search_link_maps(uintptr_t pc, Object& out) {
   if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+  auto holds = [&](const link_map* map) { return describe(map, 0, out) && pc >= out.image.low && pc < out.image.high; };
+  const link_map* likely = nullptr;  // the one that begins last before it
   int budget = 4096;
   for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next)
-    if (describe(map, out) && pc >= out.image.low && pc < out.image.high) return true;
+    if (map->l_addr <= pc && (!likely || map->l_addr > likely->l_addr)) likely = map;
+  if (likely && holds(likely)) return true;
+  for (const link_map* map = _r_debug.r_map; map && --budget > 0; map = map->l_next)
+    if (holds(map)) return true;
   return false;
 }
 
@@ -133,14 +156,15 @@ bool find_object(uintptr_t pc, Object& out) {
   }
   // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers
   // say more.
-  if (describe(found.map, out)) {
-    out.map = found.map;
-    return true;
+  auto start = reinterpret_cast<uintptr_t>(found.map_start);
+  if (!describe(found.map, start, out)) {
+    out = {};
+    out.image = {start, reinterpret_cast<uintptr_t>(found.map_end)};
+    out.bias = found.map->l_addr;
+    out.eh_frame_hdr = reinterpret_cast<uintptr_t>(found.eh_frame);
+    out.name = found.map->l_name ? found.map->l_name : "";
   }
-  out.image = {reinterpret_cast<uintptr_t>(found.map_start), reinterpret_cast<uintptr_t>(found.map_end)};
-  out.bias = found.map->l_addr;
-  out.eh_frame_hdr = reinterpret_cast<uintptr_t>(found.eh_frame);
-  out.name = found.map->l_name ? found.map->l_name : "";
+  out.map = found.map;
   return true;
 }
 

@@ -7,6 +7,14 @@ void* call_by_name(void) {
   return place;
 }
 
+void* (*volatile pointer)(void) = where_called;
+
+void* call_by_variable(void) {
+  void* place = pointer();
+  __asm__ volatile("" ::: "memory");
+  return place;
+}
+
 void* call_by_pointer(void* (*function)(void)) {
   void* place = function();
   __asm__ volatile("" ::: "memory");

@@ -419,6 +419,23 @@ uintptr_t capture_through(const char* name) {
   return reinterpret_cast<uintptr_t>(function);
 }
 
+TEST_F(Walk, SeesLibrariesThatDoNotLieWhereTheyWereLinkedTo) {
+  // Both were linked to one place, so that the second cannot have it, and nothing lies where its addresses count from.
+  std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  void* first = dlopen((here / "callback_placed.so").c_str(), RTLD_NOW);
+  ASSERT_NE(first, nullptr) << dlerror();
+  uintptr_t second = capture_through("callback_placed_too.so");
+  EXPECT_NE(second >> 40, 1u) << "it got its place";
+  expect_same(g_captured, 5);
+  forget_code();
+  // A loader that does not say where an object begins leaves no way to its headers.
+  prepare_objects(false);
+  capture_through("callback_placed_too.so");
+  EXPECT_TRUE(g_captured.truncated);
+  prepare_objects();
+  dlclose(first);
+}
+
 TEST_F(Walk, SeesAnotherLibraryWhereOneHasBeenUnloaded) {
   uintptr_t small = capture_through("callback_small.so");
   expect_same(g_captured, 5);
