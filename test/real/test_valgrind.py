@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """Another witness: what Valgrind says a program has in use at its end, and what the report says, to the block and byte."""
 import re
+import shutil
 import unittest
 
 import harness
 
 PYTHON = "import json, re, subprocess; print(len(json.dumps([json.loads(json.dumps({str(i): [i] * i})) for i in range(99)])))"
 SQL = "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2); SELECT count(*), group_concat(a) FROM t;"
-# Programs that keep no copy of the environment, which is not the same under the two, and start no threads, whose memory
-# unfreed counts as theirs.
+# At their end nothing depends on the environment, which is not the same under the two; and they start no threads, whose
+# memory unfreed counts as theirs.
 DEBIAN = [["ls", "-la", "/etc"], ["sort", "/etc/passwd"], ["grep", "-E", "r(oo|aa)t", "/etc/passwd"],
           ["sed", "-n", "s/a/b/p", "/etc/passwd"], ["find", "/etc/apt", "-name", "*.list"], ["tar", "cf", "/dev/null", "/etc/apt"],
           ["sqlite3", ":memory:", SQL], ["/usr/bin/python3", "-c", PYTHON]]
@@ -24,6 +25,9 @@ def valgrind(args, *options):
 
 
 class Valgrind(unittest.TestCase):
+    def setUp(self):
+        self.assertTrue(shutil.which("valgrind"), "valgrind is not installed")
+
     def check_heap(self, args):
         said = re.search(r"in use at exit: ([\d,]+) bytes in ([\d,]+) blocks", valgrind(args, "--leak-check=no"))
         self.assertTrue(said, args)

@@ -5,10 +5,9 @@
 
 #include "planted.h"
 
-void* (*volatile g_allocate)(std::size_t) = operator new;
-
 int main(int argc, char** argv) {
-  void* block = g_allocate(40);  // @block
+  void* (*volatile allocate)(std::size_t) = operator new;
+  void* block = allocate(40);  // @block
   if (!leaking(argc, argv)) operator delete(block);
   return 0;
 }
