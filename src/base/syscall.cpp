@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,6 +91,12 @@ void unmap_memory(void* address, size_t bytes) {
 long populate_memory(void* start, size_t bytes) {
   constexpr long kPopulateWrite = 23;  // older headers have no name for it
   return raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), kPopulateWrite);
+}
+
+long copy_memory(int pid, uintptr_t from, void* to, size_t bytes) {
+  iovec local{to, bytes}, remote{reinterpret_cast<void*>(from), bytes};
+  return raw_syscall(SYS_process_vm_readv, pid ? pid : current_pid(), reinterpret_cast<long>(&local), 1,
+                     reinterpret_cast<long>(&remote), 1, 0);
 }
 
 long open_file(const char* path, int flags, int mode) {

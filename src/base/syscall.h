@@ -32,6 +32,10 @@ void unmap_memory(void* address, size_t bytes);
 /// `start` lies at a page's beginning.
 long populate_memory(void* start, size_t bytes);
 
+/// Copies memory that need not be there, of this process (`pid` 0) or another one: the number of bytes, fewer where not
+/// all of them can be read, or −errno. Shared memory that is not backed yet is backed by it.
+long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
+
 long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);
 /// Writes all of `text`, going on after partial writes and EINTR. False when the kernel refuses.

@@ -74,13 +74,14 @@ uintptr_t object_of(void* address) {
   return unwind::find_object(reinterpret_cast<uintptr_t>(address), object) ? object.image.low : 0;
 }
 
+constinit unwind::Object g_own_object;
+
 /// Does the process's use of `name` lead to this library?
 bool is_ours(const char* name) {
-  void* first = dlsym(RTLD_DEFAULT, name);
+  auto first = reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, name));
+  if (!first || (first >= g_own_object.image.low && first < g_own_object.image.high)) return true;
   unwind::Object object;
-  if (!first) return true;
-  if (!unwind::find_object(reinterpret_cast<uintptr_t>(first), object)) return false;
-  if (object.image.low == object_of(reinterpret_cast<void*>(&resolve_real_functions))) return true;
+  if (!unwind::find_object(first, object)) return false;
   // A non-PIC executable that takes the function's address has a stand-in for it: an undefined symbol with a value.
   const ElfW(Sym)* symbol = unwind::DynamicSymbols(object).find(name);
   return symbol && symbol->st_shndx == SHN_UNDEF;
@@ -137,6 +138,7 @@ void resolve_real_functions() {
   if (g_resolution != Resolution::none) return;
   g_resolution = Resolution::under_way;
   unwind::prepare_objects();
+  unwind::find_object(reinterpret_cast<uintptr_t>(&resolve_real_functions), g_own_object);
   set_early_heap(true);
   // A look-up that fails frees the message of the one that failed before it, so the real free comes first.
   g_real.free = look_up<decltype(&::free)>(Door::free, "free", g_real.free);

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <cstring>
@@ -49,12 +48,10 @@ bool stays_open(int fd) {
 void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
   std::memset(to, 0, sizeof to);
   auto address = reinterpret_cast<uintptr_t>(from);
-  size_t wanted = sizeof to - 1;
-  size_t on_page = std::min<size_t>(wanted, 4096 - address % 4096);
-  iovec local{to, wanted};
-  iovec remote[] = {{const_cast<char*>(from), on_page}, {const_cast<char*>(from) + on_page, wanted - on_page}};
-  base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
-                    reinterpret_cast<long>(remote), on_page < wanted ? 2 : 1, 0);
+  // A page that cannot be read would take what lies before it along.
+  size_t wanted = sizeof to - 1, on_page = std::min<size_t>(wanted, 4096 - address % 4096);
+  base::copy_memory(0, address, to, on_page);
+  if (on_page < wanted) base::copy_memory(0, address + on_page, to + on_page, wanted - on_page);
   to[wanted] = '\0';
 }
 

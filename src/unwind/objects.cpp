@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <link.h>
 #include <sys/auxv.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <atomic>
@@ -54,13 +53,6 @@ Headers program_headers(const Object& object) {
   return program_headers_at(object.image.low, object.image.high - object.image.low);
 }
 
-bool can_be_read(uintptr_t address) {
-  char byte;
-  iovec local{&byte, 1}, remote{reinterpret_cast<void*>(address), 1};
-  return base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
-                           reinterpret_cast<long>(&remote), 1, 0) == 1;
-}
-
 /// `start`: where its memory begins, as the loader says; 0 if it does not.
 Headers program_headers_of(const link_map* map, uintptr_t start) {
   if (map == _r_debug.r_map)  // the executable: the kernel said where its headers are
@@ -69,7 +61,8 @@ Headers program_headers_of(const link_map* map, uintptr_t start) {
   Headers headers = start ? program_headers_at(start, kPageBytes) : Headers{};
   if (headers.count) return headers;
   // The load bias is where most objects begin. Of one that was linked to lie somewhere there may be nothing.
-  bool may_begin = map->l_addr && map->l_addr % kPageBytes == 0 && can_be_read(map->l_addr);
+  char byte;
+  bool may_begin = map->l_addr && map->l_addr % kPageBytes == 0 && base::copy_memory(0, map->l_addr, &byte, 1) == 1;
   return may_begin ? program_headers_at(map->l_addr, kPageBytes) : Headers{};
 }
 

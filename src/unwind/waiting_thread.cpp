@@ -1,7 +1,6 @@
 #include "unwind/waiting_thread.h"
 
 #include <errno.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <string_view>
@@ -58,10 +57,7 @@ WaitingWalk find_place(const WaitingThread& thread, Place& out) {
 size_t copy_stack(const WaitingThread& thread, uintptr_t sp, std::span<std::byte> to) {
   bool own = sp >= thread.stack_low && sp < thread.stack_high;
   size_t bytes = own ? std::min(to.size(), thread.stack_high - sp) : to.size();
-  iovec local{to.data(), bytes};
-  iovec remote{reinterpret_cast<void*>(sp), bytes};
-  long got = base::raw_syscall(SYS_process_vm_readv, thread.pid ? thread.pid : base::current_pid(),
-                               reinterpret_cast<long>(&local), 1, reinterpret_cast<long>(&remote), 1, 0);
+  long got = base::copy_memory(thread.pid, sp, to.data(), bytes);
   return got > 0 ? static_cast<size_t>(got) : 0;
 }
 

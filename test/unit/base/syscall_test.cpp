@@ -37,5 +37,20 @@ TEST_F(ReadFile, TellsWhyNothingCanBeHad) {
   EXPECT_EQ(read_file("/", text_, sizeof text_), -EISDIR) << "it opens, and cannot be read";
 }
 
+TEST(CopyMemory, CopiesWhatIsThere) {
+  constexpr size_t kPage = 4096;
+  auto* pages = static_cast<char*>(map_memory(2 * kPage));
+  ASSERT_NE(pages, nullptr);
+  pages[kPage - 1] = 7;
+  unmap_memory(pages + kPage, kPage);
+  auto last = reinterpret_cast<uintptr_t>(pages + kPage - 1);
+  char byte = 0;
+  EXPECT_EQ(copy_memory(0, last, &byte, 1), 1);
+  EXPECT_EQ(byte, 7);
+  EXPECT_EQ(copy_memory(current_pid(), last, &byte, 1), 1);
+  EXPECT_EQ(copy_memory(0, last + 1, &byte, 1), -EFAULT);
+  unmap_memory(pages, kPage);
+}
+
 }  // namespace
 }  // namespace unfreed::base

@@ -3,8 +3,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
+#include "support/beside.h"
 #include "unwind/objects.h"
 
 extern "C" [[gnu::noinline]] void* where_called() { return __builtin_return_address(0); }
@@ -23,8 +22,7 @@ class CallTarget : public testing::TestWithParam<const char*> {
 TEST_F(CallTarget, OfDirectCalls) { EXPECT_EQ(target_of(where_called()), here()); }
 
 TEST_P(CallTarget, OfAnotherObjectsCalls) {
-  std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  void* module = dlopen((folder / GetParam()).c_str(), RTLD_LAZY);
+  void* module = dlopen(test::beside_this_test(GetParam()).c_str(), RTLD_LAZY);
   ASSERT_TRUE(module) << dlerror();
   auto* by_name = reinterpret_cast<void* (*)()>(dlsym(module, "call_by_name"));
   EXPECT_EQ(target_of(by_name()), here());

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #include <set>
-#include <string>
+
+#include "support/beside.h"
 
 namespace unfreed::unwind {
 namespace {
@@ -47,8 +48,7 @@ TEST_F(Symbols, FindsEveryVersion) {
 
 TEST_F(Symbols, ReadsBothKindsOfHashTable) {
   for (const char* name : {"hash_gnu.so", "hash_sysv.so"}) {
-    std::string test = testing::internal::GetArgvs()[0];
-    void* library = dlopen((test.substr(0, test.rfind('/') + 1) + name).c_str(), RTLD_NOW);
+    void* library = dlopen(test::beside_this_test(name).c_str(), RTLD_NOW);
     ASSERT_TRUE(library) << dlerror();
     void* function = dlsym(library, "call_back");
     Object object = object_at(function);

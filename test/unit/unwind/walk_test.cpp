@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +19,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "support/beside.h"
 
 namespace unfreed::unwind {
 namespace {
@@ -408,8 +409,7 @@ TEST_F(Walk, NeverReadsOutsideTheBounds) {
 /// Loads a module that lies beside this program, captures a stack through its function, unloads it. Where the function
 /// was.
 uintptr_t capture_through(const char* name) {
-  std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  void* module = dlopen((here / name).c_str(), RTLD_NOW);
+  void* module = dlopen(test::beside_this_test(name).c_str(), RTLD_NOW);
   EXPECT_NE(module, nullptr) << dlerror();
   if (!module) return 0;
   void* function = dlsym(module, "call_back");
@@ -421,8 +421,7 @@ uintptr_t capture_through(const char* name) {
 
 TEST_F(Walk, SeesLibrariesThatDoNotLieWhereTheyWereLinkedTo) {
   // Both were linked to one place, so that the second cannot have it, and nothing lies where its addresses count from.
-  std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  void* first = dlopen((here / "callback_placed.so").c_str(), RTLD_NOW);
+  void* first = dlopen(test::beside_this_test("callback_placed.so").c_str(), RTLD_NOW);
   ASSERT_NE(first, nullptr) << dlerror();
   uintptr_t second = capture_through("callback_placed_too.so");
   EXPECT_NE(second >> 40, 1u) << "it got its place";
