@@ -63,6 +63,12 @@ class TextBuilder {
     while (16 - at < digits && at > 0) text[--at] = '0';
     return add(std::string_view(text + at, static_cast<size_t>(16 - at)));
   }
+  /// Takes the end off again, so that `size` bytes are left.
+  void shorten(size_t size) {
+    if (size >= size_) return;
+    size_ = size;
+    storage_[size_] = '\0';
+  }
   std::string_view text() const { return {storage_.data(), size_}; }
   const char* c_str() const { return storage_.data(); }
   size_t size() const { return size_; }

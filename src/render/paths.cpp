@@ -1,10 +1,11 @@
 #include "render/paths.h"
 
-#include <fmt/format.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+
+#include "base/printable.h"
 
 namespace unfreed::render {
 
@@ -45,16 +46,10 @@ std::string_view base_name(std::string_view path) { return path.substr(path.rfin
 std::string printable(std::string_view text) {
   std::string clean;
   clean.reserve(text.size());
-  for (size_t at = 0; at < text.size(); ++at) {
-    unsigned char byte = static_cast<unsigned char>(text[at]);
-    // C1 controls in UTF-8 (C2 80 to C2 9F) are escape sequences to some terminals.
-    bool c1 = byte == 0xc2 && at + 1 < text.size() && static_cast<unsigned char>(text[at + 1]) < 0xa0;
-    if (c1)
-      clean += fmt::format("\\xc2\\x{:02x}", static_cast<unsigned char>(text[++at]));
-    else if (byte < 0x20 || byte == 0x7f)
-      clean += fmt::format("\\x{:02x}", byte);
-    else
-      clean += static_cast<char>(byte);
+  while (!text.empty()) {
+    base::Shown shown = base::show_first(text);
+    clean += shown.as_text(text);
+    text.remove_prefix(shown.taken);
   }
   return clean;
 }

@@ -23,8 +23,8 @@ class PathShortener {
 
 std::string_view base_name(std::string_view path);
 
-/// What is not printable (control characters, escape sequences) as \xNN; the rest as it is. Reports hold other
-/// programs' arguments and file names, which must not steer the terminal.
+/// A text as it may be shown (base/printable.h). Reports hold other programs' arguments and file names, which must not
+/// steer the terminal, nor look like something else.
 std::string printable(std::string_view text);
 
 }  // namespace unfreed::render

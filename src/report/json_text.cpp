@@ -2,27 +2,13 @@
 
 #include <cstring>
 
+#include "base/printable.h"
+
 namespace unfreed::report {
 
 namespace {
 
 constexpr char kHexDigits[] = "0123456789abcdef";
-
-/// Length of the well-formed UTF-8 sequence that `text` starts with (Unicode 15, table 3-7); 0 when there is none.
-size_t utf8_length(std::string_view text) {
-  auto byte = [&](size_t index) { return static_cast<unsigned char>(text[index]); };
-  auto continues = [&](size_t index) { return index < text.size() && (byte(index) & 0xc0) == 0x80; };
-  unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2 || lead > 0xf4 || !continues(1)) return 0;
-  if (lead < 0xe0) return 2;
-  unsigned char second = byte(1);
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return 0;  // overlong, surrogate
-  if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return 0;  // overlong, beyond U+10FFFF
-  if (!continues(2)) return 0;
-  if (lead < 0xf0) return 3;
-  return continues(3) ? 4 : 0;
-}
 
 /// By byte: stands for itself in a JSON string.
 struct PlainBytes {
@@ -170,22 +156,29 @@ void JsonText::put_escaped(std::string_view text) {
       text.remove_prefix(plain);
       continue;
     }
-    auto byte = static_cast<unsigned char>(text.front());
-    size_t length = 1;
-    if (byte == '"' || byte == '\\') {
+    base::Character character = base::first_character(text);
+    size_t length = character.bytes ? character.bytes : 1;
+    if (!character.bytes) {
+      put("\xef\xbf\xbd");  // U+FFFD
+    } else if (character.code == '"' || character.code == '\\') {
       put('\\');
       put(text.front());
-    } else if (byte < 0x20) {
-      const char escape[] = {'\\', 'u', '0', '0', kHexDigits[byte >> 4], kHexDigits[byte & 15]};
-      put(std::string_view(escape, sizeof escape));
-    } else if (size_t well_formed = utf8_length(text)) {
-      length = well_formed;
+    } else if (!base::is_hidden(character.code)) {
       put(std::string_view(text.data(), length));
-    } else {
-      put("\xef\xbf\xbd");  // U+FFFD
+    } else if (character.code <= 0xffff) {
+      put_escape(character.code);
+    } else {  // a surrogate pair
+      put_escape(0xd800 + ((character.code - 0x10000) >> 10));
+      put_escape(0xdc00 + (character.code & 0x3ff));
     }
     text.remove_prefix(length);
   }
+}
+
+void JsonText::put_escape(uint32_t unit) {
+  const char escape[] = {'\\', 'u', kHexDigits[unit >> 12 & 15], kHexDigits[unit >> 8 & 15], kHexDigits[unit >> 4 & 15],
+                         kHexDigits[unit & 15]};
+  put(std::string_view(escape, sizeof escape));
 }
 
 void JsonText::put_number(uint64_t number) {

@@ -1,5 +1,5 @@
 // Puts JSON text together and hands it to a sink in large pieces. Valid JSON whatever bytes the values hold: what is
-// not UTF-8 becomes U+FFFD. Internal to this folder. Allocation-free, async-signal-safe if the sink is.
+// not UTF-8 becomes U+FFFD. Characters that would disturb a terminal are written as \uNNNN (base/printable.h). Internal to this folder. Allocation-free, async-signal-safe if the sink is.
 #pragma once
 
 #include <cstdint>
@@ -58,6 +58,7 @@ class JsonText {
   void put(char character);
   void put_in_pieces(std::string_view text);
   void put_escaped(std::string_view text);
+  void put_escape(uint32_t unit);
   void put_number(uint64_t number);
   void flush();
 

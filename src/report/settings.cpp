@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "base/printable.h"
 #include "base/text.h"
 #include "report/scan.h"
 #include "report/suppressions.h"
@@ -208,20 +209,11 @@ size_t read_settings(const char* const* environment, Settings& settings, std::sp
   return count;
 }
 
-namespace {
-/// Adds text from the environment: cut where it is long, and without characters that would disturb a terminal.
-void add_value(base::TextBuilder& line, std::string_view value) {
-  constexpr size_t kShown = 120;
-  for (char character : slice(value, 0, kShown))
-    line.add(static_cast<unsigned char>(character) < ' ' || character == 127 ? '?' : character);
-  if (value.size() > kShown) line.add("…");
-}
-}  // namespace
-
 size_t describe(const SettingError& error, std::span<char> out) {
+  constexpr size_t kMostShownOfAValue = 120;
   base::TextBuilder line(out);
   line.add(error.variable).add('=');
-  add_value(line, error.value);
+  base::add_printable(line, error.value, kMostShownOfAValue);
   line.add(": ");
   if (!error.detail.message) {
     line.add("not understood; accepted: ").add(error.accepted);
@@ -229,7 +221,7 @@ size_t describe(const SettingError& error, std::span<char> out) {
   }
   if (error.detail.length > 0) {
     line.add("at '");
-    add_value(line, slice(error.value, error.detail.position, error.detail.length));
+    base::add_printable(line, slice(error.value, error.detail.position, error.detail.length), kMostShownOfAValue);
     line.add("': ");
   } else {
     line.add("at position ").add_number(error.detail.position + 1).add(": ");

@@ -65,7 +65,8 @@ void take_report_signal(int signal);
 /// (A hook::ProcessEvents function.)
 void sandboxing(hook::Sandbox sandbox, bool failed);
 
-/// Writes one line to stderr, if that is still what it was at the start. Async-signal-safe.
+/// Writes one line to stderr, as it may be shown (base/printable.h), if that is still what it was at the start.
+/// Async-signal-safe.
 void say(std::string_view line);
 
 /// Does the launcher that started this process still take ledgers? It does not while it ends.

@@ -9,6 +9,7 @@
 
 #include "base/keep_errno.h"
 #include "base/own_memory.h"
+#include "base/printable.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/process.h"
@@ -370,8 +371,10 @@ void say(std::string_view line) {
   if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
   // The program may have closed stderr and opened a file of its own under that number.
   if (now.st_dev != g_runtime.stderr_device || now.st_ino != g_runtime.stderr_inode) return;
-  base::FixedText<1200> text;
-  text.add(line).add('\n');
+  constexpr size_t kMostBytes = 1200;
+  base::FixedText<kMostBytes + 2> text;
+  base::add_printable(text, line, kMostBytes);
+  text.add('\n');
   base::write_all(2, text.text());
 }
 

@@ -86,11 +86,11 @@ TEST(Text, ColoursOnlyWhenTold) {
 TEST(Text, NeverLetsAReportSteerTheTerminal) {
   Report report = sample();
   report.process.exe = "/bin/\x1b]0;evil\x07";
-  report.notes = {"a\nb\xc2\x9b"};
+  report.notes = {"a\nb\u009b\u202e"};
   report.sites[0].stack[1].function = "f\r\x1b[2J";
   std::string text = render_text(report, plain());
   for (char bad : {'\x1b', '\x07', '\r'}) EXPECT_EQ(text.find(bad), std::string::npos);
-  EXPECT_TRUE(has(text, "a\\x0ab\\xc2\\x9b"));
+  EXPECT_TRUE(has(text, "a\\x0ab\\u009b\\u202e"));
 }
 
 TEST(Text, DescribesHowAProcessEnded) {

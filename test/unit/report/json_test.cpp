@@ -535,6 +535,14 @@ TEST_F(ReportTest, AnyBytesGiveValidJson) {
   EXPECT_EQ(written.json["process"]["exe"], replaced + replaced);
 }
 
+TEST_F(ReportTest, WritesHiddenCharactersAsEscapes) {
+  const std::string name = "/tmp/\u202egnp\u200b\u009b\U000e0041ü\U0001f4a7";
+  builder_.open_fd(7, FdOrigin::acquired, fd_site(), name);
+  test::Report written = report();
+  EXPECT_EQ(written.json["sites"][0]["objects"][0]["target"], name);
+  EXPECT_NE(written.text.find("/tmp/\\u202egnp\\u200b\\u009b\\udb40\\udc41ü\U0001f4a7\""), std::string::npos);
+}
+
 TEST_F(ReportTest, ASinkThatRefusesIsReported) {
   ReportInput input;
   ledger::View view = builder_.view();

@@ -176,12 +176,12 @@ TEST(Settings, SignalsHaveNamesAndNumbers) {
 }
 
 TEST(Settings, DescriptionsAreCutAndHarmless) {
-  std::string entry = "UNFREED_DEPTH=\x1b[31m" + std::string(1000, 'x');
+  std::string entry = "UNFREED_DEPTH=\x1b[31m\u202e" + std::string(1000, 'x');
   std::vector<std::string> environment = {entry};
   Read result = read(environment);
   ASSERT_EQ(result.count, 1u);
   std::string line = description(result.errors[0]);
-  EXPECT_EQ(line.find('\x1b'), std::string::npos);
+  EXPECT_TRUE(line.starts_with("UNFREED_DEPTH=\\x1b[31m\\u202exxx")) << line;
   EXPECT_LT(line.size(), 300u);
   std::array<char, 8> tiny;
   EXPECT_EQ(describe(result.errors[0], tiny), 7u);

@@ -1,0 +1,45 @@
+// Other people's texts made fit for a terminal or a browser: names of programs and files, arguments, values of
+// variables. What would steer a terminal, change the order of the text around it or not be seen at all is shown as an
+// escape. Allocation-free, async-signal-safe.
+//
+//     control characters, bytes that are not UTF-8       \x1b
+//     C1 controls, bidirectional controls (U+202E …),
+//     characters that are invisible (U+200B …)           \u202e, \U000e0041
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/text.h"
+
+namespace unfreed::base {
+
+/// The character that a text starts with.
+struct Character {
+  uint32_t code;
+  uint8_t bytes;  ///< 0: the text does not start with well-formed UTF-8
+};
+/// `text` is not empty.
+Character first_character(std::string_view text);
+
+/// Is the character invisible, or does it control how others are shown? (A space is neither.)
+bool is_hidden(uint32_t code);
+
+/// How the start of a text is shown.
+struct Shown {
+  uint8_t taken;        ///< bytes of the text
+  uint8_t escape_size;  ///< 0: they are shown as they are
+  char escape[10];
+  std::string_view as_text(std::string_view text) const {
+    return escape_size ? std::string_view(escape, escape_size) : slice(text, 0, taken);
+  }
+};
+/// `text` is not empty.
+Shown show_first(std::string_view text);
+
+/// Appends `text` as it may be shown. Where not all of it fits into `most` bytes, its start and "…": `most` bytes at
+/// the most, and no escape cut in two.
+void add_printable(TextBuilder& out, std::string_view text, size_t most);
+
+}  // namespace unfreed::base
