@@ -11,46 +11,35 @@
 
 namespace unfreed::cli {
 
-SignalState::SignalState() {
-  sigemptyset(&held_);
-  for (int signal : {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT}) sigaddset(&held_, signal);
-  sigprocmask(SIG_BLOCK, &held_, &inherited_mask_);
-  // With SIGCHLD ignored the kernel would throw CMD's status away.
-  struct sigaction plain {};
-  plain.sa_handler = SIG_DFL;
-  sigaction(SIGCHLD, &plain, &inherited_child_action_);
+namespace {
+
+/// In the child, on the parent's memory: system calls only.
+[[noreturn]] void execute(char* const* words, char* const* environment, const SignalRelay& signals,
+                          volatile int& error) {
+  signals.restore_inherited();
+  execvpe(words[0], words, environment);
+  error = errno;
+  _exit(127);
 }
 
-struct Starter {
-  /// In the child, on the parent's memory: system calls only.
-  [[noreturn]] static void execute(char* const* words, char* const* environment, const SignalState& signals,
-                                   volatile int& error) {
-    sigaction(SIGCHLD, &signals.inherited_child_action_, nullptr);
-    sigprocmask(SIG_SETMASK, &signals.inherited_mask_, nullptr);
-    execvpe(words[0], words, environment);
-    error = errno;
-    _exit(127);
-  }
-};
-
-namespace {
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> result;
   for (const std::string& text : texts) result.push_back(const_cast<char*>(text.c_str()));
   result.push_back(nullptr);
   return result;
 }
+
 }  // namespace
 
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalState& signals) {
+              const SignalRelay& signals) {
   std::vector<char*> word_pointers = pointers(words);
   std::vector<char*> environment_pointers = pointers(environment);
   // vfork: the child runs on our memory while we wait, so a failed exec tells its errno by writing it down. No handler
-  // of ours can run in it (the launcher has none).
+  // of ours can run in it: signals are blocked until it has its own dispositions.
   volatile int error = 0;
   pid_t pid = vfork();
-  if (pid == 0) Starter::execute(word_pointers.data(), environment_pointers.data(), signals, error);
+  if (pid == 0) execute(word_pointers.data(), environment_pointers.data(), signals, error);
   if (pid < 0) return {-1, errno};
   if (error == 0) return {pid, 0};
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {

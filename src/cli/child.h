@@ -1,28 +1,14 @@
 // Starting CMD so that it notices nothing: same process group, same signal state, same descriptors.
 #pragma once
 
-#include <signal.h>
 #include <sys/types.h>
 
 #include <string>
 #include <vector>
 
+#include "cli/signal_relay.h"
+
 namespace unfreed::cli {
-
-/// Holds the launcher's signals back while it lives and until CMD has ended: SIGCHLD tells of CMD, SIGTERM and SIGHUP
-/// are passed on, SIGINT and SIGQUIT come from the terminal, which sends them to CMD too. They are taken with
-/// sigwaitinfo or a signalfd over `held()`. What the launcher inherited is kept for CMD.
-class SignalState {
- public:
-  SignalState();
-  const sigset_t& held() const { return held_; }
-
- private:
-  friend struct Starter;
-  sigset_t held_;
-  sigset_t inherited_mask_;
-  struct sigaction inherited_child_action_;
-};
 
 struct Started {
   pid_t pid = -1;
@@ -32,7 +18,7 @@ struct Started {
 /// Forks and executes `words[0]` (searched in PATH as the shell does) with that environment. Waits until the program
 /// has been replaced or has failed to.
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalState& signals);
+              const SignalRelay& signals);
 
 /// The contract's status for a CMD that could not be executed, 126 or 127, and one line that says why.
 int explain_start_failure(const std::string& command, int error, std::string& line);

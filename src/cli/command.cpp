@@ -1,9 +1,13 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <climits>
 #include <cstdio>
 
 #include "render/paths.h"
@@ -12,8 +16,22 @@ namespace unfreed::cli {
 
 void complain(std::string_view message) {
   // One write a line: other processes use the same stderr.
-  std::string line = fmt::format("unfreed: {}\n", render::printable(message));
-  std::fwrite(line.data(), 1, line.size(), stderr);
+  write_message(fmt::format("unfreed: {}\n", render::printable(message)));
+}
+
+void write_message(std::string_view text) {
+  constexpr int kPatienceMilliseconds = 10'000;
+  while (!text.empty()) {
+    pollfd output{STDERR_FILENO, POLLOUT, 0};
+    int ready = poll(&output, 1, kPatienceMilliseconds);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return;
+    // A pipe that has room at all has room for so much.
+    ssize_t written = write(STDERR_FILENO, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
+    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (written <= 0) return;
+    text.remove_prefix(static_cast<size_t>(written));
+  }
 }
 
 namespace {

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,8 +94,6 @@ class Launcher {
     return make_absolute(given, true);
   }
   void supervise();
-  void wait_for_news(int signals, const LedgerWatch* watch);
-  void take_signal(int signal);
   void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
   using LedgerKey = std::pair<int, uint32_t>;  ///< pid and image
@@ -115,12 +112,10 @@ class Launcher {
   Session session_;
   PreloadName preload_;
   std::vector<std::string> environment_;
-  SignalState signals_;
+  SignalRelay signals_;
   TreeReport reports_;
   pid_t pid_ = -1;
-  bool ended_ = false;
   bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
-  int wait_status_ = 0;
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
@@ -153,6 +148,7 @@ int Launcher::run() {
     return status;
   }
   pid_ = started.pid;
+  signals_.pass_on_to(pid_);
   // CMD is off; what follows happens beside it.
   supervise();
   sweep();
@@ -167,46 +163,11 @@ void Launcher::supervise() {
     setrlimit(RLIMIT_NOFILE, &limit);
   }
   remove_stale_ledgers(session_.directory());
-  int signals = signalfd(-1, &signals_.held(), SFD_CLOEXEC | SFD_NONBLOCK);
-  wait_for_news(signals, nullptr);
-  was_short_ = ended_;
-  if (!ended_) {
-    LedgerWatch watch(session_);
-    take_finished(session_.finished_ledgers());
-    while (!ended_) {
-      wait_for_news(signals, &watch);
-      take_finished(watch.take_finished());
-    }
-  }
-  if (signals >= 0) close(signals);
-}
-
-/// Waits for a signal or a ledger; without a watch, not for long, unless CMD ends.
-void Launcher::wait_for_news(int signals, const LedgerWatch* watch) {
-  if (signals < 0) {
-    // No descriptor to be had: signals alone, ledgers at the end.
-    int signal = sigwaitinfo(&signals_.held(), nullptr);
-    if (signal > 0) take_signal(signal);
-    return;
-  }
-  uint64_t until = base::monotonic_ns() + uint64_t{kUnwatchedMilliseconds} * 1'000'000;
-  do {
-    uint64_t now = base::monotonic_ns();
-    int left = now < until ? static_cast<int>((until - now) / 1'000'000) + 1 : 0;
-    pollfd waits[2] = {{signals, POLLIN, 0}, {watch ? watch->descriptor() : -1, POLLIN, 0}};
-    if (poll(waits, 2, watch ? -1 : left) == 0) return;
-    signalfd_siginfo info{};
-    while (read(signals, &info, sizeof info) == static_cast<ssize_t>(sizeof info))
-      take_signal(static_cast<int>(info.ssi_signo));
-  } while (!watch && !ended_);
-}
-
-void Launcher::take_signal(int signal) {
-  if (signal == SIGTERM || signal == SIGHUP) {
-    if (!ended_) kill(pid_, signal);
-    return;
-  }
-  if (signal == SIGCHLD && !ended_ && waitpid(pid_, &wait_status_, WNOHANG) == pid_) ended_ = true;
+  was_short_ = signals_.wait(-1, kUnwatchedMilliseconds) == SignalRelay::News::ended;
+  if (was_short_) return;
+  LedgerWatch watch(session_);
+  take_finished(session_.finished_ledgers());
+  while (signals_.wait(watch.descriptor(), -1) != SignalRelay::News::ended) take_finished(watch.take_finished());
 }
 
 void Launcher::take_finished(const std::vector<LedgerFile>& files) {
@@ -337,17 +298,15 @@ bool Launcher::check_tracking() {
 }
 
 int Launcher::finish() {
+  int wait_status = signals_.wait_status();
   if (command_ledger_) {
     std::optional<LedgerFacts> facts = read_ledger_facts(command_ledger_->path);
     bool saw_end = facts && facts->state == ledger::State::ended;
-    reports_.add_command(*command_ledger_, !saw_end, wait_status_);
+    reports_.add_command(*command_ledger_, !saw_end, wait_status);
   }
   bool is_tracked = check_tracking();
-  if (!settings_.quiet) {
-    std::string summary = reports_.summary(render::wants_colour(STDERR_FILENO));
-    std::fwrite(summary.data(), 1, summary.size(), stderr);
-  }
-  int status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
+  if (!settings_.quiet) write_message(reports_.summary(render::wants_colour(STDERR_FILENO)));
+  int status = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
   bool has_rules = settings_.rules.count > 0;
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (status != 0) return status;

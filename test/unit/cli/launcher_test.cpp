@@ -25,7 +25,7 @@ std::string output_of(
     close(ends[0]);
     close(ends[1]);
     before();
-    SignalState signals;
+    SignalRelay signals;
     Started started = start(words, {"PATH=/usr/bin:/bin", "ONLY=this"}, signals);
     int status = -1;
     if (started.pid > 0) waitpid(started.pid, &status, 0);
@@ -77,7 +77,7 @@ TEST(Child, StatusSurvivesAnIgnoredSigchld) {
 TEST(Child, TellsWhyItDidNotStart) {
   pid_t launcher = fork();
   if (launcher == 0) {
-    SignalState signals;
+    SignalRelay signals;
     bool missing = start({"/no/such/program"}, {}, signals).error == ENOENT;
     bool folder = start({"/tmp"}, {}, signals).error == EACCES;
     _exit(missing && folder ? 0 : 1);

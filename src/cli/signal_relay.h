@@ -1,0 +1,64 @@
+// Signals under `unfreed run`: CMD behaves as if it had been exec'ed in the launcher's place.
+//
+//     sent to the launcher (kill, timer, sigqueue)    passed on to CMD
+//     from the terminal (^C, ^\, ^Z, its size)        nothing to do: CMD is in the same process group and has got it
+//     CMD stops, in a shell with job control          the launcher stops in the same way
+//     SIGTERM, SIGINT, SIGHUP, SIGQUIT after CMD      the launcher ends within a second
+//
+// Handlers do this, at any time, whatever the launcher is busy with.
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <atomic>
+
+namespace unfreed::cli {
+
+/// One per process, for its whole life: it sets the dispositions of all signals.
+class SignalRelay {
+ public:
+  /// Remembers the mask and dispositions that the launcher was started with, and blocks every signal.
+  SignalRelay();
+  SignalRelay(const SignalRelay&) = delete;
+  SignalRelay& operator=(const SignalRelay&) = delete;
+
+  /// Gives the calling process (a child of vfork) the mask and dispositions that were remembered. System calls only.
+  void restore_inherited() const;
+
+  /// CMD runs. Signals that were held back until now are passed on to it, and later ones as they come.
+  void pass_on_to(pid_t program);
+
+  enum class News { nothing, readable, ended };
+  /// Waits until CMD has ended, `descriptor` (−1: none) is readable, or that time is over (−1: no limit). While CMD is
+  /// stopped the launcher is stopped too, where a shell would want to know.
+  News wait(int descriptor, int milliseconds);
+  /// From waitpid(), once CMD has ended.
+  int wait_status() const { return wait_status_; }
+
+  /// What ends the launcher early, at most kPatienceMilliseconds after a signal that asks for it. Called in a signal
+  /// handler: async-signal-safe, and does not return.
+  void set_early_end(void (*end)(int signal)) { early_end_ = end; }
+  static constexpr int kPatienceMilliseconds = 800;
+
+ private:
+  static void on_signal(int signal, siginfo_t* info, void*);
+  static bool is_for_program(int signal, const siginfo_t& info, pid_t program);
+  void pass_on(int signal, const siginfo_t& info) const;
+  void note_end();
+  void set_ended();
+  void end_soon(int signal);
+  bool look_at_program();
+  void stop_like_program(int signal);
+
+  std::atomic<pid_t> program_{-1};
+  std::atomic<uint64_t> ended_ns_{0};     ///< when CMD's end was noticed; 0: it runs
+  std::atomic<int> asked_by_{0};          ///< the signal that will end the launcher
+  std::atomic<void (*)(int)> early_end_{nullptr};
+  int wait_status_ = 0;
+  bool is_over_ = false;  ///< waitpid() has told
+  sigset_t inherited_mask_;
+  sigset_t inherited_ignored_;
+};
+
+}  // namespace unfreed::cli
