@@ -99,6 +99,14 @@ long copy_memory(int pid, uintptr_t from, void* to, size_t bytes) {
                      reinterpret_cast<long>(&remote), 1, 0);
 }
 
+std::string_view current_directory(std::span<char> out) {
+  long size = raw_syscall(SYS_getcwd, reinterpret_cast<long>(out.data()), static_cast<long>(out.size()));
+  // "(unreachable)/…" is what the kernel says of one outside the root directory.
+  if (size > 1 && out[0] == '/') return {out.data(), static_cast<size_t>(size - 1)};
+  if (!out.empty()) out[0] = '\0';
+  return {};
+}
+
 long open_file(const char* path, int flags, int mode) {
   return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), flags | O_CLOEXEC, mode);
 }

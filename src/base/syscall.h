@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace unfreed::base {
@@ -35,6 +36,10 @@ long populate_memory(void* start, size_t bytes);
 /// Copies memory that need not be there, of this process (`pid` 0) or another one: the number of bytes, fewer where not
 /// all of them can be read, or −errno. Shared memory that is not backed yet is backed by it.
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
+
+/// The working directory, absolute; "" where it has none that could be named again: it has been deleted, lies outside
+/// the root directory, or is too long for `out`.
+std::string_view current_directory(std::span<char> out);
 
 long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);

@@ -1,7 +1,6 @@
 #include "cli/diagnosis.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -12,6 +11,7 @@
 #include <cstring>
 #include <optional>
 
+#include "base/regular_file.h"
 #include "cli/child.h"
 #include "render/paths.h"
 #include "symbolize/elf_file.h"
@@ -31,7 +31,7 @@ constexpr uint16_t kOwnMachine = EM_AARCH64;
 
 /// The interpreter of a "#!" script, with its one argument; empty for other files.
 std::optional<std::pair<std::string, std::string>> script_interpreter(const std::string& path) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  int file = static_cast<int>(base::open_regular_file(path.c_str(), UINT64_MAX).fd);
   if (file < 0) return {};
   char text[256];
   ssize_t got = read(file, text, sizeof text);

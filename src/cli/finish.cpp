@@ -73,7 +73,7 @@ int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Tri
   if (!is_checked) complain(fmt::format("rules '{}': {}", view.text(header.rules), bad_rules.message));
   SuppressionFiles suppressions;
   std::string error;
-  if (!suppressions.read(view.text(header.suppressions), error)) {
+  if (!suppressions.read(view.text(header.suppressions), NamedBy::ledger, error)) {
     is_checked = is_checked && rules.count == 0;
     complain(error);
     request.notes.push_back(error);

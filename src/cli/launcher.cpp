@@ -91,7 +91,7 @@ class Launcher {
   std::vector<std::string> make_environment(const SettingsInput& input) const;
   static std::string output_template(const SettingsInput& input) {
     std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
-    return make_absolute(given, true);
+    return make_output_absolute(given);
   }
   void supervise();
   void take_finished(const std::vector<LedgerFile>& files);

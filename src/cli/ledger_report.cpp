@@ -90,9 +90,8 @@ report::ReportResult judge(const ledger::View& view, const ReportRequest& reques
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         bool insert_pid) {
   std::array<char, PATH_MAX> path;
-  std::error_code none;
-  std::string directory = std::filesystem::current_path(none).string();
-  size_t length = report::expand_output(output_template, directory, program_name(view), view.header().pid,
+  std::array<char, PATH_MAX> directory;
+  size_t length = report::expand_output(output_template, base::current_directory(directory), program_name(view), view.header().pid,
                                         report_number, insert_pid, path);
   return {path.data(), length};
 }

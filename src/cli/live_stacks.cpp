@@ -1,7 +1,6 @@
 #include "cli/live_stacks.h"
 
 #include <elf.h>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,7 +10,9 @@
 #include <memory>
 #include <vector>
 
+#include "base/regular_file.h"
 #include "base/syscall.h"
+#include "report/elf_symbols.h"
 #include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
 
@@ -123,7 +124,8 @@ bool find_module(uintptr_t pc, unwind::Object& out) {
     if (pc < image->start || pc >= image->end) continue;
     if (!image->loaded) {
       image->loaded = true;
-      int file = open(image->path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+      base::RegularFile opened = base::open_regular_file(image->path.c_str(), report::kMostObjectBytes);
+      int file = static_cast<int>(opened.fd);
       if (file >= 0 && !read_image(file, *image)) image->object = {};
       if (file >= 0) close(file);
     }

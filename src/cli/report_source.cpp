@@ -60,7 +60,7 @@ std::optional<std::string> read_report_text(const std::string& path, symbolize::
     request.notes = loaded->notes;
     return make_report(loaded->copy.view(), request, symbolizer).json;
   }
-  if (!read_text_file(path, text, error)) {
+  if (!read_input_file(path, kMostInputBytes, text, error)) {
     error = fmt::format("{}: {}", path, error);
     return {};
   }

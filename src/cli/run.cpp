@@ -33,7 +33,7 @@ int run_command(const Arguments& arguments) {
   if (!input.read()) return kFailure;
   SuppressionFiles suppressions;
   std::string error;
-  if (!suppressions.read(input.settings().suppressions, error)) {
+  if (!suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
     // With rules there is no going on: what was to be left out would break them.
     bool ends = input.is_option("UNFREED_SUPPRESSIONS") || input.settings().rules.count > 0;
     complain(ends ? error : error + "; nothing is suppressed by it");

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 
 #include "cli/command.h"
@@ -24,6 +25,8 @@ namespace {
 
 /// A small ledger's worth: with less, the first process already has none.
 constexpr uint64_t kLeastFreeBytes = 1u << 20;
+/// Of a file of /proc; an environment can be as large as the stack allows.
+constexpr uint64_t kMostProcBytes = 64u << 20;
 
 bool has_room(const std::string& directory) {
   struct statvfs status {};
@@ -40,7 +43,9 @@ bool is_usable(const std::string& directory) {
 std::string choose_directory() {
   const char* given = std::getenv("UNFREED_LEDGER_DIR");
   if (given && *given) {
-    if (is_usable(given)) return make_absolute(given, false);  // CMD may change its folder
+    std::error_code gone;
+    std::string absolute = std::filesystem::absolute(given, gone).string();  // CMD may change its folder
+    if (!absolute.empty() && is_usable(absolute)) return absolute;
     complain(fmt::format("UNFREED_LEDGER_DIR={}: not a directory that can be written to; the default is used", given));
   }
   std::string preferred(kDefaultLedgerDirectory);
@@ -54,7 +59,7 @@ std::string choose_directory() {
 int newest_number() {
   std::string text;
   std::string none;
-  return read_text_file("/proc/sys/kernel/ns_last_pid", text, none) ? std::atoi(text.c_str()) : 0;
+  return read_regular_file("/proc/sys/kernel/ns_last_pid", kMostProcBytes, text, none) ? std::atoi(text.c_str()) : 0;
 }
 
 uint32_t random_number() {
@@ -94,7 +99,7 @@ std::vector<LedgerFile> Session::finished_ledgers() const {
 bool Session::is_carried_by(int pid) const {
   std::string environment;
   std::string none;
-  return read_text_file(fmt::format("/proc/{}/environ", pid), environment, none) &&
+  return read_regular_file(fmt::format("/proc/{}/environ", pid), kMostProcBytes, environment, none) &&
          environment.find("UNFREED_SESSION=" + name_ + '\0') != std::string::npos;
 }
 

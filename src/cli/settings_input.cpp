@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
+#include <climits>
+
+#include "base/syscall.h"
 
 namespace unfreed::cli {
 
@@ -52,28 +54,27 @@ std::string_view option_of(std::string_view variable) {
 
 }  // namespace
 
-std::string make_absolute(std::string_view path, bool is_template) {
-  if (path.starts_with('/')) return std::string(path);
-  std::error_code none;
-  std::string directory = std::filesystem::current_path(none).string();
-  std::string result;
-  for (char character : directory) {
-    result += character;
-    if (is_template && character == '%') result += '%';
-  }
-  if (!result.ends_with('/')) result += '/';
-  return result + std::string(path);
+namespace {
+/// What one of the functions that put names under the working directory makes of `names`, each by that much longer.
+template <class Function>
+std::string under_working_directory(std::string_view names, Function add_absolute) {
+  std::array<char, PATH_MAX> place;
+  std::string_view directory = base::current_directory(place);
+  size_t count = 1 + static_cast<size_t>(std::count(names.begin(), names.end(), ':'));
+  std::string result(names.size() + count * (2 * directory.size() + 1) + 1, '\0');
+  base::TextBuilder text(result);
+  add_absolute(text, names, directory);
+  result.resize(text.size());
+  return result;
+}
+}  // namespace
+
+std::string make_output_absolute(std::string_view pattern) {
+  return under_working_directory(pattern, report::add_absolute_output);
 }
 
-std::string make_all_absolute(std::string_view files) {
-  std::string result;
-  while (!files.empty()) {
-    size_t end = std::min(files.find(':'), files.size());
-    std::string_view file = files.substr(0, end);
-    if (!file.empty()) result += (result.empty() ? "" : ":") + make_absolute(file, false);
-    files.remove_prefix(std::min(end + 1, files.size()));
-  }
-  return result;
+std::string make_files_absolute(std::string_view files) {
+  return under_working_directory(files, report::add_absolute_files);
 }
 
 void SettingsInput::add_options(Parser& parser, std::initializer_list<std::string_view> names) {
@@ -135,9 +136,9 @@ bool SettingsInput::read() {
   if (!fine) return false;
   for (const std::string& variable : dropped_) given_.erase(variable);
   if (auto output = given_.find("UNFREED_OUTPUT"); output != given_.end() && !output->second.value.empty())
-    output->second.value = make_absolute(output->second.value, true);
+    output->second.value = make_output_absolute(output->second.value);
   if (auto files = given_.find("UNFREED_SUPPRESSIONS"); files != given_.end())
-    files->second.value = make_all_absolute(files->second.value);
+    files->second.value = make_files_absolute(files->second.value);
   for (const auto& [variable, given] : given_) {
     report::SettingError error{};
     report::apply_setting(variable, given.value, settings_, error);
@@ -162,7 +163,7 @@ std::vector<std::string> SettingsInput::environment() const {
     if (!text.starts_with("UNFREED_")) result.emplace_back(text);
   }
   for (const auto& [variable, given] : given_) result.push_back(variable + "=" + given.value);
-  if (!is_given("UNFREED_OUTPUT")) result.push_back("UNFREED_OUTPUT=" + make_absolute(report::kDefaultOutput, true));
+  if (!is_given("UNFREED_OUTPUT")) result.push_back("UNFREED_OUTPUT=" + make_output_absolute(report::kDefaultOutput));
   return result;
 }
 

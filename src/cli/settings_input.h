@@ -45,10 +45,9 @@ class SettingsInput {
   report::Settings settings_;
 };
 
-/// `path` under the working directory, if it is relative. Output templates keep their meaning: a '%' of the directory
-/// is doubled where `is_template`.
-std::string make_absolute(std::string_view path, bool is_template);
-/// Each of the ':'-separated files.
-std::string make_all_absolute(std::string_view files);
+/// An output template, and each of some ':'-separated files, under the working directory where they are relative
+/// (report/settings.h).
+std::string make_output_absolute(std::string_view pattern);
+std::string make_files_absolute(std::string_view files);
 
 }  // namespace unfreed::cli

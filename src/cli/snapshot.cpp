@@ -88,9 +88,9 @@ int snapshot_command(const Arguments& arguments) {
   }
   const ledger::View& view = loaded->copy.view();
   SuppressionFiles suppressions;
-  std::string_view files =
-      settings.suppressions.empty() ? view.text(view.header().suppressions) : settings.suppressions;
-  if (!suppressions.read(files, error)) {
+  bool is_given = !settings.suppressions.empty();
+  std::string_view files = is_given ? settings.suppressions : view.text(view.header().suppressions);
+  if (!suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) {
     complain(error);
     return kFailure;
   }

@@ -3,17 +3,27 @@
 #include <fmt/format.h>
 
 #include "cli/text_file.h"
+#include "report/settings.h"
 
 namespace unfreed::cli {
 
-bool SuppressionFiles::read(std::string_view files, std::string& error) {
+namespace {
+bool read_one(const std::string& path, NamedBy named_by, std::string& text, std::string& error) {
+  if (named_by == NamedBy::user) return read_input_file(path, report::kMostSuppressionBytes, text, error);
+  if (path.starts_with('/')) return read_regular_file(path, report::kMostSuppressionBytes, text, error);
+  error = report::kWithoutFolder;
+  return false;
+}
+}  // namespace
+
+bool SuppressionFiles::read(std::string_view files, NamedBy named_by, std::string& error) {
   while (!files.empty()) {
     size_t end = std::min(files.find(':'), files.size());
     std::string path(files.substr(0, end));
     files.remove_prefix(std::min(end + 1, files.size()));
     if (path.empty()) continue;
     std::string text;
-    if (!read_text_file(path, text, error)) {
+    if (!read_one(path, named_by, text, error)) {
       error = fmt::format("suppression file {} cannot be read: {}", path, error);
       return false;
     }

@@ -1,6 +1,7 @@
 // Suppression files, read for a command.
 #pragma once
 
+#include <cstdint>
 #include <list>
 #include <span>
 #include <string>
@@ -11,10 +12,13 @@
 
 namespace unfreed::cli {
 
+/// Whose word the name of a file is: a ledger's may only lead to regular files, and means nothing unless absolute.
+enum class NamedBy : uint8_t { user, ledger };
+
 class SuppressionFiles {
  public:
   /// Reads ':'-separated files, adding to what was read before. False: `error` is one line for the user.
-  bool read(std::string_view files, std::string& error);
+  bool read(std::string_view files, NamedBy named_by, std::string& error);
 
   std::span<const report::Suppression> all() const { return all_; }
 

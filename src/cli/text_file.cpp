@@ -2,13 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+
+#include "base/descriptor_name.h"
+#include "base/regular_file.h"
 
 namespace unfreed::cli {
 
@@ -63,22 +68,58 @@ std::string follow_links(const std::string& path) {
 
 }  // namespace
 
-bool read_text_file(const std::string& path, std::string& text, std::string& error) {
-  OpenFile file(path == "-" ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
-  if (file.number() < 0) return fail(error);
+namespace {
+
+bool is_broken(const base::FileProblem& problem, std::string& error) {
+  if (!problem) return false;
+  base::FixedText<128> text;
+  base::add_problem(text, problem);
+  error = text.text();
+  return true;
+}
+
+/// Waits where there is nothing to read yet, as a descriptor that was given may be one that does not.
+void wait_to_read(int file) {
+  pollfd wanted{file, POLLIN, 0};
+  poll(&wanted, 1, -1);
+}
+
+bool read_all(int file, uint64_t most_bytes, std::string& text, std::string& error) {
   text.clear();
   size_t used = 0;
   for (;;) {
     // Most files are small, and what a string grows by is cleared first.
-    if (text.size() - used < 4 * 1024) text.resize(std::max<size_t>(text.size() * 2, 16 * 1024));
-    ssize_t got = read(file.number(), text.data() + used, text.size() - used);
+    constexpr size_t kLeastRoom = 4 * 1024;
+    if (text.size() - used < kLeastRoom)
+      text.resize(std::min<size_t>(std::max(text.size() * 2, 4 * kLeastRoom), most_bytes + 2 * kLeastRoom));
+    ssize_t got = read(file, text.data() + used, text.size() - used);
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) {
+      wait_to_read(file);
+      continue;
+    }
     if (got < 0) return fail(error);
     if (got == 0) break;
     used += static_cast<size_t>(got);
+    if (used > most_bytes) return !is_broken({base::kTooLarge}, error);
   }
   text.resize(used);
   return true;
+}
+
+}  // namespace
+
+bool read_regular_file(const std::string& path, uint64_t most_bytes, std::string& text, std::string& error) {
+  base::RegularFile opened = base::open_regular_file(path.c_str(), most_bytes);
+  if (is_broken(opened.problem, error)) return false;
+  OpenFile file(static_cast<int>(opened.fd));
+  return read_all(file.number(), most_bytes, text, error);
+}
+
+bool read_input_file(const std::string& path, uint64_t most_bytes, std::string& text, std::string& error) {
+  int given = path == "-" ? STDIN_FILENO : base::descriptor_of(path);
+  if (given < 0) return read_regular_file(path, most_bytes, text, error);
+  return read_all(given, most_bytes, text, error);
 }
 
 bool write_text_file(const std::string& given, std::string_view text, std::string& error) {

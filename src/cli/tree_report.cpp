@@ -46,7 +46,7 @@ void TreeReport::add_command(const LedgerFile& file, bool post_mortem, int wait_
 void TreeReport::add_running(int pid) {
   std::string name;
   std::string none;
-  read_text_file(fmt::format("/proc/{}/comm", pid), name, none);
+  read_regular_file(fmt::format("/proc/{}/comm", pid), 64, name, none);
   if (name.ends_with('\n')) name.pop_back();
   std::string text = fmt::format("{} (pid {})", name.empty() ? "process" : render::printable(name), pid);
   if (std::find(running_.begin(), running_.end(), text) == running_.end()) running_.push_back(text);

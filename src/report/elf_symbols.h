@@ -12,6 +12,9 @@
 
 namespace unfreed::report {
 
+/// No program or library, nor its debug information, is larger; what is is not read.
+inline constexpr uint64_t kMostObjectBytes = uint64_t{4} << 30;
+
 class ElfSymbols {
  public:
   /// Reads section headers of `file` (which must outlive this): .symtab, else .dynsym. False when there is neither.

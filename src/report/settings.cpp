@@ -240,6 +240,30 @@ bool is_wanted(const Settings& settings, std::string_view program_name) {
   return false;
 }
 
+void add_absolute_output(base::TextBuilder& out, std::string_view pattern, std::string_view directory) {
+  bool is_relative = !pattern.empty() && pattern.front() != '/' && pattern != kStandardOutput;
+  if (is_relative && !directory.empty()) {
+    for (char character : directory) {
+      out.add(character);
+      if (character == '%') out.add('%');
+    }
+    if (directory.back() != '/') out.add('/');
+  }
+  out.add(pattern);
+}
+
+void add_absolute_files(base::TextBuilder& out, std::string_view files, std::string_view directory) {
+  bool is_first = true;
+  for (bool more = true; more;) {
+    std::string_view file = next_part(files, ':', more);
+    if (file.empty()) continue;
+    if (!is_first) out.add(':');
+    is_first = false;
+    if (file.front() != '/' && !directory.empty()) out.add(directory).add(directory.back() == '/' ? "" : "/");
+    out.add(file);
+  }
+}
+
 namespace {
 /// Where ".PID" goes in a template: before the extension of its last component, else at its end.
 size_t extension_start(std::string_view pattern) {

@@ -7,11 +7,13 @@
 #include <span>
 #include <string_view>
 
+#include "base/text.h"
 #include "report/rules.h"
 
 namespace unfreed::report {
 
 inline constexpr std::string_view kDefaultOutput = "unfreed.%e.%p.json";
+inline constexpr std::string_view kStandardOutput = "-";  ///< as a report's name
 inline constexpr int kDefaultExitCode = 23;
 inline constexpr int kOwnFailureExitCode = 125;  ///< unfreed itself could not do its job
 inline constexpr uint32_t kDefaultDepth = 128;
@@ -73,6 +75,16 @@ size_t describe(const SettingError& error, std::span<char> out);
 
 /// Is a program of this base name to be tracked under UNFREED_ONLY?
 bool is_wanted(const Settings& settings, std::string_view program_name);
+
+/// Why a name that is not absolute cannot be used: it would mean another place than its user's.
+inline constexpr const char* kWithoutFolder = "the working directory at the start was not known (it had been deleted?)";
+
+/// An output template made absolute: where it is relative, under `directory` (whose '%' mean themselves). "-" (standard
+/// output) stays as it is, and so does all where `directory` is "".
+void add_absolute_output(base::TextBuilder& out, std::string_view pattern, std::string_view directory);
+
+/// Puts the relative ones among ':'-separated file names under `directory`; "": they stay as they are.
+void add_absolute_files(base::TextBuilder& out, std::string_view files, std::string_view directory);
 
 /// Expands %p %e %n %% of an output template to an absolute path (relative ones are put under `directory`). Returns the
 /// length, or 0 if it does not fit. An unknown % is kept as written. `insert_pid`: put ".PID" before the extension when

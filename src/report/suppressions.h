@@ -31,6 +31,7 @@ struct Suppression {
 };
 
 inline constexpr size_t kMaxSuppressions = 1024;
+inline constexpr size_t kMostSuppressionBytes = 1 << 20;  ///< of one file
 
 /// Reads one file's text (which must outlive the results), appending to out[count…]. False: `error` says why and
 /// `line` (1-based) where; what was read before stays.

@@ -1,35 +1,10 @@
 #include "report/symbol_table.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <cstring>
-
+#include "base/regular_file.h"
 #include "base/syscall.h"
 #include "report/frames.h"
 
 namespace unfreed::report {
-
-namespace {
-
-using base::is_error;
-using base::raw_syscall;
-
-/// Maps a regular file for reading; empty when that cannot be done.
-std::span<const std::byte> map_file(const char* path) {
-  long file = base::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (is_error(file)) return {};
-  struct stat status {};
-  long mapped = -1;
-  bool is_regular = !is_error(raw_syscall(SYS_fstat, file, reinterpret_cast<long>(&status))) && S_ISREG(status.st_mode);
-  if (is_regular && status.st_size > 0)
-    mapped = raw_syscall(SYS_mmap, 0, status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-  base::close_file(file);
-  if (is_error(mapped)) return {};
-  return {reinterpret_cast<const std::byte*>(mapped), static_cast<size_t>(status.st_size)};
-}
-
-}  // namespace
 
 SymbolTable::~SymbolTable() {
   for (Entry& entry : entries_) close(entry);
@@ -70,7 +45,7 @@ void SymbolTable::open(const ledger::View& view, uint32_t module, Entry& entry) 
   std::string_view path = record ? view.text(record->path) : std::string_view();
   // Not "[vdso]" and the like. Texts in a ledger end with a NUL.
   if (path.empty() || path.front() != '/') return;
-  entry.file = map_file(path.data());
+  entry.file = base::map_regular_file(path.data(), kMostObjectBytes);
   if (entry.file.empty() || !entry.symbols.open(entry.file)) return;
   // Another file by now (an upgrade under a running service) would give wrong names.
   std::string_view expected = view.build_id_bytes(*record);

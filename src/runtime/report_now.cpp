@@ -11,6 +11,7 @@
 #include <new>
 #include <string_view>
 
+#include "base/regular_file.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "ledger/view.h"
@@ -133,8 +134,6 @@ bool sink_write(void* context, std::string_view piece) {
   return !sink.failed;
 }
 
-constexpr size_t kMostSuppressionBytes = 1 << 20;
-
 /// Reads the files of UNFREED_SUPPRESSIONS. False: one could not be read or understood (said on stderr).
 bool read_suppressions(std::string_view files, std::span<report::Suppression> out, size_t& count) {
   bool all = true;
@@ -144,19 +143,28 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
     files.remove_prefix(colon == files.npos ? files.size() : colon + 1);
     if (file.empty()) continue;
     base::FixedText<1024> path;
-    if (!file.starts_with('/')) path.add(g_runtime.working_directory).add('/');
     path.add(file);
-    auto* text = static_cast<char*>(base::map_memory(kMostSuppressionBytes));
-    long size = text ? base::read_file(path.c_str(), text, kMostSuppressionBytes) : -ENOMEM;
+    auto* text = static_cast<char*>(base::map_memory(report::kMostSuppressionBytes));
+    base::ReadResult read;
+    if (!text)
+      read.problem = base::failed(-ENOMEM);
+    else if (path.cut())
+      read.problem = base::failed(-ENAMETOOLONG);
+    else if (!file.starts_with('/'))
+      read.problem = {report::kWithoutFolder};
+    else
+      read = base::read_regular_file(path.c_str(), {text, report::kMostSuppressionBytes});
     report::ParseError error;
     size_t line = 0;
     base::FixedText<1200> complaint;
-    complaint.add("unfreed: suppressions ").add(path.text());
-    if (size < 0) {
-      say(complaint.add(": the file cannot be read").text());
+    complaint.add("unfreed: suppression file ").add(path.text());
+    if (read.problem) {
+      complaint.add(" cannot be read: ");
+      base::add_problem(complaint, read.problem);
+      say(complaint.text());
       all = false;
-    } else if (!report::parse_suppressions({text, static_cast<size_t>(size)}, out, count, error, line)) {
-      say(complaint.add(":").add_number(line).add(": ").add(error.message).text());
+    } else if (!report::parse_suppressions({text, read.bytes}, out, count, error, line)) {
+      say(complaint.add(", line ").add_number(line).add(": ").add(error.message).text());
       all = false;
     }
   }
@@ -230,7 +238,7 @@ int write_inside(const Request& request) {
   }
   if (!view.header().quiet) say_written(working->path, result);
   if (result.broken) return kRuleBroken;
-  return result.unchecked || !checked ? kRuleUnchecked : kFine;
+  return result.unchecked || (!checked && view.header().rules) ? kRuleUnchecked : kFine;
 }
 
 void take_facts(void* context) {

@@ -20,7 +20,7 @@ struct RuntimeState {
   char ledger_path[384];
   char helper_path[1024];   ///< the unfreed command, or ""
   char library_path[1024];  ///< this library's own file
-  char working_directory[1024];
+  char working_directory[4096];  ///< at the start; "" where it cannot be named
   int launcher_pid;         ///< 0 without a launcher
   bool wants_all_reports;   ///< the launcher's --all-reports: also fork children that acquired nothing make one
   int pid;                  ///< of the process the ledger belongs to

@@ -202,10 +202,12 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.program = writer.add_text(program);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
   base::FixedText<4096> output;
-  if (!settings.output.starts_with('/')) output.add(g_runtime.working_directory).add('/');
-  header.output = writer.add_text(output.add(settings.output).text());
+  report::add_absolute_output(output, settings.output, g_runtime.working_directory);
+  header.output = writer.add_text(output.text());
   header.rules = writer.add_text(settings.rules_text);
-  header.suppressions = writer.add_text(settings.suppressions);
+  base::FixedText<4096> suppressions;
+  report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
+  header.suppressions = writer.add_text(suppressions.text());
   size_t door_bytes;
   const char* doors = hook::door_names(door_bytes);
   header.door_names = writer.add_text({doors, door_bytes});
@@ -320,7 +322,7 @@ void start(int argc, char** argv, char** environment) {
   settings = {};
   size_t error_count = report::read_settings(environment, settings, errors);
   char exe[1024];
-  raw_syscall(SYS_getcwd, reinterpret_cast<long>(g_runtime.working_directory), sizeof g_runtime.working_directory);
+  base::current_directory(g_runtime.working_directory);
   find_executable(exe);
   std::string_view program = name_as_started(exe, argc, argv);
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));

@@ -1,14 +1,15 @@
 #include "symbolize/elf_file.h"
 
 #include <elf.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
+
+#include "base/regular_file.h"
+#include "report/elf_symbols.h"
 
 namespace unfreed::symbolize {
 
@@ -162,18 +163,16 @@ std::optional<std::string> ElfFile::parse(int file, uint64_t size, Symbols wante
 }
 
 std::optional<ElfFile> ElfFile::read(const std::string& path, Symbols symbols, std::string& error) {
-  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  struct stat status {};
-  if (file.number() < 0 || fstat(file.number(), &status) != 0) {
-    error = std::strerror(errno);
+  base::RegularFile opened = base::open_regular_file(path.c_str(), report::kMostObjectBytes);
+  if (opened.problem) {
+    base::FixedText<64> why;
+    base::add_problem(why, opened.problem);
+    error = why.text();
     return {};
   }
-  if (!S_ISREG(status.st_mode)) {
-    error = "not a regular file";
-    return {};
-  }
+  Descriptor file(static_cast<int>(opened.fd));
   unsigned char identity[EI_NIDENT];
-  uint64_t size = static_cast<uint64_t>(status.st_size);
+  uint64_t size = opened.bytes;
   if (size < sizeof identity || !read_at(file.number(), 0, identity, sizeof identity) ||
       std::memcmp(identity, ELFMAG, SELFMAG) != 0) {
     error = "not an ELF file";

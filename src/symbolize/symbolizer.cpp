@@ -1,12 +1,11 @@
 #include "symbolize/symbolizer.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
+#include "base/regular_file.h"
+#include "base/syscall.h"
 #include "symbolize/demangle.h"
 #include "symbolize/elf_file.h"
 #include "symbolize/start_code.h"
@@ -21,21 +20,14 @@ bool exists(const std::string& path) { return access(path.c_str(), R_OK) == 0; }
 }  // namespace
 
 SymbolFile::SymbolFile(const std::string& path) {
-  int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (file >= 0 && fstat(file, &status) == 0 && status.st_size > 0) {
-    size_t size = static_cast<size_t>(status.st_size);
-    void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (mapped != MAP_FAILED) bytes_ = {static_cast<const std::byte*>(mapped), size};
-  }
-  if (file >= 0) close(file);
+  bytes_ = base::map_regular_file(path.c_str(), report::kMostObjectBytes);
   if (bytes_.empty() || !symbols_.open(bytes_)) return;
   index_.resize(symbols_.index_words());
   symbols_.build_index(index_);
 }
 
 SymbolFile::~SymbolFile() {
-  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!bytes_.empty()) base::unmap_memory(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
 Module::Module(std::string path, std::string build_id, const Options& options)

@@ -46,7 +46,7 @@ class FilesTest : public testing::Test {
   static std::string slurp(const std::string& name) {
     std::string text;
     std::string error;
-    EXPECT_TRUE(read_text_file(name, text, error)) << error;
+    EXPECT_TRUE(read_regular_file(name, kMostInputBytes, text, error)) << error;
     return text;
   }
 
@@ -228,12 +228,12 @@ TEST_F(FilesTest, ReadsSuppressions) {
   std::string error;
   std::string one = write("one.supp", "fd:known\n# remark\n");
   std::string two = write("two.supp", "leak:cache\n");
-  ASSERT_TRUE(files.read(one + "::" + two, error)) << error;
+  ASSERT_TRUE(files.read(one + "::" + two, NamedBy::user, error)) << error;
   ASSERT_EQ(files.all().size(), 2u);
   EXPECT_EQ(files.all()[1].pattern, "cache");
-  EXPECT_FALSE(files.read(path("missing"), error));
+  EXPECT_FALSE(files.read(path("missing"), NamedBy::user, error));
   EXPECT_NE(error.find(path("missing")), std::string::npos);
-  EXPECT_FALSE(files.read(write("bad.supp", "fd:x\n\nnonsense\n"), error));
+  EXPECT_FALSE(files.read(write("bad.supp", "fd:x\n\nnonsense\n"), NamedBy::user, error));
   EXPECT_NE(error.find("bad.supp, line 3: "), std::string::npos) << error;
 }
 
@@ -261,13 +261,14 @@ TEST_F(FilesTest, RefusesDamagedLedgers) {
 
 TEST(Paths, AreMadeAbsolute) {
   std::string here = fs::current_path().string();
-  EXPECT_EQ(make_absolute("/a/%p", true), "/a/%p");
-  EXPECT_EQ(make_absolute("a.json", false), here + "/a.json");
-  EXPECT_EQ(make_all_absolute("/x::y"), "/x:" + here + "/y");
+  EXPECT_EQ(make_output_absolute("/a/%p"), "/a/%p");
+  EXPECT_EQ(make_output_absolute("-"), "-");
+  EXPECT_EQ(make_output_absolute("a.json"), here + "/a.json");
+  EXPECT_EQ(make_files_absolute("/x::y"), "/x:" + here + "/y");
   char pattern[] = "/tmp/unfreed-50%p-XXXXXX";
   ASSERT_NE(mkdtemp(pattern), nullptr);
   fs::current_path(pattern);
-  std::string text = make_absolute("a.%p", true);
+  std::string text = make_output_absolute("a.%p");
   fs::current_path(here);
   fs::remove(pattern);
   EXPECT_TRUE(text.starts_with("/tmp/unfreed-50%%p-")) << "a folder's percent sign means itself: " << text;

@@ -4,6 +4,7 @@
 #include "symbolize/symbolizer.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -137,6 +138,52 @@ TEST_F(SymbolizerTest, FindsSeparateDebugFileByLink) {
   run("strip " + program.string());
   run("cd " + folder_.string() + "/.debug && objcopy --add-gnu-debuglink=program.debug ../program");
   expect_full(program);
+}
+
+// Whoever names a file for us to read may name one that is no file, or has no end.
+TEST_F(SymbolizerTest, WaitsForNoDebugFile) {
+  fs::path program = folder_ / "program";
+  fs::path debug = folder_ / "program.debug";
+  fs::copy_file(sample("dwarf5"), program);
+  run("objcopy --only-keep-debug " + program.string() + " " + debug.string());
+  run("strip " + program.string());
+  run("cd " + folder_.string() + " && objcopy --add-gnu-debuglink=program.debug program");
+  uint64_t place = places_of(program)["c"];
+  for (const char* odd : {"mkfifo", "ln -s /dev/zero", "truncate -s 5T"}) {
+    fs::remove(debug);
+    run(std::string(odd) + " " + debug.string());
+    auto found = frames(program, place);
+    EXPECT_TRUE(found.empty() || found[0].file.empty()) << odd;
+  }
+  // The next place is still looked at.
+  fs::create_directories(folder_ / ".debug");
+  run("objcopy --only-keep-debug " + sample("dwarf5").string() + " " + (folder_ / ".debug/program.debug").string());
+  expect_full(program);
+}
+
+TEST_F(SymbolizerTest, WaitsForNoSplitDebugFile) {
+  fs::path program = folder_ / "program";
+  fs::copy_file(sample("split"), program);
+  // libdw looks for it beside the program first, then under the folder that the program was built in.
+  const char* name = "test/unit/symbolize/sample-split.p/sample.cpp.dwo";
+  ASSERT_NE(slurp(program).find(name), std::string::npos);
+  fs::path split = folder_ / name;
+  fs::create_directories(split.parent_path());
+  ASSERT_EQ(mkfifo(split.c_str(), 0600), 0);
+  expect_full(program);
+}
+
+TEST_F(SymbolizerTest, WaitsForNoModule) {
+  fs::path program = folder_ / "program";
+  for (const char* odd : {"mkfifo", "ln -s /dev/zero", "truncate -s 5T"}) {
+    fs::remove(program);
+    run(std::string(odd) + " " + program.string());
+    Symbolizer symbolizer;
+    Module& module = symbolizer.module(program.string(), "");
+    EXPECT_TRUE(module.resolve(0x401000, true).empty()) << odd;
+    bool is_large = std::string(odd).starts_with("truncate");
+    EXPECT_EQ(module.problem(), is_large ? "cannot be read (too large)" : "cannot be read (not a regular file)");
+  }
 }
 
 TEST_F(SymbolizerTest, NamesFunctionsWithoutDebugInformation) {

@@ -1,0 +1,30 @@
+// Names of files that stand for a descriptor of the process itself.
+#pragma once
+
+#include <string_view>
+
+#include "base/text.h"
+
+namespace unfreed::base {
+
+/// N for /dev/fd/N and /proc/self/fd/N; 0, 1 and 2 for /dev/stdin, /dev/stdout and /dev/stderr; −1 for other names.
+/// Such a name is best not opened but read from or written to by its number: opening makes it another open file, with a
+/// position of its own, which for a socket cannot be had.
+inline int descriptor_of(std::string_view path) {
+  if (path == "/dev/stdin") return 0;
+  if (path == "/dev/stdout") return 1;
+  if (path == "/dev/stderr") return 2;
+  for (std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (!path.starts_with(folder)) continue;
+    std::string_view digits = slice(path, folder.size());
+    int number = 0;
+    for (char digit : digits) {
+      if (digit < '0' || digit > '9' || number > 100'000'000) return -1;
+      number = number * 10 + (digit - '0');
+    }
+    return digits.empty() ? -1 : number;
+  }
+  return -1;
+}
+
+}  // namespace unfreed::base
