@@ -113,10 +113,21 @@ TEST_F(RegularFiles, WakeNoWriterOfAFifo) {
 }
 
 TEST(DescriptorNames, AreThoseOfTheProcessItself) {
-  for (auto [name, number] : {std::pair("/dev/stdin", 0), {"/dev/stdout", 1}, {"/dev/stderr", 2}, {"/dev/fd/0", 0},
-                              {"/dev/fd/63", 63}, {"/proc/self/fd/7", 7}, {"/dev/fd/", -1}, {"/dev/fd/x", -1},
-                              {"/dev/fd/-1", -1}, {"/dev/fd/99999999999999", -1}, {"/dev/fd/1/x", -1}, {"/dev/fd", -1},
-                              {"/proc/1/fd/1", -1}, {"", -1}, {"/dev/stdout.7", -1}})
+  for (auto [name, number] : {std::pair("/dev/stdin", 0),
+                              {"/dev/stdout", 1},
+                              {"/dev/stderr", 2},
+                              {"/dev/fd/0", 0},
+                              {"/dev/fd/63", 63},
+                              {"/proc/self/fd/7", 7},
+                              {"/dev/fd/", -1},
+                              {"/dev/fd/x", -1},
+                              {"/dev/fd/-1", -1},
+                              {"/dev/fd/99999999999999", -1},
+                              {"/dev/fd/1/x", -1},
+                              {"/dev/fd", -1},
+                              {"/proc/1/fd/1", -1},
+                              {"", -1},
+                              {"/dev/stdout.7", -1}})
     EXPECT_EQ(descriptor_of(name), number) << name;
 }
 
