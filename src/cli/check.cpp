@@ -7,7 +7,6 @@
 #include "cli/report_source.h"
 #include "cli/settings_input.h"
 #include "render/quantities.h"
-#include "render/rules.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -22,22 +21,22 @@ struct Verdict {
 void check_file(const std::string& file, const report::Settings& settings, symbolize::Symbolizer& symbolizer,
                 Verdict& verdict) {
   std::string error;
-  std::optional<render::Report> report = read_report(file, symbolizer, error);
-  if (!report) {
+  std::optional<SourcedReport> source = read_report(file, symbolizer, error);
+  if (!source) {
     complain(error);
     verdict.failed = true;
     return;
   }
   for (const report::Rule& rule : settings.rules.all()) {
-    render::RuleOutcome outcome = render::evaluate(rule, *report);
-    if (!outcome.checked) {
-      complain(fmt::format("{}: rule {} cannot be checked: {}", file, outcome.rule, outcome.reason));
+    report::RuleOutcome outcome = report::evaluate_rule(rule, source->report());
+    if (!outcome.is_checked()) {
+      complain(fmt::format("{}: rule {} cannot be checked: {}", file, outcome.rule, outcome.unchecked));
       verdict.failed = true;
     } else if (outcome.broken) {
       verdict.broken = true;
       std::string text = fmt::format("{}: {}: rule {} is broken: {}\n", render::printable(file),
-                                     render::describe_process(report->process), outcome.rule,
-                                     render::write_count(outcome.value.value_or(0)));
+                                     render::describe_process(source->report().process), outcome.rule,
+                                     render::write_count(*outcome.value));
       if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
     }
   }

@@ -17,6 +17,7 @@
 #include "cli/text_file.h"
 #include "ledger/copy.h"
 #include "render/text.h"
+#include "report/describe.h"
 #include "report/running_ledger.h"
 #include "report/settings.h"
 
@@ -40,13 +41,10 @@ bool needs_pid(const ledger::View& view) {
   return has_flag(view, ledger::kHeaderFlagManaged) && !has_flag(view, ledger::kHeaderFlagRoot);
 }
 
-void print_summary(const LedgerReport& report, const std::string& path) {
-  std::string error;
-  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
-  if (!model) return;
+void print_summary(const report::Report& report, const std::string& path) {
   render::TextOptions options;
   options.colour = render::wants_colour(STDERR_FILENO);
-  std::string text = render::render_text(*model, options) + "\nreport: " + options.paths.shorten(path) + "\n";
+  std::string text = render::render_text(report, options) + "\nreport: " + options.paths.shorten(path) + "\n";
   std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
@@ -81,18 +79,18 @@ int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Tri
   request.rules = rules.all();
   request.suppressions = suppressions.all();
   symbolize::Symbolizer symbolizer;
-  LedgerReport report = make_report(view, request, symbolizer);
+  OwnedReport made = make_report(view, request, symbolizer);
   std::string_view output_template = output.empty() ? view.text(header.output) : std::string_view(output);
   std::string path = output_path(view, output_template, number, output.empty() && needs_pid(view));
   error = "its name is too long, or missing";
-  if (path.empty() || !write_text_file(path, report.json, error)) {
+  if (path.empty() || !write_text_file(path, to_json(made.report, report::StackForm::file), error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template : path, error, ledger_path));
     return kNotWritten;
   }
-  if (!header.quiet) print_summary(report, path);
-  if (report.result.broken) return kRuleBroken;
-  return is_checked && !report.result.unchecked ? kFine : kRuleUnchecked;
+  if (!header.quiet) print_summary(made.report, path);
+  if (report::is_broken(made.report)) return kRuleBroken;
+  return is_checked && !report::is_unchecked(made.report) ? kFine : kRuleUnchecked;
 }
 
 }  // namespace
@@ -111,7 +109,7 @@ int finish_command(const Arguments& arguments) {
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   report::Trigger trigger = report::Trigger::exit;
   for (report::Trigger one : {report::Trigger::signal, report::Trigger::api, report::Trigger::exhaustion})
-    if (report::trigger_name(one) == trigger_name) trigger = one;
+    if (report::word_of(one) == trigger_name) trigger = one;
   ledger::Copy copy;
   if (ledger::CopyError error = load(ledger_path, trigger, copy)) {
     complain(fmt::format("{}: {}{}{}", ledger_path, error.message, error.error ? ": " : "",

@@ -83,7 +83,8 @@ class Launcher {
         settings_(input.settings()),
         preload_(plan.runtime),
         environment_(make_environment(input)),
-        reports_(settings_, output_template(input), suppressions, plan.all_reports) {}
+        reports_(settings_, output_template(input), suppressions, plan.all_reports,
+                 render::wants_colour(STDERR_FILENO)) {}
 
   int run();
 
@@ -305,7 +306,7 @@ int Launcher::finish() {
     reports_.add_command(*command_ledger_, !saw_end, wait_status);
   }
   bool is_tracked = check_tracking();
-  if (!settings_.quiet) write_message(reports_.summary(render::wants_colour(STDERR_FILENO)));
+  if (!settings_.quiet) write_message(reports_.summary());
   int status = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
   bool has_rules = settings_.rules.count > 0;
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");

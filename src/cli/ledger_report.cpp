@@ -15,25 +15,7 @@ namespace unfreed::cli {
 
 namespace {
 
-constexpr uint32_t kSitesOfSummary = 300;
-
-/// A report's working memory: zeroed, and backed only as far as it is used.
-class ScratchMemory {
- public:
-  explicit ScratchMemory(size_t bytes) : bytes_(bytes), start_(base::map_memory(bytes)) {
-    if (!start_) throw std::bad_alloc();
-  }
-  ~ScratchMemory() { base::unmap_memory(start_, bytes_); }
-  ScratchMemory(const ScratchMemory&) = delete;
-  ScratchMemory& operator=(const ScratchMemory&) = delete;
-  std::span<std::byte> span() const { return {static_cast<std::byte*>(start_), bytes_}; }
-
- private:
-  size_t bytes_;
-  void* start_;
-};
-
-report::ReportInput input_for(const ledger::View& view, const ReportRequest& request, const ScratchMemory& scratch) {
+report::ReportInput input_for(const ledger::View& view, const ReportRequest& request) {
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
@@ -41,50 +23,46 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.wait_status = request.wait_status;
   input.now_monotonic_ns = base::monotonic_ns();
   input.all_sites = request.all_sites;
-  input.scratch = scratch.span();
   return input;
+}
+
+OwnedReport make(const report::ReportInput& input) {
+  OwnedReport made;
+  report::evaluate(input, made.arena, made.report);
+  if (made.arena.short_of_memory()) throw std::bad_alloc();
+  return made;
 }
 
 }  // namespace
 
-LedgerReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer) {
-  ScratchMemory scratch(report::scratch_bytes(view));
-  report::ReportInput input = input_for(view, request, scratch);
+OwnedReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer) {
+  report::ReportInput input = input_for(view, request);
   input.suppressions = request.suppressions;
   symbolize::LedgerResolver resolver(symbolizer, view);
   input.resolver = resolver.resolver();
   std::vector<std::string_view> notes(request.notes.begin(), request.notes.end());
   input.notes = notes;
-  LedgerReport report;
-  auto write = [&input](std::string& json) {
-    json.clear();
-    report::Sink sink{&json, [](void* text, std::string_view piece) {
-                        static_cast<std::string*>(text)->append(piece);
-                        return true;
-                      }};
-    return report::write_report(input, sink);
-  };
-  report.result = write(report.json);
-  // Files are looked for only where a stack leads into them; what is to be said of them stands before the stacks.
-  std::vector<std::string> of_modules = resolver.notes();
-  if (!of_modules.empty()) {
-    notes.insert(notes.end(), of_modules.begin(), of_modules.end());
-    input.notes = notes;
-    report.result = write(report.json);
-  }
-  if (view.site_count() > kSitesOfSummary) {
-    input.most_sites = kSitesOfSummary;
-    write(report.brief);
-  }
-  return report;
+  OwnedReport made = make(input);
+  // Files are opened only where a stack leads into them: what is to be said of them is known now.
+  for (const std::string& note : resolver.notes()) made.report.notes.add(made.arena, made.arena.copy(note));
+  return made;
 }
 
-report::ReportResult judge(const ledger::View& view, const ReportRequest& request) {
-  ScratchMemory scratch(report::scratch_bytes(view));
-  report::ReportInput input = input_for(view, request, scratch);
-  // Refusing the first piece ends the writing at once; what the report comes to is known before.
-  report::Sink sink{nullptr, [](void*, std::string_view) { return false; }};
-  return report::write_report(input, sink);
+OwnedReport make_totals(const ledger::View& view, const ReportRequest& request) {
+  report::ReportInput input = input_for(view, request);
+  input.totals_only = true;
+  return make(input);
+}
+
+std::string to_json(const report::Report& report, report::StackForm form) {
+  std::string json;
+  std::vector<char> buffer(report::kJsonBufferBytes);
+  report::Sink sink{&json, [](void* text, std::string_view piece) {
+                      static_cast<std::string*>(text)->append(piece);
+                      return true;
+                    }};
+  report::write_json(report, form, buffer, sink);
+  return json;
 }
 
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,

@@ -1,4 +1,4 @@
-// From a ledger to a report: the JSON with everything the reader can add, and where it goes.
+// From a ledger to a report with everything the reader can add, its JSON, and where it goes.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "ledger/view.h"
-#include "report/json.h"
+#include "report/evaluate.h"
+#include "report/json_writer.h"
 #include "symbolize/symbolizer.h"
 
 namespace unfreed::cli {
@@ -21,21 +22,21 @@ struct ReportRequest {
   bool all_sites = false;
 };
 
-struct LedgerReport {
-  report::ReportResult result;
-  std::string json;
-  std::string brief;  ///< the same with the worst sites only, where there are very many; else ""
-
-  /// What a summary is made from: a summary shows a handful of sites, and parsing a hundred thousand takes seconds.
-  const std::string& for_summary() const { return brief.empty() ? json : brief; }
+/// A report and the memory that it lies in. What it was made from must outlive it.
+struct OwnedReport {
+  base::Arena arena;
+  report::Report report;
 };
 
-/// The whole report. `now_monotonic_ns` is taken here.
-LedgerReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer);
+/// The whole report. The moment it is about, where the process still runs, is now.
+OwnedReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer);
 
-/// What the report would come to, without names, suppressions or text: cheap. A process that breaks no rule and holds
+/// Its totals and rules only, without names, suppressions or sites: cheap. A process that breaks no rule and holds
 /// nothing by this one does not by make_report() either.
-report::ReportResult judge(const ledger::View& view, const ReportRequest& request);
+OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
+
+/// The report as JSON.
+std::string to_json(const report::Report& report, report::StackForm form);
 
 /// The report's file: the template with everything filled in. "" when it gets too long.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,

@@ -6,7 +6,6 @@
 #include "cli/text_file.h"
 #include "render/completion.h"
 #include "render/html.h"
-#include "render/json.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -16,23 +15,18 @@ namespace {
 /// Empty: `error` is one line for the user.
 std::optional<std::string> render_file(const std::string& path, const std::string& format, bool colour,
                                        symbolize::Symbolizer& symbolizer, std::string& error) {
-  std::optional<std::string> text = read_report_text(path, symbolizer, error);
-  if (!text) return {};
-  std::optional<render::Json> json = render::read_report_json(*text, error);
-  if (!json) {
-    error = fmt::format("{} {}", path, error);
-    return {};
-  }
-  render::complete_frames(*json, symbolizer);
-  if (format == "json") return render::render_json(*json);
-  render::Report report = render::to_report(*json);
-  if (format == "html") return render::render_html(report);
+  std::optional<SourcedReport> source = read_report(path, symbolizer, error);
+  if (!source) return {};
+  // What was made from a ledger just now has every name already.
+  if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
+  if (format == "json") return to_json(source->report(), report::StackForm::listed);
+  if (format == "html") return render::render_html(source->report());
   render::TextOptions options;
   options.colour = colour;
   options.most_sites = 20;
   options.most_heap_sites = 10;
   options.most_frames = 12;
-  return render::render_text(report, options);
+  return render::render_text(source->report(), options);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "cli/ledger_report.h"
 #include "cli/live_stacks.h"
 #include "cli/text_file.h"
+#include "render/read_json.h"
 #include "report/running_ledger.h"
 
 namespace unfreed::cli {
@@ -49,31 +50,26 @@ std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& er
   return loaded;
 }
 
-std::optional<std::string> read_report_text(const std::string& path, symbolize::Symbolizer& symbolizer,
-                                            std::string& error) {
-  std::string text;
+std::optional<SourcedReport> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
+                                         std::string& error) {
+  SourcedReport read;
   if (path != "-" && is_ledger(path)) {
-    std::optional<LoadedLedger> loaded = load_ledger(path, error);
-    if (!loaded) return {};
+    read.ledger = load_ledger(path, error);
+    if (!read.ledger) return {};
     ReportRequest request;
-    request.trigger = loaded->trigger;
-    request.notes = loaded->notes;
-    return make_report(loaded->copy.view(), request, symbolizer).json;
+    request.trigger = read.ledger->trigger;
+    request.notes = read.ledger->notes;
+    read.owned = make_report(read.ledger->copy.view(), request, symbolizer);
+    return read;
   }
+  std::string text;
   if (!read_input_file(path, kMostInputBytes, text, error)) {
     error = fmt::format("{}: {}", path, error);
     return {};
   }
-  return text;
-}
-
-std::optional<render::Report> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
-                                          std::string& error) {
-  std::optional<std::string> text = read_report_text(path, symbolizer, error);
-  if (!text) return {};
-  std::optional<render::Report> report = render::parse_report(*text, error);
-  if (!report) error = fmt::format("{} {}", path, error);
-  return report;
+  if (render::read_json(text, read.owned.arena, read.owned.report, error)) return read;
+  error = fmt::format("{} {}", path, error);
+  return {};
 }
 
 }  // namespace unfreed::cli

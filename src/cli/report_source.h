@@ -5,9 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/ledger_report.h"
 #include "ledger/copy.h"
-#include "render/model.h"
-#include "report/json.h"
 #include "symbolize/symbolizer.h"
 
 namespace unfreed::cli {
@@ -21,11 +20,14 @@ struct LoadedLedger {
 /// Empty: `error` is one line for the user, with the path in it.
 std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& error);
 
-/// The report JSON in `path` ("-": standard input), or made from the ledger there. Empty: `error` as above.
-std::optional<std::string> read_report_text(const std::string& path, symbolize::Symbolizer& symbolizer,
-                                            std::string& error);
-/// Same, as the model. Empty: `error` as above.
-std::optional<render::Report> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
-                                          std::string& error);
+/// A report with what it was made from.
+struct SourcedReport {
+  std::optional<LoadedLedger> ledger;  ///< where it was a ledger
+  OwnedReport owned;
+  const report::Report& report() const { return owned.report; }
+};
+/// The report in `path` (JSON, or made from a ledger; "-": JSON from standard input). Empty: `error` as above.
+std::optional<SourcedReport> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
+                                         std::string& error);
 
 }  // namespace unfreed::cli

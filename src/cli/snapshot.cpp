@@ -102,22 +102,21 @@ int snapshot_command(const Arguments& arguments) {
   // The target's files are where it sees them.
   symbolize::Symbolizer symbolizer(
       {.debug_directories = symbolize::kDebugDirectories, .root = fmt::format("/proc/{}/root", pid)});
-  LedgerReport report = make_report(view, request, symbolizer);
+  OwnedReport made = make_report(view, request, symbolizer);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   std::string output = output_path(view, settings.output, number, false);
-  if (output.empty() || !write_text_file(output, report.json, error)) {
+  if (output.empty() || !write_text_file(output, to_json(made.report, report::StackForm::file), error)) {
     complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
     return kFailure;
   }
-  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
-  if (model && !settings.quiet) {
+  if (!settings.quiet) {
     render::TextOptions options;
     options.colour = render::wants_colour(STDERR_FILENO);
-    std::string text = render::render_text(*model, options) + "\nreport: " + options.paths.shorten(output) + "\n";
+    std::string text = render::render_text(made.report, options) + "\nreport: " + options.paths.shorten(output) + "\n";
     std::fwrite(text.data(), 1, text.size(), stderr);
   }
-  if (report.result.broken) return settings.exit_code;
-  return settings.rules.count > 0 && report.result.unchecked ? kFailure : kSuccess;
+  if (report::is_broken(made.report)) return settings.exit_code;
+  return settings.rules.count > 0 && report::is_unchecked(made.report) ? kFailure : kSuccess;
 }
 
 }  // namespace unfreed::cli

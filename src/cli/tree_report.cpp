@@ -25,6 +25,11 @@ std::string with_number(const std::string& path, size_t number) {
   return fmt::format("{}.{}{}", path.substr(0, dot), number, path.substr(dot));
 }
 
+/// Worth a report of its own: a rule is broken or unchecked, or something is held.
+bool is_news(const report::Report& report) {
+  return report::is_broken(report) || report::is_unchecked(report) || report::holds_something(report);
+}
+
 }  // namespace
 
 std::string TreeReport::choose_path(const ledger::View& view, bool is_command) {
@@ -72,20 +77,20 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
   if (!is_command && !all_reports_) {
-    report::ReportResult first = judge(view, request);
-    if (!first.broken && !first.unchecked && !first.holds_something) {
+    OwnedReport first = make_totals(view, request);
+    if (!is_news(first.report)) {
       unlink(file.path.c_str());
       return;
     }
   }
-  LedgerReport report = make_report(view, request, symbolizer_);
-  broken_ = broken_ || report.result.broken;
-  unchecked_ = unchecked_ || report.result.unchecked;
-  bool is_wanted =
-      is_command || all_reports_ || report.result.broken || report.result.unchecked || report.result.holds_something;
+  OwnedReport made = make_report(view, request, symbolizer_);
+  const report::Report& report = made.report;
+  broken_ = broken_ || report::is_broken(report);
+  unchecked_ = unchecked_ || report::is_unchecked(report);
+  bool is_wanted = is_command || all_reports_ || is_news(report);
   std::string path = is_wanted ? choose_path(view, is_command) : std::string();
   std::string error = path.empty() ? "the file name is too long" : "";
-  if (is_wanted && (path.empty() || !write_text_file(path, report.json, error))) {
+  if (is_wanted && (path.empty() || !write_text_file(path, to_json(report, report::StackForm::file), error))) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template_ : path, error, file.path));
     failed_ = true;
@@ -95,37 +100,29 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     unlink(file.path.c_str());
   }
   if (is_command) {
-    command_json_ = report.for_summary();
+    render::TextOptions options;
+    options.colour = colour_;
+    command_summary_ = render::render_text(report, options);
     command_path_ = path;
   } else if (is_wanted) {
     describe_other(report, path);
   }
 }
 
-void TreeReport::describe_other(const LedgerReport& report, const std::string& path) {
-  std::string error;
-  std::optional<render::Report> model = render::parse_report(report.for_summary(), error);
-  if (!model) return;
-  std::string text =
-      fmt::format("{} holds {}", render::describe_process(model->process), render::describe_held(*model));
-  for (const render::RuleOutcome& rule : model->rules) {
+void TreeReport::describe_other(const report::Report& report, const std::string& path) {
+  std::string text = fmt::format("{} holds {}", render::describe_process(report.process), render::describe_held(report));
+  for (const report::RuleOutcome& rule : report.rules) {
     if (rule.broken)
       text += fmt::format("; rule {} is broken: {}", render::printable(rule.rule), rule.value.value_or(0));
-    else if (!rule.checked)
-      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule), rule.reason);
+    else if (!rule.is_checked())
+      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule), render::printable(rule.unchecked));
   }
   others_.push_back({text, path});
 }
 
-std::string TreeReport::summary(bool colour) const {
+std::string TreeReport::summary() const {
   render::TextOptions options;
-  options.colour = colour;
-  std::string text;
-  std::string error;
-  if (!command_json_.empty()) {
-    std::optional<render::Report> model = render::parse_report(command_json_, error);
-    text += model ? render::render_text(*model, options) : fmt::format("unfreed: CMD's report {}\n", error);
-  }
+  std::string text = command_summary_;
   size_t shown = std::min(others_.size(), kMostOthersShown);
   if (shown) text += "\nother processes:\n";
   for (size_t at = 0; at < shown; ++at) text += "  " + others_[at].text + "\n";

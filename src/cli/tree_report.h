@@ -18,11 +18,12 @@ class TreeReport {
  public:
   /// `settings` and `suppressions` must outlive it.
   TreeReport(const report::Settings& settings, std::string output_template, const SuppressionFiles& suppressions,
-             bool all_reports)
+             bool all_reports, bool colour)
       : settings_(settings),
         output_template_(std::move(output_template)),
         suppressions_(suppressions),
-        all_reports_(all_reports) {}
+        all_reports_(all_reports),
+        colour_(colour) {}
 
   /// A process that is not CMD has ended (or, `post_mortem`, was seen to be gone). The ledger is read and removed.
   void add_other(const LedgerFile& file, bool post_mortem);
@@ -38,7 +39,7 @@ class TreeReport {
   bool failed() const { return failed_; }
 
   /// What the user is told at the end: CMD's summary, the other processes that hold something, where the reports are.
-  std::string summary(bool colour) const;
+  std::string summary() const;
 
  private:
   struct Line {
@@ -47,16 +48,17 @@ class TreeReport {
   };
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
   std::string choose_path(const ledger::View& view, bool is_command);
-  void describe_other(const LedgerReport& report, const std::string& path);
+  void describe_other(const report::Report& report, const std::string& path);
 
   const report::Settings& settings_;
   std::string output_template_;
   const SuppressionFiles& suppressions_;
   bool all_reports_;
+  bool colour_;  ///< of the summary
   symbolize::Symbolizer symbolizer_;
   std::set<std::string> written_;
   std::set<std::string> kept_;  ///< ledgers that could not be read, or whose reports could not be written: said once
-  std::string command_json_;
+  std::string command_summary_;
   std::string command_path_;
   std::vector<Line> others_;
   std::vector<std::string> running_;

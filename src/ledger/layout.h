@@ -29,8 +29,16 @@ inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
 /// What a record is about. The numbers are part of the format.
-enum class Kind : uint8_t { fd = 0, heap = 1, thread = 2, child = 3, mapping = 4 };
-inline constexpr size_t kKindCount = 5;
+enum class Kind : uint8_t {
+#define KIND(name, number, noun, by_default) name = number,
+#include "ledger/kinds.inc"
+#undef KIND
+};
+inline constexpr size_t kKindCount = 0
+#define KIND(name, number, noun, by_default) +1
+#include "ledger/kinds.inc"
+#undef KIND
+    ;
 inline constexpr size_t kKindSlots = 16;  ///< room for kinds to come
 
 /// The life of the process as its runtime last saw it.

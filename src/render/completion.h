@@ -3,13 +3,14 @@
 // follow.
 #pragma once
 
-#include "render/json_input.h"
+#include "report/report.h"
 #include "symbolize/symbolizer.h"
 
 namespace unfreed::render {
 
-/// Completes every stack of `report` in place. A frame that has a source line already keeps it; a frame whose module is
-/// not here, or is not the one that ran, stays as it is, and a note says so.
-void complete_frames(Json& report, symbolize::Symbolizer& symbolizer);
+/// Completes every call of `report` in place, and so every stack: of sites, threads, invalid closes, leaks across exec
+/// and failures. A call that has a source line keeps it; one whose module is not here, or is not the one that ran,
+/// stays as it is, and a note says so. New texts are put into `arena`.
+void complete(report::Report& report, symbolize::Symbolizer& symbolizer, base::Arena& arena);
 
 }  // namespace unfreed::render

@@ -4,18 +4,18 @@
 #include <string>
 #include <vector>
 
-#include "render/model.h"
+#include "render/places.h"
 #include "render/text.h"
 
 namespace unfreed::render {
 
 struct Change {
-  MergedSite site;  ///< as in the newer report; as in the older one where it has gone
+  Place place;  ///< as in the newer report; as in the older one where it has gone
   uint64_t old_live = 0;
   uint64_t old_bytes = 0;
 };
 
-/// Sites matched by kind and signature. Suppressed ones and those that count for nothing are left out.
+/// Places matched by kind and signature. Suppressed ones and those that count for nothing are left out.
 struct Difference {
   std::vector<Change> appeared;
   std::vector<Change> grew;  ///< in number or, where the number is the same, in bytes
@@ -25,10 +25,10 @@ struct Difference {
 };
 
 /// Each list has the largest change first.
-Difference compare(const Report& older, const Report& newer);
+Difference compare(const report::Report& older, const report::Report& newer);
 
 /// Totals before and after, then the lists.
-std::string render_difference(const Report& older, const Report& newer, const Difference& difference,
+std::string render_difference(const report::Report& older, const report::Report& newer, const Difference& difference,
                               const TextOptions& options);
 
 }  // namespace unfreed::render

@@ -20,7 +20,7 @@ bool is_runtime_module(std::string_view path) {
 
 /// Where a stack's outermost part begins, the one that is the same in every program: libc's start code, and the
 /// executable's own "_start" outside it, which a stripped program does not even name.
-size_t start_of_start_code(const std::vector<Frame>& stack) {
+size_t start_of_start_code(const std::vector<StackFrame>& stack) {
   constexpr size_t kMostStartFrames = 5;
   size_t start = stack.size();
   for (size_t at = stack.size(); at-- > 0 && stack.size() - at <= kMostStartFrames;)
@@ -30,15 +30,15 @@ size_t start_of_start_code(const std::vector<Frame>& stack) {
 
 }  // namespace
 
-bool is_runtime_frame(const Frame& frame) {
+bool is_runtime_frame(const StackFrame& frame) {
   if (is_runtime_module(frame.module)) return true;
   std::string_view function = frame.function;
   // Templates of the standard library are instantiated in the program's own module.
   return function.starts_with("std::") || function.starts_with("__gnu_cxx::") || function.starts_with("operator new") ||
-         frame.file.find("/include/c++/") != std::string::npos;
+         frame.file.find("/include/c++/") != std::string_view::npos;
 }
 
-std::vector<ShownFrame> choose_frames(const std::vector<Frame>& stack, const std::string& exe, size_t most) {
+std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std::string_view exe, size_t most) {
   size_t first = 0;
   size_t last = start_of_start_code(stack);
   while (first < last && is_runtime_frame(stack[first])) ++first;
@@ -47,7 +47,7 @@ std::vector<ShownFrame> choose_frames(const std::vector<Frame>& stack, const std
     last = stack.size();
   }
   std::vector<ShownFrame> shown;
-  auto is_own = [&](const Frame& frame) {
+  auto is_own = [&](const StackFrame& frame) {
     return !is_runtime_frame(frame) && ((!exe.empty() && frame.module == exe) || !frame.file.empty());
   };
   for (size_t at = first; at < last && shown.size() < most; ++at) shown.push_back({&stack[at], false});

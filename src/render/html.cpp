@@ -2,11 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "render/frames.h"
 #include "render/quantities.h"
 #include "render/text.h"
+#include "report/describe.h"
 
 namespace unfreed::render {
+
+using report::Report;
 
 namespace {
 
@@ -67,30 +72,32 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string frame_html(const Frame& frame) {
+std::string frame_html(const StackFrame& frame) {
   std::string place;
-  if (!frame.file.empty()) place = frame.line ? fmt::format("{}:{}", frame.file, frame.line) : frame.file;
+  if (!frame.file.empty()) place = frame.line ? fmt::format("{}:{}", frame.file, frame.line) : std::string(frame.file);
   std::string where = fmt::format("{}+{:#x}", frame.module, frame.offset);
-  std::string name = frame.function.empty() ? std::string(base_name(where)) : frame.function;
+  std::string_view name = frame.function.empty() ? base_name(where) : frame.function;
   return fmt::format("<li class=\"frame{}\" title=\"{}\">{} <span class=\"faint\">{}{}</span></li>\n",
                      is_runtime_frame(frame) ? " faint" : "", escaped(where), escaped(name),
-                     escaped(place.empty() ? std::string(base_name(frame.module)) : place),
+                     escaped(place.empty() ? base_name(frame.module) : place),
                      frame.inlined ? " (inlined)" : "");
 }
 
-std::string stack_html(const std::vector<Frame>& stack, bool truncated) {
+std::string stack_html(const Report& report, report::StackId id, bool truncated) {
+  std::vector<StackFrame> stack = list_frames(report, id);
   if (stack.empty()) return "<p class=\"faint\">no stack</p>\n";
   std::string text = "<ol>\n";
-  for (const Frame& frame : stack) text += frame_html(frame);
+  for (const StackFrame& frame : stack) text += frame_html(frame);
   return text + "</ol>\n" + (truncated ? "<p class=\"faint\">outer frames are missing</p>\n" : "");
 }
 
-std::string objects_html(const Site& site) {
-  if (site.objects.empty()) return {};
+std::string objects_html(const Place& place) {
+  if (place.objects.empty()) return {};
   std::string text = "<table>\n<tr><th>descriptor</th><th>what</th><th>thread</th><th>age</th></tr>\n";
-  for (const Object& object : site.objects) {
-    std::string what = object.target.empty() ? object.name : object.target;
-    if (!object.state.empty()) what += (what.empty() ? "" : ", ") + object.state;
+  for (const report::Object* one : place.objects) {
+    const report::Object& object = *one;
+    std::string what(object.target.empty() ? object.name : object.target);
+    if (!object.state.empty()) what += fmt::format("{}{}", what.empty() ? "" : ", ", object.state);
     text += fmt::format(
         "<tr><td class=\"number\">{}</td><td><code>{}</code></td><td class=\"number\">{}</td><td>{}</td></tr>\n",
         object.fd ? std::to_string(*object.fd) : "", escaped(what), object.thread ? std::to_string(*object.thread) : "",
@@ -99,37 +106,41 @@ std::string objects_html(const Site& site) {
   return text + "</table>\n";
 }
 
-std::string site_html(const MergedSite& merged, bool open) {
-  const Site& site = merged.site;
-  std::string size = site.kind == "heap" ? ", " + write_bytes(site.bytes) : "";
-  std::string first = site.stack.empty() ? "" : [&] {
-    auto chosen = choose_frames(site.stack, "", 1);
-    return chosen.empty() ? std::string() : chosen[0].frame->function;
-  }();
+std::string place_html(const Place& place, bool open) {
+  const report::Site& site = *place.site;
+  std::string size = place.bytes ? ", " + write_bytes(place.bytes) : "";
+  std::vector<StackFrame> stack = place.stack();
+  std::vector<ShownFrame> chosen = choose_frames(stack, "", 1);
+  std::string_view first = chosen.empty() ? std::string_view() : chosen[0].frame->function;
   std::string remark;
   if (!site.suppressed_by.empty())
-    remark = "suppressed by " + site.suppressed_by;
-  else if (!site.grade.empty() && !counts(site))
-    remark = site.grade;
+    remark = fmt::format("suppressed by {}", site.suppressed_by);
+  else if (!place.counts())
+    remark = report::word_of(site.grade);
   std::string text = fmt::format(
       "<details class=\"site\"{}><summary><b>{} × {}</b>{} from <code>{}</code> in <code>{}</code> "
       "<span class=\"faint\">{}</span></summary>\n",
-      open ? " open" : "", write_count(site.live), escaped(site.kind), size, escaped(site.acquired_by), escaped(first),
-      escaped(remark));
-  text += fmt::format("<p class=\"faint\">{} in all; signature <code>{}</code></p>\n", write_count(site.total),
-                      escaped(site.signature));
-  return text + stack_html(merged.whole_stack(), site.truncated) + objects_html(site) + "</details>\n";
+      open ? " open" : "", write_count(place.live), report::kind_name(site.kind), size, escaped(site.acquired_by),
+      escaped(first), escaped(remark));
+  text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
+                      site.signature);
+  return text + stack_html(*place.report, site.stack, place.truncated) + objects_html(place) + "</details>\n";
 }
 
 std::string totals_html(const Report& report) {
   std::string text = "<h2>Totals</h2>\n<table>\n";
-  for (const KindTotals& totals : report.totals) {
-    text += fmt::format("<tr><th>{}</th><td>", escaped(totals.kind));
-    for (const auto& [name, value] : totals.counters) {
-      bool is_size = name.ends_with("bytes");
-      text += fmt::format("{} <b>{}</b> &nbsp; ", escaped(name), is_size ? write_bytes(value) : write_count(value));
-    }
-    text += fmt::format("<span class=\"faint\">{}</span></td></tr>\n", escaped(report.coverage_of(totals.kind)));
+  for (size_t at = 0; at < report::kSubjectCount; ++at) {
+    auto subject = static_cast<report::Subject>(at);
+    const report::Totals* totals = report.totals_of(subject);
+    if (!totals) continue;
+    text += fmt::format("<tr><th>{}</th><td>", report::row_of(subject).name);
+    report::Totals::each_of(subject, [&](report::Counter counter, const report::CounterRow& row) {
+      uint64_t value = (*totals)[counter];
+      text += fmt::format("{} <b>{}</b> &nbsp; ", row.name,
+                          row.name.find("bytes") != row.name.npos ? write_bytes(value) : write_count(value));
+    });
+    ledger::Coverage coverage = report.coverage[static_cast<size_t>(report::row_of(subject).kind)];
+    text += fmt::format("<span class=\"faint\">{}</span></td></tr>\n", report::word_of(coverage));
   }
   return text + "</table>\n";
 }
@@ -137,37 +148,89 @@ std::string totals_html(const Report& report) {
 std::string rules_html(const Report& report) {
   if (report.rules.empty()) return {};
   std::string text = "<h2>Rules</h2>\n<table>\n";
-  for (const RuleOutcome& rule : report.rules)
+  for (const report::RuleOutcome& rule : report.rules)
     text += fmt::format("<tr><td><code>{}</code></td><td class=\"{}\">{}</td><td class=\"number\">{}</td></tr>\n",
                         escaped(rule.rule),
                         rule.broken    ? "bad"
-                        : rule.checked ? "good"
+                        : rule.is_checked() ? "good"
                                        : "faint",
                         rule.broken    ? "broken"
-                        : rule.checked ? "holds"
+                        : rule.is_checked() ? "pass"
                                        : "not checked",
-                        rule.value ? write_count(*rule.value) : escaped(rule.reason));
+                        rule.value ? write_count(*rule.value) : escaped(rule.unchecked));
   return text + "</table>\n";
 }
 
 std::string process_html(const Report& report) {
   std::string arguments;
-  for (const std::string& word : report.process.argv) arguments += (arguments.empty() ? "" : " ") + word;
+  for (report::Text word : report.process.argv) arguments += fmt::format("{}{}", arguments.empty() ? "" : " ", word);
   std::string text = fmt::format("<h1>{}</h1>\n<p><code>{}</code></p>\n", escaped(describe_process(report.process)),
                                  escaped(arguments));
   text += fmt::format("<p class=\"faint\">started {}, report made by {}", escaped(report.process.started),
-                      escaped(report.trigger));
+                      report::word_of(report.trigger));
   if (report.process.duration_ns) text += " after " + write_duration(*report.process.duration_ns);
   if (report.process.exit_status) text += fmt::format(", exit status {}", *report.process.exit_status);
-  if (!report.process.signal.empty()) text += ", signal " + escaped(report.process.signal);
+  if (report.process.signal) text += fmt::format(", signal {}", *report.process.signal);
   text += "</p>\n";
+  if (report.exhaustion)
+    text += fmt::format("<p class=\"bad\">A limit was reached: {}: {}</p>\n", escaped(report.exhaustion->function),
+                        escaped(report.exhaustion->error));
   if (!report.complete) text += "<p class=\"bad\">This report is incomplete.</p>\n";
-  for (const std::string& note : report.notes) text += fmt::format("<p>{}</p>\n", escaped(note));
+  for (report::Text note : report.notes) text += fmt::format("<p>{}</p>\n", escaped(note));
+  return text;
+}
+
+std::string threads_html(const Report& report) {
+  if (report.threads.empty()) return {};
+  std::string text = "<h2>Threads, and what they keep</h2>\n";
+  for (const report::Thread& thread : report.threads) {
+    text += fmt::format(
+        "<details><summary>thread <b>{}</b> {} <span class=\"faint\">{}, {}; {} descriptors, {} of heap</span>"
+        "</summary>\n",
+        thread.thread, escaped(thread.name), escaped(thread.thread_class), escaped(thread.state),
+        write_count(thread.holds.fd), write_bytes(static_cast<uint64_t>(std::max<int64_t>(thread.holds.heap_bytes, 0))));
+    if (report::Text start = function_of(report, thread.start_routine); !start.empty())
+      text += fmt::format("<p>started in <code>{}</code></p>\n", escaped(start));
+    if (thread.stack) text += "<p>blocked at</p>\n" + stack_html(report, *thread.stack, thread.truncated);
+    for (const report::Object& one : thread.holds.descriptors)
+      text += fmt::format("<p>descriptor {} <code>{}</code></p>\n", one.fd.value_or(-1), escaped(one.target));
+    text += "</details>\n";
+  }
+  return text;
+}
+
+std::string call_html(std::string_view title, const std::optional<report::ClosingCall>& call, const Report& report) {
+  if (!call) return {};
+  return fmt::format("<p>{} by <code>{}</code> in thread {}</p>\n{}", title, escaped(call->function), call->thread,
+                     stack_html(report, call->stack, call->truncated));
+}
+
+std::string misuse_html(const Report& report) {
+  if (report.misuse.empty()) return {};
+  std::string text = "<h2>Invalid closes</h2>\n";
+  for (const report::Misuse& one : report.misuse) {
+    text += fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
+                        one.fd, escaped(one.type), write_count(one.count), escaped(one.suppressed_by));
+    text += call_html("closed", one.closed, report) + call_html("first closed", one.first_closed, report) +
+            call_html("opened", one.opened, report) + "</details>\n";
+  }
+  return text;
+}
+
+std::string exec_leaks_html(const Report& report) {
+  if (report.exec_leaks.empty()) return {};
+  std::string text = "<h2>Descriptors that other programs inherited</h2>\n";
+  for (const report::ExecLeak& one : report.exec_leaks)
+    text += fmt::format(
+        "<details><summary>descriptor <b>{}</b> by <code>{}</code>, {} times; opened by <code>{}</code></summary>\n{}"
+        "</details>\n",
+        one.fd, escaped(one.program), write_count(one.count), escaped(one.acquired_by),
+        stack_html(report, one.stack, one.truncated));
   return text;
 }
 
 /// A browser is slow with more; the JSON has them all.
-constexpr size_t kMostSites = 1000;
+constexpr size_t kMostPlaces = 1000;
 
 }  // namespace
 
@@ -175,27 +238,28 @@ std::string render_html(const Report& report) {
   std::string text(kHead);
   text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escaped(describe_process(report.process)));
   text += process_html(report) + rules_html(report) + totals_html(report);
-  text += "<h2>What is held, and which code took it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
-  std::vector<MergedSite> sites = merge_by_signature(report);
+  text += "<h2>What is held, and which code acquired it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
+  std::vector<Place> places = list_places(report);
   size_t shown = 0;
-  for (; shown < std::min(sites.size(), kMostSites); ++shown) text += site_html(sites[shown], shown < 3);
-  if (sites.empty()) text += "<p>Nothing.</p>\n";
-  if (uint64_t left_out = sites.size() - shown + report.sites_omitted)
+  for (; shown < std::min(places.size(), kMostPlaces); ++shown) text += place_html(places[shown], shown < 3);
+  if (places.empty()) text += "<p>Nothing.</p>\n";
+  if (uint64_t left_out = places.size() - shown + report.sites_omitted)
     text += fmt::format("<p>and {} more places, which hold less</p>\n", write_count(left_out));
   bool any = false;
-  for (const Descriptor& one : report.descriptors) {
+  for (const report::Descriptor& one : report.descriptors) {
     if (!any) text += "<h2>Other open descriptors</h2>\n<table>\n";
     any = true;
     text += fmt::format("<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td></tr>\n", one.fd,
                         escaped(one.origin), escaped(one.target));
   }
   if (any) text += "</table>\n";
+  text += threads_html(report) + misuse_html(report) + exec_leaks_html(report);
   if (!report.failures.empty()) text += "<h2>Calls that failed for want of resources</h2>\n";
-  for (const Failure& failure : report.failures)
+  for (const report::Failure& failure : report.failures)
     text += fmt::format(
         "<details><summary><code>{}</code>: {}, {} times; {} were held at the first</summary>\n{}</details>\n",
         escaped(failure.function), escaped(failure.error), write_count(failure.count), write_count(failure.live_then),
-        stack_html(failure.stack, false));
+        stack_html(report, failure.stack, failure.truncated));
   text += kScript;
   return text + "</body>\n</html>\n";
 }

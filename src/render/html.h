@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "render/model.h"
+#include "report/report.h"
 
 namespace unfreed::render {
 
-std::string render_html(const Report& report);
+std::string render_html(const report::Report& report);
 
 }  // namespace unfreed::render

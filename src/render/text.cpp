@@ -10,75 +10,91 @@
 #include "render/frames.h"
 #include "render/quantities.h"
 #include "render/text_parts.h"
+#include "report/describe.h"
 
 namespace unfreed::render {
 
+using report::Counter;
+using report::Process;
+using report::Report;
+using report::RuleOutcome;
+using report::Subject;
+using report::Text;
+using report::Totals;
+using report::Trigger;
+
 namespace {
 
-/// "descriptor" for fd, and so on; a kind that is new to this program goes by its own name.
-std::string_view thing_of(std::string_view kind) {
-  if (kind == "fd") return "descriptor";
-  if (kind == "heap") return "block";
-  if (kind == "child") return "zombie";
-  return kind;
+/// What is held of a kind: a child that is still held is a zombie.
+std::string_view noun_of(ledger::Kind kind) {
+  return kind == ledger::Kind::child ? "zombie" : report::row_of(report::subject_of(kind)).noun;
 }
 
-/// "name value" of the counters in `fields` that are not zero.
-void add_counters(const KindTotals& totals, std::initializer_list<std::pair<const char*, const char*>> fields,
+/// "number word" of the counters that are not zero.
+void add_counters(const Totals& totals, std::initializer_list<std::pair<Counter, const char*>> counters,
                   std::vector<std::string>& out) {
-  for (const auto& [field, text] : fields)
-    if (uint64_t value = totals.value(field)) out.push_back(fmt::format("{} {}", write_count(value), text));
+  for (const auto& [counter, word] : counters)
+    if (uint64_t value = totals[counter]) out.push_back(fmt::format("{} {}", write_count(value), word));
 }
 
-std::string describe_totals(const KindTotals& totals) {
+std::string describe_heap(const Totals& totals, uint64_t live) {
+  std::string held =
+      live ? fmt::format("{} in {}", write_bytes(totals[Counter::bytes]), write_number_of(live, "block")) : "none";
+  held += fmt::format(" held, of {} in {}", write_bytes(totals[Counter::total_bytes]),
+                      write_number_of(totals[Counter::total], "block"));
+  uint64_t interval = totals[Counter::sample_bytes];
+  if (!interval) return held;
+  return fmt::format("{}; estimated from one block in {}: ± {}, {}", held, write_bytes(interval),
+                     write_bytes(totals[Counter::bytes_error]),
+                     write_number_of(totals[Counter::live_error], "block"));
+}
+
+std::string describe_totals(Subject subject, const Totals& totals) {
   std::vector<std::string> parts;
-  uint64_t live = totals.value("live");
-  uint64_t total = totals.value("total");
+  uint64_t live = totals[Counter::live];
   std::string held = live ? write_count(live) : "none";
-  if (totals.kind == "heap") {
-    parts.push_back(live ? fmt::format("{} in {}", write_bytes(totals.value("bytes")), write_number_of(live, "block"))
-                         : "none");
-    parts[0] +=
-        fmt::format(" held, of {} in {}", write_bytes(totals.value("total_bytes")), write_number_of(total, "block"));
-    if (uint64_t interval = totals.value("sample_bytes"))
-      parts.push_back(fmt::format("estimated from one block in {}: ± {}, {}", write_bytes(interval),
-                                  write_bytes(totals.value("bytes_error")),
-                                  write_number_of(totals.value("live_error"), "block")));
-  } else if (totals.kind == "thread") {
-    parts.push_back(fmt::format("{} ended and never joined, of {} started", held, write_count(total)));
-    add_counters(totals, {{"running", "still running"}, {"unattributed", "unattributed"}}, parts);
-  } else if (totals.kind == "child") {
-    parts.push_back(fmt::format("{} ended and never waited for, of {} started", held, write_count(total)));
-    add_counters(totals, {{"running", "still running"}, {"unattributed", "unattributed"}}, parts);
-  } else {
-    parts.push_back(fmt::format("{} held, of {} acquired", held, write_count(total)));
-    if (uint64_t peak = totals.value("peak")) parts.push_back(fmt::format("at most {} at once", write_count(peak)));
-    add_counters(totals, {{"unattributed", "unattributed"}, {"inherited", "inherited"}}, parts);
+  std::string total = write_count(totals[Counter::total]);
+  switch (subject) {
+    case Subject::heap:
+      parts.push_back(describe_heap(totals, live));
+      break;
+    case Subject::thread:
+      parts.push_back(fmt::format("{} ended and never joined, of {} started", held, total));
+      add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
+      break;
+    case Subject::child:
+      parts.push_back(fmt::format("{} ended and never waited for, of {} started", held, total));
+      add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
+      break;
+    default:
+      parts.push_back(fmt::format("{} held, of {} acquired", held, total));
+      if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("at most {} at once", write_count(peak)));
+      add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, "inherited"}}, parts);
   }
-  add_counters(totals, {{"suppressed", "suppressed"}}, parts);
+  add_counters(totals, {{Counter::suppressed, "suppressed"}}, parts);
   return join(parts, "; ");
 }
 
 std::string describe_end(const Report& report) {
   const Process& process = report.process;
   std::string text;
-  if (!process.signal.empty()) {
-    text = "was killed by signal " + printable(process.signal);
+  if (process.signal) {
+    text = fmt::format("was killed by signal {}", *process.signal);
     if (!process.signal_name.empty()) text += fmt::format(" ({})", printable(process.signal_name));
   } else if (process.exit_status) {
     text = fmt::format("ended with status {}", *process.exit_status);
   } else {
-    text = report.trigger == "post_mortem" ? "has gone" : "still running";
+    text = report.trigger == Trigger::post_mortem ? "has gone" : "still running";
   }
   if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
   return text;
 }
 
 /// Up to two targets, and how many more there are.
-std::string describe_targets(const Site& site, const TextOptions& options) {
+std::string describe_targets(const Place& place, const TextOptions& options) {
   std::vector<std::string> different;
-  for (const Object& object : site.objects) {
-    std::string text = options.paths.shorten(object.target.empty() ? object.name : object.target);
+  for (const report::Object* object : place.objects) {
+    std::string text = options.paths.shorten(object->target.empty() ? object->name : object->target);
     if (!text.empty() && std::find(different.begin(), different.end(), text) == different.end())
       different.push_back(text);
   }
@@ -95,8 +111,8 @@ std::string render_rules(const Report& report, const TextOptions& options) {
     if (rule.broken)
       text += "  " + tinted(fmt::format("rule {} is broken: {}", name, write_count(rule.value.value_or(0))), Tint::red,
                             options.colour);
-    else if (!rule.checked)
-      text += "  " + tinted(fmt::format("rule {} could not be checked: {}", name, printable(rule.reason)), Tint::yellow,
+    else if (!rule.is_checked())
+      text += "  " + tinted(fmt::format("rule {} could not be checked: {}", name, printable(rule.unchecked)), Tint::yellow,
                             options.colour);
     else
       text += fmt::format("  rule {} holds: {}", name, write_count(rule.value.value_or(0)));
@@ -107,34 +123,34 @@ std::string render_rules(const Report& report, const TextOptions& options) {
 
 std::string render_failure(const Report& report, const TextOptions& options) {
   if (report.failures.empty()) return {};
-  const Failure& first = report.failures.front();
+  const report::Failure& first = report.failures[0];
   std::string text = fmt::format("\n  first failed {}: {}", printable(first.function), printable(first.error));
   if (first.count > 1) text += fmt::format(", {} times", write_count(first.count));
   if (first.live_then) text += fmt::format("; {} were held then", write_count(first.live_then));
   if (first.thread) text += fmt::format("; thread {}", first.thread);
   text += '\n';
-  return text + render_frames(first.stack, report.process.exe, options, "      ");
+  return text + render_frames(report, first.stack, options, "      ");
 }
 
 /// Descriptors that nobody has a stack for: at least what they lead to.
 std::string render_unattributed(const Report& report, const TextOptions& options) {
   std::vector<std::string> shown;
   size_t count = 0;
-  for (const Descriptor& one : report.descriptors) {
+  for (const report::Descriptor& one : report.descriptors) {
     if (one.origin != "unattributed" || ++count > options.most_sites) continue;
     shown.push_back(one.target.empty() ? fmt::format("{}", one.fd)
                                        : fmt::format("{} ({})", one.fd, options.paths.shorten(one.target)));
   }
   if (shown.empty()) return {};
   std::string more = count > shown.size() ? ", …" : "";
-  return fmt::format("\n  {}: {}{}\n", tinted("open, and no watched call explains it", Tint::bold, options.colour),
+  return fmt::format("\n  {}: {}{}\n", tinted("open, and no hooked function explains it", Tint::bold, options.colour),
                      join(shown, ", "), more);
 }
 
 std::string render_notes(const Report& report, const TextOptions& options) {
   std::string text;
   size_t shown = 0;
-  for (const std::string& note : report.notes) {
+  for (Text note : report.notes) {
     if (shown++ == options.most_notes) {
       text += fmt::format("  note: and {} more\n", report.notes.size() - options.most_notes);
       break;
@@ -145,84 +161,101 @@ std::string render_notes(const Report& report, const TextOptions& options) {
   return text.empty() ? text : "\n" + text;
 }
 
-/// Sites worth a person's time: those that count, of kinds with a broken rule first, else as the report orders them.
-std::vector<MergedSite> worst_sites(const Report& report, const TextOptions& options, size_t& left_out) {
-  std::vector<MergedSite> sites = merge_by_signature(report);
-  std::erase_if(sites, [](const MergedSite& one) { return !counts(one.site); });
-  auto rule_is_broken = [&](const MergedSite& one) {
-    return std::any_of(report.rules.begin(), report.rules.end(), [&](const RuleOutcome& rule) {
-      std::string_view about = rule.rule;
-      if (about.starts_with("site.")) about.remove_prefix(5);
-      return rule.broken && about.starts_with(one.site.kind);
-    });
+bool is_about(const RuleOutcome& rule, ledger::Kind kind) {
+  std::string_view about = rule.rule;
+  if (about.starts_with("site.")) about.remove_prefix(5);
+  return about.substr(0, about.find_first_of(".>= ")) == report::kind_name(kind);
+}
+
+/// Places worth a person's time: those that count, of kinds with a broken rule first, else as the report orders them.
+std::vector<Place> worst_places(const Report& report, const TextOptions& options, size_t& left_out) {
+  std::vector<Place> places = list_places(report);
+  std::erase_if(places, [](const Place& one) { return !one.counts(); });
+  auto rule_is_broken = [&](const Place& one) {
+    return std::any_of(report.rules.begin(), report.rules.end(),
+                       [&](const RuleOutcome& rule) { return rule.broken && is_about(rule, one.site->kind); });
   };
-  std::stable_partition(sites.begin(), sites.end(), rule_is_broken);
-  size_t before = sites.size();
-  size_t heap_sites = 0;
-  std::erase_if(sites, [&](const MergedSite& one) {
-    return one.site.kind == "heap" && !rule_is_broken(one) && ++heap_sites > options.most_heap_sites;
+  std::stable_partition(places.begin(), places.end(), rule_is_broken);
+  size_t before = places.size();
+  size_t heap_places = 0;
+  std::erase_if(places, [&](const Place& one) {
+    return one.site->kind == ledger::Kind::heap && !rule_is_broken(one) && ++heap_places > options.most_heap_sites;
   });
-  left_out = before - sites.size();
-  return sites;
+  left_out = before - places.size();
+  return places;
 }
 
 }  // namespace
 
-std::string describe_process(const Process& process) {
+std::string describe_process(const report::Process& process) {
   std::string_view name = process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe;
   return fmt::format("{} (pid {})", printable(base_name(name)), process.pid);
 }
 
 std::string describe_held(const Report& report) {
   std::vector<std::string> parts;
-  for (const KindTotals& totals : report.totals) {
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    auto kind = static_cast<ledger::Kind>(at);
+    const Totals* totals = report.totals_of(report::subject_of(kind));
     // Nearly every program ends with heap blocks in use: that alone is no news.
-    if (totals.kind == "heap" || totals.is_of_deeds()) continue;
-    uint64_t suppressed = std::min(totals.value("suppressed"), totals.value("live"));
-    uint64_t held = totals.value("live") - suppressed + totals.value("unattributed");
-    if (held) parts.push_back(write_number_of(held, thing_of(totals.kind)));
+    if (kind == ledger::Kind::heap || !totals) continue;
+    uint64_t held = totals->counted(Counter::live) + (*totals)[Counter::unattributed];
+    if (held) parts.push_back(write_number_of(held, noun_of(kind)));
   }
   return parts.empty() ? "nothing" : join(parts, ", ");
 }
 
-std::string render_site(const MergedSite& merged, const std::string& exe, const TextOptions& options,
-                        std::string_view indent) {
-  const Site& site = merged.site;
-  std::string heading = write_number_of(site.live, thing_of(site.kind));
-  if (site.kind == "heap") heading += ", " + write_bytes(site.bytes);
+std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
+  std::string heading = write_number_of(place.live, noun_of(place.site->kind));
+  if (place.bytes) heading += ", " + write_bytes(place.bytes);
   std::string text = fmt::format("{}{}", indent, tinted(heading, Tint::bold, options.colour));
-  if (!site.acquired_by.empty()) text += " from " + printable(site.acquired_by);
-  if (std::string targets = describe_targets(site, options); !targets.empty()) text += ": " + targets;
+  if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
+  if (std::string targets = describe_targets(place, options); !targets.empty()) text += ": " + targets;
   text += '\n';
   std::string deeper = std::string(indent) + "    ";
-  std::string frames = render_frames(merged.whole_stack(), exe, options, deeper);
+  std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   return text + (frames.empty() ? deeper + "(no stack)\n" : frames);
 }
+
+namespace {
+
+std::string render_totals(const Report& report) {
+  std::string text;
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    auto subject = static_cast<Subject>(at);
+    const Totals* totals = report.totals_of(subject);
+    ledger::Coverage coverage = report.coverage[at];
+    std::string_view name = report::row_of(subject).name;
+    if (!totals) {
+      if (coverage == ledger::Coverage::unavailable) text += fmt::format("  {:<7} not seen\n", name);
+      continue;
+    }
+    // Few programs start any: that alone is no news.
+    if (subject == Subject::child && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;
+    std::string line = describe_totals(subject, *totals);
+    if (coverage != ledger::Coverage::exact) line += fmt::format(" ({})", report::word_of(coverage));
+    text += fmt::format("  {:<7} {}\n", name, line);
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string render_text(const Report& report, const TextOptions& options) {
   std::string text = "unfreed: " + tinted(describe_process(report.process), Tint::bold, options.colour) + " " +
                      describe_end(report) + "\n";
-  if (!report.exhaustion.empty())
-    text += "  " + tinted("a limit was reached: " + printable(report.exhaustion), Tint::red, options.colour) + "\n";
-  for (const KindTotals& totals : report.totals) {
-    // Few programs start any: that alone is no news.
-    if (totals.is_of_deeds() || (totals.kind == "child" && !totals.value("total") && !totals.value("unattributed")))
-      continue;
-    std::string_view coverage = report.coverage_of(totals.kind);
-    std::string line = describe_totals(totals);
-    if (!coverage.empty() && coverage != "exact") line += fmt::format(" ({})", printable(coverage));
-    text += fmt::format("  {:<7} {}\n", printable(totals.kind), line);
+  if (report.exhaustion) {
+    std::string call = fmt::format("{}: {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
+    text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
-  for (const auto& [kind, how] : report.coverage)
-    if (how == "unavailable" && !report.totals_of(kind)) text += fmt::format("  {:<7} not seen\n", printable(kind));
-  text += render_rules(report, options);
+  text += render_totals(report) + render_rules(report, options);
   size_t left_out = 0;
-  std::vector<MergedSite> sites = worst_sites(report, options, left_out);
-  size_t shown = std::min(sites.size(), options.most_sites);
-  for (size_t at = 0; at < shown; ++at) text += "\n" + render_site(sites[at], report.process.exe, options, "  ");
-  left_out += sites.size() - shown + report.sites_omitted;
+  std::vector<Place> places = worst_places(report, options, left_out);
+  size_t shown = std::min(places.size(), options.most_sites);
+  for (size_t at = 0; at < shown; ++at) text += "\n" + render_place(places[at], options, "  ");
+  left_out += places.size() - shown + report.sites_omitted;
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
-  text += render_threads(report, options) + render_misuse(report, options) + render_crossings(report, options);
+  text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "render/model.h"
+#include "render/places.h"
 #include "render/paths.h"
 
 namespace unfreed::render {
@@ -21,16 +21,15 @@ struct TextOptions {
 };
 
 /// Several lines, each with its newline.
-std::string render_text(const Report& report, const TextOptions& options);
+std::string render_text(const report::Report& report, const TextOptions& options);
 
 /// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" where it holds nothing.
-std::string describe_held(const Report& report);
+std::string describe_held(const report::Report& report);
 /// "gcc (pid 1234)"
-std::string describe_process(const Process& process);
+std::string describe_process(const report::Process& process);
 
-/// One site: a heading line and its frames, indented by `indent`. The format of every list of sites.
-std::string render_site(const MergedSite& site, const std::string& exe, const TextOptions& options,
-                        std::string_view indent);
+/// One place: a heading line and its frames, indented by `indent`. The format of every list of places.
+std::string render_place(const Place& place, const TextOptions& options, std::string_view indent);
 
 /// Colour only for people: `descriptor` is a terminal that knows it, and NO_COLOR (https://no-color.org) is not set.
 bool wants_colour(int descriptor);

@@ -10,15 +10,22 @@
 
 namespace unfreed::render {
 
+using report::ExecLeak;
+using report::Misuse;
+using report::Report;
+using report::RuleOutcome;
+using report::Thread;
+using report::Trigger;
+
 namespace {
 
 constexpr size_t kMostThreadsAtEnd = 3;
 constexpr size_t kMostThreads = 8;
 constexpr size_t kMostMisuses = 3;
-constexpr size_t kMostCrossings = 3;
+constexpr size_t kMostExecLeaks = 3;
 
 std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
-  const Frame& frame = *shown.frame;
+  const StackFrame& frame = *shown.frame;
   std::string name = printable(short_function(frame.function));
   std::string place;
   if (!frame.file.empty())
@@ -38,24 +45,24 @@ std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
 std::string describe_descriptors(const Thread& thread, const TextOptions& options) {
   constexpr size_t kMost = 3;
   std::vector<std::string> parts;
-  for (const Object& one : thread.descriptors) {
+  for (const report::Object& one : thread.holds.descriptors) {
     if (parts.size() == kMost) break;
     std::string target = options.paths.shorten(one.target);
     parts.push_back(target.empty() ? fmt::format("{}", one.fd.value_or(-1))
                                    : fmt::format("{} ({})", one.fd.value_or(-1), target));
   }
-  return join(parts, ", ") + (thread.held_fds > parts.size() ? ", …" : "");
+  return join(parts, ", ") + (thread.holds.fd > parts.size() ? ", …" : "");
 }
 
 std::string describe_holdings(const Thread& thread, const TextOptions& options) {
   std::vector<std::string> parts;
   if (thread.thread_class == "main") return {};  // everybody's
-  if (thread.held_fds)
+  if (thread.holds.fd)
     parts.push_back(
-        fmt::format("{}: {}", write_number_of(thread.held_fds, "descriptor"), describe_descriptors(thread, options)));
+        fmt::format("{}: {}", write_number_of(thread.holds.fd, "descriptor"), describe_descriptors(thread, options)));
   constexpr int64_t kWorthTelling = 1 << 16;
-  if (thread.held_heap_bytes >= kWorthTelling)
-    parts.push_back(write_bytes(static_cast<uint64_t>(thread.held_heap_bytes)) + " of heap");
+  if (thread.holds.heap_bytes >= kWorthTelling)
+    parts.push_back(write_bytes(static_cast<uint64_t>(thread.holds.heap_bytes)) + " of heap");
   return parts.empty() ? "" : "; holds " + join(parts, "; and ");
 }
 
@@ -67,20 +74,22 @@ std::string describe_state(const Thread& thread) {
   return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "still there");
 }
 
-bool is_over(const Report& report) { return report.trigger == "exit" || report.trigger == "post_mortem"; }
+bool is_over(const Report& report) {
+  return report.trigger == Trigger::exit || report.trigger == Trigger::post_mortem;
+}
 
-/// At the end only those that keep something; in the middle of things where anybody stands.
+/// At the end only those that keep something; before it, where each is blocked.
 bool is_worth_showing(const Report& report, const Thread& thread) {
   if (thread.thread_class == "ignored") return false;
-  if (is_over(report)) return thread.held_fds > 0 && thread.thread_class != "main";
+  if (is_over(report)) return thread.holds.fd > 0 && thread.thread_class != "main";
   return thread.state == "running";
 }
 
-std::string render_place(std::string_view title, const std::optional<Place>& place, const Report& report,
-                         const TextOptions& options) {
-  if (!place) return {};
-  return fmt::format("    {} by {} in thread {}\n{}", title, printable(place->function), place->thread,
-                     render_frames(place->stack, report.process.exe, options, "        "));
+std::string render_call(std::string_view title, const std::optional<report::ClosingCall>& call, const Report& report,
+                        const TextOptions& options) {
+  if (!call) return {};
+  return fmt::format("    {} by {} in thread {}\n{}", title, printable(call->function), call->thread,
+                     render_frames(report, call->stack, options, "        "));
 }
 
 std::string describe_misuse(const Misuse& misuse) {
@@ -90,7 +99,7 @@ std::string describe_misuse(const Misuse& misuse) {
   if (misuse.type == "behind_owner")
     return fmt::format("descriptor {} was closed by its number, though a {} owns it", misuse.fd, owner);
   if (misuse.type == "stale_owner")
-    return fmt::format("a stream closed descriptor {}, which had become somebody else's", misuse.fd);
+    return fmt::format("a stream closed descriptor {}, which had been handed out anew", misuse.fd);
   return fmt::format("descriptor {}: {}", misuse.fd, printable(misuse.type));
 }
 
@@ -106,10 +115,11 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
   return fmt::format("{}", fmt::join(parts, between));
 }
 
-std::string render_frames(const std::vector<Frame>& stack, const std::string& exe, const TextOptions& options,
+std::string render_frames(const Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent) {
   std::string text;
-  for (const ShownFrame& shown : choose_frames(stack, exe, options.most_frames))
+  std::vector<StackFrame> frames = list_frames(report, stack);
+  for (const ShownFrame& shown : choose_frames(frames, report.process.exe, options.most_frames))
     text += fmt::format("{}{}\n", indent, render_frame(shown, options));
   return text;
 }
@@ -126,12 +136,13 @@ std::string render_threads(const Report& report, const TextOptions& options) {
     }
     std::string name = thread.name.empty() ? "" : fmt::format(" \"{}\"", printable(thread.name));
     text +=
-        fmt::format("\n  {} ({}){}\n", tinted(fmt::format("thread {}{}", thread.id, name), Tint::bold, options.colour),
+        fmt::format("\n  {} ({}){}\n", tinted(fmt::format("thread {}{}", thread.thread, name), Tint::bold, options.colour),
                     describe_state(thread), describe_holdings(thread, options));
-    if (!thread.stack.empty())
-      text += "    stands at\n" + render_frames(thread.stack, report.process.exe, options, "        ");
-    else if (!thread.start_routine.empty())
-      text += fmt::format("    started in {}\n", printable(thread.start_routine));
+    std::string_view start = function_of(report, thread.start_routine);
+    if (thread.stack && *thread.stack)
+      text += "    blocked at\n" + render_frames(report, *thread.stack, options, "        ");
+    else if (!start.empty())
+      text += fmt::format("    started in {}\n", printable(start));
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "thread"));
   return text;
@@ -141,7 +152,7 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
   std::string text;
   size_t left_out = 0;
   size_t shown = 0;
-  for (const Misuse& misuse : report.misuses) {
+  for (const Misuse& misuse : report.misuse) {
     if (!misuse.suppressed_by.empty()) continue;
     if (shown++ >= kMostMisuses) {
       ++left_out;
@@ -149,36 +160,36 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
     }
     std::string times = misuse.count > 1 ? fmt::format(" ({} times)", write_count(misuse.count)) : "";
     text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
-    text += render_place("closed", misuse.closed, report, options);
-    text += render_place(misuse.type == "stale_owner" ? "closed behind the stream's back" : "first closed",
+    text += render_call("closed", misuse.closed, report, options);
+    text += render_call(misuse.type == "stale_owner" ? "closed by its number before" : "first closed",
                          misuse.first_closed, report, options);
-    text += render_place("opened", misuse.opened, report, options);
+    text += render_call("opened", misuse.opened, report, options);
   }
-  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "misuse"));
+  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "invalid close"));
   return text;
 }
 
-std::string render_crossings(const Report& report, const TextOptions& options) {
+std::string render_exec_leaks(const Report& report, const TextOptions& options) {
   std::string text;
   size_t left_out = 0;
   size_t shown = 0;
-  // Nobody asked: it is in the report, but many programs mean it so.
+  // Without a rule about it, it is in the report only: many programs mean it.
   bool asked = std::any_of(report.rules.begin(), report.rules.end(),
                            [](const RuleOutcome& rule) { return rule.rule.starts_with("inherited_by_child"); });
-  for (const Crossing& crossing : report.crossings) {
-    if (!asked || !crossing.suppressed_by.empty()) continue;
-    if (shown++ >= kMostCrossings) {
+  for (const ExecLeak& leak : report.exec_leaks) {
+    if (!asked || !leak.suppressed_by.empty()) continue;
+    if (shown++ >= kMostExecLeaks) {
       ++left_out;
       continue;
     }
-    std::string times = crossing.count > 1 ? fmt::format(" ({} times)", write_count(crossing.count)) : "";
+    std::string times = leak.count > 1 ? fmt::format(" ({} times)", write_count(leak.count)) : "";
     std::string heading =
-        fmt::format("descriptor {} went along into {}", crossing.fd,
-                    crossing.program.empty() ? "another program" : options.paths.shorten(crossing.program));
+        fmt::format("descriptor {} was inherited by {}", leak.fd,
+                    leak.program.empty() ? "another program" : options.paths.shorten(leak.program));
     text += fmt::format("\n  {} by {}{}\n    opened by {} without close-on-exec\n{}",
-                        tinted(heading, Tint::bold, options.colour), printable(crossing.started_by), times,
-                        printable(crossing.acquired_by),
-                        render_frames(crossing.stack, report.process.exe, options, "        "));
+                        tinted(heading, Tint::bold, options.colour), printable(leak.started_by), times,
+                        printable(leak.acquired_by),
+                        render_frames(report, leak.stack, options, "        "));
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
   return text;

@@ -16,14 +16,14 @@ std::string tinted(std::string_view text, Tint tint, bool colour);
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 
 /// The frames worth showing, a line each.
-std::string render_frames(const std::vector<Frame>& stack, const std::string& exe, const TextOptions& options,
+std::string render_frames(const report::Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent);
 
-/// Threads that keep something from being released, with where they stand.
-std::string render_threads(const Report& report, const TextOptions& options);
-/// Descriptors closed by who had no right to.
-std::string render_misuse(const Report& report, const TextOptions& options);
-/// Descriptors that went along into other programs.
-std::string render_crossings(const Report& report, const TextOptions& options);
+/// Threads that keep something from being released, with where they are blocked.
+std::string render_threads(const report::Report& report, const TextOptions& options);
+/// Invalid closes of descriptors.
+std::string render_misuse(const report::Report& report, const TextOptions& options);
+/// Descriptors that other programs inherited.
+std::string render_exec_leaks(const report::Report& report, const TextOptions& options);
 
 }  // namespace unfreed::render

@@ -1,140 +1,83 @@
 #include "report/evaluate.h"
 
+#include "report/build.h"
+#include "report/notes.h"
+#include "report/stack_hashes.h"
+#include "report/stack_table.h"
+
 namespace unfreed::report {
 
 namespace {
 
-using ledger::Kind;
-
-uint64_t minus(uint64_t value, uint64_t part) { return value > part ? value - part : 0; }
-
-uint64_t fd_value(const FdTotals& totals, Field field) {
-  switch (field) {
-    case Field::live:
-      return minus(totals.live, totals.suppressed);
-    case Field::total:
-      return minus(totals.total, totals.suppressed_total);
-    case Field::peak:
-      return totals.peak;
-    case Field::unattributed:
-      return totals.unattributed;
-    case Field::inherited:
-      return totals.inherited;
-    default:
-      return 0;
-  }
+/// The moment the report is about.
+uint64_t report_time_ns(const ReportInput& input) {
+  const ledger::Header& header = input.view->header();
+  bool ended = header.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::ended);
+  if (ended && header.ended_monotonic_ns != 0) return header.ended_monotonic_ns;
+  return input.now_monotonic_ns;
 }
 
-uint64_t heap_value(const HeapTotals& totals, Field field) {
-  switch (field) {
-    case Field::live:
-      return minus(totals.live, totals.suppressed);
-    case Field::bytes:
-      return minus(totals.bytes, totals.suppressed_bytes);
-    case Field::total:
-      return minus(totals.total, totals.suppressed_total);
-    case Field::total_bytes:
-      return minus(totals.total_bytes, totals.suppressed_total_bytes);
-    default:
-      return 0;
-  }
+void build_notes(Build& build) {
+  NoteSink sink{&build, [](void* context, std::string_view note) {
+                  Build& to = *static_cast<Build*>(context);
+                  to.out.notes.add(to.arena, to.arena.copy(note));
+                }};
+  build.out.complete = list_notes(build.input, build.evaluation, sink);
 }
 
-uint64_t task_value(const TaskTotals& totals, Field field) {
-  switch (field) {
-    case Field::live:
-      return minus(totals.live, totals.suppressed);
-    case Field::running:
-      return minus(totals.running, totals.suppressed_running);
-    case Field::total:
-      return minus(totals.total, totals.suppressed_total);
-    case Field::peak:
-      return totals.peak;
-    case Field::unattributed:
-      return totals.unattributed;
-    default:
-      return 0;
+/// The site that a site rule is about; 0 for none.
+uint32_t worst_site(const Evaluation& evaluation, const Rule& rule) {
+  uint32_t worst = 0;
+  uint64_t value = 0;
+  for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
+    const EvaluatedSite& site = evaluation.sites[index];
+    if (!site.counts() || subject_of(site.kind) != rule.subject || site.value(rule.counter) <= value) continue;
+    value = site.value(rule.counter);
+    worst = index;
   }
+  return worst;
 }
 
-uint64_t process_value(const Rule& rule, const Graded& graded) {
-  if (rule.subject == Subject::misuse)
-    return rule.field == Field::not_open ? graded.misuse.by_kind[static_cast<size_t>(ledger::MisuseKind::not_open)]
-                                         : graded.misuse.live;
-  if (rule.subject == Subject::inherited_by_child) return graded.crossing.live;
-  switch (rule.kind) {
-    case Kind::fd:
-      return fd_value(graded.fd, rule.field);
-    case Kind::heap:
-      return heap_value(graded.heap, rule.field);
-    case Kind::thread:
-      return task_value(graded.thread, rule.field);
-    case Kind::child:
-      return task_value(graded.child, rule.field);
-    default:
-      return 0;
-  }
-}
-
-uint64_t site_value(const GradedSite& site, Field field) {
-  switch (field) {
-    case Field::live:
-      return site.live;
-    case Field::bytes:
-      return site.bytes;
-    case Field::total:
-      return site.total;
-    case Field::total_bytes:
-      return site.total_bytes;
-    case Field::peak:
-      return site.peak;
-    case Field::running:
-      return site.running;
-    default:
-      return 0;
-  }
-}
-
-void find_worst_site(const Rule& rule, const Graded& graded, RuleOutcome& outcome) {
-  for (uint32_t index = 0; index < graded.sites.size(); ++index) {
-    const GradedSite& site = graded.sites[index];
-    if (!site.counts() || site.kind != rule.kind) continue;
-    uint64_t value = site_value(site, rule.field);
-    if (value <= outcome.value) continue;
-    outcome.value = value;
-    outcome.site = index;
-  }
-}
-
-const char* why_not_checked(const Rule& rule, const Graded& graded) {
-  ledger::Coverage coverage = coverage_of(*graded.view, rule.kind);
-  if (coverage == ledger::Coverage::off) return "its kind was not tracked";
-  if (coverage == ledger::Coverage::unavailable) return "its kind could not be tracked in this process";
-  bool is_live_child = rule.kind == Kind::child && (rule.field == Field::live || rule.field == Field::running);
-  if (is_live_child && graded.child.unknown > 0) return "whether its children had ended could not be asked";
-  if (rule.kind == Kind::fd && rule.field == Field::unattributed && !graded.reconciled)
-    return "the kernel's list of open descriptors was not to be had";
-  return nullptr;
+void build_lists(Build& build) {
+  build_sites(build);
+  build_descriptors(build);
+  build_threads(build);
+  build_children(build);
+  build_misuse(build);
+  build_exec_leaks(build);
+  build_failures(build);
+  build.stacks.list_modules();
 }
 
 }  // namespace
 
-RuleOutcome evaluate(const Rule& rule, const Graded& graded) {
-  RuleOutcome outcome;
-  outcome.reason = why_not_checked(rule, graded);
-  if (outcome.reason) return outcome;
-  outcome.checked = true;
-  if (rule.per_site)
-    find_worst_site(rule, graded, outcome);
-  else
-    outcome.value = process_value(rule, graded);
-  outcome.broken = rule.broken_by(outcome.value);
-  return outcome;
-}
-
-bool holds_something(const Graded& graded) {
-  return fd_value(graded.fd, Field::live) > 0 || graded.fd.unattributed > 0 ||
-         task_value(graded.thread, Field::live) > 0 || task_value(graded.child, Field::live) > 0;
+void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
+  out = Report{};
+  Evaluation evaluation;
+  evaluate_ledger(*input.view, arena, evaluation);
+  StackHashes hashes(*input.view, input.resolver,
+                     arena.take_array<uint64_t>(input.totals_only ? 0 : input.view->node_count()));
+  evaluation.hashes = &hashes;
+  apply_suppressions(input, evaluation);
+  evaluate_misuse(input, arena, evaluation);
+  if (!input.totals_only) order_sites(input.all_sites, arena, evaluation);
+  StackTable stacks(*input.view, input.resolver, arena, out);
+  Build build{input, evaluation, arena, stacks, out, report_time_ns(input)};
+  out.trigger = input.trigger;
+  out.reconciled = evaluation.reconciled;
+  build_process(build);
+  build_coverage(build);
+  build_totals(build);
+  if (!input.totals_only) build_lists(build);
+  for (const Rule& rule : input.rules) {
+    RuleOutcome* outcome = out.rules.add(arena);
+    if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices
+    *outcome = evaluate_rule(rule, out);
+    if (rule.per_site && outcome->is_checked()) outcome->site = worst_site(evaluation, rule);
+  }
+  out.rules_asked = input.rules.size();
+  evaluation.short_of_memory |= arena.short_of_memory();
+  build_notes(build);
 }
 
 }  // namespace unfreed::report

@@ -1,26 +1,70 @@
-// What the rules come to for one process.
-// Internal to this folder. Allocation-free, async-signal-safe.
+// From a ledger to the evaluated report: descriptors reconciled with the kernel's list, counts settled, suppressions
+// applied, stacks named, rules judged. One evaluation for both halves: in the process itself names come from symbol
+// tables; in the command a resolver adds files, lines and inlined frames.
+// Allocates from the arena only; async-signal-safe if the resolver is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string_view>
 
-#include "report/graded.h"
+#include "base/arena.h"
+#include "ledger/view.h"
+#include "report/report.h"
 #include "report/rules.h"
+#include "report/suppressions.h"
 
 namespace unfreed::report {
 
-struct RuleOutcome {
-  uint64_t value = 0;
-  bool checked = false;  ///< false: the kind was not tracked, or what the rule asks about is not known
-  bool broken = false;
-  uint32_t site = 0;             ///< of a "site." rule: the one with the highest value; 0 none
-  const char* reason = nullptr;  ///< why it could not be checked
+/// One source-level frame; empty text where not known.
+struct ResolvedFrame {
+  std::string_view function;      ///< demangled where the resolver can
+  std::string_view linkage_name;  ///< as in the symbol table; what signatures are made of
+  std::string_view file;          ///< absolute where known
+  uint32_t line = 0;              ///< 0 unknown
+  bool inlined = false;           ///< inlined into the next frame of the same call
 };
 
-/// After apply_suppressions().
-RuleOutcome evaluate(const Rule& rule, const Graded& graded);
+/// Turns a node into its source-level frames: innermost inlined frame first, the physical function last (inlined =
+/// false). `emit` is called at least once, or never if nothing is known. Texts need live only for the call.
+struct FrameResolver {
+  void* context = nullptr;
+  void (*resolve)(void* context, const ledger::View& view, const ledger::Node& node, void* emit_context,
+                  void (*emit)(void* emit_context, const ResolvedFrame& frame)) = nullptr;
+};
 
-/// Descriptors (unattributed ones too) and threads of the process's own that are still held, after suppressions.
-bool holds_something(const Graded& graded);
+struct ReportInput {
+  const ledger::View* view = nullptr;
+  Trigger trigger = Trigger::exit;
+  FrameResolver resolver;
+  std::span<const Rule> rules;
+  std::span<const Suppression> suppressions;
+  int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
+  uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
+  bool all_sites = false;         ///< also sites with nothing live
+  bool totals_only = false;       ///< no stacks, sites or objects: enough for rules
+  std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
+};
+
+/// Fills in `out`, whose texts lie in the ledger, in `input` and in `arena`.
+void evaluate(const ReportInput& input, base::Arena& arena, Report& out);
+
+/// Judges one rule. The same answer for a report that was just made and for one that was read from JSON.
+RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
+
+bool is_broken(const Report& report);     ///< a rule is broken
+bool is_unchecked(const Report& report);  ///< a rule could not be checked
+/// Descriptors (unattributed ones too), threads and children of the process's own that are not released, after
+/// suppressions. Heap blocks do not count: nearly every program ends with some.
+bool holds_something(const Report& report);
+
+/// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage
+/// name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed), put together from the
+/// outermost frame in. Both halves, and the reader when it fills in names later, use these.
+inline constexpr uint64_t kEmptyStackHash = 0xcbf29ce484222325;
+/// The hash of a stack with one more frame inside it.
+uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name);
+uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view function);
 
 }  // namespace unfreed::report

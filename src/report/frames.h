@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "ledger/view.h"
-#include "report/json.h"
+#include "report/evaluate.h"
 
 namespace unfreed::report {
 

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-#include "report/json.h"
+#include "report/json_writer.h"
 
 namespace unfreed::report {
 

@@ -6,7 +6,7 @@ namespace unfreed::report {
 
 namespace {
 
-using Text = base::FixedText<512>;
+using NoteText = base::FixedText<512>;
 
 /// "3 " then this.
 constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
@@ -36,7 +36,7 @@ bool note_dropped(const ledger::View& view, const NoteSink& sink) {
     uint64_t count = view.header().dropped[reason].load(std::memory_order_relaxed);
     if (count == 0) continue;
     any = true;
-    Text note;
+    NoteText note;
     note.add_number(count).add(' ');
     if (reason < ledger::kDroppedCount)
       note.add(kDroppedTexts[reason]);
@@ -68,7 +68,7 @@ bool note_coverage(const ledger::View& view, const NoteSink& sink) {
     ledger::Coverage coverage = coverage_of(view, kind);
     if (coverage == ledger::Coverage::exact || coverage == ledger::Coverage::off) continue;
     any |= coverage != ledger::Coverage::sampled;
-    Text note;
+    NoteText note;
     note.add(kind_name(kind)).add(' ').add(coverage_text(coverage));
     std::string_view reason = view.text(view.header().coverage_reason[index]);
     if (!reason.empty()) note.add(" (").add(reason).add(')');
@@ -82,40 +82,40 @@ bool is_tracked(const ledger::View& view, ledger::Kind kind) {
   return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
 }
 
-bool note_reading(const Graded& graded, bool is_post_mortem, const NoteSink& sink) {
-  const ledger::View& view = *graded.view;
+bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteSink& sink) {
+  const ledger::View& view = *evaluation.view;
   bool any = false;
   auto add = [&](std::string_view text) {
     any = true;
     sink.add(sink.context, text);
   };
-  if (!graded.reconciled && is_tracked(view, ledger::Kind::fd))
+  if (!evaluation.reconciled && is_tracked(view, ledger::Kind::fd))
     add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
         "had, "
         "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
-  if (graded.child.unknown > 0)
+  if (evaluation.of(Subject::child)[Counter::unknown] > 0)
     add("whether children that were not waited for had ended could not be asked: they count as neither");
   bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
-  if (!graded.threads_listed && graded.thread.running > 0 && !is_post_mortem && !is_sandboxed)
+  if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem && !is_sandboxed)
     add("what its threads were doing, and whether there were others, could not be asked: where they stood is missing");
-  if (!graded.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
+  if (!evaluation.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
   if (is_sandboxed)
     add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
         "descriptors could not be compared with the kernel's list, and what found no memory was dropped");
-  if (graded.short_of_memory) add("some records are left out: the report's working memory was too small");
+  if (evaluation.short_of_memory) add("some records are left out: the report's working memory was too small");
   return any;
 }
 
 }  // namespace
 
-bool list_notes(const ReportInput& input, const Graded& graded, const NoteSink& sink) {
-  const ledger::View& view = *graded.view;
+bool list_notes(const ReportInput& input, const Evaluation& evaluation, const NoteSink& sink) {
+  const ledger::View& view = *evaluation.view;
   bool dropped = note_dropped(view, sink);
   bool uncovered = note_coverage(view, sink);
-  bool unread = note_reading(graded, input.trigger == Trigger::post_mortem, sink);
-  if (graded.fd.closed_unseen > 0 && graded.reconciled) {
-    Text note;
-    note.add_number(graded.fd.closed_unseen)
+  bool unread = note_reading(evaluation, input.trigger == Trigger::post_mortem, sink);
+  if (evaluation.of(Subject::fd)[Counter::closed_unseen] > 0 && evaluation.reconciled) {
+    NoteText note;
+    note.add_number(evaluation.of(Subject::fd)[Counter::closed_unseen])
         .add(" descriptors were closed past the watched functions; they count for nothing");
     sink.add(sink.context, note.text());
   }

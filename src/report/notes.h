@@ -4,7 +4,7 @@
 
 #include <string_view>
 
-#include "report/graded.h"
+#include "report/evaluation.h"
 
 namespace unfreed::report {
 
@@ -14,6 +14,6 @@ struct NoteSink {
 };
 
 /// Hands every note to `sink` (which may do nothing). Returns false when any of them makes the report incomplete.
-bool list_notes(const ReportInput& input, const Graded& graded, const NoteSink& sink);
+bool list_notes(const ReportInput& input, const Evaluation& evaluation, const NoteSink& sink);
 
 }  // namespace unfreed::report

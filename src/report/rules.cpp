@@ -1,55 +1,48 @@
 #include "report/rules.h"
 
+#include "base/constant_text.h"
 #include "report/scan.h"
 
 namespace unfreed::report {
 
 namespace {
 
-using ledger::Kind;
+constexpr bool has_rules(Subject subject, bool per_site) {
+  for (const CounterRow& row : kRows)
+    if ((per_site ? row.in_site_rules : row.in_rules) & bit_of(subject)) return true;
+  return false;
+}
 
-#define UNFREED_RULE_KINDS "fd, heap, thread, child, misuse or inherited_by_child"
+constexpr base::ConstantText<> accepted_subjects(std::string_view start, bool per_site) {
+  base::ConstantText<> message(start);
+  std::string_view names[kSubjectCount];
+  size_t count = 0;
+  for (size_t at = 0; at < kSubjectCount; ++at)
+    if (has_rules(static_cast<Subject>(at), per_site)) names[count++] = kSubjects[at].name;
+  return message.add_list(std::span(names).first(count), " or ");
+}
+constexpr auto kMissingSubject = accepted_subjects("a kind is missing; accepted: ", false);
+constexpr auto kNoSubject = accepted_subjects("not a kind of resource; accepted: ", false);
+constexpr auto kNoSiteSubject = accepted_subjects("is counted for the process only; by site: ", true);
 
-constexpr std::string_view kKindNames[ledger::kKindCount] = {"fd", "heap", "thread", "child", "mapping"};
-
-struct FieldName {
-  std::string_view name;
-  Field field;
+struct CounterMessages {
+  base::ConstantText<> of[kSubjectCount][2];
+  constexpr CounterMessages() {
+    for (size_t at = 0; at < kSubjectCount; ++at) {
+      for (bool per_site : {false, true}) {
+        std::string_view names[kCounterCount];
+        size_t count = 0;
+        for (const CounterRow& row : kRows)
+          if ((per_site ? row.in_site_rules : row.in_rules) >> at & 1) names[count++] = row.name;
+        base::ConstantText<>& message = of[at][per_site];
+        message.add(per_site ? "site." : "");
+        message.add(kSubjects[at].name);
+        message.add(" has ").add_list(std::span(names).first(count), " and ");
+      }
+    }
+  }
 };
-constexpr FieldName kFieldNames[] = {
-    {"live", Field::live},           {"bytes", Field::bytes},
-    {"total", Field::total},         {"total_bytes", Field::total_bytes},
-    {"peak", Field::peak},           {"unattributed", Field::unattributed},
-    {"inherited", Field::inherited}, {"running", Field::running},
-};
-
-constexpr uint32_t bit(Field field) { return 1u << static_cast<uint32_t>(field); }
-
-/// The fields a rule about a kind may name; 0 for kinds that are not tracked by this version.
-struct KindFields {
-  uint32_t process;
-  uint32_t per_site;
-  const char* bad_field;
-  const char* bad_site_field;
-};
-constexpr KindFields kKindFields[ledger::kKindCount] = {
-    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::unattributed) | bit(Field::inherited),
-     bit(Field::live) | bit(Field::total) | bit(Field::peak),
-     "fd has the fields live, total, peak, unattributed and inherited", "site.fd has the fields live, total and peak"},
-    {bit(Field::live) | bit(Field::bytes) | bit(Field::total) | bit(Field::total_bytes),
-     bit(Field::live) | bit(Field::bytes) | bit(Field::total) | bit(Field::total_bytes),
-     "heap has the fields live, bytes, total and total_bytes",
-     "site.heap has the fields live, bytes, total and total_bytes"},
-    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running) | bit(Field::unattributed),
-     bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running),
-     "thread has the fields live, total, peak, running and unattributed",
-     "site.thread has the fields live, total, peak and running"},
-    {bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running) | bit(Field::unattributed),
-     bit(Field::live) | bit(Field::total) | bit(Field::peak) | bit(Field::running),
-     "child has the fields live, total, peak, running and unattributed",
-     "site.child has the fields live, total, peak and running"},
-    {0, 0, nullptr, nullptr},
-};
+constexpr CounterMessages kNoCounter;
 
 bool is_word(char character) {
   return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') || character == '_' ||
@@ -101,39 +94,22 @@ class RuleParser {
       start = position_;
       name = word();
     }
-    if (name.empty()) return fail(start, 0, "a kind is missing; accepted: " UNFREED_RULE_KINDS);
-    if (name == "misuse" || name == "inherited_by_child") return parse_special(rule, name, start);
-    if (!kind_from_name(name, rule.kind))
-      return fail(start, name.size(), "not a kind of resource; accepted: " UNFREED_RULE_KINDS);
-    if (kKindFields[static_cast<size_t>(rule.kind)].process == 0)
-      return fail(start, name.size(), "this kind is not tracked yet; accepted: " UNFREED_RULE_KINDS);
-    return take('.') ? parse_field(rule) : true;
+    if (name.empty()) return fail(start, 0, kMissingSubject.text);
+    if (!subject_from_name(name, rule.subject)) return fail(start, name.size(), kNoSubject.text);
+    if (!has_rules(rule.subject, rule.per_site)) return fail(start, name.size(), kNoSiteSubject.text);
+    return take('.') ? parse_counter(rule) : true;
   }
 
-  bool parse_special(Rule& rule, std::string_view name, size_t start) {
-    if (rule.per_site) return fail(start, name.size(), "is counted for the process only, not by site");
-    rule.subject = name == "misuse" ? Subject::misuse : Subject::inherited_by_child;
-    rule.kind = Kind::fd;
-    if (!take('.')) return true;
-    start = position_;
-    name = word();
-    if (name == "live") return true;
-    rule.field = Field::not_open;
-    if (name == "not_open" && rule.subject == Subject::misuse) return true;
-    return fail(start, name.size(), "misuse has the fields live and not_open, inherited_by_child has live");
-  }
-
-  bool parse_field(Rule& rule) {
+  bool parse_counter(Rule& rule) {
     size_t start = position_;
     std::string_view name = word();
-    const KindFields& fields = kKindFields[static_cast<size_t>(rule.kind)];
-    uint32_t accepted = rule.per_site ? fields.per_site : fields.process;
-    for (const FieldName& candidate : kFieldNames) {
-      if (candidate.name != name || !(accepted & bit(candidate.field))) continue;
-      rule.field = candidate.field;
+    for (size_t at = 0; at < kCounterCount; ++at) {
+      uint32_t accepted = rule.per_site ? kRows[at].in_site_rules : kRows[at].in_rules;
+      if (kRows[at].name != name || !(accepted & bit_of(rule.subject))) continue;
+      rule.counter = static_cast<Counter>(at);
       return true;
     }
-    return fail(start, name.size(), rule.per_site ? fields.bad_site_field : fields.bad_field);
+    return fail(start, name.size(), kNoCounter.of[index_of(rule.subject)][rule.per_site].text);
   }
 
   bool parse_operator(Rule& rule) {
@@ -191,20 +167,6 @@ bool parse_rules(std::string_view text, RuleSet& out, ParseError& error) {
     out.rules[out.count++] = rule;
   }
   return true;
-}
-
-std::string_view kind_name(ledger::Kind kind) {
-  size_t index = static_cast<size_t>(kind);
-  return index < ledger::kKindCount ? kKindNames[index] : std::string_view("unknown");
-}
-
-bool kind_from_name(std::string_view name, ledger::Kind& out) {
-  for (size_t index = 0; index < ledger::kKindCount; ++index) {
-    if (kKindNames[index] != name) continue;
-    out = static_cast<Kind>(index);
-    return true;
-  }
-  return false;
 }
 
 }  // namespace unfreed::report

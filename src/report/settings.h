@@ -20,8 +20,12 @@ inline constexpr uint32_t kDefaultDepth = 128;
 inline constexpr uint32_t kMaxDepth = 512;
 inline constexpr uint64_t kMaxSampleBytes = 1u << 30;
 /// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
-inline constexpr uint32_t kDefaultKinds = 1u << 0 | 1u << 1 | 1u << 2 | 1u << 3;
-inline constexpr uint32_t kKnownKinds = kDefaultKinds;
+inline constexpr uint32_t kAllKinds = (1u << ledger::kKindCount) - 1;
+inline constexpr uint32_t kDefaultKinds = 0
+#define KIND(name, number, noun, by_default) | uint32_t{by_default} << number
+#include "ledger/kinds.inc"
+#undef KIND
+    ;
 
 /// "3,5-7"
 struct NumberRange {

@@ -1,4 +1,4 @@
-#include "report/json.h"
+#include "report/evaluate.h"
 #include "report/scan.h"
 
 namespace unfreed::report {

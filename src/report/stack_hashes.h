@@ -6,7 +6,6 @@
 #include <span>
 
 #include "report/frames.h"
-#include "report/scratch.h"
 
 namespace unfreed::report {
 

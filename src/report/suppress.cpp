@@ -1,6 +1,6 @@
 // Which sites the suppressions cover, and what that takes out of the totals.
 #include "report/frames.h"
-#include "report/graded.h"
+#include "report/evaluation.h"
 #include "report/scan.h"
 #include "report/stack_hashes.h"
 #include "report/suppressions.h"
@@ -73,12 +73,12 @@ bool have_signatures(std::span<const Suppression> suppressions) {
   return false;
 }
 
-uint32_t find(const ReportInput& input, const Graded& graded, const ledger::Site& site, ledger::Kind kind,
+uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledger::Site& site, ledger::Kind kind,
               bool with_signatures) {
   Search search{input.suppressions, kind};
-  visit_stack(*graded.view, input.resolver, site.node, {&search, Search::visit});
+  visit_stack(*evaluation.view, input.resolver, site.node, {&search, Search::visit});
   if (!with_signatures) return search.found;
-  uint64_t signature = graded.hashes->signature(kind, graded.door(site.door), site.node);
+  uint64_t signature = evaluation.hashes->signature(kind, evaluation.function_name(site.door), site.node);
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
     if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == signature)
@@ -87,50 +87,31 @@ uint32_t find(const ReportInput& input, const Graded& graded, const ledger::Site
   return search.found;
 }
 
-void take_out_of(const GradedSite& site, TaskTotals& totals) {
-  totals.suppressed += site.live;
-  totals.suppressed_running += site.running;
-  totals.suppressed_total += site.total;
-}
-
-void take_out(const GradedSite& site, Graded& graded) {
-  switch (site.kind) {
-    case ledger::Kind::fd:
-      graded.fd.suppressed += site.live;
-      graded.fd.suppressed_total += site.total;
-      break;
-    case ledger::Kind::heap:
-      graded.heap.suppressed += site.live;
-      graded.heap.suppressed_bytes += site.bytes;
-      graded.heap.suppressed_total += site.total;
-      graded.heap.suppressed_total_bytes += site.total_bytes;
-      break;
-    case ledger::Kind::thread:
-      return take_out_of(site, graded.thread);
-    case ledger::Kind::child:
-      return take_out_of(site, graded.child);
-    default:
-      break;
-  }
+/// What a suppression takes out of its kind's totals: every number that has a suppressed part.
+void take_out(const EvaluatedSite& site, Evaluation& evaluation) {
+  Totals& totals = evaluation.of(subject_of(site.kind));
+  Totals::each_of(subject_of(site.kind), [&](Counter counter, const CounterRow& row) {
+    if (row.suppressed != Counter::none) totals[row.suppressed] += site.value(counter);
+  });
 }
 
 }  // namespace
 
-uint32_t find_suppression(const ReportInput& input, const Graded& graded, uint32_t index) {
-  const ledger::Site* record = index < graded.sites.size() ? graded.view->site(index) : nullptr;
-  if (input.suppressions.empty() || !record || !graded.sites[index].valid) return kNoIndex;
-  return find(input, graded, *record, graded.sites[index].kind, have_signatures(input.suppressions));
+uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t index) {
+  const ledger::Site* record = index < evaluation.sites.size() ? evaluation.view->site(index) : nullptr;
+  if (input.suppressions.empty() || !record || !evaluation.sites[index].valid) return kNoIndex;
+  return find(input, evaluation, *record, evaluation.sites[index].kind, have_signatures(input.suppressions));
 }
 
-void apply_suppressions(const ReportInput& input, Graded& graded) {
+void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
   if (input.suppressions.empty()) return;
   bool with_signatures = have_signatures(input.suppressions);
-  for (uint32_t index = 0; index < graded.sites.size(); ++index) {
-    GradedSite& site = graded.sites[index];
-    const ledger::Site* record = graded.view->site(index);
+  for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
+    EvaluatedSite& site = evaluation.sites[index];
+    const ledger::Site* record = evaluation.view->site(index);
     if (!record || !site.valid || site.libc || site.total == 0) continue;
-    site.suppression = find(input, graded, *record, site.kind, with_signatures);
-    if (site.is_suppressed()) take_out(site, graded);
+    site.suppression = find(input, evaluation, *record, site.kind, with_signatures);
+    if (site.is_suppressed()) take_out(site, evaluation);
   }
 }
 

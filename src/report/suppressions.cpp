@@ -6,6 +6,10 @@ namespace unfreed::report {
 
 namespace {
 
+constexpr auto kForm =
+    list_kinds("a suppression reads kind:pattern; kinds are ", ", ").add(", leak and *");
+constexpr auto kNotAKind = list_kinds("not a kind of resource; accepted: ", ", ").add(", leak and *");
+
 bool is_hexadecimal(std::string_view text) {
   for (char character : text)
     if (!is_digit(character) && !(character >= 'a' && character <= 'f') && !(character >= 'A' && character <= 'F'))
@@ -19,7 +23,7 @@ bool starts_with(std::string_view text, std::string_view start) { return slice(t
 const char* parse_line(std::string_view line, Suppression& out) {
   size_t colon = line.find(':');
   if (colon == std::string_view::npos)
-    return "a suppression reads kind:pattern; kinds are fd, heap, thread, child, mapping, leak and *";
+    return kForm.text;
   std::string_view kind = trimmed(slice(line, 0, colon));
   out.text = line;
   out.pattern = trimmed(slice(line, colon + 1));
@@ -29,7 +33,7 @@ const char* parse_line(std::string_view line, Suppression& out) {
     out.kind = ledger::Kind::heap;
     out.substring = true;
   } else if (!kind_from_name(kind, out.kind)) {
-    return "not a kind of resource; accepted: fd, heap, thread, child, mapping, leak and *";
+    return kNotAKind.text;
   }
   if (!out.substring && starts_with(out.pattern, "signature:")) {
     out.signature = true;

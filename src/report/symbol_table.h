@@ -14,7 +14,7 @@
 
 #include "report/demangle.h"
 #include "report/elf_symbols.h"
-#include "report/json.h"
+#include "report/evaluate.h"
 
 namespace unfreed::report {
 

@@ -15,7 +15,9 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "ledger/view.h"
-#include "report/json.h"
+#include "report/describe.h"
+#include "report/evaluate.h"
+#include "report/json_writer.h"
 #include "report/kernel_facts.h"
 #include "report/kernel_tasks.h"
 #include "report/settings.h"
@@ -93,7 +95,7 @@ long start_helper(const Request& request) {
   base::FixedText<16> number;
   number.add_number(request.number);
   const char* arguments[12] = {g_runtime.helper_path, "finish",
-                               "--trigger",           report::trigger_name(request.trigger).data(),
+                               "--trigger",           report::word_of(request.trigger).data(),
                                "--report-number",     number.c_str()};
   size_t count = 6;
   if (request.path) {
@@ -183,6 +185,7 @@ struct Working {
   char path[1200];
   char temporary[1210];
   char sink_buffer[kSinkBytes];
+  char json_buffer[report::kJsonBufferBytes];
 };
 
 void say_unwritable(const char* path, long error) {
@@ -191,9 +194,9 @@ void say_unwritable(const char* path, long error) {
   say(line.text());
 }
 
-void say_written(const char* path, const report::ReportResult& result) {
+void say_written(const char* path, const report::Report& report) {
   base::FixedText<1300> line;
-  line.add("unfreed: ").add(result.broken ? "a rule is broken; " : "").add("report: ").add(path);
+  line.add("unfreed: ").add(report::is_broken(report) ? "a rule is broken; " : "").add("report: ").add(path);
   say(line.text());
 }
 
@@ -201,9 +204,7 @@ void say_written(const char* path, const report::ReportResult& result) {
 int write_inside(const Request& request) {
   ledger::View view = own_view();
   auto* memory = base::map_memory(sizeof(Working));
-  size_t scratch_size = report::scratch_bytes(view);
-  auto* scratch = static_cast<std::byte*>(base::map_memory(scratch_size));
-  if (!memory || !scratch) return kNotWritten;
+  if (!memory) return kNotWritten;
   auto* working = new (memory) Working;
   report::ParseError error;
   bool checked = report::parse_rules(view.text(view.header().rules), working->rules, error);
@@ -227,18 +228,20 @@ int write_inside(const Request& request) {
   input.rules = working->rules.all();
   input.suppressions = std::span(working->suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
-  input.scratch = {scratch, scratch_size};
-  report::ReportResult result = report::write_report(input, {&sink, sink_write});
-  bool written = result.written && flush(sink);
+  base::Arena arena;
+  report::Report report;
+  report::evaluate(input, arena, report);
+  bool written =
+      report::write_json(report, report::StackForm::file, working->json_buffer, {&sink, sink_write}) && flush(sink);
   base::close_file(sink.fd);
   if (written) written = rename_file(working->temporary, working->path);
   if (!written) {
     raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(working->temporary), 0);
     return kNotWritten;
   }
-  if (!view.header().quiet) say_written(working->path, result);
-  if (result.broken) return kRuleBroken;
-  return result.unchecked || (!checked && view.header().rules) ? kRuleUnchecked : kFine;
+  if (!view.header().quiet) say_written(working->path, report);
+  if (report::is_broken(report)) return kRuleBroken;
+  return report::is_unchecked(report) || (!checked && view.header().rules) ? kRuleUnchecked : kFine;
 }
 
 void take_facts(void* context) {

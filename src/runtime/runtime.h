@@ -10,7 +10,7 @@
 
 #include "hook/process.h"
 #include "ledger/writer.h"
-#include "report/json.h"
+#include "report/evaluate.h"
 #include "runtime/ledger_file.h"
 
 namespace unfreed::runtime {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "report/elf_symbols.h"
-#include "report/json.h"
+#include "report/evaluate.h"
 #include "symbolize/dwarf_module.h"
 
 namespace unfreed::symbolize {

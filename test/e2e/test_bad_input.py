@@ -148,9 +148,9 @@ class Files(unittest.TestCase):
         with harness.Scratch() as scratch:
             for name, content in (("empty", b""), ("text", b"hello\n"), ("zeros", b"\0" * 100000), ("list", b"[]"),
                                   ("number", b"12"), ("other.json", b'{"name": "x"}'), ("nul", b'{"a": "\x00"}'),
-                                  ("latin", b'{"schema_version": 1, "process": "\xff\xfe"}'),
+                                  ("latin", b'{"schema_version": 2, "process": "\xff\xfe"}'),
                                   ("version", b'{"schema_version": 99}'), ("deep", b"[" * 200000),
-                                  ("half", b'{"schema_version": 1, "sites": [')):
+                                  ("half", b'{"schema_version": 2, "sites": [')):
                 with self.subTest(name=name):
                     path = scratch.path(name)
                     with open(path, "wb") as file:

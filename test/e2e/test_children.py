@@ -88,7 +88,7 @@ class Crossing(unittest.TestCase):
                 self.assertEqual((one["count"], one["started_by"], harness.plain_name(one["acquired_by"])), (1, started_by, "open"))
                 self.assertEqual((one["stack"][0]["function"], one["stack"][0]["line"]), ("open_inheritable", at("open")))
                 self.assertEqual(one["program"], "true")
-                self.assertIn("went along into true", result.stderr)
+                self.assertIn("was inherited by true", result.stderr)
 
     def test_each_time_counts(self):
         result = self.run_case("crossing", *WAYS)

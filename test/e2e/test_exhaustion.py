@@ -16,10 +16,10 @@ class Exhaustion(unittest.TestCase):
         return result, [r for r in result.reports.values() if r["trigger"] == "exhaustion"]
 
     def check(self, report):
-        self.assertEqual({**report["exhaustion"], "door": harness.plain_name(report["exhaustion"]["door"])},
-                         {"door": "open", "kind": "fd", "error": "EMFILE"})
+        self.assertEqual({**report["exhaustion"], "function": harness.plain_name(report["exhaustion"]["function"])},
+                         {"function": "open", "kind": "fd", "error": "EMFILE"})
         failure = report["failures"][0]
-        self.assertEqual((harness.plain_name(failure["door"]), failure["error"]), ("open", "EMFILE"))
+        self.assertEqual((harness.plain_name(failure["function"]), failure["error"]), ("open", "EMFILE"))
         line = harness.line_of(SOURCE, "open")
         self.assertIn(line, [f.get("line", line) for f in failure["stack"][:1]])
         held = sum(site["live"] for site in harness.live_sites(report, "fd"))

@@ -7,17 +7,7 @@ import unittest
 import harness
 
 PATHS, BITS = 3000, 12
-WHOLE = 1000  # sites at the head of the list that show their whole stacks
-
-
-def whole_stack(report, site):
-    stack = list(site["stack"])
-    outer, node = report.get("outer_stacks"), site.get("outer_stack", 0)
-    while node:
-        stack += outer["calls"][outer["call"][node - 1]]
-        assert outer["outer"][node - 1] < node
-        node = outer["outer"][node - 1]
-    return stack
+FEW = 50  # with so many sites, each stack stands in its place
 
 
 def path_of(stack):
@@ -35,23 +25,32 @@ class ManySites(unittest.TestCase):
         return result, sites
 
     def check_paths(self, report, sites):
-        paths = [path_of(whole_stack(report, site)) for site in sites]
+        paths = [path_of(site["stack"]) for site in sites]
         self.assertEqual(sorted(paths), [(number, BITS) for number in range(PATHS)])
-        self.assertEqual({whole_stack(report, site)[2 * BITS + 1]["function"] for site in sites}, {"main"})
+        self.assertEqual({site["stack"][2 * BITS + 1]["function"] for site in sites}, {"main"})
         self.assertFalse(any(site["truncated"] for site in sites))
 
     def test_every_stack_is_there(self):
         result, sites = self.run_it(harness.run)
         self.check_paths(result.report, sites)
-        self.assertFalse(any("outer_stack" in site for site in result.report["sites"][:WHOLE]))
-        self.assertTrue(all("outer_stack" in site for site in sites[WHOLE:]))
         self.assertEqual({frame["line"] for site in sites for frame in site["stack"][:1]},
                          {harness.line_of(os.path.join(harness.SOURCE, "test", "e2e", "programs", "many_sites.c"), "take")})
 
-    def test_few_sites_show_all(self):
-        result, sites = self.run_it(harness.run, paths=WHOLE // 2)
-        self.assertNotIn("outer_stacks", result.report)
-        self.assertFalse(any("outer_stack" in site for site in sites))
+    def raw(self, paths):
+        """The report's file as it is."""
+        with harness.Scratch() as scratch:
+            result, _ = self.run_it(harness.run, paths=paths, scratch=scratch)
+            name, = result.reports
+            with open(scratch.path(name)) as file:
+                return json.load(file)
+
+    def test_many_stacks_are_in_a_table_and_few_in_their_places(self):
+        many = self.raw(PATHS)
+        self.assertTrue(all(isinstance(site["stack"], int) for site in many["sites"]))
+        self.assertLess(len(many["stacks"]["calls"]), 100)  # the program has a handful of functions
+        few = self.raw(FEW)
+        self.assertNotIn("stacks", few)
+        self.assertTrue(all(isinstance(site["stack"], list) for site in few["sites"]))
 
     def test_what_the_runtime_writes_alone_is_completed(self):
         with harness.Scratch() as scratch:
@@ -61,13 +60,13 @@ class ManySites(unittest.TestCase):
             name, = alone.reports
             shown = harness.unfreed("report", "--format", "json", scratch.path(name))
             completed = json.loads(shown.stdout)
-            whole = {frame["function"]: frame for site in completed["sites"] for frame in whole_stack(completed, site)
+            whole = {frame["function"]: frame for site in completed["sites"] for frame in site["stack"]
                      if "function" in frame}
             self.assertIn("many_sites.c", whole["main"]["file"])
             self.assertIn("many_sites.c", whole["odd"]["file"])
             # With the names that the command finds the signatures are those of its own reports.
             def signatures(report, sites):
-                return {path_of(whole_stack(report, site)): site["signature"] for site in sites}
+                return {path_of(site["stack"]): site["signature"] for site in sites}
             with_command, its_sites = self.run_it(harness.run)
             self.assertEqual(signatures(completed, [s for s in completed["sites"] if s["stack"][0].get("function") == "go_on"]),
                              signatures(with_command.report, its_sites))
@@ -91,27 +90,21 @@ class ManySites(unittest.TestCase):
             everything = harness.unfreed("report", "--format", "html", path)
             self.assertIn("more places", everything.stdout)
 
-    def test_forged_outer_stacks(self):
-        result, sites = self.run_it(harness.run)
+    def test_forged_stacks_are_refused_by_name(self):
+        whole = self.raw(PATHS)
+        call = [{"module": "x", "offset": 1, "inlined": False}]
         with harness.Scratch() as scratch:
-            for name, outer in {
-                "in a circle": {"calls": [[{"module": "x", "offset": 1, "inlined": False}]], "call": [0, 0], "outer": [2, 1]},
-                "beyond the end": {"calls": [], "call": [7, 4000000000], "outer": [0, 1]},
-                "of other lengths": {"calls": [[]], "call": [0], "outer": []},
-            }.items():
-                with self.subTest(outer=name):
-                    forged = dict(result.report, outer_stacks=outer, sites=[dict(sites[-1], outer_stack=2)])
+            for stacks, fault in (({"calls": [call], "call": [1, 1], "caller": [2, 1]}, "stacks leads nowhere at 0"),
+                                  ({"calls": [], "call": [7], "caller": [0]}, "stacks leads nowhere at 0"),
+                                  ({"calls": [[]], "call": [0], "caller": []}, "stacks has not three lists"),
+                                  ({"calls": 1, "call": [], "caller": []}, "stacks has not three lists"),
+                                  ({"calls": [call], "call": [1], "caller": [0]}, "is not the number of a stack")):
+                with self.subTest(fault=fault):
                     with open(scratch.path("forged.json"), "w") as file:
-                        json.dump(forged, file)
-                    for form in ("text", "html", "json"):
-                        shown = harness.unfreed("report", "--format", form, scratch.path("forged.json"))
-                        self.assertEqual(shown.status, 0, shown)
-            bad = dict(result.report, outer_stacks={"calls": 1, "call": [], "outer": []})
-            with open(scratch.path("forged.json"), "w") as file:
-                json.dump(bad, file)
-            shown = harness.unfreed("report", scratch.path("forged.json"))
-            self.assertEqual(shown.status, 125)
-            self.assertIn("outer_stacks.calls is not a list", shown.stderr)
+                        json.dump(dict(whole, stacks=stacks), file)
+                    shown = harness.unfreed("report", scratch.path("forged.json"))
+                    self.assertEqual(shown.status, 125, shown)
+                    self.assertIn(fault, shown.stderr)
 
 
 if __name__ == "__main__":

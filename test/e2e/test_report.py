@@ -75,7 +75,7 @@ class Truth(unittest.TestCase):
         process = result.report["process"]
         self.assertEqual(process["exe"], harness.program("fd_open"))
         self.assertEqual(process["argv"], [harness.program("fd_open"), "leak"])
-        self.assertEqual(result.report["schema_version"], 1)
+        self.assertEqual(result.report["schema_version"], 2)
         self.assertTrue(result.report["complete"], result.report["notes"])
         self.assertEqual({k: result.report["coverage"][k] for k in ("fd", "heap", "thread")},
                          {"fd": "exact", "heap": "exact", "thread": "exact"})

@@ -53,7 +53,7 @@ class Story(unittest.TestCase):
         self.assertEqual({item["target"] for item in site["objects"]}, {"/dev/null"})
 
         # The first open that failed.
-        (failure,) = [f for f in report["failures"] if f["error"] == "EMFILE" and f["door"] == site["acquired_by"]]
+        (failure,) = [f for f in report["failures"] if f["error"] == "EMFILE" and f["function"] == site["acquired_by"]]
         self.assertEqual(failure["kind"], "fd")
         self.assertGreaterEqual(failure["count"], 1)
         self.assertEqual(harness.base_function(failure["stack"][0]["function"]), "service::Log::write")

@@ -63,7 +63,7 @@ class Threads(unittest.TestCase):
         result = harness.run([harness.program("stuck")])
         self.check_threads(result.report)
         self.assertIn('"keeper" (joinable, waiting); holds 2 descriptors', result.stderr)
-        self.assertIn("stands at", result.stderr)
+        self.assertIn("blocked at", result.stderr)
 
     def test_at_exit_of_a_bare_preload(self):
         for helper in (True, False):

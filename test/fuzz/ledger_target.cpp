@@ -14,7 +14,7 @@
 #include "check.h"
 #include "support/full_ledger.h"
 
-#include "report/json.h"
+#include "support/report_text.h"
 
 namespace {
 
@@ -33,20 +33,16 @@ void write_report_over(std::span<const std::byte> bytes) {
   report::parse_suppressions("fd:*bare*\n*:signature:12\n", suppressions, count, error, line);
   report::RuleSet rules;
   report::parse_rules("fd>0,site.fd>1,heap.bytes>1,thread>0,child>0,misuse>0,inherited_by_child>0", rules, error);
-  std::vector<std::byte> scratch(report::scratch_bytes(view));
   report::ReportInput input;
   input.view = &view;
   input.suppressions = {suppressions, count};
   input.rules = rules.all();
-  input.scratch = scratch;
   input.all_sites = true;
-  std::string text;
-  report::ReportResult result = report::write_report(input, {&text, [](void* context, std::string_view piece) {
-                                                               static_cast<std::string*>(context)->append(piece);
-                                                               return true;
-                                                             }});
-  test::check(result.written, "a report is written");
-  test::check(nlohmann::json::accept(text), "a report is valid JSON");
+  for (report::StackForm form : {report::StackForm::file, report::StackForm::listed}) {
+    std::string text;
+    test::check(test::write_report(input, test::text_sink(text), form).written, "a report is written");
+    test::check(nlohmann::json::accept(text), "a report is valid JSON");
+  }
 }
 
 /// The pristine ledger, and the memory that is damaged.

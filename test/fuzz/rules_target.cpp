@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       // What was understood once is understood again, and means the same.
       report::RuleSet again;
       test::check(report::parse_rules(rule.text, again, error) && again.count == 1, "a rule reads back");
-      test::check(again.rules[0].limit == rule.limit && again.rules[0].field == rule.field, "a rule keeps its meaning");
+      test::check(again.rules[0].limit == rule.limit && again.rules[0].counter == rule.counter, "a rule keeps its meaning");
     }
   } else {
     test::check(rules.count == 0 && error.message, "a refused text leaves no rules and says why");

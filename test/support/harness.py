@@ -29,7 +29,7 @@ BUILD = os.environ.get("TEST_BUILD", os.path.join(SOURCE, "build"))
 COMMAND = os.path.join(BUILD, "src", "cli", "unfreed")
 LIBRARY = os.path.join(BUILD, "src", "runtime", "libunfreed.so")
 PROGRAMS = os.path.join(BUILD, "test", "e2e")
-SCHEMA = os.path.join(SOURCE, "src", "report", "report.schema.json")
+SCHEMA = os.path.join(BUILD, "src", "report", "report.schema.json")
 
 TIME_LIMIT = 60  # seconds; for a program that takes one
 
@@ -88,13 +88,37 @@ class Scratch:
         return sorted(os.listdir(self.ledgers))
 
 
+def list_stacks(report):
+    """The same report with every stack in its place, frame by frame, where the file has them in a table."""
+    table = report.pop("stacks", None)
+    if table is None:
+        return report
+
+    def frames(number):
+        listed = []
+        while number:
+            listed += table["calls"][table["call"][number - 1] - 1]
+            assert table["caller"][number - 1] < number
+            number = table["caller"][number - 1]
+        return listed
+
+    def replace(value):
+        if isinstance(value, list):
+            return [replace(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        return {key: frames(one) if key == "stack" and isinstance(one, int) else replace(one) for key, one in value.items()}
+
+    return replace(report)
+
+
 def read_report(path):
-    """A report, validated against the schema."""
+    """A report, validated against the schema; its stacks are listed in their places."""
     with open(path) as file:
         report = json.load(file)
     error = jsonschema.exceptions.best_match(_validator.iter_errors(report))
     assert error is None, f"{path} breaks the schema at {'/'.join(map(str, error.absolute_path))}: {error.message}"
-    return report
+    return list_stacks(report)
 
 
 def read_reports(folder):

@@ -51,7 +51,7 @@ class Reports(unittest.TestCase):
     def test_report_that_breaks_the_schema_is_refused(self):
         with harness.Scratch() as scratch:
             with open(scratch.path("bad.json"), "w") as file:
-                file.write('{"schema_version": 1}')
+                file.write('{"schema_version": 2}')
             with self.assertRaises(AssertionError):
                 harness.read_report(scratch.path("bad.json"))
 

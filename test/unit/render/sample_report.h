@@ -6,22 +6,23 @@
 namespace unfreed::render {
 
 inline constexpr std::string_view kSampleReport = R"json({
-  "schema_version": 1,
+  "schema_version": 2,
   "tool": {"name": "unfreed", "version": "0.1.0"},
   "trigger": "exit",
   "complete": false,
   "notes": ["3 stacks were cut short: the table of stacks was full"],
   "process": {"pid": 4242, "ppid": 1, "exe": "/opt/service/bin/service", "argv": ["service", "--port", "80"],
     "started": "2024-05-01T12:34:56.000000000Z", "duration_ns": 1234000000, "forked": false, "exit_status": 0},
-  "coverage": {"fd": "exact", "heap": "exact", "thread": "partial", "child": "off", "mapping": "off"},
+  "coverage": {"fd": "exact", "heap": "exact", "thread": "partial", "child": "off"},
   "reconciled": true,
   "totals": {
     "fd": {"live": 5, "total": 120, "peak": 9, "open": 9, "inherited": 0, "unattributed": 1, "suppressed": 1},
     "heap": {"live": 12, "bytes": 1234567, "total": 5000, "total_bytes": 98765432, "suppressed": 0},
     "thread": {"live": 1, "running": 2, "total": 4, "peak": 4, "suppressed": 0}
   },
+  "worst_site": {"fd": {"live": 3, "total": 100, "peak": 3}, "heap": {"live": 12, "bytes": 1234567}},
   "rules": [{"rule": "fd>0", "value": 4, "broken": true},
-    {"rule": "mapping>0", "value": null, "broken": false, "unchecked": "its kind was not tracked"}],
+    {"rule": "child>0", "value": null, "broken": false, "unchecked": "its kind was not tracked"}],
   "sites": [
     {"id": 3, "kind": "fd", "signature": "00000000000000aa", "grade": "held", "live": 3, "bytes": 0, "total": 100,
       "peak": 3, "acquired_by": "fopen", "truncated": false,
@@ -58,7 +59,7 @@ inline constexpr std::string_view kSampleReport = R"json({
       "objects": [{"thread": 4250, "name": "worker", "state": "finished", "detached": false, "age_ns": 100}]}
   ],
   "descriptors": [{"fd": 9, "origin": "unattributed", "target": "/dev/null", "flags": []}],
-  "failures": [{"door": "openat", "kind": "fd", "error": "EMFILE", "count": 12, "live_then": 1020, "thread": 4243,
+  "failures": [{"function": "openat", "kind": "fd", "error": "EMFILE", "count": 12, "live_then": 1020, "thread": 4243,
     "first": "2024-05-01T12:34:57Z", "first_after_ns": 1, "truncated": false,
     "stack": [{"function": "open_log", "file": "/opt/service/src/log.cpp", "line": 17,
       "module": "/opt/service/bin/service", "offset": 1, "inlined": false}]}],

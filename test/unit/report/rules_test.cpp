@@ -40,8 +40,8 @@ TEST(Rules, BlankTextIsNoRules) {
 TEST(Rules, ARuleDefaultsToLive) {
   RuleSet rules = read("fd>0");
   ASSERT_EQ(rules.count, 1u);
-  EXPECT_EQ(rules.rules[0].kind, Kind::fd);
-  EXPECT_EQ(rules.rules[0].field, Field::live);
+  EXPECT_EQ(rules.rules[0].kind(), Kind::fd);
+  EXPECT_EQ(rules.rules[0].counter, Counter::live);
   EXPECT_FALSE(rules.rules[0].per_site);
   EXPECT_FALSE(rules.rules[0].broken_by(0));
   EXPECT_TRUE(rules.rules[0].broken_by(1));
@@ -52,7 +52,7 @@ TEST(Rules, AListKeepsEachRuleAsWritten) {
   ASSERT_EQ(rules.count, 3u);
   EXPECT_EQ(rules.rules[0].text, "fd>0");
   EXPECT_EQ(rules.rules[1].text, "heap.bytes>1M");
-  EXPECT_EQ(rules.rules[1].field, Field::bytes);
+  EXPECT_EQ(rules.rules[1].counter, Counter::bytes);
   EXPECT_EQ(rules.rules[1].limit, 1u << 20);
   EXPECT_EQ(rules.rules[2].text, "site.thread >= 10");
   EXPECT_TRUE(rules.rules[2].per_site);
@@ -83,7 +83,7 @@ TEST(Rules, DeedsAreCountedForTheProcess) {
   RuleSet rules = read("misuse>0,inherited_by_child>=2,misuse.live>1");
   ASSERT_EQ(rules.count, 3u);
   EXPECT_EQ(rules.rules[0].subject, Subject::misuse);
-  EXPECT_EQ(rules.rules[1].subject, Subject::inherited_by_child);
+  EXPECT_EQ(rules.rules[1].subject, Subject::exec);
   EXPECT_EQ(rules.rules[1].limit, 2u);
   EXPECT_EQ(rules.rules[2].subject, Subject::misuse);
   EXPECT_EQ(part_at_fault("site.misuse>0"), "misuse");
@@ -99,10 +99,13 @@ TEST(Rules, FieldsThatAKindDoesNotHaveAreErrors) {
   EXPECT_EQ(part_at_fault("fd.>0"), "");
 }
 
-TEST(Rules, KindsThatAreNotTrackedAreErrorsThatSaySo) {
-  EXPECT_STREQ(read_error("mapping>0").message, read_error("mapping.bytes>1M").message);
-  EXPECT_NE(std::string(read_error("mapping>0").message).find("not tracked"), std::string::npos);
-  EXPECT_EQ(part_at_fault("fd>0,mapping>0"), "mapping");
+TEST(Rules, KindsThatAreNotKnownAreErrorsThatNameThoseThatAre) {
+  EXPECT_STREQ(read_error("gadget>0").message, read_error("gadget.bytes>1M").message);
+  std::string message = read_error("gadget>0").message;
+  for (const SubjectRow& row : kSubjects) EXPECT_NE(message.find(row.name), std::string::npos) << row.name;
+  EXPECT_EQ(part_at_fault("fd>0,gadget>0"), "gadget");
+  EXPECT_NE(std::string(read_error("site.misuse>0").message).find("by site: fd, heap, thread or child"),
+            std::string::npos);
 }
 
 TEST(Rules, ErrorsPointAtThePartAtFault) {

@@ -8,7 +8,6 @@
 #include "support/ledger_builder.h"
 #include "support/report_text.h"
 
-#include "report/json.h"
 
 namespace unfreed::report {
 namespace {
@@ -50,7 +49,7 @@ class TasksTest : public ::testing::Test {
   LedgerBuilder builder_;
   uint32_t module_ = builder_.module("/usr/bin/program", ledger::kModuleMain);
   uint64_t offset_ = 0;
-  ReportResult result_;
+  test::Result result_;
 };
 
 TEST_F(TasksTest, AChildThatHasEndedIsLiveOneThatRunsIsNot) {
@@ -204,7 +203,7 @@ TEST_F(TasksTest, ExhaustionNamesTheCallThatFailed) {
   ReportInput input;
   input.trigger = Trigger::exhaustion;
   EXPECT_EQ(report(input)["exhaustion"]["error"], "ENFILE");
-  EXPECT_EQ(report(input)["exhaustion"]["door"], "open");
+  EXPECT_EQ(report(input)["exhaustion"]["function"], "open");
 }
 
 }  // namespace

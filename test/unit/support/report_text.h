@@ -6,28 +6,51 @@
 #include <string>
 #include <vector>
 
-#include "report/json.h"
+#include "report/evaluate.h"
+#include "report/json_writer.h"
 
 namespace unfreed::test {
+
+/// What a report comes to.
+struct Result {
+  bool written = false;
+  bool broken = false;
+  bool unchecked = false;
+  bool complete = false;
+  bool holds_something = false;
+};
 
 struct Report {
   nlohmann::ordered_json json;
   std::string text;
-  report::ReportResult result;
+  Result result;
 };
+
+inline report::Sink text_sink(std::string& text) {
+  return {&text, [](void* context, std::string_view piece) {
+            static_cast<std::string*>(context)->append(piece);
+            return true;
+          }};
+}
+
+/// Evaluates a ledger and writes the report to `sink`.
+inline Result write_report(const report::ReportInput& input, const report::Sink& sink,
+                           report::StackForm form = report::StackForm::file) {
+  base::Arena arena;
+  report::Report report;
+  report::evaluate(input, arena, report);
+  std::vector<char> buffer(report::kJsonBufferBytes);
+  bool written = report::write_json(report, form, buffer, sink);
+  return {written, report::is_broken(report), report::is_unchecked(report), report.complete,
+          report::holds_something(report)};
+}
 
 /// Writes a report over `view`; `input` may have anything else set.
 inline Report write(const ledger::View& view, report::ReportInput input = {}) {
   Report report;
-  std::vector<std::byte> scratch(report::scratch_bytes(view));
   input.view = &view;
-  input.scratch = scratch;
   if (input.now_monotonic_ns == 0) input.now_monotonic_ns = 1'000'001'000;
-  report::Sink sink{&report.text, [](void* context, std::string_view piece) {
-                      static_cast<std::string*>(context)->append(piece);
-                      return true;
-                    }};
-  report.result = report::write_report(input, sink);
+  report.result = write_report(input, text_sink(report.text));
   report.json = nlohmann::ordered_json::parse(report.text);  // strict: throws on bad UTF-8 too
   return report;
 }

@@ -2,7 +2,7 @@
 // everything sorted into what counts for rules and what does not. The report is written, and rules are evaluated, from
 // this.
 //
-// Which descriptors count (CONTRACT, "What counts at exit"):
+// Which descriptors count :
 //
 //     in the table        in the kernel      class
 //     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
@@ -20,8 +20,9 @@
 #include <string_view>
 
 #include "ledger/view.h"
-#include "report/json.h"
-#include "report/scratch.h"
+#include "base/arena.h"
+#include "report/evaluate.h"
+#include "report/report.h"
 
 namespace unfreed::report {
 
@@ -29,7 +30,7 @@ enum class FdClass : uint8_t { held, inherited, unattributed, libc, ignored, sta
 
 inline constexpr uint32_t kNoIndex = UINT32_MAX;
 
-struct GradedFd {
+struct EvaluatedFd {
   int32_t fd;
   uint32_t site;  ///< 0: none
   uint32_t serial;
@@ -41,7 +42,7 @@ struct GradedFd {
   uint8_t owner;  ///< ledger::FdOwner
 };
 
-struct GradedThread {
+struct EvaluatedThread {
   uint32_t record;  ///< index in the ledger; kNoIndex for one that only the kernel knows
   uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
   uint32_t site;
@@ -58,7 +59,7 @@ struct GradedThread {
   bool main;
   char name[16];
   // What it keeps from being released.
-  uint32_t first_fd;  ///< in Graded::fds_by_thread
+  uint32_t first_fd;  ///< in Evaluation::fds_by_thread
   uint32_t fds;
   int64_t heap_blocks;  ///< what it allocated itself, less what it freed itself
   int64_t heap_bytes;
@@ -72,7 +73,7 @@ enum class ChildClass : uint8_t {
   unknown,        ///< not waited for; whether it has ended could not be asked
   reaped_unseen,  ///< gone, though no watched function waited for it
 };
-struct GradedChild {
+struct EvaluatedChild {
   uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
   uint32_t site;
   uint32_t serial;
@@ -85,135 +86,93 @@ struct GradedChild {
   bool unattributed;  ///< only the kernel knows of it
 };
 
-struct GradedMisuse {
+struct EvaluatedMisuse {
   uint32_t index;  ///< in the ledger
   uint32_t suppression;
   uint64_t count;
 };
-struct GradedCrossing {
+struct EvaluatedExecLeak {
   uint32_t index;
   uint32_t suppression;
   uint64_t count;
 };
 
-struct GradedSite {
-  uint64_t live;   ///< what is held and was taken here
+struct EvaluatedSite {
+  uint64_t live;   ///< what was acquired here and is held
   uint64_t bytes;  ///< heap
   uint64_t total;
   uint64_t total_bytes;
   uint64_t peak;          ///< 0: not known
   uint32_t running;       ///< threads and children
-  uint32_t first_object;  ///< in Graded::fds or Graded::threads
+  uint32_t first_object;  ///< in Evaluation::fds or Evaluation::threads
   uint32_t objects;
   uint32_t suppression;  ///< index, or kNoIndex
   ledger::Kind kind;
   bool libc;
   bool valid;  ///< of a known kind
 
+  uint64_t value(Counter counter) const {
+    switch (counter) {
+      case Counter::live:
+        return live;
+      case Counter::bytes:
+        return bytes;
+      case Counter::total:
+        return total;
+      case Counter::total_bytes:
+        return total_bytes;
+      case Counter::peak:
+        return peak;
+      case Counter::running:
+        return running;
+      default:
+        return 0;
+    }
+  }
   bool is_suppressed() const { return suppression != kNoIndex; }
   bool counts() const { return valid && !libc && !is_suppressed(); }
 };
 
-struct FdTotals {
-  uint64_t live;  ///< held (suppressed ones included), whatever their site
-  uint64_t total;
-  uint64_t peak;
-  uint64_t open;  ///< all that are open, whoever took them
-  uint64_t inherited;
-  uint64_t received;  ///< of live: came in a message
-  uint64_t unattributed;
-  uint64_t standard;  ///< numbers 0 to 2, not inherited
-  uint64_t libc;
-  uint64_t ignored;
-  uint64_t suppressed;  ///< of live
-  uint64_t suppressed_total;
-  uint64_t closed_unseen;
-};
-struct HeapTotals {
-  uint64_t live, bytes, total, total_bytes;
-  uint64_t libc, libc_bytes;
-  uint64_t suppressed, suppressed_bytes;  ///< of live and bytes
-  uint64_t suppressed_total, suppressed_total_bytes;
-  uint64_t foreign_released;
-  /// Of a sampled heap: the interval, and the standard errors of live and bytes. 0 where every block was tracked.
-  uint64_t sample_bytes, live_error, bytes_error;
-};
-/// What threads and children have in common.
-struct TaskTotals {
-  uint64_t live;  ///< threads that have finished, neither joined nor detached; children that have ended, not waited for
-  uint64_t running;  ///< without the main thread
-  uint64_t total, peak;
-  uint64_t ignored;
-  uint64_t unattributed;  ///< there, and no watched function explains them
-  uint64_t suppressed, suppressed_running;
-  uint64_t suppressed_total;
-};
-struct ThreadTotals : TaskTotals {
-  uint64_t detached;  ///< of running
-  uint64_t libc;      ///< created by libc for its own use
-};
-struct ChildTotals : TaskTotals {
-  uint64_t unknown;
-  uint64_t reaped_unseen;
-  uint64_t inherited;
-};
-/// By ledger::MisuseKind.
-struct MisuseTotals {
-  uint64_t live;  ///< all that are not suppressed, but for not_open
-  uint64_t by_kind[5];
-  uint64_t suppressed;
-};
-struct CrossingTotals {
-  uint64_t live;
-  uint64_t suppressed;
-};
-
 class StackHashes;
 
-struct Graded {
+struct Evaluation {
   const ledger::View* view = nullptr;
-  std::span<GradedSite> sites;      ///< by ledger index
-  std::span<GradedFd> fds;          ///< by site, then oldest first
-  std::span<GradedThread> threads;  ///< by site, then oldest first
-  std::span<GradedChild> children;  ///< by site, then oldest first
-  std::span<GradedMisuse> misuses;  ///< in the ledger's order
-  std::span<GradedCrossing> crossings;
+  std::span<EvaluatedSite> sites;      ///< by ledger index
+  std::span<EvaluatedFd> fds;          ///< by site, then oldest first
+  std::span<EvaluatedThread> threads;  ///< by site, then oldest first
+  std::span<EvaluatedChild> children;  ///< by site, then oldest first
+  std::span<EvaluatedMisuse> misuses;  ///< in the ledger's order
+  std::span<EvaluatedExecLeak> exec_leaks;
   std::span<uint32_t> fds_by_thread;  ///< indexes into fds
   std::span<uint32_t> listed;         ///< sites to show, worst first (order_sites)
-  std::span<std::string_view> doors;
+  std::span<std::string_view> functions;  ///< names of the hooked functions, by number
   StackHashes* hashes = nullptr;  ///< for signatures; set by whoever makes the report
   bool reconciled = false;        ///< kernel facts are there
   bool threads_listed = false;
   bool children_listed = false;
   bool settled = true;  ///< counters could be read undisturbed
   bool short_of_memory = false;
-  FdTotals fd{};
-  HeapTotals heap{};
-  ThreadTotals thread{};
-  ChildTotals child{};
-  MisuseTotals misuse{};
-  CrossingTotals crossing{};
+  Totals totals[kSubjectCount];
 
-  std::string_view door(uint16_t index) const { return index < doors.size() ? doors[index] : std::string_view("?"); }
+  Totals& of(Subject subject) { return totals[index_of(subject)]; }
+  const Totals& of(Subject subject) const { return totals[index_of(subject)]; }
+  std::string_view function_name(uint16_t index) const { return index < functions.size() ? functions[index] : "?"; }
 };
 
 /// How a kind was covered, as far as this report is concerned: `off` for kinds that were not tracked.
 ledger::Coverage coverage_of(const ledger::View& view, ledger::Kind kind);
 
-/// Memory grade() needs for this view.
-size_t graded_bytes(const ledger::View& view);
-
 /// Reads everything once; totals do not know about suppressions yet.
-void grade(const ledger::View& view, Scratch& scratch, Graded& out);
+void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& out);
 
 /// The first suppression that covers a site, whatever its counts; kNoIndex for none.
-uint32_t find_suppression(const ReportInput& input, const Graded& graded, uint32_t site);
+uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 
 /// Marks suppressed sites and takes them into the totals' `suppressed`.
-void apply_suppressions(const ReportInput& input, Graded& graded);
+void apply_suppressions(const ReportInput& input, Evaluation& evaluation);
 
 /// Fills in `listed`.
-void order_sites(bool all_sites, Scratch& scratch, Graded& graded);
+void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation);
 
 /// The kernel's list of threads, or of children, in order of their numbers.
 struct ListedTask {
@@ -221,17 +180,17 @@ struct ListedTask {
   uint32_t index;  ///< into kernel_tasks
   bool found;      ///< there is a record for it
 };
-std::span<ListedTask> list_kernel_tasks(Scratch& scratch, const Graded& graded, bool children);
+std::span<ListedTask> list_kernel_tasks(base::Arena& arena, const Evaluation& evaluation, bool children);
 /// nullptr where there is none.
 ListedTask* find_listed(std::span<ListedTask> list, int32_t id);
 
-// Parts of grade(), one file each.
-void grade_fds(Scratch& scratch, Graded& graded);
-void grade_threads(Scratch& scratch, Graded& graded);
-void grade_children(Scratch& scratch, Graded& graded);
+// Parts of evaluate_ledger(), one file each.
+void evaluate_fds(base::Arena& arena, Evaluation& evaluation);
+void evaluate_threads(base::Arena& arena, Evaluation& evaluation);
+void evaluate_children(base::Arena& arena, Evaluation& evaluation);
 /// Needs the suppressions of sites.
-void grade_misuse(const ReportInput& input, Scratch& scratch, Graded& graded);
-/// What each thread holds. After grade_fds() and grade_threads().
-void grade_holdings(Scratch& scratch, Graded& graded);
+void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
+/// What each thread holds. After evaluate_fds() and evaluate_threads().
+void evaluate_holdings(base::Arena& arena, Evaluation& evaluation);
 
 }  // namespace unfreed::report

@@ -1,0 +1,321 @@
+// The shape of a report, stated once. describe(visitor, value) names each member of a structure in the order in which
+// it is written; the JSON writer, its reader and the JSON Schema are visitors.
+//
+//   visitor.member(name, value, presence, meaning[, words])   number, truth, text, enum, optional, structure, or a List
+//   visitor.hash(name, value, …)                              64 bits as 16 hexadecimal digits
+//   visitor.stack(name, id, …)                                a list of frames, innermost first
+//   visitor.function(name, id, …)                             one frame
+//   visitor.coverage(…), totals(…)                            an object with a member for each kind, or subject
+//
+// `words`: what a text may be; readers accept others, as later versions may add some.
+#pragma once
+
+#include <span>
+#include <type_traits>
+
+#include "report/report.h"
+
+namespace unfreed::report {
+
+using Words = std::span<const Text>;
+
+/// The words that an enum is written as, by number.
+template <class Enum>
+struct EnumWords;
+template <>
+struct EnumWords<Trigger> {
+  static constexpr Text kWords[] = {"exit", "signal", "api", "snapshot", "post_mortem", "exhaustion"};
+};
+template <>
+struct EnumWords<Grade> {
+  static constexpr Text kWords[] = {"leaked", "held", "informational"};
+};
+template <>
+struct EnumWords<ledger::Coverage> {
+  static constexpr Text kWords[] = {"off", "exact", "sampled", "partial", "unavailable"};
+};
+template <>
+struct EnumWords<ledger::Kind> {
+  static constexpr Text kWords[] = {
+#define KIND(name, number, noun, by_default) #name,
+#include "ledger/kinds.inc"
+#undef KIND
+  };
+};
+template <class Enum>
+constexpr Text word_of(Enum value) {
+  auto at = static_cast<size_t>(value);
+  return at < std::size(EnumWords<Enum>::kWords) ? EnumWords<Enum>::kWords[at] : Text("unknown");
+}
+
+/// How a structure is set in JSON: members a line each, or all on one line.
+template <class T>
+inline constexpr bool kIsCompact = true;
+template <>
+inline constexpr bool kIsCompact<Report> = false;
+template <>
+inline constexpr bool kIsCompact<Process> = false;
+template <>
+inline constexpr bool kIsCompact<Site> = false;
+template <>
+inline constexpr bool kIsCompact<Thread> = false;
+template <>
+inline constexpr bool kIsCompact<Holdings> = false;
+template <>
+inline constexpr bool kIsCompact<Misuse> = false;
+template <>
+inline constexpr bool kIsCompact<ClosingCall> = false;
+template <>
+inline constexpr bool kIsCompact<ExecLeak> = false;
+template <>
+inline constexpr bool kIsCompact<Failure> = false;
+
+namespace words {
+inline constexpr Text kOwners[] = {"file_stream", "directory_stream", "popen_stream", "message_queue"};
+inline constexpr Text kFdOrigins[] = {"held",     "inherited", "unattributed", "standard",
+                                      "libc",     "ignored",   "closed_unseen"};
+inline constexpr Text kChildOrigins[] = {"unattributed", "inherited", "ignored", "reaped_unseen"};
+inline constexpr Text kChildStates[] = {"zombie", "running", "unknown", "gone"};
+inline constexpr Text kThreadStates[] = {"running", "finished"};
+inline constexpr Text kObjectStates[] = {"running", "finished", "zombie", "unknown"};
+inline constexpr Text kThreadClasses[] = {"main", "finished", "joinable", "detached", "unattributed", "ignored"};
+inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner"};
+inline constexpr Text kReceived[] = {"received"};
+inline constexpr Text kLibc[] = {"libc"};
+inline constexpr Text kToolName[] = {"unfreed"};
+}  // namespace words
+
+/// For value types V that may be const: `describe` serves writers and readers alike.
+template <class Value, class Type>
+concept Is = std::is_same_v<std::remove_const_t<Value>, Type>;
+
+template <class Visitor>
+void describe(Visitor& v, Is<Tool> auto& tool) {
+  v.member("name", tool.name, Presence::always, "", words::kToolName);
+  v.member("version", tool.version, Presence::always, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Process> auto& process) {
+  v.member("pid", process.pid, Presence::always, "");
+  v.member("ppid", process.ppid, Presence::always, "");
+  v.member("exe", process.exe, Presence::always, "The executable's path.");
+  v.member("argv", process.argv, Presence::always, "");
+  v.member("started", process.started, Presence::always, "RFC 3339.");
+  v.member("duration_ns", process.duration_ns, Presence::if_set, "Until its end, or this report.");
+  v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
+  v.member("exit_status", process.exit_status, Presence::if_set, "");
+  v.member("signal", process.signal, Presence::if_set, "The signal that ended it.");
+  v.member("signal_name", process.signal_name, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Object> auto& object) {
+  v.member("fd", object.fd, Presence::if_set, "Descriptor number.");
+  v.member("process", object.process, Presence::if_set, "A child's process number.");
+  v.member("thread", object.thread, Presence::if_set, "The thread itself, or the one that acquired the object.");
+  v.member("target", object.target, Presence::if_set, "What a descriptor refers to.");
+  v.member("flags", object.flags, Presence::if_set, "");
+  v.member("name", object.name, Presence::if_set, "");
+  v.member("state", object.state, Presence::if_set, "", words::kObjectStates);
+  v.member("detached", object.detached, Presence::if_set, "");
+  v.member("created_by", object.created_by, Presence::if_set, "The thread that created it.");
+  v.member("age_ns", object.age_ns, Presence::if_set, "");
+  v.member("finished_ago_ns", object.finished_ago_ns, Presence::if_set, "");
+  v.member("owner", object.owner, Presence::if_set, "The stream that owns a descriptor.", words::kOwners);
+  v.member("origin", object.origin, Presence::if_set, "Came in a message.", words::kReceived);
+  v.function("start_routine", object.start_routine, Presence::if_set, "");
+  v.member("site", object.site, Presence::if_set, "Where it was acquired, where that is not the site it is listed in.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Site> auto& site) {
+  v.member("id", site.id, Presence::always, "Unique in this report only.");
+  v.member("kind", site.kind, Presence::always, "");
+  v.hash("signature", site.signature, Presence::always, "The same for the same code in every run and build.");
+  v.member("grade", site.grade, Presence::always,
+           "leaked: nobody can release it any more; held: not released; informational: counts for nothing.");
+  v.member("live", site.live, Presence::always, "");
+  v.member("bytes", site.bytes, Presence::always, "Of live, as asked for.");
+  v.member("total", site.total, Presence::always, "");
+  v.member("total_bytes", site.total_bytes, Presence::if_set, "");
+  v.member("peak", site.peak, Presence::if_set, "Most live at once, where it was tracked.");
+  v.member("running", site.running, Presence::if_set, "Threads or children started here that have not ended.");
+  v.member("growing", site.growing, Presence::if_set,
+           "Threads are started here and do not end: there have never been more.");
+  v.member("acquired_by", site.acquired_by, Presence::always, "The function that acquired it; stack[0] is its caller.");
+  v.stack("stack", site.stack, Presence::always, "");
+  v.member("truncated", site.truncated, Presence::always, "Outer frames are missing.");
+  v.member("overflow", site.overflow, Presence::if_set, "Stands for all sites that found no room.");
+  v.member("owner", site.owner, Presence::if_set, "Holds it for its own use.", words::kLibc);
+  v.member("first_age_ns", site.first_age_ns, Presence::if_set, "Since the first acquisition.");
+  v.member("objects", site.objects, Presence::if_set, "The oldest and the newest.");
+  v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
+  v.member("suppressed_by", site.suppressed_by, Presence::if_set,
+           "The suppression that covers it: it counts for no rule.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Descriptor> auto& one) {
+  v.member("fd", one.fd, Presence::always, "");
+  v.member("origin", one.origin, Presence::always, "", words::kFdOrigins);
+  v.member("target", one.target, Presence::if_set, "");
+  v.member("flags", one.flags, Presence::if_set, "");
+  v.member("site", one.site, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Holdings> auto& holds) {
+  v.member("fd", holds.fd, Presence::always, "Descriptors it acquired that are still held.");
+  v.member("heap", holds.heap, Presence::always, "Blocks it allocated itself less those it freed itself.");
+  v.member("heap_bytes", holds.heap_bytes, Presence::always, "");
+  v.member("descriptors", holds.descriptors, Presence::always, "The oldest.");
+  v.member("descriptors_omitted", holds.descriptors_omitted, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Thread> auto& thread) {
+  v.member("thread", thread.thread, Presence::always, "");
+  v.member("name", thread.name, Presence::if_set, "");
+  v.member("class", thread.thread_class, Presence::always,
+           "finished: neither joined nor detached; joinable and detached: still running; unattributed: no hooked "
+           "function started it.",
+           words::kThreadClasses);
+  v.member("state", thread.state, Presence::always, "", words::kThreadStates);
+  v.member("kernel_state", thread.kernel_state, Presence::if_set, "As in /proc/PID/stat: R runs, S and D wait.");
+  v.member("site", thread.site, Presence::if_set, "Where it was created.");
+  v.member("created_by", thread.created_by, Presence::if_set, "The thread that created it.");
+  v.member("age_ns", thread.age_ns, Presence::if_set, "");
+  v.member("finished_ago_ns", thread.finished_ago_ns, Presence::if_set, "");
+  v.function("start_routine", thread.start_routine, Presence::if_set, "");
+  v.stack("stack", thread.stack, Presence::if_set, "Where it is blocked, if it waits in the kernel.");
+  v.member("truncated", thread.truncated, Presence::if_set, "Outer frames are missing.");
+  v.member("holds", thread.holds, Presence::always, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Child> auto& child) {
+  v.member("origin", child.origin, Presence::always, "", words::kChildOrigins);
+  v.member("process", child.process, Presence::always, "");
+  v.member("name", child.name, Presence::if_set, "");
+  v.member("state", child.state, Presence::always, "", words::kChildStates);
+  v.member("thread", child.thread, Presence::if_set, "The thread that started it.");
+  v.member("age_ns", child.age_ns, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<ClosingCall> auto& call) {
+  v.member("function", call.function, Presence::always, "stack[0] is its caller.");
+  v.member("thread", call.thread, Presence::always, "");
+  v.member("age_ns", call.age_ns, Presence::always, "");
+  v.stack("stack", call.stack, Presence::always, "");
+  v.member("truncated", call.truncated, Presence::always, "Outer frames are missing.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Misuse> auto& misuse) {
+  v.member("type", misuse.type, Presence::always,
+           "double_close: closed before and not opened since; not_open: never seen open; behind_owner: by its number, "
+           "though a stream owns it; stale_owner: by a stream whose number had been handed out anew.",
+           words::kMisuseTypes);
+  v.member("count", misuse.count, Presence::always, "");
+  v.member("fd", misuse.fd, Presence::always, "Of the first time.");
+  v.member("owner", misuse.owner, Presence::if_set, "", words::kOwners);
+  v.member("opened", misuse.opened, Presence::if_set, "");
+  v.member("first_closed", misuse.first_closed, Presence::if_set, "");
+  v.member("closed", misuse.closed, Presence::if_set, "The invalid close itself.");
+  v.member("suppressed_by", misuse.suppressed_by, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<ExecLeak> auto& leak) {
+  v.member("fd", leak.fd, Presence::always, "Of the first time.");
+  v.member("count", leak.count, Presence::always, "How often one that was opened here was inherited.");
+  v.member("program", leak.program, Presence::always,
+           "As named to the function that started it; of the first time.");
+  v.member("started_by", leak.started_by, Presence::always, "That function.");
+  v.member("process", leak.process, Presence::always, "Which called it.");
+  v.member("acquired_by", leak.acquired_by, Presence::always, "");
+  v.member("age_ns", leak.age_ns, Presence::always, "");
+  v.stack("stack", leak.stack, Presence::always, "Of the opening.");
+  v.member("truncated", leak.truncated, Presence::always, "Outer frames are missing.");
+  v.member("suppressed_by", leak.suppressed_by, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Exhaustion> auto& exhaustion) {
+  v.member("function", exhaustion.function, Presence::always, "");
+  v.member("kind", exhaustion.kind, Presence::always, "");
+  v.member("error", exhaustion.error, Presence::always, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Failure> auto& failure) {
+  v.member("function", failure.function, Presence::always, "The function that failed.");
+  v.member("kind", failure.kind, Presence::always, "");
+  v.member("error", failure.error, Presence::always, "EMFILE …, or errno and its number.");
+  v.member("count", failure.count, Presence::always, "");
+  v.member("first", failure.first, Presence::always, "RFC 3339.");
+  v.member("first_after_ns", failure.first_after_ns, Presence::always, "After the process started.");
+  v.member("live_then", failure.live_then, Presence::always, "How many of its kind were held at the first failure.");
+  v.member("thread", failure.thread, Presence::always, "");
+  v.stack("stack", failure.stack, Presence::always, "Of the first failure.");
+  v.member("truncated", failure.truncated, Presence::always, "Outer frames are missing.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<RuleOutcome> auto& outcome) {
+  v.member("rule", outcome.rule, Presence::always, "");
+  v.member("value", outcome.value, Presence::if_set, "Absent where the rule could not be checked.");
+  v.member("broken", outcome.broken, Presence::always, "");
+  v.member("unchecked", outcome.unchecked, Presence::if_set, "Why the rule could not be checked.");
+  v.member("site", outcome.site, Presence::if_set, "Of a site rule: the one with the highest value.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Module> auto& module) {
+  v.member("path", module.path, Presence::always, "");
+  v.member("build_id", module.build_id, Presence::if_set, "Hexadecimal.");
+  v.member("base", module.base, Presence::always, "An address in the process is this plus an offset.");
+  v.member("size", module.size, Presence::always, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Report> auto& report) {
+  v.member("schema_version", report.schema_version, Presence::always, "");
+  v.member("tool", report.tool, Presence::always, "");
+  v.member("trigger", report.trigger, Presence::always, "What made this report be written.");
+  v.member("complete", report.complete, Presence::always,
+           "False when something was dropped or could not be read; the notes say what.");
+  v.member("notes", report.notes, Presence::always, "");
+  v.member("process", report.process, Presence::always, "");
+  v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
+  v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
+  v.totals("totals", report, "");
+  v.worst_sites("worst_site", report,
+                "By kind, of each number that site rules may name: the highest of any site that counts, also of those "
+                "that hold nothing any more and are not listed.");
+  v.member("sites", report.sites, Presence::always, "Worst first.");
+  v.member("sites_omitted", report.sites_omitted, Presence::if_set, "Sites that are not in the list.");
+  v.member("descriptors", report.descriptors, Presence::always,
+           "Descriptors that belong to no site, and those that count for nothing.");
+  v.member("descriptors_omitted", report.descriptors_omitted, Presence::if_set, "");
+  v.member("threads", report.threads, Presence::always,
+           "Every thread that is there and what it keeps from being released, those that hold most first.");
+  v.member("threads_omitted", report.threads_omitted, Presence::if_set, "");
+  v.member("children", report.children, Presence::always,
+           "Children that belong to no site, and those that count for nothing.");
+  v.member("children_omitted", report.children_omitted, Presence::if_set, "");
+  v.member("misuse", report.misuse, Presence::always, "Invalid closes of descriptors.");
+  v.member("inherited_by_child", report.exec_leaks, Presence::always,
+           "Descriptors without close-on-exec that another program inherited, by where they were opened.");
+  v.member("exhaustion", report.exhaustion, Presence::if_set,
+           "The call that failed, where that made the report be written.");
+  v.member("failures", report.failures, Presence::always,
+           "Calls that failed because a limit was reached, by function, error and stack.");
+  v.member("rules", report.rules, Presence::always, "");
+  v.member("modules", report.modules, Presence::always, "");
+  v.stacks("stacks", report);
+}
+
+}  // namespace unfreed::report

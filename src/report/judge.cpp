@@ -1,0 +1,66 @@
+// What rules come to for one report.
+#include <algorithm>
+
+#include "report/evaluate.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// nullptr when it can be checked.
+const char* why_not_checked(const Rule& rule, const Report& report) {
+  ledger::Coverage coverage = report.coverage[static_cast<size_t>(rule.kind())];
+  const Totals* totals = report.totals_of(rule.subject);
+  if (coverage == ledger::Coverage::off) return "its kind was not tracked";
+  if (coverage == ledger::Coverage::unavailable || !totals) return "its kind could not be tracked in this process";
+  bool is_live_child = rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
+  if (is_live_child && (*totals)[Counter::unknown] > 0) return "whether its children had ended could not be asked";
+  if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
+    return "the kernel's list of open descriptors was not available";
+  return nullptr;
+}
+
+/// Those that hold nothing any more are not listed, but the highest number of any site is given.
+uint64_t worst_of_sites(const Rule& rule, const Report& report) {
+  uint64_t worst = report.worst_site[index_of(rule.subject)][rule.counter];
+  for (const Site& site : report.sites)
+    if (subject_of(site.kind) == rule.subject && site.counts()) worst = std::max(worst, site.value(rule.counter));
+  return worst;
+}
+
+}  // namespace
+
+RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
+  RuleOutcome outcome;
+  outcome.rule = rule.text;
+  if (const char* reason = why_not_checked(rule, report)) {
+    outcome.unchecked = reason;
+    return outcome;
+  }
+  uint64_t value =
+      rule.per_site ? worst_of_sites(rule, report) : report.totals_of(rule.subject)->counted(rule.counter);
+  outcome.value = value;
+  outcome.broken = rule.broken_by(value);
+  return outcome;
+}
+
+bool is_broken(const Report& report) {
+  return std::any_of(report.rules.begin(), report.rules.end(), [](const RuleOutcome& one) { return one.broken; });
+}
+
+bool is_unchecked(const Report& report) {
+  return report.rules.size() < report.rules_asked ||
+         std::any_of(report.rules.begin(), report.rules.end(),
+                     [](const RuleOutcome& one) { return !one.is_checked(); });
+}
+
+bool holds_something(const Report& report) {
+  for (Subject subject : {Subject::fd, Subject::thread, Subject::child}) {
+    const Totals* totals = report.totals_of(subject);
+    if (totals && totals->counted(Counter::live) > 0) return true;
+  }
+  const Totals* fds = report.totals_of(Subject::fd);
+  return fds && (*fds)[Counter::unattributed] > 0;
+}
+
+}  // namespace unfreed::report

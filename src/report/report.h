@@ -1,0 +1,302 @@
+// The evaluated report: what a ledger comes to, and what everything that people see is made from.
+//
+//     ledger ──evaluate()──▶ ┌────────┐ ──write_json()──▶ JSON ──read_json()──▶ the same Report
+//                            │ Report │ ──render_text(), render_html(), compare() …
+//                            └────────┘ ──evaluate_rule()──▶ verdicts
+//
+// The structure is plain data in an arena: the runtime makes it inside its host, without malloc. Texts are views of
+// what the report was made from (a ledger, a JSON text) or of the arena; both must outlive the report. What each member
+// means stands once, in describe.h, which JSON, its reader and the JSON Schema are generated from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "base/arena.h"
+#include "ledger/layout.h"
+#include "report/subjects.h"
+
+namespace unfreed::report {
+
+using Text = std::string_view;
+template <class T>
+using List = base::List<T>;
+
+// ---- stacks ----
+
+/// A source-level frame of a call: the function, or one that was inlined into it.
+/// What stands for a module that is not known.
+inline constexpr Text kUnknownModule = "[unknown]";
+
+struct Frame {
+  Text function;
+  Text file;
+  uint32_t line = 0;  ///< 0 unknown
+  bool inlined = false;
+  Text linkage_name;  ///< as in the symbol table; known only until the report is written
+};
+
+/// A place in the code: an instruction of a module, and its frames, those inlined into it first.
+struct Call {
+  Text module;       ///< path; "" unknown
+  Text build_id;     ///< hexadecimal; "" where there is none
+  uint64_t offset = 0;
+  List<Frame> frames;  ///< empty where nothing is known
+};
+using CallId = uint32_t;  ///< index in Stacks::calls + 1; 0: none
+
+/// A stack is a node: its innermost call, then its caller's node, and so on. What stacks have in common is there once.
+using StackId = uint32_t;  ///< index in Stacks::nodes + 1; 0: no frames
+struct Node {
+  CallId call = 0;
+  StackId caller = 0;  ///< less than the node's own number
+};
+
+struct Stacks {
+  List<Call> calls;
+  List<Node> nodes;
+
+  /// Calls `visit(call)` innermost first. Bounded by the table, whatever is in it.
+  template <class Visit>
+  void each_call(StackId stack, Visit visit) const {
+    while (stack && stack <= nodes.size()) {
+      const Node& node = nodes[stack - 1];
+      if (node.call && node.call <= calls.size()) visit(calls[node.call - 1]);
+      stack = node.caller < stack ? node.caller : 0;
+    }
+  }
+};
+
+// ---- what is held ----
+
+enum class Grade : uint8_t { leaked, held, informational };
+
+/// One thing that a site holds; what does not apply is absent.
+struct Object {
+  std::optional<int64_t> fd;
+  std::optional<int64_t> process;
+  std::optional<int64_t> thread;  ///< the thread itself, or the one that acquired the object
+  Text target;
+  List<Text> flags;
+  Text name;
+  Text state;
+  std::optional<bool> detached;
+  std::optional<int64_t> created_by;
+  std::optional<uint64_t> age_ns;
+  std::optional<uint64_t> finished_ago_ns;
+  Text owner;
+  Text origin;
+  CallId start_routine = 0;
+  uint64_t site = 0;
+};
+
+/// One distinct stack by which one function acquired resources of a kind.
+struct Site {
+  uint64_t id = 0;
+  ledger::Kind kind = ledger::Kind::fd;
+  uint64_t signature = 0;
+  Grade grade = Grade::held;
+  uint64_t live = 0;
+  uint64_t bytes = 0;
+  uint64_t total = 0;
+  uint64_t total_bytes = 0;
+  uint64_t peak = 0;  ///< 0: not known
+  uint64_t running = 0;
+  bool growing = false;
+  Text acquired_by;
+  StackId stack = 0;
+  bool truncated = false;
+  bool overflow = false;
+  Text owner;  ///< "libc" for what libc holds for its own use
+  uint64_t first_age_ns = 0;
+  List<Object> objects;
+  uint64_t objects_omitted = 0;
+  Text suppressed_by;
+
+  uint64_t value(Counter counter) const {
+    switch (counter) {
+      case Counter::live: return live;
+      case Counter::bytes: return bytes;
+      case Counter::total: return total;
+      case Counter::total_bytes: return total_bytes;
+      case Counter::peak: return peak;
+      case Counter::running: return running;
+      default: return 0;
+    }
+  }
+  /// Does it count for rules?
+  bool counts() const { return suppressed_by.empty() && owner.empty(); }
+};
+
+/// An open descriptor that belongs to no site.
+struct Descriptor {
+  int64_t fd = -1;
+  Text origin;
+  Text target;
+  List<Text> flags;
+  uint64_t site = 0;
+};
+
+/// A thread and what it keeps from being released.
+struct Holdings {
+  uint64_t fd = 0;
+  int64_t heap = 0;
+  int64_t heap_bytes = 0;
+  List<Object> descriptors;
+  uint64_t descriptors_omitted = 0;
+};
+struct Thread {
+  int64_t thread = 0;
+  Text name;
+  Text thread_class;
+  Text state;
+  Text kernel_state;
+  uint64_t site = 0;
+  std::optional<int64_t> created_by;
+  std::optional<uint64_t> age_ns;
+  std::optional<uint64_t> finished_ago_ns;
+  CallId start_routine = 0;
+  std::optional<StackId> stack;  ///< where it waits
+  bool truncated = false;
+  Holdings holds;
+};
+
+/// A child process that belongs to no site.
+struct Child {
+  Text origin;
+  int64_t process = 0;
+  Text name;
+  Text state;
+  std::optional<int64_t> thread;
+  std::optional<uint64_t> age_ns;
+};
+
+// ---- what was done with descriptors ----
+
+/// A call that explains an invalid close.
+struct ClosingCall {
+  Text function;
+  int64_t thread = 0;
+  uint64_t age_ns = 0;
+  StackId stack = 0;
+  bool truncated = false;
+};
+struct Misuse {
+  Text type;
+  uint64_t count = 0;
+  int64_t fd = -1;
+  Text owner;
+  std::optional<ClosingCall> opened;
+  std::optional<ClosingCall> first_closed;
+  std::optional<ClosingCall> closed;
+  Text suppressed_by;
+};
+
+/// A descriptor that another program inherited.
+struct ExecLeak {
+  int64_t fd = -1;
+  uint64_t count = 0;
+  Text program;
+  Text started_by;
+  int64_t process = 0;
+  Text acquired_by;
+  uint64_t age_ns = 0;
+  StackId stack = 0;
+  bool truncated = false;
+  Text suppressed_by;
+};
+
+// ---- what ran out ----
+
+struct Exhaustion {
+  Text function;
+  ledger::Kind kind = ledger::Kind::fd;
+  Text error;
+};
+struct Failure {
+  Text function;
+  ledger::Kind kind = ledger::Kind::fd;
+  Text error;
+  uint64_t count = 0;
+  Text first;
+  uint64_t first_after_ns = 0;
+  uint64_t live_then = 0;
+  int64_t thread = 0;
+  StackId stack = 0;
+  bool truncated = false;
+};
+
+// ---- the whole ----
+
+enum class Trigger : uint8_t { exit, signal, api, snapshot, post_mortem, exhaustion };
+
+struct Tool {
+  Text name = "unfreed";
+  Text version = UNFREED_VERSION;
+};
+
+struct Process {
+  int64_t pid = 0;
+  int64_t ppid = 0;
+  Text exe;
+  List<Text> argv;
+  Text started;
+  std::optional<uint64_t> duration_ns;
+  bool forked = false;
+  std::optional<int64_t> exit_status;
+  std::optional<int64_t> signal;
+  Text signal_name;
+};
+
+struct RuleOutcome {
+  Text rule;
+  std::optional<uint64_t> value;  ///< absent where the rule could not be checked
+  bool broken = false;
+  Text unchecked;     ///< why
+  uint64_t site = 0;  ///< of a site rule: the one with the highest value, where it is known
+  bool is_checked() const { return value.has_value(); }
+};
+
+struct Module {
+  Text path;
+  Text build_id;
+  uint64_t base = 0;
+  uint64_t size = 0;
+};
+
+struct Report {
+  uint64_t schema_version = 2;
+  Tool tool;
+  Trigger trigger = Trigger::exit;
+  bool complete = true;
+  List<Text> notes;
+  Process process;
+  ledger::Coverage coverage[ledger::kKindCount] = {};
+  bool reconciled = false;
+  std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
+  Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any site that counts
+  List<Site> sites;                  ///< worst first
+  uint64_t sites_omitted = 0;
+  List<Descriptor> descriptors;
+  uint64_t descriptors_omitted = 0;
+  List<Thread> threads;
+  uint64_t threads_omitted = 0;
+  List<Child> children;
+  uint64_t children_omitted = 0;
+  List<Misuse> misuse;
+  List<ExecLeak> exec_leaks;
+  std::optional<Exhaustion> exhaustion;
+  List<Failure> failures;
+  List<RuleOutcome> rules;
+  uint64_t rules_asked = 0;  ///< more than in `rules` where there was no memory for all; not written
+  List<Module> modules;
+  Stacks stacks;
+
+  const Totals* totals_of(Subject subject) const {
+    const auto& one = totals[index_of(subject)];
+    return one ? &*one : nullptr;
+  }
+};
+
+}  // namespace unfreed::report
