@@ -17,15 +17,19 @@ FileProblem look_at(const struct stat& status, uint64_t most_bytes) {
 }
 }  // namespace
 
-RegularFile open_regular_file(const char* path, uint64_t most_bytes) {
+RegularFile open_regular_file(const char* path, uint64_t most_bytes, long directory) {
   RegularFile file;
   struct stat status {};
   // Looked at first, as opening is an act to some: a FIFO's writers wake up, a device starts.
-  long result = raw_syscall(SYS_newfstatat, AT_FDCWD, reinterpret_cast<long>(path), reinterpret_cast<long>(&status), 0);
+  long result = raw_syscall(SYS_newfstatat, directory, reinterpret_cast<long>(path), reinterpret_cast<long>(&status), 0);
   file.problem = is_error(result) ? failed(result) : look_at(status, most_bytes);
+  file.mode = status.st_mode;
+  file.uid = status.st_uid;
+  file.gid = status.st_gid;
   if (file.problem) return file;
   // Should it be another one by now, it is still not waited for.
-  file.fd = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  constexpr long kOpen = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+  file.fd = raw_syscall(SYS_openat, directory, reinterpret_cast<long>(path), kOpen);
   if (is_error(file.fd)) {
     file.problem = failed(file.fd);
     file.fd = -1;

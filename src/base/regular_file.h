@@ -3,6 +3,8 @@
 // terabytes is a problem told, not a process that hangs. System calls alone; async-signal-safe.
 #pragma once
 
+#include <fcntl.h>
+
 #include <cstdint>
 #include <span>
 
@@ -13,11 +15,13 @@ namespace unfreed::base {
 struct RegularFile {
   long fd = -1;        ///< the caller closes it
   uint64_t bytes = 0;  ///< 0 also for files of /proc, whose size shows only when they are read
+  // As in stat(2); of a file that could not be opened as well, if it is there.
+  uint32_t mode = 0, uid = 0, gid = 0;
   FileProblem problem;
 };
 
-/// Opens a regular file of at most `most_bytes` for reading.
-RegularFile open_regular_file(const char* path, uint64_t most_bytes);
+/// Opens a regular file of at most `most_bytes` for reading; a relative path starts at the open `directory`.
+RegularFile open_regular_file(const char* path, uint64_t most_bytes, long directory = AT_FDCWD);
 
 struct ReadResult {
   size_t bytes = 0;

@@ -12,6 +12,7 @@
 
 #include "base/regular_file.h"
 #include "base/syscall.h"
+#include "elf/opened.h"
 #include "report/elf_symbols.h"
 #include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
@@ -124,7 +125,7 @@ bool find_module(uintptr_t pc, unwind::Object& out) {
     if (pc < image->start || pc >= image->end) continue;
     if (!image->loaded) {
       image->loaded = true;
-      base::RegularFile opened = base::open_regular_file(image->path.c_str(), report::kMostObjectBytes);
+      base::RegularFile opened = base::open_regular_file(image->path.c_str(), elf::kMostObjectBytes);
       int file = static_cast<int>(opened.fd);
       if (file >= 0 && !read_image(file, *image)) image->object = {};
       if (file >= 0) close(file);

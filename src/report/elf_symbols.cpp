@@ -6,8 +6,6 @@
 namespace unfreed::report {
 
 namespace {
-/// More sections than any linker writes (kernels and -ffunction-sections objects have tens of thousands).
-constexpr uint64_t kMaxSections = 1u << 20;
 constexpr uint64_t kMaxSymbols = 16u << 20;
 /// A function written in assembler may have no size: it then reaches to the next one, but not for ever.
 constexpr uint64_t kUnsizedReach = 4096;
@@ -15,68 +13,33 @@ constexpr uint64_t kUnsizedReach = 4096;
 constexpr size_t kNesting = 16;
 }  // namespace
 
-template <class T>
-bool ElfSymbols::read(uint64_t offset, T& out) const {
-  std::span<const std::byte> bytes = part(offset, sizeof(T));
-  if (bytes.size() != sizeof(T)) return false;
-  std::memcpy(&out, bytes.data(), sizeof(T));  // corrupt offsets need not be aligned
-  return true;
-}
-
-std::span<const std::byte> ElfSymbols::part(uint64_t offset, uint64_t bytes) const {
-  if (offset > file_.size() || bytes > file_.size() - offset) return {};
-  return {file_.data() + offset, static_cast<size_t>(bytes)};
-}
-
-bool ElfSymbols::read_section(uint64_t index, Elf64_Shdr& out) const {
-  uint64_t offset = 0;
-  if (__builtin_mul_overflow(index, uint64_t{header_.e_shentsize}, &offset)) return false;
-  if (__builtin_add_overflow(offset, header_.e_shoff, &offset)) return false;
-  return read(offset, out);
+std::span<const std::byte> ElfSymbols::part(elf::Range range) const {
+  if (range.offset > file_.size() || range.bytes > file_.size() - range.offset) return {};
+  return {file_.data() + range.offset, static_cast<size_t>(range.bytes)};
 }
 
 bool ElfSymbols::open(std::span<const std::byte> file) {
   *this = ElfSymbols();
   file_ = file;
-  if (!read(0, header_) || std::memcmp(header_.e_ident, ELFMAG, SELFMAG) != 0) return false;
-  if (header_.e_ident[EI_CLASS] != ELFCLASS64 || header_.e_ident[EI_DATA] != ELFDATA2LSB) return false;
-  if (header_.e_shoff == 0 || header_.e_shentsize < sizeof(Elf64_Shdr)) return false;
-  Elf64_Shdr section{};
-  uint64_t sections = header_.e_shnum;
-  // Files with 65,280 sections or more keep the number in the first one.
-  if (sections == 0 && read_section(0, section)) sections = section.sh_size;
-  if (sections > kMaxSections) sections = kMaxSections;
-  Elf64_Shdr table{};
-  for (uint64_t index = 0; index < sections && read_section(index, section); ++index) {
-    if (section.sh_type == SHT_NOTE && build_id_.empty()) read_build_id(section);
-    bool is_better = section.sh_type == SHT_SYMTAB || (section.sh_type == SHT_DYNSYM && table.sh_type != SHT_SYMTAB);
+  elf::Bytes bytes(file);
+  elf::File elf;
+  if (elf.open(bytes) || !elf.is_64_bit()) return false;
+  elf::Range id;
+  if (elf.find_note("GNU", NT_GNU_BUILD_ID, id)) {
+    std::span<const std::byte> found = part(id);
+    build_id_ = {reinterpret_cast<const char*>(found.data()), found.size()};
+  }
+  elf::Section section, table{}, strings;
+  for (uint32_t index = 0; index < elf.section_count() && elf.section(index, section); ++index) {
+    bool is_better = section.type == SHT_SYMTAB || (section.type == SHT_DYNSYM && table.type != SHT_SYMTAB);
     if (is_better) table = section;
   }
-  Elf64_Shdr strings{};
-  if (table.sh_type == SHT_NULL || !read_section(table.sh_link, strings) || strings.sh_type != SHT_STRTAB) return false;
-  symbols_ = part(table.sh_offset, table.sh_size);
-  strings_ = part(strings.sh_offset, strings.sh_size);
+  if (table.type == SHT_NULL || !elf.section(table.link, strings) || strings.type != SHT_STRTAB) return false;
+  symbols_ = part({table.offset, table.bytes});
+  strings_ = part({strings.offset, strings.bytes});
   uint64_t count = symbols_.size() / sizeof(Elf64_Sym);
   count_ = static_cast<uint32_t>(count < kMaxSymbols ? count : kMaxSymbols);
   return count_ > 0;
-}
-
-void ElfSymbols::read_build_id(const Elf64_Shdr& notes) {
-  uint64_t at = 0;
-  auto padded = [](uint64_t bytes) { return (bytes + 3) & ~uint64_t{3}; };
-  while (at + sizeof(Elf64_Nhdr) <= notes.sh_size) {
-    Elf64_Nhdr note{};
-    uint64_t start = 0;
-    if (__builtin_add_overflow(notes.sh_offset, at, &start) || !read(start, note)) return;
-    uint64_t name_bytes = padded(note.n_namesz);
-    std::span<const std::byte> name = part(start + sizeof note, note.n_namesz);
-    std::span<const std::byte> value = part(start + sizeof note + name_bytes, note.n_descsz);
-    if (note.n_type == NT_GNU_BUILD_ID && name.size() == 4 && std::memcmp(name.data(), "GNU", 4) == 0) {
-      build_id_ = {reinterpret_cast<const char*>(value.data()), value.size()};
-      return;
-    }
-    at += sizeof note + name_bytes + padded(note.n_descsz);
-  }
 }
 
 Elf64_Sym ElfSymbols::symbol(uint32_t index) const {
@@ -129,7 +92,8 @@ void ElfSymbols::build_index(std::span<uint32_t> words) {
   for (uint32_t index = 0; index < count_ && used < words.size(); ++index)
     if (is_function(symbol(index))) words[used++] = index;
   index_ = words.first(used);
-  // Not std::sort: the file is mapped and may change meanwhile, and an order that changes leads std::sort out of bounds.
+  // Not std::sort: the file is mapped and may change meanwhile, and an order that changes leads std::sort out of
+  // bounds.
   auto before = [this](uint32_t left, uint32_t right) { return is_before(left, right); };
   std::make_heap(index_.begin(), index_.end(), before);
   std::sort_heap(index_.begin(), index_.end(), before);

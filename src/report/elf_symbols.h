@@ -10,10 +10,9 @@
 #include <span>
 #include <string_view>
 
-namespace unfreed::report {
+#include "elf/file.h"
 
-/// No program or library, nor its debug information, is larger; what is is not read.
-inline constexpr uint64_t kMostObjectBytes = uint64_t{4} << 30;
+namespace unfreed::report {
 
 class ElfSymbols {
  public:
@@ -32,18 +31,13 @@ class ElfSymbols {
   std::string_view find(uint64_t address) const;
 
  private:
-  template <class T>
-  bool read(uint64_t offset, T& out) const;
-  std::span<const std::byte> part(uint64_t offset, uint64_t bytes) const;
-  bool read_section(uint64_t index, Elf64_Shdr& out) const;
-  void read_build_id(const Elf64_Shdr& notes);
+  std::span<const std::byte> part(elf::Range range) const;
   Elf64_Sym symbol(uint32_t index) const;
   std::string_view name(const Elf64_Sym& symbol) const;
   bool is_function(const Elf64_Sym& symbol) const;
   bool is_before(uint32_t left, uint32_t right) const;
 
   std::span<const std::byte> file_;
-  Elf64_Ehdr header_{};
   std::span<const std::byte> symbols_;
   std::span<const std::byte> strings_;
   uint32_t count_ = 0;

@@ -2,6 +2,7 @@
 
 #include "base/regular_file.h"
 #include "base/syscall.h"
+#include "elf/opened.h"
 #include "report/frames.h"
 
 namespace unfreed::report {
@@ -45,7 +46,7 @@ void SymbolTable::open(const ledger::View& view, uint32_t module, Entry& entry) 
   std::string_view path = record ? view.text(record->path) : std::string_view();
   // Not "[vdso]" and the like. Texts in a ledger end with a NUL.
   if (path.empty() || path.front() != '/') return;
-  entry.file = base::map_regular_file(path.data(), kMostObjectBytes);
+  entry.file = base::map_regular_file(path.data(), elf::kMostObjectBytes);
   if (entry.file.empty() || !entry.symbols.open(entry.file)) return;
   // Another file by now (an upgrade under a running service) would give wrong names.
   std::string_view expected = view.build_id_bytes(*record);

@@ -11,7 +11,7 @@
 #include "base/regular_file.h"
 #include "base/syscall.h"
 #include "base/text.h"
-#include "report/elf_symbols.h"
+#include "elf/opened.h"
 
 namespace unfreed::symbolize {
 
@@ -41,7 +41,7 @@ int open_for_libdw(const char* path, int flags, ...) {
   bool only_reads = (flags & (O_ACCMODE | O_CREAT | O_PATH | O_DIRECTORY)) == O_RDONLY;
   long result;
   if (only_reads && is_in_libdw(__builtin_return_address(0))) {
-    base::RegularFile file = base::open_regular_file(path, report::kMostObjectBytes);
+    base::RegularFile file = base::open_regular_file(path, elf::kMostObjectBytes);
     // "Not there": libdw goes on to the next place where such a file may be.
     result = !file.problem ? file.fd : file.problem.error ? -file.problem.error : -ENOENT;
   } else {

@@ -3,11 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
-#include "base/regular_file.h"
-#include "base/syscall.h"
+#include "elf/opened.h"
 #include "symbolize/demangle.h"
-#include "symbolize/elf_file.h"
 #include "symbolize/start_code.h"
 
 namespace unfreed::symbolize {
@@ -17,10 +16,25 @@ namespace {
 bool has_file(std::string_view path) { return path.starts_with('/') && !path.starts_with("/memfd:"); }
 
 bool exists(const std::string& path) { return access(path.c_str(), R_OK) == 0; }
+
+std::string to_hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (unsigned char byte : bytes) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+std::string build_id_of(const elf::File& file) {
+  char id[64];
+  return {id, file.build_id(id)};
+}
 }  // namespace
 
 SymbolFile::SymbolFile(const std::string& path) {
-  bytes_ = base::map_regular_file(path.c_str(), report::kMostObjectBytes);
+  bytes_ = base::map_regular_file(path.c_str(), elf::kMostObjectBytes);
   if (bytes_.empty() || !symbols_.open(bytes_)) return;
   index_.resize(symbols_.index_words());
   symbols_.build_index(index_);
@@ -37,19 +51,23 @@ Module::~Module() = default;
 
 /// Is `path` the file that ran? Leaves the reason in problem_ where it is not.
 bool Module::is_same_file(const std::string& path) {
-  std::string error;
-  std::optional<ElfFile> file = ElfFile::read(path, ElfFile::Symbols::skip, error);
-  if (!file) {
-    problem_ = "cannot be read (" + error + ")";
+  elf::Opened opened(path.c_str());
+  elf::Bytes bytes = opened.bytes();
+  elf::File file;
+  const char* fault = opened ? file.open(bytes) : nullptr;
+  if (!opened || fault) {
+    base::FixedText<64> why;
+    base::add_problem(why, fault ? base::FileProblem{fault} : opened.problem());
+    problem_ = "cannot be read (" + std::string(why.text()) + ")";
     return false;
   }
-  if (!build_id_.empty() && file->build_id() != build_id_) {
-    problem_ = "has changed since the program ran (build ID " +
-               (file->build_id().empty() ? std::string("none") : to_hex(file->build_id())) + ", was " +
-               to_hex(build_id_) + ")";
+  std::string build_id = build_id_of(file);
+  if (!build_id_.empty() && build_id != build_id_) {
+    problem_ = "has changed since the program ran (build ID " + (build_id.empty() ? "none" : to_hex(build_id)) +
+               ", was " + to_hex(build_id_) + ")";
     return false;
   }
-  has_debug_ = has_debug_information(path, *file);
+  has_debug_ = has_debug_information(path, file);
   return true;
 }
 
@@ -66,9 +84,11 @@ void Module::locate() {
 
 /// Is there anything for libdw to read? Most programs of a distribution have neither debug information nor separate
 /// files of it installed: for them libdw is not even loaded.
-bool Module::has_debug_information(const std::string& path, const ElfFile& file) {
+bool Module::has_debug_information(const std::string& path, const elf::File& file) {
   if (file.has_debug_info() || file.has_section(".gnu_debugdata")) return true;
-  std::string id = to_hex(file.build_id());
+  std::string id = to_hex(build_id_of(file));
+  char link[256];
+  std::string debug_link(file.debug_link(link));
   std::string folder = path.substr(0, path.rfind('/') + 1);
   std::string_view directories = options_.debug_directories;
   while (!directories.empty()) {
@@ -83,11 +103,11 @@ bool Module::has_debug_information(const std::string& path, const ElfFile& file)
         return true;
       }
     }
-    if (file.debug_link().empty()) continue;
+    if (debug_link.empty()) continue;
     std::string beside = is_absolute ? directory + folder : folder + directory + "/";
-    if (exists(beside + file.debug_link())) return true;
+    if (exists(beside + debug_link)) return true;
   }
-  return !file.debug_link().empty() && exists(folder + file.debug_link());
+  return !debug_link.empty() && exists(folder + debug_link);
 }
 
 void Module::read_names() {

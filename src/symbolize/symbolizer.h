@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "elf/file.h"
 #include "report/elf_symbols.h"
 #include "report/evaluate.h"
 #include "symbolize/dwarf_module.h"
@@ -22,8 +23,6 @@ struct Options {
   /// Where the target sees its files, "/proc/123/root" for one in a container; tried before the plain path.
   std::string root;
 };
-
-class ElfFile;
 
 /// The names in a file's own symbol table: the same choice among aliases as the runtime makes, so that both halves
 /// compute the same signatures.
@@ -57,7 +56,7 @@ class Module {
   void locate();
   void read_names();
   bool is_same_file(const std::string& path);
-  bool has_debug_information(const std::string& path, const ElfFile& file);
+  bool has_debug_information(const std::string& path, const elf::File& file);
   void read_debug_information();
   std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);

@@ -22,9 +22,6 @@ class DynamicSymbols {
   const ElfW(Sym) * find(std::string_view name, const ElfW(Sym) * after = nullptr) const;
 
  private:
-  const ElfW(Sym) * find_by_gnu_hash(std::string_view name, const ElfW(Sym) * after) const;
-  const ElfW(Sym) * find_by_sysv_hash(std::string_view name, const ElfW(Sym) * after) const;
-
   const ElfW(Sym) * symbols_ = nullptr;
   const char* names_ = nullptr;
   const uint32_t* gnu_hash_ = nullptr;

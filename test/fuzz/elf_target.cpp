@@ -4,10 +4,16 @@
 #include <vector>
 
 #include "check.h"
+#include "elf/program.h"
 #include "report/elf_symbols.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace unfreed;
+  elf::Bytes bytes({reinterpret_cast<const std::byte*>(data), size});
+  elf::Program program;
+  elf::read_program(bytes, elf::Depth::whole, program);
+  char interpreter[64], argument[64];
+  elf::read_script(bytes, interpreter, argument);
   report::ElfSymbols symbols;
   if (!symbols.open({reinterpret_cast<const std::byte*>(data), size})) return 0;
   test::check(symbols.build_id().size() <= size, "a build ID lies within the file");

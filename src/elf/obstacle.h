@@ -1,0 +1,31 @@
+// Why a program cannot be tracked.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace unfreed::elf {
+
+/// The numbers are part of the ledger's format.
+enum class Obstacle : uint8_t {
+  none = 0,
+  static_program = 1,
+  static_go = 2,
+  musl = 3,
+  foreign_loader = 4,
+  other_processor = 5,
+  set_uid = 6,
+  set_gid = 7,
+  capabilities = 8,
+  sanitizer_first = 9,  ///< its sanitizer must be the first library, and something else is
+  no_preload = 10,      ///< the environment it is started with does not name the runtime
+  no_session = 11,      ///< the environment names the runtime, but not the run that it belongs to
+  unseen = 12,          ///< it left no ledger, for a reason that its file does not tell
+  changed_ids = 13,     ///< started by a process whose effective and real ids differ
+};
+inline constexpr uint8_t kObstacleCount = 14;
+
+/// One clause, which goes on from "X is not tracked: ".
+std::string_view describe(Obstacle obstacle);
+
+}  // namespace unfreed::elf
