@@ -77,7 +77,7 @@ std::string output_path(const ledger::View& view, std::string_view output_templa
 std::string program_name(const ledger::View& view) {
   if (std::string_view program = view.text(view.header().program); !program.empty()) return std::string(program);
   std::string_view exe = view.text(view.header().exe);
-  if (exe.empty()) exe = view.text_at(view.header().argv, 0);
+  if (exe.empty()) exe = view.text(view.header().argv);
   return std::string(render::base_name(exe));
 }
 

@@ -128,34 +128,31 @@ const Chunk* View::chunk(uint32_t index) const {
 }
 
 std::string_view View::text(StringRef ref) const {
+  std::string_view text;
+  find_text(ref, kMostTextBytes, text);
+  return text;
+}
+
+/// False where there is no text that ends within `most_bytes`.
+bool View::find_text(StringRef ref, uint32_t most_bytes, std::string_view& out) const {
   uint32_t used = count(SectionId::strings);
-  if (ref == 0 || ref >= used) return {};
+  if (ref == 0 || ref >= used) return false;
   uint64_t offset = offsets_[static_cast<uint32_t>(SectionId::strings)] + ref;
   const char* start = reinterpret_cast<const char*>(bytes_.data() + offset);
   // Page by page: text that was handed out without finding storage must not be touched.
-  for (size_t seen = 0, left = used - ref; left > 0;) {
+  size_t seen = 0;
+  for (size_t left = used - ref < most_bytes ? used - ref : most_bytes; left > 0;) {
     size_t step = kPageBytes - (offset + seen) % kPageBytes;
     if (step > left) step = left;
-    if (!is_backed(offset + seen, step)) return {};
-    if (const void* end = std::memchr(start + seen, '\0', step))
-      return {start, static_cast<size_t>(static_cast<const char*>(end) - start)};
+    if (!is_backed(offset + seen, step)) return false;
+    if (const void* end = std::memchr(start + seen, '\0', step)) {
+      out = {start, static_cast<size_t>(static_cast<const char*>(end) - start)};
+      return true;
+    }
     seen += step;
     left -= step;
   }
-  return {};
-}
-
-std::string_view View::text_at(StringRef ref, uint32_t index) const {
-  if (ref == 0) return {};
-  uint32_t used = count(SectionId::strings);
-  for (; index > 0 && ref < used; --index) ref += static_cast<uint32_t>(text(ref).size()) + 1;
-  return text(ref);
-}
-
-std::string_view View::door_name(uint16_t door) const {
-  if (!header_ || door >= header_->door_count) return "?";
-  std::string_view name = text_at(header_->door_names, door);
-  return name.empty() ? std::string_view("?") : name;
+  return false;
 }
 
 std::string_view View::build_id_bytes(const Module& module) const {

@@ -25,10 +25,21 @@ class View {
 
   const Header& header() const { return *header_; }
 
-  /// Text at `ref`; "" for 0, for references outside the section and for text without an end.
+  /// Text at `ref`; "" for 0, for references outside the section and for text without an end within kMostTextBytes: any
+  /// number of records may refer to one text, so that none may be as long as the section.
   std::string_view text(StringRef ref) const;
-  /// The `index`-th of a run of NUL-terminated strings starting at `ref` ("" beyond the section's end).
-  std::string_view text_at(StringRef ref, uint32_t index) const;
+  static constexpr uint32_t kMostTextBytes = 64 * 1024;
+
+  /// Calls `visit(std::string_view)` for each of at most `most` NUL-terminated strings, one after the other from `first`
+  /// on. Ends at the section's end, and at text that has none: no byte is looked at twice.
+  template <class Visit>
+  void each_text(StringRef first, uint32_t most, Visit visit) const {
+    std::string_view text;
+    for (; most > 0 && find_text(first, UINT32_MAX, text); --most) {
+      visit(text);
+      first += static_cast<StringRef>(text.size()) + 1;
+    }
+  }
 
   /// Records in use (never more than fit). Index 0 of modules, nodes and sites is the reserved "none" record.
   uint32_t module_count() const { return count(SectionId::modules); }
@@ -60,8 +71,6 @@ class View {
   const KernelTask* kernel_task(uint32_t index) const;
   const Crossing* crossing(uint32_t index) const;
 
-  /// Name of an acquiring function; "?" when out of range.
-  std::string_view door_name(uint16_t door) const;
   std::string_view build_id_bytes(const Module& module) const;  ///< raw bytes, bounds-checked
 
   /// Writes the stack's nodes, innermost first, to `out`; returns how many. Cycles and bad indexes end it.
@@ -77,6 +86,7 @@ class View {
   uint32_t count(SectionId id) const;
   const Section& section(SectionId id) const;
   bool is_backed(uint64_t offset, uint64_t bytes) const;
+  bool find_text(StringRef ref, uint32_t most_bytes, std::string_view& out) const;
   template <class T>
   const T* record(SectionId id, uint64_t index) const;
 

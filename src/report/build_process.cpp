@@ -56,12 +56,8 @@ void build_process(Build& build) {
   process.pid = header.pid;
   process.ppid = header.ppid;
   process.exe = view.text(header.exe);
-  ledger::StringRef ref = header.argv;
-  for (uint32_t left = header.argv_count; left > 0 && ref != 0 && ref < view.text_bytes(); --left) {
-    Text argument = view.text(ref);
-    if (!process.argv.add(build.arena, argument)) break;
-    ref += static_cast<ledger::StringRef>(argument.size()) + 1;
-  }
+  view.each_text(header.argv, header.argv_count,
+                 [&](std::string_view argument) { process.argv.add(build.arena, argument); });
   char time[32];
   process.started = build.arena.copy(format_time(header.started_realtime_ns, time));
   if (build.now_ns >= header.started_monotonic_ns && build.now_ns != 0)

@@ -28,6 +28,13 @@ const char* fault_after(Forge forge) {
   return open_fault(builder.bytes());
 }
 
+using Texts = std::vector<std::string>;
+Texts texts_of(const View& view, StringRef first, uint32_t most) {
+  Texts texts;
+  view.each_text(first, most, [&](std::string_view text) { texts.emplace_back(text); });
+  return texts;
+}
+
 Section& section(Header& header, SectionId id) { return header.sections[static_cast<size_t>(id)]; }
 
 TEST(View, OpensWhatTheWriterLaysOut) {
@@ -39,7 +46,7 @@ TEST(View, AnUnopenedViewIsEmpty) {
   View view;
   EXPECT_EQ(view.site_count(), 0u);
   EXPECT_EQ(view.node(0), nullptr);
-  EXPECT_EQ(view.door_name(0), "?");
+  EXPECT_EQ(view.text(1), "");
 }
 
 TEST(View, RefusesWhatIsNoLedger) {
@@ -116,13 +123,29 @@ TEST(View, TextEndsWithinItsSection) {
   View view = builder.view();
   EXPECT_EQ(view.text(0), "");
   EXPECT_EQ(view.text(ref), "first");
-  EXPECT_EQ(view.text_at(ref, 1), "second");
-  EXPECT_EQ(view.text_at(ref, 2), "");
-  EXPECT_EQ(view.text_at(ref, UINT32_MAX), "");
+  EXPECT_EQ(texts_of(view, ref, 1), Texts({"first"}));
+  EXPECT_EQ(texts_of(view, ref, UINT32_MAX), Texts({"first", "second"}));
   EXPECT_EQ(view.text(UINT32_MAX), "");
   Section& strings = section(builder.header(), SectionId::strings);
   strings.count = strings.count - 1;  // the last text loses its end
-  EXPECT_EQ(view.text_at(ref, 1), "");
+  EXPECT_EQ(texts_of(view, ref, UINT32_MAX), Texts({"first"}));
+}
+
+TEST(View, EmptyTextIsTextToo) {
+  LedgerBuilder builder;
+  StringRef ref = builder.text(std::string_view("a\0\0b", 4));
+  EXPECT_EQ(texts_of(builder.view(), ref, 9), Texts({"a", "", "b"}));
+  EXPECT_EQ(texts_of(builder.view(), 0, 9), Texts());
+  EXPECT_EQ(texts_of(builder.view(), UINT32_MAX, 9), Texts());
+}
+
+TEST(View, EndlessTextIsNoText) {
+  LedgerBuilder builder;
+  StringRef longest = builder.text(std::string(View::kMostTextBytes - 1, 'x'));
+  StringRef longer = builder.text(std::string(View::kMostTextBytes, 'y'));
+  EXPECT_EQ(builder.view().text(longest).size(), View::kMostTextBytes - 1);
+  EXPECT_EQ(builder.view().text(longer), "");
+  EXPECT_EQ(texts_of(builder.view(), longer, 9), Texts({std::string(View::kMostTextBytes, 'y')}));
 }
 
 TEST(View, LongTextIsFoundAcrossPages) {
@@ -130,16 +153,6 @@ TEST(View, LongTextIsFoundAcrossPages) {
   std::string text(3 * kPageBytes, 'x');
   StringRef ref = builder.text(text);
   EXPECT_EQ(builder.view().text(ref), text);
-}
-
-TEST(View, DoorsHaveNames) {
-  LedgerBuilder builder;
-  View view = builder.view();
-  EXPECT_EQ(view.door_name(0), "open");
-  EXPECT_EQ(view.door_name(3), "fopen");
-  EXPECT_EQ(view.door_name(4), "?");
-  builder.header().door_count = UINT32_MAX;
-  EXPECT_EQ(view.door_name(65535), "?");
 }
 
 TEST(View, BuildIdsAreBounded) {
@@ -277,8 +290,7 @@ void read_all(const View& view) {
   for (uint32_t index = 0; index < 300; ++index) {
     view.stack(index, nodes);
     view.text(index);
-    view.text_at(index, index);
-    view.door_name(static_cast<uint16_t>(index));
+    view.each_text(index, index, [](std::string_view) {});
     if (const Module* module = view.module(index)) view.build_id_bytes(*module);
     view.site(index);
     view.fd(index);
