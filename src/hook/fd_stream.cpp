@@ -24,9 +24,9 @@ namespace {
 template <class Call>
 FILE* reopened(FILE* stream, Door d, const Registers& from, Call call) {
   int before = descriptor_of(stream);
-  track::FdRelease release = track::fd_detach(before, {door(d), from, stream});
+  track::FdRelease release = track::fd_release_begins(before, {door(d), from, stream});
   FILE* result = guarded(call);
-  track::fd_settle(before, release, true);
+  track::fd_release_ends(before, release, true);
   return opened(result, FdOwner::file_stream, d, from);
 }
 

@@ -65,9 +65,10 @@ UNFREED_HOOK void closelog() {
   Registers from = caller_registers();
   int fd = g_log_fd.exchange(-1, std::memory_order_relaxed);
   track::FdRelease release;
-  if (track::fd_origin_known(fd) == FdOrigin::libc) release = track::fd_detach(fd, {door(Door::closelog), from});
+  if (track::fd_origin_known(fd) == FdOrigin::libc)
+    release = track::fd_release_begins(fd, {door(Door::closelog), from});
   g_real.closelog();
-  track::fd_settle(fd, release, true);
+  track::fd_release_ends(fd, release, true);
 }
 
 UNFREED_HOOK void syslog(int priority, const char* format, ...) {

@@ -58,9 +58,9 @@ int releasing(Call call) {
 /// the stream is gone.
 template <class Call>
 int closing_fd(int fd, const void* stream, Door d, const unwind::Registers& from, Call call) {
-  track::FdRelease release = track::fd_detach(fd, {door(d), from, stream});
+  track::FdRelease release = track::fd_release_begins(fd, {door(d), from, stream});
   int result = releasing(call);
-  track::fd_settle(fd, release, true);
+  track::fd_release_ends(fd, release, true);
   return result;
 }
 template <class Stream, class Call>

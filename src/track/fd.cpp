@@ -107,12 +107,13 @@ void fd_adopted(int fd, FdOwnership ownership) {
 
 namespace {
 /// For whoever closes the number once more: who closed it last, and what it was.
-void note_closed(FdRecord& record, uint64_t word, uint32_t site, bool behind_owner) {
+void note_closed(const FdRelease& release) {
+  FdRecord& record = *release.record;
   record.closed_ns = base::coarse_monotonic_ns();
-  record.closed_site = site;
+  record.closed_site = release.site;
   record.closed_tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
-  record.closed_owner = behind_owner ? record.owner : 0;
-  record.closed_word.store(word, std::memory_order_release);
+  record.closed_owner = release.behind_owner ? reinterpret_cast<uint64_t>(release.owner.owner) : 0;
+  record.closed_word.store(release.word, std::memory_order_release);
 }
 
 /// Does a stream close a number that was closed behind its back, and has been handed out anew since?
@@ -122,45 +123,77 @@ bool is_stale(int fd, const FdRecord& record, const void* stream) {
   return record.closed_word.load(std::memory_order_acquire) && record.closed_owner == address;
 }
 
+/// Who acquired it: only misuse asks.
+void note_opening(FdRelease& release) {
+  release.acquired_ns = release.record->acquired_ns;
+  release.tid = release.record->tid;
+}
+
 /// The stream that does not know that its number goes. One from before a fork is the parent's to close: a child does
 /// well to close the number only, since closing the stream would write what the parent has buffered.
-FdOwnership owner_left_behind(int fd, const FdRecord& record, uint64_t word) {
+[[gnu::always_inline]] inline void note_owner_left_behind(int fd, const FdCloser& closer, FdRelease& release) {
+  const FdRecord& record = *release.record;
   // A message queue has no stream: it is its descriptor, and may be closed as one.
-  if (fd <= 2 || !record.owner || ledger::fd_origin(word) == FdOrigin::inherited) return {};
-  return {static_cast<ledger::FdOwner>(record.owner_kind), reinterpret_cast<const void*>(record.owner)};
+  if (fd <= 2 || !record.owner || ledger::fd_origin(release.word) == FdOrigin::inherited) return;
+  release.owner = {static_cast<ledger::FdOwner>(record.owner_kind), reinterpret_cast<const void*>(record.owner)};
+  release.behind_owner = !closer.replaces;
+  note_opening(release);
 }
 }  // namespace
 
-FdRelease fd_detach(int fd, const FdCloser& closer) {
+FdRelease fd_release_begins(int fd, const FdCloser& closer) {
   FdRelease release;
   if (fd < 0 || !enter(Kind::fd)) return release;
   release.site = capture_site(Kind::fd, closer.door, closer.from);
   FdRecord* record = record_if_any(fd);
-  if (!record) return release;
-  release.word = record->word.exchange(0, std::memory_order_acq_rel);
+  release.word = record ? record->word.load(std::memory_order_acquire) : 0;
   if (!release.word) return release;
-  release.acquired_ns = record->acquired_ns;
-  release.tid = record->tid;
-  if (closer.stream && is_stale(fd, *record, closer.stream)) note_stale_owner(fd, *record, release);
-  if (!closer.stream) release.owner = owner_left_behind(fd, *record, release.word);
-  note_closed(*record, release.word, release.site, release.owner.owner && !closer.replaces);
+  release.record = record;
+  if (!closer.stream) {
+    note_owner_left_behind(fd, closer, release);
+  } else if (is_stale(fd, *record, closer.stream)) {
+    note_opening(release);
+    note_stale_owner(fd, *record, release);
+  }
+  release.second = record->closed_word.load(std::memory_order_acquire) == release.word;
+  if (!release.second) note_closed(release);
   return release;
 }
 
-void fd_settle(int fd, const FdRelease& release, bool closed) {
+namespace {
+/// Erases the record unless the number is another descriptor's by now. (The origin alone may have changed.)
+[[gnu::always_inline]] inline bool erase_record(const FdRelease& release) {
+  uint64_t word = release.word;
+  do {
+    if (!release.record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) continue;
+    count_gone(word);
+    return true;
+  } while (word && ledger::fd_serial(word) == ledger::fd_serial(release.word));
+  return false;
+}
+
+/// The call has closed what it was made for.
+[[gnu::always_inline]] inline void closed_now(const FdRelease& release) {
+  bool is_last = erase_record(release);
+  if (is_last && release.second) [[unlikely]]
+    note_closed(release);
+}
+}  // namespace
+
+void fd_release_ends(int fd, const FdRelease& release, bool closed) {
   if (!release.word) return;
   KeepErrno keep;
-  if (closed || !fd_is_open(fd)) return count_gone(release.word);
-  if (FdRecord* record = record_if_any(fd)) {
-    uint64_t expected = 0;
-    record->closed_word.store(0, std::memory_order_relaxed);  // it was not closed after all
-    if (record->word.compare_exchange_strong(expected, release.word, std::memory_order_acq_rel)) return;
+  if (closed) return closed_now(release);
+  if (!fd_is_open(fd)) {
+    erase_record(release);
+    return;
   }
-  count_gone(release.word);
+  uint64_t closed_word = release.word;
+  release.record->closed_word.compare_exchange_strong(closed_word, 0, std::memory_order_acq_rel);
 }
 
 void fd_closed(int fd, const FdRelease& release) {
-  if (release.word) count_gone(release.word);
+  if (release.word) closed_now(release);
   if (!release.site) return;
   note_close_call(fd, release.site);
   if (!release.owner.owner || t_local.pause_depth) [[likely]]
@@ -174,11 +207,12 @@ void fd_closed(int fd, const FdRelease& release) {
 void fd_close_failed(int fd, const FdRelease& release) {
   if (errno != EBADF) return fd_closed(fd, release);
   KeepErrno keep;
-  fd_settle(fd, release, false);
+  fd_release_ends(fd, release, false);
   if (!release.site) return;
   note_close_call(fd, release.site);
   // A file system may answer EBADF for a descriptor that was open (FUSE): its record says so.
-  if (!t_local.pause_depth && !release.word && !fd_is_open(fd)) note_bad_close(fd, record_if_any(fd), release);
+  bool was_open = release.word && !release.second;
+  if (!t_local.pause_depth && !was_open && !fd_is_open(fd)) note_bad_close(fd, record_if_any(fd), release);
 }
 
 bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
@@ -211,7 +245,11 @@ void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& clos
     if (!word || static_cast<int32_t>(ledger::fd_serial(word) - latest_serial) > 0) continue;
     if (!record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) continue;
     if (!site) site = capture_site(Kind::fd, closer.door, closer.from);
-    note_closed(*record, word, site, false);
+    FdRelease release;
+    release.record = record;
+    release.word = word;
+    release.site = site;
+    note_closed(release);
     count_gone(word);
   }
 }

@@ -1,6 +1,8 @@
 // The descriptors' verbs. A door that makes a descriptor says so after the real call; one that ends it wraps the real
-// call, because the record must be erased before (another thread may get the number at once) and put back if nothing
-// was closed. All are thread-safe, async-signal-safe and keep errno.
+// call: who closes is noted before it, and afterwards the record is erased if it is still the one of before, since
+// another thread may get the number at once. So a call that never returns (thread cancellation, an exception, longjmp)
+// leaves the record as it is: a descriptor that is still open keeps its call site, and one that is closed is missing
+// from the kernel's list. All are thread-safe, async-signal-safe and keep errno.
 #pragma once
 
 #include <errno.h>
@@ -36,18 +38,23 @@ struct FdCloser {
   bool replaces = false;         ///< the number gets a new meaning, and keeps its owner
 };
 
-/// The record of a descriptor that is about to be closed.
+/// A descriptor that is about to be closed.
 struct FdRelease {
-  uint64_t word = 0;
-  uint64_t acquired_ns = 0;
-  uint32_t tid = 0;   ///< who acquired it
+  ledger::FdRecord* record = nullptr;
+  uint64_t word = 0;  ///< the record's before the call; 0: the number was not known to be open
   uint32_t site = 0;  ///< of the closer
-  FdOwnership owner;  ///< the stream that does not know of it
+  // If that is of interest: when it was acquired, and by whom.
+  uint32_t tid = 0;
+  uint64_t acquired_ns = 0;
+  FdOwnership owner;          ///< the stream that does not know of it
+  bool behind_owner = false;  ///< it is closed for good without that stream
+  /// Another call was closing it already: in another thread, or one that never returned.
+  bool second = false;
 };
-/// Erases the record, noting who closes it.
-[[gnu::hot]] FdRelease fd_detach(int fd, const FdCloser& closer);
-/// `closed` false: it was not open after all, or still is; the record comes back.
-void fd_settle(int fd, const FdRelease& release, bool closed);
+/// A call that closes `fd` is about to be made: notes who makes it.
+[[gnu::hot]] FdRelease fd_release_begins(int fd, const FdCloser& closer);
+/// It has returned, and the record is erased. `closed` false: only if the number is not open (any more).
+void fd_release_ends(int fd, const FdRelease& release, bool closed);
 
 /// A close by number has closed (some do though they fail), or has returned a failure. Misuse is noted: closing what is
 /// not open, or what a stream owns.
@@ -64,7 +71,7 @@ bool fd_is_owned_by(int fd, FdOwnership ownership);
 /// Wraps a real close-like call on one descriptor. `call` returns negative on failure.
 template <class Call>
 auto fd_closing(int fd, const FdCloser& closer, Call call) {
-  FdRelease release = fd_detach(fd, closer);
+  FdRelease release = fd_release_begins(fd, closer);
   auto result = call();
   if (result >= 0) [[likely]]
     fd_closed(fd, release);
@@ -77,9 +84,9 @@ auto fd_closing(int fd, const FdCloser& closer, Call call) {
 template <class Call>
 int fd_replacing(int source, int target, uint16_t door, const unwind::Registers& from, Call call) {
   if (source == target) return call();
-  FdRelease release = fd_detach(target, {door, from, nullptr, true});
+  FdRelease release = fd_release_begins(target, {door, from, nullptr, true});
   int result = call();
-  fd_settle(target, release, result >= 0);
+  fd_release_ends(target, release, result >= 0);
   return fd_acquired(result, door, from, release.owner);
 }
 
