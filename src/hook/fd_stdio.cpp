@@ -7,19 +7,19 @@ using namespace unfreed;
 using hook::closing;
 using hook::Door;
 using hook::g_real;
-using hook::guarded;
 using hook::opened;
 using hook::process_closing;
 using hook::process_opened;
 using ledger::FdOwner;
 using unwind::caller_registers;
+using unwind::owning;
 
 UNFREED_HOOK FILE* _IO_file_fopen(FILE* stream, const char* path, const char* mode, int is_32_bit) {
-  return opened(guarded([&] { return g_real._IO_file_fopen(stream, path, mode, is_32_bit); }), FdOwner::file_stream,
+  return opened(owning([&] { return g_real._IO_file_fopen(stream, path, mode, is_32_bit); }), FdOwner::file_stream,
                 Door::_IO_file_fopen, caller_registers());
 }
 UNFREED_HOOK FILE* _IO_file_open(FILE* stream, const char* path, int flags, int mode, int stream_flags, int is_32_bit) {
-  return opened(guarded([&] { return g_real._IO_file_open(stream, path, flags, mode, stream_flags, is_32_bit); }),
+  return opened(owning([&] { return g_real._IO_file_open(stream, path, flags, mode, stream_flags, is_32_bit); }),
                 FdOwner::file_stream, Door::_IO_file_open, caller_registers());
 }
 UNFREED_HOOK FILE* _IO_file_attach(FILE* stream, int fd) {

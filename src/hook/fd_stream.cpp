@@ -9,13 +9,12 @@ using hook::descriptor_of;
 using hook::Door;
 using hook::door;
 using hook::g_real;
-using hook::guarded;
 using hook::opened;
 using hook::process_closing;
 using hook::process_opened;
-using hook::releasing;
 using ledger::FdOwner;
 using unwind::caller_registers;
+using unwind::owning;
 using unwind::Registers;
 
 namespace {
@@ -25,14 +24,20 @@ template <class Call>
 FILE* reopened(FILE* stream, Door d, const Registers& from, Call call) {
   int before = descriptor_of(stream);
   track::FdRelease release = track::fd_release_begins(before, {door(d), from, stream});
-  FILE* result = guarded(call);
+  FILE* result = owning(call);
   track::fd_release_ends(before, release, true);
   return opened(result, FdOwner::file_stream, d, from);
 }
 
 /// A walk through a tree of files holds the directory it started in, unless it was told never to leave it (following
-/// links implies that).
+/// links implies that). Then it is heap blocks and nothing else, which are the program's.
 bool holds_directory(int options) { return !(options & (FTS_NOCHDIR | FTS_LOGICAL)); }
+
+/// What a walk allocates as it goes belongs to it, like what it began with.
+template <class Call>
+auto walk_going(int options, Call call) {
+  return holds_directory(options) ? owning(call) : call();
+}
 
 template <class Walk>
 Walk* walk_opened(Walk* walk, Door d, const Registers& from) {
@@ -63,15 +68,15 @@ pid_t hook::child_of(FILE* stream) {
 }
 
 UNFREED_HOOK FILE* fopen(const char* path, const char* mode) {
-  return opened(guarded([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Door::fopen,
+  return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Door::fopen,
                 caller_registers());
 }
 UNFREED_HOOK FILE* fopen64(const char* path, const char* mode) {
-  return opened(guarded([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Door::fopen64,
+  return opened(owning([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Door::fopen64,
                 caller_registers());
 }
 UNFREED_HOOK FILE* _IO_fopen(const char* path, const char* mode) {
-  return opened(guarded([&] { return g_real._IO_fopen(path, mode); }), FdOwner::file_stream, Door::_IO_fopen,
+  return opened(owning([&] { return g_real._IO_fopen(path, mode); }), FdOwner::file_stream, Door::_IO_fopen,
                 caller_registers());
 }
 UNFREED_HOOK FILE* freopen(const char* path, const char* mode, FILE* stream) {
@@ -81,20 +86,20 @@ UNFREED_HOOK FILE* freopen64(const char* path, const char* mode, FILE* stream) {
   return reopened(stream, Door::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
 }
 UNFREED_HOOK FILE* fdopen(int fd, const char* mode) noexcept {
-  FILE* stream = guarded([&] { return g_real.fdopen(fd, mode); });
+  FILE* stream = owning([&] { return g_real.fdopen(fd, mode); });
   if (stream) track::fd_adopted(fd, {FdOwner::file_stream, stream});
   return stream;
 }
 UNFREED_HOOK FILE* _IO_fdopen(int fd, const char* mode) noexcept {
-  FILE* stream = guarded([&] { return g_real._IO_fdopen(fd, mode); });
+  FILE* stream = owning([&] { return g_real._IO_fdopen(fd, mode); });
   if (stream) track::fd_adopted(fd, {FdOwner::file_stream, stream});
   return stream;
 }
 UNFREED_HOOK FILE* tmpfile() {
-  return opened(guarded([&] { return g_real.tmpfile(); }), FdOwner::file_stream, Door::tmpfile, caller_registers());
+  return opened(owning([&] { return g_real.tmpfile(); }), FdOwner::file_stream, Door::tmpfile, caller_registers());
 }
 UNFREED_HOOK FILE* tmpfile64() {
-  return opened(guarded([&] { return g_real.tmpfile64(); }), FdOwner::file_stream, Door::tmpfile64, caller_registers());
+  return opened(owning([&] { return g_real.tmpfile64(); }), FdOwner::file_stream, Door::tmpfile64, caller_registers());
 }
 UNFREED_HOOK FILE* popen(const char* command, const char* mode) {
   return process_opened(command, Door::popen, caller_registers(), [&] { return g_real.popen(command, mode); });
@@ -113,17 +118,17 @@ UNFREED_HOOK int pclose(FILE* stream) {
   return process_closing(stream, Door::pclose, caller_registers(), [&] { return g_real.pclose(stream); });
 }
 UNFREED_HOOK int fcloseall() {
-  int result = releasing([&] { return g_real.fcloseall(); });
+  int result = g_real.fcloseall();
   track::fd_streams_closed();
   return result;
 }
 
 UNFREED_HOOK FILE* setmntent(const char* path, const char* mode) noexcept {
-  return opened(guarded([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Door::setmntent,
+  return opened(owning([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Door::setmntent,
                 caller_registers());
 }
 UNFREED_HOOK FILE* __setmntent(const char* path, const char* mode) noexcept {
-  return opened(guarded([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Door::__setmntent,
+  return opened(owning([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Door::__setmntent,
                 caller_registers());
 }
 UNFREED_HOOK int endmntent(FILE* stream) noexcept {
@@ -135,24 +140,23 @@ UNFREED_HOOK int __endmntent(FILE* stream) noexcept {
 
 UNFREED_HOOK FTS* fts_open(char* const* paths, int options, int (*compare)(const FTSENT**, const FTSENT**)) {
   auto call = [&] { return g_real.fts_open(paths, options, compare); };
-  return walk_opened(holds_directory(options) ? guarded(call) : call(), Door::fts_open, caller_registers());
+  return walk_opened(walk_going(options, call), Door::fts_open, caller_registers());
 }
 UNFREED_HOOK FTS64* fts64_open(char* const* paths, int options, int (*compare)(const FTSENT64**, const FTSENT64**)) {
   auto call = [&] { return g_real.fts64_open(paths, options, compare); };
-  return walk_opened(holds_directory(options) ? guarded(call) : call(), Door::fts64_open, caller_registers());
+  return walk_opened(walk_going(options, call), Door::fts64_open, caller_registers());
 }
-// What a walk allocates as it goes belongs to it, like what it began with.
 UNFREED_HOOK FTSENT* fts_read(FTS* walk) {
-  return guarded([&] { return g_real.fts_read(walk); });
+  return walk_going(walk->fts_options, [&] { return g_real.fts_read(walk); });
 }
 UNFREED_HOOK FTSENT64* fts64_read(FTS64* walk) {
-  return guarded([&] { return g_real.fts64_read(walk); });
+  return walk_going(walk->fts_options, [&] { return g_real.fts64_read(walk); });
 }
 UNFREED_HOOK FTSENT* fts_children(FTS* walk, int options) {
-  return guarded([&] { return g_real.fts_children(walk, options); });
+  return walk_going(walk->fts_options, [&] { return g_real.fts_children(walk, options); });
 }
 UNFREED_HOOK FTSENT64* fts64_children(FTS64* walk, int options) {
-  return guarded([&] { return g_real.fts64_children(walk, options); });
+  return walk_going(walk->fts_options, [&] { return g_real.fts64_children(walk, options); });
 }
 UNFREED_HOOK int fts_close(FTS* walk) {
   return walk_closing(walk, Door::fts_close, caller_registers(), [&] { return g_real.fts_close(walk); });
@@ -162,11 +166,11 @@ UNFREED_HOOK int fts64_close(FTS64* walk) {
 }
 
 UNFREED_HOOK DIR* opendir(const char* path) {
-  return opened(guarded([&] { return g_real.opendir(path); }), FdOwner::directory_stream, Door::opendir,
+  return opened(owning([&] { return g_real.opendir(path); }), FdOwner::directory_stream, Door::opendir,
                 caller_registers());
 }
 UNFREED_HOOK DIR* fdopendir(int fd) {
-  DIR* stream = guarded([&] { return g_real.fdopendir(fd); });
+  DIR* stream = owning([&] { return g_real.fdopendir(fd); });
   if (stream) track::fd_adopted(fd, {FdOwner::directory_stream, stream});
   return stream;
 }

@@ -9,7 +9,7 @@
 #include "base/syscall.h"
 #include "hook/real.h"
 #include "track/fd.h"
-#include "track/thread_state.h"
+#include "unwind/owning_call.h"
 
 using namespace unfreed;
 using hook::Door;
@@ -49,10 +49,7 @@ void look_for_log(Door d, const Registers& from) {
 
 template <class Call>
 void logging(Door d, const Registers& from, Call call) {
-  {
-    track::HeapGuard guard;  // what libc formats the line in
-    call();
-  }
+  unwind::owning(call);  // what libc formats the line in
   look_for_log(d, from);
 }
 

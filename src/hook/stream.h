@@ -1,5 +1,5 @@
-// What the hooks of stdio and directory streams share: a stream owns its descriptor, so the two are one resource, and
-// what libc allocates for the stream itself comes and goes with it.
+// What the hooks of stdio and directory streams share: a stream owns its descriptor, so the two are one resource. What
+// libc allocates for the stream comes and goes with it, and is told from the program's own by its stack.
 #pragma once
 
 #include "base/keep_errno.h"
@@ -7,7 +7,7 @@
 #include "track/children.h"
 #include "track/crossings.h"
 #include "track/fd.h"
-#include "track/thread_state.h"
+#include "unwind/owning_call.h"
 
 namespace unfreed::hook {
 
@@ -39,27 +39,12 @@ Stream* opened(Stream* stream, ledger::FdOwner owner, Door d, const unwind::Regi
   return stream;
 }
 
-/// A call whose allocations belong to the stream.
-template <class Call>
-auto guarded(Call call) {
-  track::HeapGuard guard;
-  return call();
-}
-
-/// A call that gives back what belongs to streams. What it takes is the program's: an open_memstream's text, which
-/// outlives the stream, and whatever a custom stream's own close function does.
-template <class Call>
-int releasing(Call call) {
-  track::UnknownReleases guard;
-  return call();
-}
-
 /// Wraps a call that ends `fd`, which belongs to `stream`: whatever the result says (a failed flush, a child's status),
 /// the stream is gone.
 template <class Call>
 int closing_fd(int fd, const void* stream, Door d, const unwind::Registers& from, Call call) {
   track::FdRelease release = track::fd_release_begins(fd, {door(d), from, stream});
-  int result = releasing(call);
+  int result = call();
   track::fd_release_ends(fd, release, true);
   return result;
 }
@@ -81,7 +66,7 @@ FILE* process_opened(const char* command, Door d, const unwind::Registers& from,
   track::Crossings crossings;
   track::note_crossings(door(d), command, crossings, child);
   bool watched = track::child_starting();
-  FILE* stream = opened(guarded(call), ledger::FdOwner::popen_stream, d, from);
+  FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, d, from);
   // A failure has been noted, of the stream.
   if (watched) track::child_started(stream ? child_of(stream) : 0, door(d), from);
   if (!stream) track::take_crossings_back(crossings);

@@ -1,14 +1,14 @@
 // POSIX and C11 threads. thrd_create calls an internal pthread_create, so each has a hook of its own.
 #include "hook/real.h"
-#include "track/thread_state.h"
 #include "track/threads.h"
+#include "unwind/owning_call.h"
 
 using namespace unfreed;
 using hook::Door;
 using hook::door;
 using hook::g_real;
-using track::HeapGuard;
 using unwind::caller_registers;
+using unwind::owning;
 using unwind::Registers;
 
 namespace {
@@ -39,12 +39,10 @@ UNFREED_HOOK int pthread_create(pthread_t* handle, const pthread_attr_t* given, 
   Attributes attributes = read_attributes(given);
   track::ThreadBirth birth = track::thread_creating({routine, nullptr, argument}, attributes.stack_bytes,
                                                     attributes.detached, door(Door::pthread_create), from);
-  int error;
-  {
-    HeapGuard guard;  // the new thread's control block and dynamic TLS are part of the thread
-    error = birth.ticket ? g_real.pthread_create(handle, given, track::thread_main, birth.ticket)
-                         : g_real.pthread_create(handle, given, routine, argument);
-  }
+  int error = owning([&] {  // the new thread's control block and dynamic TLS are part of the thread
+    return birth.ticket ? g_real.pthread_create(handle, given, track::thread_main, birth.ticket)
+                        : g_real.pthread_create(handle, given, routine, argument);
+  });
   track::thread_created(birth, error, error ? pthread_t{} : *handle, door(Door::pthread_create), from);
   return error;
 }
@@ -53,12 +51,10 @@ UNFREED_HOOK int thrd_create(thrd_t* handle, thrd_start_t routine, void* argumen
   Registers from = caller_registers();
   track::ThreadBirth birth =
       track::thread_creating({nullptr, routine, argument}, 0, false, door(Door::thrd_create), from);
-  int result;
-  {
-    HeapGuard guard;
-    result = birth.ticket ? g_real.thrd_create(handle, track::c11_thread_main, birth.ticket)
-                          : g_real.thrd_create(handle, routine, argument);
-  }
+  int result = owning([&] {
+    return birth.ticket ? g_real.thrd_create(handle, track::c11_thread_main, birth.ticket)
+                        : g_real.thrd_create(handle, routine, argument);
+  });
   track::thread_created(birth, c11_error(result), result == thrd_success ? *handle : thrd_t{}, door(Door::thrd_create),
                         from);
   return result;

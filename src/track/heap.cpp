@@ -54,8 +54,7 @@ void count_released(const Block& block) {
 
 /// Blocks that are passed over are not known, nor a fork child's parent's, nor those of a guarded call.
 bool may_be_unknown() {
-  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard ||
-         t_local.unknown_releases;
+  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard;
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   // called one that has left its end to another (setenv, localtime and gettext do): then the call tells.
   size_t last = 0;
   for (;; ++last) {
-    if (is_kept_by(frames[last].pc - 1)) return true;
+    if (frames[last].is_owned || is_kept_by(frames[last].pc - 1)) return true;
     // A function that a signal has interrupted has called nobody.
     if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
     if (!is_libc_module(frames[last + 1].module)) break;

@@ -143,8 +143,23 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
                                         [](uint32_t n) { return site_hash(key_of(site_record(n))); });
 }
 
+/// A stack: the frames that are kept, and further ones where those are few to judge by.
+struct Captured {
+  Captured(Frames walked, bool walk_truncated)
+      : frames(walked.first(std::min<size_t>(walked.size(), g_tracker.depth))),
+        truncated(walk_truncated || walked.size() > frames.size()),
+        judged(walked),
+        judged_truncated(walk_truncated) {}
+  Frames frames;
+  bool truncated;
+  Frames judged;
+  bool judged_truncated;
+};
+size_t most_frames_walked() { return std::max<size_t>(g_tracker.depth, kFramesJudged); }
+
 /// `state`: if the frames are those of its own stack, walked last; else null.
-uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, bool truncated) {
+uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, const Captured& stack) {
+  bool truncated = stack.truncated;
   auto note = [state](const unwind::Frame&, uint32_t node) {
     if (state) state->walked_nodes[state->walked_count++] = node;
   };
@@ -152,12 +167,12 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, b
     return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door,
                    node};
   };
-  Frames left = frames;
+  Frames left = stack.frames;
   uint32_t node = state ? share_walked(*state, left) : 0;
   node = follow_known(node, left, note);
   if (left.empty())
     if (uint32_t known = find_site(key_at(node))) return known;
-  bool libc_owned = kind == Kind::heap && is_libc_owned(frames, truncated);
+  bool libc_owned = kind == Kind::heap && is_libc_owned(stack.judged, stack.judged_truncated);
   node = make_all(node, left, truncated, note);
   return make_site(key_at(node), libc_owned);
 }
@@ -165,7 +180,7 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, Frames frames, b
 }  // namespace
 
 uint32_t intern_site(Kind kind, uint16_t door, Frames frames, bool truncated) {
-  return site_for(nullptr, kind, door, frames, truncated);
+  return site_for(nullptr, kind, door, {frames, truncated});
 }
 
 namespace {
@@ -178,21 +193,24 @@ void count_failed(const unwind::WalkResult& walked) {
 uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, uint16_t door,
                           const unwind::Registers& from) {
   unwind::WalkResult walked = unwind::walk_again(from, {from.sp, state.bounds.high}, g_tracker.runtime_module,
-                                                 g_tracker.depth, log, state.walked);
+                                                 most_frames_walked(), log, state.walked);
   count_failed(walked);
-  return site_for(&state, kind, door, state.walked.frames(), walked.truncated);
+  Captured stack(state.walked.frames(), walked.truncated);
+  if (stack.frames.size() == stack.judged.size()) return site_for(&state, kind, door, stack);
+  state.walked_count = 0;
+  return site_for(nullptr, kind, door, stack);
 }
 
 /// Walks any other stack and interns it. `log` is filled in where it has room.
 uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind, uint16_t door,
                       const unwind::Registers& from) {
-  frames = frames.first(std::min<size_t>(frames.size(), g_tracker.depth));
+  frames = frames.first(std::min<size_t>(frames.size(), most_frames_walked()));
   unwind::WalkResult walked = unwind::walk(from, bounds_for(nullptr, from.sp), g_tracker.runtime_module, frames, log);
   count_failed(walked);
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
   if (walked.truncated) log.verifiable = false;
-  return site_for(nullptr, kind, door, frames.first(walked.frames), walked.truncated);
+  return site_for(nullptr, kind, door, {frames.first(walked.frames), walked.truncated});
 }
 
 /// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where

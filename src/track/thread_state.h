@@ -50,7 +50,6 @@ struct ThreadLocal {
   ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
   uint32_t heap_guard;        ///< inside a real call whose allocations are its own affair
-  uint32_t unknown_releases;  ///< inside a real call that gives back what a guarded one took
   uint32_t pause_depth;       ///< unfreed_pause()
   uint32_t busy;              ///< a verb is at work with `state`: a signal handler must not use it
   uint32_t in_vfork_child;    ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
@@ -102,15 +101,6 @@ class HeapGuard {
 
  private:
   ThreadState* active_;
-};
-
-/// While it lives, this thread may release blocks that it was not seen to acquire.
-class UnknownReleases {
- public:
-  UnknownReleases() { ++t_local.unknown_releases; }
-  ~UnknownReleases() { --t_local.unknown_releases; }
-  UnknownReleases(const UnknownReleases&) = delete;
-  UnknownReleases& operator=(const UnknownReleases&) = delete;
 };
 
 /// Forgets the stacks of a state that have been seen.

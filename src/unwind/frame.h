@@ -30,6 +30,7 @@ struct Frame {
   uintptr_t pc;
   uint32_t module;  ///< number given by the module callback; 0 unknown
   bool exact_pc;
+  bool is_owned = false;  ///< what it allocates belongs to what a hooked function makes (owning_call.h)
 };
 
 /// A word of stack that a walk's outcome depended on.

@@ -7,6 +7,7 @@
 
 #include "base/syscall.h"
 #include "unwind/eh_frame.h"
+#include "unwind/owning_call.h"
 #include "unwind/row_cache.h"
 #include "unwind/walk.h"
 
@@ -88,7 +89,10 @@ class Walker {
   WalkResult run(uint32_t own_module, std::span<Frame> frames) {
     WalkResult result;
     for (;;) {
-      if (stack_ && meets_or_enters(frames.size(), result.frames)) return result;
+      if (stack_ && meets_or_enters(frames.size(), result.frames)) {
+        if (result.frames && stack_->any_left_out_where_met(is_owning_call)) frames[result.frames - 1].is_owned = true;
+        return result;
+      }
       Row row = row_for(exact_pc_ ? pc_ : pc_ - 1);
       if (row.module == 0 || row.module != own_module) {
         if (result.frames == frames.size()) {
@@ -96,6 +100,8 @@ class Walker {
           return result;
         }
         frames[result.frames++] = {pc_, row.module, exact_pc_};
+      } else if (result.frames && is_owning_call(pc_)) {
+        frames[result.frames - 1].is_owned = true;
       }
       Outcome outcome = step(row);
       if (guessed_) result.truncated = true;

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "unwind/owning_call.h"
 #include "unwind/walk.h"
 
 namespace unfreed::unwind {
@@ -44,7 +45,10 @@ WalkResult walk(const Registers& from, const StackBounds&, uint32_t own_module, 
     if (pc == from.pc) inside = false;
     if (inside) continue;
     uint32_t module = module_of(pc - 1);
-    if (module != 0 && module == own_module) continue;
+    if (module != 0 && module == own_module) {
+      if (result.frames && is_owning_call(pc)) frames[result.frames - 1].is_owned = true;
+      continue;
+    }
     if (result.frames == frames.size()) {
       result.truncated = true;
       break;

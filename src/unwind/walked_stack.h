@@ -59,6 +59,13 @@ class WalkedStack {
   void enter(const State& state, size_t frames, size_t slots);
   void bp_used() { steps_of_walk_[new_steps_ - 1].uses_bp = true; }
   void bp_loaded() { steps_of_walk_[new_steps_ - 1].loads_bp = true; }
+  /// Of the frames that are left out where the walk has met, if any: does one return to a pc that `is`?
+  template <class Is>
+  bool any_left_out_where_met(Is is) const {
+    for (size_t i = next_; i + 1 < kMostSteps && steps_[i + 1].frames == steps_[i].frames; ++i)
+      if (is(steps_[i].state.pc)) return true;
+    return false;
+  }
   /// Keeps what lies in frame_room() and slot_room() in front of what it has met, if it has. `whole`: it may be met in
   /// turn. False: there were too many words.
   bool end(size_t frames, size_t slots, bool has_met, bool whole);
