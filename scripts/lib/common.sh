@@ -10,7 +10,7 @@ example_path=$build/test/e2e/log_service
 
 # Everything that is needed to build; the tests' own packages come on top.
 build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohmann-json3-dev libdw-dev libcli11-dev
-  libgtest-dev)
+  libiberty-dev libgtest-dev)
 test_packages=(python3 python3-jsonschema binutils gdb git redis-server redis-tools nginx-light sqlite3 man-db
   valgrind)
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "report/demangle.h"
 #include "report/evaluate.h"
 
 namespace unfreed::render {
@@ -78,7 +79,7 @@ class Completion {
     std::string linkage_name = found.empty() ? std::string() : found.back().linkage_name;
     linkage_names_.push_back(arena_.copy(linkage_name));
     bool is_better = !found.empty() && !has_line(call) && (!found.front().file.empty() || !has_name(call));
-    if (!is_better) return;
+    if (!is_better) return spell(call);
     call.frames.clear();
     for (const symbolize::SourceFrame& one : found) {
       Frame* frame = call.frames.add(arena_);
@@ -89,6 +90,12 @@ class Completion {
       frame->inlined = one.inlined;
       frame->linkage_name = linkage_names_.back();
     }
+  }
+
+  /// A process at its limits, which could not start another one, has left names as they are linked.
+  void spell(Call& call) {
+    for (Frame& frame : call.frames)
+      if (report::is_mangled(frame.function)) frame.function = arena_.copy(symbolizer_.spell(frame.function));
   }
 
   /// What signatures need of every stack. Only where each function that has a name has its linkage name too is the

@@ -1,8 +1,5 @@
-// Functions' names as a person would say them, for summaries: the standard library's own words for its templates,
-// without the arguments that nobody writes. Reports keep the names in full.
-//
-//     std::map<std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >, int, std::less<…>, …>
-//     std::map<std::string, int>
+// Functions' names in summaries: as the report has them (report/function_names.h); of one that is too long for a line
+// the last parameter list says "(…)".
 #pragma once
 
 #include <string>
@@ -10,6 +7,6 @@
 
 namespace unfreed::render {
 
-std::string short_function(std::string_view name);
+std::string fit_function(std::string_view name);
 
 }  // namespace unfreed::render

@@ -26,7 +26,7 @@ constexpr size_t kMostExecLeaks = 3;
 
 std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
   const StackFrame& frame = *shown.frame;
-  std::string name = printable(short_function(frame.function));
+  std::string name = printable(fit_function(frame.function));
   std::string place;
   if (!frame.file.empty())
     place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)

@@ -1,52 +1,66 @@
-// C++ names as a person writes them, from names as they are linked (Itanium C++ ABI, "Mangling"): for reports that the
-// runtime makes by itself, where there is no __cxa_demangle to be had that neither allocates nor takes a lock.
+// Names of functions as their languages write them, from names as they are linked: C++ (Itanium C++ ABI) and Rust
+// (legacy and v0), by libiberty's demanglers. The text is that of GNU c++filt.
 //
-//     "_ZNSt6vectorIiSaIiEE9push_backERKi"  ─parse─▶  tree  ─print─▶  "std::vector<int, std::allocator<int>
-//     >::push_back(int const&)"
-//
-// The text is that of GNU c++filt. A name with anything in it that this does not know stays as it is: never wrong,
-// sometimes mangled. Everything has its bounds: nodes, substitutions, depth, steps, length of the text.
+// A linked name is untrusted input: in 34 characters it can ask for a text of 10^15 characters, or for as many steps
+// that write nothing. So the demanglers run under a BoundedCall, and write into a buffer of fixed size. Nothing is
+// allocated through the process: what they ask malloc for (Rust's names beyond ASCII) comes from a small arena.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
+#include "report/bounded_call.h"
+
 namespace unfreed::report {
 
-enum class NodeKind : uint8_t;
+enum class Language : uint8_t { unknown, cpp, rust };
 
-/// A part of a name. What `a`, `b` and `c` refer to (by number, 0: nothing) depends on the kind.
-struct NameNode {
-  NodeKind kind;
-  uint8_t flags;
-  uint16_t a;
-  uint16_t b;
-  uint16_t c;
+/// A name, and what it was mangled by: `unknown` is what is not mangled, or cannot be demangled, and stays as it is.
+struct DemangledName {
   std::string_view text;
+  Language language = Language::unknown;
 };
 
-/// The memory of one demangling: some 100 kB, so not on a stack.
+/// The name without what compilers append to copies of a function (.isra.0, .cold …).
+std::string_view without_clone_suffix(std::string_view linkage_name);
+
+/// Does this look like a name of C++ or Rust as it is linked?
+bool is_mangled(std::string_view name);
+
+/// The memory of one demangling at a time, some 160 kB: not on a stack. Async-signal-safe; one in use in a process.
 class Demangler {
  public:
-  /// The readable name, or `linkage_name` itself. Compilers' suffixes for copies of a function (.isra.0, .cold …) are
-  /// left away. Valid until the next call. Allocation-free, async-signal-safe; thread-compatible.
-  std::string_view demangle(std::string_view linkage_name);
+  /// The readable name, or `linkage_name` itself; without clone suffix. Valid until the next call.
+  DemangledName demangle(std::string_view linkage_name);
+
+  /// Longer names stay as they are. In C++'s, stack is used by the square of the length.
+  static constexpr size_t kLongestName = 16 * 1024;
+  static constexpr size_t kLongestCppName = 4096;
+  static constexpr size_t kLongestText = 64 * 1024;
+  /// So many names may use up their time. Then none is demangled any more: 0.5 s in all.
+  static constexpr uint32_t kMostGivenUp = 25;
+
+  /// What libiberty gets from malloc: memory until the name is done; nullptr when there is no more.
+  static void* allocate(size_t bytes);
 
  private:
-  friend class NameParser;
-  friend class NamePrinter;
+  static void run(void* self);
+  static void append(const char* text, size_t size, void* self);
+  void begin(Language language);
+  bool has_given_up(uint64_t name_hash) const;
 
-  static constexpr size_t kMostNodes = 3072;
-  static constexpr size_t kMostSubstitutions = 512;
-  static constexpr size_t kMostText = 8192;
-
-  NameNode nodes_[kMostNodes];
-  uint16_t substitutions_[kMostSubstitutions];
-  char text_[kMostText];
+  BoundedCall call_;
+  size_t name_size_ = 0;
+  size_t text_size_ = 0;
+  size_t arena_used_ = 0;
+  bool is_too_long_ = false;
+  Language language_ = Language::unknown;
+  uint32_t given_up_count_ = 0;
+  uint64_t given_up_[kMostGivenUp] = {};  ///< hashes of names
+  char name_[kLongestName + 1];
+  char text_[kLongestText];
+  alignas(16) std::byte arena_[64 * 1024];
 };
-
-/// The name without compilers' suffixes.
-std::string_view without_clone_suffix(std::string_view linkage_name);
 
 }  // namespace unfreed::report

@@ -19,11 +19,12 @@ namespace unfreed::report {
 
 /// One source-level frame; empty text where not known.
 struct ResolvedFrame {
-  std::string_view function;      ///< demangled where the resolver can
+  std::string_view function;      ///< as reports show it (function_names.h) where the resolver can
   std::string_view linkage_name;  ///< as in the symbol table; what signatures are made of
   std::string_view file;          ///< absolute where known
   uint32_t line = 0;              ///< 0 unknown
   bool inlined = false;           ///< inlined into the next frame of the same call
+  std::string_view full_name;     ///< demangled, where `function` says less
 };
 
 /// Turns a node into its source-level frames: innermost inlined frame first, the physical function last (inlined =

@@ -1,22 +1,10 @@
+#include "report/demangle.h"
 #include "report/evaluate.h"
 #include "report/scan.h"
 
 namespace unfreed::report {
 
 namespace {
-
-/// What compilers and linkers append to a function's name when they clone or split it; it changes from build to build.
-constexpr std::string_view kCloneSuffixes[] = {".constprop.", ".isra.", ".part.",      ".cold",
-                                               ".lto_priv.",  ".llvm.", ".localalias", ".clone."};
-
-std::string_view without_clone_suffix(std::string_view name) {
-  for (size_t at = 1; at < name.size(); ++at) {
-    if (name[at] != '.') continue;
-    for (std::string_view suffix : kCloneSuffixes)
-      if (slice(name, at, suffix.size()) == suffix) return slice(name, 0, at);
-  }
-  return name;
-}
 
 /// FNV-1a, 64 bits, of texts one after the other.
 uint64_t hash_of(uint64_t hash, std::string_view text) {

@@ -44,16 +44,24 @@ struct Search {
   static void visit(void* context, const FrameView& frame) {
     Search& search = *static_cast<Search*>(context);
     std::string_view function;
+    std::string_view full_name;
     std::string_view linkage_name;
     std::string_view file;
     if (frame.resolved) {
       function = frame.resolved->function;
+      full_name = frame.resolved->full_name;
       linkage_name = frame.resolved->linkage_name;
       file = frame.resolved->file;
     }
-    const std::string_view names[] = {
-        function,          without_parameters(function), linkage_name, file, base_name(file),
-        frame.module_path, base_name(frame.module_path)};
+    const std::string_view names[] = {function,
+                                      without_parameters(function),
+                                      full_name,
+                                      without_parameters(full_name),
+                                      linkage_name,
+                                      file,
+                                      base_name(file),
+                                      frame.module_path,
+                                      base_name(frame.module_path)};
     search.try_names(names);
   }
 };

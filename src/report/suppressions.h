@@ -6,8 +6,9 @@
 //     *:signature:5f3a9c…        one site, by its signature
 //     leak:foo                   LeakSanitizer's form: heap, substring
 //
-// Patterns are shell patterns (*, ?, [...]), matched against whole names: the function demangled (with and without its
-// parameters) and as linked, the source file's path and base name, the module's path and base name.
+// Patterns are shell patterns (*, ?, [...]), matched against whole names: the function as reports show it and as c++filt
+// writes it (with and without its parameters) and as linked, the source file's path and base name, the module's path and
+// base name.
 // Allocation-free, async-signal-safe.
 #pragma once
 

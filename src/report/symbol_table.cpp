@@ -26,8 +26,18 @@ void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, vo
   ResolvedFrame frame;
   frame.linkage_name = symbols->find(lookup_offset(node));
   if (frame.linkage_name.empty()) return;
-  frame.function = demangler_.demangle(frame.linkage_name);
+  FunctionName known = name(frame.linkage_name);
+  frame.function = known.shown;
+  frame.full_name = known.full;
   if (!frame.function.empty()) emit(emit_context, frame);
+}
+
+FunctionName SymbolTable::name(std::string_view linkage_name) {
+  if (!is_mangled(linkage_name) || keeps_linked_names_) {
+    std::string_view plain = without_clone_suffix(linkage_name);
+    return {plain, plain};
+  }
+  return names_.of(linkage_name);
 }
 
 const ElfSymbols* SymbolTable::find(const ledger::View& view, uint32_t module) {

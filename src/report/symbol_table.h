@@ -1,7 +1,7 @@
 // The in-process frame resolver: functions' names from the symbol tables of the modules' own files. No lines, no
 // inlined frames: those are the command's. What the runtime uses where the command is not installed.
 //
-//     SymbolTable symbols;                       // a hundred kilobytes: not on a stack
+//     SymbolTable symbols;                       // some 230 kB: not on a stack
 //     input.resolver = symbols.resolver();
 //
 // Opens each module's file once, maps it and an index of its functions, and unmaps both when it is destroyed. Leaves no
@@ -12,9 +12,9 @@
 #include <cstdint>
 #include <span>
 
-#include "report/demangle.h"
 #include "report/elf_symbols.h"
 #include "report/evaluate.h"
+#include "report/function_names.h"
 
 namespace unfreed::report {
 
@@ -27,6 +27,10 @@ class SymbolTable {
 
   /// Valid as long as this; for reports over one ledger only (modules are known by their index).
   FrameResolver resolver();
+
+  /// Leaves C++'s and Rust's names as they are linked. To demangle takes a timer and its signal (bounded_call.h), which
+  /// are another's in a process that is not ours.
+  void keep_linked_names() { keeps_linked_names_ = true; }
 
  private:
   /// Modules kept at a time; the one that was opened first makes room.
@@ -43,11 +47,13 @@ class SymbolTable {
   const ElfSymbols* find(const ledger::View& view, uint32_t module);
   static void open(const ledger::View& view, uint32_t module, Entry& entry);
   static void close(Entry& entry);
+  FunctionName name(std::string_view linkage_name);
   void resolve(const ledger::View& view, const ledger::Node& node, void* emit_context,
                void (*emit)(void* emit_context, const ResolvedFrame& frame));
 
   Entry entries_[kModules];
-  Demangler demangler_;
+  FunctionNames names_;
+  bool keeps_linked_names_ = false;
   size_t next_ = 0;
 };
 

@@ -200,12 +200,15 @@ void say_written(const char* path, const report::Report& report) {
   say(line.text());
 }
 
+enum class Where { in_a_copy, in_the_process };
+
 /// Writes the report of this process (or of the process that this is a copy of) from its ledger.
-int write_inside(const Request& request) {
+int write_inside(const Request& request, Where where) {
   ledger::View view = own_view();
   auto* memory = base::map_memory(sizeof(Working));
   if (!memory) return kNotWritten;
   auto* working = new (memory) Working;
+  if (where == Where::in_the_process) working->symbols.keep_linked_names();
   report::ParseError error;
   bool checked = report::parse_rules(view.text(view.header().rules), working->rules, error);
   size_t suppression_count = 0;
@@ -255,7 +258,8 @@ void describe_threads() { track::take_thread_stacks(unwind::caller_registers());
 
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it.
 long start_inside(Request& request) {
-  return start_copy(&request, take_facts, [](void* context) { return write_inside(*static_cast<Request*>(context)); });
+  return start_copy(&request, take_facts,
+                    [](void* context) { return write_inside(*static_cast<Request*>(context), Where::in_a_copy); });
 }
 
 // ---- one at a time ----
@@ -348,7 +352,8 @@ Outcome report_and_wait(Trigger trigger, const char* path) {
   if (!is_answer(answer)) {
     pid = start_inside(request);
     // No process to be had (limits): at exit there is nothing left to disturb.
-    answer = is_error(pid) ? trigger == Trigger::exit ? write_inside(request) : kNotWritten : wait_for(pid, true);
+    answer = is_error(pid) ? trigger == Trigger::exit ? write_inside(request, Where::in_the_process) : kNotWritten
+                           : wait_for(pid, true);
   }
   end_report();
   bool is_written = is_answer(answer) && answer != kNotWritten && answer != kForbidden;

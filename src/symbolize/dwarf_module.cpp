@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "symbolize/demangle.h"
-
 namespace unfreed::symbolize {
 
 namespace {
@@ -196,7 +194,7 @@ void DwarfModule::name(const Dwarf_Die& scope, SourceFrame& frame) {
   frame.linkage_name = text(DW_AT_linkage_name);
   if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_MIPS_linkage_name);
   if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_name);
-  frame.function = demangle(frame.linkage_name);
+  frame.function = frame.linkage_name;
 }
 
 /// Headers' wrappers around library functions (those of _FORTIFY_SOURCE) are marked as not being code of their own: the
@@ -264,7 +262,6 @@ std::vector<SourceFrame> DwarfModule::resolve(uint64_t address) {
   if (symbol.empty()) return frames;
   if (frames.empty()) frames.emplace_back();
   frames.back().linkage_name = symbol;
-  if (frames.back().function.empty()) frames.back().function = demangle(symbol);
   return frames;
 }
 

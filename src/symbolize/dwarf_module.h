@@ -12,7 +12,8 @@ namespace unfreed::symbolize {
 
 /// What is known of one source-level frame; empty or 0 where nothing is.
 struct SourceFrame {
-  std::string function;      ///< demangled
+  std::string function;      ///< as a report shows it; DwarfModule leaves it as the debug information has it
+  std::string full_name;     ///< demangled, where `function` says less
   std::string linkage_name;  ///< as in the symbol table
   std::string file;          ///< absolute where the debug information tells
   uint32_t line = 0;

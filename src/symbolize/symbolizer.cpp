@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "elf/opened.h"
-#include "symbolize/demangle.h"
 #include "symbolize/start_code.h"
 
 namespace unfreed::symbolize {
@@ -44,8 +43,8 @@ SymbolFile::~SymbolFile() {
   if (!bytes_.empty()) base::unmap_memory(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-Module::Module(std::string path, std::string build_id, const Options& options)
-    : path_(std::move(path)), build_id_(std::move(build_id)), options_(options) {}
+Module::Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names)
+    : path_(std::move(path)), build_id_(std::move(build_id)), options_(options), names_(names) {}
 
 Module::~Module() = default;
 
@@ -146,13 +145,22 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
   }
   read_debug_information();
   if (debug_) frames = debug_->resolve(address);
-  if (symbol.empty()) return frames;
-  if (frames.empty()) frames.emplace_back();
-  frames.back().linkage_name = symbol;
-  // DWARF has no linkage name for lambdas, and calls them all "operator()".
-  std::string& function = frames.back().function;
-  if (function.empty() || (function == "operator()" && symbol.starts_with("_Z"))) function = demangle(symbol);
+  if (!symbol.empty()) {
+    if (frames.empty()) frames.emplace_back();
+    frames.back().linkage_name = symbol;
+  }
+  for (SourceFrame& frame : frames) spell(frame);
   return frames;
+}
+
+/// Functions that no other unit can call (lambdas, static ones) have no linkage name in DWARF, and no name that says
+/// where they belong. The symbol table's says it.
+void Module::spell(SourceFrame& frame) {
+  bool by_symbol =
+      frame.function.empty() || (!report::is_mangled(frame.function) && report::is_mangled(frame.linkage_name));
+  report::FunctionName name = names_.of(by_symbol ? frame.linkage_name : frame.function);
+  frame.function = name.shown;
+  if (name.full != name.shown) frame.full_name = name.full;
 }
 
 const std::string& Module::problem() {
@@ -168,10 +176,13 @@ const std::vector<SourceFrame>& Module::resolve(uint64_t offset, bool is_return_
   return known->second;
 }
 
+Symbolizer::Symbolizer(Options options)
+    : options_(std::move(options)), names_(std::make_unique_for_overwrite<report::FunctionNames>()) {}
+
 Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   std::pair<std::string, std::string> key(path, build_id);
   std::unique_ptr<Module>& place = modules_[key];
-  if (!place) place = std::make_unique<Module>(key.first, key.second, options_);
+  if (!place) place = std::make_unique<Module>(key.first, key.second, options_, *names_);
   return *place;
 }
 
@@ -197,7 +208,8 @@ void LedgerResolver::resolve(const ledger::Node& node, void* emit_context,
                         .linkage_name = frame.linkage_name,
                         .file = frame.file,
                         .line = frame.line,
-                        .inlined = frame.inlined});
+                        .inlined = frame.inlined,
+                        .full_name = frame.full_name});
 }
 
 report::FrameResolver LedgerResolver::resolver() {

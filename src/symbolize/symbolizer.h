@@ -14,6 +14,7 @@
 #include "elf/file.h"
 #include "report/elf_symbols.h"
 #include "report/evaluate.h"
+#include "report/function_names.h"
 #include "symbolize/dwarf_module.h"
 
 namespace unfreed::symbolize {
@@ -43,7 +44,7 @@ class SymbolFile {
 /// One module's file, opened when first needed.
 class Module {
  public:
-  Module(std::string path, std::string build_id, const Options& options);
+  Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names);
   ~Module();
 
   /// Frames at an offset of the module (its file's own address). `is_return_address`: the calling instruction lies
@@ -60,10 +61,12 @@ class Module {
   void read_debug_information();
   std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
+  void spell(SourceFrame& frame);
 
   std::string path_;
   std::string build_id_;  ///< raw
   const Options& options_;
+  report::FunctionNames& names_;
   bool located_ = false;
   bool read_ = false;
   std::string file_;  ///< "" where none can be used
@@ -78,13 +81,16 @@ class Module {
 
 class Symbolizer {
  public:
-  explicit Symbolizer(Options options = {}) : options_(std::move(options)) {}
+  explicit Symbolizer(Options options = {});
 
   /// The module of that path and (raw) build ID; the same one each time. Valid as long as the symbolizer.
   Module& module(std::string_view path, std::string_view build_id);
+  /// A function's name as a report shows it.
+  std::string spell(std::string_view linkage_name) { return std::string(names_->of(linkage_name).shown); }
 
  private:
   Options options_;
+  std::unique_ptr<report::FunctionNames> names_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
 };
 

@@ -50,6 +50,13 @@ class Library(unittest.TestCase):
         self.assertEqual([name for name in undefined if "GLIBC_PRIVATE" in name or "GLIBCXX" in name or "CXXABI" in name
                           or name.startswith("_Unwind")], [])
 
+    def test_allocates_nothing_through_the_process(self):
+        text = subprocess.run(["readelf", "-W", "--relocs", harness.LIBRARY], check=True, capture_output=True,
+                              text=True).stdout
+        names = {line.split()[4].split("@")[0] for line in text.splitlines() if len(line.split()) > 4}
+        self.assertIn("memcpy", names)
+        self.assertEqual(names & {"malloc", "calloc", "realloc", "free", "_Znwm", "_ZdlPv"}, set())
+
     def test_shadow_stacks_stay_on(self):
         text = subprocess.run(["readelf", "-n", harness.LIBRARY], check=True, capture_output=True, text=True).stdout
         self.assertIn("SHSTK", text)

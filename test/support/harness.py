@@ -298,10 +298,7 @@ def functions(site):
 
 
 def base_function(name):
-    """Without parameters: `svc::Log::write(int)` → `svc::Log::write`. The runtime by itself names functions as they are
-    linked, so those are demangled here."""
-    if name and name.startswith("_Z"):
-        name = subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
+    """Without parameters: `svc::Log::write(int)` → `svc::Log::write`."""
     return re.sub(r"\(.*", "", name or "?")
 
 

@@ -8,5 +8,5 @@
 int main() {
   std::ios::sync_with_stdio(false);
   auto demangler = std::make_unique<unfreed::report::Demangler>();
-  for (std::string name; std::getline(std::cin, name);) std::cout << demangler->demangle(name) << '\n';
+  for (std::string name; std::getline(std::cin, name);) std::cout << demangler->demangle(name).text << '\n';
 }

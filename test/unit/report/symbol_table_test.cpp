@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
@@ -63,7 +64,7 @@ std::string resolve(const void* address, std::string_view build_id = "", size_t*
   std::string name;
   resolver.resolve(resolver.context, builder.view(), node, &name, [](void* context, const ResolvedFrame& frame) {
     bool is_mangled = frame.linkage_name.starts_with("_Z");
-    EXPECT_EQ(frame.function, is_mangled ? "(anonymous namespace)::hidden_landmark(int)" : frame.linkage_name);
+    EXPECT_EQ(frame.function, is_mangled ? "hidden_landmark(int)" : frame.linkage_name);
     EXPECT_FALSE(frame.inlined);
     *static_cast<std::string*>(context) = frame.linkage_name;
   });
@@ -117,9 +118,24 @@ TEST(SymbolTable, ModulesThatAreNoFilesGiveNoNames) {
   std::filesystem::remove_all(directory);
 }
 
+TEST(SymbolTable, LeavesLinkedNamesInAProcessThatIsNotOurs) {
+  LedgerBuilder builder;
+  void* address = reinterpret_cast<void*>(hidden_landmark);
+  Loaded object = object_of(address);
+  ledger::Node node{0, builder.module(object.path, 0, ""), reinterpret_cast<uint64_t>(address) - object.base + 1};
+  auto symbols = std::make_unique<SymbolTable>();
+  symbols->keep_linked_names();
+  FrameResolver resolver = symbols->resolver();
+  std::string name;
+  resolver.resolve(resolver.context, builder.view(), node, &name, [](void* context, const ResolvedFrame& frame) {
+    *static_cast<std::string*>(context) = frame.function;
+  });
+  EXPECT_EQ(name, "_ZN12_GLOBAL__N_115hidden_landmarkEi");
+}
+
 TEST(SymbolTable, MoreModulesThanAreKeptStillResolve) {
   LedgerBuilder builder;
-  void* address = reinterpret_cast<void*>(unfreed_test_landmark);
+  void* address = reinterpret_cast<void*>(hidden_landmark);
   Loaded object = object_of(address);
   SymbolTable symbols;
   FrameResolver resolver = symbols.resolver();
@@ -127,7 +143,9 @@ TEST(SymbolTable, MoreModulesThanAreKeptStillResolve) {
     ledger::Node node{0, builder.module(object.path, 0, ""), reinterpret_cast<uint64_t>(address) - object.base + 1};
     int found = 0;
     resolver.resolve(resolver.context, builder.view(), node, &found,
-                     [](void* context, const ResolvedFrame&) { ++*static_cast<int*>(context); });
+                     [](void* context, const ResolvedFrame& frame) {
+                       *static_cast<int*>(context) += frame.function == "hidden_landmark(int)";
+                     });
     ASSERT_EQ(found, 1) << count;
   }
 }

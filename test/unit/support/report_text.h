@@ -63,8 +63,8 @@ inline report::FrameResolver numbered_resolver() {
             std::string name = "f" + std::to_string(node.offset);
             std::string file = "/src/m" + std::to_string(node.module & ledger::kNodeModuleMask) + ".c";
             auto line = static_cast<uint32_t>(node.offset);
-            if (node.offset % 2 == 1) emit(context, {"inlined_" + name, "inlined_" + name, file, line, true});
-            emit(context, {name + "(int)", name, file, line, false});
+            if (node.offset % 2 == 1) emit(context, {"inlined_" + name, "inlined_" + name, file, line, true, {}});
+            emit(context, {name + "(int)", name, file, line, false, {}});
           }};
 }
 

@@ -1,6 +1,5 @@
 // Addresses of a program whose places are known, through every form in which debug information comes, and through files
 // that are damaged, changed or gone.
-#include "report/demangle.h"
 #include "symbolize/symbolizer.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +14,6 @@
 #include <sstream>
 
 #include "elf/opened.h"
-#include "symbolize/demangle.h"
 
 namespace unfreed::symbolize {
 namespace {
@@ -261,23 +259,6 @@ TEST_F(SymbolizerTest, SurvivesDamagedFiles) {
       for (uint64_t offset = 0x401000; offset < 0x401400; offset += 16) module.resolve(offset, true);
     }
   }
-}
-
-TEST(Demangle, WritesNamesAsPeopleDo) {
-  EXPECT_EQ(demangle("_ZN6sample6Widget5plainEi"), "sample::Widget::plain(int)");
-  EXPECT_EQ(demangle("_ZN6sample6Widget5plainEi.constprop.0"), "sample::Widget::plain(int)");
-  EXPECT_EQ(demangle("main"), "main");
-  EXPECT_EQ(demangle("_Znope"), "_Znope");
-  EXPECT_EQ(demangle(""), "");
-  EXPECT_EQ(demangle("_Z" + std::string(100'000, 'P')), "_Z" + std::string(100'000, 'P'));
-}
-
-TEST(Demangle, CutsWhatCompilersAppend) {
-  EXPECT_EQ(report::without_clone_suffix("run.isra.0"), "run");
-  EXPECT_EQ(report::without_clone_suffix("run.part.3.cold"), "run");
-  EXPECT_EQ(report::without_clone_suffix("run.llvm.12345"), "run");
-  EXPECT_EQ(report::without_clone_suffix("run.particle"), "run.particle");
-  EXPECT_EQ(report::without_clone_suffix(".part"), ".part");
 }
 
 }  // namespace
