@@ -33,11 +33,15 @@ void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, vo
 }
 
 FunctionName SymbolTable::name(std::string_view linkage_name) {
+  FunctionName found;
   if (!is_mangled(linkage_name) || keeps_linked_names_) {
     std::string_view plain = without_clone_suffix(linkage_name);
     return {plain, plain};
   }
-  return names_.of(linkage_name);
+  if (known_names_.find(linkage_name, found)) return found;
+  found = names_.of(linkage_name);
+  known_names_.keep(linkage_name, found);
+  return found;
 }
 
 const ElfSymbols* SymbolTable::find(const ledger::View& view, uint32_t module) {
@@ -70,6 +74,7 @@ void SymbolTable::open(const ledger::View& view, uint32_t module, Entry& entry) 
 }
 
 void SymbolTable::close(Entry& entry) {
+  if (entry.usable) known_names_.forget();
   if (!entry.file.empty()) base::unmap_memory(const_cast<std::byte*>(entry.file.data()), entry.file.size());
   if (!entry.index.empty()) base::unmap_memory(entry.index.data(), entry.index.size_bytes());
   entry = Entry();

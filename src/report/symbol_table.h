@@ -1,7 +1,7 @@
 // The in-process frame resolver: functions' names from the symbol tables of the modules' own files. No lines, no
 // inlined frames: those are the command's. What the runtime uses where the command is not installed.
 //
-//     SymbolTable symbols;                       // some 230 kB: not on a stack
+//     SymbolTable symbols;                       // over a megabyte: not on a stack
 //     input.resolver = symbols.resolver();
 //
 // Opens each module's file once, maps it and an index of its functions, and unmaps both when it is destroyed. Leaves no
@@ -15,6 +15,7 @@
 #include "report/elf_symbols.h"
 #include "report/evaluate.h"
 #include "report/function_names.h"
+#include "report/name_cache.h"
 
 namespace unfreed::report {
 
@@ -46,13 +47,14 @@ class SymbolTable {
 
   const ElfSymbols* find(const ledger::View& view, uint32_t module);
   static void open(const ledger::View& view, uint32_t module, Entry& entry);
-  static void close(Entry& entry);
+  void close(Entry& entry);
   FunctionName name(std::string_view linkage_name);
   void resolve(const ledger::View& view, const ledger::Node& node, void* emit_context,
                void (*emit)(void* emit_context, const ResolvedFrame& frame));
 
   Entry entries_[kModules];
   FunctionNames names_;
+  NameCache known_names_;
   bool keeps_linked_names_ = false;
   size_t next_ = 0;
 };
