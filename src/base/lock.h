@@ -12,7 +12,8 @@ class Lock {
  public:
   void lock();
   void unlock();
-  /// Only in a fork child, where the holder may not exist any more.
+  // Only in a fork child, where the holder may not exist any more.
+  bool is_held() const { return word_.load(std::memory_order_relaxed) != 0; }
   void reset() { word_.store(0, std::memory_order_relaxed); }
 
  private:

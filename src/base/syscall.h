@@ -25,9 +25,14 @@ bool may_call_system();
 
 inline bool is_error(long result) { return static_cast<unsigned long>(result) > -4096UL; }
 
-/// Anonymous private memory, zeroed, lazily backed; nullptr when there is none.
+/// Anonymous private memory, zeroed, lazily backed, apart from the program's; nullptr when there is none.
 void* map_memory(size_t bytes);
 void unmap_memory(void* address, size_t bytes);
+/// Large tables say nothing to whoever looks into a core dump, and need not make it larger.
+void leave_out_of_dumps(void* start, size_t bytes);
+/// An address many gigabytes away from where the kernel puts mappings: from there on, upwards and downwards, nothing is
+/// in the way, and what is mapped is in nobody's.
+uintptr_t apart_from_program();
 /// Backs memory that is about to be used (MADV_POPULATE_WRITE, Linux 5.14; −EINVAL before). A page that is read before
 /// it is written to costs two faults otherwise; where there is no storage for a shared one, a touch would be SIGBUS.
 /// `start` lies at a page's beginning.

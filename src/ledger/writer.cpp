@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
+#include "base/address_space.h"
 #include "base/syscall.h"
 
 namespace unfreed::ledger {
@@ -22,17 +24,18 @@ bool populate_by_reading(std::byte* first, size_t bytes) {
   return true;
 }
 
-bool populate_bytes(std::byte* first, size_t bytes) {
+}  // namespace
+
+bool back_shared_memory(std::byte* first, size_t bytes) {
   long result = base::populate_memory(first, bytes);
   return result == -EINVAL ? populate_by_reading(first, bytes) : !base::is_error(result);
 }
 
-}  // namespace
-
 bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
   auto is_there = [this](uint64_t page) { return populated_[page].load(std::memory_order_relaxed) != 0; };
   auto make = [this](uint64_t page, uint64_t pages) {
-    if (!populate_bytes(base_ + page * kPageBytes, pages * kPageBytes)) return false;
+    std::byte* first = base_ + page * kPageBytes;
+    if (backing_ == Backing::shared_file && !back_shared_memory(first, pages * kPageBytes)) return false;
     for (uint64_t end = page + pages; page < end; ++page) populated_[page].store(1, std::memory_order_relaxed);
     return true;
   };
@@ -40,10 +43,11 @@ bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
     if (is_there(page)) continue;
     // The page before has storage: this is a table that grows.
     uint64_t ahead = page && is_there(page - 1) ? kPagesAtOnce : 1;
-    uint64_t most = page ? std::min(std::max(ahead, last_page - page + 1), header().file_bytes / kPageBytes - page) : 1;
-    uint64_t pages = 1;
+    uint64_t mapped_end = page ? extents_->reach(base_, header(), page * kPageBytes) / kPageBytes : 1;
+    uint64_t most = mapped_end > page ? std::min(std::max(ahead, last_page - page + 1), mapped_end - page) : 0;
+    uint64_t pages = std::min<uint64_t>(most, 1);
     while (pages < most && !is_there(page + pages)) ++pages;
-    if (make(page, pages) || (pages > 1 && make(page, 1))) continue;
+    if (pages && (make(page, pages) || (pages > 1 && make(page, 1)))) continue;
     // The header itself is on the first page: there is nowhere to count its own failure.
     if (page) drop(Dropped::storage_full);
     return false;
@@ -81,24 +85,85 @@ struct Shape {
   uint64_t first;    ///< records spoken for from the start: the reserved "none" record
   bool scales;
 };
+/// In the order of the file. What a fork child writes to in its parent's ledger comes first, next to the header.
 constexpr Shape kShapes[] = {
+    {SectionId::crossings, sizeof(Crossing), 512, 0, false},
     {SectionId::strings, 1, 4u << 20, 1, false},
     {SectionId::modules, sizeof(Module), 4096, 1, false},
     {SectionId::nodes, sizeof(Node), 8u << 20, 1, true},
     {SectionId::sites, sizeof(Site), 2u << 20, 1, true},
-    {SectionId::fds, sizeof(FdRecord), 1u << 20, 0, false},
+    {SectionId::fds, sizeof(FdRecord), 1u << 20, 0, true},
     {SectionId::threads, sizeof(ThreadRecord), 65536, 0, true},
     {SectionId::chunk_heads, sizeof(ChunkHead), 65536, 0, true},
     {SectionId::chunks, sizeof(Chunk), 65536, 0, true},
-    {SectionId::kernel_fds, sizeof(KernelFd), 1u << 20, 0, false},
+    {SectionId::kernel_fds, sizeof(KernelFd), 1u << 20, 0, true},
     {SectionId::failures, sizeof(Failure), 256, 0, false},
     {SectionId::misuses, sizeof(Misuse), 1024, 0, false},
     {SectionId::children, sizeof(ChildRecord), 65536, 0, true},
     {SectionId::kernel_tasks, sizeof(KernelTask), 131072, 0, true},
-    {SectionId::crossings, sizeof(Crossing), 512, 0, false},
 };
-static_assert(sizeof kShapes / sizeof kShapes[0] == kSectionCount);
+static_assert(std::size(kShapes) == kSectionCount);
+
+/// Where the section's place ends: sections are as far apart as the largest pages there are, and more.
+uint64_t end_of_place(const Header& header, size_t shape) {
+  if (shape + 1 == kSectionCount) return header.file_bytes;
+  return header.sections[static_cast<size_t>(kShapes[shape + 1].id)].offset;
+}
+constexpr size_t kHeaderPart = kSectionCount;
 }  // namespace
+
+void Extents::set_whole(const Header& header) {
+  ends_[kHeaderPart].store(header.sections[static_cast<size_t>(kShapes[0].id)].offset, std::memory_order_relaxed);
+  for (size_t shape = 0; shape < kSectionCount; ++shape)
+    ends_[static_cast<size_t>(kShapes[shape].id)].store(end_of_place(header, shape), std::memory_order_relaxed);
+}
+
+void Extents::set_first(const Header& header) {
+  constexpr uint64_t kFirst = 4 * kPageBytes;
+  ends_[kHeaderPart].store(kPageBytes, std::memory_order_relaxed);
+  for (size_t id = 0; id < kSectionCount; ++id)
+    ends_[id].store(header.sections[id].offset + kFirst, std::memory_order_relaxed);
+}
+
+size_t Extents::parts(const Header& header, std::span<Part, kMostParts> out) const {
+  out[0] = {0, ends_[kHeaderPart].load(std::memory_order_relaxed)};
+  size_t count = 1;
+  for (const Shape& shape : kShapes) {
+    auto id = static_cast<size_t>(shape.id);
+    Part part{header.sections[id].offset, ends_[id].load(std::memory_order_relaxed)};
+    if (out[count - 1].end == part.start)
+      out[count - 1].end = part.end;
+    else
+      out[count++] = part;
+  }
+  return count;
+}
+
+uint64_t Extents::reach(std::byte* base, const Header& header, uint64_t offset) {
+  size_t shape = 0;
+  while (shape < kSectionCount && offset >= end_of_place(header, shape)) ++shape;
+  if (shape == kSectionCount) return 0;
+  auto& end = ends_[static_cast<size_t>(kShapes[shape].id)];
+  if (uint64_t mapped = end.load(std::memory_order_acquire); offset < mapped) return mapped;
+  base::Hold hold(lock_);
+  uint64_t mapped = end.load(std::memory_order_relaxed), most = end_of_place(header, shape);
+  if (offset < mapped) return mapped;
+  constexpr uint64_t kStep = 16 * kPageBytes;
+  uint64_t half_more = (mapped - header.sections[static_cast<size_t>(kShapes[shape].id)].offset) / 2;
+  for (uint64_t wanted : {offset + std::max(kStep, half_more / kPageBytes * kPageBytes), offset + kPageBytes}) {
+    uint64_t more = std::min(wanted, most) - mapped;
+    if (!base::may_take_address_space(more)) continue;
+    // mremap(2) lets a mapping go on in its place: a file's, further on in the file, which need not be open.
+    long result = base::raw_syscall(SYS_mremap, reinterpret_cast<long>(base + mapped - kPageBytes), kPageBytes,
+                                    static_cast<long>(kPageBytes + more), 0);
+    if (!base::is_error(result)) {
+      end.store(mapped + more, std::memory_order_release);
+      return mapped + more;
+    }
+    base::return_address_space(more);
+  }
+  return 0;
+}
 
 void lay_out(Header& header, unsigned scale) {
   std::memcpy(header.magic, kMagic, sizeof kMagic);

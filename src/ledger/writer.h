@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
+#include "base/lock.h"
 #include "ledger/layout.h"
 
 namespace unfreed::ledger {
@@ -15,20 +17,54 @@ namespace unfreed::ledger {
 /// (MADV_POPULATE_WRITE). Private memory needs no such care.
 enum class Backing : uint8_t { private_memory, shared_file };
 
+/// Where a ledger is mapped: each section from its start to an end, which moves on as the table fills up where the whole
+/// of it would be too much address space (in a process in which that is limited) or memory (where that is private).
+class Extents {
+ public:
+  /// A mapped part, in bytes from the ledger's start.
+  struct Part {
+    uint64_t start;
+    uint64_t end;
+  };
+  static constexpr size_t kMostParts = kSectionCount + 1;
+
+  /// All of a ledger is mapped, or is to be.
+  void set_whole(const Header& header);
+  /// The first pages of each section are.
+  void set_first(const Header& header);
+  /// The parts in their order, neighbours as one; returns how many.
+  size_t parts(const Header& header, std::span<Part, kMostParts> out) const;
+
+  /// Maps the page at `offset` if it is not mapped yet. Returns up to where its section is mapped then, 0 where the page
+  /// cannot be. Async-signal-safe.
+  uint64_t reach(std::byte* base, const Header& header, uint64_t offset);
+  /// In a fork child.
+  void reset_lock_after_fork() { lock_.reset(); }
+
+ private:
+  base::Lock lock_;
+  /// By section; last that of the header.
+  std::atomic<uint64_t> ends_[kMostParts];
+};
+
+/// Makes shared memory safe to touch; false when there is no storage for it. `first` lies at a page's beginning.
+/// Async-signal-safe.
+bool back_shared_memory(std::byte* first, size_t bytes);
+
 class Writer {
  public:
   Writer() = default;
-  /// `base` is a ledger with a valid header and section table; `populated` has one byte per page of the file,
-  /// zero at first (may be nullptr for private memory). Both outlive the writer.
-  Writer(void* base, Backing backing, std::atomic<uint8_t>* populated)
-      : base_(static_cast<std::byte*>(base)), populated_(populated), backing_(backing) {}
+  /// `base` is a ledger with a valid header and section table, all of which may be touched.
+  explicit Writer(void* base) : base_(static_cast<std::byte*>(base)) {}
+  /// `populated` has one byte per page, zero at first: which pages are mapped and have storage. All outlive the writer.
+  Writer(void* base, Backing backing, std::atomic<uint8_t>* populated, Extents* extents)
+      : base_(static_cast<std::byte*>(base)), populated_(populated), extents_(extents), backing_(backing) {}
 
   explicit operator bool() const { return base_ != nullptr; }
-  /// The same ledger after its mapping has been moved to `base`.
-  Writer moved_to(void* base) const { return Writer(base, backing_, populated_); }
   void* base() const { return base_; }
-  /// Which pages have storage, for a View over the same memory; nullptr where all have.
-  const std::atomic<uint8_t>* backed() const { return backing_ == Backing::shared_file ? populated_ : nullptr; }
+  Backing backing() const { return backing_; }
+  /// Which pages may be touched, for a View over the same memory; nullptr where all may.
+  const std::atomic<uint8_t>* backed() const { return populated_; }
   Header& header() const { return *reinterpret_cast<Header*>(base_); }
   Section& section(SectionId id) const { return header().sections[static_cast<uint32_t>(id)]; }
 
@@ -65,7 +101,7 @@ class Writer {
 
   /// Makes bytes offset … offset + bytes safe to touch; false (counted) when storage cannot grow.
   bool ensure(uint64_t offset, size_t bytes) const {
-    if (backing_ == Backing::private_memory) return true;
+    if (!populated_) return true;
     uint64_t first = offset / kPageBytes, last = (offset + bytes - 1) / kPageBytes;
     // A record may straddle two pages; most do not.
     if (first == last && populated_[first].load(std::memory_order_relaxed)) [[likely]]
@@ -84,6 +120,7 @@ class Writer {
 
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;
+  Extents* extents_ = nullptr;
   Backing backing_ = Backing::private_memory;
 };
 

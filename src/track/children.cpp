@@ -35,6 +35,7 @@ std::atomic<uint32_t> g_starting;  // calls under way
 constinit base::Lock g_lock;   // guards everything below
 uint32_t g_buckets[kBuckets];  // pid → its oldest record + 1
 uint32_t* g_next;              // per record: next in its bucket, or in the free list, + 1
+constinit base::GrowingMemory g_next_memory;
 uint32_t g_first_free;         // record + 1
 uint32_t g_in_use;
 uint32_t g_next_sweep = kFirstSweep;
@@ -87,7 +88,8 @@ uint32_t take_record() {
     g_first_free = g_next[index];
   } else {
     index = static_cast<uint32_t>(count.load(std::memory_order_relaxed));
-    if (!g_next || !g_tracker.writer.touch<ChildRecord>(SectionId::children, index)) {
+    if (!g_next_memory.grow_to((index + 1) * sizeof *g_next) ||
+        !g_tracker.writer.touch<ChildRecord>(SectionId::children, index)) {
       g_tracker.writer.drop(ledger::Dropped::children_full);
       return kNone;
     }
@@ -204,13 +206,15 @@ void enter_inherited() {
 }  // namespace
 
 bool prepare_children() {
-  g_next = base::own_array<uint32_t>(g_tracker.writer.section(SectionId::children).capacity);
-  if (g_next) enter_inherited();
-  return g_next;
+  if (!g_next_memory.prepare(g_tracker.writer.section(SectionId::children).capacity * sizeof *g_next)) return false;
+  g_next = static_cast<uint32_t*>(g_next_memory.start());
+  enter_inherited();
+  return true;
 }
 
 void reset_children_after_fork() {
   g_lock.reset();
+  g_next_memory.reset_lock_after_fork();
   g_starting.store(0, std::memory_order_relaxed);
   std::memset(g_buckets, 0, sizeof g_buckets);
   g_first_free = 0;

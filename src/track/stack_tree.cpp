@@ -15,8 +15,8 @@ struct Links {
   std::atomic<uint32_t> first_child;
   std::atomic<uint32_t> first_site;
 };
+constinit base::GrowingMemory g_link_memory;
 Links* g_links;
-uint64_t g_most_nodes;
 constinit NumberSet g_second_children;
 
 Node& node_at(uint32_t number) { return *g_tracker.writer.at<Node>(SectionId::nodes, number); }
@@ -31,9 +31,9 @@ uint64_t hash_of(uint32_t parent, const FrameKey& key) { return mix(uint64_t{par
 
 bool prepare_stack_tree() {
   constexpr uint32_t kFirstSlots = 1024;
-  g_most_nodes = g_tracker.writer.section(SectionId::nodes).capacity;
-  g_links = base::own_array<Links>(g_most_nodes);
-  return g_links && g_second_children.prepare(kFirstSlots);
+  bool has_links = g_link_memory.prepare(g_tracker.writer.section(SectionId::nodes).capacity * sizeof(Links));
+  g_links = static_cast<Links*>(g_link_memory.start());
+  return has_links && g_second_children.prepare(kFirstSlots);
 }
 
 FrameKey key_of(const unwind::Frame& frame) {
@@ -50,7 +50,7 @@ uint32_t make_child(uint32_t parent, const FrameKey& key) {
   if (uint32_t known = find_child(parent, key)) return known;
   uint64_t number;
   Node* node = g_tracker.writer.append<Node>(SectionId::nodes, number);
-  if (!node || number >= g_most_nodes) {
+  if (!node || !g_link_memory.grow_to((number + 1) * sizeof(Links))) {
     g_tracker.writer.drop(ledger::Dropped::nodes_full);
     return 0;
   }
@@ -64,6 +64,8 @@ uint32_t make_child(uint32_t parent, const FrameKey& key) {
     return hash_of(known.parent, {known.module, known.offset});
   });
 }
+
+void reset_stack_tree_after_fork() { g_link_memory.reset_lock_after_fork(); }
 
 std::atomic<uint32_t>& first_site_at(uint32_t node) { return g_links[node].first_site; }
 

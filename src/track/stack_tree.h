@@ -19,6 +19,7 @@ namespace unfreed::track {
 
 /// Allocates what belongs to the ledger's nodes. False: no memory.
 bool prepare_stack_tree();
+void reset_stack_tree_after_fork();
 
 /// A frame as nodes have it.
 struct FrameKey {

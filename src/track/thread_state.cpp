@@ -53,6 +53,10 @@ ThreadState* take_state() {
   return state;
 }
 
+void prepare_states() {
+  if (ThreadState* state = take_state()) give_state_back(state);
+}
+
 void give_state_back(ThreadState* state) { g_free_states.give_back(state); }
 
 void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record) {

@@ -20,8 +20,8 @@ static_assert(kMostFrames <= unwind::WalkedStack::kMostFrames);
 static_assert(unwind::WalkedStack::kMostSlots <= RecentStacks::kMostSlots);
 
 struct ThreadState {
-  /// Of the thread's own stack. First, since that part of it which a fork child finds zeroed then lies beside the heap
-  /// index's, which is mapped next: one mapping less for the kernel to copy.
+  /// Of the thread's own stack. First, since that part of it which a fork child finds zeroed then lies, in the first
+  /// state, beside other memory of that kind (base/own_memory.h): one mapping less for the kernel to copy.
   RecentStacks recent;
 
   /// Counter cells by site / kChunkCells; null until the thread touches one of those sites.
@@ -66,6 +66,9 @@ ThreadState* own_state();
 
 /// Puts `active` right after any of its conditions has changed.
 void refresh_active();
+
+/// Makes the first state, before any other memory is taken.
+void prepare_states();
 
 /// A state for a thread to come, which is to start_with_state(), or to be given back; null when there is no memory.
 ThreadState* take_state();

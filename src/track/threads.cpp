@@ -40,6 +40,7 @@ struct Ticket {
 
 // All of it is lock-free: a lock blocks signals, with two system calls, and a thread's life is short.
 Ticket* g_tickets;                          // by number of the record
+constinit base::GrowingMemory g_ticket_memory;
 constinit base::FreeList<Ticket> g_free;    // tickets, and so records, that no thread has
 std::atomic<uint32_t> g_by_handle[kHints];  // record + 1 that was last given a handle of this hash
 pthread_key_t g_key;
@@ -54,7 +55,8 @@ uint32_t take_record() {
   if (Ticket* ticket = g_free.take()) return static_cast<uint32_t>(ticket - g_tickets);
   auto& count = g_tracker.writer.section(SectionId::threads).count;
   uint64_t index = count.load(std::memory_order_relaxed);
-  while (g_tickets && g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index))
+  while (g_ticket_memory.grow_to((index + 1) * sizeof(Ticket)) &&
+         g_tracker.writer.touch<ThreadRecord>(SectionId::threads, index))
     if (count.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel)) return static_cast<uint32_t>(index);
   g_tracker.writer.drop(ledger::Dropped::threads_full);
   return kNone;
@@ -275,10 +277,11 @@ void enter_main_thread() {
 
 bool prepare_threads() {
   uint64_t capacity = g_tracker.writer.section(SectionId::threads).capacity;
-  g_tickets = base::own_array<Ticket>(capacity);
+  bool has_tickets = g_ticket_memory.prepare(capacity * sizeof(Ticket));
+  g_tickets = static_cast<Ticket*>(g_ticket_memory.start());
   g_has_key = pthread_key_create(&g_key, thread_ending) == 0;
   enter_main_thread();
-  return g_has_key && g_tickets;
+  return g_has_key && has_tickets;
 }
 
 void watch_thread_end() {
@@ -286,6 +289,7 @@ void watch_thread_end() {
 }
 
 void reset_threads_after_fork() {
+  g_ticket_memory.reset_lock_after_fork();
   g_free.reset();
   if (t_local.state) t_local.state->record = -1;
   enter_main_thread();
