@@ -42,8 +42,8 @@ uintptr_t own_addresses(size_t bytes);
 /// `flags`, `fd` and `offset` as for mmap(2).
 bool map_own_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);
 
-/// An array of which only the beginning need be there, as far as it has been asked for. (One of a few megabytes is there
-/// at once, as a neighbour of others, where address space is plenty: one mapping less.)
+/// An array of which only the beginning need be there, as far as it has been asked for. (One of a few megabytes is
+/// there at once, as a neighbour of others, where address space is plenty: one mapping less.)
 class GrowingMemory {
  public:
   /// It may come to have `most_bytes`. False: not even a first page could be mapped.

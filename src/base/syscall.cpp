@@ -88,8 +88,8 @@ void* map_memory(size_t bytes) {
   // Passing memory goes halfway to the program's mappings, out of the way of what stays.
   constexpr uintptr_t kHalfway = uintptr_t{32} << 30;
   uintptr_t wish = apart_from_program();
-  long result = raw_syscall(SYS_mmap, static_cast<long>(wish ? wish + kHalfway : 0), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  long result = raw_syscall(SYS_mmap, static_cast<long>(wish ? wish + kHalfway : 0), static_cast<long>(bytes),
+                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 

@@ -116,7 +116,7 @@ class Launcher {
   SignalRelay signals_;
   TreeReport reports_;
   pid_t pid_ = -1;
-  bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
+  bool was_short_ = false;                    ///< CMD had ended before a watch for ledgers was worth it
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
@@ -310,8 +310,13 @@ int Launcher::finish() {
   int status = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
   bool has_rules = settings_.rules.count > 0;
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
+  if (reports_.unseen())
+    complain(fmt::format(
+        "{} forked processes found no room for their ledgers in {}: they report by themselves, or not at all",
+        reports_.unseen(), session_.directory()));
   if (status != 0) return status;
-  if (reports_.failed() || (has_rules && (!is_tracked || reports_.unchecked()) && !reports_.broken())) return kFailure;
+  bool is_checked = is_tracked && !reports_.unchecked() && !reports_.unseen();
+  if (reports_.failed() || (has_rules && !is_checked && !reports_.broken())) return kFailure;
   return reports_.broken() ? settings_.exit_code : kSuccess;
 }
 

@@ -71,6 +71,8 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   const ledger::View& view = copy.view();
   ++tracked_;
   has_command_ = has_command_ || is_command;
+  for (ledger::Dropped reason : {ledger::Dropped::children_untracked, ledger::Dropped::children_apart})
+    unseen_ += view.header().dropped[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   ReportRequest request;
   request.trigger = post_mortem ? report::Trigger::post_mortem : report::Trigger::exit;
   request.rules = settings_.rules.all();
@@ -110,12 +112,14 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 }
 
 void TreeReport::describe_other(const report::Report& report, const std::string& path) {
-  std::string text = fmt::format("{} holds {}", render::describe_process(report.process), render::describe_held(report));
+  std::string text =
+      fmt::format("{} holds {}", render::describe_process(report.process), render::describe_held(report));
   for (const report::RuleOutcome& rule : report.rules) {
     if (rule.broken)
       text += fmt::format("; rule {} is broken: {}", render::printable(rule.rule), rule.value.value_or(0));
     else if (!rule.is_checked())
-      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule), render::printable(rule.unchecked));
+      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule),
+                          render::printable(rule.unchecked));
   }
   others_.push_back({text, path});
 }

@@ -37,6 +37,8 @@ class TreeReport {
   bool broken() const { return broken_; }
   bool unchecked() const { return unchecked_; }
   bool failed() const { return failed_; }
+  /// Forked processes that had no ledger to be read here.
+  uint64_t unseen() const { return unseen_; }
 
   /// What the user is told at the end: CMD's summary, the other processes that hold something, where the reports are.
   std::string summary() const;
@@ -63,6 +65,7 @@ class TreeReport {
   std::vector<Line> others_;
   std::vector<std::string> running_;
   size_t tracked_ = 0;
+  uint64_t unseen_ = 0;
   bool has_command_ = false;
   bool broken_ = false;
   bool unchecked_ = false;

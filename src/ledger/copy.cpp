@@ -114,7 +114,7 @@ CopyError Copy::copy_all() {
   if (CopyError error = copy_counters()) return error;
   for (SectionId id : {SectionId::nodes, SectionId::modules, SectionId::strings})
     if (CopyError error = copy_section(id)) return error;
-  writer_ = Writer(base_, Backing::private_memory, nullptr);
+  writer_ = Writer(base_);
   return {};
 }
 

@@ -106,8 +106,9 @@ enum class Dropped : uint32_t {
       15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
   children_untracked = 16,  ///< fork children that could have no ledger
   failures_full = 17,
+  children_apart = 18,  ///< fork children of a managed process whose ledger is private: they report by themselves
 };
-inline constexpr size_t kDroppedCount = 18;
+inline constexpr size_t kDroppedCount = 19;
 inline constexpr size_t kDroppedSlots = 32;
 
 /// Process-wide counters of a kind that no site can carry.

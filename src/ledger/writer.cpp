@@ -118,11 +118,15 @@ void Extents::set_whole(const Header& header) {
     ends_[static_cast<size_t>(kShapes[shape].id)].store(end_of_place(header, shape), std::memory_order_relaxed);
 }
 
-void Extents::set_first(const Header& header) {
+void Extents::set_used(const Header& header) {
   constexpr uint64_t kFirst = 4 * kPageBytes;
   ends_[kHeaderPart].store(kPageBytes, std::memory_order_relaxed);
-  for (size_t id = 0; id < kSectionCount; ++id)
-    ends_[id].store(header.sections[id].offset + kFirst, std::memory_order_relaxed);
+  for (size_t id = 0; id < kSectionCount; ++id) {
+    const Section& table = header.sections[id];
+    uint64_t used = std::min(table.count.load(std::memory_order_relaxed), table.capacity) * table.record_bytes;
+    uint64_t pages = (std::max(kFirst, used) + kPageBytes - 1) / kPageBytes;
+    ends_[id].store(table.offset + pages * kPageBytes, std::memory_order_relaxed);
+  }
 }
 
 size_t Extents::parts(const Header& header, std::span<Part, kMostParts> out) const {
@@ -165,11 +169,17 @@ uint64_t Extents::reach(std::byte* base, const Header& header, uint64_t offset) 
   return 0;
 }
 
-void lay_out(Header& header, unsigned scale) {
+namespace {
+void begin_header(Header& header) {
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.format_version = kFormatVersion;
   header.byte_order = kByteOrder;
   header.header_bytes = sizeof(Header);
+}
+}  // namespace
+
+void lay_out(Header& header, unsigned scale) {
+  begin_header(header);
   // Sections start on boundaries of the largest pages there are, so that backing one never costs another memory.
   constexpr uint64_t kAlignment = 64 * 1024;
   uint64_t offset = kAlignment;
@@ -183,6 +193,19 @@ void lay_out(Header& header, unsigned scale) {
     offset += (bytes + kAlignment - 1) / kAlignment * kAlignment;
   }
   header.file_bytes = offset;
+}
+
+void lay_out_like(const Header& like, Header& header) {
+  begin_header(header);
+  for (const Shape& shape : kShapes) {
+    const Section& from = like.sections[static_cast<size_t>(shape.id)];
+    Section& table = header.sections[static_cast<size_t>(shape.id)];
+    table.offset = from.offset;
+    table.capacity = from.capacity;
+    table.record_bytes = from.record_bytes;
+    table.count.store(shape.first, std::memory_order_relaxed);
+  }
+  header.file_bytes = like.file_bytes;
 }
 
 }  // namespace unfreed::ledger

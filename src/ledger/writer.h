@@ -17,8 +17,9 @@ namespace unfreed::ledger {
 /// (MADV_POPULATE_WRITE). Private memory needs no such care.
 enum class Backing : uint8_t { private_memory, shared_file };
 
-/// Where a ledger is mapped: each section from its start to an end, which moves on as the table fills up where the whole
-/// of it would be too much address space (in a process in which that is limited) or memory (where that is private).
+/// Where a ledger is mapped: each section from its start to an end, which moves on as the table fills up where the
+/// whole of it would be too much address space (in a process in which that is limited) or memory (where that is
+/// private).
 class Extents {
  public:
   /// A mapped part, in bytes from the ledger's start.
@@ -30,13 +31,13 @@ class Extents {
 
   /// All of a ledger is mapped, or is to be.
   void set_whole(const Header& header);
-  /// The first pages of each section are.
-  void set_first(const Header& header);
+  /// What is in use is, and the first pages of each section.
+  void set_used(const Header& header);
   /// The parts in their order, neighbours as one; returns how many.
   size_t parts(const Header& header, std::span<Part, kMostParts> out) const;
 
-  /// Maps the page at `offset` if it is not mapped yet. Returns up to where its section is mapped then, 0 where the page
-  /// cannot be. Async-signal-safe.
+  /// Maps the page at `offset` if it is not mapped yet. Returns up to where its section is mapped then, 0 where the
+  /// page cannot be. Async-signal-safe.
   uint64_t reach(std::byte* base, const Header& header, uint64_t offset);
   /// In a fork child.
   void reset_lock_after_fork() { lock_.reset(); }
@@ -84,6 +85,15 @@ class Writer {
     return ensure(offset, sizeof(T)) ? reinterpret_cast<T*>(base_ + offset) : nullptr;
   }
 
+  /// The record if it may be touched as it is; else nullptr.
+  template <class T>
+  T* known(SectionId id, uint64_t index) const {
+    const Section& table = section(id);
+    if (index >= table.capacity) return nullptr;
+    uint64_t offset = table.offset + index * sizeof(T);
+    return is_there(offset, sizeof(T)) ? reinterpret_cast<T*>(base_ + offset) : nullptr;
+  }
+
   /// Hands out the next record of a table, zeroed and backed; `index` receives its number. nullptr when full.
   template <class T>
   T* append(SectionId id, uint64_t& index) const {
@@ -116,6 +126,11 @@ class Writer {
   static constexpr uint64_t kPagesAtOnce = 4;
 
  private:
+  bool is_there(uint64_t offset, size_t bytes) const {
+    uint64_t first = offset / kPageBytes, last = (offset + bytes - 1) / kPageBytes;
+    return !populated_ ||
+           (populated_[first].load(std::memory_order_relaxed) && populated_[last].load(std::memory_order_relaxed));
+  }
   bool populate(uint64_t first_page, uint64_t last_page) const;
 
   std::byte* base_ = nullptr;
@@ -127,5 +142,7 @@ class Writer {
 /// Puts a complete section table for a ledger of at most `scale` eighths of the full size into `header`, sets
 /// file_bytes and magic. State stays `starting`. `header` is zeroed memory.
 void lay_out(Header& header, unsigned scale);
+/// The same as in `like`, with nothing in use.
+void lay_out_like(const Header& like, Header& header);
 
 }  // namespace unfreed::ledger

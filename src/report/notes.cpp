@@ -28,6 +28,7 @@ constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
     "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
     "forked children were not tracked: they could have no ledger",
     "calls that failed for want of a resource are not described: the table of failures was full",
+    "forked children reported by themselves: there was no shared memory for their ledgers",
 };
 
 bool note_dropped(const ledger::View& view, const NoteSink& sink) {
@@ -96,9 +97,11 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
   if (evaluation.of(Subject::child)[Counter::unknown] > 0)
     add("whether children that were not waited for had ended could not be asked: they count as neither");
   bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
-  if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem && !is_sandboxed)
+  if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem &&
+      !is_sandboxed)
     add("what its threads were doing, and whether there were others, could not be asked: where they stood is missing");
-  if (!evaluation.settled) add("counters were read while a thread was ending: counts may be off by what that thread did");
+  if (!evaluation.settled)
+    add("counters were read while a thread was ending: counts may be off by what that thread did");
   if (is_sandboxed)
     add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
         "descriptors could not be compared with the kernel's list, and what found no memory was dropped");

@@ -2,12 +2,10 @@
 // child's own takes its place at the same address, so that everything that refers into it stays valid; sites and stacks
 // are copied (the private hash tables refer to them by number), counts start from nothing, and what the parent held is
 // inherited. The heap index is empty here: the kernel has left it so, as it has what threads remember of stacks.
-#include <sys/mman.h>
-
-#include <algorithm>
 #include <cstring>
 
 #include "base/syscall.h"
+#include "runtime/ledger_memory.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"
@@ -17,6 +15,7 @@
 #include "track/heap.h"
 #include "track/misuse.h"
 #include "track/modules.h"
+#include "track/stack_tree.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 
@@ -28,37 +27,26 @@ using track::g_tracker;
 
 namespace {
 
-uint64_t records_in_use(const Writer& writer, SectionId id) {
-  const ledger::Section& table = writer.section(id);
-  return std::min(table.count.load(std::memory_order_acquire), table.capacity);
-}
-
-bool copy_section(const Writer& from, const Writer& to, SectionId id) {
-  const ledger::Section& table = from.section(id);
-  uint64_t count = records_in_use(from, id);
-  uint64_t bytes = count * table.record_bytes;
-  if (!bytes) return true;
-  if (!to.ensure(table.offset, bytes)) return false;
-  std::memcpy(static_cast<std::byte*>(to.base()) + table.offset, static_cast<std::byte*>(from.base()) + table.offset,
-              bytes);
-  to.section(id).count.store(count, std::memory_order_relaxed);
-  return true;
-}
-
-bool copy_sites(const Writer& from, const Writer& to) {
-  uint64_t count = records_in_use(from, SectionId::sites);
+/// Counts of what the child has copied are its parent's: they start from nothing.
+void reset_sites() {
+  const Writer& writer = g_tracker.writer;
+  uint64_t count = writer.section(SectionId::sites).count.load(std::memory_order_relaxed);
   for (uint64_t i = 0; i < count; ++i) {
-    auto* source = from.at<ledger::Site>(SectionId::sites, i);
-    auto* copy = to.touch<ledger::Site>(SectionId::sites, i);
-    if (!copy) return false;
-    copy->kind = source->kind;
-    copy->flags = source->flags;
-    copy->door = source->door;
-    copy->node = source->node;
-    copy->first_ns = source->first_ns;
+    auto* site = writer.known<ledger::Site>(SectionId::sites, i);
+    if (!site) continue;
+    for (auto* counter : {&site->acquired, &site->released, &site->acquired_bytes, &site->released_bytes, &site->peak})
+      counter->store(0, std::memory_order_relaxed);
   }
-  to.section(SectionId::sites).count.store(count, std::memory_order_relaxed);
-  return true;
+}
+
+/// The same tables in the same places; of those that are not copied nothing is in use.
+void copy_sections(const ledger::Header& from, ledger::Header& to) {
+  ledger::lay_out_like(from, to);
+  for (SectionId id : {SectionId::strings, SectionId::modules, SectionId::nodes, SectionId::sites, SectionId::fds}) {
+    auto index = static_cast<size_t>(id);
+    to.sections[index].count.store(from.sections[index].count.load(std::memory_order_acquire),
+                                   std::memory_order_relaxed);
+  }
 }
 
 void copy_header(const ledger::Header& from, ledger::Header& to) {
@@ -91,21 +79,10 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   std::memcpy(to.coverage_reason, from.coverage_reason, sizeof to.coverage_reason);
 }
 
-/// Puts `fresh` in the place of the parent's ledger.
-bool take_place(Writer& fresh) {
-  void* place = g_tracker.writer.base();
-  uint64_t bytes = fresh.header().file_bytes;
-  long moved =
-      base::raw_syscall(SYS_mremap, reinterpret_cast<long>(fresh.base()), static_cast<long>(bytes),
-                        static_cast<long>(bytes), MREMAP_MAYMOVE | MREMAP_FIXED, reinterpret_cast<long>(place));
-  if (base::is_error(moved)) return false;
-  g_tracker.writer = fresh.moved_to(place);
-  return true;
-}
-
 void reset_tables() {
   reset_reports_after_fork();
   track::reset_counters_after_fork();
+  track::reset_stack_tree_after_fork();
   track::reset_failures_after_fork();
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
@@ -120,26 +97,24 @@ void reset_tables() {
 
 void take_over_fork_child() {
   g_runtime.pid = base::current_pid();
-  Writer fresh;
-  Writer parent = g_tracker.writer;
-  bool mapped = map_ledger(g_runtime.place, g_runtime.pid, scale_index_of(parent.header()), fresh,
-                           g_runtime.ledger_path, g_runtime.why_private);
-  bool copied = mapped && copy_section(parent, fresh, SectionId::strings) &&
-                copy_section(parent, fresh, SectionId::modules) && copy_section(parent, fresh, SectionId::nodes) &&
-                copy_sites(parent, fresh);
-  if (copied) {
-    copy_header(parent.header(), fresh.header());
-    track::fd_copy_parents(parent, fresh);
-    track::keep_parents_crossings(parent);
-  }
-  if (!copied || !take_place(fresh)) {
-    // No memory for a ledger: this child goes on untracked, and must not write to its parent's.
+  static ledger::Header fresh;
+  std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
+  const Writer parent = g_tracker.writer;
+  copy_sections(parent.header(), fresh);
+  copy_header(parent.header(), fresh);
+  track::keep_parents_crossings(parent);
+  if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
+                      g_runtime.why_private)) {
+    // This child goes on untracked, and must not write to its parent's ledger but to say so.
     parent.drop(ledger::Dropped::children_untracked);
     g_tracker.heap_use = track::HeapUse::none;
     g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
-    say("unfreed: a forked child is not tracked: there is no memory for its ledger");
     return;
   }
+  // The launcher does not come to see this one's: it learns of it from the parent's.
+  if (g_runtime.launcher_pid && !g_runtime.ledger_path[0]) track::drop_in_parent(ledger::Dropped::children_apart);
+  reset_sites();
+  track::fd_keep_parents();
   reset_tables();
   track::fd_take_inherited();
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);

@@ -1,10 +1,9 @@
-// The ledger's file: made when tracking starts, given a new name or removed when it ends. No descriptor is held.
+// The ledger's file: made when tracking starts, given a new name or removed when it ends. No descriptor is held: what
+// is mapped of it is ledger_memory.h's.
 #pragma once
 
 #include <cstddef>
 #include <span>
-
-#include "ledger/writer.h"
 
 namespace unfreed::runtime {
 
@@ -22,16 +21,7 @@ bool launcher_takes_ledgers(const LedgerPlace& place);
 /// itself.
 void clear_replaced(const LedgerPlace& place, int pid);
 
-/// Sizes a ledger can have, in eighths: the full one, and one for processes with little address space.
-inline constexpr unsigned kScales[] = {8, 1};
-
-/// Maps a new ledger of kScales[scale_index], or of the largest size that can be had (−1): a sparse file in `place`,
-/// else private memory (with the reason in `why_private`, a static text; the header's kHeaderFlagPrivate is set).
-/// `path` receives the file's name ("" for none). False: no memory at all. One thread at a time.
-bool map_ledger(const LedgerPlace& place, int pid, int scale_index, ledger::Writer& out, std::span<char> path,
-                const char*& why_private);
-
-/// Index of the scale that a ledger has.
-int scale_index_of(const ledger::Header& header);
+/// Makes a new file under the first free name of this pid; `path` receives it. Returns its descriptor, or −errno.
+long create_ledger_file(const LedgerPlace& place, int pid, std::span<char> path);
 
 }  // namespace unfreed::runtime

@@ -7,14 +7,15 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/address_space.h"
 #include "base/keep_errno.h"
-#include "base/own_memory.h"
 #include "base/printable.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/process.h"
 #include "hook/real.h"
 #include "report/settings.h"
+#include "runtime/ledger_memory.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/crossings.h"
@@ -338,9 +339,10 @@ void start(int argc, char** argv, char** environment) {
   find_own_path();
   // A set-uid program must not be made to run what its caller names.
   find_helper(getauxval(AT_SECURE) ? std::string_view{} : environment_value(environment, "UNFREED_HELPER"));
-  if (!map_ledger(g_runtime.place, g_runtime.pid, -1, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
+  base::measure_address_space();
+  track::prepare_states();
+  if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
     return say_no_tracking(settings, "there is no memory for a ledger");
-  base::register_own_mapping(g_tracker.writer.base(), g_tracker.writer.header().file_bytes);
   fill_header(settings, exe, program, argc, argv);
   describe_coverage(settings);
   if (!prepare_tracking(settings)) return say_no_tracking(settings, "there is no memory for the tables");

@@ -36,7 +36,7 @@ constinit base::Lock g_lock;   // guards everything below
 uint32_t g_buckets[kBuckets];  // pid → its oldest record + 1
 uint32_t* g_next;              // per record: next in its bucket, or in the free list, + 1
 constinit base::GrowingMemory g_next_memory;
-uint32_t g_first_free;         // record + 1
+uint32_t g_first_free;  // record + 1
 uint32_t g_in_use;
 uint32_t g_next_sweep = kFirstSweep;
 pid_t g_early[kMostEarly];  // collected before they were entered

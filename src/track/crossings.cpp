@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "track/tracker.h"
 
@@ -25,7 +26,7 @@ constexpr size_t kMostAllowed = 32;
 NumberRange g_allowed[kMostAllowed];
 size_t g_allowed_count;
 
-/// The parent's ledger, of which only the header and the section of crossings are mapped.
+/// The parent's ledger, of which only the header and the section of crossings are mapped, which follows it.
 struct ParentTable {
   ledger::Header* header;
   Crossing* records;
@@ -55,6 +56,13 @@ void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
   to[wanted] = '\0';
 }
 
+/// Makes the first `records` of the parent's safe to touch, whoever has used them so far.
+bool back_parents(uint64_t records) {
+  constexpr size_t kPage = ledger::kPageBytes;
+  size_t bytes = (records * sizeof(Crossing) + kPage - 1) / kPage * kPage;
+  return ledger::back_shared_memory(reinterpret_cast<std::byte*>(g_parent.records), bytes);
+}
+
 /// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
 /// for the same crossing are harmless.
 Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char* program) {
@@ -66,6 +74,10 @@ Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const
   };
   uint32_t site = ledger::fd_site(word);
   uint64_t used = std::min(table.count.load(std::memory_order_acquire), table.capacity);
+  if (in_parent && !back_parents(std::min(used + 1, table.capacity))) {
+    header.dropped[static_cast<size_t>(ledger::Dropped::storage_full)].fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
   for (uint64_t i = 0; i < used; ++i) {
     Crossing* known = record_at(i);
     if (known && known->state.load(std::memory_order_acquire) == ledger::kCrossingValid && known->site == site) {
@@ -131,6 +143,10 @@ void note_crossings(uint16_t door, const char* program, Crossings& noted, const 
   errno = saved;
 }
 
+void drop_in_parent(ledger::Dropped reason) {
+  if (g_parent.header) g_parent.header->dropped[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
+}
+
 void take_crossings_back(const Crossings& noted) {
   for (size_t i = 0; i < noted.count; ++i) noted.crossings[i]->count.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -141,22 +157,24 @@ void allow_crossing(int first, int last) {
 
 void keep_parents_crossings(const ledger::Writer& parent) {
   const ledger::Section& table = parent.section(SectionId::crossings);
-  size_t bytes = table.capacity * sizeof(Crossing);
-  if (g_parent.records) {
-    base::unmap_memory(g_parent.header, ledger::kPageBytes);
-    base::unmap_memory(g_parent.records, bytes);
-  }
+  size_t bytes = table.offset + table.capacity * sizeof(Crossing);  // and the header before it
+  ParentTable earlier = g_parent;
   g_parent = {};
   // Of a private ledger there is no mapping to share.
-  if (!parent.backed() || !parent.ensure(table.offset, bytes)) return;
+  if (parent.backing() != ledger::Backing::shared_file) {
+    if (earlier.header) base::unmap_memory(earlier.header, bytes);
+    return;
+  }
+  // In the place of a grandparent's; else in one that is made sure of first.
+  auto place = earlier.header ? reinterpret_cast<uintptr_t>(earlier.header) : base::own_addresses(bytes);
+  constexpr int kReserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (!earlier.header && !base::map_own_at(place, bytes, PROT_NONE, kReserved)) return;
   // mremap(2): an old size of 0 makes a second mapping of the same shared pages.
-  auto again = [](const void* address, size_t size) {
-    return base::raw_syscall(SYS_mremap, reinterpret_cast<long>(address), 0, static_cast<long>(size), MREMAP_MAYMOVE);
-  };
-  long header = again(parent.base(), ledger::kPageBytes);
-  long records = again(static_cast<std::byte*>(parent.base()) + table.offset, bytes);
-  if (base::is_error(header) || base::is_error(records)) return;
-  g_parent = {reinterpret_cast<ledger::Header*>(header), reinterpret_cast<Crossing*>(records)};
+  long again = base::raw_syscall(SYS_mremap, reinterpret_cast<long>(parent.base()), 0, static_cast<long>(bytes),
+                                 MREMAP_MAYMOVE | MREMAP_FIXED, static_cast<long>(place));
+  if (base::is_error(again)) return base::unmap_memory(reinterpret_cast<void*>(place), bytes);
+  auto* start = reinterpret_cast<std::byte*>(place);
+  g_parent = {reinterpret_cast<ledger::Header*>(start), reinterpret_cast<Crossing*>(start + table.offset)};
 }
 
 }  // namespace unfreed::track

@@ -1,8 +1,8 @@
 // Descriptors that go along into another program because nobody marked them close-on-exec. They are noted in the ledger
 // of the process that opened them: a child between fork and exec writes to its parent's.
 //
-// What the child opened itself, or a program was started with, is noted nowhere: nobody is left to report it, or there is
-// no stack.
+// What the child opened itself, or a program was started with, is noted nowhere: nobody is left to report it, or there
+// is no stack.
 //
 //     parent ── open ── fork ─────────────────────────────▶ reports what crossed, with the stack of the open
 //                         └─ child ── exec ─▶ notes here
@@ -52,5 +52,7 @@ void allow_crossing(int first, int last);
 /// A fork child is about to give up its parent's ledger: keeps the part where crossings are noted. Afterwards
 /// crossings of what the parent had opened go there.
 void keep_parents_crossings(const ledger::Writer& parent);
+/// Counts there what the parent's report is to say of this child. Nobody would read it in a private ledger.
+void drop_in_parent(ledger::Dropped reason);
 
 }  // namespace unfreed::track

@@ -336,22 +336,21 @@ void fd_take_inherited() {
   if (!take_inherited_from_proc()) take_inherited_by_probing();
 }
 
-void fd_copy_parents(const ledger::Writer& parent, const ledger::Writer& child) {
-  const ledger::Section& table = parent.section(SectionId::fds);
-  uint64_t count = std::min(table.count.load(std::memory_order_acquire), table.capacity);
-  for (uint64_t fd = 0; fd < count; ++fd) {
-    auto* from = parent.touch<FdRecord>(SectionId::fds, fd);
-    uint64_t word = from && fd_is_open(static_cast<int>(fd)) ? word_at_fork(*from) : 0;
-    auto* to = word ? child.touch<FdRecord>(SectionId::fds, fd) : nullptr;
-    if (!to) continue;
-    to->acquired_ns = from->acquired_ns;
-    to->tid = from->tid;
-    to->owner_kind = from->owner_kind;
-    to->owner = from->owner;
-    to->word.store(ledger::fd_word(FdOrigin::inherited, ledger::fd_site(word), ledger::fd_serial(word)),
-                   std::memory_order_release);
-    child.section(SectionId::fds).count.store(fd + 1, std::memory_order_release);
+void fd_keep_parents() {
+  auto& count = g_tracker.writer.section(SectionId::fds).count;
+  uint64_t parents = count.load(std::memory_order_relaxed), kept = 0;
+  for (uint64_t fd = 0; fd < parents; ++fd) {
+    auto* record = g_tracker.writer.known<FdRecord>(SectionId::fds, fd);
+    if (!record) continue;
+    uint64_t word = word_at_fork(*record);
+    if (word && !fd_is_open(static_cast<int>(fd))) word = 0;
+    record->closed_word.store(0, std::memory_order_relaxed);
+    record->closed_ns = record->closed_owner = record->closed_site = record->closed_tid = 0;
+    record->word.store(word ? ledger::fd_word(FdOrigin::inherited, ledger::fd_site(word), ledger::fd_serial(word)) : 0,
+                       std::memory_order_relaxed);
+    if (word) kept = fd + 1;
   }
+  count.store(kept, std::memory_order_release);
 }
 
 }  // namespace unfreed::track

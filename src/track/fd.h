@@ -117,8 +117,8 @@ int64_t fd_live_since(uint32_t serial);
 /// Enters every descriptor that /proc (or, failing that, a scan) says is open as inherited.
 void fd_take_inherited();
 
-/// In a fork child, before fd_take_inherited(): what the parent knew of its descriptors at the fork, and so of the
-/// child's, is copied to the child's ledger.
-void fd_copy_parents(const ledger::Writer& parent, const ledger::Writer& child);
+/// In a fork child, before fd_take_inherited(): of its copy of the parent's table, what was open at the fork and still
+/// is stays, as inherited.
+void fd_keep_parents();
 
 }  // namespace unfreed::track

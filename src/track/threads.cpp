@@ -39,7 +39,7 @@ struct Ticket {
 };
 
 // All of it is lock-free: a lock blocks signals, with two system calls, and a thread's life is short.
-Ticket* g_tickets;                          // by number of the record
+Ticket* g_tickets;  // by number of the record
 constinit base::GrowingMemory g_ticket_memory;
 constinit base::FreeList<Ticket> g_free;    // tickets, and so records, that no thread has
 std::atomic<uint32_t> g_by_handle[kHints];  // record + 1 that was last given a handle of this hash

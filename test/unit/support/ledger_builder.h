@@ -54,7 +54,7 @@ class LedgerBuilder {
     bytes_ = shape.file_bytes;
     memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory_ == MAP_FAILED) throw std::bad_alloc();
-    writer_ = ledger::Writer(memory_, ledger::Backing::private_memory, nullptr);
+    writer_ = ledger::Writer(memory_);
     lay_out(header(), size);
     header().state.store(static_cast<uint32_t>(ledger::State::live));
     header().pid = 4242;

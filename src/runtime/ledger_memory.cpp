@@ -1,0 +1,372 @@
+#include "runtime/ledger_memory.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/address_space.h"
+#include "base/own_memory.h"
+#include "base/syscall.h"
+
+namespace unfreed::runtime {
+
+using base::is_error;
+using base::raw_syscall;
+using ledger::Backing;
+using ledger::Extents;
+using ledger::Header;
+using ledger::kPageBytes;
+using ledger::SectionId;
+using ledger::Writer;
+
+namespace {
+
+constinit Extents g_extents;
+
+/// Sizes a ledger can have, in eighths: the full one, and one where address space or file size is limited.
+constexpr unsigned kFull = 8, kSmall = 1;
+
+constexpr int kShared = MAP_SHARED | MAP_NORESERVE;
+constexpr int kPrivate = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+
+// ---- which pages may be touched ----
+
+/// The map of a ledger to come. A fork child still has its parent's beside it.
+std::atomic<uint8_t>* begin_populated(const Header& header) {
+  static std::atomic<uint8_t>* maps[2];
+  static size_t latest;
+  auto*& map = maps[latest = 1 - latest];
+  size_t pages = header.file_bytes / kPageBytes;
+  if (!map) return map = base::own_array<std::atomic<uint8_t>>(pages);
+  bool is_cleared =
+      !is_error(raw_syscall(SYS_madvise, reinterpret_cast<long>(map), static_cast<long>(pages), MADV_DONTNEED));
+  return is_cleared ? map : nullptr;
+}
+
+void mark(std::atomic<uint8_t>* populated, uint64_t offset, uint64_t bytes) {
+  for (uint64_t page = offset / kPageBytes, end = (offset + bytes) / kPageBytes; page < end; ++page)
+    populated[page].store(1, std::memory_order_relaxed);
+}
+
+/// What nearly every process comes to use. Where the file system has no room for it, private memory is better.
+struct FirstPages {
+  SectionId section;
+  uint64_t pages;
+};
+constexpr FirstPages kFirstPages[] = {
+    {SectionId::strings, 2},    {SectionId::modules, 1},      {SectionId::nodes, 1},  {SectionId::sites, 1},
+    {SectionId::fds, 4},        {SectionId::threads, 1},      {SectionId::chunks, 1}, {SectionId::chunk_heads, 1},
+    {SectionId::kernel_fds, 1}, {SectionId::kernel_tasks, 1},
+};
+
+/// Calls `visit(offset, bytes)` for them and the header's; false as soon as `visit` is.
+template <class Visit>
+bool each_first_page(const Header& header, Visit visit) {
+  for (const FirstPages& first : kFirstPages)
+    if (!visit(header.sections[static_cast<size_t>(first.section)].offset, first.pages * kPageBytes)) return false;
+  return visit(0, kPageBytes);
+}
+
+// ---- the file ----
+
+/// A file that may not grow so far draws SIGXFSZ when it is given its size.
+bool file_size_allowed(uint64_t bytes) {
+  rlimit limit{};
+  if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, reinterpret_cast<long>(&limit)))) return true;
+  return limit.rlim_cur >= bytes;
+}
+
+void remove_file(long fd, std::span<char> path) {
+  base::close_file(fd);
+  raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(path.data()), 0);
+  path[0] = '\0';
+}
+
+/// A new file of the ledger's size, with storage for its first pages (`has_first`; some file systems cannot say). A
+/// negative number: there is none, and `why`.
+long make_file(const LedgerPlace& place, int pid, const Header& header, std::span<char> path, const char*& why,
+               bool& has_first) {
+  path[0] = '\0';
+  if (!file_size_allowed(header.file_bytes)) {
+    why = "the file size limit (ulimit -f) is too low for a ledger";
+    return -EFBIG;
+  }
+  long fd = create_ledger_file(place, pid, path);
+  if (fd < 0) {
+    path[0] = '\0';
+    why = fd == -EMFILE || fd == -ENFILE ? "no descriptor was free to make a ledger"
+                                         : "no file could be made in the ledger directory";
+    return fd;
+  }
+  has_first = true;
+  auto allocate = [&](uint64_t offset, uint64_t bytes) {
+    long result = raw_syscall(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes));
+    has_first = has_first && !is_error(result);
+    return !is_error(result) || result == -EOPNOTSUPP || result == -ENOSYS;
+  };
+  bool has_size = !is_error(raw_syscall(SYS_ftruncate, fd, static_cast<long>(header.file_bytes)));
+  if (has_size && each_first_page(header, allocate)) return fd;
+  why = "the ledger directory is full";
+  remove_file(fd, path);
+  return -ENOSPC;
+}
+
+// ---- a new ledger ----
+
+void unmap_parts(const Header& header, std::byte* base) {
+  Extents::Part parts[Extents::kMostParts];
+  size_t count = g_extents.parts(header, parts);
+  for (const Extents::Part& part : std::span(parts).first(count)) {
+    base::unmap_memory(base + part.start, part.end - part.start);
+    base::return_address_space(part.end - part.start);
+  }
+}
+
+/// Maps the parts that are to be there, of the file or (`fd` −1) of private memory. nullptr: it cannot be.
+std::byte* map_parts(const Header& header, long fd) {
+  Extents::Part parts[Extents::kMostParts];
+  size_t count = g_extents.parts(header, parts);
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) bytes += parts[i].end - parts[i].start;
+  if (!base::may_take_address_space(bytes)) return nullptr;
+  constexpr int kAttempts = 4;  // where something lies in the way
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    uintptr_t place = base::own_addresses(header.file_bytes);
+    auto map = [&](const Extents::Part& part) {
+      return base::map_own_at(place + part.start, part.end - part.start, PROT_READ | PROT_WRITE,
+                              fd < 0 ? kPrivate : kShared, fd, fd < 0 ? 0 : part.start);
+    };
+    size_t mapped = 0;
+    while (mapped < count && map(parts[mapped])) ++mapped;
+    if (mapped == count) return reinterpret_cast<std::byte*>(place);
+    while (mapped-- > 0)
+      base::unmap_memory(reinterpret_cast<void*>(place + parts[mapped].start), parts[mapped].end - parts[mapped].start);
+  }
+  base::return_address_space(bytes);
+  return nullptr;
+}
+
+void mark_first_pages(const Header& header, std::atomic<uint8_t>* populated) {
+  each_first_page(header, [populated](uint64_t offset, uint64_t bytes) {
+    mark(populated, offset, bytes);
+    return true;
+  });
+}
+
+/// `has_first`: the first pages have storage.
+bool begin(const Header& header, long fd, bool has_first, Writer& out) {
+  std::byte* base = map_parts(header, fd);
+  auto* populated = base ? begin_populated(header) : nullptr;
+  if (!base) return false;
+  if (!populated) {
+    unmap_parts(header, base);
+    return false;
+  }
+  out = Writer(base, fd < 0 ? Backing::private_memory : Backing::shared_file, populated, &g_extents);
+  if (has_first) mark_first_pages(header, populated);
+  auto begins = [&] {
+    if (!out.ensure(0, kPageBytes)) return false;
+    std::memcpy(static_cast<void*>(base), &header, sizeof header);
+    return each_first_page(header, [&out](uint64_t offset, uint64_t bytes) { return out.ensure(offset, bytes); });
+  };
+  if (begins()) return true;
+  unmap_parts(header, base);
+  return false;
+}
+
+/// The launcher says to every ledger that is there that it takes no more; to one made later its file's absence does.
+void note_launcher(const LedgerPlace& place, const Writer& ledger) {
+  if (!launcher_takes_ledgers(place))
+    ledger.header().handover.fetch_or(ledger::kHandoverLauncherGone, std::memory_order_acq_rel);
+}
+
+bool map_shared(const LedgerPlace& place, int pid, const Header& header, Writer& out, std::span<char> path,
+                const char*& why) {
+  bool has_first;
+  long fd = make_file(place, pid, header, path, why, has_first);
+  if (fd < 0) return false;
+  if (base::is_address_space_short())
+    g_extents.set_used(header);
+  else
+    g_extents.set_whole(header);
+  if (begin(header, fd, has_first, out)) {
+    base::close_file(fd);
+    return true;
+  }
+  why = "the ledger could not be mapped";
+  remove_file(fd, path);
+  return false;
+}
+
+bool map_private(const Header& header, Writer& out) {
+  g_extents.set_used(header);
+  if (!begin(header, -1, true, out)) return false;
+  out.header().flags.fetch_or(ledger::kHeaderFlagPrivate, std::memory_order_relaxed);
+  return true;
+}
+
+}  // namespace
+
+bool map_ledger(const LedgerPlace& place, int pid, Writer& out, std::span<char> path, const char*& why_private) {
+  static Header header;
+  why_private = nullptr;
+  for (unsigned scale : {kFull, kSmall}) {
+    if (scale == kFull && base::is_address_space_short()) continue;
+    std::memset(static_cast<void*>(&header), 0, sizeof header);
+    ledger::lay_out(header, scale);
+    if (!map_shared(place, pid, header, out, path, why_private)) continue;
+    note_launcher(place, out);
+    return true;
+  }
+  return map_private(header, out);
+}
+
+// ---- in the place of a parent's ----
+
+namespace {
+
+/// What goes over to a fork child, in the order of the file.
+constexpr SectionId kKept[] = {SectionId::strings, SectionId::modules, SectionId::nodes, SectionId::sites,
+                               SectionId::fds};
+
+/// Calls `visit(offset, bytes)` for all pages of it that the parent had backed when it forked: what this process refers
+/// to is there. False as soon as `visit` is.
+template <class Visit>
+bool each_kept_run(const Writer& parent, const Header& fresh, Visit visit) {
+  for (SectionId id : kKept) {
+    const ledger::Section& table = fresh.sections[static_cast<size_t>(id)];
+    uint64_t used = std::min(table.count.load(std::memory_order_relaxed), table.capacity) * table.record_bytes;
+    uint64_t page = table.offset / kPageBytes, end = (table.offset + used + kPageBytes - 1) / kPageBytes;
+    auto is_backed = [&] { return parent.backed()[page].load(std::memory_order_relaxed) != 0; };
+    while (page < end) {
+      uint64_t first = page;
+      while (page < end && is_backed()) ++page;
+      if (page > first && !visit(first * kPageBytes, (page - first) * kPageBytes)) return false;
+      while (page < end && !is_backed()) ++page;
+    }
+  }
+  return true;
+}
+
+bool write_at(long fd, const std::byte* from, uint64_t bytes, uint64_t offset) {
+  while (bytes) {
+    long written = raw_syscall(SYS_pwrite64, fd, reinterpret_cast<long>(from), static_cast<long>(bytes),
+                               static_cast<long>(offset));
+    if (written == -EINTR) continue;
+    if (written <= 0) return false;
+    from += written;
+    offset += static_cast<uint64_t>(written);
+    bytes -= static_cast<uint64_t>(written);
+  }
+  return true;
+}
+
+bool map_over(std::byte* place, uint64_t bytes, int flags, long fd, uint64_t offset) {
+  long result = raw_syscall(SYS_mmap, reinterpret_cast<long>(place), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                            flags | MAP_FIXED, fd, static_cast<long>(offset));
+  if (is_error(result)) return false;
+  base::leave_out_of_dumps(place, bytes);
+  return true;
+}
+
+/// What lies between the parts, where all is the runtime's: a larger parent's, or that of a thread of its that was
+/// about to map more when another one forked.
+void unmap_between(std::byte* base, const Header& header, std::span<const Extents::Part> parts) {
+  uint64_t at = 0;
+  for (const Extents::Part& part : parts) {
+    if (at < part.start) base::unmap_memory(base + at, part.start - at);
+    at = part.end;
+  }
+  if (at < header.file_bytes) base::unmap_memory(base + at, header.file_bytes - at);
+}
+
+/// A file of the child's own, written by the kernel, which finds out by itself when there is no room, and then mapped
+/// over the parent's.
+bool replace_by_file(const LedgerPlace& place, int pid, const Header& fresh, const Writer& parent,
+                     std::atomic<uint8_t>* populated, std::span<char> path, const char*& why) {
+  bool has_first;
+  long fd = make_file(place, pid, fresh, path, why, has_first);
+  if (fd < 0) return false;
+  auto* base = static_cast<std::byte*>(parent.base());
+  auto copy = [&](uint64_t offset, uint64_t bytes) { return write_at(fd, base + offset, bytes, offset); };
+  bool is_copied =
+      each_kept_run(parent, fresh, copy) && write_at(fd, reinterpret_cast<const std::byte*>(&fresh), sizeof fresh, 0);
+  why = is_copied ? "the ledger could not be mapped" : "the ledger directory is full";
+  Extents::Part parts[Extents::kMostParts];
+  size_t count = g_extents.parts(fresh, parts), left = count;
+  // The header's comes last: until then there is a place to say that it went wrong.
+  auto map = [&](const Extents::Part& part) {
+    return map_over(base + part.start, part.end - part.start, kShared, fd, part.start);
+  };
+  while (is_copied && left > 0 && map(parts[left - 1])) --left;
+  if (left > 0) {
+    remove_file(fd, path);
+    return false;
+  }
+  base::close_file(fd);
+  unmap_between(base, fresh, {parts, count});
+  why = nullptr;
+  mark(populated, 0, kPageBytes);
+  if (has_first) mark_first_pages(fresh, populated);
+  return true;
+}
+
+/// Private memory, piece by piece: what is kept goes through a buffer while its place changes hands. A parent's private
+/// memory is the child's own already.
+bool replace_by_private(const Header& fresh, const Writer& parent, std::atomic<uint8_t>* populated) {
+  alignas(64) static std::byte buffer[4 * kPageBytes];  // one thread takes a child over
+  auto* base = static_cast<std::byte*>(parent.base());  // of `populated`, so far, what is kept is marked
+  bool is_own = parent.backing() == Backing::private_memory;
+  g_extents.set_used(fresh);
+  Extents::Part parts[Extents::kMostParts];
+  size_t count = g_extents.parts(fresh, parts);
+  auto is_kept = [populated](uint64_t at) { return populated[at / kPageBytes].load(std::memory_order_relaxed) != 0; };
+  auto replace = [&](const Extents::Part& part) {
+    for (uint64_t at = std::max(part.start, kPageBytes), end = at; at < part.end; at = end) {
+      bool keeps = is_kept(at);
+      uint64_t most = keeps && !is_own ? std::min(part.end, at + sizeof buffer) : part.end;
+      while (end < most && is_kept(end) == keeps) end += kPageBytes;
+      if (keeps && is_own) continue;
+      if (keeps) std::memcpy(buffer, base + at, end - at);
+      if (!map_over(base + at, end - at, kPrivate, -1, 0)) return false;
+      if (keeps) std::memcpy(base + at, buffer, end - at);
+    }
+    return true;
+  };
+  for (size_t i = 0; i < count; ++i)
+    if (!replace(parts[i])) return false;
+  if (!map_over(base, kPageBytes, kPrivate, -1, 0)) return false;
+  std::memcpy(static_cast<void*>(base), &fresh, sizeof fresh);
+  mark(populated, 0, kPageBytes);
+  unmap_between(base, fresh, {parts, count});
+  return true;
+}
+
+}  // namespace
+
+bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& ledger, std::span<char> path,
+                    const char*& why_private) {
+  Writer parent = ledger;
+  auto* populated = begin_populated(fresh);
+  if (!populated) return false;
+  g_extents.reset_lock_after_fork();
+  auto keep = [populated](uint64_t offset, uint64_t bytes) {
+    mark(populated, offset, bytes);
+    return true;
+  };
+  each_kept_run(parent, fresh, keep);
+  auto backing = Backing::shared_file;
+  if (!replace_by_file(place, pid, fresh, parent, populated, path, why_private)) {
+    fresh.flags.fetch_or(ledger::kHeaderFlagPrivate, std::memory_order_relaxed);
+    backing = Backing::private_memory;
+    if (!replace_by_private(fresh, parent, populated)) return false;
+  }
+  ledger = Writer(parent.base(), backing, populated, &g_extents);
+  note_launcher(place, ledger);
+  return true;
+}
+
+}  // namespace unfreed::runtime
