@@ -25,7 +25,10 @@ enum unfreed_kind {
   UNFREED_FD = 0,     /**< file descriptors */
   UNFREED_HEAP = 1,   /**< heap blocks */
   UNFREED_THREAD = 2, /**< threads neither joined nor detached, running or finished */
-  UNFREED_CHILD = 3   /**< child processes not waited for, running or ended */
+  UNFREED_CHILD = 3,  /**< child processes not waited for, running or ended */
+  UNFREED_TIMER = 4,  /**< POSIX timers */
+  UNFREED_SHM = 5,    /**< System V shared memory: segments created, and attachments */
+  UNFREED_LIBRARY = 6 /**< handles of dlopen */
 };
 
 /** A point in time, as returned by unfreed_mark(). 0 is "no mark". */

@@ -24,7 +24,7 @@ std::optional<std::string> render_file(const std::string& path, const std::strin
   render::TextOptions options;
   options.colour = colour;
   options.most_sites = 20;
-  options.most_heap_sites = 10;
+  options.most_quiet_sites = 10;
   options.most_frames = 12;
   return render::render_text(source->report(), options);
 }

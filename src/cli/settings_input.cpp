@@ -13,6 +13,8 @@ namespace unfreed::cli {
 
 namespace {
 
+constexpr auto kKindsHelp = report::list_kinds("kinds to track, comma separated: ", ", ").add(" or all");
+
 struct Mirror {
   std::string_view name;
   const char* flags;
@@ -26,7 +28,7 @@ constexpr Mirror kMirrors[] = {
      "write the report to FILE; %p pid, %e program, %n number of the report, %% percent sign (default: "
      "unfreed.%e.%p.json)",
      '\0'},
-    {"track", "--track", "KINDS", "UNFREED_TRACK", "kinds to track, comma separated: fd,heap,thread,child or all",
+    {"track", "--track", "KINDS", "UNFREED_TRACK", kKindsHelp.text,
      '\0'},
     {"only", "--only", "NAMES", "UNFREED_ONLY", "track only programs of these names (shell patterns, comma separated)",
      ','},

@@ -12,6 +12,7 @@
 #include "base/syscall.h"
 #include "hook/real.h"
 #include "track/crossings.h"
+#include "track/handles.h"
 #include "track/modules.h"
 #include "track/thread_state.h"
 #include "unwind/walk.h"
@@ -147,7 +148,9 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.
 UNFREED_HOOK int dlclose(void* handle) noexcept {
   unwind::begin_unloading();
+  track::HandleRelease release = track::handle_releasing(ledger::Kind::library, reinterpret_cast<uint64_t>(handle));
   int result = g_real.dlclose(handle);
+  track::handle_released(release, result == 0);
   unwind::forget_code();
   unwind::end_unloading();
   track::forget_modules();

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "base/syscall.h"
 
@@ -108,11 +110,18 @@ CopyError Copy::copy_header() {
 CopyError Copy::copy_all() {
   if (CopyError error = copy_header()) return error;
   // What refers to other tables is read before what it refers to: all that is referred to is then there.
-  for (SectionId id : {SectionId::kernel_fds, SectionId::kernel_tasks, SectionId::failures, SectionId::misuses,
-                       SectionId::crossings, SectionId::fds, SectionId::threads, SectionId::children})
+  constexpr SectionId kCounters[] = {SectionId::chunk_heads, SectionId::chunks, SectionId::sites};
+  constexpr SectionId kReferredTo[] = {SectionId::nodes, SectionId::modules, SectionId::strings};
+  auto is_among = [](std::span<const SectionId> list, SectionId id) {
+    return std::find(list.begin(), list.end(), id) != list.end();
+  };
+  for (size_t number = 0; number < kSectionCount; ++number) {
+    auto id = static_cast<SectionId>(number);
+    if (is_among(kCounters, id) || is_among(kReferredTo, id)) continue;
     if (CopyError error = copy_section(id)) return error;
+  }
   if (CopyError error = copy_counters()) return error;
-  for (SectionId id : {SectionId::nodes, SectionId::modules, SectionId::strings})
+  for (SectionId id : kReferredTo)
     if (CopyError error = copy_section(id)) return error;
   writer_ = Writer(base_);
   return {};

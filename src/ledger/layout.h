@@ -30,12 +30,12 @@ inline constexpr size_t kPageBytes = 4096;
 
 /// What a record is about. The numbers are part of the format.
 enum class Kind : uint8_t {
-#define KIND(name, number, noun, by_default) name = number,
+#define KIND(name, number, noun, by_default, recorded, news) name = number,
 #include "ledger/kinds.inc"
 #undef KIND
 };
 inline constexpr size_t kKindCount = 0
-#define KIND(name, number, noun, by_default) +1
+#define KIND(name, number, noun, by_default, recorded, news) +1
 #include "ledger/kinds.inc"
 #undef KIND
     ;
@@ -56,22 +56,15 @@ enum class Coverage : uint8_t { off = 0, exact = 1, sampled = 2, partial = 3, un
 using StringRef = uint32_t;
 
 enum class SectionId : uint32_t {
-  strings = 0,        ///< bytes
-  modules = 1,        ///< Module; index 0 is "unknown module": offsets of its nodes are absolute addresses
-  nodes = 2,          ///< Node; index 0 is the root (no frame)
-  sites = 3,          ///< Site; index 0 is "no site"
-  fds = 4,            ///< FdRecord, indexed by descriptor number
-  threads = 5,        ///< ThreadRecord, slots are reused
-  chunk_heads = 6,    ///< ChunkHead, one per record of `chunks`
-  chunks = 7,         ///< Chunk: per-thread counter deltas
-  kernel_fds = 8,     ///< KernelFd: what /proc said at the last reconciliation
-  failures = 9,       ///< Failure: doors that failed for want of a resource
-  misuses = 10,       ///< Misuse: descriptors closed by who had no right to
-  children = 11,      ///< ChildRecord, slots are reused
-  kernel_tasks = 12,  ///< KernelTask: threads and children by the kernel's word at the last reconciliation
-  crossings = 13,     ///< Crossing: descriptors that went along into another program
+#define SECTION(name, Record, records, reserved, scales, accessor) name,
+#include "ledger/sections.inc"
+#undef SECTION
 };
-inline constexpr size_t kSectionCount = 14;
+inline constexpr size_t kSectionCount = 0
+#define SECTION(name, Record, records, reserved, scales, accessor) +1
+#include "ledger/sections.inc"
+#undef SECTION
+    ;
 inline constexpr size_t kSectionSlots = 24;  ///< room for sections to come; unknown ones are skipped
 
 /// Where a table lies. `count` is the number of records ever handed out, and may exceed `capacity` after exhaustion:
@@ -85,30 +78,17 @@ struct Section {
 };
 static_assert(sizeof(Section) == 32);
 
-/// What could not be recorded, by reason. Every non-zero entry makes a report incomplete and is named in its notes.
+/// What could not be recorded, by reason.
 enum class Dropped : uint32_t {
-  nodes_full = 0,        ///< stacks cut short because the node table was full
-  sites_full = 1,        ///< resources counted in their kind's overflow site
-  fds_out_of_range = 2,  ///< descriptors numbered beyond the fd table
-  threads_full = 3,
-  strings_full = 4,
-  heap_index_full = 5,  ///< blocks not entered in the heap index (no memory for it)
-  storage_full = 6,     ///< the shared memory could not grow
-  modules_full = 7,
-  kernel_fds_full = 8,
-  unwind_failed = 9,      ///< captures that found no frame beyond the caller
-  reconcile_failed = 10,  ///< /proc/self/fd could not be read
-  misuses_full = 11,
-  children_full = 12,
-  crossings_full = 13,
-  kernel_tasks_full = 14,
-  targets_unread =
-      15,  ///< open descriptors in the kernel's list whose link in /proc could not be read (as of the list)
-  children_untracked = 16,  ///< fork children that could have no ledger
-  failures_full = 17,
-  children_apart = 18,  ///< fork children of a managed process whose ledger is private: they report by themselves
+#define DROPPED(name, meaning) name,
+#include "ledger/dropped.inc"
+#undef DROPPED
 };
-inline constexpr size_t kDroppedCount = 19;
+inline constexpr size_t kDroppedCount = 0
+#define DROPPED(name, meaning) +1
+#include "ledger/dropped.inc"
+#undef DROPPED
+    ;
 inline constexpr size_t kDroppedSlots = 32;
 
 /// Process-wide counters of a kind that no site can carry.
@@ -430,5 +410,26 @@ struct Crossing {
   char program[88];      ///< as it was named to the exec function, possibly cut; NUL-terminated
 };
 static_assert(sizeof(Crossing) == 128);
+
+/// A resource that the program knows by a handle: a timer, a shared memory segment or attachment, a library. Slots are
+/// reused; a record is valid while `word` is not 0.
+struct HandleRecord {
+  std::atomic<uint64_t> word;  ///< bits 0–31 serial (never 0), 32–55 site, 56–63 Kind
+  uint64_t id;                 ///< what the program releases it by: a number or an address
+  uint64_t acquired_ns;        ///< CLOCK_MONOTONIC
+  uint64_t bytes;              ///< where it has a size, else 0
+  int32_t tid;                 ///< who acquired it
+  uint32_t flags;              ///< kHandle…
+  char target[88];             ///< what it refers to, possibly cut; NUL-terminated
+};
+static_assert(sizeof(HandleRecord) == 128);
+inline constexpr uint32_t kHandleIgnored = 1u << 0;    ///< acquired while the program had paused tracking
+
+constexpr uint64_t handle_word(Kind kind, uint32_t site, uint32_t serial) {
+  return uint64_t{static_cast<uint8_t>(kind)} << 56 | uint64_t{site & 0xffffff} << 32 | serial;
+}
+constexpr Kind handle_kind(uint64_t word) { return static_cast<Kind>(word >> 56); }
+constexpr uint32_t handle_site(uint64_t word) { return static_cast<uint32_t>(word >> 32) & 0xffffff; }
+constexpr uint32_t handle_serial(uint64_t word) { return static_cast<uint32_t>(word); }
 
 }  // namespace unfreed::ledger

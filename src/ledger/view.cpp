@@ -15,21 +15,10 @@ struct Expectation {
   const char* bad_place;
 };
 constexpr Expectation kExpected[kSectionCount] = {
-    {1, "section strings has records of another size", "section strings lies outside the file"},
-    {sizeof(Module), "section modules has records of another size", "section modules lies outside the file"},
-    {sizeof(Node), "section nodes has records of another size", "section nodes lies outside the file"},
-    {sizeof(Site), "section sites has records of another size", "section sites lies outside the file"},
-    {sizeof(FdRecord), "section fds has records of another size", "section fds lies outside the file"},
-    {sizeof(ThreadRecord), "section threads has records of another size", "section threads lies outside the file"},
-    {sizeof(ChunkHead), "section chunk heads has records of another size", "section chunk heads lies outside the file"},
-    {sizeof(Chunk), "section chunks has records of another size", "section chunks lies outside the file"},
-    {sizeof(KernelFd), "section kernel fds has records of another size", "section kernel fds lies outside the file"},
-    {sizeof(Failure), "section failures has records of another size", "section failures lies outside the file"},
-    {sizeof(Misuse), "section misuses has records of another size", "section misuses lies outside the file"},
-    {sizeof(ChildRecord), "section children has records of another size", "section children lies outside the file"},
-    {sizeof(KernelTask), "section kernel tasks has records of another size",
-     "section kernel tasks lies outside the file"},
-    {sizeof(Crossing), "section crossings has records of another size", "section crossings lies outside the file"},
+#define SECTION(name, Record, records, reserved, scales, accessor) \
+  {sizeof(Record), "section " #name " has records of another size", "section " #name " lies outside the file"},
+#include "ledger/sections.inc"
+#undef SECTION
 };
 
 /// True when `capacity` records at `offset` lie between the header and the end of the file.
@@ -107,25 +96,10 @@ const T* View::record(SectionId id, uint64_t index) const {
   return is_backed(offset, sizeof(T)) ? reinterpret_cast<const T*>(bytes_.data() + offset) : nullptr;
 }
 
-const Module* View::module(uint32_t index) const { return record<Module>(SectionId::modules, index); }
-const Node* View::node(uint32_t index) const { return record<Node>(SectionId::nodes, index); }
-const Site* View::site(uint32_t index) const { return record<Site>(SectionId::sites, index); }
-const FdRecord* View::fd(uint32_t number) const { return record<FdRecord>(SectionId::fds, number); }
-const ThreadRecord* View::thread(uint32_t index) const { return record<ThreadRecord>(SectionId::threads, index); }
-const ChunkHead* View::chunk_head(uint32_t index) const { return record<ChunkHead>(SectionId::chunk_heads, index); }
-const Misuse* View::misuse(uint32_t index) const { return record<Misuse>(SectionId::misuses, index); }
-const ChildRecord* View::child(uint32_t index) const { return record<ChildRecord>(SectionId::children, index); }
-const KernelTask* View::kernel_task(uint32_t index) const { return record<KernelTask>(SectionId::kernel_tasks, index); }
-const Crossing* View::crossing(uint32_t index) const { return record<Crossing>(SectionId::crossings, index); }
-const KernelFd* View::kernel_fd(uint32_t index) const { return record<KernelFd>(SectionId::kernel_fds, index); }
-const Failure* View::failure(uint32_t index) const { return record<Failure>(SectionId::failures, index); }
-
-const Chunk* View::chunk(uint32_t index) const {
-  // Chunks are handed out together with their heads, whose count speaks for both.
-  if (index >= chunk_count() || index >= capacities_[static_cast<uint32_t>(SectionId::chunks)]) return nullptr;
-  uint64_t offset = offsets_[static_cast<uint32_t>(SectionId::chunks)] + index * sizeof(Chunk);
-  return is_backed(offset, sizeof(Chunk)) ? reinterpret_cast<const Chunk*>(bytes_.data() + offset) : nullptr;
-}
+#define SECTION(name, Record, records, reserved, scales, accessor) \
+  const Record* View::accessor(uint32_t index) const { return record<Record>(SectionId::name, index); }
+#include "ledger/sections.inc"
+#undef SECTION
 
 std::string_view View::text(StringRef ref) const {
   std::string_view text;

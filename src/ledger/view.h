@@ -41,35 +41,14 @@ class View {
     }
   }
 
-  /// Records in use (never more than fit). Index 0 of modules, nodes and sites is the reserved "none" record.
-  uint32_t module_count() const { return count(SectionId::modules); }
-  uint32_t node_count() const { return count(SectionId::nodes); }
-  uint32_t site_count() const { return count(SectionId::sites); }
-  uint32_t fd_count() const { return count(SectionId::fds); }  ///< one past the highest number ever recorded
-  uint32_t thread_count() const { return count(SectionId::threads); }
-  uint32_t chunk_count() const { return count(SectionId::chunk_heads); }
-  uint32_t kernel_fd_count() const { return count(SectionId::kernel_fds); }
-  uint32_t failure_count() const { return count(SectionId::failures); }
-  uint32_t misuse_count() const { return count(SectionId::misuses); }
-  uint32_t child_count() const { return count(SectionId::children); }
-  uint32_t kernel_task_count() const { return count(SectionId::kernel_tasks); }
-  uint32_t crossing_count() const { return count(SectionId::crossings); }
+  /// The records of each section: nullptr when out of range or without storage; and how many are in use (never more
+  /// than fit; index 0 of modules, nodes and sites is the reserved "none" record).
+#define SECTION(name, Record, records, reserved, scales, accessor) \
+  const Record* accessor(uint32_t index) const;                    \
+  uint32_t accessor##_count() const { return count(SectionId::name); }
+#include "ledger/sections.inc"
+#undef SECTION
   uint32_t text_bytes() const { return count(SectionId::strings); }
-
-  /// nullptr when out of range.
-  const Module* module(uint32_t index) const;
-  const Node* node(uint32_t index) const;
-  const Site* site(uint32_t index) const;
-  const FdRecord* fd(uint32_t number) const;
-  const ThreadRecord* thread(uint32_t index) const;
-  const ChunkHead* chunk_head(uint32_t index) const;
-  const Chunk* chunk(uint32_t index) const;
-  const KernelFd* kernel_fd(uint32_t index) const;
-  const Failure* failure(uint32_t index) const;
-  const Misuse* misuse(uint32_t index) const;
-  const ChildRecord* child(uint32_t index) const;
-  const KernelTask* kernel_task(uint32_t index) const;
-  const Crossing* crossing(uint32_t index) const;
 
   std::string_view build_id_bytes(const Module& module) const;  ///< raw bytes, bounds-checked
 

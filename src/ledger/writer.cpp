@@ -87,20 +87,10 @@ struct Shape {
 };
 /// In the order of the file. What a fork child writes to in its parent's ledger comes first, next to the header.
 constexpr Shape kShapes[] = {
-    {SectionId::crossings, sizeof(Crossing), 512, 0, false},
-    {SectionId::strings, 1, 4u << 20, 1, false},
-    {SectionId::modules, sizeof(Module), 4096, 1, false},
-    {SectionId::nodes, sizeof(Node), 8u << 20, 1, true},
-    {SectionId::sites, sizeof(Site), 2u << 20, 1, true},
-    {SectionId::fds, sizeof(FdRecord), 1u << 20, 0, true},
-    {SectionId::threads, sizeof(ThreadRecord), 65536, 0, true},
-    {SectionId::chunk_heads, sizeof(ChunkHead), 65536, 0, true},
-    {SectionId::chunks, sizeof(Chunk), 65536, 0, true},
-    {SectionId::kernel_fds, sizeof(KernelFd), 1u << 20, 0, true},
-    {SectionId::failures, sizeof(Failure), 256, 0, false},
-    {SectionId::misuses, sizeof(Misuse), 1024, 0, false},
-    {SectionId::children, sizeof(ChildRecord), 65536, 0, true},
-    {SectionId::kernel_tasks, sizeof(KernelTask), 131072, 0, true},
+#define SECTION(name, Record, records, reserved, scales, accessor) \
+  {SectionId::name, sizeof(Record), records, reserved, scales},
+#include "ledger/sections.inc"
+#undef SECTION
 };
 static_assert(std::size(kShapes) == kSectionCount);
 

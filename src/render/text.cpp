@@ -177,9 +177,10 @@ std::vector<Place> worst_places(const Report& report, const TextOptions& options
   };
   std::stable_partition(places.begin(), places.end(), rule_is_broken);
   size_t before = places.size();
-  size_t heap_places = 0;
+  size_t shown[ledger::kKindCount] = {};
   std::erase_if(places, [&](const Place& one) {
-    return one.site->kind == ledger::Kind::heap && !rule_is_broken(one) && ++heap_places > options.most_heap_sites;
+    return !report::is_news(one.site->kind) && !rule_is_broken(one) &&
+           ++shown[static_cast<size_t>(one.site->kind)] > options.most_quiet_sites;
   });
   left_out = before - places.size();
   return places;
@@ -197,8 +198,7 @@ std::string describe_held(const Report& report) {
   for (size_t at = 0; at < ledger::kKindCount; ++at) {
     auto kind = static_cast<ledger::Kind>(at);
     const Totals* totals = report.totals_of(report::subject_of(kind));
-    // Nearly every program ends with heap blocks in use: that alone is no news.
-    if (kind == ledger::Kind::heap || !totals) continue;
+    if (!report::is_news(kind) || !totals) continue;
     uint64_t held = totals->counted(Counter::live) + (*totals)[Counter::unattributed];
     if (held) parts.push_back(write_number_of(held, noun_of(kind)));
   }
@@ -230,8 +230,9 @@ std::string render_totals(const Report& report) {
       if (coverage == ledger::Coverage::unavailable) text += fmt::format("  {:<7} not seen\n", name);
       continue;
     }
-    // Few programs start any: that alone is no news.
-    if (subject == Subject::child && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;
+    // Few programs have any of these: that there are none is not worth a line.
+    bool is_rare = subject == Subject::child || report::is_handle_kind(static_cast<ledger::Kind>(at));
+    if (is_rare && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;
     std::string line = describe_totals(subject, *totals);
     if (coverage != ledger::Coverage::exact) line += fmt::format(" ({})", report::word_of(coverage));
     text += fmt::format("  {:<7} {}\n", name, line);

@@ -14,7 +14,7 @@ namespace unfreed::render {
 struct TextOptions {
   bool colour = false;
   size_t most_sites = 5;
-  size_t most_heap_sites = 2;  ///< of those, where no rule about the heap is broken: blocks in use at exit are no news
+  size_t most_quiet_sites = 2;  ///< of kinds that are no news (heap, library), each, where no rule about it is broken
   size_t most_frames = 4;
   size_t most_notes = 5;
   PathShortener paths = PathShortener::here();

@@ -39,6 +39,8 @@ void describe_child(Build& build, const EvaluatedChild& child, Object& out);
 Text state_of(const EvaluatedChild& child);
 /// Of a thread or task; up to its NUL.
 Text name_of(const char (&name)[16]);
+/// Up to its NUL, or all of it.
+Text text_of(const char* text, size_t room);
 /// Of a ledger::FdOwner; "" for none, and for a number that is none.
 Text owner_name(uint32_t kind);
 /// The suppression's line; "" for none.

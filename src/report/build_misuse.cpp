@@ -25,12 +25,6 @@ std::optional<ClosingCall> describe_call(Build& build, uint32_t site, int32_t th
   return call;
 }
 
-Text text_of(const char* name, size_t room) {
-  size_t length = 0;
-  while (length < room && name[length] != '\0') ++length;
-  return {name, length};
-}
-
 ledger::Kind known_kind(uint32_t kind) { return static_cast<ledger::Kind>(kind < ledger::kKindCount ? kind : 0); }
 
 Text error_name(Build& build, int error) {

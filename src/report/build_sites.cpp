@@ -59,6 +59,16 @@ void describe_thread(Build& build, const EvaluatedThread& thread, Object& out) {
   out.start_routine = build.stacks.function_at(thread.start_module, thread.start_offset);
 }
 
+void describe_handle(Build& build, const EvaluatedHandle& handle, Object& out) {
+  const ledger::HandleRecord* record = build.view().handle(handle.record);
+  if (!record) return;
+  out.handle = record->id;
+  out.target = build.arena.copy(text_of(record->target, sizeof record->target));
+  out.thread = record->tid;
+  out.age_ns = build.age_ns(record->acquired_ns);
+  if (record->bytes) out.bytes = record->bytes;
+}
+
 void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
   bool is_long = site.objects > 2 * kObjectsAtEachEnd;
   uint32_t kept = is_long ? 2 * kObjectsAtEachEnd : site.objects;
@@ -70,8 +80,10 @@ void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
       describe_fd(build, build.evaluation.fds[index], object);
     else if (site.kind == Kind::child)
       describe_child(build, build.evaluation.children[index], object);
-    else
+    else if (site.kind == Kind::thread)
       describe_thread(build, build.evaluation.threads[index], object);
+    else if (is_handle_kind(site.kind))
+      describe_handle(build, build.evaluation.handles[index], object);
   }
   out.objects_omitted = site.objects - kept;
 }

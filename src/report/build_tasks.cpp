@@ -68,11 +68,13 @@ bool comes_before(const EvaluatedThread& left, const EvaluatedThread& right) {
 
 }  // namespace
 
-Text name_of(const char (&name)[16]) {
+Text text_of(const char* text, size_t room) {
   size_t length = 0;
-  while (length < sizeof name && name[length] != '\0') ++length;
-  return {name, length};
+  while (length < room && text[length] != '\0') ++length;
+  return {text, length};
 }
+
+Text name_of(const char (&name)[16]) { return text_of(name, sizeof name); }
 
 void build_threads(Build& build) {
   std::span<const EvaluatedThread> threads = build.evaluation.threads;

@@ -37,7 +37,7 @@ struct EnumWords<ledger::Coverage> {
 template <>
 struct EnumWords<ledger::Kind> {
   static constexpr Text kWords[] = {
-#define KIND(name, number, noun, by_default) #name,
+#define KIND(name, number, noun, by_default, recorded, news) #name,
 #include "ledger/kinds.inc"
 #undef KIND
   };
@@ -113,7 +113,9 @@ template <class Visitor>
 void describe(Visitor& v, Is<Object> auto& object) {
   v.member("fd", object.fd, Presence::if_set, "Descriptor number.");
   v.member("process", object.process, Presence::if_set, "A child's process number.");
+  v.member("handle", object.handle, Presence::if_set, "Of a timer, shared memory or a library: number or address.");
   v.member("thread", object.thread, Presence::if_set, "The thread itself, or the one that acquired the object.");
+  v.member("bytes", object.bytes, Presence::if_set, "Where it has a size.");
   v.member("target", object.target, Presence::if_set, "What a descriptor refers to.");
   v.member("flags", object.flags, Presence::if_set, "");
   v.member("name", object.name, Presence::if_set, "");

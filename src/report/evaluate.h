@@ -56,8 +56,8 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
 bool is_broken(const Report& report);     ///< a rule is broken
 bool is_unchecked(const Report& report);  ///< a rule could not be checked
-/// Descriptors (unattributed ones too), threads and children of the process's own that are not released, after
-/// suppressions. Heap blocks do not count: nearly every program ends with some.
+/// Something of the process's own that is not released, after suppressions; unattributed descriptors, too. Only kinds
+/// that are news (ledger/kinds.inc).
 bool holds_something(const Report& report);
 
 /// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage

@@ -24,8 +24,8 @@ void read_functions(const ledger::View& view, base::Arena& arena, Evaluation& ou
   });
 }
 
-/// Descriptors, threads and children are counted one by one, from their tables.
-bool is_counted_singly(Kind kind) { return kind == Kind::fd || kind == Kind::thread || kind == Kind::child; }
+/// All but heap blocks are counted one by one, from their tables.
+bool is_counted_singly(Kind kind) { return kind != Kind::heap; }
 
 void read_sites(base::Arena& arena, Evaluation& out) {
   const ledger::View& view = *out.view;
@@ -91,8 +91,9 @@ void total_counted(Evaluation& out) {
     site.peak = at_least(site.peak, site.live);
     site_totals[static_cast<size_t>(site.kind)] += site.total;
   }
-  for (Kind kind : {Kind::fd, Kind::thread, Kind::child}) {
-    auto index = static_cast<size_t>(kind);
+  for (size_t index = 0; index < ledger::kKindCount; ++index) {
+    auto kind = static_cast<Kind>(index);
+    if (!is_counted_singly(kind)) continue;
     const ledger::KindTotals& counted = out.view->header().totals[index];
     Totals& totals = out.of(subject_of(kind));
     totals[Counter::total] = at_least(counted.acquired.load(std::memory_order_relaxed), site_totals[index]);
@@ -101,13 +102,13 @@ void total_counted(Evaluation& out) {
   }
 }
 
-/// Sites that count before those that do not; descriptors and threads, which are never held for good, before memory.
+/// Sites that count before those that do not; kinds that are not held for good before memory and libraries.
 int rank(const EvaluatedSite& site) {
   if (site.live == 0 && site.running == 0) return 5;
   if (site.libc) return 4;
   if (site.is_suppressed()) return 3;
   if (site.live == 0) return 2;
-  return site.kind == Kind::heap ? 1 : 0;
+  return is_news(site.kind) ? 0 : 1;
 }
 
 bool is_worse(const EvaluatedSite& left, const EvaluatedSite& right, uint32_t left_index, uint32_t right_index) {
@@ -142,6 +143,7 @@ void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& o
   evaluate_fds(arena, out);
   evaluate_threads(arena, out);
   evaluate_children(arena, out);
+  evaluate_handles(arena, out);
   evaluate_holdings(arena, out);
   total_heap(out);
   total_counted(out);

@@ -86,6 +86,16 @@ struct EvaluatedChild {
   bool unattributed;  ///< only the kernel knows of it
 };
 
+/// A timer, shared memory, a library …
+struct EvaluatedHandle {
+  uint32_t record;  ///< index in the ledger
+  uint32_t site;    ///< 0: none
+  uint32_t serial;
+  ledger::Kind kind;
+  bool ignored;
+  uint64_t bytes;
+};
+
 struct EvaluatedMisuse {
   uint32_t index;  ///< in the ledger
   uint32_t suppression;
@@ -104,7 +114,7 @@ struct EvaluatedSite {
   uint64_t total_bytes;
   uint64_t peak;          ///< 0: not known
   uint32_t running;       ///< threads and children
-  uint32_t first_object;  ///< in Evaluation::fds or Evaluation::threads
+  uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
   uint32_t objects;
   uint32_t suppression;  ///< index, or kNoIndex
   ledger::Kind kind;
@@ -141,6 +151,7 @@ struct Evaluation {
   std::span<EvaluatedFd> fds;          ///< by site, then oldest first
   std::span<EvaluatedThread> threads;  ///< by site, then oldest first
   std::span<EvaluatedChild> children;  ///< by site, then oldest first
+  std::span<EvaluatedHandle> handles;  ///< by site, then oldest first
   std::span<EvaluatedMisuse> misuses;  ///< in the ledger's order
   std::span<EvaluatedExecLeak> exec_leaks;
   std::span<uint32_t> fds_by_thread;  ///< indexes into fds
@@ -188,6 +199,7 @@ ListedTask* find_listed(std::span<ListedTask> list, int32_t id);
 void evaluate_fds(base::Arena& arena, Evaluation& evaluation);
 void evaluate_threads(base::Arena& arena, Evaluation& evaluation);
 void evaluate_children(base::Arena& arena, Evaluation& evaluation);
+void evaluate_handles(base::Arena& arena, Evaluation& evaluation);
 /// Needs the suppressions of sites.
 void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
 /// What each thread holds. After evaluate_fds() and evaluate_threads().

@@ -55,9 +55,9 @@ bool is_unchecked(const Report& report) {
 }
 
 bool holds_something(const Report& report) {
-  for (Subject subject : {Subject::fd, Subject::thread, Subject::child}) {
-    const Totals* totals = report.totals_of(subject);
-    if (totals && totals->counted(Counter::live) > 0) return true;
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind) {
+    const Totals* totals = report.totals_of(static_cast<Subject>(kind));
+    if (totals && is_news(static_cast<ledger::Kind>(kind)) && totals->counted(Counter::live) > 0) return true;
   }
   const Totals* fds = report.totals_of(Subject::fd);
   return fds && (*fds)[Counter::unattributed] > 0;

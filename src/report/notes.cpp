@@ -10,25 +10,9 @@ using NoteText = base::FixedText<512>;
 
 /// "3 " then this.
 constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
-    "stacks were cut short: the table of stacks was full",
-    "acquisitions are counted in one overflow site: the table of call sites was full",
-    "descriptors were numbered beyond the descriptor table and have no stack",
-    "threads were not recorded: the thread table was full",
-    "texts (paths, names) are missing: the table of texts was full",
-    "heap blocks were not tracked: there was no memory for the heap index",
-    "records were lost: the ledger's shared memory could not grow",
-    "loaded modules were not recorded: the module table was full",
-    "open descriptors were left out of the kernel's list: it was full",
-    "stacks could not be unwound beyond the caller",
-    "times the list of open descriptors could not be read from the kernel",
-    "wrong closes are not described: the table of misuse was full",
-    "children were not recorded: the table of children was full",
-    "descriptors that went along into other programs are not described: their table was full",
-    "threads or children are missing from the kernel's list: it was full",
-    "open descriptors' targets could not be read from /proc: what they lead to is missing, or the less",
-    "forked children were not tracked: they could have no ledger",
-    "calls that failed for want of a resource are not described: the table of failures was full",
-    "forked children reported by themselves: there was no shared memory for their ledgers",
+#define DROPPED(name, meaning) meaning,
+#include "ledger/dropped.inc"
+#undef DROPPED
 };
 
 bool note_dropped(const ledger::View& view, const NoteSink& sink) {

@@ -76,7 +76,9 @@ enum class Grade : uint8_t { leaked, held, informational };
 struct Object {
   std::optional<int64_t> fd;
   std::optional<int64_t> process;
+  std::optional<uint64_t> handle;
   std::optional<int64_t> thread;  ///< the thread itself, or the one that acquired the object
+  std::optional<uint64_t> bytes;
   Text target;
   List<Text> flags;
   Text name;

@@ -115,6 +115,7 @@ bool parse_bytes(std::string_view text, uint64_t& out) {
   return parse_number(text, number) && !__builtin_mul_overflow(number, unit, &out);
 }
 
+constexpr auto kKindsAccepted = list_kinds("", " and ").add(", separated by commas, or all");
 constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
 constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
 
@@ -162,7 +163,7 @@ bool apply_setting(std::string_view variable, std::string_view value, Settings& 
   } else if (name == "FAIL_ON") {
     return apply_rules(value, settings, error);
   } else if (name == "TRACK") {
-    if (!parse_kinds(value, settings.kinds)) return refuse("fd, heap, thread and child, separated by commas, or all");
+    if (!parse_kinds(value, settings.kinds)) return refuse(kKindsAccepted.text);
   } else if (name == "INHERITABLE") {
     if (!parse_ranges(value, settings.inheritable))
       return refuse("descriptor numbers and ranges of them, separated by commas: 3,10-19");

@@ -22,7 +22,7 @@ inline constexpr uint64_t kMaxSampleBytes = 1u << 30;
 /// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
 inline constexpr uint32_t kAllKinds = (1u << ledger::kKindCount) - 1;
 inline constexpr uint32_t kDefaultKinds = 0
-#define KIND(name, number, noun, by_default) | uint32_t{by_default} << number
+#define KIND(name, number, noun, by_default, recorded, news) | uint32_t{by_default} << number
 #include "ledger/kinds.inc"
 #undef KIND
     ;

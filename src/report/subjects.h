@@ -13,7 +13,7 @@ namespace unfreed::report {
 /// What totals and rules are about: the kinds of resources, under their own numbers, and what was done with
 /// descriptors.
 enum class Subject : uint8_t {
-#define KIND(name, number, noun, by_default) name = number,
+#define KIND(name, number, noun, by_default, recorded, news) name = number,
 #include "ledger/kinds.inc"
 #undef KIND
   misuse = ledger::kKindCount,  ///< invalid closes
@@ -29,7 +29,7 @@ struct SubjectRow {
   ledger::Kind kind;      ///< that must be tracked for the subject to be known
 };
 inline constexpr SubjectRow kSubjects[kSubjectCount] = {
-#define KIND(name, number, noun, by_default) {#name, noun, ledger::Kind::name},
+#define KIND(name, number, noun, by_default, recorded, news) {#name, noun, ledger::Kind::name},
 #include "ledger/kinds.inc"
 #undef KIND
     {"misuse", "invalid close", ledger::Kind::fd},
@@ -75,13 +75,23 @@ struct CounterRow {
   Presence presence;       ///< in a report
   std::string_view meaning;
 };
+namespace is_handle {
+inline constexpr uint32_t own = 0;
+inline constexpr uint32_t handle = 1;
+}  // namespace is_handle
 namespace subject_bits {
-#define KIND(name, number, noun, by_default) inline constexpr uint32_t name = 1u << number;
+#define KIND(name, number, noun, by_default, recorded, news) inline constexpr uint32_t name = 1u << number;
 #include "ledger/kinds.inc"
 #undef KIND
 inline constexpr uint32_t misuse = 1u << index_of(Subject::misuse);
 inline constexpr uint32_t exec = 1u << index_of(Subject::exec);
 inline constexpr uint32_t none = 0;
+/// All kinds that are recorded as handles.
+inline constexpr uint32_t handle = 0
+#define KIND(name, number, noun, by_default, recorded, news) | (is_handle::recorded << number)
+#include "ledger/kinds.inc"
+#undef KIND
+    ;
 
 inline constexpr CounterRow kRows[kCounterCount] = {
 #define COUNTER(name, in_totals, in_rules, in_site_rules, suppressed_part, presence, meaning) \
@@ -92,6 +102,18 @@ inline constexpr CounterRow kRows[kCounterCount] = {
 }  // namespace subject_bits
 using subject_bits::kRows;
 constexpr const CounterRow& row_of(Counter counter) { return kRows[static_cast<size_t>(counter)]; }
+/// Nearly every program ends with heap blocks and libraries in use: that alone is no news.
+constexpr bool is_news(ledger::Kind kind) {
+  constexpr bool kNews[] = {
+#define KIND(name, number, noun, by_default, recorded, news) news,
+#include "ledger/kinds.inc"
+#undef KIND
+  };
+  return static_cast<size_t>(kind) < ledger::kKindCount && kNews[static_cast<size_t>(kind)];
+}
+
+/// Is the kind recorded in the ledger's table of handles?
+constexpr bool is_handle_kind(ledger::Kind kind) { return subject_bits::handle >> static_cast<unsigned>(kind) & 1; }
 constexpr uint32_t bit_of(Subject subject) { return 1u << index_of(subject); }
 
 /// All numbers of one subject. Those that it does not have are 0.

@@ -7,6 +7,7 @@
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/fd.h"
+#include "track/handles.h"
 #include "track/heap.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -62,7 +63,7 @@ UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed
     case ledger::Kind::child:
       return track::child_live_since(mark_serial(mark));
     default:
-      return -1;
+      return track::handle_live_since(wanted, mark_serial(mark));
   }
 }
 

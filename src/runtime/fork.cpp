@@ -12,6 +12,7 @@
 #include "track/crossings.h"
 #include "track/failures.h"
 #include "track/fd.h"
+#include "track/handles.h"
 #include "track/heap.h"
 #include "track/misuse.h"
 #include "track/modules.h"
@@ -90,6 +91,7 @@ void reset_tables() {
   track::reset_states_after_fork();
   track::reset_threads_after_fork();
   track::reset_children_after_fork();
+  track::reset_handles_after_fork();
   g_tracker.is_fork_child = true;
 }
 

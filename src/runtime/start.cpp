@@ -171,8 +171,8 @@ void cover_sampled_heap(uint64_t interval_bytes) {
 }
 
 void describe_coverage(const report::Settings& settings) {
-  for (Kind kind : {Kind::fd, Kind::heap, Kind::thread, Kind::child})
-    if (settings.kinds >> static_cast<unsigned>(kind) & 1) cover(kind, Coverage::exact);
+  for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
+    if (settings.kinds >> kind & 1) cover(static_cast<Kind>(kind), Coverage::exact);
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (!hook::malloc_is_hooked())
     cover(Kind::heap, Coverage::unavailable,

@@ -55,7 +55,7 @@ constexpr std::string_view kKeepers[] = {
     // The system's log.
     "openlog", "syslog", "vsyslog", "__syslog_chk", "__vsyslog_chk",
     // Loaded libraries.
-    "dlopen", "dlsym", "dlvsym", "dlclose", "dlerror", "dladdr", "backtrace",
+    "dlopen", "dlmopen", "dlsym", "dlvsym", "dlclose", "dlerror", "dladdr", "backtrace",
     // Threads, and input and output in the background.
     "aio_read", "aio_read64", "aio_write", "aio_write64", "aio_fsync", "aio_fsync64", "lio_listio", "lio_listio64",
     "pthread_create", "pthread_setspecific", "pthread_key_create", "pthread_exit", "pthread_cancel",
@@ -100,15 +100,15 @@ struct KeeperCode {
   Range ranges[kMostRanges]{};
 };
 
-/// Does the libc function that `pc` lies in keep memory for itself? libc stays where it is, so its keepers are looked
-/// up once for each of its objects. Where there is no room for that, they are looked up again each time.
+/// Does the function of libc, or the hook, that `pc` lies in keep memory for itself? Neither is ever unloaded, so their
+/// functions are looked up once for each object. Where there is no room for that, they are looked up again each time.
 bool is_kept_by(uintptr_t pc) {
   enum State : uint8_t { kNone, kUnderWay, kDone };
   struct Known {
     std::atomic<uint8_t> state{kNone};
     KeeperCode code;
   };
-  static constinit Known all[2];
+  static constinit Known all[3];  // libc, one more part of it, and this library
   for (const Known& known : all)
     if (known.state.load(std::memory_order_acquire) == kDone && known.code.is_of_object_at(pc))
       return known.code.contains(pc);
@@ -144,7 +144,8 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
     if (frames[last].is_owned || is_kept_by(frames[last].pc - 1)) return true;
     // A function that a signal has interrupted has called nobody.
     if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
-    if (!is_libc_module(frames[last + 1].module)) break;
+    // A hook of ours bears the name of the function that it calls.
+    if (!is_libc_module(frames[last + 1].module) && frames[last + 1].module != g_tracker.runtime_module) break;
   }
   uintptr_t called = unwind::call_target(frames[last + 1].pc);
   unwind::Object libc;

@@ -45,4 +45,12 @@ void adopt_fork() {
   g_fork_page.lock.store(0, std::memory_order_release);
 }
 
+void cover_partly(ledger::Kind kind, std::string_view reason) {
+  ledger::Header& header = g_tracker.writer.header();
+  auto index = static_cast<size_t>(kind);
+  if (header.coverage[index] != static_cast<uint8_t>(ledger::Coverage::exact)) return;
+  header.coverage_reason[index] = g_tracker.writer.add_text(reason);
+  header.coverage[index] = static_cast<uint8_t>(ledger::Coverage::partial);
+}
+
 }  // namespace unfreed::track

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "ledger/writer.h"
 #include "track/thread_state.h"
@@ -56,6 +57,9 @@ static_assert(sizeof(ForkPage) == 4096);
 
 /// Sets `alive`. False if the kernel cannot wipe pages on fork: then nothing may be tracked.
 bool prepare_fork_page();
+
+/// From now on not everything of a kind is seen; `reason` for the report. The first reason stays.
+void cover_partly(ledger::Kind kind, std::string_view reason);
 
 /// Code has come or gone: what threads remember of stacks is to be forgotten.
 void forget_remembered_stacks();

@@ -454,6 +454,30 @@ void process() {
   CRASHES(dlclose(nothing));
 }
 
+/// Timers, shared memory, libraries.
+void handles() {
+  timer_t timer{};
+  sigevent event{};
+  event.sigev_notify = 99;
+  CALL(timer_create(-77, nullptr, &timer));
+  CALL(timer_create(CLOCK_MONOTONIC, &event, &timer));
+  CALL(timer_delete(reinterpret_cast<timer_t>(0x7ffffff)));
+  CALL(shmget(IPC_PRIVATE, 0, IPC_CREAT | 0600));
+  CALL(shmget(0x7ab1, SIZE_MAX, IPC_CREAT | 0600));
+  CALL(shmget(0x7ab1, 1, 0));
+  CALL(shmat(-1, nullptr, 0));
+  CALL(shmdt(nullptr));
+  CALL(shmdt(&timer));
+  CALL(shmctl(-1, IPC_RMID, nullptr));
+  CALL(shmctl(-1, 77, nullptr));
+  CALL(shmctl(-1, IPC_STAT, nullptr));
+  CALL(dlopen("no-such-library.so", RTLD_NOW));
+  CALL(dlopen("/dev/null", RTLD_NOW));
+  CALL(dlopen("libm.so.6", 0));
+  CALL(dlopen(nullptr, RTLD_NOW) == nullptr);
+  CALL(dlmopen(-77, "libm.so.6", RTLD_NOW));
+}
+
 /// Where no descriptor is to be had every door says so, and leaves things as they are.
 void exhaustion() {
   rlimit before, few;
@@ -511,6 +535,7 @@ int main() {
   heap();
   threads();
   process();
+  handles();
   exhaustion();
   return 0;
 }

@@ -82,6 +82,23 @@ struct Held {
   int fd;
 };
 
+/// A segment of shared memory that is gone at the end of the twin, by a system call that no hook sees.
+struct Segment {
+  Segment() : number(static_cast<int>(good(syscall(SYS_shmget, IPC_PRIVATE, 4096L, IPC_CREAT | 0600)))) {}
+  explicit Segment(long made) : number(static_cast<int>(made)) {}
+  ~Segment() {
+    if (number >= 0) syscall(SYS_shmctl, number, IPC_RMID, nullptr);
+  }
+  Segment(const Segment&) = delete;
+  Segment& operator=(const Segment&) = delete;
+  int release() {
+    int released = number;
+    number = -1;
+    return released;
+  }
+  int number;
+};
+
 /// A listening socket that somebody has connected to.
 struct Listener {
   Listener() {

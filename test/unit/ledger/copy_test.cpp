@@ -16,6 +16,7 @@ using test::LedgerBuilder;
 
 class CopyTest : public ::testing::Test {
  protected:
+  Section& section(SectionId id) { return builder_.header().sections[static_cast<size_t>(id)]; }
   CopyTest() {
     char name[] = "/tmp/unfreed-copy-XXXXXX";
     directory_ = mkdtemp(name);
@@ -63,8 +64,8 @@ TEST_F(CopyTest, LeavesHolesAlone) {
   builder_.table_fd(100'000, FdOrigin::inherited);
   int file = open(path().c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(ftruncate(file, static_cast<off_t>(builder_.bytes().size())), 0);
-  for (uint64_t offset : {uint64_t{0}, builder_.header().sections[4].offset,
-                          builder_.header().sections[4].offset + 100'000 * sizeof(FdRecord) / kPageBytes * kPageBytes})
+  for (uint64_t offset : {uint64_t{0}, section(SectionId::fds).offset,
+                          section(SectionId::fds).offset + 100'000 * sizeof(FdRecord) / kPageBytes * kPageBytes})
     ASSERT_EQ(pwrite(file, builder_.bytes().data() + offset, kPageBytes, static_cast<off_t>(offset)),
               static_cast<ssize_t>(kPageBytes));
   close(file);
@@ -80,13 +81,13 @@ TEST_F(CopyTest, LeavesHolesAlone) {
 
 TEST_F(CopyTest, ForgedCountsAreCutToWhatFits) {
   for (Section& section : builder_.header().sections) section.count = section.capacity;
-  builder_.header().sections[0].count = UINT64_MAX - 2;
+  section(SectionId::strings).count = UINT64_MAX - 2;
   int file = open(path().c_str(), O_RDWR | O_CREAT, 0600);
   ASSERT_EQ(ftruncate(file, static_cast<off_t>(builder_.bytes().size())), 0);
   ASSERT_EQ(pwrite(file, builder_.bytes().data(), kPageBytes, 0), static_cast<ssize_t>(kPageBytes));
   close(file);
   ASSERT_FALSE(load());
-  EXPECT_EQ(copy_.view().text_bytes(), builder_.header().sections[0].capacity);
+  EXPECT_EQ(copy_.view().text_bytes(), section(SectionId::strings).capacity);
   EXPECT_EQ(copy_.writer().add_text("no room for this"), 0u);
 }
 

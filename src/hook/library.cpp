@@ -1,0 +1,76 @@
+// Libraries that are opened at run time: each dlopen is one handle, each dlclose gives one back. (dlclose is in
+// process.cpp.)
+//
+// The loader looks at who calls dlopen: a name without '/' is searched for along that object's RUNPATH or RPATH, and
+// $ORIGIN stands for that object's folder. Where this could matter the call is passed on by a jump, so that the loader
+// sees the real caller; its handle is then not counted, and the report says so.
+#include <dlfcn.h>
+#include <link.h>
+
+#include <string_view>
+
+#include "hook/real.h"
+#include "track/handles.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+
+using namespace unfreed;
+using hook::Door;
+using hook::door;
+using hook::g_real;
+using unwind::caller_registers;
+
+namespace {
+
+bool has_search_path(const void* caller) {
+  unwind::Object object;
+  if (!unwind::find_object(reinterpret_cast<uintptr_t>(caller), object)) return true;  // not known: be careful
+  if (!*object.name) return false;  // the executable's own paths hold for every call
+  for (const ElfW(Dyn)* entry = unwind::dynamic_section(object); entry && entry->d_tag != DT_NULL; ++entry)
+    if (entry->d_tag == DT_RUNPATH || entry->d_tag == DT_RPATH) return true;
+  return false;
+}
+
+/// May the call come from here instead of from `caller`?
+bool may_call_for(const char* file, const void* caller) {
+  std::string_view name(file);
+  if (name.find('$') != name.npos) return false;
+  return name.find('/') != name.npos || !has_search_path(caller);
+}
+
+void opened(void* handle, const char* file, Door function, const unwind::Registers& from) {
+  if (handle)
+    track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, door(function), from);
+}
+
+/// Told once: from then on the library's count is what is known of it.
+void note_uncounted() {
+  static constinit std::atomic<bool> noted{false};
+  if (!track::enter(ledger::Kind::library) || noted.exchange(true, std::memory_order_relaxed)) return;
+  track::cover_partly(ledger::Kind::library, "a library with a search path of its own (RUNPATH) opened others by name");
+}
+
+}  // namespace
+
+UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
+  // Without a name it is the program itself, which is never unloaded.
+  if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlopen(file, mode);
+  if (!may_call_for(file, __builtin_return_address(0))) {
+    note_uncounted();
+    return g_real.dlopen(file, mode);  // a jump: the optimizer leaves nothing to do after it
+  }
+  void* handle = g_real.dlopen(file, mode);
+  opened(handle, file, Door::dlopen, caller_registers());
+  return handle;
+}
+
+UNFREED_HOOK void* dlmopen(Lmid_t space, const char* file, int mode) noexcept {
+  if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlmopen(space, file, mode);
+  if (!may_call_for(file, __builtin_return_address(0))) {
+    note_uncounted();
+    return g_real.dlmopen(space, file, mode);
+  }
+  void* handle = g_real.dlmopen(space, file, mode);
+  opened(handle, file, Door::dlmopen, caller_registers());
+  return handle;
+}

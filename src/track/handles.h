@@ -1,0 +1,59 @@
+// Resources that a program knows by a handle, a number or an address: timers, shared memory, libraries. One table and
+// one set of verbs for every kind that ledger/kinds.inc records as `handle`.
+//
+//     handle_acquired() ──▶ held ──handle_releasing()──▶ detached ──handle_released(true)──▶ gone
+//                            ▲                              │
+//                            └────handle_released(false)────┘  the call failed
+//
+// All are thread-safe, async-signal-safe and keep errno.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "ledger/layout.h"
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+struct Handle {
+  ledger::Kind kind;
+  uint64_t id;              ///< what it is released by; the same one may be held several times
+  uint64_t bytes = 0;       ///< where it has a size
+  std::string_view target;  ///< what it refers to: cut to what a record has room for
+};
+
+/// The call has succeeded.
+void handle_acquired(const Handle& handle, uint16_t function, const unwind::Registers& from);
+/// The call has failed, by errno: noted where a limit was reached.
+void handle_not_acquired(ledger::Kind kind, uint16_t function, const unwind::Registers& from);
+
+/// A record that is about to be released; 0: none is known by that id.
+struct HandleRelease {
+  uint32_t record = 0;  ///< index + 1
+  uint64_t word = 0;
+};
+/// Before the call that releases, as another thread may be given the same id at once: takes the newest record of that
+/// id out.
+HandleRelease handle_releasing(ledger::Kind kind, uint64_t id);
+void handle_released(const HandleRelease& release, bool succeeded);
+
+/// Wraps a call that releases. `succeeded(result)` tells whether it did.
+template <class Call, class Succeeded>
+auto handle_release(ledger::Kind kind, uint64_t id, Call call, Succeeded succeeded) {
+  HandleRelease release = handle_releasing(kind, id);
+  auto result = call();
+  handle_released(release, succeeded(result));
+  return result;
+}
+
+/// Is a resource of that kind and id known?
+bool handle_is_known(ledger::Kind kind, uint64_t id);
+
+/// Handles of a kind acquired after `serial` and held.
+int64_t handle_live_since(ledger::Kind kind, uint32_t serial);
+
+/// A fork child knows none of its parent's handles.
+void reset_handles_after_fork();
+
+}  // namespace unfreed::track
