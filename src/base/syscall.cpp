@@ -108,7 +108,8 @@ long populate_memory(void* start, size_t bytes) {
 
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes) {
   iovec local{to, bytes}, remote{reinterpret_cast<void*>(from), bytes};
-  return raw_syscall(SYS_process_vm_readv, pid ? pid : current_pid(), reinterpret_cast<long>(&local), 1,
+  // Of the calling thread, not of the process: the main thread may have ended, and its memory is gone then.
+  return raw_syscall(SYS_process_vm_readv, pid ? pid : current_tid(), reinterpret_cast<long>(&local), 1,
                      reinterpret_cast<long>(&remote), 1, 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <memory>
 #include <tuple>
 
+#include "base/live_thread.h"
 #include "base/syscall.h"
 
 namespace unfreed::cli {
@@ -156,6 +158,11 @@ bool is_running(int pid, uint64_t start_ticks) {
   // A main thread that has ended by itself is a zombie as long as there are others.
   bool is_over = after[2] == 'X' || (after[2] == 'Z' && field(20).value_or(0) <= 1);
   return !is_over && (start_ticks == 0 || field(22).value_or(start_ticks) == start_ticks);
+}
+
+std::string process_folder(int pid) {
+  int thread = base::live_thread(pid);
+  return thread == pid ? fmt::format("/proc/{}", pid) : fmt::format("/proc/{}/task/{}", pid, thread);
 }
 
 std::string ledger_directory() {

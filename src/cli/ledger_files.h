@@ -59,6 +59,10 @@ void remove_unbegun(const std::string& path);
 /// unknown), not a zombie.
 bool is_running(int pid, uint64_t start_ticks);
 
+/// The folder of /proc that shows what the process holds, its memory map and its root: "/proc/PID", or that of another
+/// thread where the main thread has ended.
+std::string process_folder(int pid);
+
 inline constexpr std::string_view kDefaultLedgerDirectory = "/dev/shm";
 /// UNFREED_LEDGER_DIR, else the default.
 std::string ledger_directory();

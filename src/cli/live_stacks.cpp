@@ -12,6 +12,7 @@
 
 #include "base/regular_file.h"
 #include "base/syscall.h"
+#include "cli/ledger_files.h"
 #include "elf/opened.h"
 #include "report/elf_symbols.h"
 #include "unwind/waiting_thread.h"
@@ -106,6 +107,7 @@ bool read_image(int file, ModuleImage& out) {
 /// The modules by where they lie; each is read when a stack first leads into it.
 std::vector<ModuleImage> list_modules(const ledger::View& view, int pid) {
   std::vector<ModuleImage> modules;
+  std::string root = process_folder(pid) + "/root";
   for (uint32_t number = 1; number < view.module_count(); ++number) {
     const ledger::Module* module = view.module(number);
     if (!module || module->start >= module->end) continue;
@@ -114,7 +116,7 @@ std::vector<ModuleImage> list_modules(const ledger::View& view, int pid) {
     image.start = module->start;
     image.end = module->end;
     image.bias = module->base;
-    image.path = fmt::format("/proc/{}/root{}", pid, view.text(module->path));
+    image.path = root + std::string(view.text(module->path));
   }
   return modules;
 }

@@ -23,7 +23,8 @@ namespace {
 
 /// The ledger that the process has mapped: found whichever directory it is in.
 std::string find_mapped_ledger(int pid) {
-  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+  std::string folder = process_folder(pid);
+  std::ifstream maps(folder + "/maps");
   for (std::string line; std::getline(maps, line);) {
     size_t slash = line.find('/');
     if (slash == std::string::npos) continue;
@@ -32,7 +33,7 @@ std::string find_mapped_ledger(int pid) {
     if (!name || name->pid != pid || name->done) continue;
     if (access(path.c_str(), F_OK) == 0) return path;
     // In a container the path is the container's.
-    std::string inside = fmt::format("/proc/{}/root{}", pid, path);
+    std::string inside = folder + "/root" + path;
     if (access(inside.c_str(), F_OK) == 0) return inside;
   }
   return {};
@@ -48,7 +49,7 @@ std::string find_named_ledger(int pid) {
 /// One line that says why there is nothing to see.
 std::string explain_absence(int pid) {
   if (!is_running(pid, 0)) return fmt::format("no process {} is running", pid);
-  if (access(fmt::format("/proc/{}/maps", pid).c_str(), R_OK) != 0)
+  if (access((process_folder(pid) + "/maps").c_str(), R_OK) != 0)
     return fmt::format("process {} may not be looked at: {}", pid, std::strerror(errno));
   return fmt::format(
       "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the runtime "
@@ -101,7 +102,7 @@ int snapshot_command(const Arguments& arguments) {
   request.suppressions = suppressions.all();
   // The target's files are where it sees them.
   symbolize::Symbolizer symbolizer(
-      {.debug_directories = symbolize::kDebugDirectories, .root = fmt::format("/proc/{}/root", pid)});
+      {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
   OwnedReport made = make_report(view, request, symbolizer);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   std::string output = output_path(view, settings.output, number, false);

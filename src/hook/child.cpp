@@ -66,7 +66,7 @@ int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call
 /// The process that a pidfd stands for, from its line "Pid:" in /proc; 0 unknown.
 pid_t pid_behind(int pidfd) {
   base::FixedText<48> path;
-  path.add("/proc/self/fdinfo/").add_signed(pidfd);
+  path.add("/proc/thread-self/fdinfo/").add_signed(pidfd);
   char text[512];
   long size = base::read_file(path.c_str(), text, sizeof text);
   std::string_view info(text, size > 0 ? static_cast<size_t>(size) : 0);

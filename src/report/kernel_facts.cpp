@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <new>
 
+#include "base/live_thread.h"
 #include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -30,18 +31,26 @@ using Path = base::FixedText<64>;
 /// A process whose descriptors are looked at.
 class Subject {
  public:
-  explicit Subject(int pid) : pid_(pid == base::current_pid() ? 0 : pid) {}
+  explicit Subject(int pid) : pid_(pid == base::current_pid() ? 0 : pid) {
+    thread_ = is_self() ? base::current_tid() : base::live_thread(pid_);
+    asks_thread_ = thread_ != (is_self() ? base::current_pid() : pid_);
+  }
 
   bool is_self() const { return pid_ == 0; }
-  int pid() const { return pid_; }
 
   void add_path(std::string_view entry, base::TextBuilder& path) const {
     path.add("/proc/");
-    if (is_self())
-      path.add("self");
-    else
+    if (is_self()) {
+      path.add(asks_thread_ ? "thread-self" : "self");
+    } else {
       path.add_signed(pid_);
+      if (asks_thread_) path.add("/task/").add_signed(thread_);
+    }
     path.add('/').add(entry);
+  }
+  long open_pidfd() const {
+    constexpr long kOfThread = O_EXCL;  // PIDFD_THREAD, Linux 6.9
+    return raw_syscall(SYS_pidfd_open, thread_, asks_thread_ ? kOfThread : 0);
   }
   /// What the descriptor's link says; returns its length or −errno.
   long read_link(int fd, std::span<char> out) const {
@@ -58,7 +67,9 @@ class Subject {
   }
 
  private:
-  int pid_;
+  int pid_;  ///< 0: this one
+  int thread_;
+  bool asks_thread_;  ///< as the main thread may have ended, and has nothing then
 };
 
 /// Status flags and close-on-exec of one descriptor. False when it is not open (any more).
@@ -92,7 +103,7 @@ bool read_flags(const Subject& subject, int fd, KernelFd& out) {
 /// The socket of another process, as a descriptor of our own for as long as it takes to describe it. Closing ours does
 /// nothing to theirs.
 bool describe_foreign_socket(const Subject& subject, int fd, base::TextBuilder& out) {
-  long process = raw_syscall(SYS_pidfd_open, subject.pid(), 0);
+  long process = subject.open_pidfd();
   if (is_error(process)) return false;
   long socket = raw_syscall(SYS_pidfd_getfd, process, fd, 0);
   bool described = !is_error(socket) && describe_socket(socket, out);

@@ -57,7 +57,7 @@ WaitingWalk find_place(const WaitingThread& thread, Place& out) {
 size_t copy_stack(const WaitingThread& thread, uintptr_t sp, std::span<std::byte> to) {
   bool own = sp >= thread.stack_low && sp < thread.stack_high;
   size_t bytes = own ? std::min(to.size(), thread.stack_high - sp) : to.size();
-  long got = base::copy_memory(thread.pid, sp, to.data(), bytes);
+  long got = base::copy_memory(thread.pid ? thread.tid : 0, sp, to.data(), bytes);
   return got > 0 ? static_cast<size_t>(got) : 0;
 }
 

@@ -167,6 +167,45 @@ class Snapshot(unittest.TestCase):
                 self.assertTrue(result.stderr.strip(), result)
 
 
+class MainThreadHasEnded(unittest.TestCase):
+    """The kernel shows nothing of what the process holds under the main thread's number then: another thread is asked."""
+
+    def check(self, report, held):
+        self.assertEqual((report["totals"]["fd"]["live"], report["reconciled"], report["complete"]), (held, True, True),
+                         report["notes"])
+        sites = harness.live_sites(report, "fd")
+        self.assertEqual(sum(site["live"] for site in sites), held)
+        self.assertEqual({item["target"] for site in sites for item in site["objects"]}, {"/etc/passwd"})
+
+    def at_exit_and_before(self, **way):
+        with harness.Scratch() as scratch:
+            options = ["--output", scratch.path("%e.%p.%n.json")] if way["launcher"] else ()
+            with harness.started(worker(3, "thread"), scratch=scratch, options=options, **way) as process:
+                expect(process, "ready")
+                pid = harness.child_of(process) if way["launcher"] else process.pid
+                os.kill(pid, signal.SIGUSR2)
+                self.check(report_number(scratch, 1), 3)
+                tell(process, "open")
+                target = scratch.path("snapshot.json")
+                shown = harness.unfreed("snapshot", "--output", target, str(pid))
+                self.assertEqual(shown.status, 0, shown)
+                snapshot = harness.read_report(target)
+                self.check(snapshot, 4)
+                stacks = [[frame.get("function") for frame in thread["stack"]]
+                          for thread in snapshot["threads"] if thread.get("stack")]
+                self.assertTrue(any("work_alone" in stack for stack in stacks), stacks)
+                tell(process, "open")
+                tell(process, "end", None)
+                self.assertEqual(process.wait(20), 0)
+                self.check(report_number(scratch, 2), 5)
+
+    def test_under_run(self):
+        self.at_exit_and_before(launcher=True)
+
+    def test_bare_preload(self):
+        self.at_exit_and_before(launcher=False)
+
+
 class Api(unittest.TestCase):
     WITH = {"active": ["1"], "mark": ["1"], "fd": ["0", "3", "2", "1", "1"], "heap_grew": ["1"], "ignore_fd": ["0"],
             "ignore_fd_closed": ["-1"], "ignore_block": ["0"], "thread": ["2", "1"], "ignore_thread": ["0"],
