@@ -19,11 +19,10 @@ void complain(std::string_view message) {
   write_message(fmt::format("unfreed: {}\n", render::printable(message)));
 }
 
-void write_message(std::string_view text) {
-  constexpr int kPatienceMilliseconds = 10'000;
+void write_message(std::string_view text, int patience_ms) {
   while (!text.empty()) {
     pollfd output{STDERR_FILENO, POLLOUT, 0};
-    int ready = poll(&output, 1, kPatienceMilliseconds);
+    int ready = poll(&output, 1, patience_ms);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return;
     // A pipe that has room at all has room for so much.

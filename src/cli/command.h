@@ -71,8 +71,8 @@ class Parser {
 /// "unfreed: MESSAGE" on stderr.
 void complain(std::string_view message);
 
-/// Writes to stderr, in pieces that are whole up to 4 KiB. A reader who takes nothing for ten seconds does not get the
+/// Writes to stderr, in pieces that are whole up to 4 KiB. A reader who takes nothing for `patience_ms` does not get the
 /// rest: nobody is to wait for ever for a summary to be read.
-void write_message(std::string_view text);
+void write_message(std::string_view text, int patience_ms = 10'000);
 
 }  // namespace unfreed::cli

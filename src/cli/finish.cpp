@@ -1,35 +1,28 @@
-// unfreed finish: what the runtime calls for a process without a launcher. Hidden: its arguments and status are between
-// the runtime and this file.
+// unfreed finish: makes the last report of a process without a launcher again, with source lines, and prints the summary:
+// what the runtime calls where a rule is broken. Hidden: its arguments are between the runtime and this file, its status
+// is one of report/answer.h.
 //
-//     unfreed finish --trigger exit|signal|api [--report-number N] [--output FILE] LEDGER
+//     unfreed finish --report-number N LEDGER
 //
 // All settings are in the ledger's header. The ledger is left where it is.
 #include <fmt/format.h>
+#include <signal.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstring>
 
 #include "cli/command.h"
 #include "cli/ledger_report.h"
-#include "cli/live_stacks.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
 #include "ledger/copy.h"
 #include "render/text.h"
-#include "report/describe.h"
-#include "report/running_ledger.h"
+#include "report/answer.h"
 #include "report/settings.h"
 
 namespace unfreed::cli {
 
 namespace {
-
-// What the runtime knows; anything else means that this helper failed, and it makes the report itself.
-constexpr int kFine = 0;
-constexpr int kRuleBroken = 3;
-constexpr int kRuleUnchecked = 4;
-constexpr int kNotWritten = 5;
 
 bool has_flag(const ledger::View& view, uint32_t flag) {
   return (view.header().flags.load(std::memory_order_relaxed) & flag) != 0;
@@ -45,26 +38,15 @@ void print_summary(const report::Report& report, const std::string& path) {
   render::TextOptions options;
   options.colour = render::wants_colour(STDERR_FILENO);
   std::string text = render::render_text(report, options) + "\nreport: " + options.paths.shorten(path) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  // The process waits for this at its end, and who should read it may wait for the process.
+  constexpr int kPatienceMilliseconds = 2000;
+  write_message(text, kPatienceMilliseconds);
 }
 
-/// At the end the process has asked the kernel itself; before it, that is done here.
-ledger::CopyError load(const std::string& path, report::Trigger trigger, ledger::Copy& copy) {
-  ledger::CopyError error = copy.load(path.c_str());
-  if (error || trigger == report::Trigger::exit) return error;
-  int pid = copy.view().header().pid;
-  error = report::load_running_ledger(path.c_str(), pid, copy);
-  // It may have had no descriptor left to ask the kernel with.
-  if (!error) take_live_stacks(copy, pid, LiveStacks::missing);
-  return error;
-}
-
-int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Trigger trigger, uint32_t number,
-           const std::string& output) {
-  const ledger::View& view = copy.view();
+report::Answer finish(const ledger::View& view, const std::string& ledger_path, uint32_t number) {
   const ledger::Header& header = view.header();
   ReportRequest request;
-  request.trigger = trigger;
+  request.trigger = report::Trigger::exit;
   report::RuleSet rules;
   report::ParseError bad_rules;
   bool is_checked = report::parse_rules(view.text(header.rules), rules, bad_rules);
@@ -80,17 +62,21 @@ int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Tri
   request.suppressions = suppressions.all();
   symbolize::Symbolizer symbolizer;
   OwnedReport made = make_report(view, request, symbolizer);
-  std::string_view output_template = output.empty() ? view.text(header.output) : std::string_view(output);
-  std::string path = output_path(view, output_template, number, output.empty() && needs_pid(view));
+  report::Answer answer;
+  answer.verdict = report::is_broken(made.report)                     ? report::Verdict::broken
+                   : report::is_unchecked(made.report) || !is_checked ? report::Verdict::unchecked
+                                                                      : report::Verdict::passed;
+  std::string_view output_template = view.text(header.output);
+  std::string path = output_path(view, output_template, number, needs_pid(view));
   error = "its name is too long, or missing";
   if (path.empty() || !write_text_file(path, to_json(made.report, report::StackForm::file), error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template : path, error, ledger_path));
-    return kNotWritten;
+    return answer;
   }
+  answer.written = true;
   if (!header.quiet) print_summary(made.report, path);
-  if (report::is_broken(made.report)) return kRuleBroken;
-  return is_checked && !report::is_unchecked(made.report) ? kFine : kRuleUnchecked;
+  return answer;
 }
 
 }  // namespace
@@ -98,26 +84,18 @@ int finish(const ledger::Copy& copy, const std::string& ledger_path, report::Tri
 int finish_command(const Arguments& arguments) {
   Parser parser("finish", "[OPTIONS] LEDGER", "Makes the report of a process that has no launcher, for the runtime.");
   std::string ledger_path;
-  std::string trigger_name = "exit";
-  std::string output;
-  uint32_t number = 0;
+  uint32_t number = 1;
   parser.operand("LEDGER", ledger_path, "the process's ledger");
-  parser.value("--trigger", "exit|signal|api", trigger_name, "what the report is made for",
-               {"exit", "signal", "api", "exhaustion"});
   parser.value("--report-number", "N", number, "number of this report in the process");
-  parser.value("--output", "FILE", output, "where to, instead of the ledger's own setting");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
-  report::Trigger trigger = report::Trigger::exit;
-  for (report::Trigger one : {report::Trigger::signal, report::Trigger::api, report::Trigger::exhaustion})
-    if (report::word_of(one) == trigger_name) trigger = one;
+  signal(SIGPIPE, SIG_IGN);  // the answer is wanted whether or not anybody reads the summary
   ledger::Copy copy;
-  if (ledger::CopyError error = load(ledger_path, trigger, copy)) {
+  if (ledger::CopyError error = copy.load(ledger_path.c_str())) {
     complain(fmt::format("{}: {}{}{}", ledger_path, error.message, error.error ? ": " : "",
                          error.error ? std::strerror(error.error) : ""));
     return kFailure;
   }
-  if (number == 0) number = copy.view().header().report_count.load(std::memory_order_relaxed) + 1;
-  return finish(copy, ledger_path, trigger, number, output);
+  return report::to_status(finish(copy.view(), ledger_path, number));
 }
 
 }  // namespace unfreed::cli

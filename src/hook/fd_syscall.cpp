@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "hook/messages.h"
+#include "hook/own_child.h"
 #include "hook/process.h"
 #include "hook/real.h"
 #include "track/children.h"
@@ -225,7 +226,9 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       bool wants = arguments.pointer<siginfo_t>(2);
       if (!wants) arguments.values[2] = reinterpret_cast<long>(&own);
       auto* about = arguments.pointer<siginfo_t>(2);
-      long result = call();
+      long result;
+      do result = call();
+      while (result == 0 && hook::own_child_met(*about, static_cast<int>(arguments[3])));
       bool ended = result == 0 && !(arguments[3] & WNOWAIT) && about->si_pid > 0 &&
                    (about->si_code == CLD_EXITED || about->si_code == CLD_KILLED || about->si_code == CLD_DUMPED);
       if (ended) track::child_reaped(about->si_pid);
@@ -235,7 +238,9 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       int own = 0;
       int* status = arguments.pointer<int>(1) ? arguments.pointer<int>(1) : &own;
       arguments.values[1] = reinterpret_cast<long>(status);
-      long pid = call();
+      long pid;
+      do pid = call();
+      while (hook::own_child_collected(static_cast<pid_t>(pid), *status));
       if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(static_cast<pid_t>(pid));
       return pid;
     }

@@ -33,8 +33,8 @@ uint32_t mark_serial(unfreed_mark_t mark) { return static_cast<uint32_t>(mark); 
 UNFREED_API int unfreed_runtime_report(const char* path) {
   KeepErrno keep;
   if (!is_tracking()) return -1;
-  track::adopt_fork_if_needed();
-  return runtime::report_and_wait(report::Trigger::api, path).written ? 0 : EIO;
+  constexpr int kPatienceMs = 20'000;  // there may be another one before it, and yet another
+  return runtime::report_now(report::Trigger::api, path, kPatienceMs) ? 0 : EIO;
 }
 
 UNFREED_API unfreed_mark_t unfreed_runtime_mark() {

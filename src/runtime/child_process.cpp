@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 
 #include "base/lock.h"
 #include "base/syscall.h"
+#include "hook/own_child.h"
 
 namespace unfreed::runtime {
 
@@ -28,6 +31,16 @@ void close_from_3() {
   raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
   constexpr rlim_t kMost = 1 << 20;
   for (long fd = 3; fd < static_cast<long>(limit.rlim_cur < kMost ? limit.rlim_cur : kMost); ++fd) base::close_file(fd);
+}
+
+/// In a copy: room for what a report opens, whatever the process has left itself. Standard input is of no use to it.
+void make_room_for_descriptors() {
+  close_from_3();
+  base::close_file(0);
+  rlimit limit{};
+  if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit)))) return;
+  limit.rlim_cur = limit.rlim_max;
+  raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&limit), 0);
 }
 
 /// A program without open standard descriptors would find its own files under those numbers.
@@ -56,6 +69,7 @@ int become_program(void* context) {
   KernelAction defaults{};
   for (long signal = 1; signal <= 64; ++signal)
     raw_syscall(SYS_rt_sigaction, signal, reinterpret_cast<long>(&defaults), 0, 8);
+  raw_syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
   uint64_t none = 0;
   raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&none), 0, 8);
   close_from_3();
@@ -67,8 +81,11 @@ int become_program(void* context) {
 
 alignas(64) std::byte g_child_stack[32 * 1024];
 
-/// clone(flags) onto another stack, where the child calls body(argument) and ends with its result.
-long clone_onto_stack(long flags, std::span<std::byte> stack, int (*body)(void*), void* argument) {
+/// clone(flags) onto another stack, where the child calls body(argument) and ends with its result. `pid` (may be null)
+/// receives the child's before it runs.
+long clone_onto_stack(long flags, std::span<std::byte> stack, std::atomic<pid_t>* pid, int (*body)(void*),
+                      void* argument) {
+  if (pid) flags |= CLONE_PARENT_SETTID;
 #if defined(__x86_64__)
   auto* top = reinterpret_cast<uintptr_t*>(stack.data() + stack.size());
   *--top = 0;  // keeps the stack aligned at the call
@@ -76,7 +93,7 @@ long clone_onto_stack(long flags, std::span<std::byte> stack, int (*body)(void*)
   *--top = reinterpret_cast<uintptr_t>(argument);
   *--top = reinterpret_cast<uintptr_t>(body);
   long result;
-  register long parent_tid asm("r10") = 0;
+  register long child_tid asm("r10") = 0;
   register long tls asm("r8") = 0;
   asm volatile(
       "syscall\n\t"
@@ -92,17 +109,59 @@ long clone_onto_stack(long flags, std::span<std::byte> stack, int (*body)(void*)
       "hlt\n"
       "1:"
       : "=a"(result)
-      : "a"(SYS_clone), "D"(flags), "S"(top), "d"(0L), "r"(parent_tid), "r"(tls)
+      : "a"(SYS_clone), "D"(flags), "S"(top), "d"(pid), "r"(child_tid), "r"(tls)
       : "rcx", "r11", "memory");
   return result;
 #else
   // A plain copy on its own stack does the same, at the price of the page tables.
   (void)flags, (void)stack;
-  long pid = raw_syscall(SYS_clone, 0, 0, 0, 0, 0);
-  if (pid == 0) raw_syscall(SYS_exit_group, body(argument));
-  return pid;
+  long result = raw_syscall(SYS_clone, pid ? CLONE_PARENT_SETTID : 0, 0, reinterpret_cast<long>(pid), 0, 0);
+  if (result == 0) base::end_process(body(argument));
+  return result;
 #endif
 }
+
+/// Calls body(argument) on another stack.
+int call_on_stack(std::span<std::byte> stack, int (*body)(void*), void* argument) {
+#if defined(__x86_64__)
+  std::byte* top = stack.data() + stack.size();
+  int result;
+  asm volatile(
+      "movq %%rsp, %%rbx\n\t"  // kept over the call
+      "movq %[top], %%rsp\n\t"
+      "call *%[body]\n\t"
+      "movq %%rbx, %%rsp\n\t"
+      : "=a"(result), "+D"(argument), [top] "+r"(top), [body] "+r"(body)
+      :
+      : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+        "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+  return result;
+#else
+  (void)stack;
+  return body(argument);
+#endif
+}
+
+// The stack where these are called may be a signal handler's, of 8 kilobytes.
+constexpr size_t kStackBytes = 512 * 1024;
+
+class OwnStack {
+ public:
+  OwnStack() : start_(static_cast<std::byte*>(base::map_memory(kStackBytes))) {}
+  ~OwnStack() {
+    if (start_) base::unmap_memory(start_, kStackBytes);
+  }
+  OwnStack(const OwnStack&) = delete;
+  OwnStack& operator=(const OwnStack&) = delete;
+  explicit operator bool() const { return start_; }
+  std::span<std::byte> span() const { return {start_, kStackBytes}; }
+
+ private:
+  std::byte* start_;
+};
+
+constexpr int kLost = -1;
+constexpr uint64_t kMillisecond = 1'000'000;
 
 }  // namespace
 
@@ -110,10 +169,13 @@ long start_program(const Program& program) {
   if (!base::may_call_system()) return -EPERM;
   // Nothing of the program's may run in the child, which has its memory: signals wait until it has handlers of its own.
   base::SignalBlock block;
+  // Where they are ignored, nothing is left of a child that could tell how it ended.
+  KernelAction defaults{};
+  raw_syscall(SYS_rt_sigaction, SIGCHLD, reinterpret_cast<long>(&defaults), 0, 8);
   Start start{&program, 0};
-  long pid = clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, become_program, &start);
+  long pid = clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, nullptr, become_program, &start);
   if (is_error(pid) || !start.error) return pid;
-  wait_for(pid, true);
+  raw_syscall(SYS_wait4, pid, 0, __WALL, 0);  // it has ended
   return start.error;
 }
 
@@ -125,30 +187,84 @@ long start_copy(void* context, void (*body_before_closing)(void*), int (*body)(v
     void (*before_closing)(void*);
     int (*body)(void*);
   } work{context, body_before_closing, body};
-  // The stack here may be a signal handler's, of 8 kilobytes.
-  constexpr size_t kStackBytes = 512 * 1024;
-  auto* stack = static_cast<std::byte*>(base::map_memory(kStackBytes));
+  OwnStack stack;
   if (!stack) return -ENOMEM;
   auto run = [](void* argument) {
     const Work& the = *static_cast<Work*>(argument);
     the.before_closing(the.context);
-    close_from_3();
+    make_room_for_descriptors();
     return the.body(the.context);
   };
-  long pid = clone_onto_stack(0, {stack, kStackBytes}, run, &work);
-  base::unmap_memory(stack, kStackBytes);
+  hook::g_own_child.collected.store(0, std::memory_order_relaxed);
+  long pid = clone_onto_stack(0, stack.span(), &hook::g_own_child.pid, run, &work);
+  if (is_error(pid)) hook::g_own_child.pid.store(0, std::memory_order_release);
   return pid;
 }
 
-int wait_for(long pid, bool block) {
+uint64_t sleep_ns(uint64_t nanoseconds) {
+  timespec moment{static_cast<time_t>(nanoseconds / (1000 * kMillisecond)),
+                  static_cast<long>(nanoseconds % (1000 * kMillisecond))};
+  uint64_t before = base::monotonic_ns();
+  if (is_error(raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0)))
+    return std::min(nanoseconds, base::monotonic_ns() - before);
+  return nanoseconds;
+}
+
+namespace {
+
+enum class Look { runs, ended, lost };
+Look look_at(long pid, int& status) {
+  long result = raw_syscall(SYS_wait4, pid, reinterpret_cast<long>(&status), __WALL | WNOHANG, 0);
+  if (result == 0 || result == -EINTR) return Look::runs;
+  return result == pid ? Look::ended : Look::lost;
+}
+
+int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : kLost; }
+
+}  // namespace
+
+int wait_for(long pid, int milliseconds) {
+  // A child made for a report needs a millisecond or less as a rule. It is looked at again after an eighth of the time
+  // that it has taken: there is no way to be woken that does not take a signal or a descriptor of the program's.
+  constexpr uint64_t kShortest = kMillisecond / 20, kLongest = 10 * kMillisecond;
+  constexpr uint64_t kToDie = 1000 * kMillisecond;
   int status = 0;
-  for (;;) {
-    long result = raw_syscall(SYS_wait4, pid, reinterpret_cast<long>(&status), __WALL | (block ? 0 : WNOHANG), 0);
-    if (result == -EINTR) continue;
-    if (result == 0) return -1;
-    if (result != pid || !WIFEXITED(status)) return -2;
-    return WEXITSTATUS(status);
+  bool killed = false;
+  for (uint64_t waited = 0, most = static_cast<uint64_t>(milliseconds) * kMillisecond;;) {
+    Look look = look_at(pid, status);
+    if (look == Look::ended) return killed ? kLost : exit_status(status);
+    if (look == Look::lost) return kLost;
+    if (waited >= most && killed) return kLost;  // it hangs in the kernel
+    if (waited >= most) {
+      raw_syscall(SYS_kill, pid, SIGKILL);
+      killed = true;
+      most += kToDie;
+    }
+    waited += std::max<uint64_t>(sleep_ns(std::clamp(waited / 8, kShortest, kLongest)), 1000);
   }
+}
+
+int wait_for_copy(int milliseconds) {
+  hook::OwnChild& child = hook::g_own_child;
+  pid_t pid = child.pid.load(std::memory_order_acquire);
+  if (!pid) return kLost;
+  int result = wait_for(pid, milliseconds);
+  // A wait function of another thread may have met it, and be about to say so.
+  uint64_t collected = 0;
+  for (int looks = 0; result == kLost && looks < 20; ++looks) {
+    collected = child.collected.exchange(0, std::memory_order_acq_rel);
+    if (collected || !base::may_call_system()) break;
+    sleep_ns(kMillisecond / 2);
+  }
+  if (result == kLost && collected) result = exit_status(static_cast<int>(collected));
+  child.pid.store(0, std::memory_order_release);
+  return result;
+}
+
+int run_on_own_stack(void* context, int (*body)(void*)) {
+  base::SignalBlock block;
+  OwnStack stack;
+  return stack ? call_on_stack(stack.span(), body, context) : kLost;
 }
 
 }  // namespace unfreed::runtime

@@ -6,6 +6,7 @@
 
 #include "base/syscall.h"
 #include "runtime/ledger_memory.h"
+#include "runtime/messages.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"
@@ -99,6 +100,7 @@ void reset_tables() {
 
 void take_over_fork_child() {
   g_runtime.pid = base::current_pid();
+  g_runtime.is_descendant = true;
   static ledger::Header fresh;
   std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
   const Writer parent = g_tracker.writer;

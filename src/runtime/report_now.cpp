@@ -1,20 +1,20 @@
-// Making a report from inside: by the command where it is installed (source lines, summary), else by this library
-// alone.
-#include <errno.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
+// Making a report from inside the process: a copy of it writes the JSON, with functions' names but no source lines, and
+// says in a line where it is. The process waits meanwhile: a child that it left to itself would be seen by its program
+// (child_process.h).
+#include "runtime/report_now.h"
 
-#include <algorithm>
+#include <errno.h>
+
 #include <cstring>
 #include <new>
 #include <string_view>
 
+#include "base/arena.h"
 #include "base/regular_file.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "ledger/view.h"
+#include "report/answer.h"
 #include "report/describe.h"
 #include "report/evaluate.h"
 #include "report/json_writer.h"
@@ -24,6 +24,9 @@
 #include "report/suppressions.h"
 #include "report/symbol_table.h"
 #include "runtime/child_process.h"
+#include "runtime/helper.h"
+#include "runtime/messages.h"
+#include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/thread_stacks.h"
 #include "track/threads.h"
@@ -38,14 +41,22 @@ using track::g_tracker;
 
 namespace {
 
-// The answers of `unfreed finish`, which a copy of this process gives too.
-enum Answer : int { kFine = 0, kRuleBroken = 3, kRuleUnchecked = 4, kNotWritten = 5, kForbidden = 6 };
+/// How long a report may take while the process runs on, and when it has ended.
+constexpr int kMostMilliseconds = 10'000;
+constexpr int kMostMillisecondsAtEnd = 40'000;
 
 struct Request {
   Trigger trigger;
   const char* path;  ///< nullptr: as UNFREED_OUTPUT says
   uint32_t number;   ///< of this report in the process
+  bool is_copy;      ///< made by a copy of the process: else by itself
 };
+
+/// Numbers reports from 1.
+uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
+
+/// Lines about rules are written by every process.
+Line line_kind() { return g_tracker.writer.header().rules ? Line::verdict : Line::news; }
 
 ledger::View own_view() {
   ledger::View view;
@@ -63,47 +74,6 @@ size_t output_path(const ledger::View& view, const Request& request, std::span<c
   bool insert_pid = !request.path && !is_named;
   return report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program), g_runtime.pid,
                                request.number, insert_pid, out);
-}
-
-// ---- by the command ----
-
-bool is_stderr_unchanged() {
-  struct stat now {};
-  return raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) == 0 && now.st_dev == g_runtime.stderr_device &&
-         now.st_ino == g_runtime.stderr_inode;
-}
-
-/// The process's environment without what would make the helper track itself.
-void helper_environment(const char** out, size_t capacity) {
-  size_t count = 0;
-  for (char** entry = environ; entry && *entry && count + 1 < capacity; ++entry) {
-    std::string_view text(*entry);
-    if (!text.starts_with("LD_") && !text.starts_with("UNFREED_")) out[count++] = *entry;
-  }
-  out[count] = nullptr;
-}
-
-/// Starts the command on this process's ledger: its pid, or −errno.
-long start_helper(const Request& request) {
-  // A process that has given up privileges may not be looked at from outside: it reports by itself.
-  bool from_outside = request.trigger != Trigger::exit;
-  if (!g_runtime.helper_path[0] || !g_runtime.ledger_path[0]) return -ENOENT;
-  if (from_outside && raw_syscall(SYS_prctl, PR_GET_DUMPABLE) != 1) return -EPERM;
-  constexpr size_t kMostEntries = 4096;
-  static const char* environment[kMostEntries];  // one report at a time
-  helper_environment(environment, kMostEntries);
-  base::FixedText<16> number;
-  number.add_number(request.number);
-  const char* arguments[12] = {g_runtime.helper_path, "finish",
-                               "--trigger",           report::word_of(request.trigger).data(),
-                               "--report-number",     number.c_str()};
-  size_t count = 6;
-  if (request.path) {
-    arguments[count++] = "--output";
-    arguments[count++] = request.path;
-  }
-  arguments[count] = g_runtime.ledger_path;
-  return start_program({g_runtime.helper_path, arguments, environment, is_stderr_unchanged()});
 }
 
 // ---- by this library ----
@@ -136,6 +106,8 @@ bool sink_write(void* context, std::string_view piece) {
   return !sink.failed;
 }
 
+constexpr size_t kMostSuppressionBytes = 1 << 20;
+
 /// Reads the files of UNFREED_SUPPRESSIONS. False: one could not be read or understood (said on stderr).
 bool read_suppressions(std::string_view files, std::span<report::Suppression> out, size_t& count) {
   bool all = true;
@@ -163,10 +135,10 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
     if (read.problem) {
       complaint.add(" cannot be read: ");
       base::add_problem(complaint, read.problem);
-      say(complaint.text());
+      say(complaint.text(), line_kind());
       all = false;
     } else if (!report::parse_suppressions({text, read.bytes}, out, count, error, line)) {
-      say(complaint.add(", line ").add_number(line).add(": ").add(error.message).text());
+      say(complaint.add(", line ").add_number(line).add(": ").add(error.message).text(), line_kind());
       all = false;
     }
   }
@@ -188,63 +160,148 @@ struct Working {
   char json_buffer[report::kJsonBufferBytes];
 };
 
-void say_unwritable(const char* path, long error) {
-  base::FixedText<1300> line;
-  line.add("unfreed: cannot write ").add(path).add(" (errno ").add_signed(-error).add(")");
-  say(line.text());
-}
-
-void say_written(const char* path, const report::Report& report) {
-  base::FixedText<1300> line;
-  line.add("unfreed: ").add(report::is_broken(report) ? "a rule is broken; " : "").add("report: ").add(path);
-  say(line.text());
-}
-
-enum class Where { in_a_copy, in_the_process };
-
-/// Writes the report of this process (or of the process that this is a copy of) from its ledger.
-int write_inside(const Request& request, Where where) {
-  ledger::View view = own_view();
-  auto* memory = base::map_memory(sizeof(Working));
-  if (!memory) return kNotWritten;
-  auto* working = new (memory) Working;
-  if (where == Where::in_the_process) working->symbols.keep_linked_names();
-  report::ParseError error;
-  bool checked = report::parse_rules(view.text(view.header().rules), working->rules, error);
-  size_t suppression_count = 0;
-  checked =
-      read_suppressions(view.text(view.header().suppressions), working->suppressions, suppression_count) && checked;
-  size_t length = output_path(view, request, working->path);
-  if (!length) return kNotWritten;
-  base::TextBuilder temporary(working->temporary);
-  temporary.add(working->path).add(".tmp");
-  FileSink sink{base::open_file(working->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644),
-                working->sink_buffer, 0, false};
-  if (sink.fd < 0) {
-    say_unwritable(working->path, sink.fd);
-    return sink.fd == -ENOSYS ? kForbidden : kNotWritten;
+/// Memory that is given back: the report may be made by the process itself.
+class Memory {
+ public:
+  explicit Memory(size_t bytes) : bytes_(bytes), start_(base::map_memory(bytes)) {}
+  ~Memory() {
+    if (start_) base::unmap_memory(start_, bytes_);
   }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  void* start() const { return start_; }
+
+ private:
+  size_t bytes_;
+  void* start_;
+};
+
+/// A report that was made.
+struct Made {
+  base::Arena arena;
+  report::Report report;
+  bool can_check = true;  ///< rules and suppressions could be read
+  long error = 0;         ///< −errno: why it is not written
+
+  report::Answer answer() const {
+    report::Verdict verdict = report::is_broken(report)                    ? report::Verdict::broken
+                              : report::is_unchecked(report) || !can_check ? report::Verdict::unchecked
+                                                                           : report::Verdict::passed;
+    return {verdict, error == 0};
+  }
+};
+
+/// 0, or −errno.
+long write_file(const report::Report& report, Working& working) {
+  base::TextBuilder temporary(working.temporary);
+  temporary.add(working.path).add(".tmp");
+  FileSink sink{base::open_file(working.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644),
+                working.sink_buffer, 0, false};
+  if (sink.fd < 0) return sink.fd;
+  bool written =
+      report::write_json(report, report::StackForm::file, working.json_buffer, {&sink, sink_write}) && flush(sink);
+  base::close_file(sink.fd);
+  if (written) written = rename_file(working.temporary, working.path);
+  if (!written) raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(working.temporary), 0);
+  return written ? 0 : -EIO;
+}
+
+/// Makes the report of this process (or of the process that this is a copy of) from its ledger.
+void write_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
+  if (!request.is_copy) working.symbols.keep_linked_names();
+  report::ParseError error;
+  size_t suppression_count = 0;
+  made.can_check = report::parse_rules(view.text(view.header().rules), working.rules, error);
+  made.can_check =
+      read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) && made.can_check;
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
-  input.resolver = working->symbols.resolver();
-  input.rules = working->rules.all();
-  input.suppressions = std::span(working->suppressions).first(suppression_count);
+  input.resolver = working.symbols.resolver();
+  input.rules = working.rules.all();
+  input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
-  base::Arena arena;
-  report::Report report;
-  report::evaluate(input, arena, report);
-  bool written =
-      report::write_json(report, report::StackForm::file, working->json_buffer, {&sink, sink_write}) && flush(sink);
-  base::close_file(sink.fd);
-  if (written) written = rename_file(working->temporary, working->path);
-  if (!written) {
-    raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(working->temporary), 0);
-    return kNotWritten;
+  report::evaluate(input, made.arena, made.report);
+  made.error = output_path(view, request, working.path) ? write_file(made.report, working) : -ENAMETOOLONG;
+}
+
+/// "unfreed: service (pid 4032)"
+void add_subject(base::TextBuilder& line, const ledger::View& view) {
+  line.add("unfreed: ").add(view.text(view.header().program)).add(" (pid ").add_signed(g_runtime.pid).add(')');
+}
+
+void say_unwritable(const Request& request, const Working& working, long error) {
+  base::FixedText<1300> line;
+  line.add("unfreed: report ").add(working.path).add(" cannot be written (errno ").add_signed(-error).add(")");
+  if (request.trigger == Trigger::exit && g_runtime.ledger_path[0])
+    line.add("; what it would say is kept: ").add(g_runtime.ledger_path);
+  say(line.text(), line_kind());
+}
+
+/// The rule that a line names: the first that is broken, or else could not be checked; `more`: others like it.
+const report::RuleOutcome* find_rule(const report::Report& report, size_t& more) {
+  const report::RuleOutcome* found = nullptr;
+  for (const report::RuleOutcome& one : report.rules) {
+    if (!one.broken && one.is_checked()) continue;
+    if (!found || (one.broken && !found->broken)) {
+      found = &one;
+      more = 0;
+    } else if (one.broken == found->broken) {
+      ++more;
+    }
   }
-  if (!view.header().quiet) say_written(working->path, report);
-  if (report::is_broken(report)) return kRuleBroken;
-  return report::is_unchecked(report) || (!checked && view.header().rules) ? kRuleUnchecked : kFine;
+  return found;
+}
+
+void add_rule(base::TextBuilder& line, const report::RuleOutcome& outcome, size_t more) {
+  line.add(outcome.broken ? ": FAIL " : ": not checked: ").add(outcome.rule).add(": ");
+  if (outcome.broken)
+    line.add_number(outcome.value.value_or(0));
+  else
+    line.add(outcome.unchecked);
+  if (more) line.add(", and ").add_number(more).add(more > 1 ? " other rules" : " other rule");
+}
+
+void add_held(base::TextBuilder& line, const report::Report& report) {
+  struct Unit {
+    report::Subject subject;
+    const char *one, *many;
+  };
+  static constexpr Unit kUnits[] = {
+      {report::Subject::fd, " descriptor", " descriptors"},
+      {report::Subject::heap, " heap block", " heap blocks"},
+      {report::Subject::thread, " thread neither joined nor detached", " threads neither joined nor detached"},
+      {report::Subject::child, " child not waited for", " children not waited for"},
+  };
+  const char* before = " holds ";
+  for (const Unit& unit : kUnits) {
+    const report::Totals* totals = report.totals_of(unit.subject);
+    uint64_t live = totals ? totals->counted(report::Counter::live) : 0;
+    if (!live) continue;
+    line.add(before).add_number(live).add(live == 1 ? unit.one : unit.many);
+    if (unit.subject == report::Subject::heap)
+      line.add(" of ").add_number(totals->counted(report::Counter::bytes)).add(" bytes");
+    before = ", ";
+  }
+  if (before[0] == ' ') line.add(" holds nothing");
+}
+
+/// The one line about a report: at the end of the process what a rule says, else what is held; and where it is.
+void say_made(const ledger::View& view, const Request& request, const Working& working, const Made& made) {
+  if (made.error) say_unwritable(request, working, made.error);
+  size_t more = 0;
+  const report::RuleOutcome* rule = request.trigger == Trigger::exit ? find_rule(made.report, more) : nullptr;
+  if (view.header().quiet || (made.error && !rule)) return;
+  base::FixedText<2600> line;
+  add_subject(line, view);
+  if (const auto& limit = made.report.exhaustion)
+    line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
+  if (rule)
+    add_rule(line, *rule, more);
+  else
+    add_held(line, made.report);
+  if (!made.error) line.add("; report: ").add(working.path);
+  say(line.text(), rule ? Line::verdict : Line::news);
 }
 
 void take_facts(void* context) {
@@ -253,173 +310,66 @@ void take_facts(void* context) {
   report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
 }
 
-/// What is easiest told by the process itself: where its threads stand.
-void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
-
-/// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it.
-long start_inside(Request& request) {
-  return start_copy(&request, take_facts,
-                    [](void* context) { return write_inside(*static_cast<Request*>(context), Where::in_a_copy); });
+/// Makes the report; its exit status (report/answer.h).
+int make(void* context) {
+  const Request& request = *static_cast<Request*>(context);
+  ledger::View view = own_view();
+  Memory memory(sizeof(Working));
+  if (!memory.start()) return 1;
+  auto* working = new (memory.start()) Working;
+  Made made;
+  // For what has to be opened there may have been no descriptor left before.
+  if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
+  write_inside(view, request, *working, made);
+  report::Answer answer = made.answer();
+  // Which line of the source breaks a rule is worth the time that it takes to find out.
+  bool has_lines = request.trigger == Trigger::exit && answer.verdict == report::Verdict::broken && answer.written &&
+                   finish_with_command(request.number, answer);
+  answer.written = made.answer().written;
+  if (!has_lines) say_made(view, request, *working, made);
+  working->~Working();
+  return to_status(answer);
 }
 
-// ---- one at a time ----
-
-std::atomic<uint32_t> g_reporting;
-long g_background_pid;  ///< guarded by g_reporting
-
-/// How long a signal handler waits for the report before, whose file may be there while its maker is still ending.
-constexpr int kPatienceMs = 100;
-
-void sleep_1ms() {
-  timespec moment{0, 1'000'000};
-  raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
-}
-
-bool begin_report(bool wait) {
-  int patience = kPatienceMs;
-  while (g_reporting.exchange(1, std::memory_order_acquire)) {
-    if (!wait || !base::may_call_system()) return false;
-    sleep_1ms();
-  }
-  if (!g_background_pid) return true;
-  int status = wait_for(g_background_pid, wait);
-  for (; status == -1 && patience > 0; --patience) {
-    sleep_1ms();
-    status = wait_for(g_background_pid, false);
-  }
-  if (status == -1) {
-    g_reporting.store(0, std::memory_order_release);
-    say("unfreed: a report was asked for while another was being made; it is left out");
-    return false;
-  }
-  if (status != kFine && status != kRuleBroken && status != kRuleUnchecked)
-    say("unfreed: a report that was asked for could not be made");
-  g_background_pid = 0;
-  return true;
-}
-
-void end_report() { g_reporting.store(0, std::memory_order_release); }
-
-bool is_answer(int status) {
-  return status == kFine || status == kRuleBroken || status == kRuleUnchecked || status == kNotWritten ||
-         status == kForbidden;
-}
-
-/// While it lives, a process that has used up its descriptors has a few more, as far as its hard limit allows: for what
-/// has to be asked of the kernel at the end, when nobody is left to be surprised.
-class SpareDescriptors {
- public:
-  SpareDescriptors() {
-    constexpr rlim_t kSpare = 8;
-    if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&before_)))) return;
-    rlimit more = before_;
-    more.rlim_cur += std::min<rlim_t>(kSpare, before_.rlim_max - before_.rlim_cur);
-    raised_ = !is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&more), 0));
-  }
-  ~SpareDescriptors() {
-    if (raised_) raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&before_), 0);
-  }
-  SpareDescriptors(const SpareDescriptors&) = delete;
-  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
-
- private:
-  rlimit before_{};
-  bool raised_ = false;
-};
-
-/// Numbers reports from 1.
-uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
-
-/// Marks the ledger as done, for the launcher. False when there is none that would take it.
-bool leave_to_launcher() {
-  if (!launcher_is_there()) return false;
-  auto& handover = g_tracker.writer.header().handover;
-  if (handover.fetch_or(ledger::kHandoverLeft, std::memory_order_acq_rel) & ledger::kHandoverLauncherGone) return false;
-  base::FixedText<sizeof g_runtime.ledger_path + 8> done;
-  done.add(g_runtime.ledger_path).add(".done");
-  rename_file(g_runtime.ledger_path, done.c_str());  // out of its reach, it is found by the process's being gone
-  return true;
+/// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
+/// process is available (limits), by this one.
+int make_isolated(Request& request, int most_milliseconds) {
+  long pid = start_copy(&request, take_facts, make);
+  if (!is_error(pid)) return wait_for_copy(most_milliseconds);
+  if (!base::may_call_system()) return -1;
+  request.is_copy = false;
+  take_facts(&request);
+  return run_on_own_stack(&request, make);
 }
 
 }  // namespace
 
-Outcome report_and_wait(Trigger trigger, const char* path) {
-  begin_report(true);
-  if (trigger != Trigger::exit) describe_threads();
-  Request request{trigger, path, next_number()};
-  long pid = start_helper(request);
-  int answer = is_error(pid) ? -1 : wait_for(pid, true);
-  if (!is_answer(answer)) {
-    pid = start_inside(request);
-    // No process to be had (limits): at exit there is nothing left to disturb.
-    answer = is_error(pid) ? trigger == Trigger::exit ? write_inside(request, Where::in_the_process) : kNotWritten
-                           : wait_for(pid, true);
-  }
-  end_report();
-  bool is_written = is_answer(answer) && answer != kNotWritten && answer != kForbidden;
-  return {is_written, answer == kRuleBroken, answer == kRuleUnchecked, answer == kForbidden};
-}
+void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
-bool report_in_background(Trigger trigger) {
-  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking || !begin_report(false)) return false;
+bool report_now(Trigger trigger, const char* path, int patience_ms) {
+  // A vfork child has its parent's memory, and is not the process that this would be about.
+  if (!base::may_call_system() || track::t_local.in_vfork_child) return false;
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  ReportTurn turn(patience_ms);
+  if (!turn) {
+    say("unfreed: a report was asked for while another was being made; it is left out");
+    return false;
+  }
   track::adopt_fork_if_needed();
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   describe_threads();
-  Request request{trigger, nullptr, next_number()};
-  long pid = start_helper(request);
-  if (is_error(pid)) pid = start_inside(request);
-  g_background_pid = is_error(pid) ? 0 : pid;
-  end_report();
-  return !is_error(pid);
+  Request request{trigger, path, next_number(), true};
+  report::Answer answer;
+  bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
+  if (!is_made) say("unfreed: a report that was asked for could not be made");
+  return is_made && answer.written;
 }
 
-void reset_reports_after_fork() {
-  g_reporting.store(0, std::memory_order_relaxed);
-  g_background_pid = 0;
+int make_last_report() {
+  Request request{Trigger::exit, nullptr, next_number(), true};
+  return make_isolated(request, kMostMillisecondsAtEnd);
 }
 
-int finish(int status, bool& replaced) {
-  replaced = false;
-  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;
-  // A fork child in which nothing was ever tracked has nothing to say, and no ledger of its own to say it in.
-  if (g_runtime.wants_all_reports) track::adopt_fork_if_needed();
-  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return status;
-  if (!track::g_fork_page.alive.load(std::memory_order_acquire) || g_runtime.ended.exchange(1)) return status;
-  ledger::Header& header = g_tracker.writer.header();
-  bool has_kernel = base::may_call_system();
-  SpareDescriptors spare;
-  begin_report(true);
-  if (has_kernel) describe_threads();
-  end_report();
-  g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
-  header.ended_monotonic_ns = base::monotonic_ns();
-  header.exit_status = status;
-  if (has_kernel) {
-    report::take_kernel_facts(g_tracker.writer, 0);
-    report::take_kernel_tasks(g_tracker.writer, 0);
-  }
-  header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
-  if (!has_kernel) {
-    // The launcher finds the ledger by itself. Without one it stays where it is, and rules remain unchecked.
-    replaced = !g_runtime.launcher_pid && status == 0 && header.rules != 0;
-    return replaced ? report::kOwnFailureExitCode : status;
-  }
-  if (g_runtime.ledger_path[0] && leave_to_launcher()) return status;
-  Outcome outcome = report_and_wait(Trigger::exit, nullptr);
-  if (outcome.written && g_runtime.ledger_path[0])
-    raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);
-  if (!outcome.written) {
-    base::FixedText<600> line;
-    line.add("unfreed: the report could not be written");
-    if (g_runtime.ledger_path[0]) line.add("; what it would say is kept in ").add(g_runtime.ledger_path);
-    say(line.text());
-  }
-  // A program that was started in a sandbox (man's formatters) may not write a report, and is not to fail for that.
-  if (status != 0 || (outcome.forbidden && header.rules == 0)) return status;
-  int result = !outcome.written || outcome.unchecked ? report::kOwnFailureExitCode
-               : outcome.broken                      ? static_cast<int>(header.exit_code)
-                                                     : 0;
-  replaced = result != 0;
-  return result;
-}
+int wait_for_last_report() { return wait_for_copy(kMostMillisecondsAtEnd); }
 
 }  // namespace unfreed::runtime

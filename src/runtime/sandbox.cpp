@@ -3,6 +3,8 @@
 // stays, which is said beforehand.
 #include "base/syscall.h"
 #include "base/text.h"
+#include "runtime/messages.h"
+#include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/tracker.h"
 
@@ -12,6 +14,8 @@ using ledger::SectionId;
 using track::g_tracker;
 
 namespace {
+
+constexpr int kPatienceMs = 1000;
 
 /// What a program finds out about itself after it has shut itself in is little: a megabyte or two.
 void take_room() {
@@ -36,7 +40,7 @@ void announce() {
     line.add("what it holds at its end is left for `unfreed report ").add(g_runtime.ledger_path).add("`");
   else
     line.add("no report can be made at its end");
-  say(line.text());
+  say(line.text(), header.rules ? Line::verdict : Line::news);
 }
 
 }  // namespace
@@ -44,6 +48,8 @@ void announce() {
 void sandboxing(hook::Sandbox sandbox, bool failed) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
   if (!failed && base::may_call_system()) {
+    // A report that is being made would be cut off from the kernel.
+    ReportTurn turn(kPatienceMs);
     track::adopt_fork_if_needed();
     if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
     announce();

@@ -13,7 +13,7 @@ namespace unfreed::runtime {
 namespace {
 void on_signal(int, siginfo_t*, void*) {
   base::KeepErrno keep;
-  report_in_background(report::Trigger::signal);
+  report_now(report::Trigger::signal, nullptr, 0);
 }
 }  // namespace
 

@@ -2,20 +2,20 @@
 #include <signal.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #include <cstring>
 #include <string_view>
 
 #include "base/address_space.h"
 #include "base/keep_errno.h"
-#include "base/printable.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/process.h"
 #include "hook/real.h"
 #include "report/settings.h"
 #include "runtime/ledger_memory.h"
+#include "runtime/messages.h"
+#include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/crossings.h"
@@ -90,34 +90,31 @@ std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
   return base_name(!exe.empty() ? exe : argc > 0 ? argv[0] : "");
 }
 
-void remember_stderr() {
-  struct stat now {};
-  if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
-  g_runtime.stderr_device = now.st_dev;
-  g_runtime.stderr_inode = now.st_ino;
-}
-
-/// The command, for reports with source lines: next to the library, or where an installation or a build puts it.
-void find_helper(std::string_view given) {
-  if (!given.empty()) return copy_text(g_runtime.helper_path, given);
-  std::string_view library(g_runtime.library_path);
-  std::string_view directory = base::slice(library, 0, library.size() - base_name(library).size());
-  for (const char* candidate :
-       {"unfreed", "../cli/unfreed", "../bin/unfreed", "../../bin/unfreed", "../../../bin/unfreed"}) {
-    base::TextBuilder path(g_runtime.helper_path);
-    path.add(directory).add(candidate);
-    constexpr int kMayExecute = 1;
-    if (raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(path.c_str()), kMayExecute) == 0) return;
-  }
-  g_runtime.helper_path[0] = '\0';
-}
-
 void find_own_path() {
   Dl_info info;
   if (!dladdr(reinterpret_cast<void*>(&find_own_path), &info) || !info.dli_fname) return;
   base::TextBuilder path(g_runtime.library_path);
   if (info.dli_fname[0] != '/') path.add(g_runtime.working_directory).add('/');
   path.add(info.dli_fname);
+}
+
+/// Was the parent started with this library, too? Only what it was started with can be seen: a shell that exports
+/// LD_PRELOAD itself was not.
+bool is_parent_preloaded() {
+  constexpr size_t kMostBytes = 256 * 1024;
+  base::FixedText<40> path;
+  path.add("/proc/").add_signed(raw_syscall(SYS_getppid)).add("/environ");
+  auto* text = static_cast<char*>(base::map_memory(kMostBytes));
+  if (!text) return false;
+  long size = base::read_file(path.c_str(), text, kMostBytes - 1);
+  std::string_view library = base_name(g_runtime.library_path);
+  bool found = false;
+  for (const char* entry = text; !found && entry < text + size; entry += std::strlen(entry) + 1) {
+    std::string_view one(entry);
+    found = one.starts_with("LD_PRELOAD=") && one.find(library) != one.npos;
+  }
+  base::unmap_memory(text, kMostBytes);
+  return found;
 }
 
 void read_place(const char* const* environment) {
@@ -259,7 +256,7 @@ void say_no_tracking(const report::Settings& settings, std::string_view why) {
   base::FixedText<512> line;
   g_tracker.heap_use = track::HeapUse::none;
   line.add("unfreed: nothing is tracked: ").add(why);
-  say(line.text());
+  say(line.text(), settings.rules.count ? Line::verdict : Line::news);
   // A gate that cannot be checked is never a silent pass.
   if (settings.rules.count) base::end_process(report::kOwnFailureExitCode);
 }
@@ -272,7 +269,7 @@ bool report_setting_errors(const report::SettingError* errors, size_t count) {
     size_t size = report::describe(errors[i], line);
     base::FixedText<1100> text;
     text.add("unfreed: ").add({line, size});
-    say(text.text());
+    say(text.text(), errors[i].fatal ? Line::verdict : Line::news);
     fatal = fatal || errors[i].fatal;
   }
   return fatal;
@@ -281,10 +278,10 @@ bool report_setting_errors(const report::SettingError* errors, size_t count) {
 void at_exit(int status, void*) {
   bool replaced = false;
   int final_status = finish(status, replaced);
-  if (!replaced) return;
-  // After this handler exit() would flush and go: the flushing is done here, the going with the other status.
-  fflush(nullptr);
-  base::end_process(final_status);
+  // exit() within exit() goes on with what is left to be done, and ends with the other status: handlers there are none
+  // any more, but the streams are flushed as libc does it at a program's end, whoever holds their locks. fflush(nullptr)
+  // would wait for them: a thread in getchar() never lets go of stdin's.
+  if (replaced) exit(final_status);
 }
 
 int ending_without_handlers(int status) {
@@ -303,6 +300,9 @@ void at_quick_exit_handler() {
 void replacing(bool failed) {
   if (!track::g_fork_page.alive.load(std::memory_order_relaxed)) return;
   if (g_tracker.phase.load(std::memory_order_relaxed) != track::Phase::tracking) return;
+  // The next program would find the child that writes a report among its own.
+  constexpr int kPatienceMs = 1000;
+  ReportTurn turn(failed ? 0 : kPatienceMs);
   ledger::State state = failed ? ledger::State::live : ledger::State::replaced;
   // The ledger is cleared away by the next image's runtime, or by the launcher: should the exec fail it is still
   // wanted.
@@ -312,7 +312,7 @@ void replacing(bool failed) {
 /// A resource has run out: a report at once says who holds them.
 void exhausted(uint32_t failure) {
   g_tracker.writer.header().exhausted_by.store(failure + 1, std::memory_order_release);
-  report_in_background(report::Trigger::exhaustion);
+  report_now(report::Trigger::exhaustion, nullptr, 0);
 }
 
 void start(int argc, char** argv, char** environment) {
@@ -334,11 +334,12 @@ void start(int argc, char** argv, char** environment) {
     if (!launcher_takes_ledgers(g_runtime.place)) clear_replaced(g_runtime.place, g_runtime.pid);
     return;
   }
+  find_own_path();
+  g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid : is_parent_preloaded();
   if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
 
-  find_own_path();
   // A set-uid program must not be made to run what its caller names.
-  find_helper(getauxval(AT_SECURE) ? std::string_view{} : environment_value(environment, "UNFREED_HELPER"));
+  if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
   base::measure_address_space();
   track::prepare_states();
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
@@ -369,18 +370,6 @@ __attribute__((constructor)) void construct(int argc, char** argv, char** enviro
 }
 
 }  // namespace
-
-void say(std::string_view line) {
-  struct stat now {};
-  if (raw_syscall(SYS_fstat, 2, reinterpret_cast<long>(&now)) != 0) return;
-  // The program may have closed stderr and opened a file of its own under that number.
-  if (now.st_dev != g_runtime.stderr_device || now.st_ino != g_runtime.stderr_inode) return;
-  constexpr size_t kMostBytes = 1200;
-  base::FixedText<kMostBytes + 2> text;
-  base::add_printable(text, line, kMostBytes);
-  text.add('\n');
-  base::write_all(2, text.text());
-}
 
 bool launcher_is_there() {
   if (!g_runtime.launcher_pid) return false;

@@ -13,4 +13,7 @@ namespace unfreed::track {
 /// a time.
 void take_thread_stacks(const unwind::Registers& from);
 
+/// In a copy of the process `pid`, whose ledger it shares: those that could not be taken there.
+void take_missing_thread_stacks(int pid);
+
 }  // namespace unfreed::track

@@ -45,12 +45,15 @@ class Output(unittest.TestCase):
             self.unwritable(scratch.path("here"))
 
     def test_bare_preload(self):
-        for helper in (True, False):
-            with self.subTest(helper=helper), harness.Scratch() as scratch:
-                result = harness.preload(LEAK, helper=helper, scratch=scratch, keep_ledgers=True,
-                                         env={"UNFREED_OUTPUT": "/nonexistent/folder/report.json"})
-                self.assertEqual(result.status, 125, result)
+        # A service in / or a container with a read-only root is no failure; a rule that is broken stays one.
+        for rules, status in (("", 0), ("fd>5", 0), ("fd>0", 23)):
+            with self.subTest(rules=rules), harness.Scratch() as scratch:
+                result = harness.preload(LEAK, scratch=scratch, keep_ledgers=True,
+                                         env={"UNFREED_OUTPUT": "/nonexistent/folder/report.json", "UNFREED_FAIL_ON": rules})
+                self.assertEqual(result.status, status, result)
+                self.assertEqual(result.stderr.count("cannot be written"), 1, "said once")
                 self.assertIn("/nonexistent/folder", result.stderr)
+                self.assertEqual("FAIL fd>0: 3" in result.stderr, status != 0, result)
                 # Nothing is lost: the ledger stays, and the line says where.
                 (name,) = scratch.leftovers()
                 self.assertIn(name, result.stderr)

@@ -44,7 +44,9 @@ class Install(unittest.TestCase):
                 (library,) = glob.glob(os.path.join(prefix, "lib*", "**", "libunfreed.so"), recursive=True)
                 target = scratch.path(f"{number}-preload.json")
                 result = harness.execute([harness.program("fd_open"), "leak"],
-                                         env={**env, "LD_PRELOAD": library, "UNFREED_OUTPUT": target})
+                                         env={**env, "LD_PRELOAD": library, "UNFREED_OUTPUT": target,
+                                              "UNFREED_FAIL_ON": "fd>0"})
+                self.assertEqual(result[0], 23, result)
                 report = harness.read_report(target)
                 self.assertIn("line", harness.top(harness.live_sites(report, "fd")[0]))
                 if number == 0:
@@ -56,13 +58,17 @@ class Install(unittest.TestCase):
         with harness.Scratch() as scratch:
             library = scratch.path("libunfreed.so")
             shutil.copy(harness.LIBRARY, library)
-            result = harness.preload([harness.program("fd_open"), "leak"],
-                                     env={"LD_PRELOAD": library, "UNFREED_FAIL_ON": "fd>0"})
+            result = harness.preload([harness.program("fd_open"), "leak"], scratch=scratch,
+                                     env={"LD_PRELOAD": library, "UNFREED_FAIL_ON": "fd>0",
+                                          "UNFREED_OUTPUT": scratch.path("alone.json")})
             self.assertEqual(result.status, 23, result)
-            site = harness.live_sites(result.report, "fd")[0]
+            self.assertIn("FAIL fd>0: 3", result.stderr)
+            site = harness.live_sites(harness.read_report(scratch.path("alone.json")), "fd")[0]
             self.assertEqual(harness.top(site)["function"], "take")
             self.assertNotIn("line", harness.top(site))
             self.assertIn("build_id", harness.top(site))
+            # Its report gets them where the binaries are.
+            self.assertIn("line", harness.top(harness.live_sites(result.report, "fd")[0]))
 
     def test_manual_page_and_completion(self):
         with harness.Scratch() as scratch:

@@ -83,7 +83,7 @@ class Threads(unittest.TestCase):
                 wait_until_it_waits(process.pid)
                 os.kill(process.pid, signal.SIGUSR2)
                 path = scratch.path(f"stuck.{process.pid}.1.json")
-                report = harness.wait_for(lambda: os.path.exists(path) and harness.read_report(path))
+                report = harness.wait_for(lambda: os.path.exists(path) and harness.read_report(path, complete=True))
                 self.check_threads(report)
                 self.assertIn("main", [f.get("function") for f in by_routine(report)["main"]["stack"]])
                 process.stdin.close()

@@ -31,11 +31,11 @@ def fd_list(pid):
     return {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
 
 
-def report_number(scratch, number):
+def report_number(scratch, number, complete=True):
     """The report with this %n, once it is there."""
     def find():
         paths = glob.glob(scratch.path(f"*.{number}.json"))
-        return paths and harness.read_report(paths[0])
+        return paths and harness.read_report(paths[0], complete)
     return harness.wait_for(find)
 
 
@@ -56,7 +56,7 @@ class Signal(unittest.TestCase):
                 pid = harness.child_of(process) if way.get("launcher", True) else process.pid
                 before = fd_list(pid)
                 os.kill(pid, signal.SIGUSR2)
-                first = report_number(scratch, 1)
+                first = report_number(scratch, 1, way.get("helper", True))
                 self.assertEqual(first["trigger"], "signal")
                 self.assertEqual(first["process"]["pid"], pid)
                 self.assertEqual(first["totals"]["fd"]["live"], 3)

@@ -112,34 +112,39 @@ def list_stacks(report):
     return replace(report)
 
 
-def read_report(path):
-    """A report, validated against the schema; its stacks are listed in their places."""
+def read_report(path, complete=False):
+    """A report, validated against the schema; its stacks are listed in their places. `complete`: with the files and lines
+    that `unfreed report` fills in where the process itself has written it."""
     with open(path) as file:
-        report = json.load(file)
+        text = file.read()
+    if complete:
+        status, text, stderr, _ = execute([COMMAND, "report", "--format", "json", path], env=clean_environment())
+        assert status == 0, f"{path}: {stderr}"
+    report = json.loads(text)
     error = jsonschema.exceptions.best_match(_validator.iter_errors(report))
     assert error is None, f"{path} breaks the schema at {'/'.join(map(str, error.absolute_path))}: {error.message}"
     return list_stacks(report)
 
 
-def read_reports(folder):
+def read_reports(folder, complete=False):
     """All finished reports of a folder by file name; unfinished or stray ones are an error."""
     reports = {}
     for path in sorted(glob.glob(os.path.join(folder, "*"))):
         name = os.path.basename(path)
         if name.endswith(".json"):
-            reports[name] = read_report(path)
+            reports[name] = read_report(path, complete)
         assert ".tmp" not in name, f"{path} was left behind"
     return reports
 
 
-def read_reports_at_end(place, keep_ledgers, stderr):
+def read_reports_at_end(place, keep_ledgers, stderr, complete=False):
     """All reports, once no ledger is there: a child may outlive CMD a little, and is done when its ledger is gone."""
     if not keep_ledgers:
         end = time.monotonic() + 20
         while place.leftovers() and time.monotonic() < end:
             time.sleep(0.01)
         assert place.leftovers() == [], f"ledgers were left behind: {place.leftovers()}\n{stderr}"
-    return read_reports(place.folder)
+    return read_reports(place.folder, complete)
 
 
 def execute(args, *, env=None, cwd=None, stdin=None, timeout=TIME_LIMIT, preexec=None, binary=False, pass_fds=()):
@@ -183,7 +188,8 @@ def run(args, *, options=(), env=None, scratch=None, keep_ledgers=False, **keywo
 
 
 def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **keywords):
-    """The bare preload. `report` is that of the process started."""
+    """The bare preload. `report` is that of the process started, completed by `unfreed report`. Without the `helper` the
+    command is not there, neither for the process nor afterwards."""
     with scratch_or_new(scratch) as place:
         settings = {"LD_PRELOAD": LIBRARY, "UNFREED_OUTPUT": place.path("%e.%p.%n.json"),
                     "UNFREED_LEDGER_DIR": place.ledgers}
@@ -191,7 +197,7 @@ def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **
             settings["UNFREED_HELPER"] = "/nonexistent"
         settings.update(env or {})
         status, stdout, stderr, pid = execute(args, env=clean_environment(settings), **keywords)
-        reports = read_reports_at_end(place, keep_ledgers, stderr)
+        reports = read_reports_at_end(place, keep_ledgers, stderr, complete=helper)
         own = [r for r in reports.values() if r["process"]["pid"] == pid]
         return Result(status, stdout, stderr, pid, place.folder, reports, own[-1] if own else None)
 

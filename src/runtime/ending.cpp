@@ -1,0 +1,178 @@
+// The end of the process image: what it holds is written down, and its last report made or left to the launcher.
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/syscall.h"
+#include "base/text.h"
+#include "report/answer.h"
+#include "report/kernel_facts.h"
+#include "report/kernel_tasks.h"
+#include "report/settings.h"
+#include "runtime/child_process.h"
+#include "runtime/messages.h"
+#include "runtime/report_now.h"
+#include "runtime/report_turn.h"
+#include "runtime/runtime.h"
+#include "track/tracker.h"
+
+namespace unfreed::runtime {
+
+using base::is_error;
+using base::raw_syscall;
+using track::g_tracker;
+
+namespace {
+
+/// For a report that another thread makes, which has a limit of its own.
+constexpr int kPatienceMs = 12'000;
+/// For readers of stderr.
+constexpr int kLinesPatienceMs = 1000;
+
+/// While it lives, a process that has used up its descriptors has a few more, as far as its hard limit allows: for what
+/// has to be asked of the kernel at the end, when nobody is left to be surprised.
+class SpareDescriptors {
+ public:
+  SpareDescriptors() {
+    constexpr rlim_t kSpare = 8;
+    if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&before_)))) return;
+    rlimit more = before_;
+    more.rlim_cur += std::min<rlim_t>(kSpare, before_.rlim_max - before_.rlim_cur);
+    raised_ = !is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&more), 0));
+  }
+  ~SpareDescriptors() {
+    if (raised_) raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, reinterpret_cast<long>(&before_), 0);
+  }
+  SpareDescriptors(const SpareDescriptors&) = delete;
+  SpareDescriptors& operator=(const SpareDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
+  bool raised_ = false;
+};
+
+/// What the last report came to.
+enum class End : uint32_t {
+  pending,
+  passed,     ///< no rule is broken; or the launcher says
+  broken,     ///< a rule is
+  unchecked,  ///< a rule could not be checked
+};
+std::atomic<End> g_end{End::pending};
+
+/// Marks the ledger as done, for the launcher. False when there is none that would take it.
+bool leave_to_launcher() {
+  if (!g_runtime.ledger_path[0] || !launcher_is_there()) return false;
+  auto& handover = g_tracker.writer.header().handover;
+  if (handover.fetch_or(ledger::kHandoverLeft, std::memory_order_acq_rel) & ledger::kHandoverLauncherGone) return false;
+  base::FixedText<sizeof g_runtime.ledger_path + 8> done;
+  done.add(g_runtime.ledger_path).add(".done");
+  // Out of its reach, it is found by the process's being gone.
+  raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), AT_FDCWD,
+              reinterpret_cast<long>(done.c_str()));
+  return true;
+}
+
+/// `answer`: of make_last_report(). A ledger whose report could not be written is kept where a line says so.
+End conclude(int status) {
+  bool has_rules = g_tracker.writer.header().rules != 0;
+  report::Answer answer;
+  bool is_known = report::from_status(status, answer);
+  if (!is_known) {
+    base::FixedText<600> line;
+    line.add("unfreed: the report could not be made");
+    if (g_runtime.ledger_path[0]) line.add("; what it would say is kept: ").add(g_runtime.ledger_path);
+    say(line.text(), has_rules ? Line::verdict : Line::news);
+  }
+  bool is_said = has_rules || !g_runtime.is_descendant;
+  if (g_runtime.ledger_path[0] && (answer.written || !is_said))
+    raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);
+  if (!has_rules) return End::passed;
+  if (!is_known) return End::unchecked;
+  return answer.verdict == report::Verdict::broken      ? End::broken
+         : answer.verdict == report::Verdict::unchecked ? End::unchecked
+                                                        : End::passed;
+}
+
+/// A process that restricts its system calls leaves its ledger where it is, and the launcher finds it by itself. Without
+/// one, rules remain unchecked.
+End end_in_sandbox() {
+  return !g_runtime.launcher_pid && g_tracker.writer.header().rules ? End::unchecked : End::passed;
+}
+
+/// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler that
+/// ends the process: it will not go on, but what it has started is waited for.
+void take_last_turn() {
+  ReportTurn turn(kPatienceMs);
+  if (!turn && is_own_turn()) wait_for_last_report();
+  turn.take_over();
+}
+
+End end_process_image(int status) {
+  take_last_turn();
+  ledger::Header& header = g_tracker.writer.header();
+  bool has_kernel = base::may_call_system();
+  SpareDescriptors spare;
+  if (has_kernel) describe_threads();
+  g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
+  header.ended_monotonic_ns = base::monotonic_ns();
+  header.exit_status = status;
+  if (has_kernel) {
+    report::take_kernel_facts(g_tracker.writer, 0);
+    report::take_kernel_tasks(g_tracker.writer, 0);
+  }
+  header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
+  if (!has_kernel) return end_in_sandbox();
+  if (leave_to_launcher()) return End::passed;
+  let_lines_wait(kLinesPatienceMs);
+  return conclude(make_last_report());
+}
+
+/// The process is ended once more while its last report is being made: by another thread, which waits for it, or by a
+/// signal handler of this one, whose code below the handler will not go on. Pending: there was nothing to wait for.
+End wait_for_end() {
+  if (g_end.load(std::memory_order_acquire) == End::pending && is_own_turn()) {
+    int status = wait_for_last_report();
+    return status < 0 ? End::pending : conclude(status);
+  }
+  for (int waited = 0; g_end.load(std::memory_order_acquire) == End::pending && waited < kPatienceMs; ++waited)
+    sleep_ns(1'000'000);
+  return g_end.load(std::memory_order_acquire);
+}
+
+/// Has this process an end to report? A fork child in which nothing was ever tracked has nothing to say, and no ledger
+/// of its own to say it in.
+bool has_end() {
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  if (g_runtime.wants_all_reports) track::adopt_fork_if_needed();
+  return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking &&
+         track::g_fork_page.alive.load(std::memory_order_acquire);
+}
+
+/// A program's own failure wins.
+int status_after(End end, int status, bool& replaced) {
+  int ours = end == End::broken      ? static_cast<int>(g_tracker.writer.header().exit_code)
+             : end == End::unchecked ? report::kOwnFailureExitCode
+                                     : 0;
+  replaced = status >= 0 && (status & 0xff) == 0 && ours != 0;
+  return replaced ? ours : status;
+}
+
+}  // namespace
+
+int finish(int status, bool& replaced) {
+  replaced = false;
+  bool is_again = track::g_fork_page.alive.load(std::memory_order_acquire) && g_runtime.ended.load();
+  if (!is_again && !has_end()) return status;
+  is_again = is_again || g_runtime.ended.exchange(1);
+  End end = is_again ? wait_for_end() : End::pending;
+  if (end == End::pending) {
+    if (is_again && !is_own_turn()) return status;  // the other thread has had its time
+    end = end_process_image(status);
+  }
+  g_end.store(end, std::memory_order_release);
+  return status_after(end, status, replaced);
+}
+
+}  // namespace unfreed::runtime

@@ -1,0 +1,44 @@
+#include "runtime/report_turn.h"
+
+#include <atomic>
+
+#include "base/syscall.h"
+#include "hook/own_child.h"
+#include "runtime/child_process.h"
+#include "runtime/runtime.h"
+
+namespace unfreed::runtime {
+
+namespace {
+std::atomic<int> g_reporter;  ///< the thread that makes a report; 0: none does
+}  // namespace
+
+ReportTurn::ReportTurn(int patience_ms) : held_(false) {
+  constexpr uint64_t kMillisecond = 1'000'000;
+  int own = base::current_tid();
+  for (uint64_t waited = 0, most = static_cast<uint64_t>(patience_ms) * kMillisecond;;) {
+    int other = 0;
+    held_ = g_reporter.compare_exchange_strong(other, own, std::memory_order_acq_rel);
+    if (held_ || other == own || waited >= most || !base::may_call_system()) return;
+    waited += sleep_ns(kMillisecond);
+  }
+}
+
+ReportTurn::~ReportTurn() {
+  if (held_) g_reporter.store(0, std::memory_order_release);
+}
+
+void ReportTurn::take_over() {
+  g_reporter.store(base::current_tid(), std::memory_order_release);
+  held_ = false;
+}
+
+bool is_own_turn() { return g_reporter.load(std::memory_order_acquire) == base::current_tid(); }
+
+void reset_reports_after_fork() {
+  g_reporter.store(0, std::memory_order_relaxed);
+  hook::g_own_child.pid.store(0, std::memory_order_relaxed);
+  hook::g_own_child.collected.store(0, std::memory_order_relaxed);
+}
+
+}  // namespace unfreed::runtime
