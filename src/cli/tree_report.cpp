@@ -7,8 +7,10 @@
 #include <cstring>
 
 #include "cli/command.h"
+#include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "ledger/copy.h"
+#include "render/completion.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -57,6 +59,43 @@ void TreeReport::add_running(int pid) {
   if (std::find(running_.begin(), running_.end(), text) == running_.end()) running_.push_back(text);
 }
 
+namespace {
+
+/// What a report was made for, while its process ran.
+std::string describe_occasion(const report::Report& report) {
+  if (report.exhaustion)
+    return fmt::format("a limit was reached: {}: {}", render::printable(report.exhaustion->function),
+                       render::printable(report.exhaustion->error));
+  return report.trigger == report::Trigger::signal ? "asked for by a signal" : "asked for by the program";
+}
+
+bool is_made_while_running(const report::Report& report) {
+  return report.trigger == report::Trigger::signal || report.trigger == report::Trigger::api ||
+         report.trigger == report::Trigger::exhaustion;
+}
+
+}  // namespace
+
+/// A process that makes a report while it runs writes it without source lines, and waits no longer than for that. They
+/// are filled in here, where a name of its own (%n) has kept the report from being replaced.
+void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
+  constexpr uint32_t kMost = 1000;
+  uint32_t count = view.header().report_count.load(std::memory_order_relaxed);
+  std::string last = output_path(view, output_template_, count + 1, !is_command);
+  for (uint32_t number = count > kMost ? count - kMost : 1; number <= count; ++number) {
+    std::string path = output_path(view, output_template_, number, !is_command);
+    std::string error;
+    if (path.empty() || path == last) return;
+    std::optional<SourcedReport> read = read_report(path, symbolizer_, error);
+    if (!read || read->ledger) continue;  // written elsewhere, or taken away meanwhile
+    report::Report& report = read->owned.report;
+    if (!is_made_while_running(report) || report.process.pid != view.header().pid) continue;
+    render::complete(report, symbolizer_, read->owned.arena);
+    if (!write_text_file(path, to_json(report, report::StackForm::file), error)) continue;  // it is there as it was
+    earlier_.push_back({describe_occasion(report), path});
+  }
+}
+
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
   if (kept_.contains(file.path)) return;
   ledger::Copy copy;
@@ -69,6 +108,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     return;
   }
   const ledger::View& view = copy.view();
+  complete_earlier(view, is_command);
   ++tracked_;
   has_command_ = has_command_ || is_command;
   for (ledger::Dropped reason : {ledger::Dropped::children_untracked, ledger::Dropped::children_apart})
@@ -139,6 +179,10 @@ std::string TreeReport::summary() const {
     if (!others_[at].report.empty()) reports += "  " + options.paths.shorten(others_[at].report) + "\n";
   size_t more = 0;
   for (size_t at = shown; at < others_.size(); ++at) more += !others_[at].report.empty();
+  size_t shown_earlier = std::min(earlier_.size(), kMostOthersShown);
+  for (size_t at = 0; at < shown_earlier; ++at)
+    reports += fmt::format("  {}  ({})\n", options.paths.shorten(earlier_[at].report), earlier_[at].text);
+  more += earlier_.size() - shown_earlier;
   if (more) reports += fmt::format("  and {} more beside them\n", more);
   return reports.empty() ? text : text + "\nreports:\n" + reports;
 }

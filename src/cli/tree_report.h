@@ -48,6 +48,7 @@ class TreeReport {
     std::string text;
     std::string report;  ///< its file; "" none
   };
+  void complete_earlier(const ledger::View& view, bool is_command);
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
   std::string choose_path(const ledger::View& view, bool is_command);
   void describe_other(const report::Report& report, const std::string& path);
@@ -63,6 +64,7 @@ class TreeReport {
   std::string command_summary_;
   std::string command_path_;
   std::vector<Line> others_;
+  std::vector<Line> earlier_;  ///< reports that processes have made themselves while they ran
   std::vector<std::string> running_;
   size_t tracked_ = 0;
   uint64_t unseen_ = 0;

@@ -6,7 +6,6 @@
 
 #include "base/syscall.h"
 #include "runtime/ledger_memory.h"
-#include "runtime/messages.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"

@@ -334,13 +334,14 @@ void start(int argc, char** argv, char** environment) {
     if (!launcher_takes_ledgers(g_runtime.place)) clear_replaced(g_runtime.place, g_runtime.pid);
     return;
   }
+  base::measure_address_space();
   find_own_path();
-  g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid : is_parent_preloaded();
+  g_runtime.is_descendant =
+      g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid : is_parent_preloaded();
   if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
-  base::measure_address_space();
   track::prepare_states();
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
     return say_no_tracking(settings, "there is no memory for a ledger");
