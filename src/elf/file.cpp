@@ -277,7 +277,7 @@ bool Dynamic::exports(std::string_view name) const {
     return !__builtin_add_overflow(table, at, &place) && file_.bytes().read(place, out);
   };
   auto is_it = [&](uint32_t index) { return is_export(index, name); };
-  return gnu_hash_ ? find_by_gnu_hash(word, file_.is_64_bit() ? 64 : 32, name, 0, is_it) != 0
+  return gnu_hash_ ? find_by_gnu_hash(word, file_.is_64_bit() ? 64 : 32, gnu_hash(name), 0, is_it) != 0
                    : find_by_sysv_hash(word, name, 0, is_it) != 0;
 }
 

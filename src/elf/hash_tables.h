@@ -9,19 +9,26 @@ namespace unfreed::elf {
 /// More steps than any chain has; a damaged table has no end.
 inline constexpr uint32_t kMostSteps = 1u << 20;
 
+/// A name's hash in DT_GNU_HASH, character by character.
+inline constexpr uint32_t kGnuHashStart = 5381;
+constexpr uint32_t gnu_hash_step(uint32_t hash, char c) { return hash * 33 + static_cast<unsigned char>(c); }
+constexpr uint32_t gnu_hash(std::string_view name) {
+  uint32_t hash = kGnuHashStart;
+  for (char c : name) hash = gnu_hash_step(hash, c);
+  return hash;
+}
+
 /// Both: the number of the first symbol of which `is_it` is true, after number `after` (0: from the start); 0 for none.
 /// `word(at, out)` reads the 32-bit word `at` bytes into the table, false where there is none.
 ///
-/// DT_GNU_HASH: number of buckets, first symbol that is in a bucket, words of the Bloom filter, its shift; the filter,
+/// DT_GNU_HASH, by gnu_hash(): number of buckets, first symbol that is in a bucket, words of the Bloom filter, its shift; the filter,
 /// in words as large as an address; buckets (a chain's first symbol); a hash for each symbol, its lowest bit set at a
 /// chain's end.
 template <class Word, class IsIt>
-uint32_t find_by_gnu_hash(Word word, uint32_t address_bits, std::string_view name, uint32_t after, IsIt is_it) {
+uint32_t find_by_gnu_hash(Word word, uint32_t address_bits, uint32_t hash, uint32_t after, IsIt is_it) {
   uint32_t buckets = 0, first = 0, filter_words = 0, shift = 0;
   if (!word(0, buckets) || !word(4, first) || !word(8, filter_words) || !word(12, shift)) return 0;
   if (buckets == 0 || filter_words == 0) return 0;
-  uint32_t hash = 5381;
-  for (char c : name) hash = hash * 33 + static_cast<unsigned char>(c);
 
   const uint64_t filter = 16;
   const uint64_t filter_bytes = uint64_t{filter_words} * (address_bits / 8);

@@ -1,9 +1,9 @@
 #include "unwind/objects.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <ctime>
 
 #include "base/syscall.h"
+#include "unwind/dynamic_symbols.h"
 #include "unwind/walk.h"
 
 namespace unfreed::unwind {
@@ -66,30 +67,33 @@ Headers program_headers_of(const link_map* map, uintptr_t start) {
   return may_begin ? program_headers_at(map->l_addr, kPageBytes) : Headers{};
 }
 
-/// An object's extent and tables, from its program headers.
-bool describe(const link_map* map, uintptr_t start, Object& out) {
-  Headers headers = program_headers_of(map, start);
+}  // namespace
+
+bool describe_object(const link_map& map, uintptr_t start, Object& out) {
+  Headers headers = program_headers_of(&map, start);
   out = {};
   out.image.low = ~uintptr_t{0};
   for (size_t i = 0; i < headers.count; ++i) {
     const ElfW(Phdr)& segment = headers.first[i];
-    uintptr_t start = map->l_addr + segment.p_vaddr;
+    uintptr_t low = map.l_addr + segment.p_vaddr;
     if (segment.p_type == PT_LOAD) {
-      out.image.low = std::min(out.image.low, start & ~uintptr_t{4095});
-      out.image.high = std::max(out.image.high, start + segment.p_memsz);
+      out.image.low = std::min(out.image.low, low & ~uintptr_t{4095});
+      out.image.high = std::max(out.image.high, low + segment.p_memsz);
     } else if (segment.p_type == PT_GNU_EH_FRAME) {
-      out.eh_frame_hdr = start;
+      out.eh_frame_hdr = low;
     }
   }
-  out.bias = map->l_addr;
-  out.name = map->l_name ? map->l_name : "";
+  out.bias = map.l_addr;
+  out.name = map.l_name ? map.l_name : "";
   return out.image.low < out.image.high;
 }
+
+namespace {
 
 /// Without _dl_find_object: the loader's own list. Read without its lock, while it says the list is whole.
 bool search_link_maps(uintptr_t pc, Object& out) {
   if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
-  auto holds = [&](const link_map* map) { return describe(map, 0, out) && pc >= out.image.low && pc < out.image.high; };
+  auto holds = [&](const link_map* map) { return describe_object(*map, 0, out) && pc >= out.image.low && pc < out.image.high; };
   const link_map* likely = nullptr;  // the one that begins last before it
   int budget = 4096;
   for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next)
@@ -100,15 +104,15 @@ bool search_link_maps(uintptr_t pc, Object& out) {
   return false;
 }
 
+ObjectFinder g_finder;
+
 }  // namespace
 
-namespace {
-ObjectFinder g_finder;
-}
 void set_object_finder(ObjectFinder finder) { g_finder = finder; }
 
 void prepare_objects(bool use_loader) {
-  g_find_object = use_loader ? reinterpret_cast<FindObject>(dlsym(RTLD_DEFAULT, "_dl_find_object")) : nullptr;
+  Definition found = use_loader ? find_default("_dl_find_object", _r_debug.r_map) : Definition{};
+  g_find_object = found ? reinterpret_cast<FindObject>(found.address()) : nullptr;
 }
 
 namespace {
@@ -150,7 +154,7 @@ bool find_object(uintptr_t pc, Object& out) {
   // What the loader names is the whole object, or, of one with gaps between its segments, only the code: the headers
   // say more.
   auto start = reinterpret_cast<uintptr_t>(found.map_start);
-  if (!describe(found.map, start, out)) {
+  if (!describe_object(*found.map, start, out)) {
     out = {};
     out.image = {start, reinterpret_cast<uintptr_t>(found.map_end)};
     out.bias = found.map->l_addr;
@@ -177,6 +181,27 @@ bool is_readable(const Object& object, uintptr_t address, size_t bytes) {
     if (holds && offset <= segment.p_memsz && segment.p_memsz - offset >= bytes) return true;
   }
   return false;
+}
+
+bool find_segment(const Object& object, uintptr_t address, Segment& out) {
+  constexpr uintptr_t kPage = ~uintptr_t{4095};
+  Headers headers = program_headers(object);
+  out = {};
+  for (size_t i = 0; i < headers.count; ++i) {
+    const ElfW(Phdr)& segment = headers.first[i];
+    uintptr_t low = (object.bias + segment.p_vaddr) & kPage, end = object.bias + segment.p_vaddr + segment.p_memsz;
+    // The loader protects the whole pages of what is read only once it is relocated, which is the beginning of a segment.
+    // Its header follows the segments'.
+    if (segment.p_type == PT_GNU_RELRO && low >= out.low && low < out.high) {
+      uintptr_t bound = end & kPage;
+      out = address < bound ? Segment{low, bound, PROT_READ} : Segment{bound, out.high, out.protection};
+    }
+    if (segment.p_type != PT_LOAD || address < low || address >= end) continue;
+    int protection = (segment.p_flags & PF_R ? PROT_READ : 0) | (segment.p_flags & PF_W ? PROT_WRITE : 0) |
+                     (segment.p_flags & PF_X ? PROT_EXEC : 0);
+    out = {low, (end + ~kPage) & kPage, protection};
+  }
+  return out.low < out.high;
 }
 
 const ElfW(Dyn) * dynamic_section(const Object& object) {

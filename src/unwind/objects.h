@@ -36,6 +36,19 @@ void set_object_finder(ObjectFinder finder);
 /// object that is found again is not described again.
 bool find_object(uintptr_t pc, Object& out);
 
+/// An object by the loader's record of it, which is all that there is while the loader is still at work. `start`: where
+/// its memory begins, where that is known; else 0. False if its program headers cannot be found.
+bool describe_object(const link_map& map, uintptr_t start, Object& out);
+
+/// Whole pages of a loaded object, as the loader has left them (PROT_READ …).
+struct Segment {
+  uintptr_t low = 0;
+  uintptr_t high = 0;
+  int protection = 0;
+};
+/// The segment that `address` lies in. What is read only once it is relocated (RELRO) is a segment of its own.
+bool find_segment(const Object& object, uintptr_t address, Segment& out);
+
 /// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?
 bool is_outermost(uintptr_t pc, const Object& object);
 

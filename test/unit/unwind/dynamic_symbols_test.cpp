@@ -3,8 +3,12 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <string.h>
+#include <sys/mman.h>
 
+#include <cstdio>
+#include <fstream>
 #include <set>
+#include <string>
 
 #include "support/beside.h"
 
@@ -58,6 +62,101 @@ TEST_F(Symbols, ReadsBothKindsOfHashTable) {
     EXPECT_EQ(symbols.find("call_bac"), nullptr) << name;
     dlclose(library);
   }
+}
+
+TEST_F(Symbols, FindsTheDefaultVersionAsDlsymDoes) {
+  void* libc = dlopen("libc.so.6", RTLD_NOW);
+  const link_map& map = *static_cast<const link_map*>(libc);
+  DynamicSymbols symbols(map);
+  for (const char* name : {"realpath", "pthread_create", "posix_spawn", "quick_exit", "regexec", "open", "sys_errlist"}) {
+    Definition found{&map, symbols.find_default(name)};
+    EXPECT_EQ(found ? found.address() : 0, reinterpret_cast<uintptr_t>(dlsym(libc, name))) << name;
+    if (!found) continue;
+    EXPECT_EQ(symbols.find_version(name, symbols.version_of(found.symbol)), found.symbol) << name;
+  }
+}
+
+TEST_F(Symbols, TellsWhatIsThereForOldProgramsOnly) {
+  void* libc = dlopen("libc.so.6", RTLD_NOW);
+  DynamicSymbols symbols(*static_cast<const link_map*>(libc));
+  EXPECT_EQ(symbols.find_default("cfree"), nullptr);
+  const ElfW(Sym)* old = symbols.find_compat("cfree");
+  ASSERT_TRUE(old);
+  EXPECT_STREQ(symbols.version_of(old), "GLIBC_2.2.5");
+  EXPECT_EQ(symbols.find_version("cfree", "GLIBC_2.2.5"), old);
+  EXPECT_EQ(symbols.find_version("cfree", "GLIBC_2.34"), nullptr);
+  EXPECT_EQ(symbols.find_compat("open"), nullptr);
+  EXPECT_NE(symbols.find_compat("pthread_create"), nullptr) << "GLIBC_2.2.5, beside the default one";
+}
+
+TEST_F(Symbols, SearchesObjectsInTheLoadersOrder) {
+  for (const char* name : {"malloc", "open", "_dl_find_object", "_Znwm", "memcpy", "environ", "no_such_function"}) {
+    Definition found = find_default(name, _r_debug.r_map);
+    EXPECT_EQ(found ? found.chosen_address() : 0, reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, name))) << name;
+  }
+  EXPECT_FALSE(find_default("malloc", _r_debug.r_map, _r_debug.r_map));
+  EXPECT_TRUE(find_default("memcpy", _r_debug.r_map).is_indirect());
+  EXPECT_EQ(own_link_map(), _r_debug.r_map) << "the program that this is linked into";
+}
+
+TEST_F(Symbols, TellsWhatIsNeededOfWhom) {
+  DynamicSymbols own(*own_link_map());
+  size_t seen = 0;
+  each_reference(*own_link_map(), [&](const ElfW(Rela) & relocation, uint32_t index) {
+    if (std::string_view(own.name_of(own.symbol(index))) != "dlopen") return;
+    ++seen;
+    DynamicSymbols::Need need = own.need_of(&own.symbol(index));
+    EXPECT_STREQ(need.object, "libc.so.6");
+    EXPECT_STREQ(need.version, "GLIBC_2.34");
+    EXPECT_EQ(*reinterpret_cast<uintptr_t*>(own_link_map()->l_addr + relocation.r_offset),
+              reinterpret_cast<uintptr_t>(&dlopen));
+  });
+  EXPECT_GE(seen, 1u);
+  EXPECT_NE(own.number_of_needed("GLIBC_2.34"), 0);
+  EXPECT_EQ(own.number_of_needed("GLIBC_1.0"), 0);
+}
+
+TEST_F(Symbols, WhatIsNotInTheHashTableComesFirst) {
+  // 0 is "unknown", for an object without such a table or that defines nothing.
+  size_t known = 0;
+  for (const link_map* map = _r_debug.r_map; map; map = map->l_next) {
+    DynamicSymbols symbols(*map);
+    uint32_t count = symbols.leading_symbols();
+    if (!count) continue;
+    ++known;
+    each_reference(*map, [&](const ElfW(Rela)&, uint32_t index) {
+      const ElfW(Sym)& symbol = symbols.symbol(index);
+      if (symbol.st_shndx == SHN_UNDEF) {
+        EXPECT_NE(index < count, symbols.find(symbols.name_of(symbol)) != nullptr) << symbols.name_of(symbol);
+      } else {
+        EXPECT_GE(index, count) << symbols.name_of(symbol);
+      }
+    });
+  }
+  EXPECT_GE(known, 2u);
+}
+
+TEST_F(Symbols, SegmentsAreThoseOfTheKernel) {
+  Object object = object_at(dlsym(RTLD_DEFAULT, "qsort"));
+  std::ifstream maps("/proc/self/maps");
+  size_t seen = 0;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t low, high;
+    char permissions[5];
+    if (sscanf(line.c_str(), "%lx-%lx %4s", &low, &high, permissions) != 3) continue;
+    if (low < object.image.low || high > object.image.high || line.find("libc.so.6") == line.npos) continue;
+    Segment segment;
+    ASSERT_TRUE(find_segment(object, low, segment)) << line;
+    ++seen;
+    EXPECT_EQ(segment.low, low) << line;
+    EXPECT_GE(segment.high, high) << line;
+    EXPECT_EQ(segment.protection, (permissions[0] == 'r' ? PROT_READ : 0) | (permissions[1] == 'w' ? PROT_WRITE : 0) |
+                                      (permissions[2] == 'x' ? PROT_EXEC : 0))
+        << line;
+  }
+  EXPECT_GE(seen, 5u) << "headers, code, constants, what is read only once it is relocated, variables";
+  Segment none;
+  EXPECT_FALSE(find_segment(object, object.image.low - 1, none));
 }
 
 TEST_F(Symbols, OfTheVdso) {
