@@ -23,6 +23,7 @@
 #include "track/fd.h"
 #include "track/heap_index.h"
 #include "track/modules.h"
+#include "track/operator_new.h"
 #include "track/sites.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -233,6 +234,11 @@ void measure_stacks() {
 }
 
 bool prepare_tracking(const report::Settings& settings) {
+  using hook::Door;
+  track::set_operator_new_doors({door(Door::_Znwm), door(Door::_ZnwmRKSt9nothrow_t), door(Door::_ZnwmSt11align_val_t),
+                                 door(Door::_ZnwmSt11align_val_tRKSt9nothrow_t), door(Door::_Znam),
+                                 door(Door::_ZnamRKSt9nothrow_t), door(Door::_ZnamSt11align_val_t),
+                                 door(Door::_ZnamSt11align_val_tRKSt9nothrow_t)});
   if (!track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
   if (!track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8)) return false;
   unwind::Object own;

@@ -34,6 +34,7 @@ struct Known {
 };
 constinit Known g_known[kMostModules]{};
 constinit std::atomic<uint32_t> g_generation;
+constinit std::atomic<uint32_t> g_cxx_module;
 constinit base::Lock g_lock;
 
 struct Identity {
@@ -68,8 +69,9 @@ bool is_libc_name(std::string_view name) {
   return is_loader_name(name) || name.starts_with("libc.so.") || name.starts_with("libc-2.") ||
          name.starts_with("libpthread.so.") || name.starts_with("linux-vdso");
 }
+bool is_cxx_name(std::string_view name) { return name.starts_with("libstdc++.so."); }
 bool is_system_name(std::string_view name) {
-  return is_libc_name(name) || name.starts_with("libstdc++.so.") || name.starts_with("libgcc_s.so.") ||
+  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") ||
          name.starts_with("libm.so.") || name.starts_with("libdl.so.");
 }
 
@@ -114,6 +116,7 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.system = system;
   known.libc = is_libc_name(base_name(path));
   known.loader = is_loader_name(base_name(path));
+  if (is_cxx_name(base_name(path))) g_cxx_module.store(known.number, std::memory_order_relaxed);
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_module_count.store(index + 1, std::memory_order_release);
   forget_remembered_stacks();
@@ -161,6 +164,7 @@ bool is_loader_module(uint32_t number) {
   const Known* known = known_by_number(number);
   return known && known->loader;
 }
+bool is_cxx_module(uint32_t number) { return number && number == g_cxx_module.load(std::memory_order_relaxed); }
 
 void reset_modules_after_fork() { g_lock.reset(); }
 

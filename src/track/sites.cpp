@@ -7,6 +7,7 @@
 #include "track/libc_owned.h"
 #include "track/modules.h"
 #include "track/number_set.h"
+#include "track/operator_new.h"
 #include "track/stack_tree.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
@@ -118,7 +119,8 @@ namespace {
 /// What the stack walked last has taken over from the one before, which is most of its outer frames: that part's
 /// innermost node, and `frames` without it.
 uint32_t share_walked(ThreadState& state, Frames& frames) {
-  state.walked_count = std::min(state.walked_count, static_cast<uint32_t>(state.walked.shared_frames()));
+  auto most = static_cast<uint32_t>(std::min(state.walked.shared_frames(), frames.size()));
+  state.walked_count = std::min(state.walked_count, most);
   frames = frames.first(frames.size() - state.walked_count);
   return state.walked_count ? state.walked_nodes[state.walked_count - 1] : 0;
 }
@@ -195,7 +197,9 @@ uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, u
   unwind::WalkResult walked = unwind::walk_again(from, {from.sp, state.bounds.high}, g_tracker.runtime_module,
                                                  most_frames_walked(), log, state.walked);
   count_failed(walked);
-  Captured stack(state.walked.frames(), walked.truncated);
+  Frames frames = state.walked.frames();
+  if (kind == Kind::heap) skip_operator_new(frames, door);
+  Captured stack(frames, walked.truncated);
   if (stack.frames.size() == stack.judged.size()) return site_for(&state, kind, door, stack);
   state.walked_count = 0;
   return site_for(nullptr, kind, door, stack);
@@ -210,7 +214,9 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
   if (walked.truncated) log.verifiable = false;
-  return site_for(nullptr, kind, door, {frames.first(walked.frames), walked.truncated});
+  Frames kept = frames.first(walked.frames);
+  if (kind == Kind::heap) skip_operator_new(kept, door);
+  return site_for(nullptr, kind, door, {kept, walked.truncated});
 }
 
 /// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where

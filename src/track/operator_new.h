@@ -1,0 +1,22 @@
+// C++'s operator new where no hook is called for it: in a libstdc++ that was loaded after the start (by dlopen), whose
+// callers are bound to it itself. What it allocates comes through malloc.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+/// The forms of operator new; the order of `set_operator_new_doors`.
+inline constexpr size_t kNewForms = 8;
+
+/// The acquiring functions' numbers: plain, plain nothrow, aligned, aligned nothrow; the same of operator new[].
+void set_operator_new_doors(const uint16_t (&doors)[kNewForms]);
+
+/// If libstdc++'s operator new made this call, it is the acquiring function: `frames` begin with its caller then.
+/// Async-signal-safe.
+void skip_operator_new(std::span<const unwind::Frame>& frames, uint16_t& door);
+
+}  // namespace unfreed::track
