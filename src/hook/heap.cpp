@@ -2,9 +2,7 @@
 #include "hook/heap.h"
 
 #include <cerrno>
-#include <cstring>
 
-#include "hook/early_heap.h"
 #include "hook/real.h"
 #include "track/heap.h"
 
@@ -22,21 +20,8 @@ size_t product(size_t count, size_t size) {
   return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
 }
 
-/// A block that the real allocator never saw moves over to it.
-void* move_early_block(void* block, size_t bytes) {
-  void* moved = g_real.malloc(bytes);
-  size_t old_bytes = hook::early_size(block);
-  if (moved) std::memcpy(moved, block, old_bytes < bytes ? old_bytes : bytes);
-  return moved;
-}
-
 template <class Call>
 [[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Door d, unwind::HookFrame from, Call call) {
-  if (hook::is_early(block)) [[unlikely]] {
-    block = move_early_block(block, bytes);
-    track::heap_acquired(block, bytes, door(d), from);
-    return block;
-  }
   if (track::heap_passed_over(block) && track::heap_passes_over(bytes)) return call();
   track::Detached detached = track::heap_detached(block);
   void* result = call();
@@ -53,8 +38,6 @@ template <class Call>
 /// Out of line: what is passed over in a sampled heap then needs no registers saved, nor a frame. The hook ends with a
 /// jump to it, so that its caller is the program's, as the hook's was.
 [[gnu::noinline]] void* allocate(size_t bytes) {
-  if (hook::early_heap_is_on()) [[unlikely]]
-    return hook::early_allocate(bytes);
   void* block = g_real.malloc(bytes);
   track::heap_acquired(block, bytes, door(Door::malloc), hook_frame());
   return block;
@@ -63,7 +46,6 @@ template <class Call>
 }  // namespace
 
 void unfreed::hook::release_slowly(void* block) {
-  if (is_early(block)) return;
   if (!track::heap_passed_over(block)) track::heap_released_slowly(block);
   g_real.free(block);
 }
@@ -73,8 +55,6 @@ UNFREED_HOOK void* malloc(size_t bytes) noexcept {
 }
 
 UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
-  if (hook::early_heap_is_on()) [[unlikely]]
-    return hook::early_allocate(product(count, size));
   if (track::heap_passes_over(product(count, size))) [[unlikely]]
     return g_real.calloc(count, size);
   void* block = g_real.calloc(count, size);
@@ -83,11 +63,6 @@ UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
 }
 
 UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
-  if (hook::early_heap_is_on()) [[unlikely]] {
-    void* moved = hook::early_allocate(bytes);
-    if (moved && block) std::memcpy(moved, block, hook::early_size(block) < bytes ? hook::early_size(block) : bytes);
-    return moved;
-  }
   return reallocate(block, bytes, Door::realloc, hook_frame(), [&] { return g_real.realloc(block, bytes); });
 }
 
@@ -109,8 +84,6 @@ UNFREED_HOOK void free_sized(void* block, size_t) noexcept { hook::release(block
 UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { hook::release(block); }
 
 UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
-  if (hook::early_heap_is_on()) [[unlikely]]
-    return hook::early_allocate(bytes, alignment);
   void* block = g_real.memalign(alignment, bytes);
   track::heap_acquired(block, bytes, door(Door::memalign), hook_frame());
   return block;
@@ -141,8 +114,4 @@ UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
   void* block = g_real.pvalloc(bytes);
   track::heap_acquired(block, bytes, door(Door::pvalloc), hook_frame());
   return block;
-}
-
-UNFREED_HOOK size_t malloc_usable_size(void* block) noexcept {
-  return hook::is_early(block) ? hook::early_size(block) : g_real.malloc_usable_size(block);
 }

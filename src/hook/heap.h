@@ -1,7 +1,6 @@
 // What the forms of free and operator delete that come down to the real free have in common.
 #pragma once
 
-#include "hook/early_heap.h"
 #include "hook/real.h"
 #include "track/heap.h"
 
@@ -12,7 +11,6 @@ void release_slowly(void* block);
 
 /// free(block).
 [[gnu::always_inline]] inline void release(void* block) {
-  // Null among them: a failing dlsym frees its last error's text, which may be none, before the real free is known.
   if (!block) [[unlikely]]
     return;
   if (!track::heap_released_simply(block)) [[unlikely]]

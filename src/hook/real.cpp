@@ -2,13 +2,13 @@
 
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 #include <cerrno>
-#include <cstdarg>
+#include <cstring>
 #include <string_view>
 #include <type_traits>
 
-#include "hook/early_heap.h"
 #include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
 
@@ -16,139 +16,195 @@ namespace unfreed::hook {
 
 namespace {
 
-/// The first call of a function comes here if it is made before our constructor (another library's constructor).
-template <auto kMember, class Function>
-struct Stub;
-template <auto kMember, class Result, class... Arguments, bool kNoexcept>
-struct Stub<kMember, Result (*)(Arguments...) noexcept(kNoexcept)> {
-  static Result call(Arguments... arguments) noexcept(kNoexcept) {
-    resolve_real_functions();
-    return (g_real.*kMember)(arguments...);
-  }
-};
-/// Variadic functions of libc take integers and pointers only, six at most: passed on as registers.
-template <auto kMember, class Result, class... Arguments, bool kNoexcept>
-struct Stub<kMember, Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
-  static Result call(Arguments... arguments, ...) noexcept(kNoexcept) {
-    resolve_real_functions();
-    va_list list;
-    __builtin_va_start(list, 0);
-    long a = va_arg(list, long), b = va_arg(list, long), c = va_arg(list, long);
-    long d = va_arg(list, long), e = va_arg(list, long), f = va_arg(list, long);
-    va_end(list);
-    return (g_real.*kMember)(arguments..., a, b, c, d, e, f);
-  }
-};
+using unwind::Definition;
+using unwind::SymbolName;
 
-/// Stands for a function that this libc does not have.
+constexpr size_t kCount = door(Door::count_);
+
+/// The rows' names, without pointers, which the loader would have to relocate in every process.
+constexpr char kNameTexts[] =
+#define HOOK(symbol, shown, family, presence) #symbol "\0"
+#include "hook/hooks.inc"
+#undef HOOK
+    ;
+struct NamePlace {
+  uint16_t start;
+  uint16_t bytes;
+  uint32_t hash;
+};
+struct NamePlaces {
+  NamePlace of[kCount];
+};
+constexpr NamePlaces kNamePlaces = [] {
+  NamePlaces places{};
+  std::string_view texts(kNameTexts, sizeof kNameTexts - 1);
+  size_t start = 0;
+  for (NamePlace& place : places.of) {
+    std::string_view name = texts.substr(start, texts.find('\0', start) - start);
+    place = {static_cast<uint16_t>(start), static_cast<uint16_t>(name.size()), SymbolName(name).hash};
+    start += name.size() + 1;
+  }
+  return places;
+}();
+static_assert(sizeof kNameTexts <= UINT16_MAX);
+
+SymbolName name_of(size_t row) {
+  const NamePlace& place = kNamePlaces.of[row];
+  return {{kNameTexts + place.start, place.bytes}, place.hash};
+}
+SymbolName name_of(Door d) { return name_of(door(d)); }
+
+/// Stand for a function that no other library has: whatever its arguments, it says so.
+long missing() {
+  errno = ENOSYS;
+  return -1;
+}
+void* missing_pointer() {
+  errno = ENOSYS;
+  return nullptr;
+}
+
 template <class Function>
-struct Missing;
+struct ResultOf;
 template <class Result, class... Arguments, bool kNoexcept>
-struct Missing<Result (*)(Arguments...) noexcept(kNoexcept)> {
-  static Result call(Arguments...) noexcept(kNoexcept) {
-    errno = ENOSYS;
-    if constexpr (std::is_integral_v<Result>) return static_cast<Result>(-1);
-    if constexpr (std::is_pointer_v<Result>) return nullptr;
-  }
+struct ResultOf<Result (*)(Arguments...) noexcept(kNoexcept)> {
+  using Type = Result;
 };
 template <class Result, class... Arguments, bool kNoexcept>
-struct Missing<Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
-  static Result call(Arguments..., ...) noexcept(kNoexcept) {
-    errno = ENOSYS;
-    return static_cast<Result>(-1);
+struct ResultOf<Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
+  using Type = Result;
+};
+constexpr bool kReturnsPointer[kCount] = {
+#define HOOK(symbol, shown, family, presence) std::is_pointer_v<ResultOf<decltype(&::symbol)>::Type>,
+#include "hook/hooks.inc"
+#undef HOOK
+};
+
+static_assert(sizeof(Real) == kCount * sizeof(void*));
+void set_real(size_t row, uintptr_t function) {
+  std::memcpy(reinterpret_cast<std::byte*>(&g_real) + row * sizeof function, &function, sizeof function);
+}
+void set_missing(size_t row) {
+  set_real(row, kReturnsPointer[row] ? reinterpret_cast<uintptr_t>(&missing_pointer) : reinterpret_cast<uintptr_t>(&missing));
+}
+
+/// What lies behind the hooks: in the objects that the loader searches after this library, as dlsym(RTLD_NEXT) finds it.
+/// Of a function that is there for references to an old version only: that one.
+struct LookUp {
+  Definition of[kCount];
+  bool is_compat[kCount] = {};
+
+  explicit LookUp(const link_map& own) {
+    uint16_t missing[kCount];
+    size_t count = kCount;
+    for (size_t row = 0; row < kCount; ++row) missing[row] = static_cast<uint16_t>(row);
+    for (const link_map* map = unwind::next_searched(&own); map && count; map = unwind::next_searched(map)) {
+      unwind::DynamicSymbols symbols(*map);
+      size_t left = 0;
+      for (size_t i = 0; i < count; ++i)
+        if (!look_in(symbols, *map, missing[i])) missing[left++] = missing[i];
+      count = left;
+    }
+  }
+
+ private:
+  bool look_in(const unwind::DynamicSymbols& symbols, const link_map& map, size_t row) {
+    auto* found = symbols.find_default(name_of(row));
+    if (found) {
+      of[row] = {&map, found};
+      is_compat[row] = false;
+    } else if (!of[row]) {
+      if (auto* compat = symbols.find_compat(name_of(row))) of[row] = {&map, compat};
+      is_compat[row] = static_cast<bool>(of[row]);
+    }
+    return found;
   }
 };
 
-bool g_exists[door(Door::count_)];
+const link_map* g_own;
 
-template <class Function>
-Function look_up(Door d, const char* name, Function stub) {
-  void* found = dlsym(RTLD_NEXT, name);
-  g_exists[door(d)] = found;
-  if (!found) return stub;
-  return reinterpret_cast<Function>(found);
-}
-
-uintptr_t object_of(void* address) {
-  unwind::Object object;
-  return unwind::find_object(reinterpret_cast<uintptr_t>(address), object) ? object.image.low : 0;
-}
-
-constinit unwind::Object g_own_object;
-
-/// Does the process's use of `name` lead to this library?
-bool is_ours(const char* name) {
-  auto first = reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, name));
-  if (!first || (first >= g_own_object.image.low && first < g_own_object.image.high)) return true;
-  unwind::Object object;
-  if (!unwind::find_object(first, object)) return false;
-  // A non-PIC executable that takes the function's address has a stand-in for it: an undefined symbol with a value.
-  const ElfW(Sym)* symbol = unwind::DynamicSymbols(object).find(name);
-  return symbol && symbol->st_shndx == SHN_UNDEF;
-}
-
-CxxHeap g_cxx_forms[door(Door::count_)];
+CxxHeap g_cxx_forms[kCount];
 
 /// libstdc++'s other forms call its two basic ones of new and of delete: plain, and aligned.
-Door basic_form(std::string_view symbol) {
+constexpr Door basic_form(std::string_view symbol) {
   bool aligned = symbol.find("St11align_val_t") != symbol.npos;
   if (symbol.starts_with("_Zn")) return aligned ? Door::_ZnwmSt11align_val_t : Door::_Znwm;
   return aligned ? Door::_ZdlPvSt11align_val_t : Door::_ZdlPv;
 }
 
-CxxHeap judge_cxx_heap() {
-  uintptr_t libstdcxx = object_of(dlsym(RTLD_NEXT, "_ZSt15get_new_handlerv"));
-  bool is_libstdcxx[door(Door::count_)];
+/// Rows of the family, by HOOK's arguments.
+constexpr bool is_cxx(std::string_view family) { return family == "heap_cxx"; }
+
+/// Has a library before this one, or the program, any of the forms?
+bool has_own_cxx_heap() {
+  for (const link_map* map = _r_debug.r_map; map && map != g_own; map = unwind::next_searched(map)) {
+    unwind::DynamicSymbols symbols(*map);
+#define HOOK(symbol, shown, family, presence) \
+  if (is_cxx(#family) && symbols.find_default(name_of(Door::symbol))) return true;
+#include "hook/hooks.inc"
+#undef HOOK
+  }
+  return false;
+}
+
+CxxHeap judge_cxx_heap(const LookUp& found) {
+  bool has_any = false;
+#define HOOK(symbol, shown, family, presence) \
+  if (is_cxx(#family)) has_any = has_any || found.of[door(Door::symbol)];
+#include "hook/hooks.inc"
+#undef HOOK
+  if (!has_any) return CxxHeap::over_malloc;
+  if (has_own_cxx_heap()) return CxxHeap::passing;
+  const link_map* libstdcxx = unwind::find_default("_ZSt15get_new_handlerv", g_own).map;
+  bool is_libstdcxx[kCount] = {};
   CxxHeap all = CxxHeap::over_malloc;
-#define HOOK(symbol, shown, family, presence)                                                                     \
-  if (std::string_view(#family) == "heap_cxx") {                                                                  \
-    if (!is_ours(#symbol)) return CxxHeap::passing;                                                               \
-    bool standard = !real_exists(Door::symbol) || object_of(reinterpret_cast<void*>(g_real.symbol)) == libstdcxx; \
-    is_libstdcxx[door(Door::symbol)] = standard;                                                                  \
-    if (!standard) all = CxxHeap::mixed;                                                                          \
+#define HOOK(symbol, shown, family, presence)                          \
+  if (is_cxx(#family)) {                                               \
+    const Definition& real = found.of[door(Door::symbol)];             \
+    is_libstdcxx[door(Door::symbol)] = !real || real.map == libstdcxx; \
+    if (!is_libstdcxx[door(Door::symbol)]) all = CxxHeap::mixed;       \
   }
 #include "hook/hooks.inc"
 #undef HOOK
-#define HOOK(symbol, shown, family, presence)                                                          \
-  if (std::string_view(#family) == "heap_cxx")                                                         \
-    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)]         ? CxxHeap::own         \
-                                      : is_libstdcxx[door(basic_form(#symbol))] ? CxxHeap::over_malloc \
-                                                                                : CxxHeap::passing;
+#define HOOK(symbol, shown, family, presence)                                                   \
+  if constexpr (is_cxx(#family)) {                                                              \
+    constexpr Door kBasic = basic_form(#symbol);                                                \
+    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)] ? CxxHeap::own          \
+                                      : is_libstdcxx[door(kBasic)]      ? CxxHeap::over_malloc  \
+                                                                        : CxxHeap::passing;     \
+  }
 #include "hook/hooks.inc"
 #undef HOOK
   return all;
 }
 
-enum class Resolution : uint8_t { none, under_way, done };
-Resolution g_resolution;
+bool g_malloc_is_libc;
+
+bool g_resolved;
 
 }  // namespace
 
-constinit Real g_real = {
-#define HOOK(symbol, shown, family, presence) &Stub<&Real::symbol, decltype(&::symbol)>::call,
-#include "hook/hooks.inc"
-#undef HOOK
-};
+constinit Real g_real{};
 
 CxxHeap g_cxx_heap = CxxHeap::over_malloc;
 
 void resolve_real_functions() {
-  // The first caller is the loader or a constructor, so there is one thread; what comes in meanwhile is dlsym's own
-  // allocation, served from early memory.
-  if (g_resolution != Resolution::none) return;
-  g_resolution = Resolution::under_way;
-  unwind::prepare_objects();
-  unwind::find_object(reinterpret_cast<uintptr_t>(&resolve_real_functions), g_own_object);
-  set_early_heap(true);
-  // A look-up that fails frees the message of the one that failed before it, so the real free comes first.
-  g_real.free = look_up<decltype(&::free)>(Door::free, "free", g_real.free);
-#define HOOK(symbol, shown, family, presence) \
-  g_real.symbol = look_up<decltype(&::symbol)>(Door::symbol, #symbol, &Missing<decltype(&::symbol)>::call);
-#include "hook/hooks.inc"
-#undef HOOK
-  g_cxx_heap = judge_cxx_heap();
-  set_early_heap(false);
-  g_resolution = Resolution::done;
+  if (g_resolved) return;
+  g_resolved = true;
+  g_own = unwind::own_link_map();
+  if (!g_own) return;
+  LookUp found(*g_own);
+  for (size_t row = 0; row < kCount; ++row) {
+    if (found.of[row] && !found.of[row].is_indirect())
+      set_real(row, found.of[row].address());
+    else
+      set_missing(row);
+  }
+  g_cxx_heap = judge_cxx_heap(found);
+  g_malloc_is_libc = found.of[door(Door::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
+  // Resolvers may call hooks: they come last, when everything else is known.
+  for (size_t row = 0; row < kCount; ++row)
+    if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());
 }
 
 const char* door_names(size_t& bytes) {
@@ -161,14 +217,26 @@ const char* door_names(size_t& bytes) {
   return kNames;
 }
 
-bool real_exists(Door d) { return g_exists[door(d)]; }
-
 CxxHeap cxx_heap_of(Door form) { return g_cxx_forms[door(form)]; }
 
-bool malloc_is_libc() {
-  return object_of(reinterpret_cast<void*>(g_real.malloc)) == object_of(reinterpret_cast<void*>(&::dirfd));
+bool malloc_is_libc() { return g_malloc_is_libc; }
+
+const char* foreign_malloc() {
+  Definition first = unwind::find_default(name_of(Door::malloc), _r_debug.r_map, g_own);
+  return first ? first.map->l_name : nullptr;
 }
 
-bool malloc_is_hooked() { return is_ours("malloc"); }
-
 }  // namespace unfreed::hook
+
+// The loader calls an indirect function's resolver while it relocates the object that refers to the function, after that
+// object's other relocations. This one is there for the sake of that call: it comes before any code of the process has
+// run (other libraries' resolvers apart), and before the loader binds the executable's references.
+extern "C" {
+using Nothing = void (*)();
+static Nothing unfreed_being_relocated() {
+  unfreed::hook::resolve_real_functions();
+  return [] {};
+}
+[[gnu::ifunc("unfreed_being_relocated")]] static void unfreed_relocated();
+[[gnu::used]] Nothing volatile unfreed_reference_to_relocated = &unfreed_relocated;
+}

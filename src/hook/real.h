@@ -1,7 +1,9 @@
-// The real functions behind the hooks, found once with dlsym(RTLD_NEXT).
+// The real functions behind the hooks: those that dlsym(RTLD_NEXT) finds, but without it. A failing dlsym allocates an
+// error text, by a malloc that may be the program's own, which may call hooks before it can do anything; and it takes
+// the loader's lock. Here the tables that the loader goes by are read where they lie, so nothing is called.
 //
-// Until they are found each pointer leads to a stub that finds all of them and goes on to the real one, so a hook just
-// calls g_real.open(…): no check, no first-call branch.
+// It happens while the loader relocates this library, which is before any code of the process runs. A hook just calls
+// g_real.open(…): no check, no first-call branch.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +28,12 @@ struct Real {
 };
 [[gnu::visibility("hidden")]] extern constinit Real g_real;
 
-/// Finds every real function. Idempotent; called by the library's constructor and by the stubs, whichever comes first.
+/// Finds every real function, and hides the hooks that have none. Idempotent. Called while the loader relocates this
+/// library.
 void resolve_real_functions();
 
 /// The shown names of all doors, each NUL-terminated, in Door order; `bytes` receives the total length.
 const char* door_names(size_t& bytes);
-
-/// Is there a real function behind this door, or only a stand-in that answers ENOSYS?
-bool real_exists(Door d);
 
 /// How the process's C++ allocation functions relate to its malloc.
 enum class CxxHeap : uint8_t {
@@ -46,9 +46,11 @@ extern CxxHeap g_cxx_heap;
 /// For CxxHeap::mixed: how it is with one form.
 CxxHeap cxx_heap_of(Door form);
 
-/// Does the process's malloc come from libc?  Does the global `malloc` resolve to our hook?
+/// Is libc's malloc behind the hook?
 bool malloc_is_libc();
-bool malloc_is_hooked();
+/// The object whose malloc comes before the hook, so that what is allocated there is not seen: a library's path, "" for
+/// the program itself; nullptr: none.
+const char* foreign_malloc();
 
 }  // namespace unfreed::hook
 

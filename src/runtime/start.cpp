@@ -168,13 +168,22 @@ void cover_sampled_heap(uint64_t interval_bytes) {
   cover(Kind::heap, Coverage::sampled, reason.text());
 }
 
+/// `owner`: the library whose malloc it is, "" for the program.
+void cover_foreign_heap(std::string_view owner) {
+  base::FixedText<512> reason;
+  if (owner.empty())
+    reason.add("the program has a malloc of its own, which does not pass through unfreed");
+  else
+    reason.add("malloc is that of ").add(base_name(owner)).add(", which was loaded before unfreed and does not pass through it");
+  cover(Kind::heap, Coverage::unavailable, reason.text());
+}
+
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) cover(static_cast<Kind>(kind), Coverage::exact);
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
-  if (!hook::malloc_is_hooked())
-    cover(Kind::heap, Coverage::unavailable,
-          "the program has a malloc of its own, which does not pass through unfreed");
+  if (const char* owner = hook::foreign_malloc())
+    cover_foreign_heap(owner);
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
   if (!hook::malloc_is_libc())

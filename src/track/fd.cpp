@@ -70,10 +70,31 @@ bool counts_on_site(uint64_t word) {
   record->word.store(ledger::fd_word(origin, site, serial), std::memory_order_release);
 }
 
+/// What the process opened before tracking began: by its malloc, if the loader calls that, or an indirect function's
+/// resolver. It is not inherited.
+constexpr uint32_t kMostEarly = 32;
+int g_early[kMostEarly];
+constinit std::atomic<uint32_t> g_early_count;
+
+[[gnu::noinline]] void note_early(int fd) {
+  bool is_early = fd >= 0 && g_tracker.phase.load(std::memory_order_relaxed) == Phase::forwarding;
+  if (!is_early || t_local.in_vfork_child || g_early_count.load(std::memory_order_relaxed) >= kMostEarly) return;
+  uint32_t index = g_early_count.fetch_add(1, std::memory_order_relaxed);
+  if (index < kMostEarly) g_early[index] = fd;
+}
+
+bool was_opened_early(int fd) {
+  uint32_t count = std::min(g_early_count.load(std::memory_order_relaxed), kMostEarly);
+  return std::find(g_early, g_early + count, fd) != g_early + count;
+}
+
 }  // namespace
 
 int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership) {
-  if (!enter(Kind::fd)) return fd;
+  if (!enter(Kind::fd)) {
+    note_early(fd);
+    return fd;
+  }
   KeepErrno keep;
   if (fd < 0) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) note_failure(Kind::fd, door, errno, from);
@@ -293,6 +314,7 @@ namespace {
 
 /// What a fork child knows from its parent stays.
 void enter_inherited(int fd) {
+  if (was_opened_early(fd)) return;
   FdRecord* record = record_if_any(fd);
   if (!record || !record->word.load(std::memory_order_relaxed)) enter_record(fd, FdOrigin::inherited, 0, {});
 }
@@ -334,6 +356,7 @@ void fd_take_inherited() {
   constexpr uint64_t kFirstRecords = 256;
   g_tracker.writer.reserve(SectionId::fds, kFirstRecords);
   if (!take_inherited_from_proc()) take_inherited_by_probing();
+  g_early_count.store(0, std::memory_order_relaxed);  // a fork child inherits them
 }
 
 void fd_keep_parents() {

@@ -1,0 +1,21 @@
+/* A library whose eventfd is an indirect function (IFUNC), and whose resolver calls what is hooked. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int by_system_call(unsigned count, int flags) {
+  long result;
+  __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_eventfd2), "D"((long)count), "S"((long)flags)
+                   : "rcx", "r11", "memory");
+  return (int)result;
+}
+
+static int (*choose(void))(unsigned, int) {
+  int fd = open("/dev/null", O_RDONLY);
+  void* block = malloc(10);
+  free(block);
+  return fd >= 0 && block && close(fd) == 0 ? by_system_call : NULL;
+}
+
+int eventfd(unsigned count, int flags) __attribute__((ifunc("choose")));
