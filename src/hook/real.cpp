@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "hook/own_exports.h"
 #include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
 
@@ -121,6 +122,17 @@ struct LookUp {
   }
 };
 
+void hide_missing(const link_map& own, const LookUp& found) {
+  OwnExports exports(own);
+  for (size_t row = 0; row < kCount; ++row) {
+    if (!found.of[row])
+      exports.hide(name_of(row));
+    else if (found.is_compat[row])
+      exports.limit_to_version(name_of(row), unwind::DynamicSymbols(*found.of[row].map).version_of(found.of[row].symbol));
+  }
+  exports.reset_references_to_hidden();
+}
+
 const link_map* g_own;
 
 CxxHeap g_cxx_forms[kCount];
@@ -200,6 +212,7 @@ void resolve_real_functions() {
     else
       set_missing(row);
   }
+  hide_missing(*g_own, found);
   g_cxx_heap = judge_cxx_heap(found);
   g_malloc_is_libc = found.of[door(Door::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
   // Resolvers may call hooks: they come last, when everything else is known.

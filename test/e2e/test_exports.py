@@ -9,7 +9,8 @@ import harness
 # The C library's own doors, and operator new and delete: the only names that may stand before other libraries' ones.
 C_LIBRARY = "/lib/x86_64-linux-gnu/libc.so.6"
 OPERATORS = re.compile(r"_Zn[wa]m(St11align_val_t)?(RKSt9nothrow_t)?|_Zd[la]Pv(m)?(St11align_val_t)?(RKSt9nothrow_t)?")
-# Allocators' own doors, for programs that bring such an allocator, and functions of C libraries later than this one.
+# Allocators' own functions, for programs that bring such an allocator, and functions of C libraries later than this one.
+# Where no library has them, a process does not find them here either (test/hook/test_probes.py).
 OTHERS = {"mallocx", "rallocx", "xallocx", "sallocx", "dallocx", "sdallocx", "nallocx", "free_sized",
           "free_aligned_sized", "pidfd_spawn", "pidfd_spawnp", "openat2", "cfree", "closefrom", "close_range"}
 

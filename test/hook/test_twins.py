@@ -14,6 +14,11 @@ Pair = collections.namedtuple("Pair", "name door kind acquired_by kept line")
 # Allocator libraries whose doors stand behind the hooks instead of libc's, where they are installed.
 ALLOCATORS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"]
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
+JEMALLOC = {"mallocx", "rallocx", "xallocx", "dallocx", "sdallocx"}
+
+# Functions that the machine's libc may lack, and a library that has them.
+LATER = ["openat2", "pidfd_spawn", "pidfd_spawnp", "free_sized", "free_aligned_sized"]
+LATER_LIBC = os.path.join(FOLDER, "later_libc.so")
 
 
 def pairs(program, libraries=()):
@@ -112,6 +117,22 @@ class Twins(unittest.TestCase):
             self.assertLessEqual(doors, {line.split()[-1].split("@")[0] for line in stdout.splitlines()})
             by = {pair.acquired_by for pair in pairs(os.path.join(FOLDER, name)) if pair.door == "open"}
             self.assertEqual(by, {"open64" if name == "twins_large_files" else "open"})
+
+    def test_functions_of_a_later_libc(self):
+        program = os.path.join(FOLDER, "twins")
+        _, _, missing = self.run_twins(program, "clean", LATER, [LATER_LIBC])
+        self.assertEqual(missing, {})
+        self.check_both("twins", LATER, [LATER_LIBC])
+
+    def test_an_indirect_function(self):
+        self.check_both("twins", ["eventfd", "close", "malloc", "calloc"], [os.path.join(FOLDER, "indirect.so")])
+
+    def test_functions_that_no_library_has_are_unavailable(self):
+        _, _, missing = self.run_twins(os.path.join(FOLDER, "twins"), "clean")
+        self.assertLessEqual(JEMALLOC, missing.keys())
+        _, _, missing = self.run_twins(os.path.join(FOLDER, "twins"), "clean", sorted(JEMALLOC),
+                                       [os.path.join(LIBRARIES, "libjemalloc.so.2")])
+        self.assertEqual(missing, {})
 
     def test_heap_on_other_allocators(self):
         program = os.path.join(FOLDER, "twins")

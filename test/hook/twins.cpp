@@ -5,7 +5,8 @@
 //
 // The table is the list of pairs, a line each. The functions are called leak_NAME and clean_NAME, and everything in them
 // stands on the table's line. A door of hooks.inc that gives something back has a pair too: its clean twin uses it.
-// What a machine does not offer (kernel too old, not permitted) is said on stdout: "unavailable NAME: why".
+// What a machine does not offer (kernel too old, not permitted, not in this libc) is said on stdout: "unavailable NAME:
+// why".
 #include "twins_support.h"
 
 // clang-format off
@@ -16,10 +17,10 @@
 #undef PAIR
 
 namespace {
-struct Pair { const char* name; const char* door; const char* kind; const char* shown; int kept; int line; void (*leak)(); void (*clean)(); };
+struct Pair { const char* name; const char* door; const char* kind; const char* shown; int kept; int line; void (*leak)(); void (*clean)(); const void* found; };
 const Pair* pairs(size_t& count) {
   static const Pair kPairs[] = {
-#define PAIR(name, door, kind, shown, kept, acquire, release) {#name, #door, #kind, shown, kept, __LINE__, leak_##name, clean_##name},
+#define PAIR(name, door, kind, shown, kept, acquire, release) {#name, #door, #kind, shown, kept, __LINE__, leak_##name, clean_##name, reinterpret_cast<const void*>(&door)},
 #include "twins_table.inc"
 #undef PAIR
   };
@@ -45,7 +46,10 @@ int main(int argc, char** argv) {
     for (int i = 2; i < argc; ++i) wanted = wanted || !strcmp(argv[i], pair->name);
     if (!wanted) continue;
     g_current = pair->name;
-    (leak ? pair->leak : pair->clean)();
+    if (!pair->found)
+      unavailable(ENOSYS);
+    else
+      (leak ? pair->leak : pair->clean)();
   }
   wait_for_threads();
   return 0;

@@ -19,11 +19,10 @@
 
 #include "hook/libc_functions.h"
 
-// Not in every libc: without one the runtime's own stand-in is called.
+// Not in every process: the pairs of those that are not there are unavailable.
 #pragma weak openat2
 #pragma weak pidfd_spawn
 #pragma weak pidfd_spawnp
-#pragma weak cfree
 #pragma weak free_sized
 #pragma weak free_aligned_sized
 #pragma weak mallocx
@@ -31,6 +30,8 @@
 #pragma weak xallocx
 #pragma weak dallocx
 #pragma weak sdallocx
+// libc has it for old programs only, which ask for the version.
+asm(".symver cfree, cfree@GLIBC_2.2.5");
 
 #if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64
 #define L(name) name "64"
@@ -247,9 +248,6 @@ inline void* stack_for_clone() {
   alignas(16) static char stack[16384];
   return stack + sizeof stack;
 }
-
-/// Is the process's allocator jemalloc?
-inline bool on_jemalloc() { return dlsym(RTLD_DEFAULT, "mallctl"); }
 
 inline char kDot[] = ".";
 inline char* kDots[] = {kDot, nullptr};
