@@ -9,6 +9,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "hook/own_calls.h"
 #include "hook/own_exports.h"
 #include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
@@ -247,6 +248,7 @@ const char* foreign_malloc() {
 extern "C" {
 using Nothing = void (*)();
 static Nothing unfreed_being_relocated() {
+  unfreed::hook::bind_own_calls();
   unfreed::hook::resolve_real_functions();
   return [] {};
 }

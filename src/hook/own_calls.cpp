@@ -1,0 +1,58 @@
+#include "hook/own_calls.h"
+
+#include "unwind/dynamic_symbols.h"
+
+namespace unfreed::hook {
+
+namespace {
+
+using unwind::Definition;
+using unwind::DynamicSymbols;
+
+/// What this library was linked with. References to one object stand together more often than not.
+class LinkedWith {
+ public:
+  explicit LinkedWith(const DynamicSymbols& own) : own_(own) {}
+
+  /// Data is not looked for: the executable may have a copy of it, which is the one in use then.
+  Definition find_function(const ElfW(Sym) & reference) {
+    DynamicSymbols::Need need = own_.need_of(&reference);
+    if (!need.object) return {};
+    if (need.object != name_) search(need.object);
+    auto* found = map_ ? symbols_.find_version(own_.name_of(reference), need.version) : nullptr;
+    if (!found) return {};
+    auto type = ELF64_ST_TYPE(found->st_info);
+    return type == STT_FUNC || type == STT_GNU_IFUNC ? Definition{map_, found} : Definition{};
+  }
+
+ private:
+  void search(const char* name) {
+    name_ = name;
+    for (map_ = _r_debug.r_map; map_; map_ = unwind::next_searched(map_)) {
+      symbols_ = DynamicSymbols(*map_);
+      if (unwind::is_same_text(name, symbols_.object_name())) return;
+    }
+  }
+
+  const DynamicSymbols& own_;
+  const char* name_ = nullptr;     ///< of the object searched last,
+  const link_map* map_ = nullptr;  ///< nullptr: it is not there,
+  DynamicSymbols symbols_ = own_;  ///< and its symbols
+};
+
+}  // namespace
+
+void bind_own_calls() {
+  const link_map* map = unwind::own_link_map();
+  if (!map) return;
+  DynamicSymbols own(*map);
+  LinkedWith linked_with(own);
+  unwind::each_reference(*map, [&](const ElfW(Rela) & relocation, uint32_t index) {
+    const ElfW(Sym)& symbol = own.symbol(index);
+    if (symbol.st_shndx != SHN_UNDEF) return;
+    if (Definition function = linked_with.find_function(symbol))
+      *reinterpret_cast<uintptr_t*>(map->l_addr + relocation.r_offset) = function.chosen_address();
+  });
+}
+
+}  // namespace unfreed::hook
