@@ -21,9 +21,9 @@ constexpr uint32_t gnu_hash(std::string_view name) {
 /// Both: the number of the first symbol of which `is_it` is true, after number `after` (0: from the start); 0 for none.
 /// `word(at, out)` reads the 32-bit word `at` bytes into the table, false where there is none.
 ///
-/// DT_GNU_HASH, by gnu_hash(): number of buckets, first symbol that is in a bucket, words of the Bloom filter, its shift; the filter,
-/// in words as large as an address; buckets (a chain's first symbol); a hash for each symbol, its lowest bit set at a
-/// chain's end.
+/// DT_GNU_HASH, by gnu_hash(): number of buckets, first symbol that is in a bucket, words of the Bloom filter, its
+/// shift; the filter, in words as large as an address; buckets (a chain's first symbol); a hash for each symbol, its
+/// lowest bit set at a chain's end.
 template <class Word, class IsIt>
 uint32_t find_by_gnu_hash(Word word, uint32_t address_bits, uint32_t hash, uint32_t after, IsIt is_it) {
   uint32_t buckets = 0, first = 0, filter_words = 0, shift = 0;

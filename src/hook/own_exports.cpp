@@ -18,7 +18,8 @@ using unwind::DynamicSymbols;
 unwind::Segment segment_of(const link_map& map, uintptr_t start, const void* place) {
   unwind::Object object;
   unwind::Segment segment;
-  if (unwind::describe_object(map, start, object)) unwind::find_segment(object, reinterpret_cast<uintptr_t>(place), segment);
+  if (unwind::describe_object(map, start, object))
+    unwind::find_segment(object, reinterpret_cast<uintptr_t>(place), segment);
   return segment;
 }
 
@@ -85,8 +86,8 @@ WritableSegment::~WritableSegment() {
 }
 
 long WritableSegment::protect(int protection) const {
-  return base::raw_syscall(SYS_mprotect, static_cast<long>(segment_.low), static_cast<long>(segment_.high - segment_.low),
-                           protection);
+  return base::raw_syscall(SYS_mprotect, static_cast<long>(segment_.low),
+                           static_cast<long>(segment_.high - segment_.low), protection);
 }
 
 OwnExports::OwnExports(const link_map& own)

@@ -87,11 +87,12 @@ void set_real(size_t row, uintptr_t function) {
   std::memcpy(reinterpret_cast<std::byte*>(&g_real) + row * sizeof function, &function, sizeof function);
 }
 void set_missing(size_t row) {
-  set_real(row, kReturnsPointer[row] ? reinterpret_cast<uintptr_t>(&missing_pointer) : reinterpret_cast<uintptr_t>(&missing));
+  set_real(row, kReturnsPointer[row] ? reinterpret_cast<uintptr_t>(&missing_pointer)
+                                     : reinterpret_cast<uintptr_t>(&missing));
 }
 
-/// What lies behind the hooks: in the objects that the loader searches after this library, as dlsym(RTLD_NEXT) finds it.
-/// Of a function that is there for references to an old version only: that one.
+/// What lies behind the hooks: in the objects that the loader searches after this library, as dlsym(RTLD_NEXT) finds
+/// it. Of a function that is there for references to an old version only: that one.
 struct LookUp {
   Definition of[kCount];
   bool is_compat[kCount] = {};
@@ -129,7 +130,8 @@ void hide_missing(const link_map& own, const LookUp& found) {
     if (!found.of[row])
       exports.hide(name_of(row));
     else if (found.is_compat[row])
-      exports.limit_to_version(name_of(row), unwind::DynamicSymbols(*found.of[row].map).version_of(found.of[row].symbol));
+      exports.limit_to_version(name_of(row),
+                               unwind::DynamicSymbols(*found.of[row].map).version_of(found.of[row].symbol));
   }
   exports.reset_references_to_hidden();
 }
@@ -179,12 +181,12 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
   }
 #include "hook/hooks.inc"
 #undef HOOK
-#define HOOK(symbol, shown, family, presence)                                                   \
-  if constexpr (is_cxx(#family)) {                                                              \
-    constexpr Door kBasic = basic_form(#symbol);                                                \
-    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)] ? CxxHeap::own          \
-                                      : is_libstdcxx[door(kBasic)]      ? CxxHeap::over_malloc  \
-                                                                        : CxxHeap::passing;     \
+#define HOOK(symbol, shown, family, presence)                                                  \
+  if constexpr (is_cxx(#family)) {                                                             \
+    constexpr Door kBasic = basic_form(#symbol);                                               \
+    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)] ? CxxHeap::own         \
+                                      : is_libstdcxx[door(kBasic)]      ? CxxHeap::over_malloc \
+                                                                        : CxxHeap::passing;         \
   }
 #include "hook/hooks.inc"
 #undef HOOK
@@ -242,9 +244,9 @@ const char* foreign_malloc() {
 
 }  // namespace unfreed::hook
 
-// The loader calls an indirect function's resolver while it relocates the object that refers to the function, after that
-// object's other relocations. This one is there for the sake of that call: it comes before any code of the process has
-// run (other libraries' resolvers apart), and before the loader binds the executable's references.
+// The loader calls an indirect function's resolver while it relocates the object that refers to the function, after
+// that object's other relocations. This one is there for the sake of that call: it comes before any code of the process
+// has run (other libraries' resolvers apart), and before the loader binds the executable's references.
 extern "C" {
 using Nothing = void (*)();
 static Nothing unfreed_being_relocated() {

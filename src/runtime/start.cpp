@@ -174,7 +174,9 @@ void cover_foreign_heap(std::string_view owner) {
   if (owner.empty())
     reason.add("the program has a malloc of its own, which does not pass through unfreed");
   else
-    reason.add("malloc is that of ").add(base_name(owner)).add(", which was loaded before unfreed and does not pass through it");
+    reason.add("malloc is that of ")
+        .add(base_name(owner))
+        .add(", which was loaded before unfreed and does not pass through it");
   cover(Kind::heap, Coverage::unavailable, reason.text());
 }
 

@@ -71,8 +71,8 @@ bool is_libc_name(std::string_view name) {
 }
 bool is_cxx_name(std::string_view name) { return name.starts_with("libstdc++.so."); }
 bool is_system_name(std::string_view name) {
-  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") ||
-         name.starts_with("libm.so.") || name.starts_with("libdl.so.");
+  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") || name.starts_with("libm.so.") ||
+         name.starts_with("libdl.so.");
 }
 
 const Known* look_up(const unwind::Object& object) {

@@ -134,12 +134,13 @@ const ElfW(Sym) * DynamicSymbols::find_version(const SymbolName& name, const cha
 }
 
 template <class Matches>
-const ElfW(Vernaux) * DynamicSymbols::find_need(Matches matches, Need* need) const {
+    const ElfW(Vernaux) * DynamicSymbols::find_need(Matches matches, Need* need) const {
   if (!needed_versions_) return nullptr;
   const std::byte* at = needed_versions_;
   for (auto* object = entry_at<ElfW(Verneed)>(at);; object = entry_at<ElfW(Verneed)>(at += object->vn_next)) {
     const std::byte* of_object = at + object->vn_aux;
-    for (auto* entry = entry_at<ElfW(Vernaux)>(of_object);; entry = entry_at<ElfW(Vernaux)>(of_object += entry->vna_next)) {
+    for (auto* entry = entry_at<ElfW(Vernaux)>(of_object);;
+         entry = entry_at<ElfW(Vernaux)>(of_object += entry->vna_next)) {
       if (matches(*entry)) {
         if (need) *need = {names_ + object->vn_file, names_ + entry->vna_name};
         return entry;

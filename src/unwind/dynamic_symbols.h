@@ -39,8 +39,8 @@ constexpr bool is_same_text(const char* a, const char* b) {
 /// In a table of versions: only references to this version find the symbol.
 inline constexpr ElfW(Versym) kCompatVersion = 0x8000;
 
-/// Valid while the object is loaded. Reads what the loader itself goes by, unchecked. Async-signal-safe; calls nothing of
-/// libc's.
+/// Valid while the object is loaded. Reads what the loader itself goes by, unchecked. Async-signal-safe; calls nothing
+/// of libc's.
 class DynamicSymbols {
  public:
   explicit DynamicSymbols(const Object& object);
@@ -83,8 +83,8 @@ class DynamicSymbols {
   /// The object's own name (DT_SONAME), "" for none.
   const char* object_name() const { return names_ ? names_ + object_name_ : ""; }
 
-  /// How many symbols lie before the first one in the hash table: none of them is defined here, nor was it elsewhere when
-  /// the object was linked. 0: unknown.
+  /// How many symbols lie before the first one in the hash table: none of them is defined here, nor was it elsewhere
+  /// when the object was linked. 0: unknown.
   uint32_t leading_symbols() const;
 
  private:
@@ -93,13 +93,13 @@ class DynamicSymbols {
   const ElfW(Sym) * find_definition(const SymbolName& name, bool is_compat) const;
   bool is_named(uint32_t index, std::string_view name) const;
   template <class Matches>
-  const ElfW(Vernaux) * find_need(Matches matches, Need* need = nullptr) const;
+      const ElfW(Vernaux) * find_need(Matches matches, Need* need = nullptr) const;
 
-  const ElfW(Sym)* symbols_ = nullptr;
+  const ElfW(Sym) * symbols_ = nullptr;
   const char* names_ = nullptr;
   const uint32_t* gnu_hash_ = nullptr;
   const uint32_t* sysv_hash_ = nullptr;
-  const ElfW(Versym)* versions_ = nullptr;
+  const ElfW(Versym) * versions_ = nullptr;
   size_t object_name_ = 0;  ///< in names_, which begins with ""
   const std::byte* defined_versions_ = nullptr;
   const std::byte* needed_versions_ = nullptr;
@@ -112,7 +112,7 @@ uintptr_t locate_in(const link_map& map, ElfW(Addr) value);
 /// interest to who looks for references.
 template <class Visit>
 void each_reference(const link_map& map, Visit visit) {
-  const ElfW(Dyn)* entries[DT_JMPREL + 1] = {};
+  const ElfW(Dyn) * entries[DT_JMPREL + 1] = {};
   for (const ElfW(Dyn)* entry = map.l_ld; entry->d_tag != DT_NULL; ++entry)
     if (entry->d_tag > 0 && entry->d_tag <= DT_JMPREL) entries[entry->d_tag] = entry;
   for (auto [table, bytes] : {std::pair(DT_RELA, DT_RELASZ), std::pair(DT_JMPREL, DT_PLTRELSZ)}) {
@@ -129,7 +129,7 @@ const link_map* own_link_map();
 /// A definition and the object that it is in.
 struct Definition {
   const link_map* map = nullptr;
-  const ElfW(Sym)* symbol = nullptr;
+  const ElfW(Sym) * symbol = nullptr;
 
   explicit operator bool() const { return symbol; }
   /// Of an indirect function (IFUNC): its resolver's.

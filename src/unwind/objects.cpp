@@ -93,7 +93,9 @@ namespace {
 /// Without _dl_find_object: the loader's own list. Read without its lock, while it says the list is whole.
 bool search_link_maps(uintptr_t pc, Object& out) {
   if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
-  auto holds = [&](const link_map* map) { return describe_object(*map, 0, out) && pc >= out.image.low && pc < out.image.high; };
+  auto holds = [&](const link_map* map) {
+    return describe_object(*map, 0, out) && pc >= out.image.low && pc < out.image.high;
+  };
   const link_map* likely = nullptr;  // the one that begins last before it
   int budget = 4096;
   for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next)
@@ -190,8 +192,8 @@ bool find_segment(const Object& object, uintptr_t address, Segment& out) {
   for (size_t i = 0; i < headers.count; ++i) {
     const ElfW(Phdr)& segment = headers.first[i];
     uintptr_t low = (object.bias + segment.p_vaddr) & kPage, end = object.bias + segment.p_vaddr + segment.p_memsz;
-    // The loader protects the whole pages of what is read only once it is relocated, which is the beginning of a segment.
-    // Its header follows the segments'.
+    // The loader protects the whole pages of what is read only once it is relocated, which is the beginning of a
+    // segment. Its header follows the segments'.
     if (segment.p_type == PT_GNU_RELRO && low >= out.low && low < out.high) {
       uintptr_t bound = end & kPage;
       out = address < bound ? Segment{low, bound, PROT_READ} : Segment{bound, out.high, out.protection};

@@ -68,7 +68,8 @@ TEST_F(Symbols, FindsTheDefaultVersionAsDlsymDoes) {
   void* libc = dlopen("libc.so.6", RTLD_NOW);
   const link_map& map = *static_cast<const link_map*>(libc);
   DynamicSymbols symbols(map);
-  for (const char* name : {"realpath", "pthread_create", "posix_spawn", "quick_exit", "regexec", "open", "sys_errlist"}) {
+  for (const char* name :
+       {"realpath", "pthread_create", "posix_spawn", "quick_exit", "regexec", "open", "sys_errlist"}) {
     Definition found{&map, symbols.find_default(name)};
     EXPECT_EQ(found ? found.address() : 0, reinterpret_cast<uintptr_t>(dlsym(libc, name))) << name;
     if (!found) continue;
