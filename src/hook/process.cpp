@@ -61,8 +61,7 @@ hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long t
 }
 
 void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
-  if (sandbox != Sandbox::none && g_events.sandboxing && !track::t_local.in_vfork_child)
-    g_events.sandboxing(sandbox, failed);
+  if (sandbox != Sandbox::none && g_events.sandboxing && !track::t_local.in_vfork_child) g_events.sandboxing(sandbox, failed);
 }
 
 UNFREED_HOOK void _exit(int status) {
@@ -147,12 +146,12 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
 
 /// Another library may come to lie where one was: nothing known of those addresses holds any more.
 UNFREED_HOOK int dlclose(void* handle) noexcept {
-  unwind::begin_unloading();
+  int unloading = unwind::begin_unloading();
   track::HandleRelease release = track::handle_releasing(ledger::Kind::library, reinterpret_cast<uint64_t>(handle));
   int result = g_real.dlclose(handle);
   track::handle_released(release, result == 0);
   unwind::forget_code();
-  unwind::end_unloading();
+  unwind::end_unloading(unloading);
   track::forget_modules();
   return result;
 }

@@ -54,9 +54,10 @@ class Stacks {
   /// False: there is no use in asking for more.
   bool take(ThreadRecord& record) {
     if (!work_) work_ = static_cast<Work*>(base::map_memory(sizeof(Work)));
-    if (!work_ || !unwind::begin_reading_foreign_code()) return false;
+    int reading = work_ ? unwind::begin_reading_foreign_code() : -1;
+    if (reading < 0) return false;
     take_stack(pid_, record, *work_);
-    unwind::end_reading_foreign_code();
+    unwind::end_reading_foreign_code(reading);
     return true;
   }
 

@@ -1,6 +1,7 @@
 #include "unwind/objects.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -118,28 +119,73 @@ void prepare_objects(bool use_loader) {
 }
 
 namespace {
-std::atomic<uint32_t> g_unloading;
-std::atomic<uint32_t> g_reading;
+
+/// The threads that are in the middle of something.
+class ThreadsAtWork {
+ public:
+  /// −1: there are too many.
+  int enter(int32_t tid) {
+    for (int place = 0; place < kMost; ++place) {
+      int32_t none = 0;
+      if (tids_[place].compare_exchange_strong(none, tid, std::memory_order_seq_cst)) return place;
+    }
+    return -1;
+  }
+  void leave(int place) {
+    if (place >= 0) tids_[place].store(0, std::memory_order_seq_cst);
+  }
+  /// Is another thread than `tid` among them? One that has ended in the middle is none of them any more.
+  bool has_other(int32_t tid) {
+    for (auto& one : tids_) {
+      int32_t other = one.load(std::memory_order_seq_cst);
+      if (!other || other == tid) continue;
+      if (base::raw_syscall(SYS_tgkill, base::current_pid(), other, 0) != -ESRCH) return true;
+      one.compare_exchange_strong(other, 0, std::memory_order_seq_cst);
+    }
+    return false;
+  }
+  void clear() {
+    for (auto& one : tids_) one.store(0, std::memory_order_seq_cst);
+  }
+
+ private:
+  static constexpr int kMost = 64;
+  std::atomic<int32_t> tids_[kMost];
+};
+
+constinit ThreadsAtWork g_unloading;
+constinit ThreadsAtWork g_reading;
+
 }  // namespace
 
-bool begin_reading_foreign_code() {
-  g_reading.fetch_add(1, std::memory_order_seq_cst);
-  if (!g_unloading.load(std::memory_order_seq_cst)) return true;
-  end_reading_foreign_code();
-  return false;
+int begin_reading_foreign_code() {
+  int32_t tid = base::current_tid();
+  int place = g_reading.enter(tid);
+  if (place < 0 || !g_unloading.has_other(tid)) return place;
+  g_reading.leave(place);
+  return -1;
 }
-void end_reading_foreign_code() { g_reading.fetch_sub(1, std::memory_order_release); }
+void end_reading_foreign_code(int place) { g_reading.leave(place); }
 
-void begin_unloading() {
-  // A reader that was interrupted by whoever unloads would be waited for in vain.
+int begin_unloading() {
+  // A reading takes a fraction of this; one that takes longer was left in the middle, by a jump out of a signal
+  // handler.
   constexpr int kPatienceMs = 100;
-  g_unloading.fetch_add(1, std::memory_order_seq_cst);
-  for (int waited = 0; g_reading.load(std::memory_order_seq_cst) && waited < kPatienceMs; ++waited) {
+  int32_t tid = base::current_tid();
+  int place = g_unloading.enter(tid);
+  for (int waited = 0; g_reading.has_other(tid); ++waited) {
+    if (waited == kPatienceMs) g_reading.clear();
     timespec moment{0, 1'000'000};
     base::raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
   }
+  return place;
 }
-void end_unloading() { g_unloading.fetch_sub(1, std::memory_order_seq_cst); }
+void end_unloading(int place) { g_unloading.leave(place); }
+
+void reset_unloading_after_fork() {
+  g_unloading.clear();
+  g_reading.clear();
+}
 
 bool find_object(uintptr_t pc, Object& out) {
   if (g_finder) return g_finder(pc, out);

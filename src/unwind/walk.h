@@ -44,12 +44,14 @@ extern std::atomic<uint32_t> g_code_generation;
 inline uint32_t code_generation() { return g_code_generation.load(std::memory_order_relaxed); }
 
 /// Walks through other threads' stacks meet code that nobody keeps loaded for them. They are made between these two;
-/// `begin` says no while a library is being unloaded. Both are async-signal-safe.
-bool begin_reading_foreign_code();
-void end_reading_foreign_code();
-/// Around the unloading of a library: waits for such a walk, which is short, to end.
-void begin_unloading();
-void end_unloading();
+/// `begin` gives −1 while another thread unloads a library. Both are async-signal-safe.
+int begin_reading_foreign_code();
+void end_reading_foreign_code(int place);
+/// Around the unloading of a library: waits for such a walk, which is short, to end. The unloading may never end: a
+/// library's destructor may end the process, and a fork child has no thread that would end it.
+int begin_unloading();
+void end_unloading(int place);
+void reset_unloading_after_fork();
 
 /// How far the memory from `sp` upward is readable without a gap (at most 256 KiB): bounds for a stack nobody told us
 /// about (coroutines, alternate signal stacks). One system call.
