@@ -46,21 +46,32 @@ bool borrows_memory(int flags) {
   return (flags & CLONE_VM) && (flags & CLONE_VFORK) && !(flags & (CLONE_SETTLS | CLONE_THREAD));
 }
 
+/// What such a child is to run, kept by the caller, who waits for it.
+struct Borrower {
+  int (*routine)(void*);
+  void* argument;
+};
+int run_borrower(void* given) {
+  track::enter_vfork_child();
+  auto* borrower = static_cast<Borrower*>(given);
+  return borrower->routine(borrower->argument);
+}
+
 template <class Call>
 int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call call) {
-  if (arguments.flags & CLONE_THREAD) return call();
-  bool watched = track::child_starting();
-  bool borrows = borrows_memory(arguments.flags);
-  if (borrows) ++track::t_local.in_vfork_child;
-  int pid = call();
-  if (borrows) --track::t_local.in_vfork_child;
-  track::refresh_active();
+  if (arguments.flags & CLONE_THREAD) return call(arguments.routine, arguments.argument);
+  track::ChildStart start = track::child_starting();
+  bool borrows = arguments.routine && borrows_memory(arguments.flags);
+  if (borrows) track::lend_memory();
+  Borrower borrower{arguments.routine, arguments.argument};
+  int pid = borrows ? call(run_borrower, static_cast<void*>(&borrower)) : call(arguments.routine, arguments.argument);
+  if (borrows) track::back_from_vfork_child();
   // clone's parent_tid is where the kernel puts a pidfd.
   if (pid > 0 && arguments.flags & CLONE_PIDFD) {
     auto* pidfd = reinterpret_cast<int*>(arguments.rest[0]);
     track::fd_acquired(*pidfd, door(d), from);
   }
-  if (watched) track::child_started(pid, door(d), from);
+  track::child_started(start, pid, door(d), from);
   return pid;
 }
 
@@ -87,7 +98,7 @@ int spawning(const char* program, const posix_spawn_file_actions_t* actions, Doo
              Acquired acquired, PidOf pid_of) {
   track::Crossings crossings;
   track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
-  bool watched = track::child_starting();
+  track::ChildStart start = track::child_starting();
   int error = call();
   int saved = errno;
   if (error < 0) error = ENOSYS;
@@ -96,7 +107,7 @@ int spawning(const char* program, const posix_spawn_file_actions_t* actions, Doo
   else
     acquired();
   errno = error;
-  if (watched) track::child_started(error ? -1 : pid_of(), door(d), from);
+  track::child_started(start, error ? -1 : start.number ? pid_of() : 0, door(d), from);
   errno = saved;
   return error;
 }
@@ -154,14 +165,14 @@ bool hook::own_child_met(const siginfo_t& about, int options) {
 
 UNFREED_HOOK int clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
   UNFREED_TAKE_CLONE_ARGUMENTS
-  return cloning(arguments, Door::clone, caller_registers(), [&] {
-    return g_real.clone(routine, stack, flags, argument, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
+  return cloning(arguments, Door::clone, caller_registers(), [&](int (*run)(void*), void* given) {
+    return g_real.clone(run, stack, flags, given, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
   });
 }
 UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
   UNFREED_TAKE_CLONE_ARGUMENTS
-  return cloning(arguments, Door::__clone, caller_registers(), [&] {
-    return g_real.__clone(routine, stack, flags, argument, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
+  return cloning(arguments, Door::__clone, caller_registers(), [&](int (*run)(void*), void* given) {
+    return g_real.__clone(run, stack, flags, given, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
   });
 }
 

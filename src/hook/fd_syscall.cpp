@@ -176,12 +176,12 @@ bool started_thread(long number, const Arguments& arguments) {
 
 template <class Call>
 long starting(long number, const Arguments& arguments, const Registers& from, Call call) {
-  bool watched = track::child_starting();
+  track::ChildStart start = track::child_starting();
   long result = call();
   if (result == 0) return 0;
   bool is_thread = result > 0 && started_thread(number, arguments);
   if (result > 0) take_from_memory(number, arguments, result, from);
-  if (watched) track::child_started(is_thread ? 0 : static_cast<pid_t>(result), door(Door::syscall), from);
+  track::child_started(start, is_thread ? 0 : static_cast<pid_t>(result), door(Door::syscall), from);
   return result;
 }
 

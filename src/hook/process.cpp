@@ -26,7 +26,7 @@ namespace {
 constinit hook::ProcessEvents g_events{};
 
 int ending(int status) {
-  if (!g_events.ending || track::t_local.in_vfork_child) return status;
+  if (!g_events.ending || track::in_vfork_child()) return status;
   return g_events.ending(status);
 }
 
@@ -35,7 +35,7 @@ template <class Call>
 int replacing(hook::Door d, const char* program, Call call) {
   track::Crossings crossings;
   track::note_crossings(door(d), program, crossings);
-  bool told = g_events.replacing && !track::t_local.in_vfork_child;
+  bool told = g_events.replacing && !track::in_vfork_child();
   if (told) g_events.replacing(false);
   int result = call();
   if (told) g_events.replacing(true);
@@ -61,7 +61,7 @@ hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long t
 }
 
 void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
-  if (sandbox != Sandbox::none && g_events.sandboxing && !track::t_local.in_vfork_child) g_events.sandboxing(sandbox, failed);
+  if (sandbox != Sandbox::none && g_events.sandboxing && !track::in_vfork_child()) g_events.sandboxing(sandbox, failed);
 }
 
 UNFREED_HOOK void _exit(int status) {
@@ -73,7 +73,7 @@ UNFREED_HOOK void _Exit(int status) noexcept {
   __builtin_unreachable();
 }
 UNFREED_HOOK void quick_exit(int status) noexcept {
-  if (g_events.quick_ending && !track::t_local.in_vfork_child) g_events.quick_ending(status);
+  if (g_events.quick_ending && !track::in_vfork_child()) g_events.quick_ending(status);
   g_real.quick_exit(status);
   __builtin_unreachable();
 }

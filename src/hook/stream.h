@@ -65,10 +65,10 @@ FILE* process_opened(const char* command, Door d, const unwind::Registers& from,
   child.closes_popen_streams = true;
   track::Crossings crossings;
   track::note_crossings(door(d), command, crossings, child);
-  bool watched = track::child_starting();
+  track::ChildStart start = track::child_starting();
   FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, d, from);
   // A failure has been noted, of the stream.
-  if (watched) track::child_started(stream ? child_of(stream) : 0, door(d), from);
+  track::child_started(start, stream ? child_of(stream) : 0, door(d), from);
   if (!stream) track::take_crossings_back(crossings);
   return stream;
 }

@@ -10,31 +10,27 @@
 #include "track/children.h"
 #include "track/thread_state.h"
 
-using unfreed::track::t_local;
-
 namespace {
 /// The child runs on the same thread-local storage, but never writes this.
-thread_local constinit bool t_watched = false;
+thread_local constinit unfreed::track::ChildStart t_start{};
 }  // namespace
 
 extern "C" __attribute__((visibility("hidden"), used)) void unfreed_vfork_starting() {
-  if (!t_local.in_vfork_child) t_watched = unfreed::track::child_starting();
+  unfreed::track::lend_memory();
+  if (!unfreed::track::in_vfork_child()) t_start = unfreed::track::child_starting();
 }
 
 extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_returned(long result, uintptr_t* stack,
                                                                                    uintptr_t bp) {
   if (result == 0) {
-    ++t_local.in_vfork_child;
-    t_local.active = nullptr;
+    unfreed::track::enter_vfork_child();
     return 0;
   }
-  // Where vfork is a plain fork in disguise (emulators), the child's note was made in memory of its own.
   bool failed = unfreed::base::is_error(result);
-  if (t_local.in_vfork_child && !failed) --t_local.in_vfork_child;
-  unfreed::track::refresh_active();
+  bool is_child_itself = unfreed::track::back_from_vfork_child();
   if (failed) errno = static_cast<int>(-result);
-  if (!t_local.in_vfork_child && t_watched)
-    unfreed::track::child_started(failed ? -1 : static_cast<pid_t>(result), door(unfreed::hook::Door::vfork),
+  if (!is_child_itself)
+    unfreed::track::child_started(t_start, failed ? -1 : static_cast<pid_t>(result), door(unfreed::hook::Door::vfork),
                                   {stack[0], reinterpret_cast<uintptr_t>(stack + 1), bp});
   return failed ? -1 : result;
 }

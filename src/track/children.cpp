@@ -30,7 +30,7 @@ constexpr size_t kBuckets = 1024;
 constexpr size_t kMostEarly = 64;
 constexpr uint32_t kFirstSweep = 1024;
 
-std::atomic<uint32_t> g_starting;  // calls under way
+std::atomic<uint64_t> g_last_start;  // number of the last call that began
 
 constinit base::Lock g_lock;   // guards everything below
 uint32_t g_buckets[kBuckets];  // pid → its oldest record + 1
@@ -39,8 +39,13 @@ constinit base::GrowingMemory g_next_memory;
 uint32_t g_first_free;  // record + 1
 uint32_t g_in_use;
 uint32_t g_next_sweep = kFirstSweep;
-pid_t g_early[kMostEarly];  // collected before they were entered
-uint32_t g_early_count;
+/// Collected before they were entered, perhaps.
+struct Early {
+  pid_t pid;
+  uint64_t last_start;  ///< that had begun by then
+};
+Early g_early[kMostEarly];
+uint32_t g_next_early;
 
 ChildRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ChildRecord>(SectionId::children, index); }
 uint32_t& bucket_of(pid_t pid) { return g_buckets[static_cast<uint32_t>(pid) % kBuckets]; }
@@ -122,10 +127,10 @@ void enter_record(pid_t pid, uint32_t site, uint32_t flags) {
   record.state.store(static_cast<uint32_t>(State::started), std::memory_order_release);
 }
 
-bool take_early(pid_t pid) {
-  for (uint32_t i = 0; i < g_early_count; ++i)
-    if (g_early[i] == pid) {
-      g_early[i] = g_early[--g_early_count];
+bool take_early(pid_t pid, ChildStart start) {
+  for (Early& early : g_early)
+    if (early.pid == pid && early.last_start >= start.number) {
+      early.pid = 0;
       return true;
     }
   return false;
@@ -135,29 +140,25 @@ bool is_limit(int error) { return error == EAGAIN || error == ENOMEM; }
 
 }  // namespace
 
-bool child_starting() {
-  if (!enter(Kind::child)) return false;
-  g_starting.fetch_add(1, std::memory_order_acq_rel);
-  return true;
+ChildStart child_starting() {
+  if (!enter(Kind::child)) return {};
+  return {g_last_start.fetch_add(1, std::memory_order_acq_rel) + 1};
 }
 
-void child_started(pid_t pid, uint16_t door, const unwind::Registers& from) {
+void child_started(ChildStart start, pid_t pid, uint16_t door, const unwind::Registers& from) {
+  if (!start.number) return;
   int saved = errno;
   if (pid > 0) {
     uint32_t site = capture_site(Kind::child, door, from);
     uint32_t flags = t_local.pause_depth ? ledger::kChildIgnored : 0;
     base::Hold hold(g_lock);
     if (!flags) count_acquired_with_peak(Kind::child, site);
-    if (!take_early(pid))
+    if (!take_early(pid, start))
       enter_record(pid, site, flags);
     else if (!flags)
       count_released_with_peak(Kind::child, site);
   } else if (pid < 0 && is_limit(saved)) {
     note_failure(Kind::child, door, saved, from);
-  }
-  if (g_starting.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    base::Hold hold(g_lock);
-    if (!g_starting.load(std::memory_order_acquire)) g_early_count = 0;
   }
   errno = saved;
 }
@@ -167,7 +168,7 @@ void child_reaped(pid_t pid) {
   base::Hold hold(g_lock);
   for (uint32_t link = bucket_of(pid); link; link = g_next[link - 1])
     if (record_at(link - 1).pid == pid) return release_record(link - 1);
-  if (g_starting.load(std::memory_order_acquire) && g_early_count < kMostEarly) g_early[g_early_count++] = pid;
+  g_early[g_next_early++ % kMostEarly] = {pid, g_last_start.load(std::memory_order_acquire)};
 }
 
 int64_t child_live_since(uint32_t serial) {
@@ -215,12 +216,11 @@ bool prepare_children() {
 void reset_children_after_fork() {
   g_lock.reset();
   g_next_memory.reset_lock_after_fork();
-  g_starting.store(0, std::memory_order_relaxed);
   std::memset(g_buckets, 0, sizeof g_buckets);
   g_first_free = 0;
   g_in_use = 0;
   g_next_sweep = kFirstSweep;
-  g_early_count = 0;
+  for (Early& early : g_early) early = {};
 }
 
 }  // namespace unfreed::track

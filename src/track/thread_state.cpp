@@ -93,9 +93,32 @@ void forget_stacks(ThreadState& state) {
 }
 
 void refresh_active() {
-  bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy &&
-              !t_local.in_vfork_child && g_tracker.heap_use == HeapUse::every_block && tracks(ledger::Kind::heap);
+  bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy && !t_local.vfork_child &&
+              g_tracker.heap_use == HeapUse::every_block && tracks(ledger::Kind::heap);
   t_local.active = fast ? t_local.state : nullptr;
+}
+
+bool is_vfork_child_now() {
+  int tid = base::current_tid();
+  if (!tid || tid != t_local.lender_tid) return true;
+  t_local.vfork_child = 0;
+  refresh_active();
+  return false;
+}
+
+void lend_memory() {
+  if (!in_vfork_child()) t_local.lender_tid = base::current_tid();
+}
+
+void enter_vfork_child() {
+  t_local.vfork_child = 1;
+  t_local.active = nullptr;
+}
+
+bool back_from_vfork_child() {
+  t_local.vfork_child = base::current_tid() != t_local.lender_tid;
+  refresh_active();
+  return t_local.vfork_child;
 }
 
 NetHeap retire_own_state() {

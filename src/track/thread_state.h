@@ -49,14 +49,15 @@ static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 struct ThreadLocal {
   ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
-  uint32_t heap_guard;        ///< inside a real call whose allocations are its own affair
-  uint32_t pause_depth;       ///< unfreed_pause()
-  uint32_t busy;              ///< a verb is at work with `state`: a signal handler must not use it
-  uint32_t in_vfork_child;    ///< running on the parent's memory: track nothing. Set by the vfork hook (assembly)
-  size_t stack_bytes;         ///< size of this thread's stack as asked for at its creation; 0 unknown
-  size_t sample_gap;          ///< bytes up to the next heap block to look at; 0: every block, or not known yet
-  uint64_t sample_random;     ///< the thread's random numbers; 0: not seeded yet
-  uint32_t gone;              ///< the thread's own ending has begun: counters go straight to the sites
+  uint32_t heap_guard;     ///< inside a real call whose allocations are its own affair
+  uint32_t pause_depth;    ///< unfreed_pause()
+  uint32_t busy;           ///< a verb is at work with `state`: a signal handler must not use it
+  uint32_t vfork_child;    ///< a child may be running on the parent's memory: see in_vfork_child()
+  int32_t lender_tid;      ///< the thread whose storage this is, when it last lent its memory to such a child
+  size_t stack_bytes;      ///< size of this thread's stack as asked for at its creation; 0 unknown
+  size_t sample_gap;       ///< bytes up to the next heap block to look at; 0: every block, or not known yet
+  uint64_t sample_random;  ///< the thread's random numbers; 0: not seeded yet
+  uint32_t gone;           ///< the thread's own ending has begun: counters go straight to the sites
 };
 
 [[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;
@@ -66,6 +67,17 @@ ThreadState* own_state();
 
 /// Puts `active` right after any of its conditions has changed.
 void refresh_active();
+
+/// Is this a vfork child, running on its parent's memory? Then nothing is tracked. The kernel is asked who is running:
+/// a signal may reach the parent before vfork has returned in it, and its handler never return to where that is noted.
+bool is_vfork_child_now();
+inline bool in_vfork_child() { return t_local.vfork_child && is_vfork_child_now(); }
+/// Before the call that makes such a child …
+void lend_memory();
+/// … in the child, before anything of the program's …
+void enter_vfork_child();
+/// … and in its parent when it is back. Is that a vfork child, too?
+bool back_from_vfork_child();
 
 /// Makes the first state, before any other memory is taken.
 void prepare_states();

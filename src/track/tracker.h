@@ -84,7 +84,7 @@ inline bool tracks(ledger::Kind kind) {
 
 /// May a verb of this kind record something now? Adopts a fork on the way.
 inline bool enter(ledger::Kind kind) {
-  if (!tracks(kind) || t_local.in_vfork_child) return false;
+  if (!tracks(kind) || in_vfork_child()) return false;
   if (g_fork_page.alive.load(std::memory_order_relaxed)) [[likely]]
     return true;
   adopt_fork();

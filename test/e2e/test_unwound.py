@@ -89,6 +89,18 @@ class Unwound(unittest.TestCase):
         self.assertEqual(self.held(report, "fd"), {at("listener"): 1})
         self.assertEqual(self.misuse(report), [("double_close", at("after"))])
 
+    def test_a_signal_that_came_during_vfork(self):
+        """Its handler runs in the parent before vfork has returned there."""
+        for way in ("signal_in_vfork", "signal_in_clone"):
+            with self.subTest(way=way):
+                report = self.run_way(way, [])
+                self.assertEqual(self.held(report, "fd"), {at("handler"): 1})
+                self.assertEqual(report["totals"]["fd"]["inherited"], 3, "what the child closed is the parent's no less")
+        for way in ("jumped_vfork", "jumped_clone"):
+            with self.subTest(way=way):
+                report = self.run_way(way, ["jumped"])
+                self.assertEqual(self.held(report, "fd"), {at("take"): 1})
+
 
 if __name__ == "__main__":
     harness.main()

@@ -5,6 +5,7 @@
 #include <fts.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const char* fifo;  // which nobody writes to: opening it waits
@@ -112,14 +114,12 @@ static void throw_from_close() {
 
 // Signal handlers that jump.
 static sigjmp_buf place;
-static volatile bool is_set;
 template <class Call>
 static void jump_out_of(Call call) {
   struct sigaction action {};
   action.sa_handler = [](int) { siglongjmp(place, 1); };
   sigaction(SIGALRM, &action, nullptr);
   if (sigsetjmp(place, 1) == 0) {
-    is_set = true;
     ualarm(100000, 0);
     call();
     puts("returned");
@@ -145,6 +145,71 @@ static int make_lingering() {
   linger waits{1, 20};
   setsockopt(client, SOL_SOCKET, SO_LINGER, &waits, sizeof waits);
   return client;
+}
+
+// A vfork child has the parent's memory; a signal that the parent got meanwhile comes before vfork returns there.
+static void keep_fd(int) {
+  fd = open("/dev/null", O_RDONLY);  // @handler
+}
+static void wait_for_alarm_in_vfork() {
+  ualarm(50000, 0);
+  pid_t child = vfork();
+  if (child == 0) {
+    usleep(200000);
+    close(0);
+    _exit(0);
+  }
+  waitpid(child, nullptr, 0);
+}
+static int close_and_wait(void*) {
+  usleep(200000);
+  close(0);
+  return 0;
+}
+static void wait_for_alarm_in_clone() {
+  alignas(16) static char stack[65536];
+  ualarm(50000, 0);
+  pid_t child = clone(close_and_wait, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
+  waitpid(child, nullptr, 0);
+}
+
+/// Two calls on each level, so that paths differ.
+__attribute__((noinline)) static void dup_by(unsigned path, int levels) {
+  if (levels == 0) {
+    dup2(0, 50);
+    close(50);
+  } else if (path & 1) {
+    dup_by(path >> 1, levels - 1);
+  } else {
+    dup_by(path >> 1, levels - 1);
+  }
+  asm volatile("");
+}
+__attribute__((noinline)) static void keep_at_depth(int levels) {
+  if (levels)
+    keep_at_depth(levels - 1);
+  else
+    keep();
+  asm volatile("");
+}
+/// Out of whatever is under way, most often the tracking itself.
+static void jump_out_of_everything() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { siglongjmp(place, 1); };
+  sigaction(SIGALRM, &action, nullptr);
+  static volatile int jumps;
+  static volatile unsigned path;
+  if (sigsetjmp(place, 1)) jumps = jumps + 1;
+  if (jumps < 1000) {
+    ualarm(static_cast<useconds_t>(20 + jumps % 100), 0);
+    for (;;) {
+      path = path + 1;
+      dup_by(path, 12);
+    }
+  }
+  close(50);
+  puts("jumped");
+  keep_at_depth(100);
 }
 
 int main(int argc, char** argv) {
@@ -184,6 +249,18 @@ int main(int argc, char** argv) {
     fd = make_lingering();
     jump_out_of([] { close(fd); });
     close(fd);  // @after
+  }
+  if (is("signal_in_vfork") || is("signal_in_clone")) {
+    signal(SIGALRM, keep_fd);
+    is("signal_in_vfork") ? wait_for_alarm_in_vfork() : wait_for_alarm_in_clone();
+  } else if (is("jumped_vfork")) {
+    jump_out_of(wait_for_alarm_in_vfork);
+    take();
+  } else if (is("jumped_clone")) {
+    jump_out_of(wait_for_alarm_in_clone);
+    take();
+  } else if (is("jumped_everywhere")) {
+    jump_out_of_everything();
   }
   puts("end");
   return 0;
