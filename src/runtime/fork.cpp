@@ -84,6 +84,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
 void reset_tables() {
   reset_reports_after_fork();
   unwind::reset_unloading_after_fork();
+  unwind::reset_walks_after_fork();
   track::reset_counters_after_fork();
   track::reset_stack_tree_after_fork();
   track::reset_failures_after_fork();

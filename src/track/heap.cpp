@@ -88,10 +88,12 @@ namespace {
   if (t_local.heap_guard || !enter(Kind::heap)) return;
   if (!block) return heap_failed(bytes, door, from);
   if (t_local.pause_depth || !taken) return;
+  end_use_left_behind(from);
   {
     StateUse use;
     ThreadState* state = use.state();
-    uint32_t site = state ? recall_or_capture(*state, Kind::heap, door, from) : capture_site(Kind::heap, door, from);
+    uint32_t site =
+        state ? recall_or_capture(*state, Kind::heap, door, from) : capture_without_state(Kind::heap, door, from);
     auto address = reinterpret_cast<uintptr_t>(block);
     Block fresh{site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes, sampling};
     if (!g_heap_index.put(address, fresh)) {

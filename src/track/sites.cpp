@@ -229,12 +229,6 @@ void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kin
   if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, door)}, site, cell, log);
 }
 
-uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
-  unwind::Frame frames[kShortStack];
-  unwind::SlotLog log;
-  return walk_to_site(frames, log, kind, door, from);
-}
-
 uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
   uint32_t generation = g_fork_page.generation.load(std::memory_order_relaxed);
   if (state.generation != generation) {
@@ -262,11 +256,31 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
 
 // Out of line, for the sake of the registers that capture_site need not save.
 [[gnu::noinline]] uint32_t capture_anew(Kind kind, uint16_t door, const unwind::Registers& from) {
+  end_use_left_behind(from);
   StateUse use;
   return use.state() ? capture_with_state(*use.state(), kind, door, from) : capture_without_state(kind, door, from);
 }
 
 }  // namespace
+
+uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
+  unwind::Frame frames[kShortStack];
+  unwind::SlotLog log;
+  return walk_to_site(frames, log, kind, door, from);
+}
+
+void end_use_left_behind(const unwind::Registers& from) {
+  ThreadState* state = t_local.state;
+  if (!t_local.busy || !state) [[likely]]
+    return;
+  // On another stack the verb may be waiting below a handler that has switched stacks.
+  if (!state->is_own_stack(t_local.busy_frame) || !state->is_own_stack(from.sp)) return;
+  if (unwind::is_called_by_handler(from, {from.sp, state->bounds.high})) return;
+  unwind::end_walk_left_behind();
+  forget_stacks(*state);
+  t_local.busy = 0;
+  refresh_active();
+}
 
 uint32_t recall_or_capture(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
   Recalled known;

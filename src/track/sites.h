@@ -63,6 +63,12 @@ struct Recalled {
 
 /// The same with the thread's state in hand, marked as in use.
 uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+/// The same where the state may not be used.
+uint32_t capture_without_state(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+
+/// A signal handler may have jumped out of a verb that was at work with the thread's state: then the state is free
+/// again, and what it remembers forgotten. Called at the beginning of a verb, with its caller's registers.
+void end_use_left_behind(const unwind::Registers& from);
 
 /// Captures the calling stack only: its innermost node.
 uint32_t capture_node(const unwind::Registers& from, bool& truncated);

@@ -61,6 +61,7 @@ void give_state_back(ThreadState* state) { g_free_states.give_back(state); }
 
 void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record) {
   ++t_local.busy;  // signal handlers make no state meanwhile
+  t_local.busy_frame = 0;
   t_local.stack_bytes = stack_bytes;
   if (t_local.state) {  // made by a handler before the thread's routine, which did not know the stack's size
     give_state_back(state);

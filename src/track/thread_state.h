@@ -52,6 +52,7 @@ struct ThreadLocal {
   uint32_t heap_guard;     ///< inside a real call whose allocations are its own affair
   uint32_t pause_depth;    ///< unfreed_pause()
   uint32_t busy;           ///< a verb is at work with `state`: a signal handler must not use it
+  uintptr_t busy_frame;    ///< where that verb's frame is
   uint32_t vfork_child;    ///< a child may be running on the parent's memory: see in_vfork_child()
   int32_t lender_tid;      ///< the thread whose storage this is, when it last lent its memory to such a child
   size_t stack_bytes;      ///< size of this thread's stack as asked for at its creation; 0 unknown
@@ -126,6 +127,7 @@ class StateUse {
  public:
   StateUse() : state_(t_local.busy ? nullptr : own_state()), active_(t_local.active) {
     t_local.active = nullptr;
+    if (!t_local.busy) t_local.busy_frame = reinterpret_cast<uintptr_t>(this);
     ++t_local.busy;
   }
   ~StateUse() {

@@ -37,6 +37,14 @@ WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_m
 WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t own_module, size_t most_frames,
                       SlotLog& log, WalkedStack& stack);
 
+/// May a signal handler be among the callers? False: the stack, which is the thread's own, begins with a plain chain of
+/// calls. So no function that calls nobody of the program's can be in the middle of its work below.
+bool is_called_by_handler(const Registers& from, const StackBounds& bounds);
+/// The calling thread may have left a walk in the middle (by a jump out of a signal handler), and is in none now.
+void end_walk_left_behind();
+/// In a fork child none is under way.
+void reset_walks_after_fork();
+
 /// Code has been unloaded: forget all rows. Anything derived from pcs alone is stale when code_generation() has moved
 /// on.
 void forget_code();

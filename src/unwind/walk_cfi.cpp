@@ -26,8 +26,9 @@ uint64_t cache_key(uintptr_t pc) {
 }
 
 // What the next row will likely need again.
-std::atomic<uint32_t> g_recent_taken;  ///< by one that uses it; others, and signal handlers, do without
-uint32_t g_recent_generation;          ///< of the code that it is true of
+thread_local constinit char t_self = 0;   ///< its address stands for the thread
+std::atomic<const char*> g_recent_taken;  ///< by one that uses it; others, and signal handlers, do without
+uint32_t g_recent_generation;             ///< of the code that it is true of
 constinit Object g_recent_object;
 constinit RecentRuns g_recent_runs;
 
@@ -42,7 +43,8 @@ Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
 }
 
 Row compute_row(uintptr_t pc) {
-  if (g_recent_taken.exchange(1, std::memory_order_acquire)) {
+  const char* nobody = nullptr;
+  if (!g_recent_taken.compare_exchange_strong(nobody, &t_self, std::memory_order_acquire)) {
     Object object;
     return compute_row(pc, object, nullptr);
   }
@@ -52,7 +54,7 @@ Row compute_row(uintptr_t pc) {
     g_recent_generation = code_generation();
   }
   Row row = compute_row(pc, g_recent_object, &g_recent_runs);
-  g_recent_taken.store(0, std::memory_order_release);
+  g_recent_taken.store(nullptr, std::memory_order_release);
   return row;
 }
 
@@ -110,6 +112,15 @@ class Walker {
         result.truncated = true;
         return result;
       }
+    }
+  }
+
+  /// Does the stack begin here, with no signal handler on the way?
+  bool reaches_start_by_calls() {
+    for (;;) {
+      Outcome outcome = step(row_for(exact_pc_ ? pc_ : pc_ - 1));
+      if (outcome == Outcome::end) return !guessed_ && !has_met_signal_;
+      if (outcome == Outcome::lost || guessed_ || has_met_signal_) return false;
     }
   }
 
@@ -336,6 +347,20 @@ WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t
   log.slots = stack.slots().data();
   log.size = stack.slots().size();
   return result;
+}
+
+bool is_called_by_handler(const Registers& from, const StackBounds& bounds) {
+  SlotLog log;
+  return !Walker(from, bounds, log).reaches_start_by_calls();
+}
+
+void end_walk_left_behind() {
+  if (g_recent_taken.load(std::memory_order_relaxed) == &t_self) reset_walks_after_fork();
+}
+
+void reset_walks_after_fork() {
+  g_recent_generation = 0;
+  g_recent_taken.store(nullptr, std::memory_order_release);
 }
 
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }

@@ -72,6 +72,10 @@ WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t
   return result;
 }
 
+bool is_called_by_handler(const Registers&, const StackBounds&) { return true; }
+void end_walk_left_behind() {}
+void reset_walks_after_fork() {}
+
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
 StackBounds probe_bounds(uintptr_t sp) { return {sp, sp}; }
 

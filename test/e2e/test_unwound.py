@@ -101,6 +101,14 @@ class Unwound(unittest.TestCase):
                 report = self.run_way(way, ["jumped"])
                 self.assertEqual(self.held(report, "fd"), {at("take"): 1})
 
+    def test_jumps_out_of_the_tracking_itself(self):
+        report = self.run_way("jumped_everywhere", ["jumped"])
+        self.assertEqual(self.held(report, "fd"), {})
+        (site,) = [site for site in harness.live_sites(report, "heap") if harness.top(site).get("line") == at("keep")]
+        self.assertEqual(site["live"], 10)
+        self.assertFalse(site["truncated"])
+        self.assertGreater(len(site["stack"]), 100)
+
 
 if __name__ == "__main__":
     harness.main()
