@@ -34,7 +34,8 @@ struct Ticket {
   ThreadStart start;
   uint32_t generation;
   size_t stack_bytes;
-  ThreadState* state;  ///< may be null
+  ThreadState* state;               ///< may be null
+  std::atomic<uint64_t> uncounted;  ///< generation + 1 of a thread that is to be counted once it is known to run
   std::atomic<Ticket*> next_free;
 };
 
@@ -74,6 +75,13 @@ void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
 
 /// Adds a flag and tells which there were.
 uint32_t flag(ThreadRecord& record, uint32_t one) { return record.flags.fetch_or(one, std::memory_order_acq_rel); }
+
+/// The thread runs: so say itself and its creator, whoever comes first. (The record may be another's by then.)
+void count_started(uint32_t index, uint32_t generation, uint32_t site) {
+  uint64_t expected = uint64_t{generation} + 1;
+  if (g_tickets[index].uncounted.compare_exchange_strong(expected, 0, std::memory_order_acq_rel))
+    count_acquired_with_peak(Kind::thread, site);
+}
 
 /// It counts for nothing from now on.
 void stop_counting(ThreadRecord& record) {
@@ -153,6 +161,7 @@ ThreadStart begin_thread(void* argument) {
   auto* ticket = static_cast<Ticket*>(argument);
   ThreadStart start = ticket->start;
   auto index = static_cast<uint32_t>(ticket - g_tickets);
+  count_started(index, ticket->generation, record_at(index).site);
   if (ticket->state) {
     start_with_state(ticket->state, ticket->stack_bytes, index);
     const ThreadState& state = *t_local.state;
@@ -191,13 +200,13 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   record.flags.store(flags, std::memory_order_relaxed);
   record.handle.store(handle_to_come(record.generation), std::memory_order_release);
   record.state.store(static_cast<uint32_t>(State::running), std::memory_order_release);
-  if (!t_local.pause_depth) count_acquired_with_peak(Kind::thread, site);
   Ticket& ticket = g_tickets[index];
   ticket.start = start;
   ticket.generation = record.generation;
   ticket.stack_bytes = stack_bytes;
   ticket.state = take_state();
-  return {index, record.generation, &ticket};
+  ticket.uncounted.store(t_local.pause_depth ? 0 : uint64_t{ticket.generation} + 1, std::memory_order_release);
+  return {index, record.generation, site, &ticket};
 }
 
 void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
@@ -205,10 +214,15 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
   if (error) {
     if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, door, error, from);
     if (!birth.ticket) return;
-    if (ThreadState* state = static_cast<Ticket*>(birth.ticket)->state) give_state_back(state);
+    auto& ticket = *static_cast<Ticket*>(birth.ticket);
+    if (ticket.state) give_state_back(ticket.state);
+    if (ticket.uncounted.exchange(0, std::memory_order_acq_rel))
+      flag(record_at(birth.record), ledger::kThreadIgnored);  // there is nothing to take back
     return release_record(birth.record, birth.generation);
   }
-  if (birth.ticket) bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
+  if (!birth.ticket) return;
+  count_started(birth.record, birth.generation, birth.site);
+  bind_handle(birth.record, birth.generation, static_cast<uint64_t>(handle));
 }
 
 void* thread_main(void* ticket) {

@@ -25,6 +25,7 @@ struct ThreadStart {
 struct ThreadBirth {
   uint32_t record = 0;
   uint32_t generation = 0;
+  uint32_t site = 0;
   void* ticket = nullptr;  ///< what to pass to thread_main as its argument; null: not tracked, start as if unhooked
 };
 /// `stack_bytes` and `detached` are the attributes in force.

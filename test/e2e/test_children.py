@@ -34,6 +34,19 @@ class Children(unittest.TestCase):
                                      env={"UNFREED_FAIL_ON": "child>2"})
             self.assertEqual((result.status, result.report["totals"]["child"]["live"]), (23, 3))
 
+    def test_what_failed_to_start_was_not_started(self):
+        command = [harness.program("failed_starts")]
+        for run in (harness.bare, harness.run):
+            result = run(command)
+            self.assertEqual((result.status, result.stdout), (0, "end\n"), result)
+        totals = result.report["totals"]
+        for kind in ("thread", "child"):
+            self.assertEqual({name: totals[kind][name] for name in ("total", "peak", "live")},
+                             {"total": 1, "peak": 1, "live": 0}, kind)
+        self.assertEqual(sum(site["total"] for site in result.report["sites"] if site["kind"] == "thread"), 0)
+        failed = {one["function"]: one["count"] for one in result.report["failures"]}
+        self.assertGreaterEqual(failed.items(), {"thrd_create": 1, "fork": 1, "vfork": 1}.items(), failed)
+
     def test_popen_has_a_child(self):
         result = self.run_case("popen")
         site, = harness.live_sites(result.report, "child")
