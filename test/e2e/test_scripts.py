@@ -74,7 +74,7 @@ class Pieces(unittest.TestCase):
         return harness.bare(["/bin/bash", "-c", f"set -euo pipefail; . {SCRIPTS}/lib/common.sh; {text}"], **keywords)
 
     def test_syntax(self):
-        for name in ("run", "test", "bench", "ci-check", "lib/common.sh"):
+        for name in ("run", "test", "bench", "soak", "ci-check", "lib/common.sh"):
             with self.subTest(script=name):
                 result = harness.bare(["/bin/bash", "-n", os.path.join(SCRIPTS, name)])
                 self.assertEqual(result.status, 0, result)
