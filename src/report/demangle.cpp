@@ -39,7 +39,8 @@ Demangler* g_demangling;
 
 std::string_view without_clone_suffix(std::string_view linkage_name) {
   for (size_t at = 1; at < linkage_name.size(); ++at) {
-    if (linkage_name[at] != '.') continue;
+    // Two dots are "::" in a legacy name of Rust: core..clone..Clone.
+    if (linkage_name[at] != '.' || linkage_name[at - 1] == '.') continue;
     for (std::string_view suffix : kCloneSuffixes)
       if (base::slice(linkage_name, at, suffix.size()) == suffix) return base::slice(linkage_name, 0, at);
   }

@@ -97,6 +97,8 @@ TEST(Demangle, CutsWhatCompilersAppend) {
   EXPECT_EQ(without_clone_suffix("run.llvm.12345"), "run");
   EXPECT_EQ(without_clone_suffix("run.particle"), "run.particle");
   EXPECT_EQ(without_clone_suffix(".part"), ".part");
+  EXPECT_EQ(without_clone_suffix("_ZN36_$LT$A$u20$as$u20$core..clone..Clone$GT$5clone17h0123456789abcdefE.llvm.1"),
+            "_ZN36_$LT$A$u20$as$u20$core..clone..Clone$GT$5clone17h0123456789abcdefE");
 }
 
 double processor_seconds() {
