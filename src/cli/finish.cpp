@@ -1,8 +1,8 @@
 // unfreed finish: makes the last report of a process without a launcher again, with source lines, and prints the summary:
-// what the runtime calls where a rule is broken. Hidden: its arguments are between the runtime and this file, its status
+// what the runtime calls where a rule is broken or something is left (then with --quiet). Hidden: its arguments are between the runtime and this file, its status
 // is one of report/answer.h.
 //
-//     unfreed finish --report-number N LEDGER
+//     unfreed finish --report-number N [--quiet] LEDGER
 //
 // All settings are in the ledger's header. The ledger is left where it is.
 #include <fmt/format.h>
@@ -43,7 +43,7 @@ void print_summary(const report::Report& report, const std::string& path) {
   write_message(text, kPatienceMilliseconds);
 }
 
-report::Answer finish(const ledger::View& view, const std::string& ledger_path, uint32_t number) {
+report::Answer finish(const ledger::View& view, const std::string& ledger_path, uint32_t number, bool quiet) {
   const ledger::Header& header = view.header();
   ReportRequest request;
   request.trigger = report::Trigger::exit;
@@ -75,7 +75,7 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
     return answer;
   }
   answer.written = true;
-  if (!header.quiet) print_summary(made.report, path);
+  if (!quiet && !header.quiet) print_summary(made.report, path);
   return answer;
 }
 
@@ -86,7 +86,9 @@ int finish_command(const Arguments& arguments) {
   std::string ledger_path;
   uint32_t number = 1;
   parser.operand("LEDGER", ledger_path, "the process's ledger");
+  bool quiet = false;
   parser.value("--report-number", "N", number, "number of this report in the process");
+  parser.flag("--quiet", quiet, "no summary");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   signal(SIGPIPE, SIG_IGN);  // the answer is wanted whether or not anybody reads the summary
   ledger::Copy copy;
@@ -95,7 +97,7 @@ int finish_command(const Arguments& arguments) {
                          error.error ? std::strerror(error.error) : ""));
     return kFailure;
   }
-  return report::to_status(finish(copy.view(), ledger_path, number));
+  return report::to_status(finish(copy.view(), ledger_path, number, quiet));
 }
 
 }  // namespace unfreed::cli

@@ -50,7 +50,7 @@ void copy_environment(const char** out, size_t capacity) {
 
 }  // namespace
 
-bool finish_with_command(uint32_t report_number, report::Answer& answer) {
+bool finish_with_command(uint32_t report_number, bool summary, report::Answer& answer) {
   const char* command = g_runtime.ledger_path[0] ? find_command() : nullptr;
   if (!command) return false;
   constexpr size_t kMostEntries = 4096;
@@ -58,8 +58,9 @@ bool finish_with_command(uint32_t report_number, report::Answer& answer) {
   copy_environment(environment, kMostEntries);
   base::FixedText<16> number;
   number.add_number(report_number);
-  const char* arguments[] = {command, "finish", "--report-number", number.c_str(), g_runtime.ledger_path, nullptr};
-  long pid = start_program({command, arguments, environment, is_stderr_unchanged()});
+  const char* arguments[] = {command, "finish", "--report-number", number.c_str(), g_runtime.ledger_path,
+                             summary ? nullptr : "--quiet", nullptr};
+  long pid = start_program({command, arguments, environment, summary && is_stderr_unchanged()});
   return !base::is_error(pid) && report::from_status(wait_for(pid, kMostMilliseconds), answer);
 }
 

@@ -1,5 +1,5 @@
-// The unfreed command, where it is installed: it makes the last report of a process again, with source lines, and prints
-// the summary.
+// The unfreed command, where it is installed: it makes the last report of a process again, with source lines, and, where
+// a rule is broken, prints the summary.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace unfreed::runtime {
 
 /// Runs `unfreed finish` on this process's ledger, which must have ended, and waits for it with a limit. In a copy of the
-/// process alone (child_process.h says why). False: there is no command, or it has failed.
-bool finish_with_command(uint32_t report_number, report::Answer& answer);
+/// process alone (child_process.h says why). `summary`: print it, too. False: there is no command, or it has failed.
+bool finish_with_command(uint32_t report_number, bool summary, report::Answer& answer);
 
 }  // namespace unfreed::runtime

@@ -310,6 +310,15 @@ void take_facts(void* context) {
   report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
 }
 
+/// Lines of the source take tens of milliseconds to find: they are worth it where somebody will look for them. That is
+/// where a rule is broken, and where the process that the user started, not one of its descendants, leaves something.
+bool is_worth_lines(const report::Answer& answer, const report::Report& report) {
+  if (answer.verdict == report::Verdict::broken) return true;
+  const report::Totals* misuse = report.totals_of(report::Subject::misuse);
+  bool has_misuse = misuse && misuse->counted(report::Counter::live) > 0;
+  return !g_runtime.is_descendant && (has_misuse || report::holds_something(report));
+}
+
 /// Makes the report; its exit status (report/answer.h).
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
@@ -322,11 +331,11 @@ int make(void* context) {
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   write_inside(view, request, *working, made);
   report::Answer answer = made.answer();
-  // Which line of the source breaks a rule is worth the time that it takes to find out.
-  bool has_lines = request.trigger == Trigger::exit && answer.verdict == report::Verdict::broken && answer.written &&
-                   finish_with_command(request.number, answer);
+  bool is_broken = answer.verdict == report::Verdict::broken;
+  bool has_lines = request.trigger == Trigger::exit && answer.written && is_worth_lines(answer, made.report) &&
+                   finish_with_command(request.number, is_broken, answer);
   answer.written = made.answer().written;
-  if (!has_lines) say_made(view, request, *working, made);
+  if (!has_lines || !is_broken) say_made(view, request, *working, made);
   working->~Working();
   return to_status(answer);
 }
@@ -348,7 +357,7 @@ void describe_threads() { track::take_thread_stacks(unwind::caller_registers());
 
 bool report_now(Trigger trigger, const char* path, int patience_ms) {
   // A vfork child has its parent's memory, and is not the process that this would be about.
-  if (!base::may_call_system() || track::t_local.in_vfork_child) return false;
+  if (!base::may_call_system() || track::in_vfork_child()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
   if (!turn) {

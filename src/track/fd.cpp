@@ -78,7 +78,7 @@ constinit std::atomic<uint32_t> g_early_count;
 
 [[gnu::noinline]] void note_early(int fd) {
   bool is_early = fd >= 0 && g_tracker.phase.load(std::memory_order_relaxed) == Phase::forwarding;
-  if (!is_early || t_local.in_vfork_child || g_early_count.load(std::memory_order_relaxed) >= kMostEarly) return;
+  if (!is_early || in_vfork_child() || g_early_count.load(std::memory_order_relaxed) >= kMostEarly) return;
   uint32_t index = g_early_count.fetch_add(1, std::memory_order_relaxed);
   if (index < kMostEarly) g_early[index] = fd;
 }

@@ -47,7 +47,7 @@ class Exhaustion(unittest.TestCase):
         result, _ = self.exhaust("everywhere")
         self.assertEqual(len(result.report["failures"]), 256)
         self.assertEqual(result.report["complete"], False)
-        self.assertTrue([note for note in result.report["notes"] if "the table of failures was full" in note],
+        self.assertTrue([note for note in result.report["notes"] if "their table was full" in note],
                         result.report["notes"])
 
     def test_stuck_threads_stand_in_it(self):
