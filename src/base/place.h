@@ -1,0 +1,36 @@
+// Where the name of a file to be written leads: which folder, and which entry in it.
+//
+// Symbolic links are followed here, one by one, and not by the kernel, for two reasons. The file that a link leads to
+// is replaced, not the link; so its folder must be known, and be the one that was looked at: all that follows is done
+// relative to a descriptor of it. And in a sticky folder that everybody may write to (/tmp) a link of another user is
+// not followed, as the kernel refuses it where fs.protected_symlinks is on: it is not on everywhere.
+//
+// System calls alone; async-signal-safe.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <climits>
+#include <cstddef>
+
+#include "base/file_problem.h"
+
+namespace unfreed::base {
+
+struct Place {
+  long folder = -1;          ///< of O_PATH; whoever asked closes it
+  char name[NAME_MAX + 1];   ///< of the entry, which is no symbolic link, and need not be there
+  bool is_followed = false;  ///< the name given was a link's
+  int descriptor = -1;       ///< ≥ 0: the name leads to this open descriptor of the process itself, and to no folder
+};
+
+inline constexpr size_t kPlaceScratchBytes = 2 * PATH_MAX;
+
+/// `scratch`: kPlaceScratchBytes to work in. A problem leaves nothing open.
+FileProblem find_place(std::string_view path, std::span<char> scratch, Place& out);
+
+/// May what `owner` put into `folder` be trusted to be what it looks like? In a sticky folder that others write to,
+/// only what is this user's own or the folder's owner's.
+bool is_trusted(const struct stat& folder, unsigned owner);
+
+}  // namespace unfreed::base
