@@ -51,7 +51,8 @@ static inline int unfreed_is_active(void) { return unfreed_runtime_mark != NULL 
 
 /**
  * @brief Writes a report now, and waits until it is written.
- * @param path  the report's file, or NULL for the one that UNFREED_OUTPUT names.
+ * @param path  the report's file, or NULL for the one that UNFREED_OUTPUT names. It is written as UNFREED_OUTPUT's
+ *              would be (%p stands for the pid; only a report is replaced), under exactly this name.
  * @return 0 on success, a positive errno value on failure, -1 without the runtime.
  * Not async-signal-safe.
  */

@@ -162,7 +162,7 @@ namespace {
 [[gnu::always_inline]] inline uint64_t clock_ns(clockid_t clock) {
   if (g_forbidden.load(std::memory_order_relaxed) && !g_has_clock.load(std::memory_order_relaxed)) [[unlikely]]
     return g_last_ns[clock != CLOCK_REALTIME].load(std::memory_order_relaxed);
-  // libc's clock_gettime goes through the vDSO: no kernel entry, and nothing interposable matters here.
+  // libc's clock_gettime goes through the vDSO: no kernel entry.
   timespec now{};
   clock_gettime(clock, &now);
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);

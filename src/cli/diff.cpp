@@ -1,8 +1,10 @@
 // unfreed diff: two reports compared.
-#include "render/diff.h"
+#include <fmt/format.h>
+
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
+#include "render/diff.h"
 
 namespace unfreed::cli {
 
@@ -13,11 +15,17 @@ int diff_command(const Arguments& arguments) {
       "grew, what shrank, what has gone.");
   std::string old_file;
   std::string new_file;
+  OutputOptions output_options;
+  std::string output = "-";
   bool exit_code = false;
   parser.operand("OLD", old_file, "report JSON or ledger; - is standard input");
   parser.operand("NEW", new_file, "report JSON or ledger; - is standard input");
+  parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
+  parser.flag("--force", output_options.replaces_anything, kForceHelp);
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
-  parser.footer("Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if a file cannot be read.");
+  parser.footer(
+      "Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if a file cannot be read "
+      "or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   symbolize::Symbolizer symbolizer;
   std::string error;
@@ -29,10 +37,11 @@ int diff_command(const Arguments& arguments) {
     return kFailure;
   }
   render::TextOptions options;
-  options.colour = render::wants_colour(1);
+  options.colour = output == "-" && render::wants_colour(1);
   render::Difference difference = render::compare(older->report(), newer->report());
-  if (!write_text_file("-", render::render_difference(older->report(), newer->report(), difference, options), error)) {
-    complain("standard output cannot be written: " + error);
+  std::string text = render::render_difference(older->report(), newer->report(), difference, options);
+  if (!write_report_file(output, text, output_options, error)) {
+    complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
     return kFailure;
   }
   return exit_code && difference.is_worse() ? 1 : kSuccess;

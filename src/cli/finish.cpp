@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 
 #include "cli/command.h"
@@ -24,14 +25,13 @@ namespace unfreed::cli {
 
 namespace {
 
-bool has_flag(const ledger::View& view, uint32_t flag) {
-  return (view.header().flags.load(std::memory_order_relaxed) & flag) != 0;
-}
-
-/// A process without a launcher has one name for its report; those it forked must not write over it.
-bool needs_pid(const ledger::View& view) {
-  if (has_flag(view, ledger::kHeaderFlagForked)) return true;
-  return has_flag(view, ledger::kHeaderFlagManaged) && !has_flag(view, ledger::kHeaderFlagRoot);
+bool write(const ledger::View& view, std::string_view output_template, std::string_view json, std::string& path,
+           std::string& error) {
+  OutputOptions options;
+  options.only_files = true;  // the process has written to what is none
+  options.replaces_anything = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForce;
+  std::array<char, 32> started;
+  return write_process_report(report::author_of(view, started), output_template, json, options, path, error);
 }
 
 void print_summary(const report::Report& report, const std::string& path) {
@@ -67,9 +67,8 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
                    : report::is_unchecked(made.report) || !is_checked ? report::Verdict::unchecked
                                                                       : report::Verdict::passed;
   std::string_view output_template = view.text(header.output);
-  std::string path = output_path(view, output_template, number, needs_pid(view));
-  error = "its name is too long, or missing";
-  if (path.empty() || !write_text_file(path, to_json(made.report, report::StackForm::file), error)) {
+  std::string path = output_path(view, output_template, number, error);
+  if (path.empty() || !write(view, output_template, to_json(made.report, report::StackForm::file), path, error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template : path, error, ledger_path));
     return answer;

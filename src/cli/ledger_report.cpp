@@ -66,12 +66,22 @@ std::string to_json(const report::Report& report, report::StackForm form) {
 }
 
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
-                        bool insert_pid) {
-  std::array<char, PATH_MAX> path;
+                        std::string& error) {
   std::array<char, PATH_MAX> directory;
-  size_t length = report::expand_output(output_template, base::current_directory(directory), program_name(view), view.header().pid,
-                                        report_number, insert_pid, path);
+  std::array<char, PATH_MAX> path;
+  std::string_view here = base::current_directory(directory);
+  size_t length =
+      report::expand_output(output_template, here, program_name(view), view.header().pid, report_number, path);
+  if (length == 0)
+    error = here.empty() && !output_template.starts_with('/') ? report::kWithoutFolder : "File name too long";
   return {path.data(), length};
+}
+
+bool write_process_report(const report::Author& author, std::string_view output_template, std::string_view json,
+                          OutputOptions options, std::string& path, std::string& error) {
+  options.author = &author;
+  options.has_pid = report::has_pid(output_template);
+  return write_report_file(path, json, options, error, &path);
 }
 
 std::string program_name(const ledger::View& view) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/text_file.h"
 #include "ledger/view.h"
 #include "report/evaluate.h"
 #include "report/json_writer.h"
@@ -38,9 +39,14 @@ OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
 /// The report as JSON.
 std::string to_json(const report::Report& report, report::StackForm form);
 
-/// The report's file: the template with everything filled in. "" when it gets too long.
+/// The report's file: the template with everything filled in. "": `error` says why there is none.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
-                        bool insert_pid);
+                        std::string& error);
+
+/// Writes a report that is made in the stead of a ledger's process: its name is told apart from those of other processes
+/// (report/report_file.h). `path` is the template's, and receives the one that the report has got.
+bool write_process_report(const report::Author& author, std::string_view output_template, std::string_view json,
+                          OutputOptions options, std::string& path, std::string& error);
 
 /// Base name of the program that the ledger is about.
 std::string program_name(const ledger::View& view);

@@ -39,9 +39,11 @@ int report_command(const Arguments& arguments) {
   std::vector<std::string> files;
   std::string format = "text";
   std::string output = "-";
+  OutputOptions output_options;
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
   parser.value("-f,--format", "FORMAT", format, "text, json or html (default: text)", {"text", "json", "html"});
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
+  parser.flag("--force", output_options.replaces_anything, kForceHelp);
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (format == "html" && files.size() > 1) {
@@ -63,7 +65,7 @@ int report_command(const Arguments& arguments) {
     if (!text.empty() && format == "text") text += '\n';
     text += *rendered;
   }
-  if (!text.empty() && !write_text_file(output, text, error)) {
+  if (!text.empty() && !write_report_file(output, text, output_options, error)) {
     complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
     failed = true;
   }

@@ -18,7 +18,8 @@ int run_command(const Arguments& arguments) {
   parser.flag("--all-reports", plan.all_reports, "a report for every process, also for those that hold nothing");
   parser.footer(
       "The options are also to be had as variables (UNFREED_OUTPUT, UNFREED_TRACK, UNFREED_ONLY, UNFREED_FAIL_ON, "
-      "UNFREED_EXITCODE, UNFREED_SIGNAL, UNFREED_DEPTH, UNFREED_SUPPRESSIONS, UNFREED_QUIET); options win.\n\n"
+      "UNFREED_EXITCODE, UNFREED_SIGNAL, UNFREED_DEPTH, UNFREED_SUPPRESSIONS, UNFREED_QUIET, UNFREED_FORCE); options "
+      "win.\n\n"
       "Exit status: CMD's own if it is not 0 (128+N for signal N); else 23 (--exit-code) if a rule is broken; else 0.\n"
       "125 unfreed could not do its job, 126 CMD cannot be executed, 127 CMD was not found.");
   size_t options = parser.count_options(arguments);

@@ -46,12 +46,24 @@ constexpr Mirror kMirrors[] = {
     {"suppressions", "--suppressions", "FILES", "UNFREED_SUPPRESSIONS",
      "files that say what is known and accepted, ':' between them", ':'},
 };
-constexpr const char* kQuietHelp = "no summary on standard error";
+/// An option without a value.
+struct Switch {
+  std::string_view name;
+  const char* flags;
+  std::string_view variable;
+  const char* help;
+};
+constexpr Switch kSwitches[] = {
+    {"quiet", "-q,--quiet", "UNFREED_QUIET", "no summary on standard error"},
+    {"force", "--force", "UNFREED_FORCE", "let the report's FILE be replaced whatever it is (else only a report is)"},
+};
 
 std::string_view option_of(std::string_view variable) {
   for (const Mirror& mirror : kMirrors)
     if (mirror.variable == variable) return mirror.name;
-  return variable == "UNFREED_QUIET" ? "quiet" : "";
+  for (const Switch& one : kSwitches)
+    if (one.variable == variable) return one.name;
+  return "";
 }
 
 }  // namespace
@@ -87,7 +99,8 @@ void SettingsInput::add_options(Parser& parser, std::initializer_list<std::strin
     if (!is_wanted(mirror.name)) continue;
     parser.values(mirror.flags, mirror.value_name, option_values_[std::string(mirror.name)], mirror.help);
   }
-  if (is_wanted("quiet")) parser.flag("-q,--quiet", quiet_, kQuietHelp);
+  for (const Switch& one : kSwitches)
+    if (is_wanted(one.name)) parser.flag(one.flags, switches_[std::string(one.name)], one.help);
 }
 
 void SettingsInput::gather() {
@@ -104,7 +117,8 @@ void SettingsInput::gather() {
         mirror.joined_by ? fmt::format("{}", fmt::join(values, std::string(1, mirror.joined_by))) : values.back();
     given_[std::string(mirror.variable)] = {value, true};
   }
-  if (quiet_) given_["UNFREED_QUIET"] = {"1", true};
+  for (const Switch& one : kSwitches)
+    if (switches_[std::string(one.name)]) given_[std::string(one.variable)] = {"1", true};
 }
 
 bool SettingsInput::complain_about(const report::SettingError& error) {

@@ -39,9 +39,9 @@ class SettingsInput {
   bool complain_about(const report::SettingError& error);
 
   std::map<std::string, std::vector<std::string>> option_values_;  ///< by option name
-  bool quiet_ = false;
-  std::map<std::string, Given, std::less<>> given_;  ///< by variable
-  std::vector<std::string> dropped_;                 ///< variables whose values could not be read
+  std::map<std::string, bool> switches_;                           ///< likewise
+  std::map<std::string, Given, std::less<>> given_;                ///< by variable
+  std::vector<std::string> dropped_;                               ///< variables whose values could not be read
   report::Settings settings_;
 };
 

@@ -67,7 +67,7 @@ int snapshot_command(const Arguments& arguments) {
   int pid = 0;
   SettingsInput input;
   parser.operand("PID", pid, "process number");
-  input.add_options(parser, {"output", "fail-on", "exit-code", "suppressions", "quiet"});
+  input.add_options(parser, {"output", "fail-on", "exit-code", "suppressions", "quiet", "force"});
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not "
@@ -105,8 +105,11 @@ int snapshot_command(const Arguments& arguments) {
       {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
   OwnedReport made = make_report(view, request, symbolizer);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
-  std::string output = output_path(view, settings.output, number, false);
-  if (output.empty() || !write_text_file(output, to_json(made.report, report::StackForm::file), error)) {
+  OutputOptions output_options;
+  output_options.replaces_anything = settings.force;
+  std::string output = output_path(view, settings.output, number, error);
+  std::string json = to_json(made.report, report::StackForm::file);
+  if (output.empty() || !write_report_file(output, json, output_options, error)) {
     complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
     return kFailure;
   }

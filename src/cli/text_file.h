@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "report/report_file.h"
+
 namespace unfreed::cli {
 
 inline constexpr uint64_t kMostInputBytes = uint64_t{512} << 20;  ///< of a report given to a command
@@ -16,9 +18,16 @@ bool read_input_file(const std::string& path, uint64_t most_bytes, std::string& 
 /// Reads a file that somebody else named (a ledger, the kernel): a regular file only.
 bool read_regular_file(const std::string& path, uint64_t most_bytes, std::string& text, std::string& error);
 
-/// Writes a file so that readers see all of it or none: under a temporary name in the same directory, then renamed.
-/// What exists and is no regular file (/dev/stdout, a pipe) is written to as it is; "-" is standard output. A file that
-/// is replaced keeps its permissions. False: `error` says why, and nothing is left behind.
-bool write_text_file(const std::string& path, std::string_view text, std::string& error);
+/// How a command writes what it was asked for: for its standard output it waits as programs do.
+struct OutputOptions : report::ReportFileOptions {
+  OutputOptions() { descriptor_patience_ms = base::kForever; }
+};
+
+inline constexpr const char* kForceHelp = "let FILE be replaced whatever it is (else only a report is)";
+
+/// Writes a report, in whatever form (report/report_file.h). False: `error` says why, and nothing is left behind.
+/// `where` (may be nullptr) receives the path that it has got.
+bool write_report_file(const std::string& path, std::string_view text, const OutputOptions& options, std::string& error,
+                       std::string* where = nullptr);
 
 }  // namespace unfreed::cli

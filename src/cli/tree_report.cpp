@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <cstring>
 
 #include "cli/command.h"
@@ -19,30 +21,12 @@ namespace {
 
 constexpr size_t kMostOthersShown = 10;
 
-/// "dir/name.json" to "dir/name.2.json".
-std::string with_number(const std::string& path, size_t number) {
-  size_t name = path.rfind('/') + 1;
-  size_t dot = path.rfind('.');
-  if (dot == std::string::npos || dot <= name) dot = path.size();
-  return fmt::format("{}.{}{}", path.substr(0, dot), number, path.substr(dot));
-}
-
 /// Worth a report of its own: a rule is broken or unchecked, or something is held.
 bool is_news(const report::Report& report) {
   return report::is_broken(report) || report::is_unchecked(report) || report::holds_something(report);
 }
 
 }  // namespace
-
-std::string TreeReport::choose_path(const ledger::View& view, bool is_command) {
-  uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
-  std::string path = output_path(view, output_template_, number, !is_command);
-  // A pid that came round again, or a template that names all processes alike: no report may cost another.
-  std::string unique = path;
-  for (size_t next = 2; !path.empty() && written_.contains(unique); ++next) unique = with_number(path, next);
-  written_.insert(unique);
-  return unique;
-}
 
 void TreeReport::add_other(const LedgerFile& file, bool post_mortem) { add(file, false, post_mortem, -1); }
 
@@ -69,6 +53,13 @@ std::string describe_occasion(const report::Report& report) {
   return report.trigger == report::Trigger::signal ? "asked for by a signal" : "asked for by the program";
 }
 
+std::string with_pid(const std::string& path, int pid) {
+  std::array<char, PATH_MAX> longer;
+  base::TextBuilder text(longer);
+  report::add_with_pid(text, path, pid, 0);
+  return std::string(text.text());
+}
+
 bool is_made_while_running(const report::Report& report) {
   return report.trigger == report::Trigger::signal || report.trigger == report::Trigger::api ||
          report.trigger == report::Trigger::exhaustion;
@@ -81,17 +72,19 @@ bool is_made_while_running(const report::Report& report) {
 void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
   constexpr uint32_t kMost = 1000;
   uint32_t count = view.header().report_count.load(std::memory_order_relaxed);
-  std::string last = output_path(view, output_template_, count + 1, !is_command);
+  std::string error;
+  std::string last = output_path(view, output_template_, count + 1, error);
   for (uint32_t number = count > kMost ? count - kMost : 1; number <= count; ++number) {
-    std::string path = output_path(view, output_template_, number, !is_command);
-    std::string error;
+    std::string path = output_path(view, output_template_, number, error);
     if (path.empty() || path == last) return;
+    if (!is_command && !report::has_pid(output_template_)) path = with_pid(path, view.header().pid);
     std::optional<SourcedReport> read = read_report(path, symbolizer_, error);
     if (!read || read->ledger) continue;  // written elsewhere, or taken away meanwhile
     report::Report& report = read->owned.report;
     if (!is_made_while_running(report) || report.process.pid != view.header().pid) continue;
     render::complete(report, symbolizer_, read->owned.arena);
-    if (!write_text_file(path, to_json(report, report::StackForm::file), error)) continue;  // it is there as it was
+    if (!write_report_file(path, to_json(report, report::StackForm::file), {}, error))
+      continue;  // it is there as it was
     earlier_.push_back({describe_occasion(report), path});
   }
 }
@@ -130,11 +123,10 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   broken_ = broken_ || report::is_broken(report);
   unchecked_ = unchecked_ || report::is_unchecked(report);
   bool is_wanted = is_command || all_reports_ || is_news(report);
-  std::string path = is_wanted ? choose_path(view, is_command) : std::string();
-  std::string error = path.empty() ? "the file name is too long" : "";
-  if (is_wanted && (path.empty() || !write_text_file(path, to_json(report, report::StackForm::file), error))) {
-    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
-                         path.empty() ? output_template_ : path, error, file.path));
+  std::string path;
+  std::string error;
+  if (is_wanted && !write(view, is_command, report, path, error)) {
+    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}", path, error, file.path));
     failed_ = true;
     kept_.insert(file.path);
     path.clear();
@@ -149,6 +141,22 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   } else if (is_wanted) {
     describe_other(report, path);
   }
+}
+
+bool TreeReport::write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
+                       std::string& error) {
+  uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
+  path = output_path(view, output_template_, number, error);
+  if (path.empty()) {
+    path = output_template_;
+    return false;
+  }
+  OutputOptions options;
+  options.replaces_anything = settings_.force;
+  std::array<char, 32> started;
+  report::Author author = report::author_of(view, started);
+  author.is_first = is_command;
+  return write_process_report(author, output_template_, to_json(report, report::StackForm::file), options, path, error);
 }
 
 void TreeReport::describe_other(const report::Report& report, const std::string& path) {

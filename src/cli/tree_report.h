@@ -50,7 +50,8 @@ class TreeReport {
   };
   void complete_earlier(const ledger::View& view, bool is_command);
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
-  std::string choose_path(const ledger::View& view, bool is_command);
+  bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
+             std::string& error);
   void describe_other(const report::Report& report, const std::string& path);
 
   const report::Settings& settings_;
@@ -59,7 +60,6 @@ class TreeReport {
   bool all_reports_;
   bool colour_;  ///< of the summary
   symbolize::Symbolizer symbolizer_;
-  std::set<std::string> written_;
   std::set<std::string> kept_;  ///< ledgers that could not be read, or whose reports could not be written: said once
   std::string command_summary_;
   std::string command_path_;

@@ -102,11 +102,12 @@ struct KindTotals {
 static_assert(sizeof(KindTotals) == 32);
 
 inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;        ///< started by `unfreed run`: the launcher reports
-inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;           ///< the launcher's own CMD
+inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;           ///< the first process of its run: what was started with unfreed
 inline constexpr uint32_t kHeaderFlagForked = 1u << 2;         ///< a fork child that has not called exec
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagForce = 1u << 10;  ///< UNFREED_FORCE: a report may replace any file
 /// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
@@ -141,7 +142,7 @@ struct Header {
   uint64_t ended_monotonic_ns;       ///< valid in State::ended
   uint64_t reconciled_monotonic_ns;  ///< when kernel_fds was filled in: descriptors taken later are not missing from it
 
-  StringRef session;  ///< the launcher's session name, or none
+  StringRef run;      ///< the launcher's session, or which process was started with the library; or none
   StringRef exe;      ///< absolute path
   StringRef argv;     ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;

@@ -8,6 +8,7 @@
 #include "render/quantities.h"
 #include "render/text.h"
 #include "report/describe.h"
+#include "report/report_head.h"
 
 namespace unfreed::render {
 
@@ -15,11 +16,7 @@ using report::Report;
 
 namespace {
 
-constexpr std::string_view kHead = R"(<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+constexpr std::string_view kHead = R"(<meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <style>
 :root { color-scheme: light dark; --line: #8884; --faint: #888; --bad: #c33; --good: #3a3; }
@@ -235,7 +232,7 @@ constexpr size_t kMostPlaces = 1000;
 }  // namespace
 
 std::string render_html(const Report& report) {
-  std::string text(kHead);
+  std::string text = std::string(report::kPageStart).append(kHead);
   text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escaped(describe_process(report.process)));
   text += process_html(report) + rules_html(report) + totals_html(report);
   text += "<h2>What is held, and which code acquired it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";

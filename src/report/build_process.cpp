@@ -55,6 +55,7 @@ void build_process(Build& build) {
   Process& process = build.out.process;
   process.pid = header.pid;
   process.ppid = header.ppid;
+  process.run = view.text(header.run);
   process.exe = view.text(header.exe);
   view.each_text(header.argv, header.argv_count,
                  [&](std::string_view argument) { process.argv.add(build.arena, argument); });

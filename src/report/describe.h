@@ -99,9 +99,11 @@ template <class Visitor>
 void describe(Visitor& v, Is<Process> auto& process) {
   v.member("pid", process.pid, Presence::always, "");
   v.member("ppid", process.ppid, Presence::always, "");
+  v.member("run", process.run, Presence::if_set,
+           "The same for all processes that descend from one that was started with unfreed.");
+  v.member("started", process.started, Presence::always, "RFC 3339.");
   v.member("exe", process.exe, Presence::always, "The executable's path.");
   v.member("argv", process.argv, Presence::always, "");
-  v.member("started", process.started, Presence::always, "RFC 3339.");
   v.member("duration_ns", process.duration_ns, Presence::if_set, "Until its end, or this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
   v.member("exit_status", process.exit_status, Presence::if_set, "");

@@ -241,9 +241,10 @@ struct Tool {
 struct Process {
   int64_t pid = 0;
   int64_t ppid = 0;
+  Text run;  ///< report/author.h
+  Text started;
   Text exe;
   List<Text> argv;
-  Text started;
   std::optional<uint64_t> duration_ns;
   bool forked = false;
   std::optional<int64_t> exit_status;

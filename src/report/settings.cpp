@@ -182,6 +182,8 @@ bool apply_setting(std::string_view variable, std::string_view value, Settings& 
     settings.sample_bytes = number;
   } else if (name == "QUIET") {
     if (!parse_switch(value, settings.quiet)) return refuse("0 or 1");
+  } else if (name == "FORCE") {
+    if (!parse_switch(value, settings.force)) return refuse("0 or 1");
   } else if (name == "DISABLE") {
     if (!parse_switch(value, settings.disabled)) return refuse("0 or 1");
   }
@@ -264,21 +266,13 @@ void add_absolute_files(base::TextBuilder& out, std::string_view files, std::str
   }
 }
 
-namespace {
-/// Where ".PID" goes in a template: before the extension of its last component, else at its end.
-size_t extension_start(std::string_view pattern) {
-  size_t name_start = pattern.size() - base_name(pattern).size();
-  size_t dot = pattern.rfind('.');
-  // A dot that starts the name makes a hidden file, not an extension.
-  return dot == std::string_view::npos || dot <= name_start ? pattern.size() : dot;
-}
-
 bool has_pid(std::string_view pattern) {
   for (size_t at = 0; at + 1 < pattern.size(); ++at)
     if (pattern[at] == '%' && pattern[++at] == 'p') return true;
   return false;
 }
 
+namespace {
 /// A program's name as part of a file name.
 void add_name(base::TextBuilder& out, std::string_view name) {
   for (char character : base_name(name)) out.add(character);
@@ -286,18 +280,16 @@ void add_name(base::TextBuilder& out, std::string_view name) {
 }  // namespace
 
 size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
-                     uint32_t report_number, bool insert_pid, std::span<char> out) {
+                     uint32_t report_number, std::span<char> out) {
   base::TextBuilder path(out);
   if (pattern.empty()) return 0;
+  if (pattern == kStandardOutput) return path.add(pattern).cut() ? 0 : path.size();
   if (pattern.front() != '/') {
     if (directory.empty()) return 0;
     path.add(directory);
     if (directory.back() != '/') path.add('/');
   }
-  size_t insert_at = insert_pid && !has_pid(pattern) ? extension_start(pattern) : pattern.size() + 1;
-  for (size_t at = 0; at <= pattern.size(); ++at) {
-    if (at == insert_at) path.add('.').add_signed(pid);
-    if (at == pattern.size()) break;
+  for (size_t at = 0; at < pattern.size(); ++at) {
     char next = pattern[at] == '%' && at + 1 < pattern.size() ? pattern[at + 1] : '\0';
     if (next == 'p')
       path.add_signed(pid);

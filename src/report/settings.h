@@ -47,10 +47,11 @@ struct Settings {
   int exit_code = kDefaultExitCode;
   int report_signal = 12;  ///< SIGUSR2; 0: off
   uint32_t depth = kDefaultDepth;
-  uint64_t sample_bytes = 0;  ///< 0: every heap block is tracked
+  uint64_t sample_bytes = 0;      ///< 0: every heap block is tracked
   std::string_view suppressions;  ///< files, ':'-separated
   NumberRanges inheritable;       ///< descriptor numbers that may go along into other programs
   bool quiet = false;
+  bool force = false;  ///< a report may replace any file
   bool disabled = false;
 };
 
@@ -90,10 +91,12 @@ void add_absolute_output(base::TextBuilder& out, std::string_view pattern, std::
 /// Puts the relative ones among ':'-separated file names under `directory`; "": they stay as they are.
 void add_absolute_files(base::TextBuilder& out, std::string_view files, std::string_view directory);
 
-/// Expands %p %e %n %% of an output template to an absolute path (relative ones are put under `directory`). Returns the
-/// length, or 0 if it does not fit. An unknown % is kept as written. `insert_pid`: put ".PID" before the extension when
-/// the template has no %p (processes other than the launcher's CMD).
+/// Expands %p %e %n %% of an output template to an absolute path (relative ones are put under `directory`), or "-".
+/// Returns the length, or 0 if it does not fit. An unknown % is kept as written.
 size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
-                     uint32_t report_number, bool insert_pid, std::span<char> out);
+                     uint32_t report_number, std::span<char> out);
+
+/// Does a template give every process a name of its own?
+bool has_pid(std::string_view pattern);
 
 }  // namespace unfreed::report

@@ -23,20 +23,28 @@ using base::raw_syscall;
 namespace {
 
 /// In a child with a descriptor table of its own.
-void close_from_3() {
+void close_range(long first, long last) {
 #ifdef SYS_close_range
-  if (raw_syscall(SYS_close_range, 3, ~0u, 0) == 0) return;
+  if (first > last || raw_syscall(SYS_close_range, first, last, 0) == 0) return;
 #endif
   rlimit limit{};
   raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit));
   constexpr rlim_t kMost = 1 << 20;
-  for (long fd = 3; fd < static_cast<long>(limit.rlim_cur < kMost ? limit.rlim_cur : kMost); ++fd) base::close_file(fd);
+  auto most = static_cast<long>(std::min(limit.rlim_cur, kMost)) - 1;
+  for (long fd = first; fd <= std::min(last, most); ++fd) base::close_file(fd);
+}
+
+/// All but `kept` (−1: none).
+void close_from_3(int kept = -1) {
+  constexpr long kLast = INT32_MAX;
+  close_range(3, kept >= 3 ? kept - 1 : kLast);
+  if (kept >= 3) close_range(kept + 1, kLast);
 }
 
 /// In a copy: room for what a report opens, whatever the process has left itself. Standard input is of no use to it.
-void make_room_for_descriptors() {
-  close_from_3();
-  base::close_file(0);
+void make_room_for_descriptors(int kept) {
+  close_from_3(kept);
+  if (kept != 0) base::close_file(0);
   rlimit limit{};
   if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, reinterpret_cast<long>(&limit)))) return;
   limit.rlim_cur = limit.rlim_max;
@@ -179,20 +187,21 @@ long start_program(const Program& program) {
   return start.error;
 }
 
-long start_copy(void* context, void (*body_before_closing)(void*), int (*body)(void*)) {
+long start_copy(void* context, int kept, void (*body_before_closing)(void*), int (*body)(void*)) {
   if (!base::may_call_system()) return -EPERM;
   base::SignalBlock block;
   struct Work {
     void* context;
+    int kept;
     void (*before_closing)(void*);
     int (*body)(void*);
-  } work{context, body_before_closing, body};
+  } work{context, kept, body_before_closing, body};
   OwnStack stack;
   if (!stack) return -ENOMEM;
   auto run = [](void* argument) {
     const Work& the = *static_cast<Work*>(argument);
     the.before_closing(the.context);
-    make_room_for_descriptors();
+    make_room_for_descriptors(the.kept);
     return the.body(the.context);
   };
   hook::g_own_child.collected.store(0, std::memory_order_relaxed);

@@ -1,10 +1,10 @@
 // Child processes of the runtime's own, made so that the process it lives in notices nothing: no SIGCHLD (exit signal
 // 0), not found by its wait functions (hook/own_child.h), no atfork handlers, no locks. Async-signal-safe.
 //
-// A program that is exec'ed gets SIGCHLD as its exit signal again, so it is never a child of the process: start_program()
-// is for a copy, whose child it then is. Nothing is left to be collected later: a zombie can be seen, and an orphan would
-// be given to the next ancestor that takes them (PR_SET_CHILD_SUBREAPER). So who starts one waits for it, and not without
-// a limit.
+// A program that is exec'ed gets SIGCHLD as its exit signal again, so it is never a child of the process:
+// start_program() is for a copy, whose child it then is. Nothing is left to be collected later: a zombie can be seen,
+// and an orphan would be given to the next ancestor that takes them (PR_SET_CHILD_SUBREAPER). So who starts one waits
+// for it, and not without a limit.
 #pragma once
 
 #include <cstddef>
@@ -20,18 +20,18 @@ struct Program {
   bool keeps_stderr;               ///< else its descriptor 2 is /dev/null
 };
 
-/// Starts `program`, in a copy; the caller is suspended until it has been exec'ed (like vfork: no memory is copied). Its
-/// signals are at their defaults, descriptors from 3 on closed, 0 to 2 open; it is killed when the caller ends. Returns
-/// its pid, or −errno if it could not be started. One at a time.
+/// Starts `program`, in a copy; the caller is suspended until it has been exec'ed (like vfork: no memory is copied).
+/// Its signals are at their defaults, descriptors from 3 on closed, 0 to 2 open; it is killed when the caller ends.
+/// Returns its pid, or −errno if it could not be started. One at a time.
 long start_program(const Program& program);
 
-/// Runs `body` in a copy of this process that has standard output and error alone, and room for more descriptors, after
-/// `body_before_closing` has run; the exit status is what `body` returns. Returns the pid, or −errno. One at a time: it is hook::g_own_child until
-/// wait_for_copy() has returned.
-long start_copy(void* context, void (*body_before_closing)(void* context), int (*body)(void* context));
+/// Runs `body` in a copy of this process that has standard output and error alone, the descriptor `kept` (−1: none),
+/// and room for more, after `body_before_closing` has run; the exit status is what `body` returns. Returns the pid, or
+/// −errno. One at a time: it is hook::g_own_child until wait_for_copy() has returned.
+long start_copy(void* context, int kept, void (*body_before_closing)(void* context), int (*body)(void* context));
 
-/// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 – 255),
-/// or −1 if it was killed, there is none, or nobody can tell.
+/// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 –
+/// 255), or −1 if it was killed, there is none, or nobody can tell.
 int wait_for_copy(int milliseconds);
 
 /// Waits for a child of this process, whichever way it was made; else the same.

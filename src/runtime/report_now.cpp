@@ -26,6 +26,7 @@
 #include "runtime/child_process.h"
 #include "runtime/helper.h"
 #include "runtime/messages.h"
+#include "runtime/output.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/thread_stacks.h"
@@ -65,48 +66,7 @@ ledger::View own_view() {
   return view;
 }
 
-/// The report's file. Processes that share one fixed name are told apart by their pids.
-size_t output_path(const ledger::View& view, const Request& request, std::span<char> out) {
-  std::string_view pattern = request.path ? request.path : view.text(view.header().output);
-  uint32_t flags = view.header().flags.load(std::memory_order_relaxed);
-  bool is_named =
-      flags & ledger::kHeaderFlagRoot || !(flags & (ledger::kHeaderFlagForked | ledger::kHeaderFlagManaged));
-  bool insert_pid = !request.path && !is_named;
-  return report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program), g_runtime.pid,
-                               request.number, insert_pid, out);
-}
-
 // ---- by this library ----
-
-/// Collects text and writes it in large pieces.
-struct FileSink {
-  long fd;
-  char* buffer;
-  size_t used;
-  bool failed;
-};
-constexpr size_t kSinkBytes = 64 * 1024;
-
-bool flush(FileSink& sink) {
-  sink.failed = sink.failed || !base::write_all(sink.fd, {sink.buffer, sink.used});
-  sink.used = 0;
-  return !sink.failed;
-}
-
-bool sink_write(void* context, std::string_view piece) {
-  auto& sink = *static_cast<FileSink*>(context);
-  while (!piece.empty()) {
-    size_t room = kSinkBytes - sink.used;
-    size_t taken = piece.size() < room ? piece.size() : room;
-    std::memcpy(sink.buffer + sink.used, piece.data(), taken);
-    sink.used += taken;
-    piece.remove_prefix(taken);
-    if (sink.used == kSinkBytes && !flush(sink)) return false;
-  }
-  return !sink.failed;
-}
-
-constexpr size_t kMostSuppressionBytes = 1 << 20;
 
 /// Reads the files of UNFREED_SUPPRESSIONS. False: one could not be read or understood (said on stderr).
 bool read_suppressions(std::string_view files, std::span<report::Suppression> out, size_t& count) {
@@ -145,18 +105,11 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
   return all;
 }
 
-bool rename_file(const char* from, const char* to) {
-  return !is_error(
-      raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(from), AT_FDCWD, reinterpret_cast<long>(to)));
-}
-
 struct Working {
   report::SymbolTable symbols;
   report::RuleSet rules;
   report::Suppression suppressions[report::kMaxSuppressions];
-  char path[1200];
-  char temporary[1210];
-  char sink_buffer[kSinkBytes];
+  OwnReportFile output;
   char json_buffer[report::kJsonBufferBytes];
 };
 
@@ -180,30 +133,26 @@ class Memory {
 struct Made {
   base::Arena arena;
   report::Report report;
-  bool can_check = true;  ///< rules and suppressions could be read
-  long error = 0;         ///< −errno: why it is not written
+  bool can_check = true;      ///< rules and suppressions could be read
+  base::FileProblem problem;  ///< why it is not written
 
   report::Answer answer() const {
     report::Verdict verdict = report::is_broken(report)                    ? report::Verdict::broken
                               : report::is_unchecked(report) || !can_check ? report::Verdict::unchecked
                                                                            : report::Verdict::passed;
-    return {verdict, error == 0};
+    return {verdict, !problem};
   }
 };
 
-/// 0, or −errno.
-long write_file(const report::Report& report, Working& working) {
-  base::TextBuilder temporary(working.temporary);
-  temporary.add(working.path).add(".tmp");
-  FileSink sink{base::open_file(working.temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644),
-                working.sink_buffer, 0, false};
-  if (sink.fd < 0) return sink.fd;
-  bool written =
-      report::write_json(report, report::StackForm::file, working.json_buffer, {&sink, sink_write}) && flush(sink);
-  base::close_file(sink.fd);
-  if (written) written = rename_file(working.temporary, working.path);
-  if (!written) raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(working.temporary), 0);
-  return written ? 0 : -EIO;
+base::FileProblem write_file(const ledger::View& view, const Request& request, const report::Report& report,
+                             Working& working) {
+  report::ReportFile& file = working.output.file;
+  if (base::FileProblem problem = open_report(view, request.path, request.number, working.output)) return problem;
+  report::Sink sink{&file, [](void* context, std::string_view piece) {
+                      return !static_cast<report::ReportFile*>(context)->write(piece);
+                    }};
+  report::write_json(report, report::StackForm::file, working.json_buffer, sink);
+  return file.keep();  // which says what went wrong before, too
 }
 
 /// Makes the report of this process (or of the process that this is a copy of) from its ledger.
@@ -212,8 +161,8 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   report::ParseError error;
   size_t suppression_count = 0;
   made.can_check = report::parse_rules(view.text(view.header().rules), working.rules, error);
-  made.can_check =
-      read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) && made.can_check;
+  made.can_check = read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) &&
+                   made.can_check;
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
@@ -222,7 +171,20 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);
-  made.error = output_path(view, request, working.path) ? write_file(made.report, working) : -ENAMETOOLONG;
+  made.problem = write_file(view, request, made.report, working);
+}
+
+constexpr size_t kMostLineBytes = 2600;
+
+/// Its end is what matters of a long one.
+void add_path(base::TextBuilder& line, const Working& working) {
+  constexpr size_t kMostShown = 700;
+  std::string_view path = working.output.shown_path();
+  if (path.size() > kMostShown) {
+    path = base::slice(path, path.size() - kMostShown);
+    line.add("…");
+  }
+  line.add(path);
 }
 
 /// "unfreed: service (pid 4032)"
@@ -230,12 +192,23 @@ void add_subject(base::TextBuilder& line, const ledger::View& view) {
   line.add("unfreed: ").add(view.text(view.header().program)).add(" (pid ").add_signed(g_runtime.pid).add(')');
 }
 
-void say_unwritable(const Request& request, const Working& working, long error) {
-  base::FixedText<1300> line;
-  line.add("unfreed: report ").add(working.path).add(" cannot be written (errno ").add_signed(-error).add(")");
+void say_unwritable(const Request& request, const Working& working, const base::FileProblem& problem) {
+  base::FixedText<kMostLineBytes> line;
+  line.add("unfreed: report ");
+  add_path(line, working);
+  base::add_problem(line.add(" cannot be written: "), problem);
   if (request.trigger == Trigger::exit && g_runtime.ledger_path[0])
     line.add("; what it would say is kept: ").add(g_runtime.ledger_path);
   say(line.text(), line_kind());
+}
+
+/// Reports of programs that are started one after another, by somebody who wants them all?
+void say_replaced(const ledger::View& view, const Working& working) {
+  if (!working.output.file.has_replaced_recent() || view.header().quiet) return;
+  base::FixedText<kMostLineBytes> line;
+  line.add("unfreed: report ");
+  add_path(line, working);
+  say(line.add(" has replaced that of another process, some seconds old (%p in UNFREED_OUTPUT keeps both)").text());
 }
 
 /// The rule that a line names: the first that is broken, or else could not be checked; `more`: others like it.
@@ -288,11 +261,11 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
 
 /// The one line about a report: at the end of the process what a rule says, else what is held; and where it is.
 void say_made(const ledger::View& view, const Request& request, const Working& working, const Made& made) {
-  if (made.error) say_unwritable(request, working, made.error);
+  if (made.problem) say_unwritable(request, working, made.problem);
   size_t more = 0;
   const report::RuleOutcome* rule = request.trigger == Trigger::exit ? find_rule(made.report, more) : nullptr;
-  if (view.header().quiet || (made.error && !rule)) return;
-  base::FixedText<2600> line;
+  if (view.header().quiet || (made.problem && !rule)) return;
+  base::FixedText<kMostLineBytes> line;
   add_subject(line, view);
   if (const auto& limit = made.report.exhaustion)
     line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
@@ -300,7 +273,7 @@ void say_made(const ledger::View& view, const Request& request, const Working& w
     add_rule(line, *rule, more);
   else
     add_held(line, made.report);
-  if (!made.error) line.add("; report: ").add(working.path);
+  if (!made.problem) add_path(line.add("; report: "), working);
   say(line.text(), rule ? Line::verdict : Line::news);
 }
 
@@ -330,6 +303,7 @@ int make(void* context) {
   // For what has to be opened there may have been no descriptor left before.
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   write_inside(view, request, *working, made);
+  say_replaced(view, *working);
   report::Answer answer = made.answer();
   bool is_broken = answer.verdict == report::Verdict::broken;
   bool has_lines = request.trigger == Trigger::exit && answer.written && is_worth_lines(answer, made.report) &&
@@ -343,7 +317,7 @@ int make(void* context) {
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
-  long pid = start_copy(&request, take_facts, make);
+  long pid = start_copy(&request, output_descriptor(), take_facts, make);
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;
   request.is_copy = false;

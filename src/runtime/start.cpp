@@ -13,8 +13,10 @@
 #include "hook/process.h"
 #include "hook/real.h"
 #include "report/settings.h"
+#include "runtime/ancestry.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/messages.h"
+#include "runtime/output.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
@@ -99,25 +101,6 @@ void find_own_path() {
   path.add(info.dli_fname);
 }
 
-/// Was the parent started with this library, too? Only what it was started with can be seen: a shell that exports
-/// LD_PRELOAD itself was not.
-bool is_parent_preloaded() {
-  constexpr size_t kMostBytes = 256 * 1024;
-  base::FixedText<40> path;
-  path.add("/proc/").add_signed(raw_syscall(SYS_getppid)).add("/environ");
-  auto* text = static_cast<char*>(base::map_memory(kMostBytes));
-  if (!text) return false;
-  long size = base::read_file(path.c_str(), text, kMostBytes - 1);
-  std::string_view library = base_name(g_runtime.library_path);
-  bool found = false;
-  for (const char* entry = text; !found && entry < text + size; entry += std::strlen(entry) + 1) {
-    std::string_view one(entry);
-    found = one.starts_with("LD_PRELOAD=") && one.find(library) != one.npos;
-  }
-  base::unmap_memory(text, kMostBytes);
-  return found;
-}
-
 void read_place(const char* const* environment) {
   std::string_view directory = environment_value(environment, "UNFREED_LEDGER_DIR");
   std::string_view session = environment_value(environment, "UNFREED_SESSION");
@@ -126,20 +109,6 @@ void read_place(const char* const* environment) {
   g_runtime.launcher_pid = session.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
   g_runtime.place.has_launcher = g_runtime.launcher_pid != 0;
   g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
-}
-
-/// Field 22 of /proc/self/stat, which tells this process from a later one of the same pid.
-uint64_t start_ticks() {
-  char text[1024];
-  long size = base::read_file("/proc/self/stat", text, sizeof text - 1);
-  if (size <= 0) return 0;
-  text[size] = '\0';
-  char* field = std::strrchr(text, ')');  // the program's name may hold anything
-  for (int number = 2; field && number < 22; ++number) field = std::strchr(field + 1, ' ');
-  uint64_t ticks = 0;
-  for (char* digit = field ? field + 1 : text + size; *digit >= '0' && *digit <= '9'; ++digit)
-    ticks = ticks * 10 + static_cast<uint64_t>(*digit - '0');
-  return ticks;
 }
 
 /// As many of the arguments as fit, as one run of NUL-terminated strings.
@@ -192,6 +161,21 @@ void describe_coverage(const report::Settings& settings) {
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
 
+/// Reports of one run that have one name are told apart by it.
+void describe_run(const report::Settings& settings) {
+  const ledger::Writer& writer = g_tracker.writer;
+  ledger::Header& header = writer.header();
+  Run run;
+  if (g_runtime.launcher_pid) {
+    run.is_first = !g_runtime.is_descendant;
+    run.name.add(g_runtime.place.session);
+  } else if (!report::has_pid(settings.output)) {
+    find_run(settings, base_name(g_runtime.library_path), run);
+  }
+  header.run = writer.add_text(run.name.text());
+  if (run.is_first) header.flags.fetch_or(ledger::kHeaderFlagRoot, std::memory_order_relaxed);
+}
+
 void fill_header(const report::Settings& settings, std::string_view exe, std::string_view program, int argc,
                  char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
@@ -201,19 +185,18 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.uid = static_cast<uint32_t>(raw_syscall(SYS_getuid));
   header.main_tid = base::current_tid();
   header.launcher_pid = g_runtime.launcher_pid;
-  header.process_start_ticks = start_ticks();
+  header.process_start_ticks = read_stat(0).start_ticks;
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
-  if (g_runtime.launcher_pid && header.ppid == g_runtime.launcher_pid)
-    header.flags.fetch_or(ledger::kHeaderFlagRoot, std::memory_order_relaxed);
-  header.session = writer.add_text(g_runtime.place.session);
+  if (settings.force) header.flags.fetch_or(ledger::kHeaderFlagForce, std::memory_order_relaxed);
+  describe_run(settings);
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
-  base::FixedText<4096> output;
+  base::FixedText<PATH_MAX> output;
   report::add_absolute_output(output, settings.output, g_runtime.working_directory);
-  header.output = writer.add_text(output.text());
+  header.output = writer.add_text(output.cut() ? std::string_view() : output.text());  // no other name than was meant
   header.rules = writer.add_text(settings.rules_text);
   base::FixedText<4096> suppressions;
   report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
@@ -296,8 +279,8 @@ void at_exit(int status, void*) {
   bool replaced = false;
   int final_status = finish(status, replaced);
   // exit() within exit() goes on with what is left to be done, and ends with the other status: handlers there are none
-  // any more, but the streams are flushed as libc does it at a program's end, whoever holds their locks. fflush(nullptr)
-  // would wait for them: a thread in getchar() never lets go of stdin's.
+  // any more, but the streams are flushed as libc does it at a program's end, whoever holds their locks.
+  // fflush(nullptr) would wait for them: a thread in getchar() never lets go of stdin's.
   if (replaced) exit(final_status);
 }
 
@@ -339,6 +322,7 @@ void start(int argc, char** argv, char** environment) {
   static report::SettingError errors[report::kMaxSettingErrors];
   settings = {};
   size_t error_count = report::read_settings(environment, settings, errors);
+  remember_output(settings.output);
   char exe[1024];
   base::current_directory(g_runtime.working_directory);
   find_executable(exe);
@@ -353,8 +337,8 @@ void start(int argc, char** argv, char** environment) {
   }
   base::measure_address_space();
   find_own_path();
-  g_runtime.is_descendant =
-      g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid : is_parent_preloaded();
+  g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
+                                                   : is_parent_preloaded(base_name(g_runtime.library_path));
   if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
 
   // A set-uid program must not be made to run what its caller names.

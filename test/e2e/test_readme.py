@@ -128,7 +128,7 @@ class Readme(unittest.TestCase):
         with open(README) as file:
             text = file.read()
         for word in ("UNFREED_OUTPUT", "UNFREED_TRACK", "UNFREED_ONLY", "UNFREED_FAIL_ON", "UNFREED_EXITCODE",
-                     "UNFREED_SIGNAL", "UNFREED_DEPTH", "UNFREED_SUPPRESSIONS", "UNFREED_QUIET", "UNFREED_DISABLE",
+                     "UNFREED_SIGNAL", "UNFREED_DEPTH", "UNFREED_SUPPRESSIONS", "UNFREED_QUIET", "UNFREED_FORCE", "UNFREED_DISABLE",
                      "23", "125", "126", "127", "128+"):
             self.assertIn(word, text)
 

@@ -16,11 +16,11 @@ _unfreed_values() {
 
 _unfreed_options() {
   case $1 in
-    run) echo '--output --track --only --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --all-reports --help --' ;;
-    report) echo '--format --output --help' ;;
-    diff) echo '--exit-code --help' ;;
+    run) echo '--output --track --only --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --force --all-reports --help --' ;;
+    report) echo '--format --output --force --help' ;;
+    diff) echo '--exit-code --output --force --help' ;;
     check) echo '--fail-on --exit-code --quiet --help' ;;
-    snapshot) echo '--output --fail-on --exit-code --suppressions --quiet --help' ;;
+    snapshot) echo '--output --fail-on --exit-code --suppressions --quiet --force --help' ;;
     doctor) echo '--help' ;;
   esac
 }

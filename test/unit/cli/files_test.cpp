@@ -192,35 +192,27 @@ TEST(Running, KnowsProcesses) {
   waitpid(child, nullptr, 0);
 }
 
-TEST_F(FilesTest, WritesAllOrNothing) {
+// What is replaced and what is not is report_file_test.cpp's.
+TEST_F(FilesTest, WritesReportsAndSaysWhereTheyAre) {
   std::string error;
-  EXPECT_TRUE(write_text_file(path("report.json"), "first", error)) << error;
-  chmod(path("report.json").c_str(), 0640);
-  EXPECT_TRUE(write_text_file(path("report.json"), "second", error)) << error;
-  EXPECT_EQ(slurp(path("report.json")), "second");
-  struct stat status {};
-  ASSERT_EQ(stat(path("report.json").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0640u);
-  fs::create_symlink("report.json", folder_ / "link");
-  EXPECT_TRUE(write_text_file(path("link"), "third", error)) << error;
-  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
-  EXPECT_EQ(slurp(path("report.json")), "third");
-  size_t files = static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  EXPECT_EQ(files, 2u) << "no temporary file stays";
+  std::string where;
+  EXPECT_TRUE(write_report_file(path("report.json"), "first", {}, error, &where)) << error;
+  EXPECT_EQ(where, path("report.json"));
+  EXPECT_EQ(slurp(path("report.json")), "first");
+  EXPECT_TRUE(write_report_file("/dev/null", "x", {}, error)) << error;
 }
 
-TEST_F(FilesTest, SaysWhyAFileCannotBeWritten) {
-  std::string error;
-  EXPECT_FALSE(write_text_file(path("no/such/folder"), "x", error));
-  EXPECT_EQ(error, "No such file or directory");
-  EXPECT_FALSE(write_text_file(folder_.string(), "x", error));
-  EXPECT_EQ(error, "Is a directory");
-  EXPECT_FALSE(write_text_file("/dev/full", "x", error));
-  EXPECT_EQ(error, "No space left on device");
-  EXPECT_TRUE(write_text_file("/dev/null", "x", error)) << error;
-  struct stat status {};
-  ASSERT_EQ(stat("/dev/null", &status), 0);
-  EXPECT_TRUE(S_ISCHR(status.st_mode)) << "it was written to, not replaced";
+TEST_F(FilesTest, SaysWhyAReportCannotBeWritten) {
+  auto why_not = [](const std::string& name) {
+    std::string error;
+    EXPECT_FALSE(write_report_file(name, "x", {}, error)) << name;
+    return error;
+  };
+  EXPECT_EQ(why_not(path("no/such/folder")), "No such file or directory");
+  EXPECT_EQ(why_not(folder_.string()), "Is a directory");
+  EXPECT_EQ(why_not("/dev/full"), "No space left on device");
+  EXPECT_TRUE(why_not(write("notes.txt", "mine")).starts_with("the file that has this name is no report"));
+  EXPECT_EQ(slurp(path("notes.txt")), "mine");
 }
 
 TEST_F(FilesTest, ReadsSuppressions) {

@@ -47,7 +47,8 @@ TEST(Settings, EveryVariableIsRead) {
       "UNFREED_OUTPUT=/tmp/r.json", "UNFREED_TRACK=fd,thread",  "UNFREED_ONLY=my*",
       "UNFREED_FAIL_ON=fd>0",       "UNFREED_EXITCODE=7",       "UNFREED_SIGNAL=USR1",
       "UNFREED_DEPTH=512",          "UNFREED_SUPPRESSIONS=a:b", "UNFREED_QUIET=1",
-      "UNFREED_DISABLE=1",          "UNFREED_SAMPLE=512K"};
+      "UNFREED_DISABLE=1",          "UNFREED_SAMPLE=512K",
+      "UNFREED_FORCE=1"};
   Read result = read(environment);
   EXPECT_EQ(result.count, 0u);
   EXPECT_EQ(result.settings.output, "/tmp/r.json");
@@ -58,6 +59,7 @@ TEST(Settings, EveryVariableIsRead) {
   EXPECT_EQ(result.settings.exit_code, 7);
   EXPECT_EQ(result.settings.report_signal, SIGUSR1);
   EXPECT_EQ(result.settings.depth, 512u);
+  EXPECT_TRUE(result.settings.force);
   EXPECT_EQ(result.settings.suppressions, "a:b");
   EXPECT_TRUE(result.settings.quiet);
   EXPECT_TRUE(result.settings.disabled);
@@ -199,10 +201,9 @@ TEST(Settings, OnlyNamesTheProgramsWanted) {
   EXPECT_FALSE(is_wanted(settings, "bash"));
 }
 
-std::string expand(std::string_view pattern, bool insert_pid = false, std::string_view program = "prog",
-                   std::string_view directory = "/srv") {
+std::string expand(std::string_view pattern, std::string_view program = "prog", std::string_view directory = "/srv") {
   std::array<char, 256> path;
-  size_t size = expand_output(pattern, directory, program, 42, 3, insert_pid, path);
+  size_t size = expand_output(pattern, directory, program, 42, 3, path);
   return std::string(path.data(), size);
 }
 
@@ -210,22 +211,43 @@ TEST(Output, PlaceholdersAreFilledIn) {
   EXPECT_EQ(expand("unfreed.%e.%p.json"), "/srv/unfreed.prog.42.json");
   EXPECT_EQ(expand("/tmp/%n-100%%.json"), "/tmp/3-100%.json");
   EXPECT_EQ(expand("%x%"), "/srv/%x%");
-  EXPECT_EQ(expand("%e.json", false, "/bin/prog"), "/srv/prog.json");
+  EXPECT_EQ(expand("%e.json", "/bin/prog"), "/srv/prog.json");
+  EXPECT_EQ(expand("-"), "-") << "standard output";
 }
 
-TEST(Output, ThePidGoesBeforeTheExtension) {
-  EXPECT_EQ(expand("report.json", true), "/srv/report.42.json");
-  EXPECT_EQ(expand("a.b/report", true), "/srv/a.b/report.42");
-  EXPECT_EQ(expand(".json", true), "/srv/.json.42");
-  EXPECT_EQ(expand("r.%p.json", true), "/srv/r.42.json");
-  EXPECT_EQ(expand("r%%p.json", true), "/srv/r%p.42.json");
+TEST(Output, KnowsWhatThePidIsIn) {
+  EXPECT_TRUE(has_pid("r.%p.json"));
+  EXPECT_TRUE(has_pid("%%%p"));
+  for (const char* without : {"", "r.json", "r%%p.json", "%", "%e%n"}) EXPECT_FALSE(has_pid(without)) << without;
 }
 
 TEST(Output, WhatDoesNotFitOrCannotBeAbsoluteIsRefused) {
   EXPECT_EQ(expand(std::string(300, 'x')), "");
-  EXPECT_EQ(expand("r.json", false, "prog", ""), "");
+  EXPECT_EQ(expand("r.json", "prog", ""), "");
   EXPECT_EQ(expand(""), "");
-  EXPECT_EQ(expand("r.json", false, "prog", "/"), "/r.json");
+  EXPECT_EQ(expand("r.json", "prog", "/"), "/r.json");
+}
+
+template <class Function>
+std::string absolute(Function add, std::string_view names, std::string_view directory) {
+  std::array<char, 256> storage;
+  base::TextBuilder text(storage);
+  add(text, names, directory);
+  return std::string(text.text());
+}
+
+TEST(Output, IsPutUnderTheWorkingDirectory) {
+  EXPECT_EQ(absolute(add_absolute_output, "r.%p.json", "/a/50%p"), "/a/50%%p/r.%p.json");
+  EXPECT_EQ(absolute(add_absolute_output, "/x/%p", "/a"), "/x/%p");
+  EXPECT_EQ(absolute(add_absolute_output, "r", "/"), "/r");
+  EXPECT_EQ(absolute(add_absolute_output, "r", ""), "r") << "never elsewhere than meant";
+  EXPECT_EQ(absolute(add_absolute_output, "-", "/a"), "-");
+}
+
+TEST(Files, ArePutUnderTheWorkingDirectory) {
+  EXPECT_EQ(absolute(add_absolute_files, "a:/b::c", "/d"), "/d/a:/b:/d/c");
+  EXPECT_EQ(absolute(add_absolute_files, "a:b", ""), "a:b");
+  EXPECT_EQ(absolute(add_absolute_files, "", "/d"), "");
 }
 
 }  // namespace

@@ -1,0 +1,101 @@
+// Writing a report: the one way in which this project writes files for users, in the library as in the command.
+//
+//     open() ─▶ write() … ─▶ keep()          a reader sees all of it or nothing
+//
+// A file is made under a name of its own beside the one that it will have (O_EXCL, mode 0600), and renamed when it is
+// whole. What has the name already is looked at first: a report or an empty file is replaced, anything else is not.
+// What is no file (a FIFO, a terminal, /dev/null) is written to as it is, and never replaced or waited for.
+//
+// Reports of several processes that were given one name do not replace one another. A run is a process that was started
+// by `unfreed run` or with the library preloaded, and all that descend from it. That first process has the name as it
+// was given, the others have their pids before the extension: service.4032.json. Where a report has that name already:
+//
+//     it is by the same process                        it is replaced: it said the same, earlier
+//     by another process of the same run               it stays; this one gets the pid too, or a number
+//     by another run, written since this one started   likewise: both ran at the same time
+//     by an earlier run                                it is replaced, as when a service is started again
+//
+// Looking and taking the name are one step to all who write reports: they lock the folder for it.
+//
+// System calls alone, no allocation; large, so it lies in memory of the caller's. Async-signal-safe; not thread-safe.
+#pragma once
+
+#include <sys/stat.h>
+
+#include "base/bounded_write.h"
+#include "base/place.h"
+#include "report/author.h"
+
+namespace unfreed::report {
+
+/// A report's name, or path, with the pid before the extension, and a number where it is not 0.
+void add_with_pid(base::TextBuilder& out, std::string_view path, int pid, unsigned number);
+
+struct ReportFileOptions {
+  bool replaces_anything = false;  ///< --force: also a file that is no report
+  bool only_files = false;         ///< what is no file is left alone: it has been written to
+  const Author* author = nullptr;  ///< nullptr: the name is meant as it is, and no pid goes into it
+  bool has_pid = false;            ///< the name has the author's pid already
+  bool (*may_use_descriptor)(int descriptor) = nullptr;  ///< is one of this process still what its user means?
+  int patience_ms = 2000;             ///< for a FIFO or device, each time that nothing can be written
+  int descriptor_patience_ms = 2000;  ///< likewise for a descriptor of this process
+};
+
+class ReportFile {
+ public:
+  ReportFile() = default;
+  ~ReportFile() { discard(); }
+  ReportFile(const ReportFile&) = delete;
+  ReportFile& operator=(const ReportFile&) = delete;
+
+  /// "-" is standard output. `options` and what they refer to are kept.
+  base::FileProblem open(std::string_view path, const ReportFileOptions& options);
+  /// The same for a descriptor of this process, which stays open.
+  base::FileProblem open_descriptor(int descriptor, const ReportFileOptions& options);
+  /// After a problem nothing more is written, and every call says the same.
+  base::FileProblem write(std::string_view piece);
+  /// All was written: the file gets its name.
+  base::FileProblem keep();
+  /// Nothing is left of a file that was not kept.
+  void discard();
+
+  /// Where it is (after keep()), or was to be: for people.
+  std::string_view path() const { return {path_, path_bytes_}; }
+  /// Is it written to something that is no file?
+  bool is_stream() const { return is_stream_; }
+  /// Another process's report of some seconds ago has been replaced. It was of another run, as far as is known.
+  bool has_replaced_recent() const { return has_replaced_recent_; }
+
+ private:
+  /// What is to be done about the file that has a name.
+  enum class Verdict : uint8_t { is_free, replace, leave, refuse };
+
+  base::FileProblem fail(base::FileProblem problem);
+  base::FileProblem skip();
+  base::FileProblem open_stream(const struct stat& folder, const struct stat& found);
+  base::FileProblem make_temporary();
+  bool build_name(unsigned attempt);
+  Verdict judge(bool is_given_name, struct stat& found, base::FileProblem& problem);
+  Verdict judge_report(const struct stat& found, base::FileProblem& problem);
+  base::FileProblem take_name();
+  base::FileProblem close_file();
+  base::FileProblem rename_to_name(bool replaces);
+  void note_path(unsigned attempt);
+
+  ReportFileOptions options_;
+  base::Place place_;
+  base::FileProblem problem_;
+  long fd_ = -1;
+  int patience_ms_ = 0;
+  bool is_stream_ = false;
+  bool is_skipped_ = false;  ///< options_.only_files
+  bool closes_ = false;      ///< fd_ is this object's own
+  bool has_replaced_recent_ = false;
+  char temporary_[48] = "";       ///< its name in the folder; "" none
+  char name_[NAME_MAX + 1] = "";  ///< the one it is to get, which may differ from place_.name
+  char path_[PATH_MAX + NAME_MAX];
+  size_t path_bytes_ = 0;
+  char bytes_[64 * 1024];  ///< to find the place with, then for the start of the file that has its name
+};
+
+}  // namespace unfreed::report

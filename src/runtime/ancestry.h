@@ -1,0 +1,32 @@
+// Which run this process belongs to: the process that was started with the library, and all that descend from it with
+// the same name for their reports. Asked of /proc once, at the start, as parents may be gone at the end.
+#pragma once
+
+#include <cstdint>
+
+#include "base/text.h"
+#include "report/settings.h"
+
+namespace unfreed::runtime {
+
+/// What /proc/PID/stat says of a process.
+struct ProcessStat {
+  int ppid = 0;
+  uint64_t start_ticks = 0;  ///< tells it from a later one of the same pid; 0: it could not be read
+};
+/// `pid` 0: of this process, whichever numbers /proc goes by.
+ProcessStat read_stat(int pid);
+
+struct Run {
+  bool is_first = true;      ///< no process before this one in the run makes reports
+  base::FixedText<40> name;  ///< "4032-88123": pid and start of the process that the run began with
+};
+
+/// Only what a process was started with can be seen of it: a shell that exports LD_PRELOAD is no part of the run, each
+/// program that it starts begins one. `library`: the file name of this library.
+void find_run(const report::Settings& settings, std::string_view library, Run& out);
+
+/// Was the parent started with the library, too?
+bool is_parent_preloaded(std::string_view library);
+
+}  // namespace unfreed::runtime
