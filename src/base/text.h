@@ -24,6 +24,13 @@ inline std::string_view base_name(std::string_view path) {
   return slash == std::string_view::npos ? path : slice(path, slash + 1);
 }
 
+/// FNV-1a, 64 bits. Of texts one after the other, each from the one before.
+inline constexpr uint64_t kEmptyTextHash = 0xcbf29ce484222325;
+inline uint64_t hash_text(std::string_view text, uint64_t from = kEmptyTextHash) {
+  for (char character : text) from = (from ^ static_cast<unsigned char>(character)) * 0x100000001b3;
+  return from;
+}
+
 /// Appends to a fixed buffer. What does not fit is cut and remembered. Thread-compatible, async-signal-safe.
 class TextBuilder {
  public:

@@ -26,12 +26,6 @@ constexpr size_t kOrdinaryName = 1024;
 
 constexpr int kOptions = DMGL_PARAMS | DMGL_ANSI;
 
-uint64_t hash_of(std::string_view text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * 0x100000001b3;
-  return hash;
-}
-
 /// The demangler that runs, for the functions that libiberty allocates with.
 Demangler* g_demangling;
 
@@ -55,7 +49,7 @@ DemangledName Demangler::demangle(std::string_view linkage_name) {
   if (!is_mangled(name) || name.size() > kLongestName || name.find('\0') != name.npos) return {name};
   bool may_be_cpp = name[1] == 'Z';
   if (may_be_cpp && name.size() > kLongestCppName) return {name};
-  uint64_t hash = given_up_count_ ? hash_of(name) : 0;
+  uint64_t hash = given_up_count_ ? base::hash_text(name) : 0;
   if (given_up_count_ && has_given_up(hash)) return {name};
   if (!call_.reserve(may_be_cpp && name.size() > kOrdinaryName ? kLargeStack : kSmallStack)) return {name};
   std::memcpy(name_, name.data(), name.size());
@@ -66,7 +60,7 @@ DemangledName Demangler::demangle(std::string_view linkage_name) {
   bool has_ended = call_.run(run, this);
   g_demangling = nullptr;
   // One whose text is too long is soon stopped.
-  if (!has_ended && !is_too_long_) given_up_[given_up_count_++] = hash_of(name);
+  if (!has_ended && !is_too_long_) given_up_[given_up_count_++] = base::hash_text(name);
   if (!has_ended || language_ == Language::unknown || text_size_ == 0) return {name};
   return {{text_, text_size_}, language_};
 }

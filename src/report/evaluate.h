@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "ledger/view.h"
 #include "report/report.h"
 #include "report/rules.h"
@@ -63,7 +64,7 @@ bool holds_something(const Report& report);
 /// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage
 /// name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed), put together from the
 /// outermost frame in. Both halves, and the reader when it fills in names later, use these.
-inline constexpr uint64_t kEmptyStackHash = 0xcbf29ce484222325;
+inline constexpr uint64_t kEmptyStackHash = base::kEmptyTextHash;
 /// The hash of a stack with one more frame inside it.
 uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name);
 uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view function);

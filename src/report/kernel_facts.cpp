@@ -182,8 +182,7 @@ class TargetTexts {
   static constexpr size_t kRecent = 4096;
 
   ledger::StringRef& slot(std::string_view text) {
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    for (char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * 0x100000001b3;
+    uint64_t hash = base::hash_text(text);
     return recent_[(hash ^ hash >> 32) % kRecent];
   }
 

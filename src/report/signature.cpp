@@ -6,12 +6,7 @@ namespace unfreed::report {
 
 namespace {
 
-/// FNV-1a, 64 bits, of texts one after the other.
-uint64_t hash_of(uint64_t hash, std::string_view text) {
-  constexpr uint64_t kPrime = 0x100000001b3;
-  for (char character : text) hash = (hash ^ static_cast<unsigned char>(character)) * kPrime;
-  return hash;
-}
+using base::hash_text;
 
 /// Depends on the order: what is in a stack says nothing without where.
 uint64_t combine(uint64_t first, uint64_t second) {
@@ -22,13 +17,12 @@ uint64_t combine(uint64_t first, uint64_t second) {
 }  // namespace
 
 uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name) {
-  uint64_t frame = hash_of(hash_of(kEmptyStackHash, base_name(module_path)), "!");
-  return combine(callers,
-                 hash_of(frame, linkage_name.empty() ? std::string_view("?") : without_clone_suffix(linkage_name)));
+  uint64_t frame = hash_text("!", hash_text(base_name(module_path)));
+  return combine(callers, hash_text(linkage_name.empty() ? "?" : without_clone_suffix(linkage_name), frame));
 }
 
 uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view door) {
-  return combine(stack_hash, hash_of(hash_of(hash_of(kEmptyStackHash, kind_name(kind)), "\n"), door));
+  return combine(stack_hash, hash_text(door, hash_text("\n", hash_text(kind_name(kind)))));
 }
 
 }  // namespace unfreed::report
