@@ -4,7 +4,6 @@
 //   main     recursion down to near the limit of the main thread's stack
 //   break    sbrk(), 512 MiB of it
 //   leak     three descriptors
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
