@@ -5,6 +5,7 @@
 //     unfreed finish --report-number N [--quiet] LEDGER
 //
 // All settings are in the ledger's header. The ledger is left where it is.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/unique_fd.h"
 #include "cli/command.h"
 #include "cli/ledger_report.h"
 #include "cli/suppression_files.h"
@@ -91,7 +93,8 @@ int finish_command(const Arguments& arguments) {
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   signal(SIGPIPE, SIG_IGN);  // the answer is wanted whether or not anybody reads the summary
   ledger::Copy copy;
-  if (ledger::CopyError error = copy.load(ledger_path.c_str())) {
+  base::UniqueFd file(open(ledger_path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (ledger::CopyError error = copy.load(file.get())) {
     complain(fmt::format("{}: {}{}{}", ledger_path, error.message, error.error ? ": " : "",
                          error.error ? std::strerror(error.error) : ""));
     return kFailure;

@@ -11,13 +11,15 @@
 #include <cstring>
 #include <filesystem>
 #include <set>
-#include <utility>
+#include <tuple>
 
 #include "base/syscall.h"
 #include "cli/child.h"
 #include "cli/diagnosis.h"
+#include "cli/find_ledger.h"
 #include "cli/session.h"
 #include "cli/tree_report.h"
+#include "ledger/leftovers.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -97,12 +99,20 @@ class Launcher {
   void supervise();
   void take_finished(const std::vector<LedgerFile>& files);
   void sweep();
-  using LedgerKey = std::pair<int, uint32_t>;  ///< pid and image
+  using LedgerKey = std::tuple<uint64_t, int, uint32_t, bool>;
+  static LedgerKey key_of(const LedgerFile& file) {
+    return {file.name.pid_namespace, file.name.pid, file.name.image, file.folder->is_for_others};
+  }
   struct Found {
-    std::set<int> running;        ///< processes that go on
+    std::set<int> running;        ///< processes that go on; those of other pid namespaces by their numbers here
     std::set<LedgerKey> pending;  ///< their ledgers
-    bool unsettled = false;       ///< some ledger was just being made, renamed or taken away
+    bool unsettled = false;       ///< some ledger was just being made, renamed or taken away, or its process deciding
   };
+  void add_running(const LedgerFile& file, Found& found) const {
+    if (file.name.pid_namespace == namespace_) found.running.insert(file.name.pid);
+  }
+  bool is_commands(const LedgerFile& file) const;
+  bool is_believable(const LedgerFile& file) const;
   void sweep_process(const std::vector<LedgerFile>& files, Found& found);
   Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
@@ -115,8 +125,11 @@ class Launcher {
   std::vector<std::string> environment_;
   SignalRelay signals_;
   TreeReport reports_;
+  const uint64_t namespace_ = ledger::own_pid_namespace();
   pid_t pid_ = -1;
-  bool was_short_ = false;                    ///< CMD had ended before a watch for ledgers was worth it
+  std::vector<unsigned> command_users_;  ///< those that CMD was at its end
+  bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
+  int wait_status_ = 0;
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
@@ -152,6 +165,8 @@ int Launcher::run() {
   signals_.pass_on_to(pid_);
   // CMD is off; what follows happens beside it.
   supervise();
+  command_users_ = users_of(pid_);
+  wait_status_ = signals_.collect();
   sweep();
   return finish();
 }
@@ -163,7 +178,7 @@ void Launcher::supervise() {
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 64);
     setrlimit(RLIMIT_NOFILE, &limit);
   }
-  remove_stale_ledgers(session_.directory());
+  ledger::remove_leftover_folders(session_.directory().c_str(), geteuid());
   was_short_ = signals_.wait(-1, kUnwatchedMilliseconds) == SignalRelay::News::ended;
   if (was_short_) return;
   LedgerWatch watch(session_);
@@ -171,29 +186,36 @@ void Launcher::supervise() {
   while (signals_.wait(watch.descriptor(), -1) != SignalRelay::News::ended) take_finished(watch.take_finished());
 }
 
+bool Launcher::is_commands(const LedgerFile& file) const {
+  return file.name.pid == pid_ && file.name.pid_namespace == namespace_;
+}
+
+/// In a folder that others can write to, what is said of CMD must be said by whom it had become.
+bool Launcher::is_believable(const LedgerFile& file) const {
+  if (!file.folder->is_for_others || !is_commands(file)) return true;
+  return std::find(command_users_.begin(), command_users_.end(), open_ledger(file).user) != command_users_.end();
+}
+
 void Launcher::take_finished(const std::vector<LedgerFile>& files) {
-  for (const LedgerFile& file : files) {
-    if (file.name.pid != pid_)
-      reports_.add_other(file, false);
-    else if (!command_ledger_ || file.name.image >= command_ledger_->name.image)
-      command_ledger_ = file;
-  }
+  for (const LedgerFile& file : files)
+    if (!is_commands(file)) reports_.add_other(file, false);
 }
 
 /// One process's ledgers, in the order of its images.
 void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found) {
-  bool is_command = files.front().name.pid == pid_;
-  for (LedgerFile file : files) {
-    bool is_newest = file.path == files.back().path;
-    std::optional<LedgerFacts> facts;
+  bool is_command = is_commands(files.front());
+  for (size_t at = 0; at < files.size(); ++at) {
+    LedgerFile file = files[at];
+    bool is_newest = at + 1 == files.size();
+    std::optional<LedgerFacts> facts = read_ledger_facts(file);
     bool runs = false;
     if (!file.name.done) {
-      facts = read_ledger_facts(file.path);
-      runs = !is_command && is_running(file.name.pid, facts ? facts->process_start_ticks : 0);
+      runs = !is_command && has_process(file, facts);
       // What it did between the two questions is in the ledger now, or in its name.
-      if (!runs) facts = read_ledger_facts(file.path);
+      if (!runs) facts = read_ledger_facts(file);
       // It is complete, and has only to be given its last name: no need to wait for a process that may be stopped.
-      if (facts && facts->left && facts->state == ledger::State::ended) finish_name(file);
+      bool is_left = facts && facts->handover == ledger::Handover::left && facts->state == ledger::State::ended;
+      if (is_left) finish_name(file);
     }
     if (file.name.done) {
       if (!is_command)
@@ -204,21 +226,24 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found)
     }
     if (!facts) {
       // Just being made, or under another name by now; if it is neither, its process was killed before it had begun.
-      if (runs) found.running.insert(file.name.pid);
-      if (runs || access(file.path.c_str(), F_OK) != 0)
+      if (runs) add_running(file, found);
+      if (runs || !is_there(file))
         found.unsettled = true;
       else
-        remove_unbegun(file.path);
+        remove_unbegun(file);
+    } else if (facts->is_reported) {
+      remove_ledger(file);
     } else if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
       if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
       // Just becoming another program, or a fork child with a ledger half made.
       if (runs && is_newest)
-        found.running.insert(file.name.pid);
+        add_running(file, found);
       else
-        unlink(file.path.c_str());
+        remove_ledger(file);
     } else if (runs) {
-      found.running.insert(file.name.pid);
-      found.pending.insert({file.name.pid, file.name.image});
+      add_running(file, found);
+      found.pending.insert(key_of(file));
+      found.unsettled |= facts->handover == ledger::Handover::deciding;
     } else if (!is_command) {
       reports_.add_other(file, facts->state != ledger::State::ended);
     } else if (is_newest) {
@@ -231,20 +256,29 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found)
 Launcher::Found Launcher::sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes) {
   Found found;
   std::vector<LedgerFile> files = session_.ledgers();
+  std::erase_if(files, [this](const LedgerFile& file) {
+    if (is_believable(file)) return false;
+    remove_ledger(file);
+    return true;
+  });
   std::set<LedgerKey> gone = expected;
-  for (const LedgerFile& file : files) gone.erase({file.name.pid, file.name.image});
+  for (const LedgerFile& file : files) gone.erase(key_of(file));
   // A file that is given another name while a folder is listed may be listed under neither.
   found.unsettled = !gone.empty();
+  auto is_same_process = [](const LedgerFile& left, const LedgerFile& right) {
+    return left.name.pid == right.name.pid && left.name.pid_namespace == right.name.pid_namespace;
+  };
   for (size_t first = 0; first < files.size();) {
     size_t last = first + 1;
-    while (last < files.size() && files[last].name.pid == files[first].name.pid) ++last;
+    while (last < files.size() && is_same_process(files[last], files[first])) ++last;
     sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)}, found);
     first = last;
   }
   if (!looks_for_processes) return found;
   for (int pid : session_.processes(pid_, was_short_)) {
-    bool is_known =
-        std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) { return file.name.pid == pid; });
+    bool is_known = std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) {
+      return file.name.pid == pid && file.name.pid_namespace == namespace_;
+    });
     if (!is_known && is_running(pid, 0)) found.running.insert(pid);
   }
   return found;
@@ -260,7 +294,7 @@ void Launcher::sweep() {
   }
   // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
   bool looks_for_processes = !found.running.empty();
-  for (const LedgerFile& file : session_.stop_taking()) found.pending.insert({file.name.pid, file.name.image});
+  for (const LedgerFile& file : session_.stop_taking()) found.pending.insert(key_of(file));
   for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {
     found = sweep_once(found.pending, looks_for_processes);
     if (!found.unsettled) break;
@@ -299,15 +333,14 @@ bool Launcher::check_tracking() {
 }
 
 int Launcher::finish() {
-  int wait_status = signals_.wait_status();
   if (command_ledger_) {
-    std::optional<LedgerFacts> facts = read_ledger_facts(command_ledger_->path);
+    std::optional<LedgerFacts> facts = read_ledger_facts(*command_ledger_);
     bool saw_end = facts && facts->state == ledger::State::ended;
-    reports_.add_command(*command_ledger_, !saw_end, wait_status);
+    reports_.add_command(*command_ledger_, !saw_end, wait_status_);
   }
   bool is_tracked = check_tracking();
   if (!settings_.quiet) write_message(reports_.summary());
-  int status = WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+  int status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
   bool has_rules = settings_.rules.count > 0;
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (reports_.unseen())

@@ -1,10 +1,13 @@
 // The unfreed command: finds the subcommand and hands it its arguments.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <exception>
 
 #include "cli/command.h"
+#include "cli/ledger_files.h"
+#include "ledger/leftovers.h"
 
 namespace unfreed::cli {
 namespace {
@@ -46,8 +49,14 @@ int dispatch(const Arguments& words) {
   Arguments rest(words.begin() + 1, words.end());
   if (name == "help" && rest.empty()) return print_help();
   const std::string& wanted = name == "help" ? rest[0] : name;
-  for (const Command& command : kCommands)
-    if (wanted == command.name) return command.run(name == "help" ? Arguments{"--help"} : rest);
+  for (const Command& command : kCommands) {
+    if (wanted != command.name) continue;
+    int status = command.run(name == "help" ? Arguments{"--help"} : rest);
+    // After it, so that what the user names is still there to be read. `run` does it while its program runs.
+    if (command.run != run_command && command.run != finish_command)
+      ledger::remove_leftover_folders(ledger_directory().c_str(), geteuid());
+    return status;
+  }
   bool is_option = name.starts_with('-');
   complain(fmt::format("unknown {} '{}' (try 'unfreed --help')", is_option ? "option" : "command", name));
   return kFailure;

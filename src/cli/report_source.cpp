@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "base/unique_fd.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/live_stacks.h"
@@ -29,19 +30,30 @@ bool is_ledger(const std::string& path) {
 }  // namespace
 
 std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& error) {
+  base::UniqueFd file(base::open_file(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!file) {
+    error = fmt::format("{}: cannot be opened: {}", path, std::strerror(file.error()));
+    return {};
+  }
+  return load_ledger(file.get(), path, 0, error);
+}
+
+std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int pid, std::string& error) {
   LoadedLedger loaded;
-  if (ledger::CopyError problem = loaded.copy.load(path.c_str())) {
+  if (ledger::CopyError problem = loaded.copy.load(file)) {
     error = fmt::format("{}: {}{}{}", path, problem.message, problem.error ? ": " : "",
                         problem.error ? std::strerror(problem.error) : "");
     return {};
   }
   const ledger::Header& header = loaded.copy.view().header();
+  bool is_of_here = header.pid_namespace == ledger::own_pid_namespace();
+  if (!pid && is_of_here && is_running(header.pid, header.created_boottime_ns)) pid = header.pid;
   auto state = static_cast<ledger::State>(header.state.load(std::memory_order_acquire));
   if (state == ledger::State::ended) {
     loaded.trigger = report::Trigger::exit;
-  } else if (int pid = header.pid; is_running(pid, header.process_start_ticks)) {
+  } else if (pid) {
     ledger::Copy running;
-    if (report::load_running_ledger(path.c_str(), pid, running)) return loaded;  // it has gone just now
+    if (report::load_running_ledger(file, pid, running)) return loaded;  // it has gone just now
     loaded.copy = std::move(running);
     if (std::optional<std::string> note = take_live_stacks(loaded.copy, pid, LiveStacks::all))
       loaded.notes.push_back(*note);

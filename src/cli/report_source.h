@@ -19,6 +19,8 @@ struct LoadedLedger {
 };
 /// Empty: `error` is one line for the user, with the path in it.
 std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& error);
+/// From an open file, of process `pid`, which runs (0: whichever the ledger says). `path`: for `error`.
+std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int pid, std::string& error);
 
 /// A report with what it was made from.
 struct SourcedReport {

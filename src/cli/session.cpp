@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -10,8 +11,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
-#include <ctime>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 
@@ -62,31 +64,84 @@ int newest_number() {
   return read_regular_file("/proc/sys/kernel/ns_last_pid", kMostProcBytes, text, none) ? std::atoi(text.c_str()) : 0;
 }
 
-uint32_t random_number() {
-  uint32_t number = 0;
-  if (getrandom(&number, sizeof number, GRND_NONBLOCK) == sizeof number) return number;
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint32_t>(now.tv_nsec * 2654435761u);
+/// Nobody can know it beforehand. Not 0.
+uint64_t random_number() {
+  uint64_t number = 0;
+  ssize_t got = getrandom(&number, sizeof number, 0);
+  return got == sizeof number && number ? number : base::monotonic_ns();
+}
+
+/// With that mode, whatever the umask is.
+bool make_directory(int directory, const std::string& name, mode_t mode) {
+  mode_t mask = umask(0);
+  int result = mkdirat(directory, name.c_str(), mode);
+  umask(mask);
+  return result == 0;
+}
+
+std::shared_ptr<LedgerFolder> opened(int directory, const std::string& name, const std::string& path, bool for_others) {
+  base::UniqueFd fd(ledger::open_folder(directory, name.c_str(), geteuid(), for_others));
+  return fd ? std::make_shared<LedgerFolder>(LedgerFolder{std::move(fd), path, for_others}) : nullptr;
 }
 
 }  // namespace
 
-Session::Session() : directory_(choose_directory()), name_(fmt::format("{}-{:08x}", getpid(), random_number())) {
-  std::string path = directory_ + "/" + launcher_file_name(name_);
-  int file = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (file < 0) return;  // then every process reports by itself
-  close(file);
-  taking_ = path;
+Session::Session() : directory_(choose_directory()) {
+  base::FixedText<64> name;
+  ledger::add_folder_name(name, geteuid(), random_number());
+  name_ = name.text();
+  // Whoever becomes another user can make no ledger in a folder of root's.
+  if (make_folder() && geteuid() == 0) make_folder_for_others();
+}
+
+/// The folder gets its name when it has its launcher's lock: to everybody else one without is left over.
+bool Session::make_folder() {
+  base::UniqueFd directory(base::open_file(directory_.c_str(), O_PATH | O_DIRECTORY));
+  std::string unfinished = "." + name_;
+  if (!directory || !make_directory(directory.get(), unfinished, geteuid() == 0 ? 0711 : 0700)) return false;
+  auto folder = opened(directory.get(), unfinished, directory_ + "/" + name_, false);
+  if (folder) {
+    constexpr int kNew = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    lock_ = base::UniqueFd(openat(folder->fd.get(), ledger::kLauncherFile.data(), kNew, 0600));
+  }
+  bool is_made = folder && lock_ && flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 &&
+                 renameat2(directory.get(), unfinished.c_str(), directory.get(), name_.c_str(), RENAME_NOREPLACE) == 0;
+  if (!is_made) {
+    if (folder) unlinkat(folder->fd.get(), ledger::kLauncherFile.data(), 0);
+    unlinkat(directory.get(), unfinished.c_str(), AT_REMOVEDIR);
+    return false;
+  }
+  folders_.push_back(std::move(folder));
+  return true;
+}
+
+/// Others may make files in it, if they know its name: that is in the environment of the run's own processes only.
+void Session::make_folder_for_others() {
+  base::FixedText<32> name;
+  name.add(ledger::kOthersPrefix).add_hex(random_number(), 16);
+  int run = folders_[0]->fd.get();
+  if (!make_directory(run, name.c_str(), 01733)) return;
+  auto folder = opened(run, name.c_str(), folders_[0]->path + "/" + name.c_str(), true);
+  if (!folder) return;
+  folders_.push_back(std::move(folder));
+  name_ += "/" + std::string(name.text());
+}
+
+Session::~Session() {
+  stop_taking();
+  if (folders_.empty()) return;
+  std::string run = name_.substr(0, name_.find('/'));
+  if (folders_.size() > 1) unlinkat(folders_[0]->fd.get(), name_.substr(run.size() + 1).c_str(), AT_REMOVEDIR);
+  rmdir((directory_ + "/" + run).c_str());
 }
 
 std::vector<LedgerFile> Session::stop_taking() {
-  if (taking_.empty()) return {};
-  unlink(taking_.c_str());
-  taking_.clear();
+  if (!lock_) return {};
+  unlinkat(folders_[0]->fd.get(), ledger::kLauncherFile.data(), 0);
+  lock_.reset();
   std::vector<LedgerFile> files = ledgers();
   std::erase_if(files, [](const LedgerFile& file) { return file.name.done; });
-  for (const LedgerFile& file : files) say_launcher_is_gone(file.path);
+  for (const LedgerFile& file : files) say_launcher_is_gone(file);
   return files;
 }
 
@@ -131,10 +186,15 @@ std::vector<int> Session::processes(int first, bool was_short) const {
 
 LedgerWatch::LedgerWatch(const Session& session) : session_(session) {
   descriptor_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  if (descriptor_ < 0 || inotify_add_watch(descriptor_, session.directory().c_str(), IN_MOVED_TO | IN_ONLYDIR) >= 0)
-    return;
-  close(descriptor_);
-  descriptor_ = -1;
+  for (const auto& folder : session.folders()) {
+    // The very folder that is open, wherever its path leads to.
+    std::string path = fmt::format("/proc/self/fd/{}", folder->fd.get());
+    int watch = descriptor_ < 0 ? -1 : inotify_add_watch(descriptor_, path.c_str(), IN_MOVED_TO | IN_ONLYDIR);
+    watches_.push_back(watch);
+    if (watch >= 0 || descriptor_ < 0) continue;
+    close(descriptor_);
+    descriptor_ = -1;
+  }
 }
 
 LedgerWatch::~LedgerWatch() {
@@ -150,9 +210,10 @@ std::vector<LedgerFile> LedgerWatch::take_finished() {
       const auto& event = *reinterpret_cast<const inotify_event*>(buffer + at);
       at += static_cast<ssize_t>(sizeof event + event.len);
       if (event.mask & IN_Q_OVERFLOW) lost_count = true;
-      std::optional<LedgerName> name = event.len ? parse_ledger_name(event.name) : std::nullopt;
-      if (name && name->done && name->session == session_.name())
-        finished.push_back({session_.directory() + "/" + event.name, *name});
+      ledger::FileName name;
+      if (!event.len || !ledger::parse_file_name(event.name, name) || !name.done) continue;
+      size_t folder = static_cast<size_t>(std::find(watches_.begin(), watches_.end(), event.wd) - watches_.begin());
+      if (folder < watches_.size()) finished.push_back({session_.folders()[folder], name});
     }
   }
   return lost_count ? session_.finished_ledgers() : finished;

@@ -1,6 +1,7 @@
 // One run's ledgers: where they are, what they are called, and word of them as they come.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,16 +13,21 @@ namespace unfreed::cli {
 class Session {
  public:
   /// Chooses a directory (UNFREED_LEDGER_DIR; else /dev/shm, or the temporary directory where /dev/shm is missing or
-  /// full) and a name that is this process's alone.
+  /// full) and makes a folder in it that nobody else can write to, and whose name nobody else can know beforehand.
   Session();
-  ~Session() { stop_taking(); }
+  /// Removes the folder, if no process needs it any more.
+  ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
   const std::string& directory() const { return directory_; }
+  /// For UNFREED_SESSION.
   const std::string& name() const { return name_; }
+  /// The run's folder; as root also the one for processes that become another user's. None where none could be made:
+  /// then every process reports by itself.
+  const std::vector<std::shared_ptr<const LedgerFolder>>& folders() const { return folders_; }
 
-  std::vector<LedgerFile> ledgers() const { return list_ledgers(directory_, name_); }
+  std::vector<LedgerFile> ledgers() const { return list_ledgers(folders_); }
   /// Those of processes that have ended in order (".done").
   std::vector<LedgerFile> finished_ledgers() const;
   /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
@@ -29,16 +35,19 @@ class Session {
   /// `was_short`: that was less than a second ago.
   std::vector<int> processes(int first, bool was_short) const;
   /// Tells all processes, those that run and those to come, to report by themselves; returns the ledgers of those that
-  /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::left).
+  /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::handover).
   std::vector<LedgerFile> stop_taking();
 
  private:
+  bool make_folder();
+  void make_folder_for_others();
   bool is_carried_by(int pid) const;
   std::optional<bool> is_carried_after(int first) const;
 
   std::string directory_;
   std::string name_;
-  std::string taking_;  ///< the file that is there as long as ledgers are taken; "" for none
+  std::vector<std::shared_ptr<const LedgerFolder>> folders_;
+  base::UniqueFd lock_;  ///< of the launcher file: held while ledgers are taken
 };
 
 /// Tells of ledgers that are finished (".done"). Without inotify there is no word, and the sweep at the end finds them.
@@ -56,6 +65,7 @@ class LedgerWatch {
  private:
   const Session& session_;
   int descriptor_ = -1;
+  std::vector<int> watches_;  ///< one for each of the session's folders
 };
 
 }  // namespace unfreed::cli

@@ -138,17 +138,13 @@ void SignalRelay::pass_on(int signal, const siginfo_t& info) const {
   kill(program, signal);
 }
 
-/// Looks without collecting: CMD keeps its number until wait() does that.
+/// Looks without collecting: CMD keeps its number until collect().
 void SignalRelay::note_end() {
   if (ended_ns_.load()) return;
   siginfo_t info{};
   int result = waitid(P_PID, static_cast<id_t>(program_.load()), &info, WEXITED | WNOHANG | WNOWAIT);
-  if (result == 0 && info.si_pid != 0) set_ended();
-}
-
-void SignalRelay::set_ended() {
   uint64_t running = 0;
-  ended_ns_.compare_exchange_strong(running, base::monotonic_ns());
+  if (result == 0 && info.si_pid != 0) ended_ns_.compare_exchange_strong(running, base::monotonic_ns());
 }
 
 void SignalRelay::end_soon(int signal) {
@@ -159,21 +155,25 @@ void SignalRelay::end_soon(int signal) {
   setitimer(ITIMER_REAL, &patience, nullptr);
 }
 
-/// Collects what CMD has to tell, with signals blocked. True: it has ended.
-bool SignalRelay::look_at_program() {
-  pid_t program = program_.load();
-  for (int status = 0; waitpid(program, &status, WNOHANG | WUNTRACED) == program;) {
-    if (WIFSTOPPED(status)) {
-      stop_like_program(WSTOPSIG(status));
-      continue;
-    }
-    set_ended();
-    wait_status_ = status;
-    is_over_ = true;
-    if (sigismember(&inherited_ignored_, SIGTSTP) == 0) set_disposition(SIGTSTP, SIG_DFL);
-    return true;
+/// Takes what CMD has to tell of itself, with signals blocked.
+bool SignalRelay::has_program_ended() {
+  auto program = static_cast<id_t>(program_.load());
+  for (;;) {
+    note_end();
+    if (ended_ns_.load()) return true;
+    siginfo_t info{};
+    if (waitid(P_PID, program, &info, WSTOPPED | WNOHANG) != 0 || info.si_pid == 0) return false;
+    stop_like_program(info.si_status);
   }
-  return false;
+}
+
+int SignalRelay::collect() {
+  int status = 0;
+  while (waitpid(program_.load(), &status, 0) < 0 && errno == EINTR) {
+  }
+  // From here on the terminal's stop signal is the launcher's.
+  if (sigismember(&inherited_ignored_, SIGTSTP) == 0) set_disposition(SIGTSTP, SIG_DFL);
+  return status;
 }
 
 void SignalRelay::stop_like_program(int signal) {
@@ -206,7 +206,7 @@ SignalRelay::News SignalRelay::wait(int descriptor, int milliseconds) {
   sigprocmask(SIG_SETMASK, &all, &before);
   News news = News::nothing;
   for (;;) {
-    if (is_over_ || look_at_program()) {
+    if (has_program_ended()) {
       news = News::ended;
       break;
     }
@@ -216,7 +216,7 @@ SignalRelay::News SignalRelay::wait(int descriptor, int milliseconds) {
     timespec time{static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
     pollfd input{descriptor, POLLIN, 0};
     if (ppoll(&input, 1, milliseconds >= 0 ? &time : nullptr, &none) > 0) {
-      news = look_at_program() ? News::ended : News::readable;
+      news = has_program_ended() ? News::ended : News::readable;
       break;
     }
   }

@@ -31,10 +31,10 @@ class SignalRelay {
 
   enum class News { nothing, readable, ended };
   /// Waits until CMD has ended, `descriptor` (−1: none) is readable, or that time is over (−1: no limit). While CMD is
-  /// stopped the launcher is stopped too, where a shell would want to know.
+  /// stopped the launcher is stopped too, where a shell would want to know. CMD stays a zombie, which can be asked about.
   News wait(int descriptor, int milliseconds);
-  /// From waitpid(), once CMD has ended.
-  int wait_status() const { return wait_status_; }
+  /// Once CMD has ended: its status, from waitpid().
+  int collect();
 
   /// What ends the launcher early, at most kPatienceMilliseconds after a signal that asks for it. Called in a signal
   /// handler: async-signal-safe, and does not return.
@@ -46,17 +46,14 @@ class SignalRelay {
   static bool is_for_program(int signal, const siginfo_t& info, pid_t program);
   void pass_on(int signal, const siginfo_t& info) const;
   void note_end();
-  void set_ended();
   void end_soon(int signal);
-  bool look_at_program();
+  bool has_program_ended();
   void stop_like_program(int signal);
 
   std::atomic<pid_t> program_{-1};
   std::atomic<uint64_t> ended_ns_{0};     ///< when CMD's end was noticed; 0: it runs
   std::atomic<int> asked_by_{0};          ///< the signal that will end the launcher
   std::atomic<void (*)(int)> early_end_{nullptr};
-  int wait_status_ = 0;
-  bool is_over_ = false;  ///< waitpid() has told
   sigset_t inherited_mask_;
   sigset_t inherited_ignored_;
 };

@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 
 #include "cli/command.h"
+#include "cli/find_ledger.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/report_source.h"
@@ -20,31 +20,6 @@
 namespace unfreed::cli {
 
 namespace {
-
-/// The ledger that the process has mapped: found whichever directory it is in.
-std::string find_mapped_ledger(int pid) {
-  std::string folder = process_folder(pid);
-  std::ifstream maps(folder + "/maps");
-  for (std::string line; std::getline(maps, line);) {
-    size_t slash = line.find('/');
-    if (slash == std::string::npos) continue;
-    std::string path = line.substr(slash);
-    std::optional<LedgerName> name = parse_ledger_name(std::string_view(path).substr(path.rfind('/') + 1));
-    if (!name || name->pid != pid || name->done) continue;
-    if (access(path.c_str(), F_OK) == 0) return path;
-    // In a container the path is the container's.
-    std::string inside = folder + "/root" + path;
-    if (access(inside.c_str(), F_OK) == 0) return inside;
-  }
-  return {};
-}
-
-std::string find_named_ledger(int pid) {
-  std::string found;
-  for (const LedgerFile& file : list_ledgers(ledger_directory(), {}))
-    if (file.name.pid == pid && !file.name.done) found = file.path;
-  return found;
-}
 
 /// One line that says why there is nothing to see.
 std::string explain_absence(int pid) {
@@ -75,14 +50,13 @@ int snapshot_command(const Arguments& arguments) {
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
   const report::Settings& settings = input.settings();
-  std::string path = find_mapped_ledger(pid);
-  if (path.empty()) path = find_named_ledger(pid);
-  if (path.empty()) {
+  FoundLedger found = find_ledger(pid);
+  if (!found.open.file) {
     complain(explain_absence(pid));
     return kFailure;
   }
   std::string error;
-  std::optional<LoadedLedger> loaded = load_ledger(path, error);
+  std::optional<LoadedLedger> loaded = load_ledger(found.open.file.get(), found.path, pid, error);
   if (!loaded) {
     complain(error);
     return kFailure;
@@ -91,6 +65,11 @@ int snapshot_command(const Arguments& arguments) {
   SuppressionFiles suppressions;
   bool is_given = !settings.suppressions.empty();
   std::string_view files = is_given ? settings.suppressions : view.text(view.header().suppressions);
+  if (!is_given && !files.empty() && found.open.user != geteuid()) {
+    // Another user does not say which files are opened here.
+    loaded->notes.push_back("the process's own suppressions, which belong to another user, were not applied");
+    files = {};
+  }
   if (!suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) {
     complain(error);
     return kFailure;

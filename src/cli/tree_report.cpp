@@ -90,14 +90,18 @@ void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
 }
 
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
-  if (kept_.contains(file.path)) return;
+  const std::string ledger_path = file.path();
+  if (kept_.contains(ledger_path)) return;
+  OpenLedger open = open_ledger(file);
+  if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
   ledger::Copy copy;
-  if (ledger::CopyError error = copy.load(file.path.c_str())) {
-    if (error.error == ENOENT) return;  // somebody else has dealt with it
-    complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", file.path, file.name.pid, error.message,
-                         error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
+  ledger::CopyError error = open.file ? copy.load(open.file.get())
+                                      : ledger::CopyError{"is no file of this user's", 0};
+  if (error) {
+    complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", ledger_path, file.name.pid,
+                         error.message, error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
     failed_ = true;
-    kept_.insert(file.path);
+    kept_.insert(ledger_path);
     return;
   }
   const ledger::View& view = copy.view();
@@ -114,7 +118,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   if (!is_command && !all_reports_) {
     OwnedReport first = make_totals(view, request);
     if (!is_news(first.report)) {
-      unlink(file.path.c_str());
+      remove_ledger(file);
       return;
     }
   }
@@ -124,14 +128,14 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   unchecked_ = unchecked_ || report::is_unchecked(report);
   bool is_wanted = is_command || all_reports_ || is_news(report);
   std::string path;
-  std::string error;
-  if (is_wanted && !write(view, is_command, report, path, error)) {
-    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}", path, error, file.path));
+  std::string problem;
+  if (is_wanted && !write(view, is_command, report, path, problem)) {
+    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}", path, problem, ledger_path));
     failed_ = true;
-    kept_.insert(file.path);
+    kept_.insert(ledger_path);
     path.clear();
   } else {
-    unlink(file.path.c_str());
+    remove_ledger(file);
   }
   if (is_command) {
     render::TextOptions options;

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/syscall.h"
+#include "base/unique_fd.h"
 
 namespace unfreed::ledger {
 
@@ -46,11 +47,9 @@ Copy& Copy::operator=(Copy&& other) noexcept {
   reset();
   base_ = other.base_;
   bytes_ = other.bytes_;
-  file_ = other.file_;
   view_ = other.view_;
   writer_ = other.writer_;
   other.base_ = nullptr;
-  other.file_ = -1;
   other.view_ = View();
   other.writer_ = Writer();
   return *this;
@@ -58,10 +57,8 @@ Copy& Copy::operator=(Copy&& other) noexcept {
 
 void Copy::reset() {
   if (base_) base::unmap_memory(base_, bytes_);
-  if (file_ >= 0) base::close_file(file_);
   base_ = nullptr;
   bytes_ = 0;
-  file_ = -1;
   view_ = View();
   writer_ = Writer();
 }
@@ -77,16 +74,22 @@ bool Copy::is_running() const {
 
 CopyError Copy::load(const char* path) {
   reset();
-  CopyError error = check_file(path);
+  // Opening a fifo or a terminal must neither wait nor take it over.
+  base::UniqueFd file(base::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  return file ? load(file.get()) : why_not_opened(-file.error());
+}
+
+CopyError Copy::load(long file) {
+  reset();
+  file_ = file;
+  CopyError error = check_file();
   if (!error) error = copy_all();
   if (error) reset();
+  file_ = -1;
   return error;
 }
 
-CopyError Copy::check_file(const char* path) {
-  // Opening a fifo or a terminal must neither wait nor take it over.
-  file_ = base::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  if (is_error(file_)) return why_not_opened(file_);
+CopyError Copy::check_file() {
   struct stat status {};
   long result = raw_syscall(SYS_fstat, file_, reinterpret_cast<long>(&status));
   if (is_error(result)) return refused("cannot be examined", result);

@@ -33,13 +33,15 @@ class Copy {
 
   /// Reads the ledger at `path`: a regular file, not a link. What was loaded before is dropped, also on failure.
   CopyError load(const char* path);
+  /// Reads it from an open file, which stays the caller's.
+  CopyError load(long file);
 
   explicit operator bool() const { return base_ != nullptr; }
   const View& view() const { return view_; }
   Writer& writer() { return writer_; }
 
  private:
-  CopyError check_file(const char* path);
+  CopyError check_file();
   CopyError copy_all();
   CopyError copy_header();
   CopyError copy_section(SectionId id);
@@ -56,7 +58,7 @@ class Copy {
 
   std::byte* base_ = nullptr;
   uint64_t bytes_ = 0;
-  long file_ = -1;
+  long file_ = -1;  ///< while it is read
   View view_;
   Writer writer_;
 };

@@ -1,4 +1,4 @@
-// The ledger's on-disk (shared memory) format, version 1.
+// The ledger's on-disk (shared memory) format, version 2.
 //
 // One ledger belongs to one process image. The runtime writes it while the process runs; anyone with the right to may
 // read it, during the process's life or after. Nothing in it is a pointer: references are record indexes or byte
@@ -24,7 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
@@ -115,10 +115,15 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tas
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child in the table that is there
 
-/// Who makes the last report, the launcher or the process: each sets its bit and looks at the other's, so that of two
-/// that end at the same moment one knows that it was the second.
-inline constexpr uint32_t kHandoverLauncherGone = 1u << 0;  ///< it takes no more: the process reports by itself
-inline constexpr uint32_t kHandoverLeft = 1u << 1;          ///< by the process, to the launcher
+/// Who makes the last report, the launcher or the process. The process says that it is deciding, looks whether the
+/// launcher is gone (Header::launcher_gone), and says what it has decided; the launcher says that it is gone and then
+/// looks at that, again while it is being decided.
+enum class Handover : uint32_t {
+  none = 0,
+  deciding = 1,
+  left = 2,    ///< to the launcher
+  itself = 3,  ///< the process makes it
+};
 
 struct Header {
   char magic[8];
@@ -128,15 +133,18 @@ struct Header {
   uint32_t header_bytes;        ///< sizeof(Header)
   std::atomic<uint32_t> state;  ///< State
   std::atomic<uint32_t> flags;  ///< kHeaderFlag…
-  uint32_t sequence;            ///< which image of this pid (0 first; +1 per exec seen by a launcher)
+  std::atomic<uint32_t> is_reported;  ///< 1: the last report has been made, nobody needs this ledger any more
 
-  int32_t pid;
+  int32_t pid;  ///< in its own pid namespace
   int32_t ppid;
   uint32_t uid;
   int32_t exit_status;  ///< valid in State::ended; −signal where the process ended itself by one (abort)
   int32_t main_tid;
   int32_t launcher_pid;              ///< of `unfreed run`; 0 without
-  uint64_t process_start_ticks;      ///< field 22 of /proc/PID/stat: tells a reused pid from this one; 0 unknown
+  uint64_t pid_namespace;            ///< the inode of that namespace; 0 unknown
+  uint64_t process_start_ticks;      ///< field 22 of /proc/PID/stat; 0 unknown
+  uint64_t boot;                     ///< number of the boot of the machine; 0 in memory, which no boot survives
+  uint64_t created_boottime_ns;      ///< CLOCK_BOOTTIME: a process with that pid that has started later is another one
   uint64_t started_realtime_ns;      ///< CLOCK_REALTIME
   uint64_t started_monotonic_ns;     ///< CLOCK_MONOTONIC; all later times are on this clock
   uint64_t ended_monotonic_ns;       ///< valid in State::ended
@@ -159,7 +167,8 @@ struct Header {
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: what %e stands for
   std::atomic<uint32_t> exhausted_by;   ///< index + 1 of the failure that the last report on exhaustion was made for
-  std::atomic<uint32_t> handover;       ///< kHandover…
+  std::atomic<uint32_t> launcher_gone;  ///< 1: it takes no more ledgers. Written to the file by the launcher
+  std::atomic<uint32_t> handover;       ///< Handover
 
   /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that were looked at; 0: every block was. The
   /// heap's counts of blocks and bytes are then estimates, in units of 1 / 2^kSampledCountShift.

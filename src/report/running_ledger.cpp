@@ -22,16 +22,16 @@ void transfer_kernel_facts(const ledger::View& from, ledger::Writer& to) {
 }
 }  // namespace
 
-ledger::CopyError load_running_ledger(const char* path, int pid, ledger::Copy& out) {
+ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out) {
   ledger::Copy first;
-  if (ledger::CopyError error = first.load(path)) return error;
+  if (ledger::CopyError error = first.load(file)) return error;
   bool ended = first.view().header().state.load() == static_cast<uint32_t>(ledger::State::ended);
   bool reconciled = ended || take_kernel_facts(first.writer(), pid);
   if (!ended) take_kernel_tasks(first.writer(), pid);
   // The table is read after the kernel was asked. A descriptor taken since is known by its time; one given back since
   // is on the list only, and is gone when looked for again.
   ledger::Copy second;
-  if (!reconciled || ended || second.load(path)) {
+  if (!reconciled || ended || second.load(file)) {
     out = static_cast<ledger::Copy&&>(first);
     return {};
   }

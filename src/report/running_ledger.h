@@ -7,9 +7,9 @@
 
 namespace unfreed::report {
 
-/// Loads the ledger at `path` and enters the kernel facts of `pid` (unless they were taken already by the process
+/// Loads the ledger from an open file and enters the kernel facts of `pid` (unless they were taken already by the process
 /// itself). `out` is loaded also when there are no kernel facts to be had; the ledger then says that it is not
 /// reconciled.
-ledger::CopyError load_running_ledger(const char* path, int pid, ledger::Copy& out);
+ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out);
 
 }  // namespace unfreed::report

@@ -61,19 +61,6 @@ enum class End : uint32_t {
 };
 std::atomic<End> g_end{End::pending};
 
-/// Marks the ledger as done, for the launcher. False when there is none that would take it.
-bool leave_to_launcher() {
-  if (!g_runtime.ledger_path[0] || !launcher_is_there()) return false;
-  auto& handover = g_tracker.writer.header().handover;
-  if (handover.fetch_or(ledger::kHandoverLeft, std::memory_order_acq_rel) & ledger::kHandoverLauncherGone) return false;
-  base::FixedText<sizeof g_runtime.ledger_path + 8> done;
-  done.add(g_runtime.ledger_path).add(".done");
-  // Out of its reach, it is found by the process's being gone.
-  raw_syscall(SYS_renameat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), AT_FDCWD,
-              reinterpret_cast<long>(done.c_str()));
-  return true;
-}
-
 /// `answer`: of make_last_report(). A ledger whose report could not be written is kept where a line says so.
 End conclude(int status) {
   bool has_rules = g_tracker.writer.header().rules != 0;
@@ -86,8 +73,7 @@ End conclude(int status) {
     say(line.text(), has_rules ? Line::verdict : Line::news);
   }
   bool is_said = has_rules || !g_runtime.is_descendant;
-  if (g_runtime.ledger_path[0] && (answer.written || !is_said))
-    raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(g_runtime.ledger_path), 0);
+  if (answer.written || !is_said) remove_own_ledger();
   if (!has_rules) return End::passed;
   if (!is_known) return End::unchecked;
   return answer.verdict == report::Verdict::broken      ? End::broken

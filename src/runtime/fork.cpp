@@ -52,7 +52,6 @@ void copy_sections(const ledger::Header& from, ledger::Header& to) {
 }
 
 void copy_header(const ledger::Header& from, ledger::Header& to) {
-  to.pid = g_runtime.pid;
   to.ppid = static_cast<int>(base::raw_syscall(SYS_getppid));
   to.uid = static_cast<uint32_t>(base::raw_syscall(SYS_getuid));
   to.main_tid = g_runtime.pid;
@@ -110,7 +109,7 @@ void take_over_fork_child() {
   copy_header(parent.header(), fresh);
   track::keep_parents_crossings(parent);
   if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
-                      g_runtime.why_private)) {
+                      g_runtime.ledger_identity, g_runtime.why_private)) {
     // This child goes on untracked, and must not write to its parent's ledger but to say so.
     parent.drop(ledger::Dropped::children_untracked);
     g_tracker.heap_use = track::HeapUse::none;

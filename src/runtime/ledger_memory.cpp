@@ -10,6 +10,7 @@
 #include "base/address_space.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
+#include "ledger/ownership.h"
 
 namespace unfreed::runtime {
 
@@ -81,26 +82,31 @@ bool file_size_allowed(uint64_t bytes) {
 
 void remove_file(long fd, std::span<char> path) {
   base::close_file(fd);
-  raw_syscall(SYS_unlinkat, AT_FDCWD, reinterpret_cast<long>(path.data()), 0);
+  remove_ledger_file(path.data());
   path[0] = '\0';
 }
 
-/// A new file of the ledger's size, with storage for its first pages (`has_first`; some file systems cannot say). A
-/// negative number: there is none, and `why`.
-long make_file(const LedgerPlace& place, int pid, const Header& header, std::span<char> path, const char*& why,
-               bool& has_first) {
+/// A new file of the ledger's size, with storage for its first pages (`has_first`; some file systems cannot say); the
+/// header is given what tells its process from others. A negative number: there is none, and `why`.
+long make_file(const LedgerPlace& place, int pid, Header& header, std::span<char> path, FileIdentity& identity,
+               const char*& why, bool& has_first) {
   path[0] = '\0';
   if (!file_size_allowed(header.file_bytes)) {
     why = "the file size limit (ulimit -f) is too low for a ledger";
     return -EFBIG;
   }
-  long fd = create_ledger_file(place, pid, path);
+  NewFile file = make_ledger_file(place, pid, path);
+  const long fd = file.fd;
   if (fd < 0) {
     path[0] = '\0';
     why = fd == -EMFILE || fd == -ENFILE ? "no descriptor was free to make a ledger"
                                          : "no file could be made in the ledger directory";
     return fd;
   }
+  identity = file.identity;
+  header.pid_namespace = file.pid_namespace;
+  header.boot = file.boot;
+  header.created_boottime_ns = ledger::boottime_ns();
   has_first = true;
   auto allocate = [&](uint64_t offset, uint64_t bytes) {
     long result = raw_syscall(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes));
@@ -177,16 +183,17 @@ bool begin(const Header& header, long fd, bool has_first, Writer& out) {
   return false;
 }
 
-/// The launcher says to every ledger that is there that it takes no more; to one made later its file's absence does.
-void note_launcher(const LedgerPlace& place, const Writer& ledger) {
-  if (!launcher_takes_ledgers(place))
-    ledger.header().handover.fetch_or(ledger::kHandoverLauncherGone, std::memory_order_acq_rel);
+/// The launcher writes into every ledger that it finds that it takes no more; to one that was begun later its file's
+/// absence says so.
+void note_launcher(const LedgerPlace& place, const FileIdentity& identity, const Writer& ledger) {
+  if (!identity.is_launchers || !launcher_takes_ledgers(place))
+    ledger.header().launcher_gone.store(1, std::memory_order_release);
 }
 
-bool map_shared(const LedgerPlace& place, int pid, const Header& header, Writer& out, std::span<char> path,
-                const char*& why) {
+bool map_shared(const LedgerPlace& place, int pid, Header& header, Writer& out, std::span<char> path,
+                FileIdentity& identity, const char*& why) {
   bool has_first;
-  long fd = make_file(place, pid, header, path, why, has_first);
+  long fd = make_file(place, pid, header, path, identity, why, has_first);
   if (fd < 0) return false;
   if (base::is_address_space_short())
     g_extents.set_used(header);
@@ -210,17 +217,21 @@ bool map_private(const Header& header, Writer& out) {
 
 }  // namespace
 
-bool map_ledger(const LedgerPlace& place, int pid, Writer& out, std::span<char> path, const char*& why_private) {
+bool map_ledger(const LedgerPlace& place, int pid, Writer& out, std::span<char> path, FileIdentity& identity,
+                const char*& why_private) {
   static Header header;
   why_private = nullptr;
+  identity = {};
   for (unsigned scale : {kFull, kSmall}) {
     if (scale == kFull && base::is_address_space_short()) continue;
     std::memset(static_cast<void*>(&header), 0, sizeof header);
     ledger::lay_out(header, scale);
-    if (!map_shared(place, pid, header, out, path, why_private)) continue;
-    note_launcher(place, out);
+    header.pid = pid;
+    if (!map_shared(place, pid, header, out, path, identity, why_private)) continue;
+    note_launcher(place, identity, out);
     return true;
   }
+  identity = {};
   return map_private(header, out);
 }
 
@@ -285,10 +296,10 @@ void unmap_between(std::byte* base, const Header& header, std::span<const Extent
 
 /// A file of the child's own, written by the kernel, which finds out by itself when there is no room, and then mapped
 /// over the parent's.
-bool replace_by_file(const LedgerPlace& place, int pid, const Header& fresh, const Writer& parent,
-                     std::atomic<uint8_t>* populated, std::span<char> path, const char*& why) {
+bool replace_by_file(const LedgerPlace& place, int pid, Header& fresh, const Writer& parent,
+                     std::atomic<uint8_t>* populated, std::span<char> path, FileIdentity& identity, const char*& why) {
   bool has_first;
-  long fd = make_file(place, pid, fresh, path, why, has_first);
+  long fd = make_file(place, pid, fresh, path, identity, why, has_first);
   if (fd < 0) return false;
   auto* base = static_cast<std::byte*>(parent.base());
   auto copy = [&](uint64_t offset, uint64_t bytes) { return write_at(fd, base + offset, bytes, offset); };
@@ -348,8 +359,10 @@ bool replace_by_private(const Header& fresh, const Writer& parent, std::atomic<u
 }  // namespace
 
 bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& ledger, std::span<char> path,
-                    const char*& why_private) {
+                    FileIdentity& identity, const char*& why_private) {
   Writer parent = ledger;
+  identity = {};
+  fresh.pid = pid;
   auto* populated = begin_populated(fresh);
   if (!populated) return false;
   g_extents.reset_lock_after_fork();
@@ -359,13 +372,14 @@ bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& le
   };
   each_kept_run(parent, fresh, keep);
   auto backing = Backing::shared_file;
-  if (!replace_by_file(place, pid, fresh, parent, populated, path, why_private)) {
+  if (!replace_by_file(place, pid, fresh, parent, populated, path, identity, why_private)) {
+    identity = {};
     fresh.flags.fetch_or(ledger::kHeaderFlagPrivate, std::memory_order_relaxed);
     backing = Backing::private_memory;
     if (!replace_by_private(fresh, parent, populated)) return false;
   }
   ledger = Writer(parent.base(), backing, populated, &g_extents);
-  note_launcher(place, ledger);
+  note_launcher(place, identity, ledger);
   return true;
 }
 

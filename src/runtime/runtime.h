@@ -11,13 +11,14 @@
 #include "hook/process.h"
 #include "ledger/writer.h"
 #include "report/evaluate.h"
-#include "runtime/ledger_file.h"
+#include "runtime/ledger_place.h"
 
 namespace unfreed::runtime {
 
 struct RuntimeState {
   LedgerPlace place;
   char ledger_path[384];
+  FileIdentity ledger_identity;
   char helper_path[1024];   ///< the unfreed command as the environment names it, or ""
   char library_path[1024];  ///< this library's own file
   char working_directory[4096];  ///< at the start; "" where it cannot be named
@@ -59,5 +60,12 @@ void sandboxing(hook::Sandbox sandbox, bool failed);
 
 /// Does the launcher that started this process still take ledgers? It does not while it ends.
 bool launcher_is_there();
+
+/// Leaves the ledger, whose process has ended, to the launcher. False when there is none that would take it: the process
+/// reports by itself.
+bool leave_to_launcher();
+
+/// Removes the ledger's file: its last report has been made.
+void remove_own_ledger();
 
 }  // namespace unfreed::runtime

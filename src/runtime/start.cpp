@@ -101,13 +101,10 @@ void find_own_path() {
   path.add(info.dli_fname);
 }
 
-void read_place(const char* const* environment) {
-  std::string_view directory = environment_value(environment, "UNFREED_LEDGER_DIR");
-  std::string_view session = environment_value(environment, "UNFREED_SESSION");
-  copy_text(g_runtime.place.directory, directory.empty() ? "/dev/shm" : directory);
-  copy_text(g_runtime.place.session, session.empty() || session.find('/') != session.npos ? "solo" : session);
-  g_runtime.launcher_pid = session.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
-  g_runtime.place.has_launcher = g_runtime.launcher_pid != 0;
+void find_place(const char* const* environment) {
+  std::string_view run = environment_value(environment, "UNFREED_SESSION");
+  read_place(environment_value(environment, "UNFREED_LEDGER_DIR"), run, g_runtime.place);
+  g_runtime.launcher_pid = run.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
   g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
 }
 
@@ -168,7 +165,7 @@ void describe_run(const report::Settings& settings) {
   Run run;
   if (g_runtime.launcher_pid) {
     run.is_first = !g_runtime.is_descendant;
-    run.name.add(g_runtime.place.session);
+    run.name.add(g_runtime.place.run);
   } else if (!report::has_pid(settings.output)) {
     find_run(settings, base_name(g_runtime.library_path), run);
   }
@@ -180,7 +177,6 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
                  char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
   ledger::Header& header = writer.header();
-  header.pid = g_runtime.pid;
   header.ppid = static_cast<int>(raw_syscall(SYS_getppid));
   header.uid = static_cast<uint32_t>(raw_syscall(SYS_getuid));
   header.main_tid = base::current_tid();
@@ -329,10 +325,10 @@ void start(int argc, char** argv, char** environment) {
   std::string_view program = name_as_started(exe, argc, argv);
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
   g_runtime.pid = base::current_pid();
-  read_place(environment);
+  find_place(environment);
   if (settings.disabled || !wanted) {
     g_tracker.heap_use = track::HeapUse::none;
-    if (!launcher_takes_ledgers(g_runtime.place)) clear_replaced(g_runtime.place, g_runtime.pid);
+    remove_replaced_ledger(g_runtime.place, g_runtime.pid);
     return;
   }
   base::measure_address_space();
@@ -344,7 +340,8 @@ void start(int argc, char** argv, char** environment) {
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
   track::prepare_states();
-  if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.why_private))
+  if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.ledger_identity,
+                  g_runtime.why_private))
     return say_no_tracking(settings, "there is no memory for a ledger");
   fill_header(settings, exe, program, argc, argv);
   describe_coverage(settings);
@@ -360,6 +357,8 @@ void start(int argc, char** argv, char** environment) {
   track::own_state();
   track::fd_take_inherited();
   if (settings.report_signal) take_report_signal(settings.report_signal);
+  if (!g_runtime.launcher_pid && g_runtime.ledger_path[0])
+    remove_leftover_ledgers(g_runtime.ledger_path, g_tracker.writer.header().ppid);
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
   track::refresh_active();
@@ -372,14 +371,5 @@ __attribute__((constructor)) void construct(int argc, char** argv, char** enviro
 }
 
 }  // namespace
-
-bool launcher_is_there() {
-  if (!g_runtime.launcher_pid) return false;
-  uint32_t handover = g_tracker.writer.header().handover.load(std::memory_order_acquire);
-  if (handover & ledger::kHandoverLauncherGone) return false;
-  // Killed, it could not say so.
-  long result = raw_syscall(SYS_kill, g_runtime.launcher_pid, 0);
-  return result == 0 || result == -EPERM;
-}
 
 }  // namespace unfreed::runtime

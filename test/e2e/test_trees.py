@@ -169,8 +169,8 @@ class Trees(unittest.TestCase):
                 os.kill(int(result.stdout), signal.SIGKILL)
 
     def test_a_process_that_was_killed_before_it_had_begun_its_ledger(self):
-        script = ('true & wait $!; : > "$UNFREED_LEDGER_DIR/unfreed.$UNFREED_SESSION.$!.7"; '
-                  ': > "$UNFREED_LEDGER_DIR/unfreed.$UNFREED_SESSION.$$.7"')
+        script = ('true & wait $!; cd "$UNFREED_LEDGER_DIR/${UNFREED_SESSION%%/*}"; '
+                  'space=$(stat -L -c %i /proc/self/ns/pid); : > "$!-$space-7"; : > "$$-$space-7"')
         result = harness.run(["/bin/sh", "-c", script])  # which finds no file left behind
         self.assertEqual((result.status, result.stderr.count("running")), (0, 0), result)
 

@@ -42,7 +42,9 @@ class Nginx(unittest.TestCase):
     def test_serve_and_reload(self):
         with harness.Scratch() as scratch:
             port = harness.free_port()
-            user = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+            # The master stays root, its workers become another user, as they do on every server.
+            user = "www-data" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+            os.chmod(scratch.folder, 0o755)
             os.mkdir(scratch.path("www"))
             page = os.urandom(30000)
             with open(scratch.path("www", "page.txt"), "wb") as file:
@@ -72,6 +74,9 @@ class Nginx(unittest.TestCase):
             self.assertEqual(reports["report.json"]["process"]["pid"], master)
             workers = [r for r in by_pid.values() if r["process"]["ppid"] == master]
             self.assertEqual(len(workers), 4, "two before and two after the reload")
+            for report in workers:
+                self.assertEqual(report["trigger"], "exit")
+                self.assertNotIn("there was no shared memory", "\n".join(report["notes"]))
             for report in by_pid.values():
                 self.assertEqual(report["process"]["exit_status"], 0)
                 # Connections were closed as they came.

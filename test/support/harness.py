@@ -85,7 +85,13 @@ class Scratch:
         return os.path.join(self.folder, *names)
 
     def leftovers(self):
-        return sorted(os.listdir(self.ledgers))
+        """What is left in the folder for ledgers: files, and folders that are empty, as paths within it."""
+        found = []
+        for folder, folders, files in os.walk(self.ledgers):
+            if not folders and not files and folder != self.ledgers:
+                found.append(folder)
+            found += [os.path.join(folder, name) for name in files]
+        return sorted(os.path.relpath(path, self.ledgers) for path in found)
 
 
 def list_stacks(report):

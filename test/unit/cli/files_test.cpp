@@ -1,10 +1,7 @@
-// What the command reads and writes besides reports: settings, file names, ledgers' names, whole files, suppressions.
+// What the command reads and writes besides reports: settings, file names, whole files, suppressions.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +13,6 @@
 
 #include "cli/child.h"
 #include "cli/diagnosis.h"
-#include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/report_source.h"
 #include "cli/settings_input.h"
@@ -66,9 +62,6 @@ class FilesTest : public testing::Test {
     delete header;
     return file;
   }
-  void make_old(const std::string& file) const {
-    fs::last_write_time(file, fs::file_time_type::clock::now() - std::chrono::hours(2));
-  }
   /// A number that no process has now.
   static int dead_pid() {
     pid_t pid = fork();
@@ -80,120 +73,7 @@ class FilesTest : public testing::Test {
   fs::path folder_;
 };
 
-TEST(LedgerName, IsReadFromItsEnd) {
-  auto name = parse_ledger_name("unfreed.123-0a0b0c0d.456.7");
-  ASSERT_TRUE(name);
-  EXPECT_EQ(name->session, "123-0a0b0c0d");
-  EXPECT_EQ(name->pid, 456);
-  EXPECT_EQ(name->image, 7u);
-  EXPECT_FALSE(name->done);
-  EXPECT_TRUE(parse_ledger_name("unfreed.solo.1.0.done")->done);
-  for (const char* other :
-       {"", "unfreed", "unfreed.", "unfreed.solo", "unfreed.solo.1", "unfreed.1.0", "unfreed.solo.x.0",
-        "unfreed.solo.1.x", "unfreed.solo.0.0", "unfreed.solo.-1.0", "unfreed.solo.1.0.tmp", "unfreed.1-abc.launcher",
-        "unfreed.solo.99999999999.0", "other.solo.1.0"})
-    EXPECT_FALSE(parse_ledger_name(other)) << other;
-}
-
-TEST_F(FilesTest, ListsLedgersOfASession) {
-  for (const char* name : {"unfreed.a.20.1", "unfreed.a.20.0.done", "unfreed.b.3.0", "unfreed.a.5.0", "else"})
-    write(name, "");
-  auto files = list_ledgers(folder_.string(), "a");
-  ASSERT_EQ(files.size(), 3u);
-  EXPECT_EQ(files[0].name.pid, 5);
-  EXPECT_EQ(files[1].name.image, 0u);
-  EXPECT_EQ(files[2].name.image, 1u);
-  EXPECT_EQ(list_ledgers(folder_.string(), "").size(), 4u);
-  EXPECT_TRUE(list_ledgers("/nonexistent", "").empty());
-}
-
-TEST_F(FilesTest, GivesALedgerItsLastName) {
-  write("unfreed.a.5.0", "");
-  LedgerFile file = list_ledgers(folder_.string(), "a").at(0);
-  LedgerFile again = file;
-  finish_name(file);
-  EXPECT_EQ(file.path, path("unfreed.a.5.0.done"));
-  EXPECT_TRUE(file.name.done);
-  EXPECT_TRUE(fs::exists(file.path));
-  finish_name(again);  // which the process has done meanwhile
-  EXPECT_EQ(again.path, file.path);
-}
-
-TEST_F(FilesTest, RemovesOnlyLedgersThatWereNotBegun) {
-  std::string empty = write("empty", "");
-  std::string zeros = write("zeros", std::string(5000, '\0'));
-  std::string text = write("text", "U");
-  std::string begun = write_ledger("begun", getpid(), ledger::State::starting);
-  for (const std::string& file : {empty, zeros, text, begun, path("missing")}) remove_unbegun(file);
-  EXPECT_FALSE(fs::exists(empty));
-  EXPECT_FALSE(fs::exists(zeros));
-  EXPECT_TRUE(fs::exists(text));
-  EXPECT_TRUE(fs::exists(begun));
-}
-
-TEST(Running, GoesOnWithoutTheMainThread) {
-  pid_t child = fork();
-  if (child == 0) {
-    pthread_t other;
-    pthread_create(
-        &other, nullptr, [](void*) -> void* { return reinterpret_cast<void*>(intptr_t{pause()}); }, nullptr);
-    syscall(SYS_exit, 0);
-  }
-  auto state = [child] {
-    std::ifstream file("/proc/" + std::to_string(child) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
-    return text.at(text.rfind(')') + 2);
-  };
-  while (state() != 'Z') usleep(1000);
-  EXPECT_TRUE(is_running(child, 0));
-  EXPECT_FALSE(is_running(child, 1));
-  kill(child, SIGKILL);
-  siginfo_t ended{};
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
-  EXPECT_FALSE(is_running(child, 0));
-  waitpid(child, nullptr, 0);
-}
-
-TEST_F(FilesTest, RemovesWhatNobodyWillRead) {
-  int dead = dead_pid();
-  std::string ended = write_ledger("unfreed.solo." + std::to_string(dead) + ".0", dead, ledger::State::ended);
-  std::string replaced = write_ledger("unfreed.solo." + std::to_string(dead) + ".1", dead, ledger::State::replaced);
-  std::string killed = write_ledger("unfreed.solo." + std::to_string(dead) + ".2", dead, ledger::State::live);
-  std::string fresh = write_ledger("unfreed.solo." + std::to_string(dead) + ".3", dead, ledger::State::ended);
-  std::string running = write_ledger("unfreed.solo." + std::to_string(getpid()) + ".0", getpid(), ledger::State::ended);
-  std::string forged = write("unfreed.solo." + std::to_string(dead) + ".4", "no ledger");
-  std::string unbegun = write("unfreed.solo." + std::to_string(dead) + ".5", "");
-  std::string just_begun = write("unfreed.solo." + std::to_string(getpid()) + ".1", "");
-  std::string killed_launcher = write(launcher_file_name(std::to_string(dead) + "-abc"), "");
-  std::string launcher = write(launcher_file_name(std::to_string(getpid()) + "-abc"), "");
-  for (const std::string& file : {ended, replaced, killed, running, forged, unbegun, just_begun}) make_old(file);
-  remove_stale_ledgers(folder_.string());
-  EXPECT_FALSE(fs::exists(unbegun));
-  EXPECT_TRUE(fs::exists(just_begun));
-  EXPECT_FALSE(fs::exists(ended));
-  EXPECT_FALSE(fs::exists(replaced));
-  EXPECT_TRUE(fs::exists(killed)) << "evidence";
-  EXPECT_TRUE(fs::exists(fresh)) << "perhaps a report that could not be written";
-  EXPECT_TRUE(fs::exists(running));
-  EXPECT_FALSE(fs::exists(killed_launcher));
-  EXPECT_TRUE(fs::exists(launcher));
-  EXPECT_TRUE(fs::exists(forged)) << "not ours";
-}
-
-TEST(Running, KnowsProcesses) {
-  EXPECT_TRUE(is_running(getpid(), 0));
-  EXPECT_FALSE(is_running(getpid(), 1)) << "that number, but another process";
-  EXPECT_FALSE(is_running(0, 0));
-  pid_t child = fork();
-  if (child == 0) _exit(0);
-  siginfo_t info{};
-  waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT);
-  EXPECT_FALSE(is_running(child, 0)) << "a zombie";
-  waitpid(child, nullptr, 0);
-}
-
-// What is replaced and what is not is report_file_test.cpp's.
-TEST_F(FilesTest, WritesReportsAndSaysWhereTheyAre) {
+TEST_F(FilesTest, WritesAllOrNothing) {
   std::string error;
   std::string where;
   EXPECT_TRUE(write_report_file(path("report.json"), "first", {}, error, &where)) << error;
@@ -231,7 +111,7 @@ TEST_F(FilesTest, ReadsSuppressions) {
 
 TEST_F(FilesTest, RefusesDamagedLedgers) {
   int dead = dead_pid();
-  std::string good = write_ledger("unfreed.solo.1.0", dead, ledger::State::live);
+  std::string good = write_ledger("good", dead, ledger::State::live);
   std::string error;
   symbolize::Symbolizer symbolizer;
   EXPECT_TRUE(read_report(good, symbolizer, error)) << error;

@@ -59,7 +59,7 @@ TEST(View, RefusesWhatIsNoLedger) {
 }
 
 TEST(View, RefusesOtherVersionsByteOrdersAndStates) {
-  EXPECT_NE(fault_after([](Header& header) { header.format_version = 2; }), nullptr);
+  EXPECT_NE(fault_after([](Header& header) { header.format_version = 1; }), nullptr);
   EXPECT_NE(fault_after([](Header& header) { header.byte_order = 0x04030201; }), nullptr);
   EXPECT_NE(fault_after([](Header& header) { header.header_bytes -= 8; }), nullptr);
   EXPECT_NE(fault_after([](Header& header) { header.state = 0; }), nullptr);

@@ -1,0 +1,40 @@
+// What becomes of the ledger at the end of its process: the launcher takes it, or it is removed once its report is made.
+#include <atomic>
+
+#include "runtime/runtime.h"
+#include "track/tracker.h"
+
+namespace unfreed::runtime {
+
+using ledger::Handover;
+using track::g_tracker;
+
+bool launcher_is_there() {
+  if (!g_runtime.launcher_pid) return false;
+  // Killed, it could not say so.
+  return !g_tracker.writer.header().launcher_gone.load(std::memory_order_acquire) &&
+         is_launcher_alive(g_runtime.place, g_runtime.launcher_pid);
+}
+
+bool leave_to_launcher() {
+  if (!g_runtime.ledger_path[0] || !launcher_is_there()) return false;
+  ledger::Header& header = g_tracker.writer.header();
+  auto say = [&header](Handover handover) {
+    header.handover.store(static_cast<uint32_t>(handover), std::memory_order_seq_cst);
+  };
+  say(Handover::deciding);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  bool is_gone = header.launcher_gone.load(std::memory_order_seq_cst) != 0;
+  say(is_gone ? Handover::itself : Handover::left);
+  if (!is_gone) rename_to_done(g_runtime.ledger_path);
+  return !is_gone;
+}
+
+void remove_own_ledger() {
+  if (!g_runtime.ledger_path[0]) return;
+  // Should the file be out of reach, as the process is another user's by now, whoever comes next may remove it.
+  g_tracker.writer.header().is_reported.store(1, std::memory_order_release);
+  remove_ledger_file(g_runtime.ledger_path);
+}
+
+}  // namespace unfreed::runtime
