@@ -5,7 +5,7 @@ _unfreed_commands='run report diff check snapshot doctor help --help --version'
 _unfreed_values() {
   case $1 in
     -o | --output | --suppressions) _filedir ;;
-    --track) mapfile -t COMPREPLY < <(compgen -W 'all fd heap thread child fd,heap fd,thread' -- "$cur") ;;
+    --track) mapfile -t COMPREPLY < <(compgen -W 'all fd heap thread child timer shm library fd,heap fd,thread' -- "$cur") ;;
     --format | -f) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$cur") ;;
     --signal) mapfile -t COMPREPLY < <(compgen -W 'off USR1 USR2 HUP WINCH' -- "$cur") ;;
     --fail-on) mapfile -t COMPREPLY < <(compgen -W 'fd\>0 thread\>0 child\>0 misuse\>0 fd\>0,thread\>0 heap.bytes\>1M' -- "$cur") ;;
