@@ -68,21 +68,27 @@ def kernel_lists(pid):
 
 
 class Registry:
-    """The runtime's own mappings in a process: it keeps a list of them, whose place the library's symbol table tells."""
+    """The runtime's own memory in a process: it lies apart from the program's, side by side from a place in the middle
+    downwards and upwards. How far it has come each way, two variables of the library tell."""
 
     def __init__(self):
         lines = subprocess.run(["nm", "-C", harness.LIBRARY], capture_output=True, text=True, check=True).stdout
-        self.offsets = [int(re.search(rf"^(\w+) b unfreed::base::\(anonymous namespace\)::{name}$", lines, re.M)[1], 16)
-                        for name in ("g_count", "g_mappings")]
+        self.offsets = [int(re.search(rf"^(\w+) \w unfreed::base::\(anonymous namespace\)::{name}$", lines, re.M)[1], 16)
+                        for name in ("g_zeroed_in_children", "g_others")]
 
     def mappings(self, pid):
         with open(f"/proc/{pid}/maps") as file:
-            base = min(int(line.split("-")[0], 16) for line in file if harness.LIBRARY in line)
+            lines = file.read().splitlines()
+        base = min(int(line.split("-")[0], 16) for line in lines if harness.LIBRARY in line)
         with open(f"/proc/{pid}/mem", "rb") as memory:
-            memory.seek(base + self.offsets[0])
-            (count,) = struct.unpack("<Q", memory.read(8))
-            memory.seek(base + self.offsets[1])
-            return list(struct.iter_unpack("<QQ", memory.read(16 * count)))
+            def read_address(offset):
+                memory.seek(base + offset)
+                return struct.unpack("<Q", memory.read(8))[0]
+            low, high = map(read_address, self.offsets)
+        spans = [tuple(int(end, 16) for end in line.split()[0].split("-")) for line in lines]
+        own = [(start, end - start) for start, end in spans if low <= start and end <= high]
+        assert own, f"no memory of the runtime's own between {low:#x} and {high:#x} in process {pid}"
+        return own
 
     def resident_bytes(self, pid):
         page = os.sysconf("SC_PAGE_SIZE")
