@@ -76,6 +76,11 @@ class TextBuilder {
     size_ = size;
     storage_[size_] = '\0';
   }
+  void clear() {
+    size_ = 0;
+    cut_ = false;
+    if (!storage_.empty()) storage_[0] = '\0';
+  }
   std::string_view text() const { return {storage_.data(), size_}; }
   const char* c_str() const { return storage_.data(); }
   size_t size() const { return size_; }

@@ -15,6 +15,7 @@
 
 #include "base/syscall.h"
 #include "cli/child.h"
+#include "cli/command_preload.h"
 #include "cli/diagnosis.h"
 #include "cli/find_ledger.h"
 #include "cli/session.h"
@@ -37,47 +38,6 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view start) { return text.starts_with(start); });
 }
 
-/// A name for the library that LD_PRELOAD can hold: blanks and colons end a name there, and nothing escapes them.
-class PreloadName {
- public:
-  explicit PreloadName(const std::string& runtime) : name_(runtime) {
-    if (runtime.find_first_of(": \t\n") == std::string::npos) return;
-    char pattern[] = "/tmp/unfreed-XXXXXX";
-    if (!mkdtemp(pattern)) return;
-    folder_ = pattern;
-    std::error_code error;
-    std::filesystem::create_symlink(runtime, folder_ + "/libunfreed.so", error);
-    if (!error) name_ = folder_ + "/libunfreed.so";
-  }
-  ~PreloadName() {
-    std::error_code none;
-    if (!folder_.empty() && !keep_) std::filesystem::remove_all(folder_, none);
-  }
-  PreloadName(const PreloadName&) = delete;
-  PreloadName& operator=(const PreloadName&) = delete;
-  const std::string& text() const { return name_; }
-  /// For processes that run on and start others.
-  void keep() { keep_ = true; }
-
- private:
-  std::string name_;
-  std::string folder_;
-  bool keep_ = false;
-};
-
-std::string with_others_kept(const std::string& preload) {
-  const char* variable = std::getenv("LD_PRELOAD");
-  std::string_view rest = variable ? variable : "";
-  std::string result = preload;
-  while (!rest.empty()) {
-    size_t end = std::min(rest.find_first_of(": "), rest.size());
-    std::string_view one = rest.substr(0, end);
-    if (!one.empty() && one != preload) result += ":" + std::string(one);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return result;
-}
-
 class Launcher {
  public:
   Launcher(const LaunchPlan& plan, const SettingsInput& input, const SuppressionFiles& suppressions)
@@ -91,7 +51,7 @@ class Launcher {
   int run();
 
  private:
-  std::vector<std::string> make_environment(const SettingsInput& input) const;
+  std::vector<std::string> make_environment(const SettingsInput& input);
   static std::string output_template(const SettingsInput& input) {
     std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
     return make_output_absolute(given);
@@ -122,6 +82,7 @@ class Launcher {
   const report::Settings& settings_;
   Session session_;
   PreloadName preload_;
+  elf::Verdict verdict_;  ///< of CMD
   std::vector<std::string> environment_;
   SignalRelay signals_;
   TreeReport reports_;
@@ -134,13 +95,14 @@ class Launcher {
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
 
-std::vector<std::string> Launcher::make_environment(const SettingsInput& input) const {
+std::vector<std::string> Launcher::make_environment(const SettingsInput& input) {
   std::vector<std::string> environment = input.environment();
   std::erase_if(environment, [](const std::string& entry) {
     return starts_with_any(
         entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
   });
-  environment.push_back("LD_PRELOAD=" + with_others_kept(preload_.text()));
+  std::string preload = preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_);
+  if (!preload.empty()) environment.push_back("LD_PRELOAD=" + preload);
   environment.push_back("UNFREED_SESSION=" + session_.name());
   environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
   if (plan_.all_reports) environment.push_back("UNFREED_ALL_REPORTS=1");

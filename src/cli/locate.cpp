@@ -30,4 +30,9 @@ std::string find_runtime(std::string& tried) {
   return {};
 }
 
+std::string preload_name(const std::string& runtime) {
+  std::string folder = runtime.substr(0, runtime.rfind('/') + 1) + "preload";
+  return access(folder.c_str(), X_OK) == 0 ? folder + "/$LIB" + runtime.substr(runtime.rfind('/')) : runtime;
+}
+
 }  // namespace unfreed::cli

@@ -28,10 +28,12 @@ class Bytes {
       std::memcpy(out, memory_ + offset, bytes);
       return true;
     }
-    if (bytes > sizeof window_) return read_file(offset, out, bytes);
-    bool is_in_window = offset >= window_start_ && offset + bytes <= window_start_ + window_bytes_;
-    if (!is_in_window && !fill_window(offset, bytes)) return false;
-    std::memcpy(out, window_ + (offset - window_start_), bytes);
+    if (bytes > kWindowBytes) return read_file(offset, out, bytes);
+    // One stays on the file's beginning, where everything that follows is looked up.
+    Window& window = offset + bytes <= kWindowBytes ? first_ : other_;
+    bool is_in_window = offset >= window.start && offset + bytes <= window.start + window.bytes;
+    if (!is_in_window && !fill(window, &window == &first_ ? 0 : offset, offset + bytes)) return false;
+    std::memcpy(out, window.text + (offset - window.start), bytes);
     return true;
   }
 
@@ -51,22 +53,26 @@ class Bytes {
     }
     return true;
   }
-  /// What is asked for next mostly lies behind what was asked for last.
-  bool fill_window(uint64_t offset, size_t bytes) const {
-    size_t wanted = size_ - offset < sizeof window_ ? static_cast<size_t>(size_ - offset) : sizeof window_;
-    window_start_ = offset;
-    window_bytes_ = read_file(offset, window_, wanted) ? wanted : 0;
-    return window_bytes_ >= bytes;
+  // A program's headers, the name of its loader and its notes lie in so many bytes. The stack may be a signal
+  // handler's.
+  static constexpr size_t kWindowBytes = 1024;
+  struct Window {
+    uint64_t start = 0;
+    size_t bytes = 0;
+    char text[kWindowBytes];
+  };
+  /// What is asked for next mostly lies behind what was asked for last. False: it does not reach to `end`.
+  bool fill(Window& window, uint64_t start, uint64_t end) const {
+    size_t wanted = size_ - start < kWindowBytes ? static_cast<size_t>(size_ - start) : kWindowBytes;
+    window.start = start;
+    window.bytes = read_file(start, window.text, wanted) ? wanted : 0;
+    return start + window.bytes >= end;
   }
 
   const std::byte* memory_ = nullptr;
   long file_ = -1;
   uint64_t size_ = 0;
-  // A program's headers, the name of its loader and its notes lie in so many bytes. The stack may be a signal
-  // handler's.
-  mutable char window_[1024];
-  mutable uint64_t window_start_ = 0;
-  mutable size_t window_bytes_ = 0;
+  mutable Window first_, other_;
 };
 
 }  // namespace unfreed::elf

@@ -32,6 +32,8 @@ std::string_view describe(Obstacle obstacle) {
       return "it left no ledger (could it write one, and did it keep LD_PRELOAD?)";
     case Obstacle::changed_ids:
       return "its effective and real user or group differ: the dynamic loader ignores preloaded libraries in it";
+    case Obstacle::unreachable:
+      return "libunfreed.so cannot be read where it runs (chroot, another mount namespace, or permissions)";
   }
   return "for a reason that this version does not know";
 }

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/text.h"
 
@@ -146,6 +147,13 @@ std::string_view name_of(Sanitizer sanitizer) {
   for (const SanitizerSign& sign : kSanitizers)
     if (sign.sanitizer == sanitizer) return sign.name;
   return {};
+}
+
+bool is_sanitizer_library(std::string_view library) {
+  std::string_view name = base::base_name(library);
+  return std::any_of(std::begin(kSanitizers), std::end(kSanitizers), [&](const SanitizerSign& sign) {
+    return name.starts_with(sign.library) || name.starts_with(sign.clang_library);
+  });
 }
 
 bool Program::must_come_first() const { return sanitizer == Sanitizer::address && sanitizer_library[0]; }

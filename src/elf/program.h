@@ -35,6 +35,9 @@ struct Program {
   bool must_come_first() const;
 };
 
+/// Is this the file name, or the path, of one of their shared libraries?
+bool is_sanitizer_library(std::string_view library);
+
 /// `start`: what decides over how a program is started, some twenty system calls at most. `whole`: all; of a large
 /// program every byte of constant data is read.
 enum class Depth : uint8_t { start, whole };

@@ -91,21 +91,33 @@ pid_t pid_behind(int pidfd) {
   return pid;
 }
 
-/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one.
-/// `acquired` is called when a process was started; `pid_of` tells which, where it is tracked.
+/// What a spawn function starts.
+struct Spawned {
+  const char* program;
+  bool is_searched;
+  const posix_spawn_file_actions_t* actions;
+  char* const* environment;
+};
+
+/// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one. `call`
+/// takes the environment. `acquired` is called when a process was started; `pid_of` tells which, where it is asked for.
 template <class Call, class Acquired, class PidOf>
-int spawning(const char* program, const posix_spawn_file_actions_t* actions, Door d, const Registers& from, Call call,
-             Acquired acquired, PidOf pid_of) {
+int spawning(const Spawned& spawned, Door d, const Registers& from, Call call, Acquired acquired, PidOf pid_of) {
+  hook::FileActions actions(spawned.actions);
+  base::FixedText<1024> storage;
+  hook::Handover handover(actions.program_of_child(spawned.program, spawned.is_searched, storage), spawned.environment);
   track::Crossings crossings;
-  track::note_crossings(door(d), program, crossings, hook::fds_of_child(actions));
+  track::note_crossings(door(d), spawned.program, crossings, actions.fds_of_child());
   track::ChildStart start = track::child_starting();
-  int error = call();
+  int error = call(handover.environment());
   int saved = errno;
   if (error < 0) error = ENOSYS;
-  if (error)
+  if (error) {
     track::take_crossings_back(crossings);
-  else
+  } else {
     acquired();
+    if (handover.is_told()) handover.note_started(pid_of());
+  }
   errno = error;
   track::child_started(start, error ? -1 : start.number ? pid_of() : 0, door(d), from);
   errno = saved;
@@ -114,21 +126,19 @@ int spawning(const char* program, const posix_spawn_file_actions_t* actions, Doo
 
 /// `call` takes the place for the pid: the caller's, or one of our own where the caller does not want it.
 template <class Call>
-int spawning_for_pid(pid_t* place, const char* program, const posix_spawn_file_actions_t* actions, Door d,
-                     const Registers& from, Call call) {
+int spawning_for_pid(pid_t* place, const Spawned& spawned, Door d, const Registers& from, Call call) {
   pid_t own = 0;
   pid_t* pid = place ? place : &own;
   return spawning(
-      program, actions, d, from, [&] { return call(pid); }, [] {}, [&] { return *pid; });
+      spawned, d, from, [&](char* const* handed_on) { return call(pid, handed_on); }, [] {}, [&] { return *pid; });
 }
 
 template <class Call>
-int spawning_for_pidfd(const int* pidfd, const char* program, const posix_spawn_file_actions_t* actions, Door d,
-                       const Registers& from, Call call) {
+int spawning_for_pidfd(const int* pidfd, const Spawned& spawned, Door d, const Registers& from, Call call) {
   auto acquired = [&] {
     if (pidfd) track::fd_acquired(*pidfd, door(d), from);
   };
-  return spawning(program, actions, d, from, call, acquired, [&] { return pidfd ? pid_behind(*pidfd) : 0; });
+  return spawning(spawned, d, from, call, acquired, [&] { return pidfd ? pid_behind(*pidfd) : 0; });
 }
 
 /// `call` takes the place for the status: the caller's, or one of our own where the caller does not want it.
@@ -178,36 +188,44 @@ UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* ar
 
 UNFREED_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, path, actions, Door::posix_spawn, caller_registers(), [&](pid_t* place) {
-    return g_real.posix_spawn(place, path, actions, attributes, arguments, environment);
-  });
+  return spawning_for_pid(pid, {path, false, actions, environment}, Door::posix_spawn, caller_registers(),
+                          [&](pid_t* place, char* const* handed_on) {
+                            return g_real.posix_spawn(place, path, actions, attributes, arguments, handed_on);
+                          });
 }
 UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, file, actions, Door::posix_spawnp, caller_registers(), [&](pid_t* place) {
-    return g_real.posix_spawnp(place, file, actions, attributes, arguments, environment);
-  });
+  return spawning_for_pid(pid, {file, true, actions, environment}, Door::posix_spawnp, caller_registers(),
+                          [&](pid_t* place, char* const* handed_on) {
+                            return g_real.posix_spawnp(place, file, actions, attributes, arguments, handed_on);
+                          });
 }
 
 UNFREED_HOOK int pidfd_spawn(int* pidfd, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, path, actions, Door::pidfd_spawn, caller_registers(), [&] {
-    return g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, environment);
-  });
+  return spawning_for_pidfd(pidfd, {path, false, actions, environment}, Door::pidfd_spawn, caller_registers(),
+                            [&](char* const* handed_on) {
+                              return g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, handed_on);
+                            });
 }
 UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, file, actions, Door::pidfd_spawnp, caller_registers(), [&] {
-    return g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, environment);
-  });
+  return spawning_for_pidfd(pidfd, {file, true, actions, environment}, Door::pidfd_spawnp, caller_registers(),
+                            [&](char* const* handed_on) {
+                              return g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, handed_on);
+                            });
 }
 
 // system waits for the child itself.
 UNFREED_HOOK int system(const char* command) {
   track::Crossings crossings;
   if (command) track::note_crossings(door(Door::system), command, crossings);
+  hook::Handover shell({command ? hook::kShell : nullptr}, environ);
   int result = g_real.system(command);
-  if (result == -1) track::take_crossings_back(crossings);
+  if (result == -1)
+    track::take_crossings_back(crossings);
+  else
+    shell.note_started(0);
   return result;
 }
 

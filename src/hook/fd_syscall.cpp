@@ -185,16 +185,19 @@ long starting(long number, const Arguments& arguments, const Registers& from, Ca
   return result;
 }
 
-/// The program's name lies at a pointer that the kernel has yet to accept: it is left out.
+/// execve and execveat: `call` takes its arguments from `arguments`.
 template <class Call>
-long replacing(Call call) {
-  track::Crossings crossings;
-  track::note_crossings(door(Door::syscall), nullptr, crossings);
-  long result = call();
-  int saved = errno;
-  track::take_crossings_back(crossings);
-  errno = saved;
-  return result;
+long executing(long number, Arguments& arguments, Call call) {
+  bool is_at = number == SYS_execveat;
+  size_t path = is_at ? 1 : 0, environment = is_at ? 3 : 2;
+  hook::ProgramOfDescriptor descriptor(arguments.fd(0));
+  hook::ProgramName program{arguments.pointer<const char>(path), is_at ? arguments[0] : AT_FDCWD};
+  if (is_at && hook::names_descriptor(program.text, arguments.fd(4))) program = descriptor.name();
+  return hook::replacing(Door::syscall, arguments.pointer<const char>(path), program,
+                         arguments.pointer<char* const>(environment), [&](char* const* handed_on) {
+                           arguments.values[environment] = reinterpret_cast<long>(handed_on);
+                           return call();
+                         });
 }
 
 template <class Call>
@@ -220,7 +223,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       return starting(number, arguments, from, call);
     case SYS_execve:
     case SYS_execveat:
-      return replacing(call);
+      return executing(number, arguments, call);
     case SYS_waitid: {
       siginfo_t own{};
       bool wants = arguments.pointer<siginfo_t>(2);

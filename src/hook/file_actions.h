@@ -3,6 +3,9 @@
 
 #include <spawn.h>
 
+#include <cstring>
+
+#include "hook/handover.h"
 #include "track/crossings.h"
 
 namespace unfreed::hook {
@@ -10,26 +13,59 @@ namespace unfreed::hook {
 /// What the file actions of a spawn call make of the child's descriptors. The actions themselves are opaque; this is
 /// how glibc has laid them out since 2.2 (struct __spawn_action in posix/spawn_int.h). What is not understood is left
 /// out: a descriptor is then reported that in truth does not cross.
-inline track::ChildFds fds_of_child(const posix_spawn_file_actions_t* actions) {
+class FileActions {
+ public:
+  explicit FileActions(const posix_spawn_file_actions_t* actions) {
+    if (!actions || actions->__used < 0 || actions->__used > actions->__allocated) return;
+    first_ = reinterpret_cast<const Action*>(actions->__actions);
+    while (count_ < actions->__used && first_[count_].tag >= 0 && first_[count_].tag < kTags) ++count_;
+  }
+
+  track::ChildFds fds_of_child() const {
+    track::ChildFds fds;
+    for (int i = 0; i < count_; ++i) {
+      const Action& action = first_[i];
+      if (action.tag == kClose || action.tag == kOpen) fds.add(action.first);
+      if (action.tag == kDup2) fds.add(action.second);
+      if (action.tag == kCloseFrom && action.first < fds.closed_from) fds.closed_from = action.first;
+    }
+    return fds;
+  }
+
+  /// The program that the child executes, which may have gone to another working directory before. `storage` keeps a
+  /// path put together for it.
+  ProgramName program_of_child(const char* path, bool is_searched, base::TextBuilder& storage) const {
+    ProgramName program{path, AT_FDCWD, is_searched};
+    // A name that is searched in PATH depends on the directory only where PATH has relative entries.
+    if (!path || *path == '/' || (is_searched && !std::strchr(path, '/'))) return program;
+    for (int i = 0; i < count_; ++i) {
+      if (first_[i].tag == kFchdir) program.directory = first_[i].first;
+      if (first_[i].tag == kFchdir || (first_[i].tag == kChdir && *first_[i].folder() == '/')) storage.clear();
+      if (first_[i].tag == kChdir) storage.add(first_[i].folder()).add('/');
+    }
+    if (storage.size()) program.text = storage.add(path).c_str();
+    return program;
+  }
+
+ private:
   enum Tag : int { kClose, kDup2, kOpen, kChdir, kFchdir, kCloseFrom, kTcsetpgrp, kTags };
   struct Action {
     int tag;
     int unused;
-    int first;   ///< close: the number; dup2: the source; open: the number; close from
+    int first;   ///< close: the number; dup2: the source; open: the number; close from; fchdir: the number
     int second;  ///< dup2: the target
     void* path;
     int flags;
     mode_t mode;
+    /// chdir's path lies where the others have their numbers.
+    const char* folder() const {
+      const char* text;
+      std::memcpy(&text, &first, sizeof text);
+      return text;
+    }
   };
-  track::ChildFds fds;
-  if (!actions || actions->__used < 0 || actions->__used > actions->__allocated) return fds;
-  auto* list = reinterpret_cast<const Action*>(actions->__actions);
-  for (int i = 0; i < actions->__used && list[i].tag >= 0 && list[i].tag < kTags; ++i) {
-    if (list[i].tag == kClose || list[i].tag == kOpen) fds.add(list[i].first);
-    if (list[i].tag == kDup2) fds.add(list[i].second);
-    if (list[i].tag == kCloseFrom && list[i].first < fds.closed_from) fds.closed_from = list[i].first;
-  }
-  return fds;
-}
+  const Action* first_ = nullptr;
+  int count_ = 0;
+};
 
 }  // namespace unfreed::hook

@@ -9,7 +9,9 @@
 #include <cerrno>
 #include <cstdarg>
 
+#include "base/keep_errno.h"
 #include "base/syscall.h"
+#include "hook/handover.h"
 #include "hook/real.h"
 #include "track/crossings.h"
 #include "track/handles.h"
@@ -20,6 +22,7 @@
 using namespace unfreed;
 using hook::Door;
 using hook::g_real;
+using hook::ProgramName;
 
 namespace {
 
@@ -30,20 +33,7 @@ int ending(int status) {
   return g_events.ending(status);
 }
 
-/// Around an exec: the call returns only if it failed.
-template <class Call>
-int replacing(hook::Door d, const char* program, Call call) {
-  track::Crossings crossings;
-  track::note_crossings(door(d), program, crossings);
-  bool told = g_events.replacing && !track::in_vfork_child();
-  if (told) g_events.replacing(false);
-  int result = call();
-  if (told) g_events.replacing(true);
-  int saved = errno;
-  track::take_crossings_back(crossings);
-  errno = saved;
-  return result;
-}
+ProgramName searched(const char* file) { return {file, AT_FDCWD, true}; }
 
 }  // namespace
 
@@ -83,25 +73,50 @@ UNFREED_HOOK void abort() noexcept {
   __builtin_unreachable();
 }
 
+hook::Replacement::Replacement(uint16_t door, const char* named, const ProgramName& program, char* const* environment)
+    : handover_(program, environment), is_reported_(g_events.replacing && !track::in_vfork_child()) {
+  track::note_crossings(door, named, crossings_);
+  handover_.note_replacing();
+  if (!is_reported_) return;
+  if (handover_.is_told()) g_events.leaving(handover_.program(), handover_.obstacle());
+  g_events.replacing(false);
+}
+
+void hook::Replacement::failed() {
+  base::KeepErrno keep;
+  if (is_reported_) g_events.replacing(true);
+  track::take_crossings_back(crossings_);
+  handover_.take_back();
+}
+
 UNFREED_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
-  return replacing(Door::execve, path, [&] { return g_real.execve(path, arguments, environment); });
+  return hook::replacing(Door::execve, path, {path}, environment,
+                         [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execv(const char* path, char* const* arguments) noexcept {
-  return replacing(Door::execv, path, [&] { return g_real.execv(path, arguments); });
+  return hook::replacing(Door::execv, path, {path}, environ,
+                         [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execvp(const char* file, char* const* arguments) noexcept {
-  return replacing(Door::execvp, file, [&] { return g_real.execvp(file, arguments); });
+  return hook::replacing(Door::execvp, file, searched(file), environ,
+                         [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
-  return replacing(Door::execvpe, file, [&] { return g_real.execvpe(file, arguments, environment); });
+  return hook::replacing(Door::execvpe, file, searched(file), environment,
+                         [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
-  return replacing(Door::fexecve, nullptr, [&] { return g_real.fexecve(fd, arguments, environment); });
+  hook::ProgramOfDescriptor program(fd);
+  return hook::replacing(Door::fexecve, nullptr, program.name(), environment,
+                         [&](char* const* handed_on) { return g_real.fexecve(fd, arguments, handed_on); });
 }
 UNFREED_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
                           int flags) noexcept {
-  return replacing(Door::execveat, path,
-                   [&] { return g_real.execveat(directory, path, arguments, environment, flags); });
+  hook::ProgramOfDescriptor program(directory);
+  bool is_descriptor = hook::names_descriptor(path, flags);
+  return hook::replacing(
+      Door::execveat, path, is_descriptor ? program.name() : ProgramName{path, directory}, environment,
+      [&](char* const* handed_on) { return g_real.execveat(directory, path, arguments, handed_on, flags); });
 }
 
 /// Gathers a NULL-terminated argument list into an array on the stack, as libc's own execl does: `list` then stands
@@ -120,18 +135,21 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
 UNFREED_HOOK int execl(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return replacing(Door::execl, path, [&] { return g_real.execv(path, arguments); });
+  return hook::replacing(Door::execl, path, {path}, environ,
+                         [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execlp(const char* file, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return replacing(Door::execlp, file, [&] { return g_real.execvp(file, arguments); });
+  return hook::replacing(Door::execlp, file, searched(file), environ,
+                         [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   char** environment = va_arg(list, char**);
   va_end(list);
-  return replacing(Door::execle, path, [&] { return g_real.execve(path, arguments, environment); });
+  return hook::replacing(Door::execle, path, {path}, environment,
+                         [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 
 UNFREED_HOOK int prctl(int option, ...) noexcept {

@@ -2,6 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+
+#include "hook/handover.h"
+#include "hook/real.h"
+#include "track/crossings.h"
 
 namespace unfreed::hook {
 
@@ -20,12 +25,37 @@ struct ProcessEvents {
   void (*quick_ending)(int status) = nullptr;
   /// Another program is about to take this process over; `failed`: it did not.
   void (*replacing)(bool failed) = nullptr;
+  /// The same, and the program will not be tracked.
+  void (*leaving)(std::string_view program, elf::Obstacle obstacle) = nullptr;
   /// System calls are about to be restricted (not Sandbox::none); `failed`: they were not.
   void (*sandboxing)(Sandbox sandbox, bool failed) = nullptr;
 };
 
 void set_process_events(const ProcessEvents& events);
 void tell_of_sandbox(Sandbox sandbox, bool failed);
+/// Around an exec, which returns only if it failed.
+class Replacement {
+ public:
+  /// `named`: what the program is called, as given; it may be no valid pointer.
+  Replacement(uint16_t door, const char* named, const ProgramName& program, char* const* environment);
+  /// What to execute the program with.
+  char* const* environment() const { return handover_.environment(); }
+  void failed();
+
+ private:
+  Handover handover_;
+  track::Crossings crossings_;
+  bool is_reported_;
+};
+/// Makes such a call, which takes the environment.
+template <class Call>
+auto replacing(Door door, const char* named, const ProgramName& program, char* const* environment, Call call) {
+  Replacement replacement(hook::door(door), named, program, environment);
+  auto result = call(replacement.environment());
+  replacement.failed();
+  return result;
+}
+
 /// Does this system call, prctl or seccomp or any other, restrict the process's system calls?
 Sandbox sandbox_made_by(long number, long first, long second, long third);
 /// Makes such a call (or one that makes no sandbox); it returns negative when it failed.

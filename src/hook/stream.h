@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/keep_errno.h"
+#include "hook/handover.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/crossings.h"
@@ -65,8 +66,10 @@ FILE* process_opened(const char* command, Door d, const unwind::Registers& from,
   child.closes_popen_streams = true;
   track::Crossings crossings;
   track::note_crossings(door(d), command, crossings, child);
+  Handover shell({kShell}, environ);
   track::ChildStart start = track::child_starting();
   FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, d, from);
+  if (stream) shell.note_started(0);
   // A failure has been noted, of the stream.
   track::child_started(start, stream ? child_of(stream) : 0, door(d), from);
   if (!stream) track::take_crossings_back(crossings);

@@ -5,6 +5,7 @@
 //         PID-NAMESPACE-IMAGE
 //     unfreed-UID-RANDOM/                     of one `unfreed run`
 //         launcher                            locked (flock) by the launcher while it takes ledgers
+//         untracked                           the run's ledger::UntrackedBoard
 //         PID-NAMESPACE-IMAGE                 of a process that runs, or was killed
 //         PID-NAMESPACE-IMAGE.done            of a process that has ended, and left it to the launcher
 //         others-RANDOM/                      as root only: of processes that have become another user's
@@ -23,6 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr std::string_view kLauncherFile = "launcher";
+inline constexpr std::string_view kBoardFile = "untracked";
 inline constexpr std::string_view kDoneSuffix = ".done";
 inline constexpr std::string_view kOthersPrefix = "others-";
 

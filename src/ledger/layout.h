@@ -441,5 +441,34 @@ constexpr uint64_t handle_word(Kind kind, uint32_t site, uint32_t serial) {
 constexpr Kind handle_kind(uint64_t word) { return static_cast<Kind>(word >> 56); }
 constexpr uint32_t handle_site(uint64_t word) { return static_cast<uint32_t>(word >> 32) & 0xffffff; }
 constexpr uint32_t handle_serial(uint64_t word) { return static_cast<uint32_t>(word); }
+/// A program that was started, or that a process went over to, and that was not tracked; by program and reason. There
+/// may be several records of the same, to be added up.
+inline constexpr uint32_t kUntrackedFilling = 1;
+inline constexpr uint32_t kUntrackedValid = 2;
+inline constexpr size_t kUntrackedProcesses = 4;
+struct Untracked {
+  std::atomic<uint32_t> state;  ///< kUntracked…, 0 empty
+  std::atomic<uint32_t> count;
+  std::atomic<uint32_t> processes_noted;  ///< ever; the newest are kept
+  uint8_t obstacle;                       ///< elf::Obstacle
+  uint8_t reserved[3];
+  std::atomic<int32_t> pids[kUntrackedProcesses];  ///< 0 unknown
+  std::atomic<uint64_t> started_ns[kUntrackedProcesses];  ///< CLOCK_MONOTONIC
+  char program[192];  ///< its path, as far as it is known, possibly cut; NUL-terminated
+};
+static_assert(sizeof(Untracked) == 256);
+
+/// A run's own list of them, a file beside the ledgers which the launcher makes and all its processes write to: also
+/// those that have no ledger, or leave theirs by exec.
+struct UntrackedBoard {
+  static constexpr char kBoardMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'U'};
+  static constexpr uint32_t kRecords = 127;
+  char magic[8];
+  std::atomic<uint32_t> count;    ///< records handed out, more than there are when it is full
+  std::atomic<uint32_t> dropped;  ///< programs that found no room
+  uint8_t reserved[240];
+  Untracked records[kRecords];
+};
+static_assert(sizeof(UntrackedBoard) == 32 * 1024);
 
 }  // namespace unfreed::ledger

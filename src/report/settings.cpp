@@ -158,6 +158,8 @@ bool apply_setting(std::string_view variable, std::string_view value, Settings& 
     settings.output = value;
   } else if (name == "ONLY") {
     settings.only = value;
+  } else if (name == "ALLOW_UNTRACKED") {
+    settings.allow_untracked = value;
   } else if (name == "SUPPRESSIONS") {
     settings.suppressions = value;
   } else if (name == "FAIL_ON") {
@@ -232,14 +234,29 @@ size_t describe(const SettingError& error, std::span<char> out) {
   return line.size();
 }
 
-bool is_wanted(const Settings& settings, std::string_view program_name) {
-  if (trimmed(settings.only).empty()) return true;
-  std::string_view rest = settings.only;
+namespace {
+/// Calls `matches(pattern)` for each of the comma-separated patterns, until one does.
+template <class Matches>
+bool any_pattern(std::string_view patterns, Matches matches) {
   for (bool more = true; more;) {
-    std::string_view pattern = trimmed(next_part(rest, ',', more));
-    if (!pattern.empty() && matches_pattern(pattern, base_name(program_name))) return true;
+    std::string_view pattern = trimmed(next_part(patterns, ',', more));
+    if (!pattern.empty() && matches(pattern)) return true;
   }
   return false;
+}
+}  // namespace
+
+bool is_wanted(const Settings& settings, std::string_view program_name) {
+  if (trimmed(settings.only).empty()) return true;
+  std::string_view name = base_name(program_name);
+  return any_pattern(settings.only, [&](std::string_view pattern) { return matches_pattern(pattern, name); });
+}
+
+bool is_untracked_allowed(std::string_view patterns, std::string_view program) {
+  std::string_view name = base_name(program);
+  return any_pattern(patterns, [&](std::string_view pattern) {
+    return matches_pattern(pattern, name) || matches_pattern(pattern, program);
+  });
 }
 
 void add_absolute_output(base::TextBuilder& out, std::string_view pattern, std::string_view directory) {

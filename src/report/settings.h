@@ -42,6 +42,8 @@ struct Settings {
   std::string_view output = kDefaultOutput;
   uint32_t kinds = kDefaultKinds;
   std::string_view only;  ///< UNFREED_ONLY: shell patterns, comma separated; empty: all programs
+  /// UNFREED_ALLOW_UNTRACKED: likewise; programs that need not be tracked.
+  std::string_view allow_untracked;
   std::string_view rules_text;
   RuleSet rules;
   int exit_code = kDefaultExitCode;
@@ -80,6 +82,9 @@ size_t describe(const SettingError& error, std::span<char> out);
 
 /// Is a program of this base name to be tracked under UNFREED_ONLY?
 bool is_wanted(const Settings& settings, std::string_view program_name);
+
+/// May this program, by its name or its whole path, go untracked under UNFREED_ALLOW_UNTRACKED?
+bool is_untracked_allowed(std::string_view patterns, std::string_view program);
 
 /// Why a name that is not absolute cannot be used: it would mean another place than its user's.
 inline constexpr const char* kWithoutFolder = "the working directory at the start was not known (it had been deleted?)";

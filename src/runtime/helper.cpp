@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "runtime/child_process.h"
 #include "runtime/messages.h"
+#include "runtime/preload.h"
 #include "runtime/runtime.h"
 
 namespace unfreed::runtime {
@@ -27,8 +28,7 @@ bool is_executable(const char* path) {
 /// As the environment named it at the start, or next to the library, where an installation or a build puts it.
 const char* find_command() {
   if (g_runtime.helper_path[0]) return g_runtime.helper_path;
-  std::string_view library(g_runtime.library_path);
-  std::string_view directory = base::slice(library, 0, library.size() - base::base_name(library).size());
+  std::string_view directory = library_folder();
   for (const char* candidate :
        {"unfreed", "../cli/unfreed", "../bin/unfreed", "../../bin/unfreed", "../../../bin/unfreed"}) {
     base::TextBuilder path(g_runtime.helper_path);

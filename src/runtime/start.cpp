@@ -17,6 +17,7 @@
 #include "runtime/ledger_memory.h"
 #include "runtime/messages.h"
 #include "runtime/output.h"
+#include "runtime/preload.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
@@ -91,14 +92,6 @@ std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
   auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   if (started && *started && !std::string_view(started).starts_with("/proc/")) return base_name(started);
   return base_name(!exe.empty() ? exe : argc > 0 ? argv[0] : "");
-}
-
-void find_own_path() {
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<void*>(&find_own_path), &info) || !info.dli_fname) return;
-  base::TextBuilder path(g_runtime.library_path);
-  if (info.dli_fname[0] != '/') path.add(g_runtime.working_directory).add('/');
-  path.add(info.dli_fname);
 }
 
 void find_place(const char* const* environment) {
@@ -313,6 +306,7 @@ void exhausted(uint32_t failure) {
 
 void start(int argc, char** argv, char** environment) {
   hook::resolve_real_functions();
+  restore_preload(environment);
   remember_stderr();
   static report::Settings settings;
   static report::SettingError errors[report::kMaxSettingErrors];
@@ -326,13 +320,13 @@ void start(int argc, char** argv, char** environment) {
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
   g_runtime.pid = base::current_pid();
   find_place(environment);
+  prepare_preloading(environment, settings);
   if (settings.disabled || !wanted) {
     g_tracker.heap_use = track::HeapUse::none;
     remove_replaced_ledger(g_runtime.place, g_runtime.pid);
     return;
   }
   base::measure_address_space();
-  find_own_path();
   g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
                                                    : is_parent_preloaded(base_name(g_runtime.library_path));
   if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
@@ -350,7 +344,7 @@ void start(int argc, char** argv, char** environment) {
     return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
   track::set_fork_handler(take_over_fork_child);
   track::set_exhaustion_handler(exhausted);
-  hook::set_process_events({ending_without_handlers, quick_ending, replacing, sandboxing});
+  hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing});
   // Registered first of all (-z initfirst), so they run last.
   on_exit(at_exit, nullptr);
   at_quick_exit(at_quick_exit_handler);

@@ -26,10 +26,12 @@ constexpr size_t kMostAllowed = 32;
 NumberRange g_allowed[kMostAllowed];
 size_t g_allowed_count;
 
-/// The parent's ledger, of which only the header and the section of crossings are mapped, which follows it.
+/// The parent's ledger, of which only the header and the sections that follow it are mapped: crossings, and programs
+/// that were not tracked.
 struct ParentTable {
   ledger::Header* header;
   Crossing* records;
+  ledger::Untracked* untracked;
 };
 ParentTable g_parent;
 
@@ -56,11 +58,12 @@ void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
   to[wanted] = '\0';
 }
 
-/// Makes the first `records` of the parent's safe to touch, whoever has used them so far.
-bool back_parents(uint64_t records) {
+/// Makes the first `count` records of a table of the parent's safe to touch, whoever has used them so far.
+template <class Record>
+bool back_parents(Record* records, uint64_t count) {
   constexpr size_t kPage = ledger::kPageBytes;
-  size_t bytes = (records * sizeof(Crossing) + kPage - 1) / kPage * kPage;
-  return ledger::back_shared_memory(reinterpret_cast<std::byte*>(g_parent.records), bytes);
+  size_t bytes = (count * sizeof(Record) + kPage - 1) / kPage * kPage;
+  return ledger::back_shared_memory(reinterpret_cast<std::byte*>(records), bytes);
 }
 
 /// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
@@ -74,7 +77,7 @@ Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const
   };
   uint32_t site = ledger::fd_site(word);
   uint64_t used = std::min(table.count.load(std::memory_order_acquire), table.capacity);
-  if (in_parent && !back_parents(std::min(used + 1, table.capacity))) {
+  if (in_parent && !back_parents(g_parent.records, std::min(used + 1, table.capacity))) {
     header.dropped[static_cast<size_t>(ledger::Dropped::storage_full)].fetch_add(1, std::memory_order_relaxed);
     return nullptr;
   }
@@ -143,6 +146,13 @@ void note_crossings(uint16_t door, const char* program, Crossings& noted, const 
   errno = saved;
 }
 
+ledger::Untracked* parents_untracked(ledger::Section*& table) {
+  if (!g_parent.header) return nullptr;
+  table = &g_parent.header->sections[static_cast<size_t>(SectionId::untracked)];
+  uint64_t used = std::min(table->count.load(std::memory_order_acquire) + 1, table->capacity);
+  return back_parents(g_parent.untracked, used) ? g_parent.untracked : nullptr;
+}
+
 void drop_in_parent(ledger::Dropped reason) {
   if (g_parent.header) g_parent.header->dropped[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
 }
@@ -157,7 +167,8 @@ void allow_crossing(int first, int last) {
 
 void keep_parents_crossings(const ledger::Writer& parent) {
   const ledger::Section& table = parent.section(SectionId::crossings);
-  size_t bytes = table.offset + table.capacity * sizeof(Crossing);  // and the header before it
+  const ledger::Section& untracked = parent.section(SectionId::untracked);
+  size_t bytes = untracked.offset + untracked.capacity * sizeof(ledger::Untracked);  // and all before it
   ParentTable earlier = g_parent;
   g_parent = {};
   // Of a private ledger there is no mapping to share.
@@ -174,7 +185,8 @@ void keep_parents_crossings(const ledger::Writer& parent) {
                                  MREMAP_MAYMOVE | MREMAP_FIXED, static_cast<long>(place));
   if (base::is_error(again)) return base::unmap_memory(reinterpret_cast<void*>(place), bytes);
   auto* start = reinterpret_cast<std::byte*>(place);
-  g_parent = {reinterpret_cast<ledger::Header*>(start), reinterpret_cast<Crossing*>(start + table.offset)};
+  g_parent = {reinterpret_cast<ledger::Header*>(start), reinterpret_cast<Crossing*>(start + table.offset),
+              reinterpret_cast<ledger::Untracked*>(start + untracked.offset)};
 }
 
 }  // namespace unfreed::track

@@ -49,9 +49,11 @@ void take_crossings_back(const Crossings& noted);
 /// Numbers that may cross: from UNFREED_INHERITABLE.
 void allow_crossing(int first, int last);
 
-/// A fork child is about to give up its parent's ledger: keeps the part where crossings are noted. Afterwards
-/// crossings of what the parent had opened go there.
+/// A fork child is about to give up its parent's ledger: keeps the part where crossings are noted, and programs that are
+/// not tracked. Afterwards crossings of what the parent had opened go there.
 void keep_parents_crossings(const ledger::Writer& parent);
+/// The kept part's records of programs, as far as they are in use and one more; nullptr: there is none, or no storage.
+ledger::Untracked* parents_untracked(ledger::Section*& table);
 /// Counts there what the parent's report is to say of this child. Nobody would read it in a private ledger.
 void drop_in_parent(ledger::Dropped reason);
 

@@ -41,14 +41,18 @@ class Install(unittest.TestCase):
                 self.assertEqual(result[0], 23, result)
                 self.assertEqual(harness.read_report(target)["totals"]["fd"]["live"], 3)
                 # The library that it found is the installed one, and the bare preload of that finds its helper.
-                (library,) = glob.glob(os.path.join(prefix, "lib*", "**", "libunfreed.so"), recursive=True)
-                target = scratch.path(f"{number}-preload.json")
-                result = harness.execute([harness.program("fd_open"), "leak"],
-                                         env={**env, "LD_PRELOAD": library, "UNFREED_OUTPUT": target,
-                                              "UNFREED_FAIL_ON": "fd>0"})
-                self.assertEqual(result[0], 23, result)
-                report = harness.read_report(target)
-                self.assertIn("line", harness.top(harness.live_sites(report, "fd")[0]))
+                found = glob.glob(os.path.join(prefix, "lib*", "**", "libunfreed.so"), recursive=True)
+                (library,) = [path for path in found if not os.path.islink(path)]
+                other_name = os.path.join(os.path.dirname(library), "preload", "$LIB", "libunfreed.so")
+                for name in (library, other_name):
+                    target = scratch.path(f"{number}-preload.json")
+                    result = harness.execute([harness.program("fd_open"), "leak"],
+                                             env={**env, "LD_PRELOAD": name, "UNFREED_OUTPUT": target,
+                                                  "UNFREED_FAIL_ON": "fd>0"})
+                    self.assertEqual(result[0], 23, result)
+                    report = harness.read_report(target)
+                    self.assertIn("line", harness.top(harness.live_sites(report, "fd")[0]))
+                    os.remove(target)
                 if number == 0:
                     shutil.move(prefix, moved)
                     prefix = moved

@@ -1,0 +1,56 @@
+#include "cli/command_preload.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+#include "cli/child.h"
+#include "cli/locate.h"
+
+namespace unfreed::cli {
+
+PreloadName::PreloadName(const std::string& runtime) : name_(preload_name(runtime)) {
+  if (runtime.find_first_of(": \t\n") == std::string::npos) return;
+  char pattern[] = "/tmp/unfreed-XXXXXX";
+  if (!mkdtemp(pattern)) return;
+  folder_ = pattern;
+  std::error_code error;
+  std::filesystem::path path(runtime);
+  std::filesystem::create_directory_symlink(path.parent_path(), folder_ + "/unfreed", error);
+  if (!error) name_ = preload_name(folder_ + "/unfreed/" + path.filename().string());
+}
+
+PreloadName::~PreloadName() {
+  std::error_code none;
+  if (!folder_.empty() && !keep_) std::filesystem::remove_all(folder_, none);
+}
+
+std::string preload_list(const std::string& name) {
+  const char* variable = std::getenv("LD_PRELOAD");
+  std::string first, rest;
+  elf::any_preload_entry(variable ? variable : "", [&](std::string_view entry) {
+    if (entry == name) return false;
+    std::string& list = elf::is_sanitizer_library(entry) ? first : rest;
+    (list += list.empty() ? "" : ":") += entry;
+    return false;
+  });
+  if (!first.empty()) first += ':';
+  if (!rest.empty()) rest.insert(0, ":");
+  return first + name + rest;
+}
+
+std::string preload_of_command(const std::string& command, const std::string& list, const std::string& name,
+                               elf::Verdict& verdict) {
+  bool is_executable = false, is_there = false;
+  std::string path = find_program(command, is_executable);
+  verdict = elf::judge(path.c_str(), AT_FDCWD, is_there);
+  std::vector<char> text(list.size() + name.size() + 256);
+  base::TextBuilder edited(text);
+  elf::PreloadNames names{name, name.find('$') == std::string::npos ? std::string_view() : name};
+  return elf::edit_preload(list, names, verdict, edited) ? std::string(edited.text()) : list;
+}
+
+}  // namespace unfreed::cli

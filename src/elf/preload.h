@@ -1,0 +1,66 @@
+// How the runtime gets into a program: what LD_PRELOAD must say for it. A library that a program cannot load is left
+// out of the list (musl ends with 127 otherwise, gcc's AddressSanitizer refuses to start, a 32-bit loader complains on
+// stderr); other entries are kept.
+//
+// Used by the hooks of exec and spawn on the environment handed on, and by `unfreed run` for its own command.
+// Allocation-free, async-signal-safe.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/text.h"
+#include "elf/obstacle.h"
+#include "elf/program.h"
+
+namespace unfreed::elf {
+
+enum class Remedy : uint8_t {
+  keep,             ///< what is there is right, or does no harm
+  leave_out,        ///< the program would not start, or complain
+  hide,             ///< as leave_out, but by a name that only glibc's loader understands, where there is one
+  sanitizer_first,  ///< put the program's own sanitizer library before it
+};
+
+/// What executing a file comes to. A file that cannot be read is left alone.
+struct Verdict {
+  Obstacle obstacle = Obstacle::none;
+  Remedy remedy = Remedy::keep;
+  char sanitizer_library[sizeof Program::sanitizer_library] = "";
+};
+/// Follows "#!" lines. `path` is relative to the open `directory`. `is_there`: there is such a file.
+Verdict judge(const char* path, long directory, bool& is_there);
+
+/// Calls `visit(entry)` for each entry of an LD_PRELOAD, until it returns true, which is then returned.
+template <class Visit>
+bool any_preload_entry(std::string_view preload, Visit visit) {
+  while (!preload.empty()) {
+    size_t end = preload.find_first_of(" :");
+    std::string_view entry = base::slice(preload, 0, end);
+    preload = end == preload.npos ? std::string_view() : base::slice(preload, end + 1);
+    if (!entry.empty() && visit(entry)) return true;
+  }
+  return false;
+}
+
+/// How the runtime is named in LD_PRELOAD.
+struct PreloadNames {
+  std::string_view entry;       ///< as it is in the list; "": it came by other means
+  std::string_view glibc_only;  ///< "…/$LIB/libunfreed.so", which other loaders find no file under; or ""
+};
+
+/// The entry of this LD_PRELOAD that names the runtime, whose file is called `file`; "" for none.
+std::string_view find_entry(std::string_view preload, std::string_view file);
+
+/// Is the runtime one of the entries of this LD_PRELOAD?
+bool names_runtime(std::string_view preload, const PreloadNames& names);
+
+/// Writes what LD_PRELOAD must be for a program of this verdict, where that is not what it is. False: leave it as it
+/// is. An empty text: the variable must not be there. A verdict that cannot be carried out is changed: see obstacle.
+bool edit_preload(std::string_view preload, const PreloadNames& names, Verdict& verdict, base::TextBuilder& out);
+
+/// Between the sanitizer's library and what LD_PRELOAD was before it was put in front. The loader skips empty entries;
+/// the runtime takes all of it away again before the program sees it.
+inline constexpr std::string_view kSanitizerMark = ":::";
+
+}  // namespace unfreed::elf

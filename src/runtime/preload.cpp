@@ -1,0 +1,105 @@
+#include "runtime/preload.h"
+
+#include <cstring>
+
+#include "base/printable.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "elf/preload.h"
+#include "hook/handover.h"
+#include "ledger/file_names.h"
+#include "runtime/ledger_place.h"
+#include "runtime/messages.h"
+#include "runtime/runtime.h"
+#include "track/tracker.h"
+#include "track/untracked.h"
+#include "unwind/objects.h"
+
+namespace unfreed::runtime {
+
+namespace {
+
+constexpr std::string_view kPreload = "LD_PRELOAD=";
+/// Beside the library: folders by other names for it (see hook::Preloading).
+constexpr std::string_view kOtherNames = "/preload/";
+
+/// Copies: programs write over their environment.
+char g_only[2048], g_allowed[2048];
+char g_board[sizeof LedgerPlace::directory + sizeof LedgerPlace::run + 32];
+
+char* find_preload(char* const* environment) {
+  for (; environment && *environment; ++environment)
+    if (std::string_view(*environment).starts_with(kPreload)) return *environment + kPreload.size();
+  return nullptr;
+}
+
+bool is_noted(std::string_view program) {
+  report::Settings settings;
+  settings.only = g_only;
+  return report::is_wanted(settings, program);
+}
+
+void find_own_path() {
+  unwind::Object own;
+  if (!unwind::find_object(reinterpret_cast<uintptr_t>(&find_own_path), own) || !*own.name) return;
+  base::TextBuilder path(g_runtime.library_path);
+  if (*own.name != '/') path.add(g_runtime.working_directory).add('/');
+  path.add(own.name);
+}
+
+}  // namespace
+
+void restore_preload(char** environment) {
+  char* preload = find_preload(environment);
+  if (!preload) return;
+  std::string_view text(preload);
+  size_t mark = text.find(elf::kSanitizerMark);
+  if (mark == text.npos) return;
+  std::string_view before = base::slice(text, mark + elf::kSanitizerMark.size());
+  std::memmove(preload, before.data(), before.size());
+  std::memset(preload + before.size(), 0, text.size() - before.size());
+}
+
+void prepare_preloading(char* const* environment, const report::Settings& settings) {
+  find_own_path();
+  base::TextBuilder(g_only).add(settings.only);
+  base::TextBuilder(g_allowed).add(settings.allow_untracked);
+  hook::Preloading& preloading = hook::g_preloading;
+  char* preload = find_preload(environment);
+  std::string_view entry = preload ? elf::find_entry(preload, g_runtime.library_path) : std::string_view();
+  base::TextBuilder(preloading.entry).add(entry);
+  base::TextBuilder(preloading.library).add(g_runtime.library_path);
+  preloading.has_session = g_runtime.launcher_pid != 0;
+  if (!settings.disabled) preloading.is_noted = is_noted;
+  const LedgerPlace& place = g_runtime.place;
+  if (!place.run[0]) return;
+  base::TextBuilder(g_board).add(place.directory).add('/').add(place.run).add('/').add(ledger::kBoardFile);
+  track::set_untracked_board(g_board);
+}
+
+std::string_view library_folder() {
+  std::string_view library(g_runtime.library_path);
+  size_t other = library.rfind(kOtherNames);
+  if (other != library.npos) return base::slice(library, 0, other + 1);
+  return base::slice(library, 0, library.size() - base::base_name(library).size());
+}
+
+void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
+  const ledger::Header* header = track::g_tracker.writer ? &track::g_tracker.writer.header() : nullptr;
+  bool is_own = track::g_fork_page.alive.load(std::memory_order_relaxed);
+  if (!header || !is_own || launcher_is_there()) return;
+  // Nobody comes after this image who would clear its ledger away.
+  if (g_runtime.ledger_path[0]) {
+    remove_ledger_file(g_runtime.ledger_path);
+    g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
+  }
+  if (header->rules == 0) return;
+  if (report::is_untracked_allowed(g_allowed, program)) return;
+  base::FixedText<1100> line;
+  line.add("unfreed: ");
+  base::add_printable(line, program, 600);
+  line.add(" takes this process's place and is not tracked: ").add(elf::describe(obstacle));
+  say(line.add("; its rules cannot be checked (UNFREED_ALLOW_UNTRACKED accepts it)").text(), Line::verdict);
+}
+
+}  // namespace unfreed::runtime

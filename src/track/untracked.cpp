@@ -1,0 +1,155 @@
+#include "track/untracked.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cstring>
+
+#include "base/keep_errno.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "track/crossings.h"
+#include "track/tracker.h"
+
+namespace unfreed::track {
+
+using base::is_error;
+using base::raw_syscall;
+using ledger::Untracked;
+using ledger::UntrackedBoard;
+
+namespace {
+
+const char* g_board = "";
+
+bool is_same(const Untracked& record, const UntrackedProgram& program) {
+  if (record.state.load(std::memory_order_acquire) != ledger::kUntrackedValid) return false;
+  if (record.obstacle != static_cast<uint8_t>(program.obstacle)) return false;
+  std::string_view known(record.program, strnlen(record.program, sizeof record.program));
+  return known == base::slice(program.path, 0, sizeof record.program - 1);
+}
+
+void fill(Untracked& record, const UntrackedProgram& program) {
+  record.state.store(ledger::kUntrackedFilling, std::memory_order_relaxed);
+  record.obstacle = static_cast<uint8_t>(program.obstacle);
+  base::TextBuilder(record.program).add(program.path);
+  record.state.store(ledger::kUntrackedValid, std::memory_order_release);
+}
+
+void add_process(Untracked& record, int pid) {
+  record.count.fetch_add(1, std::memory_order_relaxed);
+  uint32_t slot = record.processes_noted.fetch_add(1, std::memory_order_relaxed) % ledger::kUntrackedProcesses;
+  record.started_ns[slot].store(base::monotonic_ns(), std::memory_order_relaxed);
+  record.pids[slot].store(pid, std::memory_order_relaxed);
+}
+
+void take_process(Untracked& record, int pid) {
+  record.count.fetch_sub(1, std::memory_order_relaxed);
+  for (auto& one : record.pids) {
+    int expected = pid;
+    if (one.compare_exchange_strong(expected, 0, std::memory_order_relaxed)) return;
+  }
+}
+
+/// `Table`: count(), at(i) (nullptr: no room there), next() and full(). Several processes may write at once: two
+/// records of the same are harmless.
+template <class Table>
+void note_in(Table table, const UntrackedProgram& program) {
+  uint64_t used = table.count();
+  for (uint64_t i = 0; i < used; ++i)
+    if (Untracked* known = table.at(i); known && is_same(*known, program)) return add_process(*known, program.pid);
+  Untracked* made = table.at(table.next());
+  if (!made) return table.full();
+  fill(*made, program);
+  add_process(*made, program.pid);
+}
+
+template <class Table>
+void take_back_in(Table table, const UntrackedProgram& program) {
+  uint64_t used = table.count();
+  for (uint64_t i = 0; i < used; ++i)
+    if (Untracked* known = table.at(i); known && is_same(*known, program)) return take_process(*known, program.pid);
+}
+
+struct LedgerTable {
+  ledger::Section& section() const { return g_tracker.writer.section(ledger::SectionId::untracked); }
+  uint64_t count() const {
+    uint64_t handed_out = section().count.load(std::memory_order_acquire);
+    return handed_out < section().capacity ? handed_out : section().capacity;
+  }
+  Untracked* at(uint64_t index) const { return g_tracker.writer.touch<Untracked>(ledger::SectionId::untracked, index); }
+  uint64_t next() const { return section().count.fetch_add(1, std::memory_order_acq_rel); }
+  void full() const { g_tracker.writer.drop(ledger::Dropped::untracked_full); }
+};
+
+/// What an adopted fork child still has of its parent's ledger.
+struct ParentTable {
+  ledger::Section* section;
+  Untracked* records;
+  uint64_t count() const {
+    uint64_t handed_out = section->count.load(std::memory_order_acquire);
+    return handed_out < section->capacity ? handed_out : section->capacity;
+  }
+  Untracked* at(uint64_t index) const { return index < section->capacity ? records + index : nullptr; }
+  uint64_t next() const { return section->count.fetch_add(1, std::memory_order_acq_rel); }
+  void full() const { drop_in_parent(ledger::Dropped::untracked_full); }
+};
+
+/// Calls `act(table)` for the ledger of who reports the program: this process, or where it becomes the program itself,
+/// the one it was forked from. (Before a child has a ledger of its own it has its parent's.)
+template <class Act>
+void in_ledger(const UntrackedProgram& program, Act act) {
+  ledger::Section* section = nullptr;
+  if (Untracked* records = program.replaces ? parents_untracked(section) : nullptr)
+    act(ParentTable{section, records});
+  else if (g_tracker.writer)
+    act(LedgerTable{});
+}
+
+struct BoardTable {
+  UntrackedBoard* board;
+  uint64_t count() const {
+    uint32_t handed_out = board->count.load(std::memory_order_acquire);
+    return handed_out < UntrackedBoard::kRecords ? handed_out : UntrackedBoard::kRecords;
+  }
+  Untracked* at(uint64_t index) const { return index < UntrackedBoard::kRecords ? &board->records[index] : nullptr; }
+  uint64_t next() const { return board->count.fetch_add(1, std::memory_order_acq_rel); }
+  void full() const { board->dropped.fetch_add(1, std::memory_order_relaxed); }
+};
+
+/// Maps the board while it is written to: few programs are untracked, and each mapping makes a fork dearer.
+template <class Act>
+void on_board(Act act) {
+  if (!*g_board || !base::may_call_system()) return;
+  long fd = base::open_file(g_board, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  if (is_error(fd)) return;
+  struct stat status {};
+  bool is_whole = raw_syscall(SYS_fstat, fd, reinterpret_cast<long>(&status)) == 0 && S_ISREG(status.st_mode) &&
+                  status.st_size == sizeof(UntrackedBoard);
+  long mapped =
+      is_whole ? raw_syscall(SYS_mmap, 0, sizeof(UntrackedBoard), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : -1;
+  base::close_file(fd);
+  if (is_error(mapped)) return;
+  auto* board = reinterpret_cast<UntrackedBoard*>(mapped);
+  if (std::memcmp(board->magic, UntrackedBoard::kBoardMagic, sizeof board->magic) == 0) act(BoardTable{board});
+  base::unmap_memory(board, sizeof(UntrackedBoard));
+}
+
+}  // namespace
+
+void set_untracked_board(const char* path) { g_board = path; }
+
+void note_untracked(const UntrackedProgram& program) {
+  base::KeepErrno keep;
+  in_ledger(program, [&](auto table) { note_in(table, program); });
+  on_board([&](BoardTable table) { note_in(table, program); });
+}
+
+void take_untracked_back(const UntrackedProgram& program) {
+  base::KeepErrno keep;
+  in_ledger(program, [&](auto table) { take_back_in(table, program); });
+  on_board([&](BoardTable table) { take_back_in(table, program); });
+}
+
+}  // namespace unfreed::track
