@@ -175,8 +175,8 @@ bool File::find_note_in(Range notes, std::string_view owner, uint32_t type, Rang
     uint64_t name = at + sizeof note;
     uint64_t body = name + padded(note.n_namesz);
     if (body > notes.bytes || note.n_descsz > notes.bytes - body) return false;
-    // A name's size counts its NUL.
-    bool is_owner = note.n_namesz == owner.size() + 1 && is_text({notes.offset + name, note.n_namesz}, 0, owner);
+    // A name's size counts its NUL, and Go's the padding behind it.
+    bool is_owner = note.n_namesz > owner.size() && is_text({notes.offset + name, note.n_namesz}, 0, owner);
     if (is_owner && note.n_type == type) {
       value = {notes.offset + body, note.n_descsz};
       return true;

@@ -13,6 +13,7 @@ const char* why_not_checked(const Rule& rule, const Report& report) {
   const Totals* totals = report.totals_of(rule.subject);
   if (coverage == ledger::Coverage::off) return "its kind was not tracked";
   if (coverage == ledger::Coverage::unavailable || !totals) return "its kind could not be tracked in this process";
+  if (coverage == ledger::Coverage::partial) return "its kind was seen only in part";
   bool is_live_child = rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
   if (is_live_child && (*totals)[Counter::unknown] > 0) return "whether its children had ended could not be asked";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
@@ -33,14 +34,19 @@ uint64_t worst_of_sites(const Rule& rule, const Report& report) {
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   RuleOutcome outcome;
   outcome.rule = rule.text;
-  if (const char* reason = why_not_checked(rule, report)) {
-    outcome.unchecked = reason;
-    return outcome;
+  const char* reason = why_not_checked(rule, report);
+  const Totals* totals = report.totals_of(rule.subject);
+  bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
+  if (!reason || is_partial) {
+    uint64_t value = rule.per_site ? worst_of_sites(rule, report) : totals->counted(rule.counter);
+    outcome.broken = rule.broken_by(value);
+    // What was seen is enough to break a rule, not to pass it.
+    if (!reason || outcome.broken) {
+      outcome.value = value;
+      return outcome;
+    }
   }
-  uint64_t value =
-      rule.per_site ? worst_of_sites(rule, report) : report.totals_of(rule.subject)->counted(rule.counter);
-  outcome.value = value;
-  outcome.broken = rule.broken_by(value);
+  outcome.unchecked = reason;
   return outcome;
 }
 

@@ -261,7 +261,7 @@ const ElfW(Dyn) * dynamic_section(const Object& object) {
   return nullptr;
 }
 
-size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {
+std::span<const uint8_t> find_note(const Object& object, std::string_view owner, uint32_t type) {
   Headers headers = program_headers(object);
   for (size_t i = 0; i < headers.count; ++i) {
     const ElfW(Phdr)& segment = headers.first[i];
@@ -275,16 +275,26 @@ size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {
       uint64_t value_bytes = (uint64_t{note->n_descsz} + 3) & ~uint64_t{3};
       uintptr_t name = at + sizeof *note;
       if (name_bytes > end - name || value_bytes > end - name - name_bytes) break;
-      bool gnu = note->n_namesz == 4 && std::memcmp(reinterpret_cast<const void*>(name), "GNU", 4) == 0;
-      if (note->n_type == NT_GNU_BUILD_ID && gnu) {
-        size_t size = std::min<size_t>(note->n_descsz, capacity);
-        std::memcpy(out, reinterpret_cast<const void*>(name + name_bytes), size);
-        return size;
-      }
+      // A name's size counts its NUL, and Go's the padding behind it.
+      auto* text = reinterpret_cast<const char*>(name);
+      bool is_owner = note->n_namesz > owner.size() && std::string_view(text, owner.size()) == owner && !text[owner.size()];
+      if (is_owner && note->n_type == type) return {reinterpret_cast<const uint8_t*>(name + name_bytes), note->n_descsz};
       at = name + name_bytes + value_bytes;
     }
   }
-  return 0;
+  return {};
+}
+
+size_t read_build_id(const Object& object, uint8_t* out, size_t capacity) {
+  std::span<const uint8_t> id = find_note(object, "GNU", NT_GNU_BUILD_ID);
+  size_t size = std::min(id.size(), capacity);
+  if (size) std::memcpy(out, id.data(), size);
+  return size;
+}
+
+bool is_go(const Object& object) {
+  constexpr uint32_t kBuildId = 4;
+  return !find_note(object, "Go", kBuildId).empty();
 }
 
 }  // namespace unfreed::unwind

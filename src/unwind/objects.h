@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "unwind/eh_frame.h"
@@ -57,6 +58,11 @@ bool is_readable(const Object& object, uintptr_t address, size_t bytes);
 
 /// A loaded object's dynamic section; nullptr if it has none.
 const ElfW(Dyn) * dynamic_section(const Object& object);
+
+/// The value of a note of a loaded object, read from its mapped headers; empty where there is none.
+std::span<const uint8_t> find_note(const Object& object, std::string_view owner, uint32_t type);
+/// Is it a Go program or library, whose runtime makes system calls by itself?
+bool is_go(const Object& object);
 
 /// The build ID note of a loaded object, read from its mapped headers: the number of bytes copied, 0 if none.
 size_t read_build_id(const Object& object, uint8_t* out, size_t capacity);

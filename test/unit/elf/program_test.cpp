@@ -125,7 +125,7 @@ TEST_F(ProgramTest, GoIsToldByItsNote) {
   const std::string note =
       "__attribute__((section(\".note.go.buildid\"), used, aligned(4))) static const struct { int a, b, c; char n[4]; "
       "int v; }"
-      "note = {3, 4, 4, \"Go\", 0}; int main(void) { return 0; }";
+      "note = {4, 4, 4, \"Go\", 0}; int main(void) { return 0; }";
   EXPECT_TRUE(read(build(note, "")).is_go);
   EXPECT_EQ(obstacle_of(read(build(note, "-static"))), Obstacle::static_go);
 }
