@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace unfreed::cli {
 
@@ -70,6 +71,13 @@ std::string find_program(const std::string& command, bool& executable) {
     at = end + 1;
   }
   return found;
+}
+
+std::string program_path(const std::string& command) {
+  bool is_executable = false;
+  std::error_code none;
+  std::string path = find_program(command, is_executable);
+  return path.empty() ? command : std::filesystem::absolute(path, none).lexically_normal().string();
 }
 
 int explain_start_failure(const std::string& command, int error, std::string& line) {

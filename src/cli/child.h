@@ -23,6 +23,9 @@ Started start(const std::vector<std::string>& words, const std::vector<std::stri
 /// The contract's status for a CMD that could not be executed, 126 or 127, and one line that says why.
 int explain_start_failure(const std::string& command, int error, std::string& line);
 
+/// The same, absolute; `command` itself where there is no such file.
+std::string program_path(const std::string& command);
+
 /// The file that `command` names, searched in PATH like a shell would; "" if there is none. `executable` receives
 /// whether it may be executed.
 std::string find_program(const std::string& command, bool& executable);

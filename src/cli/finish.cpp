@@ -20,6 +20,7 @@
 #include "cli/text_file.h"
 #include "ledger/copy.h"
 #include "render/text.h"
+#include "report/program_facts.h"
 #include "report/answer.h"
 #include "report/settings.h"
 
@@ -99,6 +100,7 @@ int finish_command(const Arguments& arguments) {
                          error.error ? std::strerror(error.error) : ""));
     return kFailure;
   }
+  report::cover_inner_allocator(copy.writer(), report::find_inner_allocator(copy.writer()));
   return report::to_status(finish(copy.view(), ledger_path, number, quiet));
 }
 

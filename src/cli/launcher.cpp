@@ -20,7 +20,9 @@
 #include "cli/find_ledger.h"
 #include "cli/session.h"
 #include "cli/tree_report.h"
+#include "cli/untracked_programs.h"
 #include "ledger/leftovers.h"
+#include "render/paths.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -76,11 +78,14 @@ class Launcher {
   void sweep_process(const std::vector<LedgerFile>& files, Found& found);
   Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
+  void note_command();
   bool check_tracking();
+  void complain_of_untracked();
 
   const LaunchPlan& plan_;
   const report::Settings& settings_;
   Session session_;
+  UntrackedBoardFile board_{session_.untracked_board()};
   PreloadName preload_;
   elf::Verdict verdict_;  ///< of CMD
   std::vector<std::string> environment_;
@@ -91,6 +96,7 @@ class Launcher {
   std::vector<unsigned> command_users_;  ///< those that CMD was at its end
   bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
   int wait_status_ = 0;
+  uint64_t started_ns_ = 0;  ///< CLOCK_MONOTONIC
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
@@ -112,6 +118,7 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
 }
 
 int Launcher::run() {
+  started_ns_ = base::monotonic_ns();
   Started started = start(plan_.words, environment_, signals_);
   if (started.pid < 0) {
     std::string line;
@@ -266,6 +273,14 @@ void Launcher::sweep() {
   if (!found.running.empty()) preload_.keep();
 }
 
+/// CMD left no ledger, or that of an image which became another program: the reason, as far as it is known.
+void Launcher::note_command() {
+  bool is_wanted = report::is_wanted(settings_, plan_.words[0]);
+  if (command_ledger_ || command_is_gone_unseen_ || settings_.disabled || !is_wanted) return;
+  bool is_explained = verdict_.obstacle != elf::Obstacle::none;
+  reports_.untracked().add(program_path(plan_.words[0]), is_explained ? verdict_.obstacle : elf::Obstacle::unseen, 1);
+}
+
 /// False: the run was not what the user asked for, and a line has been printed.
 bool Launcher::check_tracking() {
   if (reports_.has_command()) return true;
@@ -274,13 +289,12 @@ bool Launcher::check_tracking() {
     line = "nothing was tracked: UNFREED_DISABLE is set";
   } else if (!settings_.only.empty() && reports_.tracked() > 0) {
     return true;
-  } else if (!settings_.only.empty()) {
+  } else if (!settings_.only.empty() && !report::is_wanted(settings_, plan_.words[0])) {
     line = fmt::format("nothing was tracked: no program's name matched '{}'", settings_.only);
+  } else if (!reports_.untracked().any_missed() && !reports_.untracked().list().empty()) {
+    return true;  // the user has accepted it
   } else if (command_is_gone_unseen_) {
-    line = fmt::format(
-        "{} executed another program, which could not be tracked (statically linked, set-uid, or "
-        "without LD_PRELOAD in its environment)",
-        plan_.words[0]);
+    line = fmt::format("{} executed another program, which could not be tracked", plan_.words[0]);
   } else {
     Diagnosis diagnosis = diagnose(plan_.words[0]);
     line = fmt::format("{} was not tracked: {}", plan_.words[0],
@@ -294,23 +308,42 @@ bool Launcher::check_tracking() {
   return false;
 }
 
+/// One line for all programs that rules could not be checked for.
+void Launcher::complain_of_untracked() {
+  std::string names, patterns;
+  for (const UntrackedProgram& one : reports_.untracked().list()) {
+    if (one.allowed) continue;
+    std::string name(render::base_name(one.program));
+    if (names.find(name) == std::string::npos) patterns += (patterns.empty() ? "" : ",") + name;
+    names += fmt::format("{}{} ({})", names.empty() ? "" : "; ", one.program, one.reason);
+  }
+  complain(fmt::format("rules could not be checked for what was not tracked: {}; --allow-untracked '{}' accepts that",
+                       render::printable(names), render::printable(patterns)));
+}
+
 int Launcher::finish() {
+  note_command();
+  reports_.untracked().read(board_);
   if (command_ledger_) {
     std::optional<LedgerFacts> facts = read_ledger_facts(*command_ledger_);
     bool saw_end = facts && facts->state == ledger::State::ended;
     reports_.add_command(*command_ledger_, !saw_end, wait_status_);
+  } else if (!reports_.untracked().list().empty()) {
+    reports_.add_command_without_ledger(plan_.words, pid_, started_ns_, wait_status_);
   }
   bool is_tracked = check_tracking();
   if (!settings_.quiet) write_message(reports_.summary());
   int status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
   bool has_rules = settings_.rules.count > 0;
+  bool misses_programs = reports_.untracked().any_missed();
+  if (has_rules && misses_programs) complain_of_untracked();
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (reports_.unseen())
     complain(fmt::format(
         "{} forked processes found no room for their ledgers in {}: they report by themselves, or not at all",
         reports_.unseen(), session_.directory()));
   if (status != 0) return status;
-  bool is_checked = is_tracked && !reports_.unchecked() && !reports_.unseen();
+  bool is_checked = is_tracked && !misses_programs && !reports_.unchecked() && !reports_.unseen();
   if (reports_.failed() || (has_rules && !is_checked && !reports_.broken())) return kFailure;
   return reports_.broken() ? settings_.exit_code : kSuccess;
 }

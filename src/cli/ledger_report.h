@@ -21,6 +21,9 @@ struct ReportRequest {
   int wait_status = -1;  ///< from waitpid, where known
   std::vector<std::string> notes;
   bool all_sites = false;
+  bool speaks_for_run = false;  ///< see report::ReportInput
+  std::span<const report::UntrackedProgram> untracked_of_run;
+  std::string_view allow_untracked;
 };
 
 /// A report and the memory that it lies in. What it was made from must outlive it.

@@ -12,6 +12,7 @@
 #include "cli/live_stacks.h"
 #include "cli/text_file.h"
 #include "render/read_json.h"
+#include "report/program_facts.h"
 #include "report/running_ledger.h"
 
 namespace unfreed::cli {
@@ -59,6 +60,7 @@ std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int p
       loaded.notes.push_back(*note);
     loaded.trigger = report::Trigger::snapshot;
   }
+  report::cover_inner_allocator(loaded.copy.writer(), report::find_inner_allocator(loaded.copy.writer()));
   return loaded;
 }
 

@@ -26,6 +26,10 @@ class Session {
   /// The run's folder; as root also the one for processes that become another user's. None where none could be made:
   /// then every process reports by itself.
   const std::vector<std::shared_ptr<const LedgerFolder>>& folders() const { return folders_; }
+  /// The file of the run's ledger::UntrackedBoard; "" for none.
+  std::string untracked_board() const {
+    return folders_.empty() ? "" : folders_[0]->path + "/" + std::string(ledger::kBoardFile);
+  }
 
   std::vector<LedgerFile> ledgers() const { return list_ledgers(folders_); }
   /// Those of processes that have ended in order (".done").

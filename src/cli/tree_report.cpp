@@ -3,23 +3,36 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <array>
 #include <climits>
 #include <cstring>
 
+#include "base/syscall.h"
+#include "cli/child.h"
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "ledger/copy.h"
 #include "render/completion.h"
 #include "render/text.h"
+#include "report/program_facts.h"
+#include "report/time_text.h"
 
 namespace unfreed::cli {
 
 namespace {
 
 constexpr size_t kMostOthersShown = 10;
+
+/// For as long as `programs` are there.
+std::vector<report::UntrackedProgram> as_reported(const std::vector<UntrackedProgram>& programs) {
+  std::vector<report::UntrackedProgram> reported;
+  for (const UntrackedProgram& one : programs) reported.push_back({one.program, one.reason, one.count, one.allowed});
+  return reported;
+}
 
 /// Worth a report of its own: a rule is broken or unchecked, or something is held.
 bool is_news(const report::Report& report) {
@@ -105,6 +118,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     return;
   }
   const ledger::View& view = copy.view();
+  cover_program(copy.writer(), std::string(view.text(view.header().exe)));
   complete_earlier(view, is_command);
   ++tracked_;
   has_command_ = has_command_ || is_command;
@@ -115,6 +129,12 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   request.rules = settings_.rules.all();
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
+  request.allow_untracked = settings_.allow_untracked;
+  request.speaks_for_run = is_command;
+  std::vector<UntrackedProgram> untracked = is_command ? untracked_.list() : std::vector<UntrackedProgram>();
+  std::vector<report::UntrackedProgram> untracked_of_run = as_reported(untracked);
+  request.untracked_of_run = untracked_of_run;
+  untracked_.add_tracked(view.header().pid, view.header().started_monotonic_ns);
   if (!is_command && !all_reports_) {
     OwnedReport first = make_totals(view, request);
     if (!is_news(first.report)) {
@@ -137,14 +157,68 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   } else {
     remove_ledger(file);
   }
-  if (is_command) {
-    render::TextOptions options;
-    options.colour = colour_;
-    command_summary_ = render::render_text(report, options);
-    command_path_ = path;
-  } else if (is_wanted) {
+  if (is_command)
+    show_command(report, path);
+  else if (is_wanted)
     describe_other(report, path);
+}
+
+/// A build runs one compiler a thousand times: its file is looked at once.
+void TreeReport::cover_program(const ledger::Writer& writer, const std::string& exe) {
+  auto found = allocators_.find(exe);
+  if (found == allocators_.end()) found = allocators_.emplace(exe, report::find_inner_allocator(writer)).first;
+  report::cover_inner_allocator(writer, found->second);
+}
+
+void TreeReport::show_command(const report::Report& report, const std::string& path) {
+  render::TextOptions options;
+  options.colour = colour_;
+  command_summary_ = render::render_text(report, options);
+  command_path_ = path;
+}
+
+void TreeReport::add_command_without_ledger(const std::vector<std::string>& words, int pid, uint64_t started_ns,
+                                            int wait_status) {
+  OwnedReport made;
+  report::Report& report = made.report;
+  report.trigger = report::Trigger::post_mortem;
+  report.complete = false;
+  report.notes.add(made.arena, "the command was not tracked: what it held is not known");
+  report.process.pid = pid;
+  report.process.ppid = getpid();
+  std::string exe = program_path(words[0]);
+  report.process.exe = exe;
+  for (const std::string& word : words) report.process.argv.add(made.arena, report::Text(word));
+  uint64_t now = base::monotonic_ns();
+  char time[40];
+  report.process.started = report::format_time(base::realtime_ns() - (now - started_ns), time);
+  report.process.duration_ns = now - started_ns;
+  if (WIFSIGNALED(wait_status))
+    report.process.signal = WTERMSIG(wait_status);
+  else
+    report.process.exit_status = WEXITSTATUS(wait_status);
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
+    if (settings_.kinds >> kind & 1) report.coverage[kind] = ledger::Coverage::unavailable;
+  std::vector<UntrackedProgram> untracked = untracked_.list();
+  for (const report::UntrackedProgram& one : as_reported(untracked)) report.untracked.add(made.arena, one);
+  for (const report::Rule& rule : settings_.rules.all())
+    report.rules.add(made.arena, report::evaluate_rule(rule, report));
+  report.rules_asked = settings_.rules.count;
+  std::array<char, PATH_MAX> text;
+  std::string path(text.data(), report::expand_output(output_template_, {}, exe, pid, 1, text));
+  report::Author author;
+  author.pid = pid;
+  author.started = report.process.started;
+  OutputOptions options;
+  options.replaces_anything = settings_.force;
+  std::string error = "the file name is too long";
+  std::string json = to_json(report, report::StackForm::file);
+  if (path.empty() || !write_process_report(author, output_template_, json, options, path, error)) {
+    complain(fmt::format("report {} cannot be written: {}", path.empty() ? output_template_ : path, error));
+    failed_ = true;
+    path.clear();
   }
+  show_command(report, path);
 }
 
 bool TreeReport::write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,

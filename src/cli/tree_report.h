@@ -10,6 +10,8 @@
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/suppression_files.h"
+#include "cli/untracked_programs.h"
+#include "ledger/writer.h"
 #include "report/settings.h"
 
 namespace unfreed::cli {
@@ -23,12 +25,16 @@ class TreeReport {
         output_template_(std::move(output_template)),
         suppressions_(suppressions),
         all_reports_(all_reports),
-        colour_(colour) {}
+        colour_(colour),
+        untracked_(std::string(settings.allow_untracked)) {}
 
   /// A process that is not CMD has ended (or, `post_mortem`, was seen to be gone). The ledger is read and removed.
   void add_other(const LedgerFile& file, bool post_mortem);
-  /// CMD has ended; its last image's ledger.
+  /// CMD has ended; its last image's ledger. After all others, and after all that was not tracked.
   void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
+  /// CMD left no ledger: a report that says so. `words`: what it was started with.
+  void add_command_without_ledger(const std::vector<std::string>& words, int pid, uint64_t started_ns, int wait_status);
+  UntrackedPrograms& untracked() { return untracked_; }
   /// A process that still runs.
   void add_running(int pid);
 
@@ -53,12 +59,16 @@ class TreeReport {
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);
   void describe_other(const report::Report& report, const std::string& path);
+  void cover_program(const ledger::Writer& writer, const std::string& exe);
+  void show_command(const report::Report& report, const std::string& path);
 
   const report::Settings& settings_;
   std::string output_template_;
   const SuppressionFiles& suppressions_;
   bool all_reports_;
   bool colour_;  ///< of the summary
+  UntrackedPrograms untracked_;
+  std::map<std::string, std::string> allocators_;  ///< linked into programs, by path; "" none
   symbolize::Symbolizer symbolizer_;
   std::set<std::string> kept_;  ///< ledgers that could not be read, or whose reports could not be written: said once
   std::string command_summary_;

@@ -25,6 +25,8 @@ namespace {
 constexpr std::string_view kPreload = "LD_PRELOAD=";
 constexpr std::string_view kSession = "UNFREED_SESSION=";
 constexpr std::string_view kDisabled = "UNFREED_DISABLE=1";
+/// Valgrind's tools are static programs that load another into themselves, with all that is preloaded into it.
+constexpr std::string_view kValgrind = "VALGRIND_LAUNCHER=";
 constexpr size_t kPageBytes = 4096;
 
 /// What a call is given may lead nowhere: the real one answers EFAULT, and so must the hook's.
@@ -191,7 +193,7 @@ void Handover::look_at(const ProgramName& program) {
 void Handover::judge_environment() {
   GivenMemory memory(environment_ == environ);
   std::string_view preload;
-  bool has_session = false, is_disabled = false;
+  bool has_session = false, is_disabled = false, is_valgrind = false;
   for (; environment_; ++entries_) {
     if (!memory.is_readable(environment_ + entries_, sizeof *environment_)) return;
     const char* entry = environment_[entries_];
@@ -204,6 +206,8 @@ void Handover::judge_environment() {
     } else if (*entry == 'U') {
       has_session = has_session || memory.starts_with(entry, kSession);
       is_disabled = is_disabled || memory.starts_with(entry, kDisabled);
+    } else if (*entry == 'V') {
+      is_valgrind = is_valgrind || memory.starts_with(entry, kValgrind);
     }
   }
   elf::PreloadNames names{g_preloading.entry, {}};
@@ -214,9 +218,12 @@ void Handover::judge_environment() {
     verdict_.remedy = elf::Remedy::leave_out;  // else the loader complains
   }
   if (is_named && verdict_.remedy != elf::Remedy::keep) replace_preload();
+  // The user's own word that this one is to be left alone; and a tool that is not what will be tracked.
+  if (is_disabled || (is_valgrind && verdict_.obstacle == Obstacle::static_program)) {
+    verdict_.obstacle = Obstacle::none;
+    return;
+  }
   if (verdict_.obstacle != Obstacle::none || !is_expected) return;
-  // The user's own word that this one is to be left alone.
-  if (is_disabled) return;
   if (!is_named)
     verdict_.obstacle = Obstacle::no_preload;
   else if (g_preloading.has_session && !has_session)

@@ -160,6 +160,7 @@ void sweep_folder(long directory, const char* name, unsigned user, Retention ret
   if (is_error(folder)) return;
   if (find_launcher(folder) == Launcher::gone) {
     remove_file(folder, kLauncherFile.data());
+    remove_file(folder, kBoardFile.data());
     each_entry(folder, true, [&](const char* entry) {
       long others = std::string_view(entry).starts_with(kOthersPrefix) ? open_folder(folder, entry, user, true) : -ENOENT;
       if (is_error(others)) return;

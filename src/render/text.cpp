@@ -147,6 +147,23 @@ std::string render_unattributed(const Report& report, const TextOptions& options
                      join(shown, ", "), more);
 }
 
+/// Programs that nothing is known of.
+std::string render_untracked(const Report& report, const TextOptions& options) {
+  std::string text;
+  size_t shown = 0;
+  for (const report::UntrackedProgram& one : report.untracked) {
+    if (shown++ == options.most_sites) {
+      text += fmt::format("      and {} more\n", report.untracked.size() - options.most_sites);
+      break;
+    }
+    std::string times = one.count > 1 ? fmt::format(", {} times", write_count(one.count)) : "";
+    text += fmt::format("      {}{}{}: {}\n", options.paths.shorten(one.program), times, one.allowed ? " (accepted)" : "",
+                        printable(one.reason));
+  }
+  if (text.empty()) return text;
+  return fmt::format("\n  {}:\n{}", tinted("not tracked", Tint::bold, options.colour), text);
+}
+
 std::string render_notes(const Report& report, const TextOptions& options) {
   std::string text;
   size_t shown = 0;
@@ -257,6 +274,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
   left_out += places.size() - shown + report.sites_omitted;
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
   text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
+  text += render_untracked(report, options);
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
 }
 

@@ -31,6 +31,7 @@ void build_children(Build& build);
 void build_misuse(Build& build);
 void build_exec_leaks(Build& build);
 void build_failures(Build& build);
+void build_untracked(Build& build);
 
 /// What a descriptor refers to and its flags, as the kernel listed them.
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);

@@ -2,7 +2,9 @@
 #include <errno.h>
 
 #include "base/text.h"
+#include "elf/obstacle.h"
 #include "report/build.h"
+#include "report/settings.h"
 #include "report/time_text.h"
 
 namespace unfreed::report {
@@ -84,6 +86,36 @@ void build_exec_leaks(Build& build) {
     out->stack = build.stacks.stack(site->node, cut);
     out->truncated = cut || (site->flags & ledger::kSiteTruncated);
     out->suppressed_by = suppression_text(build, leak.suppression);
+  }
+}
+
+namespace {
+/// The record of this program and reason that is there already; they may be in a ledger twice.
+UntrackedProgram* find_untracked(Report& report, Text program, Text reason) {
+  for (UntrackedProgram& one : report.untracked)
+    if (one.program == program && one.reason == reason) return &one;
+  return nullptr;
+}
+}  // namespace
+
+void build_untracked(Build& build) {
+  if (build.input.speaks_for_run) {
+    for (const UntrackedProgram& one : build.input.untracked_of_run)
+      if (UntrackedProgram* out = build.out.untracked.add(build.arena))
+        *out = {build.arena.copy(one.program), build.arena.copy(one.reason), one.count, one.allowed};
+    return;
+  }
+  for (uint32_t index = 0; index < build.view().untracked_count(); ++index) {
+    const ledger::Untracked* record = build.view().untracked(index);
+    bool is_valid = record && record->state.load(std::memory_order_acquire) == ledger::kUntrackedValid;
+    uint64_t count = is_valid ? record->count.load(std::memory_order_relaxed) : 0;
+    if (!count) continue;
+    Text program = text_of(record->program, sizeof record->program);
+    Text reason = elf::describe(static_cast<elf::Obstacle>(record->obstacle));
+    UntrackedProgram* out = find_untracked(build.out, program, reason);
+    if (!out && (out = build.out.untracked.add(build.arena)))
+      *out = {build.arena.copy(program), reason, 0, is_untracked_allowed(build.input.allow_untracked, program)};
+    if (out) out->count += count;
   }
 }
 

@@ -285,6 +285,14 @@ void describe(Visitor& v, Is<Module> auto& module) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<UntrackedProgram> auto& program) {
+  v.member("program", program.program, Presence::always, "Its path, as far as it is known.");
+  v.member("reason", program.reason, Presence::always, "");
+  v.member("count", program.count, Presence::always, "How often it was started.");
+  v.member("allowed", program.allowed, Presence::if_set, "UNFREED_ALLOW_UNTRACKED names it.");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Report> auto& report) {
   v.member("schema_version", report.schema_version, Presence::always, "");
   v.member("tool", report.tool, Presence::always, "");
@@ -313,6 +321,9 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("misuse", report.misuse, Presence::always, "Invalid closes of descriptors.");
   v.member("inherited_by_child", report.exec_leaks, Presence::always,
            "Descriptors without close-on-exec that another program inherited, by where they were opened.");
+  v.member("untracked", report.untracked, Presence::always,
+           "Programs that were started and not tracked: by this process, and in the report of a run's own command by any "
+           "of its processes.");
   v.member("exhaustion", report.exhaustion, Presence::if_set,
            "The call that failed, where that made the report be written.");
   v.member("failures", report.failures, Presence::always,

@@ -22,7 +22,7 @@ void build_notes(Build& build) {
                   Build& to = *static_cast<Build*>(context);
                   to.out.notes.add(to.arena, to.arena.copy(note));
                 }};
-  build.out.complete = list_notes(build.input, build.evaluation, sink);
+  build.out.complete = list_notes(build.input, build.evaluation, build.out, sink);
 }
 
 /// The site that a site rule is about; 0 for none.
@@ -68,6 +68,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_process(build);
   build_coverage(build);
   build_totals(build);
+  build_untracked(build);
   if (!input.totals_only) build_lists(build);
   for (const Rule& rule : input.rules) {
     RuleOutcome* outcome = out.rules.add(arena);

@@ -46,6 +46,11 @@ struct ReportInput {
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;         ///< also sites with nothing live
   bool totals_only = false;       ///< no stacks, sites or objects: enough for rules
+  /// Of the run as a whole, where the report is that of its command; else those that the process itself started are
+  /// listed. One that is not allowed makes the report incomplete.
+  std::span<const UntrackedProgram> untracked_of_run;
+  bool speaks_for_run = false;
+  std::string_view allow_untracked;         ///< UNFREED_ALLOW_UNTRACKED
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
 };
 

@@ -95,7 +95,31 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
 
 }  // namespace
 
-bool list_notes(const ReportInput& input, const Evaluation& evaluation, const NoteSink& sink) {
+namespace {
+/// False: something of the run was missed.
+bool note_untracked(const ReportInput& input, const Report& report, const NoteSink& sink) {
+  uint64_t missed = 0, allowed = 0;
+  for (const UntrackedProgram& one : report.untracked) (one.allowed ? allowed : missed) += one.count;
+  if (!missed) return true;
+  NoteText note;
+  if (!input.speaks_for_run) {
+    note.add("programs that it started were not tracked (").add_number(missed).add(
+        "); see \"untracked\". Rules speak of this process alone");
+    sink.add(sink.context, note.text());
+    return true;
+  }
+  note.add("programs of this run were not tracked (").add_number(missed).add("), the first of them ");
+  for (const UntrackedProgram& one : report.untracked) {
+    if (one.allowed) continue;
+    note.add(base::slice(one.program, 0, 200)).add(": ").add(one.reason);
+    break;
+  }
+  sink.add(sink.context, note.text());
+  return false;
+}
+}  // namespace
+
+bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Report& report, const NoteSink& sink) {
   const ledger::View& view = *evaluation.view;
   bool dropped = note_dropped(view, sink);
   bool uncovered = note_coverage(view, sink);
@@ -110,7 +134,8 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const No
     sink.add(sink.context,
              "there was no shared memory for the ledger: had the process been killed, there would be no report");
   for (std::string_view note : input.notes) sink.add(sink.context, note);
-  return !(dropped || uncovered || unread);
+  bool is_whole_run = note_untracked(input, report, sink);
+  return is_whole_run && !(dropped || uncovered || unread);
 }
 
 }  // namespace unfreed::report

@@ -14,6 +14,7 @@ struct NoteSink {
 };
 
 /// Hands every note to `sink` (which may do nothing). Returns false when any of them makes the report incomplete.
-bool list_notes(const ReportInput& input, const Evaluation& evaluation, const NoteSink& sink);
+/// `report` as far as it has been made.
+bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Report& report, const NoteSink& sink);
 
 }  // namespace unfreed::report

@@ -209,6 +209,14 @@ struct ExecLeak {
   Text suppressed_by;
 };
 
+/// A program that was started and not tracked.
+struct UntrackedProgram {
+  Text program;
+  Text reason;
+  uint64_t count = 0;
+  bool allowed = false;
+};
+
 // ---- what ran out ----
 
 struct Exhaustion {
@@ -289,6 +297,7 @@ struct Report {
   uint64_t children_omitted = 0;
   List<Misuse> misuse;
   List<ExecLeak> exec_leaks;
+  List<UntrackedProgram> untracked;
   std::optional<Exhaustion> exhaustion;
   List<Failure> failures;
   List<RuleOutcome> rules;

@@ -77,6 +77,8 @@ void prepare_preloading(char* const* environment, const report::Settings& settin
   track::set_untracked_board(g_board);
 }
 
+std::string_view allowed_untracked() { return g_allowed; }
+
 std::string_view library_folder() {
   std::string_view library(g_runtime.library_path);
   size_t other = library.rfind(kOtherNames);

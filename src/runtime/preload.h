@@ -18,6 +18,9 @@ void prepare_preloading(char* const* environment, const report::Settings& settin
 /// This process is about to become a program that is not tracked. (A hook::ProcessEvents function.)
 void leaving_untracked(std::string_view program, elf::Obstacle obstacle);
 
+/// UNFREED_ALLOW_UNTRACKED, as it was at the start.
+std::string_view allowed_untracked();
+
 /// The folder that the library was installed to or built in, with its last '/'.
 std::string_view library_folder();
 

@@ -14,6 +14,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "ledger/view.h"
+#include "report/program_facts.h"
 #include "report/answer.h"
 #include "report/describe.h"
 #include "report/evaluate.h"
@@ -28,6 +29,7 @@
 #include "runtime/messages.h"
 #include "runtime/output.h"
 #include "runtime/report_turn.h"
+#include "runtime/preload.h"
 #include "runtime/runtime.h"
 #include "track/thread_stacks.h"
 #include "track/threads.h"
@@ -163,8 +165,10 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   made.can_check = report::parse_rules(view.text(view.header().rules), working.rules, error);
   made.can_check = read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) &&
                    made.can_check;
+  report::cover_inner_allocator(g_tracker.writer, report::find_inner_allocator(g_tracker.writer));
   report::ReportInput input;
   input.view = &view;
+  input.allow_untracked = allowed_untracked();
   input.trigger = request.trigger;
   input.resolver = working.symbols.resolver();
   input.rules = working.rules.all();

@@ -210,5 +210,206 @@ class Sanitizers(unittest.TestCase):
                     self.assertIn("main", [frame.get("function") for frame in site["stack"]])
 
 
+    def test_others_are_tracked_and_say_nothing(self):
+        """Two threads that copy to memory of a third one's, and a signal handler: nothing that a sanitizer would report."""
+        source = """
+            #include <fcntl.h>
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <stdlib.h>
+            #include <sys/wait.h>
+            #include <unistd.h>
+            static void* work(void* block) {
+              free(block);
+              FILE* stream = fopen("/dev/null", "r");
+              char text[100];
+              (void)!fread(text, 1, sizeof text, stream);
+              return stream;
+            }
+            int main(void) {
+              for (int round = 0; round < 3; round++) {
+                pthread_t threads[4];
+                for (int i = 0; i < 4; i++) pthread_create(threads + i, 0, work, malloc(40));
+                for (int i = 0; i < 4; i++) {
+                  void* stream;
+                  pthread_join(threads[i], &stream);
+                  fclose(stream);
+                }
+              }
+              for (int i = 0; i < 3; i++) (void)!open("/dev/null", O_RDONLY);
+              if (fork() == 0) _exit(3);
+              wait(0);
+              puts("done");
+              return 6;
+            }"""
+        for sanitizer, options in (("thread", []), ("leak", []), ("undefined", []), ("address", []),
+                                   ("address", ["-static-libasan"]), ("thread", ["-static-libtsan"])):
+            with self.subTest(sanitizer=sanitizer, options=options):
+                name = sanitizer + "-program" + "".join(options)
+                program = Place.program(name, "gcc", f"-fsanitize={sanitizer}", *options, source=source)
+                result = harness.run([program], options=["--quiet"])
+                self.assertEqual((result.status, result.stdout, result.stderr), (6, "done\n", ""), result)
+                self.assertEqual(result.report["totals"]["fd"]["live"], 3, result)
+
+
+def untracked(report):
+    """{(program's name, reason): count} of a report."""
+    return {(os.path.basename(one["program"]), one["reason"]): one["count"] for one in report["untracked"]}
+
+
+class Named(unittest.TestCase):
+    """What was not tracked is said, with its reason, and no rule passes over it."""
+
+    def gated(self, command, name, reason, options=(), env=None):
+        result = harness.run(command, options=["--fail-on", "fd>0", *options], env=env)
+        self.assertEqual(result.status, 125, result)
+        self.assertFalse(result.report["complete"], result)
+        ((found, why),) = untracked(result.report)
+        self.assertEqual(found, name, result.report["untracked"])
+        self.assertIn(reason, why)
+        line = [line for line in result.stderr.splitlines() if "--allow-untracked" in line]
+        self.assertEqual(len(line), 1, result)
+        self.assertIn(name, line[0])
+        # Without rules it is the program's own status, and a line in the summary.
+        loose = harness.run(command, env=env)
+        self.assertEqual(loose.status, 0, loose)
+        self.assertIn("not tracked", loose.stderr)
+        self.assertIn(name, loose.stderr)
+        # Accepted, by name or by path, it is still listed.
+        for pattern in (name, f"*/{name}", "nothing, b*, " + name):
+            accepted = harness.run(command, options=["--fail-on", "fd>0", "--allow-untracked", pattern], env=env)
+            self.assertEqual(accepted.status, 0, accepted)
+            self.assertTrue(accepted.report["untracked"][0]["allowed"], accepted)
+        return result
+
+    def test_static_programs(self):
+        for command in (["/bin/sh", "-c", f"{static()}; true"], ["/bin/sh", "-c", f"{static()} & wait; true"]):
+            with self.subTest(command=command):
+                result = self.gated(command, "static", "statically linked")
+                self.assertEqual(sum(untracked(result.report).values()), 1)
+
+    def test_as_the_command_itself(self):
+        source = "int main(void) { return 0; }"
+        program = Place.program("quiet", "gcc", "-static", source=source)
+        self.gated([program], "quiet", "statically linked")
+        self.gated(["/bin/sh", "-c", f"exec {program}"], "quiet", "statically linked")
+
+    def test_musl_programs(self):
+        self.gated(["/bin/sh", "-c", f"{musl()}; true"], "musl", "musl")
+
+    def test_scrubbed_environments(self):
+        for scrub in ("env -i", "LD_PRELOAD=", "env -u LD_PRELOAD"):
+            with self.subTest(scrub=scrub):
+                self.gated(["/bin/sh", "-c", f"{scrub} {ordinary()}; true"], "ordinary", "LD_PRELOAD")
+        self.gated(["/bin/sh", "-c", f"env -u UNFREED_SESSION {ordinary()} >/dev/null; true"], "ordinary",
+                   "UNFREED_SESSION", env={"UNFREED_OUTPUT": "/dev/null"})
+
+    def test_switched_off_by_the_user_is_his_own_word(self):
+        result = harness.run(["/bin/sh", "-c", f"UNFREED_DISABLE=1 {ordinary()}; true"], options=["--fail-on", "fd>0"])
+        self.assertEqual((result.status, result.report["untracked"]), (0, []), result)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can give a file away")
+    def test_set_uid_programs(self):
+        program = Place.program("raised", source=SPEAKS)
+        os.chown(program, 65534, 65534)
+        os.chmod(program, 0o4755)
+        self.gated(["/bin/sh", "-c", f"{program}; true"], "raised", "set-uid")
+
+    def test_equal_programs_are_counted_together(self):
+        script = f"for i in 1 2 3 4 5 6 7; do {static()}; done; (cd / && {static()}); true"
+        result = harness.run(["/bin/sh", "-c", script], options=["--fail-on", "fd>0"])
+        self.assertEqual(result.status, 125, result)
+        self.assertEqual(list(untracked(result.report).values()), [8], result)
+        self.assertIn("8 times", result.stderr)
+
+    def test_programs_that_were_not_asked_for_are_not_complained_of(self):
+        result = harness.run(["/bin/sh", "-c", f"{static()}; true"],
+                             options=["--fail-on", "fd>0", "--only", "sh,dash"])
+        self.assertEqual((result.status, result.report["untracked"]), (0, []), result)
+        # Asked for, and started by a program that was not.
+        result = harness.run(["/bin/sh", "-c", f"{static()}; true"], options=["--fail-on", "fd>0", "--only", "static"])
+        self.assertEqual(result.status, 125, result)
+        self.assertIn("static", result.stderr)
+
+    def test_every_way_of_starting_is_seen(self):
+        program = static()
+        for way in WAYS:
+            with self.subTest(way=way):
+                result = harness.run([harness.program("starts"), way, program], options=["--quiet"])
+                self.assertEqual(sum(untracked(result.report).values()), 1, result.report["untracked"])
+        for way in SHELLS:
+            with self.subTest(way=way):
+                result = harness.run([harness.program("starts"), way, program], options=["--quiet"])
+                self.assertEqual(sum(untracked(result.report).values()), 1, result.report["untracked"])
+
+    def test_an_exec_that_fails_starts_nothing(self):
+        source = """
+            #include <stdlib.h>
+            #include <string.h>
+            #include <unistd.h>
+            int main(int c, char** v) {
+              static char big[1 << 18];
+              memset(big, 'a', sizeof big - 1);
+              char* words[] = {v[1], big, NULL};
+              return execv(v[1], words) == -1 ? 0 : 1;
+            }"""
+        program = Place.program("fails", source=source)
+        result = harness.run([program, static()], options=["--fail-on", "fd>0"])
+        self.assertEqual((result.status, result.report["untracked"]), (0, []), result)
+
+    def test_a_broken_rule_is_still_a_broken_rule(self):
+        result = harness.run(["/bin/sh", "-c", f"{static()}; {harness.program('fd_open')} leak; true"],
+                             options=["--fail-on", "fd>0"])
+        self.assertEqual(result.status, 23, result)
+
+    def test_the_bare_preload_lists_what_the_process_started(self):
+        for helper in (True, False):
+            with self.subTest(helper=helper):
+                result = harness.preload(["/bin/sh", "-c", f"{static()} >/dev/null; {static()}; true"], helper=helper,
+                                         env={"UNFREED_FAIL_ON": "fd>0"})
+                self.assertEqual(result.status, 0, "a rule speaks of its own process")
+                self.assertEqual(list(untracked(result.report).values()), [2], result.report["untracked"])
+                self.assertTrue(any("this process alone" in note for note in result.report["notes"]), result.report["notes"])
+
+    def test_the_bare_preload_says_that_its_rules_are_given_up(self):
+        for rules, allowed, lines in (("fd>0", "", 1), ("", "", 0), ("fd>0", "static", 0)):
+            with self.subTest(rules=rules, allowed=allowed):
+                result = harness.preload(["/bin/sh", "-c", f"exec {static()}"],
+                                         env={"UNFREED_FAIL_ON": rules, "UNFREED_ALLOW_UNTRACKED": allowed})
+                self.assertEqual(result.status, 4, result)
+                self.assertEqual(result.stderr.count("static is not tracked") + result.stderr.count("place"), lines, result)
+
+
+class Partly(unittest.TestCase):
+    def test_go_programs_are_seen_in_part(self):
+        """A program with Go's note: its runtime would make system calls by itself."""
+        source = """
+            #include <fcntl.h>
+            __attribute__((section(".note.go.buildid"), used, aligned(4)))
+            static const struct { int a, b, c; char name[4]; int value; } note = {4, 4, 4, "Go", 0};
+            int main(int c, char** v) { return c > 1 ? (open("/dev/null", O_RDONLY), 0) : 0; }"""
+        program = Place.program("go", source=source)
+        for rules, status in (("fd>0", 125), ("child>0", 125), ("thread>0", 125), ("heap>100000", 0)):
+            with self.subTest(rules=rules):
+                result = harness.run([program], options=["--fail-on", rules])
+                self.assertEqual(result.status, status, result)
+                self.assertEqual(result.report["coverage"]["fd"], "partial")
+                self.assertTrue(any("Go program" in note for note in result.report["notes"]), result.report["notes"])
+        broken = harness.run([program, "leak"], options=["--fail-on", "fd>0"])
+        self.assertEqual((broken.status, broken.report["rules"][0]["value"]), (23, 1), "what was seen breaks the rule")
+
+    def test_allocators_under_names_of_their_own(self):
+        """As Rust programs have them: what they give does not come by malloc, and a rule on the heap is not checked."""
+        source = "#include <stdio.h>\nint main(int c, char** v) { return c > 5 ? printf(\"<jemalloc>: %s\", v[1]) : 0; }"
+        program = Place.program("hidden-jemalloc", "gcc", "-s", source=source)
+        for runner in (lambda: harness.run([program], options=["--fail-on", "heap>1000000"]),
+                       lambda: harness.preload([program], env={"UNFREED_FAIL_ON": "heap>1000000"}),
+                       lambda: harness.preload([program], env={"UNFREED_FAIL_ON": "heap>1000000"}, helper=False)):
+            result = runner()
+            self.assertEqual(result.status, 125, result)
+            self.assertEqual(result.report["coverage"]["heap"], "partial")
+            self.assertTrue(any("jemalloc" in note for note in result.report["notes"]), result.report["notes"])
+
+
 if __name__ == "__main__":
     harness.main()

@@ -9,14 +9,14 @@ _unfreed_values() {
     --format | -f) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$cur") ;;
     --signal) mapfile -t COMPREPLY < <(compgen -W 'off USR1 USR2 HUP WINCH' -- "$cur") ;;
     --fail-on) mapfile -t COMPREPLY < <(compgen -W 'fd\>0 thread\>0 child\>0 misuse\>0 fd\>0,thread\>0 heap.bytes\>1M' -- "$cur") ;;
-    --exit-code | --depth | --sample | --only | --inheritable) ;;
+    --exit-code | --depth | --sample | --only | --inheritable | --allow-untracked) ;;
     *) return 1 ;;
   esac
 }
 
 _unfreed_options() {
   case $1 in
-    run) echo '--output --track --only --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --force --all-reports --help --' ;;
+    run) echo '--output --track --only --allow-untracked --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --force --all-reports --help --' ;;
     report) echo '--format --output --force --help' ;;
     diff) echo '--exit-code --output --force --help' ;;
     check) echo '--fail-on --exit-code --quiet --help' ;;
@@ -44,7 +44,7 @@ _unfreed() {
           ((at++))
           break
           ;;
-        -o | --output | --track | --only | --fail-on | --inheritable | --exit-code | --signal | --depth | --sample | --suppressions) ((at += 2)) ;;
+        -o | --output | --track | --only | --allow-untracked | --fail-on | --inheritable | --exit-code | --signal | --depth | --sample | --suppressions) ((at += 2)) ;;
         -*) ((at++)) ;;
         *) break ;;
       esac

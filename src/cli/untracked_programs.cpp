@@ -1,0 +1,82 @@
+#include "cli/untracked_programs.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "ledger/layout.h"
+#include "report/settings.h"
+
+namespace unfreed::cli {
+
+using ledger::Untracked;
+using ledger::UntrackedBoard;
+
+UntrackedBoardFile::UntrackedBoardFile(const std::string& path) : path_(path) {
+  file_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (file_ < 0) return;
+  // Written whole, so that no process that writes to it comes upon a page without storage.
+  auto board = std::make_unique<char[]>(sizeof(UntrackedBoard));
+  std::memcpy(board.get(), UntrackedBoard::kBoardMagic, sizeof UntrackedBoard::kBoardMagic);
+  if (write(file_, board.get(), sizeof(UntrackedBoard)) == static_cast<ssize_t>(sizeof(UntrackedBoard))) return;
+  close(file_);
+  unlink(path_.c_str());
+  file_ = -1;
+}
+
+UntrackedBoardFile::~UntrackedBoardFile() {
+  if (file_ < 0) return;
+  close(file_);
+  unlink(path_.c_str());
+}
+
+void UntrackedPrograms::add(std::string program, std::string reason, uint64_t count) {
+  if (count) counts_[{std::move(program), std::move(reason)}] += count;
+}
+
+void UntrackedPrograms::add(std::string program, elf::Obstacle obstacle, uint64_t count) {
+  add(std::move(program), std::string(elf::describe(obstacle)), count);
+}
+
+void UntrackedPrograms::add_tracked(int pid, uint64_t started_ns) { tracked_.emplace(pid, started_ns); }
+
+void UntrackedPrograms::read(const UntrackedBoardFile& file) {
+  if (file.file_ < 0) return;
+  // Read, not mapped: any process of the run could cut it short.
+  auto bytes = std::make_unique<UntrackedBoard>();
+  if (pread(file.file_, static_cast<void*>(bytes.get()), sizeof *bytes, 0) != static_cast<ssize_t>(sizeof *bytes)) return;
+  const UntrackedBoard& board = *bytes;
+  uint32_t used = std::min(board.count.load(std::memory_order_relaxed), UntrackedBoard::kRecords);
+  for (uint32_t index = 0; index < used; ++index) {
+    const Untracked& record = board.records[index];
+    if (record.state.load(std::memory_order_relaxed) != ledger::kUntrackedValid) continue;
+    uint64_t count = record.count.load(std::memory_order_relaxed);
+    for (size_t slot = 0; slot < ledger::kUntrackedProcesses && count; ++slot) {
+      auto [first, last] = tracked_.equal_range(record.pids[slot].load(std::memory_order_relaxed));
+      uint64_t since = record.started_ns[slot].load(std::memory_order_relaxed);
+      if (std::any_of(first, last, [&](const auto& one) { return one.second >= since; })) --count;
+    }
+    add({record.program, strnlen(record.program, sizeof record.program)},
+        static_cast<elf::Obstacle>(record.obstacle), count);
+  }
+  if (uint32_t dropped = board.dropped.load(std::memory_order_relaxed))
+    add("(others)", "the list of programs was full", dropped);
+}
+
+std::vector<UntrackedProgram> UntrackedPrograms::list() const {
+  std::vector<UntrackedProgram> all;
+  for (const auto& [key, count] : counts_)
+    all.push_back({key.first, key.second, count, report::is_untracked_allowed(allowed_, key.first)});
+  return all;
+}
+
+bool UntrackedPrograms::any_missed() const {
+  return std::any_of(counts_.begin(), counts_.end(),
+                     [&](const auto& one) { return !report::is_untracked_allowed(allowed_, one.first.first); });
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,60 @@
+// The programs of a run that were not tracked: noted by the processes that started them on the run's board, and by the
+// launcher itself.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "elf/obstacle.h"
+
+namespace unfreed::cli {
+
+/// The board's file; made by the launcher, removed at its end. Without one (no room) programs are known to the processes
+/// that started them alone.
+class UntrackedBoardFile {
+ public:
+  explicit UntrackedBoardFile(const std::string& path);
+  ~UntrackedBoardFile();
+  UntrackedBoardFile(const UntrackedBoardFile&) = delete;
+  UntrackedBoardFile& operator=(const UntrackedBoardFile&) = delete;
+
+ private:
+  friend class UntrackedPrograms;
+  std::string path_;
+  int file_ = -1;
+};
+
+struct UntrackedProgram {
+  std::string program;
+  std::string reason;
+  uint64_t count = 0;
+  bool allowed = false;
+};
+
+class UntrackedPrograms {
+ public:
+  /// `allowed`: UNFREED_ALLOW_UNTRACKED.
+  explicit UntrackedPrograms(std::string allowed) : allowed_(std::move(allowed)) {}
+
+  void add(std::string program, elf::Obstacle obstacle, uint64_t count);
+  void add(std::string program, std::string reason, uint64_t count);
+  /// A process that has been tracked from that time on: whatever it was before has made place for what was tracked.
+  void add_tracked(int pid, uint64_t started_ns);
+  /// What is on the board. After all add_tracked().
+  void read(const UntrackedBoardFile& board);
+
+  std::vector<UntrackedProgram> list() const;
+  /// Programs for which rules could not be checked, and nobody has accepted that.
+  bool any_missed() const;
+
+ private:
+  std::string allowed_;
+  std::map<std::pair<std::string, std::string>, uint64_t> counts_;  ///< by program and reason
+  std::multimap<int, uint64_t> tracked_;                            ///< start times by pid
+};
+
+}  // namespace unfreed::cli
