@@ -7,9 +7,13 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <cerrno>
+
 #include <string_view>
 
+#include "base/syscall.h"
 #include "hook/real.h"
+#include "track/blind_spots.h"
 #include "track/handles.h"
 #include "track/tracker.h"
 #include "unwind/objects.h"
@@ -39,8 +43,9 @@ bool may_call_for(const char* file, const void* caller) {
 }
 
 void opened(void* handle, const char* file, Door function, const unwind::Registers& from) {
-  if (handle)
-    track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, door(function), from);
+  if (!handle) return;
+  track::note_go_objects();
+  track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, door(function), from);
 }
 
 /// Told once: from then on the library's count is what is known of it.
@@ -50,9 +55,26 @@ void note_uncounted() {
   track::cover_partly(ledger::Kind::library, "a library with a search path of its own (RUNPATH) opened others by name");
 }
 
+bool is_tracked() {
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
+    if (track::tracks(static_cast<ledger::Kind>(kind))) return track::enter(static_cast<ledger::Kind>(kind));
+  return false;
+}
+
+/// Whether or not libraries are counted. Before the call, which may have to be left by a jump; one that is not there is
+/// not opened.
+void note_bypassing(const char* file, int mode, Lmid_t space) {
+  bool is_apart = space != LM_ID_BASE;
+  if (!file || mode & RTLD_NOLOAD || !(is_apart || mode & RTLD_DEEPBIND) || !is_tracked()) return;
+  bool is_path = std::string_view(file).find('/') != std::string_view::npos;
+  if (is_path && base::raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(file), 0) == -ENOENT) return;
+  track::note_bypassing_library(file, is_apart ? "in a namespace of its own (dlmopen)" : "with RTLD_DEEPBIND");
+}
+
 }  // namespace
 
 UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
+  note_bypassing(file, mode, LM_ID_BASE);
   // Without a name it is the program itself, which is never unloaded.
   if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlopen(file, mode);
   if (!may_call_for(file, __builtin_return_address(0))) {
@@ -65,6 +87,7 @@ UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
 }
 
 UNFREED_HOOK void* dlmopen(Lmid_t space, const char* file, int mode) noexcept {
+  note_bypassing(file, mode, space);
   if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlmopen(space, file, mode);
   if (!may_call_for(file, __builtin_return_address(0))) {
     note_uncounted();

@@ -50,7 +50,14 @@ enum class State : uint32_t {
 };
 
 /// How much of a kind was seen.
-enum class Coverage : uint8_t { off = 0, exact = 1, sampled = 2, partial = 3, unavailable = 4 };
+enum class Coverage : uint8_t {
+  off = 0,
+  exact = 1,
+  sampled = 2,
+  partial = 3,
+  unavailable = 4,
+  unconfirmed = 5,  ///< in reports only: as the process's own calls left it, without a last look at the kernel's list
+};
 
 /// A reference to NUL-terminated text: byte offset into the strings section. 0 is "none" (offset 0 holds "").
 using StringRef = uint32_t;

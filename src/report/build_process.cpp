@@ -70,6 +70,9 @@ void build_process(Build& build) {
 void build_coverage(Build& build) {
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
     build.out.coverage[kind] = coverage_of(build.view(), static_cast<ledger::Kind>(kind));
+  // A process that was killed, or ended past libc, has not asked the kernel at its end.
+  ledger::Coverage& fds = build.out.coverage[static_cast<size_t>(ledger::Kind::fd)];
+  if (fds == ledger::Coverage::exact && build.input.trigger == Trigger::post_mortem) fds = ledger::Coverage::unconfirmed;
 }
 
 void build_totals(Build& build) {

@@ -32,7 +32,7 @@ struct EnumWords<Grade> {
 };
 template <>
 struct EnumWords<ledger::Coverage> {
-  static constexpr Text kWords[] = {"off", "exact", "sampled", "partial", "unavailable"};
+  static constexpr Text kWords[] = {"off", "exact", "sampled", "partial", "unavailable", "unconfirmed"};
 };
 template <>
 struct EnumWords<ledger::Kind> {

@@ -78,6 +78,8 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
     add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
         "had, "
         "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
+  else if (is_post_mortem && is_tracked(view, ledger::Kind::fd))
+    add("descriptors were compared with the kernel's list while the process ran, but not at its end");
   if (evaluation.of(Subject::child)[Counter::unknown] > 0)
     add("whether children that were not waited for had ended could not be asked: they count as neither");
   bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;

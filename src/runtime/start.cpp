@@ -20,6 +20,7 @@
 #include "runtime/preload.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
+#include "track/blind_spots.h"
 #include "track/children.h"
 #include "track/crossings.h"
 #include "track/failures.h"
@@ -139,19 +140,10 @@ void cover_foreign_heap(std::string_view owner) {
   cover(Kind::heap, Coverage::unavailable, reason.text());
 }
 
-/// What a Go runtime does past libc: it makes its system calls, threads and children by itself.
-void cover_go(const report::Settings& settings) {
-  unwind::Object program;
-  if (!unwind::find_object(getauxval(AT_PHDR), program) || !unwind::is_go(program)) return;
-  for (Kind kind : {Kind::fd, Kind::thread, Kind::child})
-    if (settings.kinds >> static_cast<unsigned>(kind) & 1)
-      cover(kind, Coverage::partial, "it is a Go program, whose runtime makes system calls by itself");
-}
-
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) cover(static_cast<Kind>(kind), Coverage::exact);
-  cover_go(settings);
+  track::note_go_objects();
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);

@@ -213,6 +213,17 @@ bool find_object(uintptr_t pc, Object& out) {
   return true;
 }
 
+bool any_object(bool (*visit)(void* context, const Object& object), void* context) {
+  int budget = 4096;
+  for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next) {
+    if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+    Object object;
+    bool is_found = map->l_ld && find_object(reinterpret_cast<uintptr_t>(map->l_ld), object);
+    if (is_found && visit(context, object)) return true;
+  }
+  return false;
+}
+
 bool is_outermost(uintptr_t pc, const Object& object) {
   if (object.shift) return false;  // where another process began is not known
   static const uintptr_t entry = getauxval(AT_ENTRY), loader = getauxval(AT_BASE);

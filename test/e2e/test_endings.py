@@ -53,6 +53,7 @@ class Endings(unittest.TestCase):
                     self.assertEqual(result.report["process"]["exit_status"], status)
                 if deadly and how != "abort":
                     self.assertEqual(result.report["trigger"], "post_mortem")
+                    self.assertEqual(result.report["coverage"]["fd"], "unconfirmed")
                 if (how, status) in ORDERLY + ABRUPT:
                     self.assertEqual(result.report["trigger"], "exit")
                 self.assertIn("take", result.stderr, "the summary names the function")

@@ -398,6 +398,40 @@ class Partly(unittest.TestCase):
         broken = harness.run([program, "leak"], options=["--fail-on", "fd>0"])
         self.assertEqual((broken.status, broken.report["rules"][0]["value"]), (23, 1), "what was seen breaks the rule")
 
+    def test_libraries_that_find_libc_first(self):
+        library = Place.program("bypassing.so", "gcc", "-shared", "-fPIC",
+                                source="#include <fcntl.h>\nvoid take(void) { open(\"/dev/null\", O_RDONLY); }")
+        source = f"""
+            #define _GNU_SOURCE
+            #include <dlfcn.h>
+            #include <string.h>
+            int main(int c, char** v) {{
+              void* handle = !strcmp(v[1], "deep")    ? dlopen("{library}", RTLD_NOW | RTLD_DEEPBIND)
+                             : !strcmp(v[1], "apart") ? dlmopen(LM_ID_NEWLM, "{library}", RTLD_NOW)
+                                                      : dlopen("{library}", RTLD_NOW);
+              return handle ? 0 : 1;
+            }}"""
+        program = Place.program("opener", source=source)
+        for how, status, coverage in (("deep", 125, "partial"), ("apart", 125, "partial"), ("plain", 0, "exact")):
+            with self.subTest(how=how):
+                result = harness.run([program, how], options=["--fail-on", "fd>0"])
+                self.assertEqual((result.status, result.report["coverage"]["fd"]), (status, coverage), result)
+
+    def test_go_libraries(self):
+        source = """
+            __attribute__((section(".note.go.buildid"), used, aligned(4)))
+            static const struct { int a, b, c; char name[4]; int value; } note = {4, 4, 4, "Go", 0};"""
+        library = Place.program("libgo.so", "gcc", "-shared", "-fPIC", source=source)
+        opener = Place.program("go-opener", source=f"""
+            #include <dlfcn.h>
+            int main(void) {{ return dlopen("{library}", RTLD_NOW) ? 0 : 1; }}""")
+        linked = Place.program("go-linked", "gcc", "-Wl,--no-as-needed", library, source="int main(void) { return 0; }")
+        for program in (opener, linked):
+            with self.subTest(program=program):
+                result = harness.run([program], options=["--fail-on", "fd>0"])
+                self.assertEqual((result.status, result.report["coverage"]["fd"]), (125, "partial"), result)
+                self.assertTrue(any("libgo.so is a Go library" in note for note in result.report["notes"]), result)
+
     def test_allocators_under_names_of_their_own(self):
         """As Rust programs have them: what they give does not come by malloc, and a rule on the heap is not checked."""
         source = "#include <stdio.h>\nint main(int c, char** v) { return c > 5 ? printf(\"<jemalloc>: %s\", v[1]) : 0; }"

@@ -1,0 +1,30 @@
+#include "track/blind_spots.h"
+
+#include "base/text.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+
+namespace unfreed::track {
+
+using ledger::Kind;
+
+void note_go_objects() {
+  base::FixedText<256> reason;
+  bool found = unwind::any_object([&](const unwind::Object& object) {
+    if (!unwind::is_go(object)) return false;
+    std::string_view name = base::base_name(object.name);
+    reason.add(name.empty() ? "it" : name).add(" is a Go ").add(name.empty() ? "program" : "library");
+    reason.add(", whose runtime makes system calls by itself");
+    return true;
+  });
+  if (!found) return;
+  for (Kind kind : {Kind::fd, Kind::thread, Kind::child}) cover_partly(kind, reason.text());
+}
+
+void note_bypassing_library(std::string_view file, std::string_view how) {
+  base::FixedText<256> reason;
+  reason.add(base::base_name(file)).add(" was opened ").add(how).add(": what it calls does not pass through unfreed");
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());
+}
+
+}  // namespace unfreed::track
