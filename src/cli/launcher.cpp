@@ -78,7 +78,7 @@ class Launcher {
   void sweep_process(const std::vector<LedgerFile>& files, Found& found);
   Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
-  void note_command();
+  bool note_command();
   bool check_tracking();
   void complain_of_untracked();
 
@@ -273,12 +273,14 @@ void Launcher::sweep() {
   if (!found.running.empty()) preload_.keep();
 }
 
-/// CMD left no ledger, or that of an image which became another program: the reason, as far as it is known.
-void Launcher::note_command() {
-  bool is_wanted = report::is_wanted(settings_, plan_.words[0]);
-  if (command_ledger_ || command_is_gone_unseen_ || settings_.disabled || !is_wanted) return;
-  bool is_explained = verdict_.obstacle != elf::Obstacle::none;
-  reports_.untracked().add(program_path(plan_.words[0]), is_explained ? verdict_.obstacle : elf::Obstacle::unseen, 1);
+/// True: CMD was not tracked, or its last image, and why is known.
+bool Launcher::note_command() {
+  if (command_ledger_ || settings_.disabled || !report::is_wanted(settings_, plan_.words[0])) return false;
+  if (command_is_gone_unseen_) return true;  // as that image noted itself
+  // One that nothing stands against may have found no room for a ledger, and then reports by itself.
+  if (verdict_.obstacle == elf::Obstacle::none) return false;
+  reports_.untracked().add(program_path(plan_.words[0]), verdict_.obstacle, 1);
+  return true;
 }
 
 /// False: the run was not what the user asked for, and a line has been printed.
@@ -322,13 +324,13 @@ void Launcher::complain_of_untracked() {
 }
 
 int Launcher::finish() {
-  note_command();
+  bool is_explained = note_command();
   reports_.untracked().read(board_);
   if (command_ledger_) {
     std::optional<LedgerFacts> facts = read_ledger_facts(*command_ledger_);
     bool saw_end = facts && facts->state == ledger::State::ended;
     reports_.add_command(*command_ledger_, !saw_end, wait_status_);
-  } else if (!reports_.untracked().list().empty()) {
+  } else if (is_explained) {
     reports_.add_command_without_ledger(plan_.words, pid_, started_ns_, wait_status_);
   }
   bool is_tracked = check_tracking();

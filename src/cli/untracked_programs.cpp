@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,10 +20,14 @@ using ledger::UntrackedBoard;
 UntrackedBoardFile::UntrackedBoardFile(const std::string& path) : path_(path) {
   file_ = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file_ < 0) return;
-  // Written whole, so that no process that writes to it comes upon a page without storage.
-  auto board = std::make_unique<char[]>(sizeof(UntrackedBoard));
-  std::memcpy(board.get(), UntrackedBoard::kBoardMagic, sizeof UntrackedBoard::kBoardMagic);
-  if (write(file_, board.get(), sizeof(UntrackedBoard)) == static_cast<ssize_t>(sizeof(UntrackedBoard))) return;
+  // The first page is there from the start, also where memory is scarce; others when they are needed.
+  char first[ledger::kPageBytes] = {};
+  std::memcpy(first, UntrackedBoard::kBoardMagic, sizeof UntrackedBoard::kBoardMagic);
+  rlimit limit{};  // beyond it a signal would come
+  bool may_be_so_large = getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur >= sizeof(UntrackedBoard);
+  if (may_be_so_large && ftruncate(file_, sizeof(UntrackedBoard)) == 0 &&
+      pwrite(file_, first, sizeof first, 0) == static_cast<ssize_t>(sizeof first))
+    return;
   close(file_);
   unlink(path_.c_str());
   file_ = -1;

@@ -28,8 +28,6 @@ std::string_view describe(Obstacle obstacle) {
       return "the environment it was started with does not preload unfreed (LD_PRELOAD)";
     case Obstacle::no_session:
       return "the environment it was started with lacks UNFREED_SESSION: it reports by itself, outside this run";
-    case Obstacle::unseen:
-      return "it left no ledger (could it write one, and did it keep LD_PRELOAD?)";
     case Obstacle::changed_ids:
       return "its effective and real user or group differ: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::unreachable:

@@ -20,11 +20,10 @@ enum class Obstacle : uint8_t {
   sanitizer_first = 9,  ///< its sanitizer must be the first library, and something else is
   no_preload = 10,      ///< the environment it is started with does not name the runtime
   no_session = 11,      ///< the environment names the runtime, but not the run that it belongs to
-  unseen = 12,          ///< it left no ledger, for a reason that its file does not tell
-  changed_ids = 13,     ///< started by a process whose effective and real ids differ
-  unreachable = 14,     ///< the runtime's file is not to be found or read where it runs
+  changed_ids = 12,     ///< started by a process whose effective and real ids differ
+  unreachable = 13,     ///< the runtime's file is not to be found or read where it runs
 };
-inline constexpr uint8_t kObstacleCount = 15;
+inline constexpr uint8_t kObstacleCount = 14;
 
 /// One clause, which goes on from "X is not tracked: ".
 std::string_view describe(Obstacle obstacle);

@@ -113,7 +113,15 @@ struct BoardTable {
     uint32_t handed_out = board->count.load(std::memory_order_acquire);
     return handed_out < UntrackedBoard::kRecords ? handed_out : UntrackedBoard::kRecords;
   }
-  Untracked* at(uint64_t index) const { return index < UntrackedBoard::kRecords ? &board->records[index] : nullptr; }
+  /// Storage is there for the first page alone, until it is asked for.
+  Untracked* at(uint64_t index) const {
+    if (index >= UntrackedBoard::kRecords) return nullptr;
+    Untracked* record = &board->records[index];
+    auto offset = static_cast<size_t>(reinterpret_cast<std::byte*>(record) - reinterpret_cast<std::byte*>(board));
+    size_t page = offset / ledger::kPageBytes * ledger::kPageBytes;
+    bool is_there = page == 0 || ledger::back_shared_memory(reinterpret_cast<std::byte*>(board) + page, ledger::kPageBytes);
+    return is_there ? record : nullptr;
+  }
   uint64_t next() const { return board->count.fetch_add(1, std::memory_order_acq_rel); }
   void full() const { board->dropped.fetch_add(1, std::memory_order_relaxed); }
 };
