@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/settings_input.h"
+#include "render/paths.h"
 #include "render/quantities.h"
 #include "render/text.h"
 
@@ -26,6 +27,13 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
     complain(error);
     verdict.failed = true;
     return;
+  }
+  for (const report::UntrackedProgram& one : source->report().untracked) {
+    bool is_accepted = one.allowed || report::is_untracked_allowed(settings.allow_untracked, one.program);
+    if (!source->report().of_run || is_accepted) continue;
+    complain(fmt::format("{}: {} was not tracked: {}; --allow-untracked '{}' accepts that", file, one.program, one.reason,
+                         render::base_name(one.program)));
+    verdict.failed = true;
   }
   for (const report::Rule& rule : settings.rules.all()) {
     report::RuleOutcome outcome = report::evaluate_rule(rule, source->report());
@@ -50,7 +58,7 @@ int check_command(const Arguments& arguments) {
   std::vector<std::string> files;
   SettingsInput input;
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
-  input.add_options(parser, {"fail-on", "exit-code", "quiet"});
+  input.add_options(parser, {"fail-on", "allow-untracked", "exit-code", "quiet"});
   parser.footer(
       "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file cannot be read, or a rule is bad "
       "or "

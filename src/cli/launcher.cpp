@@ -66,9 +66,10 @@ class Launcher {
     return {file.name.pid_namespace, file.name.pid, file.name.image, file.folder->is_for_others};
   }
   struct Found {
-    std::set<int> running;        ///< processes that go on; those of other pid namespaces by their numbers here
-    std::set<LedgerKey> pending;  ///< their ledgers
-    bool unsettled = false;       ///< some ledger was just being made, renamed or taken away, or its process deciding
+    std::set<int> running;         ///< processes that go on; those of other pid namespaces by their numbers here
+    std::set<LedgerKey> pending;   ///< their ledgers
+    std::set<int> without_ledger;  ///< of those that go on
+    bool unsettled = false;        ///< some ledger was just being made, renamed or taken away, or its process deciding
   };
   void add_running(const LedgerFile& file, Found& found) const {
     if (file.name.pid_namespace == namespace_) found.running.insert(file.name.pid);
@@ -79,6 +80,7 @@ class Launcher {
   Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
   bool note_command();
+  void note_running();
   bool check_tracking();
   void complain_of_untracked();
 
@@ -87,16 +89,17 @@ class Launcher {
   Session session_;
   UntrackedBoardFile board_{session_.untracked_board()};
   PreloadName preload_;
-  elf::Verdict verdict_;  ///< of CMD
+  elf::Verdict verdict_;             ///< of CMD
+  std::set<int> running_untracked_;  ///< processes that carry the session and left no ledger
   std::vector<std::string> environment_;
   SignalRelay signals_;
   TreeReport reports_;
   const uint64_t namespace_ = ledger::own_pid_namespace();
   pid_t pid_ = -1;
   std::vector<unsigned> command_users_;  ///< those that CMD was at its end
-  bool was_short_ = false;  ///< CMD had ended before a watch for ledgers was worth it
+  bool was_short_ = false;               ///< CMD had ended before a watch for ledgers was worth it
   int wait_status_ = 0;
-  uint64_t started_ns_ = 0;  ///< CLOCK_MONOTONIC
+  uint64_t started_ns_ = 0;                   ///< CLOCK_MONOTONIC
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
@@ -248,7 +251,10 @@ Launcher::Found Launcher::sweep_once(const std::set<LedgerKey>& expected, bool l
     bool is_known = std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) {
       return file.name.pid == pid && file.name.pid_namespace == namespace_;
     });
-    if (!is_known && is_running(pid, 0)) found.running.insert(pid);
+    if (!is_known && is_running(pid, 0)) {
+      found.running.insert(pid);
+      found.without_ledger.insert(pid);
+    }
   }
   return found;
 }
@@ -270,6 +276,7 @@ void Launcher::sweep() {
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
   for (int pid : found.running) reports_.add_running(pid);
+  for (int pid : found.without_ledger) running_untracked_.insert(pid);
   if (!found.running.empty()) preload_.keep();
 }
 
@@ -281,6 +288,19 @@ bool Launcher::note_command() {
   if (verdict_.obstacle == elf::Obstacle::none) return false;
   reports_.untracked().add(program_path(plan_.words[0]), verdict_.obstacle, 1);
   return true;
+}
+
+/// Processes that still run, and were started past every hook (by a static program).
+void Launcher::note_running() {
+  for (int pid : running_untracked_) {
+    std::error_code none;
+    std::string link = fmt::format("/proc/{}/exe", pid);
+    std::string program = std::filesystem::read_symlink(link, none).string();
+    bool is_there = false;
+    elf::Obstacle obstacle = elf::judge(link.c_str(), AT_FDCWD, is_there).obstacle;
+    if (!program.empty() && obstacle != elf::Obstacle::none && report::is_wanted(settings_, program))
+      reports_.untracked().add_if_missing(program, obstacle);
+  }
 }
 
 /// False: the run was not what the user asked for, and a line has been printed.
@@ -326,6 +346,7 @@ void Launcher::complain_of_untracked() {
 int Launcher::finish() {
   bool is_explained = note_command();
   reports_.untracked().read(board_);
+  note_running();
   if (command_ledger_) {
     std::optional<LedgerFacts> facts = read_ledger_facts(*command_ledger_);
     bool saw_end = facts && facts->state == ledger::State::ended;

@@ -183,6 +183,7 @@ void TreeReport::add_command_without_ledger(const std::vector<std::string>& word
   report::Report& report = made.report;
   report.trigger = report::Trigger::post_mortem;
   report.complete = false;
+  report.of_run = true;
   report.notes.add(made.arena, "the command was not tracked: what it held is not known");
   report.process.pid = pid;
   report.process.ppid = getpid();

@@ -47,6 +47,10 @@ void UntrackedPrograms::add(std::string program, elf::Obstacle obstacle, uint64_
   add(std::move(program), std::string(elf::describe(obstacle)), count);
 }
 
+void UntrackedPrograms::add_if_missing(std::string program, elf::Obstacle obstacle) {
+  counts_.emplace(std::pair(std::move(program), std::string(elf::describe(obstacle))), 1);
+}
+
 void UntrackedPrograms::add_tracked(int pid, uint64_t started_ns) { tracked_.emplace(pid, started_ns); }
 
 void UntrackedPrograms::read(const UntrackedBoardFile& file) {

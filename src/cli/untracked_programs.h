@@ -42,6 +42,8 @@ class UntrackedPrograms {
 
   void add(std::string program, elf::Obstacle obstacle, uint64_t count);
   void add(std::string program, std::string reason, uint64_t count);
+  /// One that is there, unless it is known already. After read().
+  void add_if_missing(std::string program, elf::Obstacle obstacle);
   /// A process that has been tracked from that time on: whatever it was before has made place for what was tracked.
   void add_tracked(int pid, uint64_t started_ns);
   /// What is on the board. After all add_tracked().

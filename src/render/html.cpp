@@ -226,6 +226,16 @@ std::string exec_leaks_html(const Report& report) {
   return text;
 }
 
+std::string untracked_html(const Report& report) {
+  if (report.untracked.empty()) return {};
+  std::string text = "<h2>Programs that were not tracked</h2>\n<table>\n";
+  for (const report::UntrackedProgram& one : report.untracked)
+    text += fmt::format("<tr><td class=\"number\">{}</td><td><code>{}</code></td><td>{}{}</td></tr>\n",
+                        write_count(one.count), escaped(one.program), escaped(one.reason),
+                        one.allowed ? " (accepted)" : "");
+  return text + "</table>\n";
+}
+
 /// A browser is slow with more; the JSON has them all.
 constexpr size_t kMostPlaces = 1000;
 
@@ -250,7 +260,7 @@ std::string render_html(const Report& report) {
                         escaped(one.origin), escaped(one.target));
   }
   if (any) text += "</table>\n";
-  text += threads_html(report) + misuse_html(report) + exec_leaks_html(report);
+  text += threads_html(report) + misuse_html(report) + exec_leaks_html(report) + untracked_html(report);
   if (!report.failures.empty()) text += "<h2>Calls that failed for want of resources</h2>\n";
   for (const report::Failure& failure : report.failures)
     text += fmt::format(

@@ -321,9 +321,10 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("misuse", report.misuse, Presence::always, "Invalid closes of descriptors.");
   v.member("inherited_by_child", report.exec_leaks, Presence::always,
            "Descriptors without close-on-exec that another program inherited, by where they were opened.");
+  v.member("of_run", report.of_run, Presence::if_set,
+           "The report of a run's own command: what is complete, and what was not tracked, is the whole run's.");
   v.member("untracked", report.untracked, Presence::always,
-           "Programs that were started and not tracked: by this process, and in the report of a run's own command by any "
-           "of its processes.");
+           "Programs that were started and not tracked: by this process, or by any of its run's.");
   v.member("exhaustion", report.exhaustion, Presence::if_set,
            "The call that failed, where that made the report be written.");
   v.member("failures", report.failures, Presence::always,

@@ -297,6 +297,7 @@ struct Report {
   uint64_t children_omitted = 0;
   List<Misuse> misuse;
   List<ExecLeak> exec_leaks;
+  bool of_run = false;  ///< of a run's command: what is complete, and what was not tracked, is the whole run's
   List<UntrackedProgram> untracked;
   std::optional<Exhaustion> exhaustion;
   List<Failure> failures;

@@ -147,6 +147,8 @@ void describe_coverage(const report::Settings& settings) {
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
+  else if (track::is_malloc_valgrinds())
+    cover(Kind::heap, Coverage::unavailable, "Valgrind puts its own malloc in the place of every other");
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
   if (!hook::malloc_is_libc())

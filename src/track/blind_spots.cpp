@@ -21,6 +21,13 @@ void note_go_objects() {
   for (Kind kind : {Kind::fd, Kind::thread, Kind::child}) cover_partly(kind, reason.text());
 }
 
+bool is_malloc_valgrinds() {
+  return unwind::any_object([](const unwind::Object& object) {
+    std::string_view name = base::base_name(object.name);
+    return name.starts_with("vgpreload_") && !name.starts_with("vgpreload_core");
+  });
+}
+
 void note_bypassing_library(std::string_view file, std::string_view how) {
   base::FixedText<256> reason;
   reason.add(base::base_name(file)).add(" was opened ").add(how).add(": what it calls does not pass through unfreed");

@@ -342,6 +342,25 @@ class Named(unittest.TestCase):
                 result = harness.run([harness.program("starts"), way, program], options=["--quiet"])
                 self.assertEqual(sum(untracked(result.report).values()), 1, result.report["untracked"])
 
+    def test_what_still_runs_and_nobody_saw_start(self):
+        """A static program starts another, which outlives the command."""
+        sleeper = Place.program("sleeper", "gcc", "-static", source="#include <unistd.h>\nint main(void) { sleep(3); }")
+        source = f"#include <unistd.h>\nint main(void) {{ if (fork() == 0) execl(\"{sleeper}\", \"x\", (char*)0); return 0; }}"
+        starter = Place.program("starter", "gcc", "-static", source=source)
+        result = harness.run(["/bin/sh", "-c", f"{starter}; sleep 0.2"], options=["--quiet"])
+        self.assertEqual({name for name, _ in untracked(result.report)}, {"starter", "sleeper"}, result.report["untracked"])
+
+    def test_reports_that_are_judged_later(self):
+        with harness.Scratch() as scratch:
+            result = harness.run(["/bin/sh", "-c", f"{static()}; true"], scratch=scratch)
+            report = scratch.path("report.json")
+            for allowed, status in ((None, 125), ("nothing", 125), ("static", 0)):
+                options = ["--allow-untracked", allowed] if allowed else []
+                checked = harness.unfreed("check", report, "--fail-on", "fd>0", *options)
+                self.assertEqual(checked.status, status, (allowed, checked, result))
+            self.assertIn("static", harness.unfreed("report", "--format", "html", report).stdout)
+            self.assertIn("not tracked", harness.unfreed("report", report).stdout)
+
     def test_an_exec_that_fails_starts_nothing(self):
         source = """
             #include <stdlib.h>

@@ -56,6 +56,14 @@ class Valgrind(unittest.TestCase):
                 self.assertGreater(opened, 0, said)
                 self.assertEqual(harness.run(args).report["totals"]["fd"]["live"], opened, said)
 
+    def test_under_valgrind_the_heap_is_valgrinds(self):
+        result = harness.run(["valgrind", "-q", "--leak-check=no", harness.program("fd_open"), "leak"],
+                             options=["--fail-on", "fd>100,heap>0"])
+        self.assertEqual(result.status, 125, result)
+        (report,) = [r for r in result.reports.values() if r["process"]["exe"].endswith("fd_open")]
+        self.assertEqual((report["coverage"]["heap"], report["totals"]["fd"]["live"]), ("unavailable", 3), result)
+        self.assertEqual(result.report["untracked"], [], "Valgrind's tool is not what is tracked")
+
 
 if __name__ == "__main__":
     harness.main()

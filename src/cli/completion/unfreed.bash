@@ -19,7 +19,7 @@ _unfreed_options() {
     run) echo '--output --track --only --allow-untracked --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --force --all-reports --help --' ;;
     report) echo '--format --output --force --help' ;;
     diff) echo '--exit-code --output --force --help' ;;
-    check) echo '--fail-on --exit-code --quiet --help' ;;
+    check) echo '--fail-on --allow-untracked --exit-code --quiet --help' ;;
     snapshot) echo '--output --fail-on --exit-code --suppressions --quiet --force --help' ;;
     doctor) echo '--help' ;;
   esac
