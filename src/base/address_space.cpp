@@ -33,14 +33,11 @@ uint64_t limit_of(int resource) {
   return is_error(result) ? RLIM_INFINITY : limit.rlim_cur;
 }
 
-/// In pages, as /proc/self/statm has it: all of the address space, and (the sixth number) data and stack.
-struct Mapped {
-  uint64_t all;
-  uint64_t data;
-};
-Mapped mapped_now() {
+}  // namespace
+
+bool read_statm(const char* path, Statm& out) {
   char text[160];
-  long size = read_file("/proc/self/statm", text, sizeof text);
+  long size = read_file(path, text, sizeof text);
   uint64_t fields[6] = {};
   size_t field = 0;
   for (long at = 0; at < size && field < 6; ++at) {
@@ -49,18 +46,23 @@ Mapped mapped_now() {
     else
       ++field;
   }
-  constexpr uint64_t kGuess = 8192;  // pages: without /proc
-  if (size <= 0) return {kGuess, kGuess};
-  return {fields[0], fields[5]};
+  out = {fields[0], fields[1], fields[2], fields[5]};
+  return size > 0;
 }
 
+namespace {
+Statm mapped_now() {
+  Statm now;
+  constexpr uint64_t kGuess = 8192;  // pages: without /proc
+  return read_statm("/proc/self/statm", now) ? now : Statm{kGuess, kGuess, 0, kGuess};
+}
 }  // namespace
 
 size_t free_address_space() {
   if (!is_limited()) return SIZE_MAX;
   uint64_t all = g_limit_all.load(std::memory_order_relaxed), data = g_limit_data.load(std::memory_order_relaxed);
   constexpr uint64_t kPageBytes = 4096;
-  Mapped mapped = mapped_now();
+  Statm mapped = mapped_now();
   auto left = [](uint64_t limit, uint64_t pages) {
     return limit == RLIM_INFINITY ? SIZE_MAX : limit > pages * kPageBytes ? limit - pages * kPageBytes : 0;
   };

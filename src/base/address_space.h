@@ -8,6 +8,15 @@
 
 namespace unfreed::base {
 
+/// In pages, as /proc/PID/statm has it.
+struct Statm {
+  uint64_t all;     ///< address space
+  uint64_t in_use;  ///< of it, in memory
+  uint64_t shared;  ///< of those, files' and shared memory's
+  uint64_t data;    ///< address space that is data or stack
+};
+bool read_statm(const char* path, Statm& out);
+
 /// Looks at the limits, at the start and after they have been changed. One thread at a time.
 void measure_address_space();
 

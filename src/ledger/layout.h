@@ -182,6 +182,8 @@ struct Header {
   uint64_t sample_bytes;
   std::atomic<uint64_t> sample_variance_blocks;  ///< of the estimate of live blocks: the bits of a double
   std::atomic<uint64_t> sample_variance_bytes;   ///< of live bytes
+  /// Memory in use that is the process's own and no file's (the runtime's included), at the last reconciliation; 0 unknown.
+  std::atomic<uint64_t> private_bytes;
 
   uint8_t coverage[kKindSlots];           ///< Coverage
   StringRef coverage_reason[kKindSlots];  ///< why not exact

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <new>
 
+#include "base/address_space.h"
 #include "base/live_thread.h"
 #include "base/numbered_entries.h"
 #include "base/syscall.h"
@@ -311,6 +312,16 @@ bool is_in_table(const ledger::Writer& writer, int fd) {
   return record && record->word.load(std::memory_order_acquire) != 0;
 }
 
+/// The kernel has these numbers at hand.
+uint64_t read_private_bytes(const Subject& subject) {
+  Path path;
+  subject.add_path("statm", path);
+  base::Statm pages;
+  constexpr uint64_t kPageBytes = 4096;
+  if (!base::read_statm(path.c_str(), pages) || pages.in_use < pages.shared) return 0;
+  return (pages.in_use - pages.shared) * kPageBytes;
+}
+
 }  // namespace
 
 bool take_kernel_facts(ledger::Writer& writer, int pid) {
@@ -318,6 +329,7 @@ bool take_kernel_facts(ledger::Writer& writer, int pid) {
   header.flags.fetch_and(~(ledger::kHeaderFlagReconciled | ledger::kHeaderFlagReconcileInside));
   Subject subject(pid);
   header.reconciled_monotonic_ns = base::monotonic_ns();
+  header.private_bytes.store(read_private_bytes(subject), std::memory_order_relaxed);
   if (!build_list(writer, subject)) {
     writer.drop(ledger::Dropped::reconcile_failed);
     return false;

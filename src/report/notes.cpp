@@ -98,6 +98,22 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
 }  // namespace
 
 namespace {
+/// Much memory that is neither a file's nor malloc's: that of an allocator which is not seen, or mapped by the program
+/// itself. What malloc has ever given is the most that can be its; the runtime's own tables grow with it.
+void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
+  ledger::Coverage coverage = coverage_of(*evaluation.view, ledger::Kind::heap);
+  if (coverage != ledger::Coverage::exact && coverage != ledger::Coverage::partial) return;
+  constexpr uint64_t kMiB = 1 << 20;
+  uint64_t in_use = evaluation.view->header().private_bytes.load(std::memory_order_relaxed);
+  uint64_t given = evaluation.of(Subject::heap)[Counter::total_bytes];
+  if (in_use < given + given / 2 + 64 * kMiB) return;
+  NoteText note;
+  note.add_number(in_use / kMiB).add(" MiB of memory in use are no file's, and malloc was seen to give ");
+  note.add_number(given / kMiB)
+      .add(" MiB in all: the rest was mapped by the program, or is an allocator's that is not seen");
+  sink.add(sink.context, note.text());
+}
+
 /// False: something of the run was missed.
 bool note_untracked(const ReportInput& input, const Report& report, const NoteSink& sink) {
   uint64_t missed = 0, allowed = 0;
@@ -105,8 +121,9 @@ bool note_untracked(const ReportInput& input, const Report& report, const NoteSi
   if (!missed) return true;
   NoteText note;
   if (!input.speaks_for_run) {
-    note.add("programs that it started were not tracked (").add_number(missed).add(
-        "); see \"untracked\". Rules speak of this process alone");
+    note.add("programs that it started were not tracked (")
+        .add_number(missed)
+        .add("); see \"untracked\". Rules speak of this process alone");
     sink.add(sink.context, note.text());
     return true;
   }
@@ -136,6 +153,7 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
     sink.add(sink.context,
              "there was no shared memory for the ledger: had the process been killed, there would be no report");
   for (std::string_view note : input.notes) sink.add(sink.context, note);
+  note_unseen_memory(evaluation, sink);
   bool is_whole_run = note_untracked(input, report, sink);
   return is_whole_run && !(dropped || uncovered || unread);
 }

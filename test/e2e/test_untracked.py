@@ -417,6 +417,22 @@ class Partly(unittest.TestCase):
         broken = harness.run([program, "leak"], options=["--fail-on", "fd>0"])
         self.assertEqual((broken.status, broken.report["rules"][0]["value"]), (23, 1), "what was seen breaks the rule")
 
+    def test_memory_that_malloc_did_not_give_is_said_in_figures(self):
+        source = """
+            #include <stdlib.h>
+            #include <string.h>
+            #include <sys/mman.h>
+            int main(int c, char** v) {
+              size_t size = 200 << 20;
+              void* block = c > 1 ? malloc(size) : mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+              memset(block, 1, size);
+              return 0;
+            }"""
+        program = Place.program("large", source=source)
+        (note,) = [note for note in harness.run([program]).report["notes"] if "MiB" in note]
+        self.assertRegex(note, r"^20\d MiB .* malloc was seen to give 0 MiB")
+        self.assertEqual(harness.run([program, "malloc"]).report["notes"], [])
+
     def test_libraries_that_find_libc_first(self):
         library = Place.program("bypassing.so", "gcc", "-shared", "-fPIC",
                                 source="#include <fcntl.h>\nvoid take(void) { open(\"/dev/null\", O_RDONLY); }")
