@@ -8,10 +8,6 @@
 #include "base/syscall.h"
 #include "runtime/runtime.h"
 
-/// libc's own name for sigaction, which it exports too: the plain one is a sanitizer's, where there is one, and may not
-/// be prepared yet.
-extern "C" int __sigaction(int signal, const struct sigaction* action, struct sigaction* before) noexcept;
-
 namespace unfreed::runtime {
 
 namespace {
@@ -23,12 +19,12 @@ void on_signal(int, siginfo_t*, void*) {
 
 void take_report_signal(int signal) {
   struct sigaction now {};
-  if (__sigaction(signal, nullptr, &now) != 0 || now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL) return;
+  if (sigaction(signal, nullptr, &now) != 0 || now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL) return;
   struct sigaction ours {};
   ours.sa_sigaction = on_signal;
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&ours.sa_mask);
-  __sigaction(signal, &ours, nullptr);
+  sigaction(signal, &ours, nullptr);
 }
 
 }  // namespace unfreed::runtime
