@@ -1,6 +1,6 @@
-// unfreed finish: makes the last report of a process without a launcher again, with source lines, and prints the summary:
-// what the runtime calls where a rule is broken or something is left (then with --quiet). Hidden: its arguments are between the runtime and this file, its status
-// is one of report/answer.h.
+// unfreed finish: makes the last report of a process without a launcher again, with source lines, and prints the
+// summary: what the runtime calls where a rule is broken or something is left (then with --quiet). Hidden: its
+// arguments are between the runtime and this file, its status is one of report/answer.h.
 //
 //     unfreed finish --report-number N [--quiet] LEDGER
 //
@@ -18,11 +18,11 @@
 #include "cli/ledger_report.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
+#include "kernel/program_facts.h"
 #include "ledger/copy.h"
 #include "render/text.h"
-#include "report/program_facts.h"
 #include "report/answer.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 

@@ -9,7 +9,7 @@
 
 #include "base/syscall.h"
 #include "render/paths.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 

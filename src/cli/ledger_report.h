@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "cli/text_file.h"
+#include "evaluate/evaluate.h"
 #include "ledger/view.h"
-#include "report/evaluate.h"
 #include "report/json_writer.h"
 #include "symbolize/symbolizer.h"
 
@@ -46,8 +46,8 @@ std::string to_json(const report::Report& report, report::StackForm form);
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error);
 
-/// Writes a report that is made in the stead of a ledger's process: its name is told apart from those of other processes
-/// (report/report_file.h). `path` is the template's, and receives the one that the report has got.
+/// Writes a report that is made in the stead of a ledger's process: its name is told apart from those of other
+/// processes (report/report_file.h). `path` is the template's, and receives the one that the report has got.
 bool write_process_report(const report::Author& author, std::string_view output_template, std::string_view json,
                           OutputOptions options, std::string& path, std::string& error);
 

@@ -14,7 +14,7 @@
 #include "base/syscall.h"
 #include "cli/ledger_files.h"
 #include "elf/opened.h"
-#include "report/elf_symbols.h"
+#include "names/elf_symbols.h"
 #include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
 

@@ -11,9 +11,9 @@
 #include "cli/ledger_report.h"
 #include "cli/live_stacks.h"
 #include "cli/text_file.h"
+#include "kernel/program_facts.h"
+#include "kernel/running_ledger.h"
 #include "render/read_json.h"
-#include "report/program_facts.h"
-#include "report/running_ledger.h"
 
 namespace unfreed::cli {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "cli/command.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 
@@ -46,7 +46,7 @@ class SettingsInput {
 };
 
 /// An output template, and each of some ':'-separated files, under the working directory where they are relative
-/// (report/settings.h).
+/// (settings/settings.h).
 std::string make_output_absolute(std::string_view pattern);
 std::string make_files_absolute(std::string_view files);
 

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/text_file.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 

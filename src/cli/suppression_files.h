@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "report/suppressions.h"
+#include "settings/suppressions.h"
 
 namespace unfreed::cli {
 

@@ -11,15 +11,15 @@
 #include <cstring>
 
 #include "base/syscall.h"
+#include "base/time_text.h"
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
+#include "kernel/program_facts.h"
 #include "ledger/copy.h"
 #include "render/completion.h"
 #include "render/text.h"
-#include "report/program_facts.h"
-#include "report/time_text.h"
 
 namespace unfreed::cli {
 
@@ -108,8 +108,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   OpenLedger open = open_ledger(file);
   if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
   ledger::Copy copy;
-  ledger::CopyError error = open.file ? copy.load(open.file.get())
-                                      : ledger::CopyError{"is no file of this user's", 0};
+  ledger::CopyError error = open.file ? copy.load(open.file.get()) : ledger::CopyError{"is no file of this user's", 0};
   if (error) {
     complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", ledger_path, file.name.pid,
                          error.message, error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
@@ -192,7 +191,7 @@ void TreeReport::add_command_without_ledger(const std::vector<std::string>& word
   for (const std::string& word : words) report.process.argv.add(made.arena, report::Text(word));
   uint64_t now = base::monotonic_ns();
   char time[40];
-  report.process.started = report::format_time(base::realtime_ns() - (now - started_ns), time);
+  report.process.started = base::format_time(base::realtime_ns() - (now - started_ns), time);
   report.process.duration_ns = now - started_ns;
   if (WIFSIGNALED(wait_status))
     report.process.signal = WTERMSIG(wait_status);

@@ -12,7 +12,7 @@
 #include "cli/suppression_files.h"
 #include "cli/untracked_programs.h"
 #include "ledger/writer.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 

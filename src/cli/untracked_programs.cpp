@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "ledger/layout.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 
@@ -57,7 +57,8 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
   if (file.file_ < 0) return;
   // Read, not mapped: any process of the run could cut it short.
   auto bytes = std::make_unique<UntrackedBoard>();
-  if (pread(file.file_, static_cast<void*>(bytes.get()), sizeof *bytes, 0) != static_cast<ssize_t>(sizeof *bytes)) return;
+  if (pread(file.file_, static_cast<void*>(bytes.get()), sizeof *bytes, 0) != static_cast<ssize_t>(sizeof *bytes))
+    return;
   const UntrackedBoard& board = *bytes;
   uint32_t used = std::min(board.count.load(std::memory_order_relaxed), UntrackedBoard::kRecords);
   for (uint32_t index = 0; index < used; ++index) {
@@ -69,8 +70,8 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
       uint64_t since = record.started_ns[slot].load(std::memory_order_relaxed);
       if (std::any_of(first, last, [&](const auto& one) { return one.second >= since; })) --count;
     }
-    add({record.program, strnlen(record.program, sizeof record.program)},
-        static_cast<elf::Obstacle>(record.obstacle), count);
+    add({record.program, strnlen(record.program, sizeof record.program)}, static_cast<elf::Obstacle>(record.obstacle),
+        count);
   }
   if (uint32_t dropped = board.dropped.load(std::memory_order_relaxed))
     add("(others)", "the list of programs was full", dropped);

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "report/demangle.h"
-#include "report/evaluate.h"
+#include "evaluate/evaluate.h"
+#include "names/demangle.h"
 
 namespace unfreed::render {
 

@@ -1,4 +1,4 @@
-// Functions' names in summaries: as the report has them (report/function_names.h); of one that is too long for a line
+// Functions' names in summaries: as the report has them (names/function_names.h); of one that is too long for a line
 // the last parameter list says "(…)".
 #pragma once
 

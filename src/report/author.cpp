@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "base/syscall.h"
-#include "report/time_text.h"
+#include "base/time_text.h"
 
 namespace unfreed::report {
 
@@ -34,7 +34,7 @@ Author author_of(const ledger::View& view, std::span<char> started) {
   const ledger::Header& header = view.header();
   uint32_t flags = header.flags.load(std::memory_order_relaxed);
   return {.pid = header.pid,
-          .started = format_time(header.started_realtime_ns, started),
+          .started = base::format_time(header.started_realtime_ns, started),
           .began_realtime_ns = started_by(header),
           .run = view.text(header.run),
           .is_first = (flags & ledger::kHeaderFlagRoot) != 0};

@@ -15,7 +15,7 @@
 
 #include "base/arena.h"
 #include "ledger/layout.h"
-#include "report/subjects.h"
+#include "settings/subjects.h"
 
 namespace unfreed::report {
 
@@ -39,8 +39,8 @@ struct Frame {
 
 /// A place in the code: an instruction of a module, and its frames, those inlined into it first.
 struct Call {
-  Text module;       ///< path; "" unknown
-  Text build_id;     ///< hexadecimal; "" where there is none
+  Text module;    ///< path; "" unknown
+  Text build_id;  ///< hexadecimal; "" where there is none
   uint64_t offset = 0;
   List<Frame> frames;  ///< empty where nothing is known
 };
@@ -118,13 +118,20 @@ struct Site {
 
   uint64_t value(Counter counter) const {
     switch (counter) {
-      case Counter::live: return live;
-      case Counter::bytes: return bytes;
-      case Counter::total: return total;
-      case Counter::total_bytes: return total_bytes;
-      case Counter::peak: return peak;
-      case Counter::running: return running;
-      default: return 0;
+      case Counter::live:
+        return live;
+      case Counter::bytes:
+        return bytes;
+      case Counter::total:
+        return total;
+      case Counter::total_bytes:
+        return total_bytes;
+      case Counter::peak:
+        return peak;
+      case Counter::running:
+        return running;
+      default:
+        return 0;
     }
   }
   /// Does it count for rules?

@@ -9,7 +9,7 @@
 #include "base/descriptor_name.h"
 #include "base/syscall.h"
 #include "report/report_head.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::report {
 

@@ -1,6 +1,6 @@
 #include "report/report_head.h"
 
-#include "report/scan.h"
+#include "base/scan.h"
 
 namespace unfreed::report {
 
@@ -26,8 +26,8 @@ class Scan {
   std::string_view take_number() {
     skip_blanks();
     size_t size = 0;
-    while (size < rest_.size() && is_digit(rest_[size])) ++size;
-    std::string_view number = slice(rest_, 0, size);
+    while (size < rest_.size() && base::is_digit(rest_[size])) ++size;
+    std::string_view number = base::slice(rest_, 0, size);
     rest_.remove_prefix(size);
     return number;
   }
@@ -36,7 +36,7 @@ class Scan {
   std::string_view take_text() {
     if (!take("\"")) return {};
     size_t end = rest_.find('"');
-    std::string_view text = end == rest_.npos ? std::string_view() : slice(rest_, 0, end);
+    std::string_view text = end == rest_.npos ? std::string_view() : base::slice(rest_, 0, end);
     return text.find('\\') == text.npos ? text : std::string_view();
   }
 
@@ -72,7 +72,7 @@ bool is_page(std::string_view text) { return text.starts_with(kPageStart); }
 
 /// "unfreed: service (pid 4032) ended with …"
 bool is_text(std::string_view text) {
-  std::string_view line = slice(text, 0, text.find('\n'));
+  std::string_view line = base::slice(text, 0, text.find('\n'));
   return line.starts_with("unfreed: ") && line.find(" (pid ") != line.npos;
 }
 
@@ -89,7 +89,8 @@ void read_author(std::string_view json, ReportHead& head) {
     if (!process.find_key("\"process\"")) return;
   } while (!process.take("{"));
   uint64_t pid = 0;
-  if (parse_number(member(process, "\"pid\"").take_number(), pid) && pid <= INT32_MAX) head.pid = static_cast<int>(pid);
+  if (base::parse_number(member(process, "\"pid\"").take_number(), pid) && pid <= INT32_MAX)
+    head.pid = static_cast<int>(pid);
   head.started = member(process, "\"started\"").take_text();
   head.run = member(process, "\"run\"").take_text();
 }

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "base/text.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::runtime {
 

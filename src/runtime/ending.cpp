@@ -6,15 +6,15 @@
 
 #include "base/syscall.h"
 #include "base/text.h"
+#include "kernel/kernel_facts.h"
+#include "kernel/kernel_tasks.h"
 #include "report/answer.h"
-#include "report/kernel_facts.h"
-#include "report/kernel_tasks.h"
-#include "report/settings.h"
 #include "runtime/child_process.h"
 #include "runtime/messages.h"
 #include "runtime/report_now.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
+#include "settings/settings.h"
 #include "track/tracker.h"
 
 namespace unfreed::runtime {
@@ -81,14 +81,14 @@ End conclude(int status) {
                                                         : End::passed;
 }
 
-/// A process that restricts its system calls leaves its ledger where it is, and the launcher finds it by itself. Without
-/// one, rules remain unchecked.
+/// A process that restricts its system calls leaves its ledger where it is, and the launcher finds it by itself.
+/// Without one, rules remain unchecked.
 End end_in_sandbox() {
   return !g_runtime.launcher_pid && g_tracker.writer.header().rules ? End::unchecked : End::passed;
 }
 
-/// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler that
-/// ends the process: it will not go on, but what it has started is waited for.
+/// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler
+/// that ends the process: it will not go on, but what it has started is waited for.
 void take_last_turn() {
   ReportTurn turn(kPatienceMs);
   if (!turn && is_own_turn()) wait_for_last_report();

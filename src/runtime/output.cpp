@@ -5,8 +5,8 @@
 
 #include "base/descriptor_name.h"
 #include "base/syscall.h"
-#include "report/settings.h"
 #include "runtime/runtime.h"
+#include "settings/settings.h"
 
 namespace unfreed::runtime {
 

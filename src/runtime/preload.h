@@ -2,7 +2,7 @@
 #pragma once
 
 #include "elf/obstacle.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 namespace unfreed::runtime {
 

@@ -8,9 +8,9 @@
 #include <atomic>
 #include <cstdint>
 
+#include "evaluate/evaluate.h"
 #include "hook/process.h"
 #include "ledger/writer.h"
-#include "report/evaluate.h"
 #include "runtime/ledger_place.h"
 
 namespace unfreed::runtime {
@@ -19,15 +19,15 @@ struct RuntimeState {
   LedgerPlace place;
   char ledger_path[384];
   FileIdentity ledger_identity;
-  char helper_path[1024];   ///< the unfreed command as the environment names it, or ""
-  char library_path[1024];  ///< this library's own file
+  char helper_path[1024];        ///< the unfreed command as the environment names it, or ""
+  char library_path[1024];       ///< this library's own file
   char working_directory[4096];  ///< at the start; "" where it cannot be named
-  int launcher_pid;         ///< 0 without a launcher
-  bool wants_all_reports;   ///< the launcher's --all-reports: also fork children that acquired nothing make one
-  int pid;                  ///< of the process the ledger belongs to
-  const char* why_private;  ///< static text, or nullptr
-  bool is_descendant;       ///< a tracked process has started this one
-  uint64_t stderr_device;   ///< what descriptor 2 was at the start
+  int launcher_pid;              ///< 0 without a launcher
+  bool wants_all_reports;        ///< the launcher's --all-reports: also fork children that acquired nothing make one
+  int pid;                       ///< of the process the ledger belongs to
+  const char* why_private;       ///< static text, or nullptr
+  bool is_descendant;            ///< a tracked process has started this one
+  uint64_t stderr_device;        ///< what descriptor 2 was at the start
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
   int quick_exit_status;
@@ -43,9 +43,9 @@ void take_over_fork_child();
 /// once; who ends the process meanwhile (a signal handler, another thread) waits for it. Never waits without a limit.
 int finish(int status, bool& replaced);
 
-/// Makes a report of the process as it is now, to `path` (nullptr: where UNFREED_OUTPUT says), and waits for it: for ten
-/// seconds at the most. While another report is being made it waits for that as long as `patience_ms`. False: there is
-/// none. Async-signal-safe.
+/// Makes a report of the process as it is now, to `path` (nullptr: where UNFREED_OUTPUT says), and waits for it: for
+/// ten seconds at the most. While another report is being made it waits for that as long as `patience_ms`. False: there
+/// is none. Async-signal-safe.
 bool report_now(report::Trigger trigger, const char* path, int patience_ms);
 
 /// A fork child has none of its parent's reports under way.
@@ -61,8 +61,8 @@ void sandboxing(hook::Sandbox sandbox, bool failed);
 /// Does the launcher that started this process still take ledgers? It does not while it ends.
 bool launcher_is_there();
 
-/// Leaves the ledger, whose process has ended, to the launcher. False when there is none that would take it: the process
-/// reports by itself.
+/// Leaves the ledger, whose process has ended, to the launcher. False when there is none that would take it: the
+/// process reports by itself.
 bool leave_to_launcher();
 
 /// Removes the ledger's file: its last report has been made.

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "elf/file.h"
-#include "report/elf_symbols.h"
-#include "report/evaluate.h"
-#include "report/function_names.h"
+#include "evaluate/evaluate.h"
+#include "names/elf_symbols.h"
+#include "names/function_names.h"
 #include "symbolize/dwarf_module.h"
 
 namespace unfreed::symbolize {

@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "check.h"
-#include "report/function_names.h"
+#include "names/function_names.h"
 
 namespace {
 double processor_seconds() {

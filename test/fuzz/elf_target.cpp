@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "elf/program.h"
-#include "report/elf_symbols.h"
+#include "names/elf_symbols.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace unfreed;

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "check.h"
-#include "report/rules.h"
+#include "settings/rules.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace unfreed;
@@ -19,7 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       // What was understood once is understood again, and means the same.
       report::RuleSet again;
       test::check(report::parse_rules(rule.text, again, error) && again.count == 1, "a rule reads back");
-      test::check(again.rules[0].limit == rule.limit && again.rules[0].counter == rule.counter, "a rule keeps its meaning");
+      test::check(again.rules[0].limit == rule.limit && again.rules[0].counter == rule.counter,
+                  "a rule keeps its meaning");
     }
   } else {
     test::check(rules.count == 0 && error.message, "a refused text leaves no rules and says why");

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "check.h"
-#include "report/settings.h"
+#include "settings/settings.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace unfreed;
@@ -34,7 +34,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   report::is_wanted(settings, "program");
   char path[256];
   size_t length = report::expand_output(settings.output, "/tmp", "program", 42, 1, path);
-  test::check(length == 0 || path[0] == '/' || settings.output == report::kStandardOutput,
-              "output paths are absolute");
+  test::check(length == 0 || path[0] == '/' || settings.output == report::kStandardOutput, "output paths are absolute");
   return 0;
 }

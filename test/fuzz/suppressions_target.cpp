@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "check.h"
-#include "report/suppressions.h"
+#include "settings/suppressions.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace unfreed;

@@ -6,13 +6,13 @@
 #include <cstdlib>
 #include <string>
 
+#include "evaluate/evaluate.h"
 #include "render/diff.h"
 #include "render/frames.h"
 #include "render/html.h"
 #include "render/quantities.h"
 #include "render/read_json.h"
 #include "render/sample_report.h"
-#include "report/evaluate.h"
 
 namespace unfreed::render {
 namespace {
@@ -183,8 +183,8 @@ TEST(Html, IsOnePageThatEscapesEverything) {
 TEST(Diff, SortsChangesApart) {
   Report older = sample();
   Report newer = sample();
-  newer.sites[0].live = 10;                       // grew: 4 to 11 with its twin
-  newer.sites[2].live = 3;                        // shrank
+  newer.sites[0].live = 10;         // grew: 4 to 11 with its twin
+  newer.sites[2].live = 3;          // shrank
   newer.sites[4].signature = 0xee;  // another place
   Difference difference = compare(older, newer);
   ASSERT_EQ(difference.grew.size(), 1u);

@@ -9,8 +9,8 @@
 
 #include <memory>
 
+#include "base/time_text.h"
 #include "report/report_head.h"
-#include "report/time_text.h"
 #include "support/scratch_folder.h"
 
 namespace unfreed::report {
@@ -108,7 +108,7 @@ class ReportFiles : public test::ScratchFolder {
     char time[32];
     uint64_t started = now();
     return {.pid = pid,
-            .started = *texts.emplace(format_time(started, time)).first,
+            .started = *texts.emplace(base::format_time(started, time)).first,
             .began_realtime_ns = started,
             .run = *texts.insert(run).first,
             .is_first = is_first};

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "report/evaluate.h"
+#include "evaluate/evaluate.h"
 #include "report/json_writer.h"
 
 namespace unfreed::test {

@@ -1,0 +1,57 @@
+// Runs code that is not ours and that may need much stack, or never end: on a stack of its own, for a bounded time, and
+// with a way out from anywhere inside it.
+//
+//     run() ── our stack ──▶ body(argument) ── mapped stack ──▶ … ──▶ returns: true
+//                              │                                └──▶ stop(), or the time is up: false
+//                              ▼ what it had on its stack is forgotten: no destructors, nothing is given back
+//
+// The time is that of the processor, measured by ITIMER_VIRTUAL: SIGVTALRM and the timer are taken while the object
+// lives, and given back by its destructor. So this is for processes that are ours (the command, and the copy of a
+// process in which the runtime writes a report), never for a program that is being tracked.
+// Async-signal-safe; one at a time in a process.
+#pragma once
+
+#include <signal.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace unfreed::base {
+
+class BoundedCall {
+ public:
+  BoundedCall() = default;
+  ~BoundedCall();
+  BoundedCall(const BoundedCall&) = delete;
+  BoundedCall& operator=(const BoundedCall&) = delete;
+
+  /// What a body may take: real work of this kind takes microseconds. The kernel looks once a tick (1 to 10 ms).
+  static constexpr long kMostMicroseconds = 20'000;
+
+  /// Sees to a stack of so many bytes. False: there is no memory for it, and run() must not be called.
+  bool reserve(size_t stack_bytes);
+
+  /// Runs `body`. False: it was stopped.
+  bool run(void (*body)(void*), void* argument);
+
+  /// Ends run() from within the body. Callers are to be no_sanitize_address: the stack is not the one it knows.
+  [[noreturn]] void stop();
+
+ private:
+  static void begin(void* self);
+  static void on_timer(int);
+  void take_signal();
+  void give_signal_back();
+
+  void (*body_)(void*) = nullptr;
+  void* argument_ = nullptr;
+  std::byte* stack_ = nullptr;
+  size_t stack_bytes_ = 0;
+  void* way_back_ = nullptr;          ///< where run() waits on the stack before
+  volatile sig_atomic_t inside_ = 0;  ///< the body runs, so that there is something to stop
+  bool has_signal_ = false;
+  struct sigaction action_before_ {};
+  uint64_t mask_before_ = 0;
+};
+
+}  // namespace unfreed::base

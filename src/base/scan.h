@@ -1,0 +1,46 @@
+// Small text helpers shared by the parsers of rules, settings and suppressions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/text.h"
+
+namespace unfreed::base {
+
+inline bool is_blank(char character) { return character == ' ' || character == '\t'; }
+inline bool is_digit(char character) { return character >= '0' && character <= '9'; }
+
+/// `text` without blanks (and line ends) around it.
+inline std::string_view trimmed(std::string_view text) {
+  auto removable = [](char character) { return is_blank(character) || character == '\r' || character == '\n'; };
+  while (!text.empty() && removable(text.front())) text.remove_prefix(1);
+  while (!text.empty() && removable(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// Takes the part before the next `separator` off `rest` (all of it when there is none). Call while `more` is true:
+///     for (bool more = true; more;) { auto part = next_part(rest, ',', more); … }
+inline std::string_view next_part(std::string_view& rest, char separator, bool& more) {
+  size_t end = rest.find(separator);
+  more = end != std::string_view::npos;
+  std::string_view part = more ? slice(rest, 0, end) : rest;
+  rest = more ? slice(rest, end + 1) : std::string_view();
+  return part;
+}
+
+/// Reads all of `text` as a decimal number. False when it is empty, holds anything else, or does not fit.
+inline bool parse_number(std::string_view text, uint64_t& out) {
+  if (text.empty()) return false;
+  uint64_t value = 0;
+  for (char character : text) {
+    if (!is_digit(character)) return false;
+    if (__builtin_mul_overflow(value, uint64_t{10}, &value)) return false;
+    if (__builtin_add_overflow(value, static_cast<uint64_t>(character - '0'), &value)) return false;
+  }
+  out = value;
+  return true;
+}
+
+}  // namespace unfreed::base

@@ -1,0 +1,50 @@
+// Puts an evaluation into the structure of a report: every record named, every age worked out.
+// Internal to this folder. Allocates from the arena only; async-signal-safe if the resolver is.
+#pragma once
+
+#include "evaluate/evaluation.h"
+#include "evaluate/stack_table.h"
+
+namespace unfreed::report {
+
+/// What all parts need.
+struct Build {
+  const ReportInput& input;
+  const Evaluation& evaluation;
+  base::Arena& arena;
+  StackTable& stacks;
+  Report& out;
+  uint64_t now_ns;  ///< CLOCK_MONOTONIC: ages are measured back from here
+
+  const ledger::View& view() const { return *evaluation.view; }
+  uint64_t age_ns(uint64_t since_ns) const { return now_ns > since_ns ? now_ns - since_ns : 0; }
+  Text function_name(uint16_t index) const { return evaluation.function_name(index); }
+};
+
+void build_process(Build& build);
+void build_coverage(Build& build);
+void build_totals(Build& build);
+void build_sites(Build& build);
+void build_descriptors(Build& build);
+void build_threads(Build& build);
+void build_children(Build& build);
+void build_misuse(Build& build);
+void build_exec_leaks(Build& build);
+void build_failures(Build& build);
+void build_untracked(Build& build);
+
+/// What a descriptor refers to and its flags, as the kernel listed them.
+void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);
+/// A child that belongs to a site.
+void describe_child(Build& build, const EvaluatedChild& child, Object& out);
+Text state_of(const EvaluatedChild& child);
+/// Of a thread or task; up to its NUL.
+Text name_of(const char (&name)[16]);
+/// Up to its NUL, or all of it.
+Text text_of(const char* text, size_t room);
+/// Of a ledger::FdOwner; "" for none, and for a number that is none.
+Text owner_name(uint32_t kind);
+/// The suppression's line; "" for none.
+Text suppression_text(const Build& build, uint32_t suppression);
+
+}  // namespace unfreed::report

@@ -1,0 +1,94 @@
+// The head of a report: process, coverage, totals.
+#include <sys/wait.h>
+
+#include "base/text.h"
+#include "base/time_text.h"
+#include "evaluate/build.h"
+
+namespace unfreed::report {
+
+namespace {
+
+constexpr std::string_view kSignalNames[] = {
+    "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+    "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+    "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+    "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
+
+bool has_ended(const ledger::Header& header) {
+  return header.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::ended);
+}
+
+void ended_by_signal(Process& process, int signal) {
+  process.signal = signal;
+  if (signal > 0 && static_cast<size_t>(signal) < std::size(kSignalNames)) process.signal_name = kSignalNames[signal];
+}
+
+/// How the process ended, if it has.
+void describe_end(const Build& build, Process& process) {
+  const ledger::Header& header = build.view().header();
+  int status = build.input.wait_status;
+  if (status >= 0 && WIFEXITED(status)) {
+    process.exit_status = WEXITSTATUS(status);
+  } else if (status >= 0 && WIFSIGNALED(status)) {
+    ended_by_signal(process, WTERMSIG(status));
+  } else if (status < 0 && has_ended(header)) {
+    int32_t own = header.exit_status;
+    if (own < 0 && own > -128)
+      ended_by_signal(process, -own);
+    else
+      process.exit_status = own & 0xff;
+  }
+}
+
+/// Totals of a kind that was not seen would read as "none".
+bool is_seen(const ledger::View& view, ledger::Kind kind) {
+  ledger::Coverage coverage = coverage_of(view, kind);
+  return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
+}
+
+}  // namespace
+
+void build_process(Build& build) {
+  const ledger::View& view = build.view();
+  const ledger::Header& header = view.header();
+  Process& process = build.out.process;
+  process.pid = header.pid;
+  process.ppid = header.ppid;
+  process.run = view.text(header.run);
+  process.exe = view.text(header.exe);
+  view.each_text(header.argv, header.argv_count,
+                 [&](std::string_view argument) { process.argv.add(build.arena, argument); });
+  char time[32];
+  process.started = build.arena.copy(base::format_time(header.started_realtime_ns, time));
+  if (build.now_ns >= header.started_monotonic_ns && build.now_ns != 0)
+    process.duration_ns = build.now_ns - header.started_monotonic_ns;
+  process.forked = header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForked;
+  describe_end(build, process);
+}
+
+void build_coverage(Build& build) {
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
+    build.out.coverage[kind] = coverage_of(build.view(), static_cast<ledger::Kind>(kind));
+  // A process that was killed, or ended past libc, has not asked the kernel at its end.
+  ledger::Coverage& fds = build.out.coverage[static_cast<size_t>(ledger::Kind::fd)];
+  if (fds == ledger::Coverage::exact && build.input.trigger == Trigger::post_mortem)
+    fds = ledger::Coverage::unconfirmed;
+}
+
+void build_totals(Build& build) {
+  for (size_t at = 0; at < kSubjectCount; ++at)
+    if (is_seen(build.view(), kSubjects[at].kind)) build.out.totals[at] = build.evaluation.totals[at];
+  for (const EvaluatedSite& site : build.evaluation.sites) {
+    if (!site.counts()) continue;
+    Subject subject = subject_of(site.kind);
+    Totals& worst = build.out.worst_site[index_of(subject)];
+    for (size_t at = 0; at < kCounterCount; ++at) {
+      if (!(kRows[at].in_site_rules & bit_of(subject))) continue;
+      auto counter = static_cast<Counter>(at);
+      if (site.value(counter) > worst[counter]) worst[counter] = site.value(counter);
+    }
+  }
+}
+
+}  // namespace unfreed::report

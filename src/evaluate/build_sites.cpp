@@ -1,0 +1,191 @@
+// Sites with their objects, and descriptors that belong to no site.
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "evaluate/build.h"
+#include "evaluate/stack_hashes.h"
+
+namespace unfreed::report {
+
+namespace {
+
+using ledger::Kind;
+
+/// Objects listed of a site: so many of the oldest, and of the newest.
+constexpr uint32_t kObjectsAtEachEnd = 16;
+/// Descriptors listed that belong to no site.
+constexpr uint32_t kMostDescriptors = 256;
+
+Grade grade_of(const EvaluatedSite& site) {
+  if (site.libc || site.live == 0) return Grade::informational;
+  return site.kind == Kind::thread || site.kind == Kind::child ? Grade::leaked : Grade::held;
+}
+
+/// Threads that are started and never end: there have never been more of them than now.
+bool is_growing(const EvaluatedSite& site) {
+  constexpr uint64_t kFew = 10;
+  uint64_t there = site.live + site.running;
+  return site.kind == Kind::thread && there >= kFew && there >= site.peak && there > site.total / 2;
+}
+
+struct StatusFlag {
+  uint32_t bits;
+  std::string_view name;
+};
+constexpr StatusFlag kStatusFlags[] = {
+    {O_APPEND, "append"}, {O_NONBLOCK, "nonblock"},   {O_PATH, "path"},
+    {O_DIRECT, "direct"}, {O_DIRECTORY, "directory"}, {O_TMPFILE & ~O_DIRECTORY, "tmpfile"},
+    {O_ASYNC, "async"},   {O_SYNC, "sync"},
+};
+
+void describe_fd(Build& build, const EvaluatedFd& fd, Object& out) {
+  out.fd = fd.fd;
+  describe_target(build, fd, out.target, out.flags);
+  out.thread = fd.tid;
+  out.age_ns = build.age_ns(fd.acquired_ns);
+  out.owner = owner_name(fd.owner);
+  if (fd.origin == ledger::FdOrigin::received) out.origin = "received";
+}
+
+void describe_thread(Build& build, const EvaluatedThread& thread, Object& out) {
+  out.thread = thread.tid;
+  out.name = build.arena.copy(name_of(thread.name));
+  out.state = thread.finished ? "finished" : "running";
+  out.detached = thread.detached;
+  out.created_by = thread.creator_tid;
+  out.age_ns = build.age_ns(thread.started_ns);
+  if (thread.finished) out.finished_ago_ns = build.age_ns(thread.finished_ns);
+  out.start_routine = build.stacks.function_at(thread.start_module, thread.start_offset);
+}
+
+void describe_handle(Build& build, const EvaluatedHandle& handle, Object& out) {
+  const ledger::HandleRecord* record = build.view().handle(handle.record);
+  if (!record) return;
+  out.handle = record->id;
+  out.target = build.arena.copy(text_of(record->target, sizeof record->target));
+  out.thread = record->tid;
+  out.age_ns = build.age_ns(record->acquired_ns);
+  if (record->bytes) out.bytes = record->bytes;
+}
+
+void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
+  bool is_long = site.objects > 2 * kObjectsAtEachEnd;
+  uint32_t kept = is_long ? 2 * kObjectsAtEachEnd : site.objects;
+  if (kept && !out.objects.reserve(build.arena, kept)) kept = 0;
+  for (uint32_t at = 0; at < kept; ++at) {
+    uint32_t index = site.first_object + (is_long && at >= kObjectsAtEachEnd ? site.objects - kept + at : at);
+    Object& object = *out.objects.add(build.arena);
+    if (site.kind == Kind::fd)
+      describe_fd(build, build.evaluation.fds[index], object);
+    else if (site.kind == Kind::child)
+      describe_child(build, build.evaluation.children[index], object);
+    else if (site.kind == Kind::thread)
+      describe_thread(build, build.evaluation.threads[index], object);
+    else if (is_handle_kind(site.kind))
+      describe_handle(build, build.evaluation.handles[index], object);
+  }
+  out.objects_omitted = site.objects - kept;
+}
+
+void describe_site(Build& build, uint32_t index, const ledger::Site& record, Site& out) {
+  const EvaluatedSite& site = build.evaluation.sites[index];
+  out.id = index;
+  out.kind = site.kind;
+  out.grade = grade_of(site);
+  out.live = site.live;
+  out.bytes = site.bytes;
+  out.total = site.total;
+  out.total_bytes = site.total_bytes;
+  out.peak = site.peak;
+  out.running = site.running;
+  out.growing = is_growing(site);
+  out.acquired_by = build.function_name(record.door);
+  out.signature = build.evaluation.hashes->signature(site.kind, out.acquired_by, record.node);
+  bool cut = false;
+  out.stack = build.stacks.stack(record.node, cut);
+  out.truncated = cut || (record.flags & ledger::kSiteTruncated);
+  out.overflow = record.flags & ledger::kSiteOverflow;
+  if (site.libc) out.owner = "libc";
+  if (record.first_ns != 0) out.first_age_ns = build.age_ns(record.first_ns);
+  describe_objects(build, site, out);
+  out.suppressed_by = suppression_text(build, site.suppression);
+}
+
+Text class_name(FdClass fd_class) {
+  switch (fd_class) {
+    case FdClass::inherited:
+      return "inherited";
+    case FdClass::unattributed:
+      return "unattributed";
+    case FdClass::libc:
+      return "libc";
+    case FdClass::ignored:
+      return "ignored";
+    case FdClass::standard:
+      return "standard";
+    case FdClass::closed_unseen:
+      return "closed_unseen";
+    default:
+      return "held";
+  }
+}
+
+}  // namespace
+
+Text owner_name(uint32_t kind) {
+  constexpr Text kNames[] = {"", "file_stream", "directory_stream", "popen_stream", "message_queue"};
+  return kind < std::size(kNames) ? kNames[kind] : Text();
+}
+
+Text suppression_text(const Build& build, uint32_t suppression) {
+  return suppression == kNoIndex ? Text() : build.input.suppressions[suppression].text;
+}
+
+void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags) {
+  const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : build.view().kernel_fd(fd.kernel);
+  if (!kernel) return;
+  target = build.view().text(kernel->target);
+  if (kernel->flags & ledger::kKernelFdCloexec) flags.add(build.arena, "cloexec");
+  uint32_t access = kernel->status_flags & O_ACCMODE;
+  if (!(kernel->status_flags & O_PATH))
+    flags.add(build.arena, access == O_RDONLY ? "read" : access == O_WRONLY ? "write" : "read_write");
+  for (const StatusFlag& flag : kStatusFlags)
+    if ((kernel->status_flags & flag.bits) == flag.bits) flags.add(build.arena, flag.name);
+}
+
+void build_sites(Build& build) {
+  std::span<const uint32_t> listed = build.evaluation.listed;
+  List<Site>& sites = build.out.sites;
+  if (!sites.reserve(build.arena, listed.size())) {
+    build.out.sites_omitted = listed.size();
+    return;
+  }
+  for (uint32_t index : listed) {
+    const ledger::Site* record = build.view().site(index);
+    // A live ledger's table does not shrink: only a forged one's does.
+    if (record) describe_site(build, index, *record, *sites.add(build.arena));
+  }
+}
+
+void build_descriptors(Build& build) {
+  // What nothing explains comes first: it is what the list is for.
+  for (bool unattributed : {true, false}) {
+    for (const EvaluatedFd& fd : build.evaluation.fds) {
+      bool belongs_to_site = fd.fd_class == FdClass::held && fd.site != 0;
+      if (belongs_to_site || (fd.fd_class == FdClass::unattributed) != unattributed) continue;
+      Descriptor* one =
+          build.out.descriptors.size() < kMostDescriptors ? build.out.descriptors.add(build.arena) : nullptr;
+      if (!one) {
+        ++build.out.descriptors_omitted;
+        continue;
+      }
+      one->fd = fd.fd;
+      one->origin = class_name(fd.fd_class);
+      describe_target(build, fd, one->target, one->flags);
+      one->site = fd.site;
+    }
+  }
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,84 @@
+#include "evaluate/evaluate.h"
+
+#include "evaluate/build.h"
+#include "evaluate/notes.h"
+#include "evaluate/stack_hashes.h"
+#include "evaluate/stack_table.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// The moment the report is about.
+uint64_t report_time_ns(const ReportInput& input) {
+  const ledger::Header& header = input.view->header();
+  bool ended = header.state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::ended);
+  if (ended && header.ended_monotonic_ns != 0) return header.ended_monotonic_ns;
+  return input.now_monotonic_ns;
+}
+
+void build_notes(Build& build) {
+  NoteSink sink{&build, [](void* context, std::string_view note) {
+                  Build& to = *static_cast<Build*>(context);
+                  to.out.notes.add(to.arena, to.arena.copy(note));
+                }};
+  build.out.complete = list_notes(build.input, build.evaluation, build.out, sink);
+}
+
+/// The site that a site rule is about; 0 for none.
+uint32_t worst_site(const Evaluation& evaluation, const Rule& rule) {
+  uint32_t worst = 0;
+  uint64_t value = 0;
+  for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
+    const EvaluatedSite& site = evaluation.sites[index];
+    if (!site.counts() || subject_of(site.kind) != rule.subject || site.value(rule.counter) <= value) continue;
+    value = site.value(rule.counter);
+    worst = index;
+  }
+  return worst;
+}
+
+void build_lists(Build& build) {
+  build_sites(build);
+  build_descriptors(build);
+  build_threads(build);
+  build_children(build);
+  build_misuse(build);
+  build_exec_leaks(build);
+  build_failures(build);
+  build.stacks.list_modules();
+}
+
+}  // namespace
+
+void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
+  out = Report{};
+  Evaluation evaluation;
+  evaluate_ledger(*input.view, arena, evaluation);
+  StackHashes hashes(*input.view, input.resolver,
+                     arena.take_array<uint64_t>(input.totals_only ? 0 : input.view->node_count()));
+  evaluation.hashes = &hashes;
+  apply_suppressions(input, evaluation);
+  evaluate_misuse(input, arena, evaluation);
+  if (!input.totals_only) order_sites(input.all_sites, arena, evaluation);
+  StackTable stacks(*input.view, input.resolver, arena, out);
+  Build build{input, evaluation, arena, stacks, out, report_time_ns(input)};
+  out.trigger = input.trigger;
+  out.reconciled = evaluation.reconciled;
+  build_process(build);
+  build_coverage(build);
+  build_totals(build);
+  build_untracked(build);
+  if (!input.totals_only) build_lists(build);
+  for (const Rule& rule : input.rules) {
+    RuleOutcome* outcome = out.rules.add(arena);
+    if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices
+    *outcome = evaluate_rule(rule, out);
+    if (rule.per_site && outcome->is_checked()) outcome->site = worst_site(evaluation, rule);
+  }
+  out.rules_asked = input.rules.size();
+  evaluation.short_of_memory |= arena.short_of_memory();
+  build_notes(build);
+}
+
+}  // namespace unfreed::report

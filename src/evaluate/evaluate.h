@@ -1,0 +1,60 @@
+// From a ledger to the evaluated report: descriptors reconciled with the kernel's list, counts settled, suppressions
+// applied, stacks named, rules judged. One evaluation for both halves: in the process itself names come from symbol
+// tables; in the command a resolver adds files, lines and inlined frames.
+// Allocates from the arena only; async-signal-safe if the resolver is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/arena.h"
+#include "base/text.h"
+#include "ledger/view.h"
+#include "names/frame_resolver.h"
+#include "report/report.h"
+#include "settings/rules.h"
+#include "settings/suppressions.h"
+
+namespace unfreed::report {
+
+struct ReportInput {
+  const ledger::View* view = nullptr;
+  Trigger trigger = Trigger::exit;
+  FrameResolver resolver;
+  std::span<const Rule> rules;
+  std::span<const Suppression> suppressions;
+  int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
+  uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
+  bool all_sites = false;         ///< also sites with nothing live
+  bool totals_only = false;       ///< no stacks, sites or objects: enough for rules
+  /// Of the run as a whole, where the report is that of its command; else those that the process itself started are
+  /// listed. One that is not allowed makes the report incomplete.
+  std::span<const UntrackedProgram> untracked_of_run;
+  bool speaks_for_run = false;
+  std::string_view allow_untracked;         ///< UNFREED_ALLOW_UNTRACKED
+  std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
+};
+
+/// Fills in `out`, whose texts lie in the ledger, in `input` and in `arena`.
+void evaluate(const ReportInput& input, base::Arena& arena, Report& out);
+
+/// Judges one rule. The same answer for a report that was just made and for one that was read from JSON.
+RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
+
+bool is_broken(const Report& report);     ///< a rule is broken
+bool is_unchecked(const Report& report);  ///< a rule could not be checked
+/// Something of the process's own that is not released, after suppressions; unattributed descriptors, too. Only kinds
+/// that are news (ledger/kinds.inc).
+bool holds_something(const Report& report);
+
+/// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage
+/// name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed), put together from the
+/// outermost frame in. Both halves, and the reader when it fills in names later, use these.
+inline constexpr uint64_t kEmptyStackHash = base::kEmptyTextHash;
+/// The hash of a stack with one more frame inside it.
+uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name);
+uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view function);
+
+}  // namespace unfreed::report

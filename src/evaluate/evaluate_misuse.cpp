@@ -1,0 +1,76 @@
+#include "evaluate/evaluation.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// A suppression of the place that closed, or of the one that opened, covers what went wrong between them.
+uint32_t suppression_of(const ReportInput& input, const Evaluation& evaluation, uint32_t acting, uint32_t opened) {
+  uint32_t found = find_suppression(input, evaluation, acting);
+  return found != kNoIndex ? found : find_suppression(input, evaluation, opened);
+}
+
+Counter counter_of(uint8_t misuse_kind) {
+  switch (static_cast<ledger::MisuseKind>(misuse_kind)) {
+    case ledger::MisuseKind::not_open:
+      return Counter::not_open;
+    case ledger::MisuseKind::behind_owner:
+      return Counter::behind_owner;
+    case ledger::MisuseKind::stale_owner:
+      return Counter::stale_owner;
+    default:
+      return Counter::double_close;
+  }
+}
+
+bool is_site(const Evaluation& evaluation, uint32_t site) { return site != 0 && evaluation.view->site(site); }
+
+void evaluate_misuses(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
+  std::span<EvaluatedMisuse> misuses = arena.take_array<EvaluatedMisuse>(evaluation.view->misuse_count());
+  size_t kept = 0;
+  for (uint32_t index = 0; index < misuses.size(); ++index) {
+    const ledger::Misuse* record = evaluation.view->misuse(index);
+    uint64_t count = record ? record->count.load(std::memory_order_relaxed) : 0;
+    bool is_known = record && record->kind >= static_cast<uint8_t>(ledger::MisuseKind::double_close) &&
+                    record->kind <= static_cast<uint8_t>(ledger::MisuseKind::stale_owner);
+    // Taken back (a sweep over all numbers), or damage.
+    if (!is_known || count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(evaluation, record->site)) continue;
+    EvaluatedMisuse& misuse = misuses[kept++];
+    misuse = {index, suppression_of(input, evaluation, record->site, record->opened_site), count};
+    Totals& totals = evaluation.of(Subject::misuse);
+    Counter counter = counter_of(record->kind);
+    totals[counter] += count;
+    // Shells close what may not be open, and mean it: listed, and counted by itself.
+    if (counter != Counter::not_open) totals[Counter::live] += count;
+    if (misuse.suppression != kNoIndex)
+      totals[counter == Counter::not_open ? Counter::suppressed_not_open : Counter::suppressed] += count;
+  }
+  evaluation.misuses = misuses.first(kept);
+}
+
+void evaluate_exec_leaks(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
+  std::span<EvaluatedExecLeak> exec_leaks = arena.take_array<EvaluatedExecLeak>(evaluation.view->crossing_count());
+  size_t kept = 0;
+  for (uint32_t index = 0; index < exec_leaks.size(); ++index) {
+    const ledger::Crossing* record = evaluation.view->crossing(index);
+    if (!record || record->state.load(std::memory_order_acquire) != ledger::kCrossingValid) continue;
+    uint64_t count = record->count.load(std::memory_order_relaxed);
+    if (count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(evaluation, record->site)) continue;
+    EvaluatedExecLeak& exec_leak = exec_leaks[kept++];
+    exec_leak = {index, find_suppression(input, evaluation, record->site), count};
+    Totals& totals = evaluation.of(Subject::exec);
+    totals[Counter::live] += count;
+    if (exec_leak.suppression != kNoIndex) totals[Counter::suppressed] += count;
+  }
+  evaluation.exec_leaks = exec_leaks.first(kept);
+}
+
+}  // namespace
+
+void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
+  evaluate_misuses(input, arena, evaluation);
+  evaluate_exec_leaks(input, arena, evaluation);
+  evaluation.short_of_memory |= arena.short_of_memory();
+}
+
+}  // namespace unfreed::report

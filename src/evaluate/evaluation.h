@@ -1,0 +1,208 @@
+// What a ledger comes to: its descriptors reconciled with what the kernel said, its sites' counts settled, and
+// everything sorted into what counts for rules and what does not. The report is written, and rules are evaluated, from
+// this.
+//
+// Which descriptors count :
+//
+//     in the table        in the kernel      class
+//     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
+//     acquired, received  yes, or not asked  held (libc: the site is libc's own; standard: number 0 to 2)
+//     inherited …         yes, or not asked  inherited, libc, ignored
+//     any                 no                 closed_unseen: closed behind our back, counts for nothing
+//     none                yes                unattributed (standard: number 0 to 2)
+//
+// Internal to this folder. Allocation-free, async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/arena.h"
+#include "evaluate/evaluate.h"
+#include "ledger/view.h"
+#include "report/report.h"
+
+namespace unfreed::report {
+
+enum class FdClass : uint8_t { held, inherited, unattributed, libc, ignored, standard, closed_unseen };
+
+inline constexpr uint32_t kNoIndex = UINT32_MAX;
+
+struct EvaluatedFd {
+  int32_t fd;
+  uint32_t site;  ///< 0: none
+  uint32_t serial;
+  uint32_t kernel;  ///< index into kernel_fds, or kNoIndex
+  uint64_t acquired_ns;
+  uint32_t tid;
+  FdClass fd_class;
+  ledger::FdOrigin origin;
+  uint8_t owner;  ///< ledger::FdOwner
+};
+
+struct EvaluatedThread {
+  uint32_t record;  ///< index in the ledger; kNoIndex for one that only the kernel knows
+  uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
+  uint32_t site;
+  uint32_t serial;
+  int32_t tid;
+  int32_t creator_tid;
+  uint64_t started_ns;
+  uint64_t finished_ns;
+  uint64_t start_offset;
+  uint32_t start_module;
+  bool finished;  ///< neither joined nor detached: leaked. Else running
+  bool detached;
+  bool ignored;
+  bool main;
+  char name[16];
+  // What it keeps from being released.
+  uint32_t first_fd;  ///< in Evaluation::fds_by_thread
+  uint32_t fds;
+  int64_t heap_blocks;  ///< what it allocated itself, less what it freed itself
+  int64_t heap_bytes;
+
+  bool is_unattributed() const { return record == kNoIndex; }
+};
+
+enum class ChildClass : uint8_t {
+  zombie,  ///< has ended and was not waited for
+  running,
+  unknown,        ///< not waited for; whether it has ended could not be asked
+  reaped_unseen,  ///< gone, though no watched function waited for it
+};
+struct EvaluatedChild {
+  uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex
+  uint32_t site;
+  uint32_t serial;
+  int32_t pid;
+  int32_t creator_tid;
+  uint64_t started_ns;
+  ChildClass child_class;
+  bool inherited;
+  bool ignored;
+  bool unattributed;  ///< only the kernel knows of it
+};
+
+/// A timer, shared memory, a library …
+struct EvaluatedHandle {
+  uint32_t record;  ///< index in the ledger
+  uint32_t site;    ///< 0: none
+  uint32_t serial;
+  ledger::Kind kind;
+  bool ignored;
+  uint64_t bytes;
+};
+
+struct EvaluatedMisuse {
+  uint32_t index;  ///< in the ledger
+  uint32_t suppression;
+  uint64_t count;
+};
+struct EvaluatedExecLeak {
+  uint32_t index;
+  uint32_t suppression;
+  uint64_t count;
+};
+
+struct EvaluatedSite {
+  uint64_t live;   ///< what was acquired here and is held
+  uint64_t bytes;  ///< heap
+  uint64_t total;
+  uint64_t total_bytes;
+  uint64_t peak;          ///< 0: not known
+  uint32_t running;       ///< threads and children
+  uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
+  uint32_t objects;
+  uint32_t suppression;  ///< index, or kNoIndex
+  ledger::Kind kind;
+  bool libc;
+  bool valid;  ///< of a known kind
+
+  uint64_t value(Counter counter) const {
+    switch (counter) {
+      case Counter::live:
+        return live;
+      case Counter::bytes:
+        return bytes;
+      case Counter::total:
+        return total;
+      case Counter::total_bytes:
+        return total_bytes;
+      case Counter::peak:
+        return peak;
+      case Counter::running:
+        return running;
+      default:
+        return 0;
+    }
+  }
+  bool is_suppressed() const { return suppression != kNoIndex; }
+  bool counts() const { return valid && !libc && !is_suppressed(); }
+};
+
+class StackHashes;
+
+struct Evaluation {
+  const ledger::View* view = nullptr;
+  std::span<EvaluatedSite> sites;      ///< by ledger index
+  std::span<EvaluatedFd> fds;          ///< by site, then oldest first
+  std::span<EvaluatedThread> threads;  ///< by site, then oldest first
+  std::span<EvaluatedChild> children;  ///< by site, then oldest first
+  std::span<EvaluatedHandle> handles;  ///< by site, then oldest first
+  std::span<EvaluatedMisuse> misuses;  ///< in the ledger's order
+  std::span<EvaluatedExecLeak> exec_leaks;
+  std::span<uint32_t> fds_by_thread;      ///< indexes into fds
+  std::span<uint32_t> listed;             ///< sites to show, worst first (order_sites)
+  std::span<std::string_view> functions;  ///< names of the hooked functions, by number
+  StackHashes* hashes = nullptr;          ///< for signatures; set by whoever makes the report
+  bool reconciled = false;                ///< kernel facts are there
+  bool threads_listed = false;
+  bool children_listed = false;
+  bool settled = true;  ///< counters could be read undisturbed
+  bool short_of_memory = false;
+  Totals totals[kSubjectCount];
+
+  Totals& of(Subject subject) { return totals[index_of(subject)]; }
+  const Totals& of(Subject subject) const { return totals[index_of(subject)]; }
+  std::string_view function_name(uint16_t index) const { return index < functions.size() ? functions[index] : "?"; }
+};
+
+/// How a kind was covered, as far as this report is concerned: `off` for kinds that were not tracked.
+ledger::Coverage coverage_of(const ledger::View& view, ledger::Kind kind);
+
+/// Reads everything once; totals do not know about suppressions yet.
+void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& out);
+
+/// The first suppression that covers a site, whatever its counts; kNoIndex for none.
+uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
+
+/// Marks suppressed sites and takes them into the totals' `suppressed`.
+void apply_suppressions(const ReportInput& input, Evaluation& evaluation);
+
+/// Fills in `listed`.
+void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation);
+
+/// The kernel's list of threads, or of children, in order of their numbers.
+struct ListedTask {
+  int32_t id;
+  uint32_t index;  ///< into kernel_tasks
+  bool found;      ///< there is a record for it
+};
+std::span<ListedTask> list_kernel_tasks(base::Arena& arena, const Evaluation& evaluation, bool children);
+/// nullptr where there is none.
+ListedTask* find_listed(std::span<ListedTask> list, int32_t id);
+
+// Parts of evaluate_ledger(), one file each.
+void evaluate_fds(base::Arena& arena, Evaluation& evaluation);
+void evaluate_threads(base::Arena& arena, Evaluation& evaluation);
+void evaluate_children(base::Arena& arena, Evaluation& evaluation);
+void evaluate_handles(base::Arena& arena, Evaluation& evaluation);
+/// Needs the suppressions of sites.
+void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
+/// What each thread holds. After evaluate_fds() and evaluate_threads().
+void evaluate_holdings(base::Arena& arena, Evaluation& evaluation);
+
+}  // namespace unfreed::report

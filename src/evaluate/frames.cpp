@@ -1,0 +1,40 @@
+#include "evaluate/frames.h"
+
+namespace unfreed::report {
+
+namespace {
+struct Visit {
+  FrameView frame;
+  const FrameVisitor* visitor;
+  bool any;
+};
+
+void visit_resolved(void* context, const ResolvedFrame& resolved) {
+  Visit& visit = *static_cast<Visit*>(context);
+  visit.any = true;
+  visit.frame.resolved = &resolved;
+  visit.visitor->visit(visit.visitor->context, visit.frame);
+}
+}  // namespace
+
+void visit_node(const ledger::View& view, const FrameResolver& resolver, const ledger::Node& node,
+                const FrameVisitor& visitor) {
+  uint32_t index = node.module & ledger::kNodeModuleMask;
+  const ledger::Module* module = index == 0 ? nullptr : view.module(index);
+  if (module && (module->flags & ledger::kModuleRuntime)) return;
+  Visit visit{{&node, module, module ? view.text(module->path) : std::string_view(), nullptr}, &visitor, false};
+  if (resolver.resolve) resolver.resolve(resolver.context, view, node, &visit, visit_resolved);
+  if (visit.any) return;
+  visit.frame.resolved = nullptr;
+  visitor.visit(visitor.context, visit.frame);
+}
+
+bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
+                 size_t most_nodes) {
+  const ledger::Node* nodes[kMaxFrames];
+  size_t depth = view.stack(leaf, std::span(nodes).first(most_nodes));
+  for (size_t index = 0; index < depth; ++index) visit_node(view, resolver, *nodes[index], visitor);
+  return depth == kMaxFrames && nodes[depth - 1]->parent != 0;
+}
+
+}  // namespace unfreed::report

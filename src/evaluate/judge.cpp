@@ -1,0 +1,73 @@
+// What rules come to for one report.
+#include <algorithm>
+
+#include "evaluate/evaluate.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// nullptr when it can be checked.
+const char* why_not_checked(const Rule& rule, const Report& report) {
+  ledger::Coverage coverage = report.coverage[static_cast<size_t>(rule.kind())];
+  const Totals* totals = report.totals_of(rule.subject);
+  if (coverage == ledger::Coverage::off) return "its kind was not tracked";
+  if (coverage == ledger::Coverage::unavailable || !totals) return "its kind could not be tracked in this process";
+  if (coverage == ledger::Coverage::partial) return "its kind was seen only in part";
+  bool is_live_child =
+      rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
+  if (is_live_child && (*totals)[Counter::unknown] > 0) return "whether its children had ended could not be asked";
+  if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
+    return "the kernel's list of open descriptors was not available";
+  return nullptr;
+}
+
+/// Those that hold nothing any more are not listed, but the highest number of any site is given.
+uint64_t worst_of_sites(const Rule& rule, const Report& report) {
+  uint64_t worst = report.worst_site[index_of(rule.subject)][rule.counter];
+  for (const Site& site : report.sites)
+    if (subject_of(site.kind) == rule.subject && site.counts()) worst = std::max(worst, site.value(rule.counter));
+  return worst;
+}
+
+}  // namespace
+
+RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
+  RuleOutcome outcome;
+  outcome.rule = rule.text;
+  const char* reason = why_not_checked(rule, report);
+  const Totals* totals = report.totals_of(rule.subject);
+  bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
+  if (!reason || is_partial) {
+    uint64_t value = rule.per_site ? worst_of_sites(rule, report) : totals->counted(rule.counter);
+    outcome.broken = rule.broken_by(value);
+    // What was seen is enough to break a rule, not to pass it.
+    if (!reason || outcome.broken) {
+      outcome.value = value;
+      return outcome;
+    }
+  }
+  outcome.unchecked = reason;
+  return outcome;
+}
+
+bool is_broken(const Report& report) {
+  return std::any_of(report.rules.begin(), report.rules.end(), [](const RuleOutcome& one) { return one.broken; });
+}
+
+bool is_unchecked(const Report& report) {
+  return report.rules.size() < report.rules_asked ||
+         std::any_of(report.rules.begin(), report.rules.end(),
+                     [](const RuleOutcome& one) { return !one.is_checked(); });
+}
+
+bool holds_something(const Report& report) {
+  for (size_t kind = 0; kind < ledger::kKindCount; ++kind) {
+    const Totals* totals = report.totals_of(static_cast<Subject>(kind));
+    if (totals && is_news(static_cast<ledger::Kind>(kind)) && totals->counted(Counter::live) > 0) return true;
+  }
+  const Totals* fds = report.totals_of(Subject::fd);
+  return fds && (*fds)[Counter::unattributed] > 0;
+}
+
+}  // namespace unfreed::report

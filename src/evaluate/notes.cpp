@@ -1,0 +1,161 @@
+#include "evaluate/notes.h"
+
+#include "base/text.h"
+
+namespace unfreed::report {
+
+namespace {
+
+using NoteText = base::FixedText<512>;
+
+/// "3 " then this.
+constexpr std::string_view kDroppedTexts[ledger::kDroppedCount] = {
+#define DROPPED(name, meaning) meaning,
+#include "ledger/dropped.inc"
+#undef DROPPED
+};
+
+bool note_dropped(const ledger::View& view, const NoteSink& sink) {
+  bool any = false;
+  for (size_t reason = 0; reason < ledger::kDroppedSlots; ++reason) {
+    uint64_t count = view.header().dropped[reason].load(std::memory_order_relaxed);
+    if (count == 0) continue;
+    any = true;
+    NoteText note;
+    note.add_number(count).add(' ');
+    if (reason < ledger::kDroppedCount)
+      note.add(kDroppedTexts[reason]);
+    else
+      note.add("records were dropped for a reason this version does not know (").add_number(reason).add(')');
+    sink.add(sink.context, note.text());
+  }
+  return any;
+}
+
+std::string_view coverage_text(ledger::Coverage coverage) {
+  switch (coverage) {
+    case ledger::Coverage::sampled:
+      return "was sampled: its figures are estimates";
+    case ledger::Coverage::partial:
+      return "was seen only in part";
+    case ledger::Coverage::unavailable:
+      return "could not be tracked: its absence from this report says nothing";
+    default:
+      return "was not tracked";
+  }
+}
+
+/// A kind the user left out is worth a word in "coverage", not a note.
+bool note_coverage(const ledger::View& view, const NoteSink& sink) {
+  bool any = false;
+  for (size_t index = 0; index < ledger::kKindCount; ++index) {
+    auto kind = static_cast<ledger::Kind>(index);
+    ledger::Coverage coverage = coverage_of(view, kind);
+    if (coverage == ledger::Coverage::exact || coverage == ledger::Coverage::off) continue;
+    any |= coverage != ledger::Coverage::sampled;
+    NoteText note;
+    note.add(kind_name(kind)).add(' ').add(coverage_text(coverage));
+    std::string_view reason = view.text(view.header().coverage_reason[index]);
+    if (!reason.empty()) note.add(" (").add(reason).add(')');
+    sink.add(sink.context, note.text());
+  }
+  return any;
+}
+
+bool is_tracked(const ledger::View& view, ledger::Kind kind) {
+  ledger::Coverage coverage = coverage_of(view, kind);
+  return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
+}
+
+bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteSink& sink) {
+  const ledger::View& view = *evaluation.view;
+  bool any = false;
+  auto add = [&](std::string_view text) {
+    any = true;
+    sink.add(sink.context, text);
+  };
+  if (!evaluation.reconciled && is_tracked(view, ledger::Kind::fd))
+    add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
+        "had, "
+        "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
+  else if (is_post_mortem && is_tracked(view, ledger::Kind::fd))
+    add("descriptors were compared with the kernel's list while the process ran, but not at its end");
+  if (evaluation.of(Subject::child)[Counter::unknown] > 0)
+    add("whether children that were not waited for had ended could not be asked: they count as neither");
+  bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
+  if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem &&
+      !is_sandboxed)
+    add("what its threads were doing, and whether there were others, could not be asked: where they stood is missing");
+  if (!evaluation.settled)
+    add("counters were read while a thread was ending: counts may be off by what that thread did");
+  if (is_sandboxed)
+    add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
+        "descriptors could not be compared with the kernel's list, and what found no memory was dropped");
+  if (evaluation.short_of_memory) add("some records are left out: the report's working memory was too small");
+  return any;
+}
+
+}  // namespace
+
+namespace {
+/// Much memory that is neither a file's nor malloc's: that of an allocator which is not seen, or mapped by the program
+/// itself. What malloc has ever given is the most that can be its; the runtime's own tables grow with it.
+void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
+  ledger::Coverage coverage = coverage_of(*evaluation.view, ledger::Kind::heap);
+  if (coverage != ledger::Coverage::exact && coverage != ledger::Coverage::partial) return;
+  constexpr uint64_t kMiB = 1 << 20;
+  uint64_t in_use = evaluation.view->header().private_bytes.load(std::memory_order_relaxed);
+  uint64_t given = evaluation.of(Subject::heap)[Counter::total_bytes];
+  if (in_use < given + given / 2 + 64 * kMiB) return;
+  NoteText note;
+  note.add_number(in_use / kMiB).add(" MiB of memory in use are no file's, and malloc was seen to give ");
+  note.add_number(given / kMiB)
+      .add(" MiB in all: the rest was mapped by the program, or is an allocator's that is not seen");
+  sink.add(sink.context, note.text());
+}
+
+/// False: something of the run was missed.
+bool note_untracked(const ReportInput& input, const Report& report, const NoteSink& sink) {
+  uint64_t missed = 0, allowed = 0;
+  for (const UntrackedProgram& one : report.untracked) (one.allowed ? allowed : missed) += one.count;
+  if (!missed) return true;
+  NoteText note;
+  if (!input.speaks_for_run) {
+    note.add("programs that it started were not tracked (")
+        .add_number(missed)
+        .add("); see \"untracked\". Rules speak of this process alone");
+    sink.add(sink.context, note.text());
+    return true;
+  }
+  note.add("programs of this run were not tracked (").add_number(missed).add("), the first of them ");
+  for (const UntrackedProgram& one : report.untracked) {
+    if (one.allowed) continue;
+    note.add(base::slice(one.program, 0, 200)).add(": ").add(one.reason);
+    break;
+  }
+  sink.add(sink.context, note.text());
+  return false;
+}
+}  // namespace
+
+bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Report& report, const NoteSink& sink) {
+  const ledger::View& view = *evaluation.view;
+  bool dropped = note_dropped(view, sink);
+  bool uncovered = note_coverage(view, sink);
+  bool unread = note_reading(evaluation, input.trigger == Trigger::post_mortem, sink);
+  if (evaluation.of(Subject::fd)[Counter::closed_unseen] > 0 && evaluation.reconciled) {
+    NoteText note;
+    note.add_number(evaluation.of(Subject::fd)[Counter::closed_unseen])
+        .add(" descriptors were closed past the watched functions; they count for nothing");
+    sink.add(sink.context, note.text());
+  }
+  if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagPrivate)
+    sink.add(sink.context,
+             "there was no shared memory for the ledger: had the process been killed, there would be no report");
+  for (std::string_view note : input.notes) sink.add(sink.context, note);
+  note_unseen_memory(evaluation, sink);
+  bool is_whole_run = note_untracked(input, report, sink);
+  return is_whole_run && !(dropped || uncovered || unread);
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,193 @@
+#include "kernel/kernel_tasks.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <cstring>
+#include <new>
+#include <string_view>
+
+#include "base/numbered_entries.h"
+#include "base/scan.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+namespace unfreed::report {
+
+namespace {
+
+using base::is_error;
+using base::raw_syscall;
+using ledger::KernelTask;
+using ledger::SectionId;
+
+using Path = base::FixedText<96>;
+
+/// What /proc/…/stat says of a process or thread.
+struct Status {
+  std::string_view name;
+  char state = ' ';
+  uint64_t parent = 0;
+};
+
+bool read_status(const char* path, std::span<char> buffer, Status& out) {
+  long size = base::read_file(path, buffer.data(), buffer.size());
+  if (size <= 0) return false;
+  std::string_view text(buffer.data(), static_cast<size_t>(size));
+  size_t open = text.find('(');
+  size_t close = text.rfind(')');  // the name may hold anything
+  if (open == text.npos || close == text.npos || close < open || close + 4 > text.size()) return false;
+  out.name = base::slice(text, open + 1, close - open - 1);
+  out.state = text[close + 2];
+  std::string_view rest = base::slice(text, close + 4);
+  return base::parse_number(base::slice(rest, 0, rest.find(' ')), out.parent);
+}
+
+class Lister {
+ public:
+  Lister(ledger::Writer& writer, int pid)
+      : writer_(writer), own_pid_(base::current_pid()), pid_(pid == 0 ? own_pid_ : pid) {}
+
+  void run() {
+    writer_.header().flags.fetch_and(~(ledger::kHeaderFlagThreadsListed | ledger::kHeaderFlagChildrenListed));
+    writer_.section(SectionId::kernel_tasks).count.store(0, std::memory_order_relaxed);
+    uint32_t flags = list_threads() ? ledger::kHeaderFlagThreadsListed : 0;
+    if (list_known_children()) flags |= ledger::kHeaderFlagChildrenListed;
+    writer_.section(SectionId::kernel_tasks).count.store(count_, std::memory_order_release);
+    writer_.header().flags.fetch_or(flags, std::memory_order_release);
+  }
+
+ private:
+  bool is_self() const { return pid_ == own_pid_; }
+  void add_process(Path& path) const {
+    path.add("/proc/");
+    if (is_self())
+      path.add("self");
+    else
+      path.add_signed(pid_);
+  }
+
+  bool add(int id, bool is_child, const Status& status) {
+    auto* record = writer_.touch<KernelTask>(SectionId::kernel_tasks, count_);
+    if (!record) {
+      writer_.drop(ledger::Dropped::kernel_tasks_full);
+      return false;
+    }
+    *record = {};
+    record->id = id;
+    record->is_child = is_child;
+    record->state = status.state;
+    size_t length = status.name.size() < sizeof record->name - 1 ? status.name.size() : sizeof record->name - 1;
+    std::memcpy(record->name, status.name.data(), length);
+    ++count_;
+    return true;
+  }
+
+  bool is_listed_child(int pid) const {
+    for (uint64_t i = 0; i < count_; ++i) {
+      const auto* record = writer_.at<KernelTask>(SectionId::kernel_tasks, i);
+      if (record->is_child && record->id == pid) return true;
+    }
+    return false;
+  }
+
+  /// Threads, and on the way the children that each has (CONFIG_PROC_CHILDREN).
+  bool list_threads() {
+    Path path;
+    add_process(path);
+    path.add("/task");
+    long directory = base::open_file(path.c_str(), O_RDONLY | O_DIRECTORY);
+    if (is_error(directory)) return false;
+    bool whole = true;
+    bool has_children = !is_self() || may_have_children();
+    bool listed = base::each_numbered_entry(directory, entries_, [&](int tid) {
+      whole = add_thread(tid) && whole;
+      if (has_children) list_children_of(tid);
+      return true;
+    });
+    base::close_file(directory);
+    return listed && whole;
+  }
+
+  bool add_thread(int tid) {
+    Path path;
+    add_process(path);
+    path.add("/task/").add_signed(tid).add("/stat");
+    Status status;
+    // One that has ended meanwhile is none.
+    return !read_status(path.c_str(), text_, status) || add(tid, false, status);
+  }
+
+  /// One question instead of many, for the usual answer.
+  static bool may_have_children() {
+    siginfo_t about{};
+    return raw_syscall(SYS_waitid, P_ALL, 0, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL) !=
+           -ECHILD;
+  }
+
+  void list_children_of(int tid) {
+    Path path;
+    add_process(path);
+    path.add("/task/").add_signed(tid).add("/children");
+    long size = base::read_file(path.c_str(), children_, sizeof children_);
+    std::string_view rest(children_, size > 0 ? static_cast<size_t>(size) : 0);
+    for (bool more = true; more;) {
+      uint64_t pid = 0;
+      if (base::parse_number(base::next_part(rest, ' ', more), pid) && pid <= INT32_MAX)
+        list_child(static_cast<int>(pid));
+    }
+  }
+
+  /// False where nothing could be found out about it. Its being gone is an answer.
+  bool list_child(int pid) {
+    if (pid == own_pid_) return true;  // made for this report
+    Path path;
+    path.add("/proc/").add_signed(pid).add("/stat");
+    Status status;
+    if (read_status(path.c_str(), text_, status)) {
+      if (status.parent == static_cast<uint64_t>(pid_)) add(pid, true, status);
+      return true;  // else the number is somebody else's by now
+    }
+    siginfo_t about{};
+    if (!is_self()) return has_proc();
+    long result =
+        raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
+    if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
+    return true;
+  }
+
+  static bool has_proc() { return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>("/proc/self"), 0) == 0; }
+
+  bool list_known_children() {
+    uint64_t used = writer_.section(SectionId::children).count.load(std::memory_order_acquire);
+    bool whole = true;
+    for (uint64_t i = 0; i < used; ++i) {
+      const auto* record = writer_.touch<ledger::ChildRecord>(SectionId::children, i);
+      if (!record) break;
+      bool known = record->state.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::ChildState::free);
+      if (known && !is_listed_child(record->pid)) whole = list_child(record->pid) && whole;
+    }
+    return whole;
+  }
+
+  ledger::Writer& writer_;
+  int own_pid_;
+  int pid_;
+  uint64_t count_ = 0;
+  alignas(8) char entries_[2048];
+  char text_[1024];
+  char children_[4096];
+};
+
+}  // namespace
+
+void take_kernel_tasks(ledger::Writer& writer, int pid) {
+  // Not on the stack, which may be a signal handler's small one.
+  void* place = base::map_memory(sizeof(Lister));
+  if (!place) return;
+  (new (place) Lister(writer, pid))->run();
+  base::unmap_memory(place, sizeof(Lister));
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,41 @@
+// Functions' names as a report shows them, whoever makes it and in whatever form: the demangled name, with C++'s in the
+// standard library's own words, without the template arguments that nobody writes.
+//
+//     _ZN7service3Log5writeERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE
+//     service::Log::write(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const&)
+//     service::Log::write(std::string const&)
+//
+//     main::{lambda(int)#1}::operator()(int) const
+//     main::{lambda#1}
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "names/demangle.h"
+
+namespace unfreed::report {
+
+/// Writes a demangled C++ name as above. Returns `out`'s used part, or `name` itself where nothing is to be changed,
+/// its brackets cannot be told, or there is no room. One pass; allocation-free.
+std::string_view spell_function(std::string_view name, std::span<char> out);
+
+struct FunctionName {
+  std::string_view shown;
+  std::string_view full;  ///< as c++filt has it; what other tools' suppressions are written in
+};
+
+/// The memory of one name at a time, some 230 kB: not on a stack. Async-signal-safe; one in use in a process.
+class FunctionNames {
+ public:
+  /// Of a name as it is linked; one that is not mangled (DWARF's, C's) is spelled, too. Valid until the next call.
+  FunctionName of(std::string_view linkage_name);
+
+ private:
+  Demangler demangler_;
+  char spelled_[Demangler::kLongestText];
+};
+
+}  // namespace unfreed::report
