@@ -105,7 +105,7 @@ void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argu
 
 namespace {
 
-struct Crossing {
+struct ExecLeak {
   sigjmp_buf out;
   ucontext_t here;
   ucontext_t there;
@@ -113,25 +113,25 @@ struct Crossing {
   void* argument;
 };
 
-Crossing* g_crossing;  // makecontext passes on integers alone
+ExecLeak* g_exec_leak;  // makecontext passes on integers alone
 
 void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argument, void** way_back) {
-  Crossing crossing;
-  crossing.body = body;
-  crossing.argument = argument;
-  g_crossing = &crossing;
-  *way_back = &crossing;
-  getcontext(&crossing.there);
-  crossing.there.uc_stack.ss_sp = stack;
-  crossing.there.uc_stack.ss_size = bytes;
-  crossing.there.uc_link = &crossing.here;
+  ExecLeak exec_leak;
+  exec_leak.body = body;
+  exec_leak.argument = argument;
+  g_exec_leak = &exec_leak;
+  *way_back = &exec_leak;
+  getcontext(&exec_leak.there);
+  exec_leak.there.uc_stack.ss_sp = stack;
+  exec_leak.there.uc_stack.ss_size = bytes;
+  exec_leak.there.uc_link = &exec_leak.here;
   makecontext(
-      &crossing.there, [] { g_crossing->body(g_crossing->argument); }, 0);
-  if (sigsetjmp(crossing.out, 0) == 0) swapcontext(&crossing.here, &crossing.there);
+      &exec_leak.there, [] { g_exec_leak->body(g_exec_leak->argument); }, 0);
+  if (sigsetjmp(exec_leak.out, 0) == 0) swapcontext(&exec_leak.here, &exec_leak.there);
 }
 
 [[noreturn, gnu::no_sanitize_address]] void leave_stack(void* way_back) {
-  siglongjmp(static_cast<Crossing*>(way_back)->out, 1);
+  siglongjmp(static_cast<ExecLeak*>(way_back)->out, 1);
 }
 
 }  // namespace

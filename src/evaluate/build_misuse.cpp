@@ -18,7 +18,7 @@ std::optional<ClosingCall> describe_call(Build& build, uint32_t site, int32_t th
   const ledger::Site* record = site == 0 ? nullptr : build.view().site(site);
   if (!record) return {};
   ClosingCall call;
-  call.function = build.function_name(record->door);
+  call.function = build.function_name(record->hook);
   call.thread = thread;
   call.age_ns = build.age_ns(when_ns);
   bool cut = false;
@@ -71,16 +71,16 @@ void build_misuse(Build& build) {
 
 void build_exec_leaks(Build& build) {
   for (const EvaluatedExecLeak& leak : build.evaluation.exec_leaks) {
-    const ledger::Crossing* record = build.view().crossing(leak.index);
+    const ledger::ExecLeak* record = build.view().exec_leak(leak.index);
     const ledger::Site* site = record ? build.view().site(record->site) : nullptr;
     ExecLeak* out = site ? build.out.exec_leaks.add(build.arena) : nullptr;
     if (!out) continue;
     out->fd = record->fd;
     out->count = leak.count;
     out->program = build.arena.copy(text_of(record->program, sizeof record->program));
-    out->started_by = build.function_name(record->door);
+    out->started_by = build.function_name(record->hook);
     out->process = record->caller_pid;
-    out->acquired_by = build.function_name(site->door);
+    out->acquired_by = build.function_name(site->hook);
     out->age_ns = build.age_ns(record->acquired_ns);
     bool cut = false;
     out->stack = build.stacks.stack(site->node, cut);
@@ -123,7 +123,7 @@ void build_untracked(Build& build) {
 namespace {
 void describe_failure(Build& build, const ledger::Failure& record, uint64_t count, Failure& out) {
   const ledger::Header& header = build.view().header();
-  out.function = build.function_name(record.door);
+  out.function = build.function_name(record.hook);
   out.kind = known_kind(record.kind);
   out.error = error_name(build, record.error);
   out.count = count;
@@ -150,7 +150,7 @@ void build_failures(Build& build) {
   const ledger::Failure* failure = number == 0 ? nullptr : build.view().failure(number - 1);
   if (build.input.trigger != Trigger::exhaustion || !failure) return;
   build.out.exhaustion =
-      Exhaustion{build.function_name(failure->door), known_kind(failure->kind), error_name(build, failure->error)};
+      Exhaustion{build.function_name(failure->hook), known_kind(failure->kind), error_name(build, failure->error)};
 }
 
 }  // namespace unfreed::report

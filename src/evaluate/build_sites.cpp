@@ -100,7 +100,7 @@ void describe_site(Build& build, uint32_t index, const ledger::Site& record, Sit
   out.peak = site.peak;
   out.running = site.running;
   out.growing = is_growing(site);
-  out.acquired_by = build.function_name(record.door);
+  out.acquired_by = build.function_name(record.hook);
   out.signature = build.evaluation.hashes->signature(site.kind, out.acquired_by, record.node);
   bool cut = false;
   out.stack = build.stacks.stack(record.node, cut);

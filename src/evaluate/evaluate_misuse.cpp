@@ -49,11 +49,11 @@ void evaluate_misuses(const ReportInput& input, base::Arena& arena, Evaluation& 
 }
 
 void evaluate_exec_leaks(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
-  std::span<EvaluatedExecLeak> exec_leaks = arena.take_array<EvaluatedExecLeak>(evaluation.view->crossing_count());
+  std::span<EvaluatedExecLeak> exec_leaks = arena.take_array<EvaluatedExecLeak>(evaluation.view->exec_leak_count());
   size_t kept = 0;
   for (uint32_t index = 0; index < exec_leaks.size(); ++index) {
-    const ledger::Crossing* record = evaluation.view->crossing(index);
-    if (!record || record->state.load(std::memory_order_acquire) != ledger::kCrossingValid) continue;
+    const ledger::ExecLeak* record = evaluation.view->exec_leak(index);
+    if (!record || record->state.load(std::memory_order_acquire) != ledger::kExecLeakValid) continue;
     uint64_t count = record->count.load(std::memory_order_relaxed);
     if (count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(evaluation, record->site)) continue;
     EvaluatedExecLeak& exec_leak = exec_leaks[kept++];

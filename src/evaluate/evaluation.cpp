@@ -14,11 +14,11 @@ constexpr size_t kMaxFunctions = 1024;
 uint64_t at_least(uint64_t value, uint64_t floor) { return value < floor ? floor : value; }
 
 void read_functions(const ledger::View& view, base::Arena& arena, Evaluation& out) {
-  uint32_t count = view.header().door_count;
+  uint32_t count = view.header().hook_count;
   out.functions = arena.take_array<std::string_view>(count < kMaxFunctions ? count : kMaxFunctions);
   for (std::string_view& function : out.functions) function = "?";
   size_t at = 0;
-  view.each_text(view.header().door_names, static_cast<uint32_t>(out.functions.size()), [&](std::string_view name) {
+  view.each_text(view.header().hook_names, static_cast<uint32_t>(out.functions.size()), [&](std::string_view name) {
     if (!name.empty()) out.functions[at] = name;
     ++at;
   });

@@ -21,8 +21,8 @@ uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_
   return combine(callers, hash_text(linkage_name.empty() ? "?" : without_clone_suffix(linkage_name), frame));
 }
 
-uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view door) {
-  return combine(stack_hash, hash_text(door, hash_text("\n", hash_text(kind_name(kind)))));
+uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view hook) {
+  return combine(stack_hash, hash_text(hook, hash_text("\n", hash_text(kind_name(kind)))));
 }
 
 }  // namespace unfreed::report

@@ -18,8 +18,8 @@ class StackHashes {
   }
 
   /// The signature of the stack that ends in `leaf`.
-  uint64_t signature(ledger::Kind kind, std::string_view door, uint32_t leaf) {
-    return signature_of(hash_of(leaf), kind, door);
+  uint64_t signature(ledger::Kind kind, std::string_view hook, uint32_t leaf) {
+    return signature_of(hash_of(leaf), kind, hook);
   }
 
  private:

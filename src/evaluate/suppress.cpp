@@ -80,7 +80,7 @@ uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledg
   Search search{input.suppressions, kind};
   visit_stack(*evaluation.view, input.resolver, site.node, {&search, Search::visit});
   if (!with_signatures) return search.found;
-  uint64_t signature = evaluation.hashes->signature(kind, evaluation.function_name(site.door), site.node);
+  uint64_t signature = evaluation.hashes->signature(kind, evaluation.function_name(site.hook), site.node);
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
     if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == signature)

@@ -13,20 +13,20 @@
 #include "track/thread_state.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 using unwind::Registers;
 
 UNFREED_HOOK pid_t fork() noexcept {
-  return track::child_forking(door(Door::fork), caller_registers(), [] { return g_real.fork(); });
+  return track::child_forking(hook_number(Hook::fork), caller_registers(), [] { return g_real.fork(); });
 }
 UNFREED_HOOK pid_t __fork() noexcept {
-  return track::child_forking(door(Door::__fork), caller_registers(), [] { return g_real.__fork(); });
+  return track::child_forking(hook_number(Hook::__fork), caller_registers(), [] { return g_real.__fork(); });
 }
 UNFREED_HOOK pid_t _Fork() noexcept {
-  return track::child_forking(door(Door::_Fork), caller_registers(), [] { return g_real._Fork(); });
+  return track::child_forking(hook_number(Hook::_Fork), caller_registers(), [] { return g_real._Fork(); });
 }
 
 namespace {
@@ -58,7 +58,7 @@ int run_borrower(void* given) {
 }
 
 template <class Call>
-int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call call) {
+int cloning(const CloneArguments& arguments, Hook hook, const Registers& from, Call call) {
   if (arguments.flags & CLONE_THREAD) return call(arguments.routine, arguments.argument);
   track::ChildStart start = track::child_starting();
   bool borrows = arguments.routine && borrows_memory(arguments.flags);
@@ -69,9 +69,9 @@ int cloning(const CloneArguments& arguments, Door d, const Registers& from, Call
   // clone's parent_tid is where the kernel puts a pidfd.
   if (pid > 0 && arguments.flags & CLONE_PIDFD) {
     auto* pidfd = reinterpret_cast<int*>(arguments.rest[0]);
-    track::fd_acquired(*pidfd, door(d), from);
+    track::fd_acquired(*pidfd, hook_number(hook), from);
   }
-  track::child_started(start, pid, door(d), from);
+  track::child_started(start, pid, hook_number(hook), from);
   return pid;
 }
 
@@ -102,43 +102,43 @@ struct Spawned {
 /// The spawn functions return an error number, and set no errno; −1 comes from the stand-in for a missing one. `call`
 /// takes the environment. `acquired` is called when a process was started; `pid_of` tells which, where it is asked for.
 template <class Call, class Acquired, class PidOf>
-int spawning(const Spawned& spawned, Door d, const Registers& from, Call call, Acquired acquired, PidOf pid_of) {
+int spawning(const Spawned& spawned, Hook hook, const Registers& from, Call call, Acquired acquired, PidOf pid_of) {
   hook::FileActions actions(spawned.actions);
   base::FixedText<1024> storage;
   hook::Handover handover(actions.program_of_child(spawned.program, spawned.is_searched, storage), spawned.environment);
-  track::Crossings crossings;
-  track::note_crossings(door(d), spawned.program, crossings, actions.fds_of_child());
+  track::ExecLeaks exec_leaks;
+  track::note_exec_leaks(hook_number(hook), spawned.program, exec_leaks, actions.fds_of_child());
   track::ChildStart start = track::child_starting();
   int error = call(handover.environment());
   int saved = errno;
   if (error < 0) error = ENOSYS;
   if (error) {
-    track::take_crossings_back(crossings);
+    track::take_exec_leaks_back(exec_leaks);
   } else {
     acquired();
     if (handover.is_told()) handover.note_started(pid_of());
   }
   errno = error;
-  track::child_started(start, error ? -1 : start.number ? pid_of() : 0, door(d), from);
+  track::child_started(start, error ? -1 : start.number ? pid_of() : 0, hook_number(hook), from);
   errno = saved;
   return error;
 }
 
 /// `call` takes the place for the pid: the caller's, or one of our own where the caller does not want it.
 template <class Call>
-int spawning_for_pid(pid_t* place, const Spawned& spawned, Door d, const Registers& from, Call call) {
+int spawning_for_pid(pid_t* place, const Spawned& spawned, Hook hook, const Registers& from, Call call) {
   pid_t own = 0;
   pid_t* pid = place ? place : &own;
   return spawning(
-      spawned, d, from, [&](char* const* handed_on) { return call(pid, handed_on); }, [] {}, [&] { return *pid; });
+      spawned, hook, from, [&](char* const* handed_on) { return call(pid, handed_on); }, [] {}, [&] { return *pid; });
 }
 
 template <class Call>
-int spawning_for_pidfd(const int* pidfd, const Spawned& spawned, Door d, const Registers& from, Call call) {
+int spawning_for_pidfd(const int* pidfd, const Spawned& spawned, Hook hook, const Registers& from, Call call) {
   auto acquired = [&] {
-    if (pidfd) track::fd_acquired(*pidfd, door(d), from);
+    if (pidfd) track::fd_acquired(*pidfd, hook_number(hook), from);
   };
-  return spawning(spawned, d, from, call, acquired, [&] { return pidfd ? pid_behind(*pidfd) : 0; });
+  return spawning(spawned, hook, from, call, acquired, [&] { return pidfd ? pid_behind(*pidfd) : 0; });
 }
 
 /// `call` takes the place for the status: the caller's, or one of our own where the caller does not want it.
@@ -175,27 +175,27 @@ bool hook::own_child_met(const siginfo_t& about, int options) {
 
 UNFREED_HOOK int clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
   UNFREED_TAKE_CLONE_ARGUMENTS
-  return cloning(arguments, Door::clone, caller_registers(), [&](int (*run)(void*), void* given) {
+  return cloning(arguments, Hook::clone, caller_registers(), [&](int (*run)(void*), void* given) {
     return g_real.clone(run, stack, flags, given, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
   });
 }
 UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* argument, ...) noexcept {
   UNFREED_TAKE_CLONE_ARGUMENTS
-  return cloning(arguments, Door::__clone, caller_registers(), [&](int (*run)(void*), void* given) {
+  return cloning(arguments, Hook::__clone, caller_registers(), [&](int (*run)(void*), void* given) {
     return g_real.__clone(run, stack, flags, given, arguments.rest[0], arguments.rest[1], arguments.rest[2]);
   });
 }
 
 UNFREED_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, {path, false, actions, environment}, Door::posix_spawn, caller_registers(),
+  return spawning_for_pid(pid, {path, false, actions, environment}, Hook::posix_spawn, caller_registers(),
                           [&](pid_t* place, char* const* handed_on) {
                             return g_real.posix_spawn(place, path, actions, attributes, arguments, handed_on);
                           });
 }
 UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, {file, true, actions, environment}, Door::posix_spawnp, caller_registers(),
+  return spawning_for_pid(pid, {file, true, actions, environment}, Hook::posix_spawnp, caller_registers(),
                           [&](pid_t* place, char* const* handed_on) {
                             return g_real.posix_spawnp(place, file, actions, attributes, arguments, handed_on);
                           });
@@ -203,14 +203,14 @@ UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_fi
 
 UNFREED_HOOK int pidfd_spawn(int* pidfd, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, {path, false, actions, environment}, Door::pidfd_spawn, caller_registers(),
+  return spawning_for_pidfd(pidfd, {path, false, actions, environment}, Hook::pidfd_spawn, caller_registers(),
                             [&](char* const* handed_on) {
                               return g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, handed_on);
                             });
 }
 UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, {file, true, actions, environment}, Door::pidfd_spawnp, caller_registers(),
+  return spawning_for_pidfd(pidfd, {file, true, actions, environment}, Hook::pidfd_spawnp, caller_registers(),
                             [&](char* const* handed_on) {
                               return g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, handed_on);
                             });
@@ -218,12 +218,12 @@ UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_fi
 
 // system waits for the child itself.
 UNFREED_HOOK int system(const char* command) {
-  track::Crossings crossings;
-  if (command) track::note_crossings(door(Door::system), command, crossings);
+  track::ExecLeaks exec_leaks;
+  if (command) track::note_exec_leaks(hook_number(Hook::system), command, exec_leaks);
   hook::Handover shell({command ? hook::kShell : nullptr}, environ);
   int result = g_real.system(command);
   if (result == -1)
-    track::take_crossings_back(crossings);
+    track::take_exec_leaks_back(exec_leaks);
   else
     shell.note_started(0);
   return result;

@@ -5,44 +5,44 @@
 #include "track/fd.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 
 UNFREED_HOOK int close(int fd) {
-  return track::fd_closing(fd, {door(Door::close), caller_registers()}, [&] { return g_real.close(fd); });
+  return track::fd_closing(fd, {hook_number(Hook::close), caller_registers()}, [&] { return g_real.close(fd); });
 }
 UNFREED_HOOK int __close(int fd) {
-  return track::fd_closing(fd, {door(Door::__close), caller_registers()}, [&] { return g_real.__close(fd); });
+  return track::fd_closing(fd, {hook_number(Hook::__close), caller_registers()}, [&] { return g_real.__close(fd); });
 }
 
 UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   auto call = [&] { return g_real.close_range(first, last, flags); };
   if (flags & CLOSE_RANGE_CLOEXEC) return call();
-  return track::fd_range_closing({first, last}, {door(Door::close_range), caller_registers()}, call);
+  return track::fd_range_closing({first, last}, {hook_number(Hook::close_range), caller_registers()}, call);
 }
 UNFREED_HOOK void closefrom(int first) noexcept {
   track::fd_range_closing({first < 0 ? 0u : static_cast<unsigned>(first), ~0u},
-                          {door(Door::closefrom), caller_registers()}, [&] {
+                          {hook_number(Hook::closefrom), caller_registers()}, [&] {
                             g_real.closefrom(first);
                             return 0;
                           });
 }
 
 UNFREED_HOOK int dup(int fd) noexcept {
-  return track::fd_acquired(g_real.dup(fd), door(Door::dup), caller_registers());
+  return track::fd_acquired(g_real.dup(fd), hook_number(Hook::dup), caller_registers());
 }
 UNFREED_HOOK int dup2(int source, int target) noexcept {
-  return track::fd_replacing(source, target, door(Door::dup2), caller_registers(),
+  return track::fd_replacing(source, target, hook_number(Hook::dup2), caller_registers(),
                              [&] { return g_real.dup2(source, target); });
 }
 UNFREED_HOOK int __dup2(int source, int target) noexcept {
-  return track::fd_replacing(source, target, door(Door::__dup2), caller_registers(),
+  return track::fd_replacing(source, target, hook_number(Hook::__dup2), caller_registers(),
                              [&] { return g_real.__dup2(source, target); });
 }
 UNFREED_HOOK int dup3(int source, int target, int flags) noexcept {
-  return track::fd_replacing(source, target, door(Door::dup3), caller_registers(),
+  return track::fd_replacing(source, target, hook_number(Hook::dup3), caller_registers(),
                              [&] { return g_real.dup3(source, target, flags); });
 }
 
@@ -54,21 +54,21 @@ UNFREED_HOOK int dup3(int source, int target, int flags) noexcept {
   va_end(arguments);
 
 namespace {
-int fcntl_result(int result, int command, Door d, const unwind::Registers& from) {
+int fcntl_result(int result, int command, Hook hook, const unwind::Registers& from) {
   bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
-  return duplicates ? track::fd_acquired(result, door(d), from) : result;
+  return duplicates ? track::fd_acquired(result, hook_number(hook), from) : result;
 }
 }  // namespace
 
 UNFREED_HOOK int fcntl(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.fcntl(fd, command, argument), command, Door::fcntl, caller_registers());
+  return fcntl_result(g_real.fcntl(fd, command, argument), command, Hook::fcntl, caller_registers());
 }
 UNFREED_HOOK int fcntl64(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.fcntl64(fd, command, argument), command, Door::fcntl64, caller_registers());
+  return fcntl_result(g_real.fcntl64(fd, command, argument), command, Hook::fcntl64, caller_registers());
 }
 UNFREED_HOOK int __fcntl(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.__fcntl(fd, command, argument), command, Door::__fcntl, caller_registers());
+  return fcntl_result(g_real.__fcntl(fd, command, argument), command, Hook::__fcntl, caller_registers());
 }

@@ -5,9 +5,9 @@
 #include "track/fd.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using track::fd_acquired;
 using unwind::caller_registers;
 
@@ -28,98 +28,99 @@ bool has_mode(int flags) { return flags & O_CREAT || (flags & O_TMPFILE) == O_TM
 
 UNFREED_HOOK int open(const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.open(path, flags, mode), door(Door::open), caller_registers());
+  return fd_acquired(g_real.open(path, flags, mode), hook_number(Hook::open), caller_registers());
 }
 UNFREED_HOOK int open64(const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.open64(path, flags, mode), door(Door::open64), caller_registers());
+  return fd_acquired(g_real.open64(path, flags, mode), hook_number(Hook::open64), caller_registers());
 }
 UNFREED_HOOK int __open(const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.__open(path, flags, mode), door(Door::__open), caller_registers());
+  return fd_acquired(g_real.__open(path, flags, mode), hook_number(Hook::__open), caller_registers());
 }
 UNFREED_HOOK int __open64(const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.__open64(path, flags, mode), door(Door::__open64), caller_registers());
+  return fd_acquired(g_real.__open64(path, flags, mode), hook_number(Hook::__open64), caller_registers());
 }
 UNFREED_HOOK int __open_2(const char* path, int flags) {
-  return fd_acquired(g_real.__open_2(path, flags), door(Door::__open_2), caller_registers());
+  return fd_acquired(g_real.__open_2(path, flags), hook_number(Hook::__open_2), caller_registers());
 }
 UNFREED_HOOK int __open64_2(const char* path, int flags) {
-  return fd_acquired(g_real.__open64_2(path, flags), door(Door::__open64_2), caller_registers());
+  return fd_acquired(g_real.__open64_2(path, flags), hook_number(Hook::__open64_2), caller_registers());
 }
 UNFREED_HOOK int openat(int directory, const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.openat(directory, path, flags, mode), door(Door::openat), caller_registers());
+  return fd_acquired(g_real.openat(directory, path, flags, mode), hook_number(Hook::openat), caller_registers());
 }
 UNFREED_HOOK int openat64(int directory, const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_acquired(g_real.openat64(directory, path, flags, mode), door(Door::openat64), caller_registers());
+  return fd_acquired(g_real.openat64(directory, path, flags, mode), hook_number(Hook::openat64), caller_registers());
 }
 UNFREED_HOOK int __openat_2(int directory, const char* path, int flags) {
-  return fd_acquired(g_real.__openat_2(directory, path, flags), door(Door::__openat_2), caller_registers());
+  return fd_acquired(g_real.__openat_2(directory, path, flags), hook_number(Hook::__openat_2), caller_registers());
 }
 UNFREED_HOOK int __openat64_2(int directory, const char* path, int flags) {
-  return fd_acquired(g_real.__openat64_2(directory, path, flags), door(Door::__openat64_2), caller_registers());
+  return fd_acquired(g_real.__openat64_2(directory, path, flags), hook_number(Hook::__openat64_2), caller_registers());
 }
 UNFREED_HOOK int creat(const char* path, mode_t mode) {
-  return fd_acquired(g_real.creat(path, mode), door(Door::creat), caller_registers());
+  return fd_acquired(g_real.creat(path, mode), hook_number(Hook::creat), caller_registers());
 }
 UNFREED_HOOK int creat64(const char* path, mode_t mode) {
-  return fd_acquired(g_real.creat64(path, mode), door(Door::creat64), caller_registers());
+  return fd_acquired(g_real.creat64(path, mode), hook_number(Hook::creat64), caller_registers());
 }
 UNFREED_HOOK int open_by_handle_at(int mount, file_handle* handle, int flags) {
-  return fd_acquired(g_real.open_by_handle_at(mount, handle, flags), door(Door::open_by_handle_at), caller_registers());
+  return fd_acquired(g_real.open_by_handle_at(mount, handle, flags), hook_number(Hook::open_by_handle_at),
+                     caller_registers());
 }
 
 UNFREED_HOOK int mkstemp(char* name) {
-  return fd_acquired(g_real.mkstemp(name), door(Door::mkstemp), caller_registers());
+  return fd_acquired(g_real.mkstemp(name), hook_number(Hook::mkstemp), caller_registers());
 }
 UNFREED_HOOK int mkstemp64(char* name) {
-  return fd_acquired(g_real.mkstemp64(name), door(Door::mkstemp64), caller_registers());
+  return fd_acquired(g_real.mkstemp64(name), hook_number(Hook::mkstemp64), caller_registers());
 }
 UNFREED_HOOK int mkostemp(char* name, int flags) {
-  return fd_acquired(g_real.mkostemp(name, flags), door(Door::mkostemp), caller_registers());
+  return fd_acquired(g_real.mkostemp(name, flags), hook_number(Hook::mkostemp), caller_registers());
 }
 UNFREED_HOOK int mkostemp64(char* name, int flags) {
-  return fd_acquired(g_real.mkostemp64(name, flags), door(Door::mkostemp64), caller_registers());
+  return fd_acquired(g_real.mkostemp64(name, flags), hook_number(Hook::mkostemp64), caller_registers());
 }
 UNFREED_HOOK int mkstemps(char* name, int suffix) {
-  return fd_acquired(g_real.mkstemps(name, suffix), door(Door::mkstemps), caller_registers());
+  return fd_acquired(g_real.mkstemps(name, suffix), hook_number(Hook::mkstemps), caller_registers());
 }
 UNFREED_HOOK int mkstemps64(char* name, int suffix) {
-  return fd_acquired(g_real.mkstemps64(name, suffix), door(Door::mkstemps64), caller_registers());
+  return fd_acquired(g_real.mkstemps64(name, suffix), hook_number(Hook::mkstemps64), caller_registers());
 }
 UNFREED_HOOK int mkostemps(char* name, int suffix, int flags) {
-  return fd_acquired(g_real.mkostemps(name, suffix, flags), door(Door::mkostemps), caller_registers());
+  return fd_acquired(g_real.mkostemps(name, suffix, flags), hook_number(Hook::mkostemps), caller_registers());
 }
 UNFREED_HOOK int mkostemps64(char* name, int suffix, int flags) {
-  return fd_acquired(g_real.mkostemps64(name, suffix, flags), door(Door::mkostemps64), caller_registers());
+  return fd_acquired(g_real.mkostemps64(name, suffix, flags), hook_number(Hook::mkostemps64), caller_registers());
 }
 
 UNFREED_HOOK int memfd_create(const char* name, unsigned flags) noexcept {
-  return fd_acquired(g_real.memfd_create(name, flags), door(Door::memfd_create), caller_registers());
+  return fd_acquired(g_real.memfd_create(name, flags), hook_number(Hook::memfd_create), caller_registers());
 }
 UNFREED_HOOK int shm_open(const char* name, int flags, mode_t mode) {
-  return fd_acquired(g_real.shm_open(name, flags, mode), door(Door::shm_open), caller_registers());
+  return fd_acquired(g_real.shm_open(name, flags, mode), hook_number(Hook::shm_open), caller_registers());
 }
 UNFREED_HOOK int posix_openpt(int flags) {
-  return fd_acquired(g_real.posix_openpt(flags), door(Door::posix_openpt), caller_registers());
+  return fd_acquired(g_real.posix_openpt(flags), hook_number(Hook::posix_openpt), caller_registers());
 }
-UNFREED_HOOK int getpt() { return fd_acquired(g_real.getpt(), door(Door::getpt), caller_registers()); }
+UNFREED_HOOK int getpt() { return fd_acquired(g_real.getpt(), hook_number(Hook::getpt), caller_registers()); }
 
 UNFREED_HOOK int openat2(int directory, const char* path, const open_how* how, size_t how_bytes) {
-  return fd_acquired(g_real.openat2(directory, path, how, how_bytes), door(Door::openat2), caller_registers());
+  return fd_acquired(g_real.openat2(directory, path, how, how_bytes), hook_number(Hook::openat2), caller_registers());
 }
 UNFREED_HOOK int open_tree(int directory, const char* path, unsigned flags) noexcept {
-  return fd_acquired(g_real.open_tree(directory, path, flags), door(Door::open_tree), caller_registers());
+  return fd_acquired(g_real.open_tree(directory, path, flags), hook_number(Hook::open_tree), caller_registers());
 }
 UNFREED_HOOK int fsopen(const char* filesystem, unsigned flags) noexcept {
-  return fd_acquired(g_real.fsopen(filesystem, flags), door(Door::fsopen), caller_registers());
+  return fd_acquired(g_real.fsopen(filesystem, flags), hook_number(Hook::fsopen), caller_registers());
 }
 UNFREED_HOOK int fspick(int directory, const char* path, unsigned flags) noexcept {
-  return fd_acquired(g_real.fspick(directory, path, flags), door(Door::fspick), caller_registers());
+  return fd_acquired(g_real.fspick(directory, path, flags), hook_number(Hook::fspick), caller_registers());
 }
 UNFREED_HOOK int fsmount(int filesystem, unsigned flags, unsigned attributes) noexcept {
-  return fd_acquired(g_real.fsmount(filesystem, flags, attributes), door(Door::fsmount), caller_registers());
+  return fd_acquired(g_real.fsmount(filesystem, flags, attributes), hook_number(Hook::fsmount), caller_registers());
 }

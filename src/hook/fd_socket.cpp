@@ -6,9 +6,9 @@
 #include "track/fd.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using hook::take_rights;
 using track::fd_acquired;
 using unwind::caller_registers;
@@ -17,12 +17,12 @@ using unwind::Registers;
 namespace {
 
 /// For calls that fill in a pair.
-int pair_acquired(int result, const int* pair, Door d, const Registers& from) {
+int pair_acquired(int result, const int* pair, Hook hook, const Registers& from) {
   if (result < 0) {
-    fd_acquired(result, door(d), from);
+    fd_acquired(result, hook_number(hook), from);
   } else {
-    fd_acquired(pair[0], door(d), from);
-    fd_acquired(pair[1], door(d), from);
+    fd_acquired(pair[0], hook_number(hook), from);
+    fd_acquired(pair[1], hook_number(hook), from);
   }
   return result;
 }
@@ -30,49 +30,49 @@ int pair_acquired(int result, const int* pair, Door d, const Registers& from) {
 }  // namespace
 
 /// Descriptors passed over a Unix socket (SCM_RIGHTS). What did not fit (MSG_CTRUNC) the kernel has closed.
-void hook::take_rights(const msghdr& message, Door d, const Registers& from) {
+void hook::take_rights(const msghdr& message, Hook hook, const Registers& from) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(const_cast<msghdr*>(&message), part)) {
     if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0)) continue;
     size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-      track::fd_arrived(fd, ledger::FdOrigin::received, door(d), from);
+      track::fd_arrived(fd, ledger::FdOrigin::received, hook_number(hook), from);
     }
   }
 }
 
 UNFREED_HOOK int socket(int domain, int type, int protocol) noexcept {
-  return fd_acquired(g_real.socket(domain, type, protocol), door(Door::socket), caller_registers());
+  return fd_acquired(g_real.socket(domain, type, protocol), hook_number(Hook::socket), caller_registers());
 }
 UNFREED_HOOK int socketpair(int domain, int type, int protocol, int* pair) noexcept {
-  return pair_acquired(g_real.socketpair(domain, type, protocol, pair), pair, Door::socketpair, caller_registers());
+  return pair_acquired(g_real.socketpair(domain, type, protocol, pair), pair, Hook::socketpair, caller_registers());
 }
 UNFREED_HOOK int accept(int listener, sockaddr* address, socklen_t* length) {
-  return fd_acquired(g_real.accept(listener, address, length), door(Door::accept), caller_registers());
+  return fd_acquired(g_real.accept(listener, address, length), hook_number(Hook::accept), caller_registers());
 }
 UNFREED_HOOK int accept4(int listener, sockaddr* address, socklen_t* length, int flags) {
-  return fd_acquired(g_real.accept4(listener, address, length, flags), door(Door::accept4), caller_registers());
+  return fd_acquired(g_real.accept4(listener, address, length, flags), hook_number(Hook::accept4), caller_registers());
 }
 
 UNFREED_HOOK ssize_t recvmsg(int socket, msghdr* message, int flags) {
   ssize_t result = g_real.recvmsg(socket, message, flags);
-  if (result >= 0 && message->msg_controllen) take_rights(*message, Door::recvmsg, caller_registers());
+  if (result >= 0 && message->msg_controllen) take_rights(*message, Hook::recvmsg, caller_registers());
   return result;
 }
 UNFREED_HOOK int recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
   int result = g_real.recvmmsg(socket, messages, count, flags, timeout);
   for (int i = 0; i < result; ++i)
-    if (messages[i].msg_hdr.msg_controllen) take_rights(messages[i].msg_hdr, Door::recvmmsg, caller_registers());
+    if (messages[i].msg_hdr.msg_controllen) take_rights(messages[i].msg_hdr, Hook::recvmmsg, caller_registers());
   return result;
 }
 
 UNFREED_HOOK int pipe(int* pair) noexcept {
-  return pair_acquired(g_real.pipe(pair), pair, Door::pipe, caller_registers());
+  return pair_acquired(g_real.pipe(pair), pair, Hook::pipe, caller_registers());
 }
 UNFREED_HOOK int __pipe(int* pair) noexcept {
-  return pair_acquired(g_real.__pipe(pair), pair, Door::__pipe, caller_registers());
+  return pair_acquired(g_real.__pipe(pair), pair, Hook::__pipe, caller_registers());
 }
 UNFREED_HOOK int pipe2(int* pair, int flags) noexcept {
-  return pair_acquired(g_real.pipe2(pair, flags), pair, Door::pipe2, caller_registers());
+  return pair_acquired(g_real.pipe2(pair, flags), pair, Hook::pipe2, caller_registers());
 }

@@ -5,8 +5,8 @@
 
 using namespace unfreed;
 using hook::closing;
-using hook::Door;
 using hook::g_real;
+using hook::Hook;
 using hook::opened;
 using hook::process_closing;
 using hook::process_opened;
@@ -16,11 +16,11 @@ using unwind::owning;
 
 UNFREED_HOOK FILE* _IO_file_fopen(FILE* stream, const char* path, const char* mode, int is_32_bit) {
   return opened(owning([&] { return g_real._IO_file_fopen(stream, path, mode, is_32_bit); }), FdOwner::file_stream,
-                Door::_IO_file_fopen, caller_registers());
+                Hook::_IO_file_fopen, caller_registers());
 }
 UNFREED_HOOK FILE* _IO_file_open(FILE* stream, const char* path, int flags, int mode, int stream_flags, int is_32_bit) {
   return opened(owning([&] { return g_real._IO_file_open(stream, path, flags, mode, stream_flags, is_32_bit); }),
-                FdOwner::file_stream, Door::_IO_file_open, caller_registers());
+                FdOwner::file_stream, Hook::_IO_file_open, caller_registers());
 }
 UNFREED_HOOK FILE* _IO_file_attach(FILE* stream, int fd) {
   FILE* result = g_real._IO_file_attach(stream, fd);
@@ -28,16 +28,16 @@ UNFREED_HOOK FILE* _IO_file_attach(FILE* stream, int fd) {
   return result;
 }
 UNFREED_HOOK int _IO_file_close_it(FILE* stream) {
-  return closing(stream, Door::_IO_file_close_it, caller_registers(), [&] { return g_real._IO_file_close_it(stream); });
+  return closing(stream, Hook::_IO_file_close_it, caller_registers(), [&] { return g_real._IO_file_close_it(stream); });
 }
 UNFREED_HOOK int _IO_file_close(FILE* stream) {
-  return closing(stream, Door::_IO_file_close, caller_registers(), [&] { return g_real._IO_file_close(stream); });
+  return closing(stream, Hook::_IO_file_close, caller_registers(), [&] { return g_real._IO_file_close(stream); });
 }
 UNFREED_HOOK FILE* _IO_proc_open(FILE* stream, const char* command, const char* mode) {
-  return process_opened(command, Door::_IO_proc_open, caller_registers(),
+  return process_opened(command, Hook::_IO_proc_open, caller_registers(),
                         [&] { return g_real._IO_proc_open(stream, command, mode); });
 }
 UNFREED_HOOK int _IO_proc_close(FILE* stream) {
-  return process_closing(stream, Door::_IO_proc_close, caller_registers(),
+  return process_closing(stream, Hook::_IO_proc_close, caller_registers(),
                          [&] { return g_real._IO_proc_close(stream); });
 }

@@ -6,9 +6,9 @@ using namespace unfreed;
 using hook::closing;
 using hook::closing_fd;
 using hook::descriptor_of;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using hook::opened;
 using hook::process_closing;
 using hook::process_opened;
@@ -21,12 +21,12 @@ namespace {
 
 /// freopen closes what the stream had and opens anew, as a rule under the same number.
 template <class Call>
-FILE* reopened(FILE* stream, Door d, const Registers& from, Call call) {
+FILE* reopened(FILE* stream, Hook hook, const Registers& from, Call call) {
   int before = descriptor_of(stream);
-  track::FdRelease release = track::fd_release_begins(before, {door(d), from, stream});
+  track::FdRelease release = track::fd_release_begins(before, {hook_number(hook), from, stream});
   FILE* result = owning(call);
   track::fd_release_ends(before, release, true);
-  return opened(result, FdOwner::file_stream, d, from);
+  return opened(result, FdOwner::file_stream, hook, from);
 }
 
 /// A walk through a tree of files holds the directory it started in, unless it was told never to leave it (following
@@ -40,15 +40,15 @@ auto walk_going(int options, Call call) {
 }
 
 template <class Walk>
-Walk* walk_opened(Walk* walk, Door d, const Registers& from) {
+Walk* walk_opened(Walk* walk, Hook hook, const Registers& from) {
   if (walk && !(walk->fts_options & FTS_NOCHDIR))
-    track::fd_acquired(walk->fts_rfd, door(d), from, {FdOwner::directory_stream, walk});
+    track::fd_acquired(walk->fts_rfd, hook_number(hook), from, {FdOwner::directory_stream, walk});
   return walk;
 }
 
 template <class Walk, class Call>
-int walk_closing(Walk* walk, Door d, const Registers& from, Call call) {
-  return closing_fd(walk->fts_options & FTS_NOCHDIR ? -1 : walk->fts_rfd, walk, d, from, call);
+int walk_closing(Walk* walk, Hook hook, const Registers& from, Call call) {
+  return closing_fd(walk->fts_options & FTS_NOCHDIR ? -1 : walk->fts_rfd, walk, hook, from, call);
 }
 
 }  // namespace
@@ -68,22 +68,22 @@ pid_t hook::child_of(FILE* stream) {
 }
 
 UNFREED_HOOK FILE* fopen(const char* path, const char* mode) {
-  return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Door::fopen,
+  return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Hook::fopen,
                 caller_registers());
 }
 UNFREED_HOOK FILE* fopen64(const char* path, const char* mode) {
-  return opened(owning([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Door::fopen64,
+  return opened(owning([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Hook::fopen64,
                 caller_registers());
 }
 UNFREED_HOOK FILE* _IO_fopen(const char* path, const char* mode) {
-  return opened(owning([&] { return g_real._IO_fopen(path, mode); }), FdOwner::file_stream, Door::_IO_fopen,
+  return opened(owning([&] { return g_real._IO_fopen(path, mode); }), FdOwner::file_stream, Hook::_IO_fopen,
                 caller_registers());
 }
 UNFREED_HOOK FILE* freopen(const char* path, const char* mode, FILE* stream) {
-  return reopened(stream, Door::freopen, caller_registers(), [&] { return g_real.freopen(path, mode, stream); });
+  return reopened(stream, Hook::freopen, caller_registers(), [&] { return g_real.freopen(path, mode, stream); });
 }
 UNFREED_HOOK FILE* freopen64(const char* path, const char* mode, FILE* stream) {
-  return reopened(stream, Door::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
+  return reopened(stream, Hook::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
 }
 UNFREED_HOOK FILE* fdopen(int fd, const char* mode) noexcept {
   FILE* stream = owning([&] { return g_real.fdopen(fd, mode); });
@@ -96,26 +96,26 @@ UNFREED_HOOK FILE* _IO_fdopen(int fd, const char* mode) noexcept {
   return stream;
 }
 UNFREED_HOOK FILE* tmpfile() {
-  return opened(owning([&] { return g_real.tmpfile(); }), FdOwner::file_stream, Door::tmpfile, caller_registers());
+  return opened(owning([&] { return g_real.tmpfile(); }), FdOwner::file_stream, Hook::tmpfile, caller_registers());
 }
 UNFREED_HOOK FILE* tmpfile64() {
-  return opened(owning([&] { return g_real.tmpfile64(); }), FdOwner::file_stream, Door::tmpfile64, caller_registers());
+  return opened(owning([&] { return g_real.tmpfile64(); }), FdOwner::file_stream, Hook::tmpfile64, caller_registers());
 }
 UNFREED_HOOK FILE* popen(const char* command, const char* mode) {
-  return process_opened(command, Door::popen, caller_registers(), [&] { return g_real.popen(command, mode); });
+  return process_opened(command, Hook::popen, caller_registers(), [&] { return g_real.popen(command, mode); });
 }
 UNFREED_HOOK FILE* _IO_popen(const char* command, const char* mode) {
-  return process_opened(command, Door::_IO_popen, caller_registers(), [&] { return g_real._IO_popen(command, mode); });
+  return process_opened(command, Hook::_IO_popen, caller_registers(), [&] { return g_real._IO_popen(command, mode); });
 }
 
 UNFREED_HOOK int fclose(FILE* stream) {
-  return process_closing(stream, Door::fclose, caller_registers(), [&] { return g_real.fclose(stream); });
+  return process_closing(stream, Hook::fclose, caller_registers(), [&] { return g_real.fclose(stream); });
 }
 UNFREED_HOOK int _IO_fclose(FILE* stream) {
-  return process_closing(stream, Door::_IO_fclose, caller_registers(), [&] { return g_real._IO_fclose(stream); });
+  return process_closing(stream, Hook::_IO_fclose, caller_registers(), [&] { return g_real._IO_fclose(stream); });
 }
 UNFREED_HOOK int pclose(FILE* stream) {
-  return process_closing(stream, Door::pclose, caller_registers(), [&] { return g_real.pclose(stream); });
+  return process_closing(stream, Hook::pclose, caller_registers(), [&] { return g_real.pclose(stream); });
 }
 UNFREED_HOOK int fcloseall() {
   int result = g_real.fcloseall();
@@ -124,27 +124,27 @@ UNFREED_HOOK int fcloseall() {
 }
 
 UNFREED_HOOK FILE* setmntent(const char* path, const char* mode) noexcept {
-  return opened(owning([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Door::setmntent,
+  return opened(owning([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Hook::setmntent,
                 caller_registers());
 }
 UNFREED_HOOK FILE* __setmntent(const char* path, const char* mode) noexcept {
-  return opened(owning([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Door::__setmntent,
+  return opened(owning([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Hook::__setmntent,
                 caller_registers());
 }
 UNFREED_HOOK int endmntent(FILE* stream) noexcept {
-  return closing(stream, Door::endmntent, caller_registers(), [&] { return g_real.endmntent(stream); });
+  return closing(stream, Hook::endmntent, caller_registers(), [&] { return g_real.endmntent(stream); });
 }
 UNFREED_HOOK int __endmntent(FILE* stream) noexcept {
-  return closing(stream, Door::__endmntent, caller_registers(), [&] { return g_real.__endmntent(stream); });
+  return closing(stream, Hook::__endmntent, caller_registers(), [&] { return g_real.__endmntent(stream); });
 }
 
 UNFREED_HOOK FTS* fts_open(char* const* paths, int options, int (*compare)(const FTSENT**, const FTSENT**)) {
   auto call = [&] { return g_real.fts_open(paths, options, compare); };
-  return walk_opened(walk_going(options, call), Door::fts_open, caller_registers());
+  return walk_opened(walk_going(options, call), Hook::fts_open, caller_registers());
 }
 UNFREED_HOOK FTS64* fts64_open(char* const* paths, int options, int (*compare)(const FTSENT64**, const FTSENT64**)) {
   auto call = [&] { return g_real.fts64_open(paths, options, compare); };
-  return walk_opened(walk_going(options, call), Door::fts64_open, caller_registers());
+  return walk_opened(walk_going(options, call), Hook::fts64_open, caller_registers());
 }
 UNFREED_HOOK FTSENT* fts_read(FTS* walk) {
   return walk_going(walk->fts_options, [&] { return g_real.fts_read(walk); });
@@ -159,14 +159,14 @@ UNFREED_HOOK FTSENT64* fts64_children(FTS64* walk, int options) {
   return walk_going(walk->fts_options, [&] { return g_real.fts64_children(walk, options); });
 }
 UNFREED_HOOK int fts_close(FTS* walk) {
-  return walk_closing(walk, Door::fts_close, caller_registers(), [&] { return g_real.fts_close(walk); });
+  return walk_closing(walk, Hook::fts_close, caller_registers(), [&] { return g_real.fts_close(walk); });
 }
 UNFREED_HOOK int fts64_close(FTS64* walk) {
-  return walk_closing(walk, Door::fts64_close, caller_registers(), [&] { return g_real.fts64_close(walk); });
+  return walk_closing(walk, Hook::fts64_close, caller_registers(), [&] { return g_real.fts64_close(walk); });
 }
 
 UNFREED_HOOK DIR* opendir(const char* path) {
-  return opened(owning([&] { return g_real.opendir(path); }), FdOwner::directory_stream, Door::opendir,
+  return opened(owning([&] { return g_real.opendir(path); }), FdOwner::directory_stream, Hook::opendir,
                 caller_registers());
 }
 UNFREED_HOOK DIR* fdopendir(int fd) {
@@ -175,5 +175,5 @@ UNFREED_HOOK DIR* fdopendir(int fd) {
   return stream;
 }
 UNFREED_HOOK int closedir(DIR* stream) {
-  return closing(stream, Door::closedir, caller_registers(), [&] { return g_real.closedir(stream); });
+  return closing(stream, Hook::closedir, caller_registers(), [&] { return g_real.closedir(stream); });
 }

@@ -14,13 +14,13 @@
 #include "hook/process.h"
 #include "hook/real.h"
 #include "track/children.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/fd.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 using unwind::Registers;
 
@@ -136,8 +136,8 @@ bool returns_descriptor(long number, const Arguments& arguments) {
 /// Calls that hand descriptors over through memory.
 void take_from_memory(long number, const Arguments& arguments, long result, const Registers& from) {
   auto pair = [&](const int* descriptors) {
-    track::fd_acquired(descriptors[0], door(Door::syscall), from);
-    track::fd_acquired(descriptors[1], door(Door::syscall), from);
+    track::fd_acquired(descriptors[0], hook_number(Hook::syscall), from);
+    track::fd_acquired(descriptors[1], hook_number(Hook::syscall), from);
   };
   switch (number) {
 #ifdef SYS_pipe
@@ -148,19 +148,19 @@ void take_from_memory(long number, const Arguments& arguments, long result, cons
     case SYS_socketpair:
       return pair(arguments.pointer<int>(3));
     case SYS_recvmsg:
-      return hook::take_rights(*arguments.pointer<msghdr>(1), Door::syscall, from);
+      return hook::take_rights(*arguments.pointer<msghdr>(1), Hook::syscall, from);
     case SYS_recvmmsg:
       for (long i = 0; i < result; ++i)
-        hook::take_rights(arguments.pointer<mmsghdr>(1)[i].msg_hdr, Door::syscall, from);
+        hook::take_rights(arguments.pointer<mmsghdr>(1)[i].msg_hdr, Hook::syscall, from);
       return;
     case SYS_clone:
       if (result > 0 && arguments[0] & CLONE_PIDFD)
-        track::fd_acquired(*arguments.pointer<int>(2), door(Door::syscall), from);
+        track::fd_acquired(*arguments.pointer<int>(2), hook_number(Hook::syscall), from);
       return;
     case SYS_clone3: {
       auto* request = arguments.pointer<uint64_t>(0);  // clone_args: flags, address of the pidfd …
       if (result > 0 && request[0] & CLONE_PIDFD)
-        track::fd_acquired(*reinterpret_cast<int*>(request[1]), door(Door::syscall), from);
+        track::fd_acquired(*reinterpret_cast<int*>(request[1]), hook_number(Hook::syscall), from);
       return;
     }
     default:
@@ -181,7 +181,7 @@ long starting(long number, const Arguments& arguments, const Registers& from, Ca
   if (result == 0) return 0;
   bool is_thread = result > 0 && started_thread(number, arguments);
   if (result > 0) take_from_memory(number, arguments, result, from);
-  track::child_started(start, is_thread ? 0 : static_cast<pid_t>(result), door(Door::syscall), from);
+  track::child_started(start, is_thread ? 0 : static_cast<pid_t>(result), hook_number(Hook::syscall), from);
   return result;
 }
 
@@ -193,7 +193,7 @@ long executing(long number, Arguments& arguments, Call call) {
   hook::ProgramOfDescriptor descriptor(arguments.fd(0));
   hook::ProgramName program{arguments.pointer<const char>(path), is_at ? arguments[0] : AT_FDCWD};
   if (is_at && hook::names_descriptor(program.text, arguments.fd(4))) program = descriptor.name();
-  return hook::replacing(Door::syscall, arguments.pointer<const char>(path), program,
+  return hook::replacing(Hook::syscall, arguments.pointer<const char>(path), program,
                          arguments.pointer<char* const>(environment), [&](char* const* handed_on) {
                            arguments.values[environment] = reinterpret_cast<long>(handed_on);
                            return call();
@@ -204,17 +204,17 @@ template <class Call>
 long traced_call(long number, Arguments& arguments, const Registers& from, Call call) {
   switch (number) {
     case SYS_close:
-      return track::fd_closing(arguments.fd(0), {door(Door::syscall), from}, call);
+      return track::fd_closing(arguments.fd(0), {hook_number(Hook::syscall), from}, call);
 #ifdef SYS_dup2
     case SYS_dup2:
 #endif
     case SYS_dup3:
-      return track::fd_replacing(arguments.fd(0), arguments.fd(1), door(Door::syscall), from,
+      return track::fd_replacing(arguments.fd(0), arguments.fd(1), hook_number(Hook::syscall), from,
                                  [&] { return static_cast<int>(call()); });
     case SYS_close_range:
       if (arguments[2] & CLOSE_RANGE_CLOEXEC) return call();
       return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])},
-                                     {door(Door::syscall), from}, call);
+                                     {hook_number(Hook::syscall), from}, call);
 #ifdef SYS_fork
     case SYS_fork:
 #endif
@@ -253,9 +253,9 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
   long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1], arguments[2]), call);
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
-      track::fd_acquired(-1, door(Door::syscall), from);
+      track::fd_acquired(-1, hook_number(Hook::syscall), from);
   } else if (returns_descriptor(number, arguments)) {
-    track::fd_acquired(static_cast<int>(result), door(Door::syscall), from);
+    track::fd_acquired(static_cast<int>(result), hook_number(Hook::syscall), from);
   } else {
     take_from_memory(number, arguments, result, from);
   }

@@ -12,9 +12,9 @@
 #include "unwind/owning_call.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using ledger::FdOrigin;
 using unwind::caller_registers;
 using unwind::Registers;
@@ -32,7 +32,7 @@ bool leads_to_log(int fd) {
 
 /// The kernel hands out the lowest free number, so the search ends where numbers are free; other threads may have freed
 /// a few in the meantime.
-void look_for_log(Door d, const Registers& from) {
+void look_for_log(Hook hook, const Registers& from) {
   int known = g_log_fd.load(std::memory_order_relaxed);
   if (!track::tracks(ledger::Kind::fd) || (known >= 0 && track::fd_origin_known(known) == FdOrigin::libc)) return;
   constexpr int kMostFree = 16;
@@ -41,29 +41,29 @@ void look_for_log(Door d, const Registers& from) {
     if (!track::fd_is_open(fd)) {
       ++free;
     } else if (leads_to_log(fd)) {
-      track::fd_arrived(fd, FdOrigin::libc, door(d), from);
+      track::fd_arrived(fd, FdOrigin::libc, hook_number(hook), from);
       return g_log_fd.store(fd, std::memory_order_relaxed);
     }
   }
 }
 
 template <class Call>
-void logging(Door d, const Registers& from, Call call) {
+void logging(Hook hook, const Registers& from, Call call) {
   unwind::owning(call);  // what libc formats the line in
-  look_for_log(d, from);
+  look_for_log(hook, from);
 }
 
 }  // namespace
 
 UNFREED_HOOK void openlog(const char* name, int options, int facility) {
-  logging(Door::openlog, caller_registers(), [&] { g_real.openlog(name, options, facility); });
+  logging(Hook::openlog, caller_registers(), [&] { g_real.openlog(name, options, facility); });
 }
 UNFREED_HOOK void closelog() {
   Registers from = caller_registers();
   int fd = g_log_fd.exchange(-1, std::memory_order_relaxed);
   track::FdRelease release;
   if (track::fd_origin_known(fd) == FdOrigin::libc)
-    release = track::fd_release_begins(fd, {door(Door::closelog), from});
+    release = track::fd_release_begins(fd, {hook_number(Hook::closelog), from});
   g_real.closelog();
   track::fd_release_ends(fd, release, true);
 }
@@ -71,18 +71,18 @@ UNFREED_HOOK void closelog() {
 UNFREED_HOOK void syslog(int priority, const char* format, ...) {
   va_list values;
   va_start(values, format);
-  logging(Door::syslog, caller_registers(), [&] { g_real.vsyslog(priority, format, values); });
+  logging(Hook::syslog, caller_registers(), [&] { g_real.vsyslog(priority, format, values); });
   va_end(values);
 }
 UNFREED_HOOK void vsyslog(int priority, const char* format, va_list values) {
-  logging(Door::vsyslog, caller_registers(), [&] { g_real.vsyslog(priority, format, values); });
+  logging(Hook::vsyslog, caller_registers(), [&] { g_real.vsyslog(priority, format, values); });
 }
 UNFREED_HOOK void __syslog_chk(int priority, int flag, const char* format, ...) {
   va_list values;
   va_start(values, format);
-  logging(Door::__syslog_chk, caller_registers(), [&] { g_real.__vsyslog_chk(priority, flag, format, values); });
+  logging(Hook::__syslog_chk, caller_registers(), [&] { g_real.__vsyslog_chk(priority, flag, format, values); });
   va_end(values);
 }
 UNFREED_HOOK void __vsyslog_chk(int priority, int flag, const char* format, va_list values) {
-  logging(Door::__vsyslog_chk, caller_registers(), [&] { g_real.__vsyslog_chk(priority, flag, format, values); });
+  logging(Hook::__vsyslog_chk, caller_registers(), [&] { g_real.__vsyslog_chk(priority, flag, format, values); });
 }

@@ -4,26 +4,27 @@
 #include "track/fd.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using track::fd_acquired;
 using unwind::caller_registers;
 using unwind::Registers;
 
 UNFREED_HOOK int openpty(int* master, int* slave, char* name, const termios* modes, const winsize* size) noexcept {
   int result = g_real.openpty(master, slave, name, modes, size);
-  if (result < 0) return fd_acquired(result, door(Door::openpty), caller_registers());
-  fd_acquired(*master, door(Door::openpty), caller_registers());
-  fd_acquired(*slave, door(Door::openpty), caller_registers());
+  if (result < 0) return fd_acquired(result, hook_number(Hook::openpty), caller_registers());
+  fd_acquired(*master, hook_number(Hook::openpty), caller_registers());
+  fd_acquired(*slave, hook_number(Hook::openpty), caller_registers());
   return result;
 }
 
 // The child has the slave as its standard streams, which it is started with: inherited.
 UNFREED_HOOK int forkpty(int* master, char* name, const termios* modes, const winsize* size) noexcept {
   Registers from = caller_registers();
-  int pid = track::child_forking(door(Door::forkpty), from, [&] { return g_real.forkpty(master, name, modes, size); });
-  if (pid < 0) fd_acquired(pid, door(Door::forkpty), from);
-  if (pid > 0) fd_acquired(*master, door(Door::forkpty), from);
+  int pid =
+      track::child_forking(hook_number(Hook::forkpty), from, [&] { return g_real.forkpty(master, name, modes, size); });
+  if (pid < 0) fd_acquired(pid, hook_number(Hook::forkpty), from);
+  if (pid > 0) fd_acquired(*master, hook_number(Hook::forkpty), from);
   return pid;
 }

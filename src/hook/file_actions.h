@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "hook/handover.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 
 namespace unfreed::hook {
 

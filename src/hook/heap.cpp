@@ -7,9 +7,9 @@
 #include "track/heap.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::hook_frame;
 
 namespace {
@@ -21,17 +21,18 @@ size_t product(size_t count, size_t size) {
 }
 
 template <class Call>
-[[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Door d, unwind::HookFrame from, Call call) {
+[[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Hook hook, unwind::HookFrame from,
+                                               Call call) {
   if (track::heap_passed_over(block) && track::heap_passes_over(bytes)) return call();
   track::Detached detached = track::heap_detached(block);
   void* result = call();
   if (!result && bytes > 0) {  // failed: the old block is as it was
     track::heap_reattached(block, detached);
-    track::heap_acquired(nullptr, bytes, door(d), from);
+    track::heap_acquired(nullptr, bytes, hook_number(hook), from);
     return nullptr;
   }
   track::heap_dropped(block, detached);  // moved, or (bytes = 0, null) freed
-  if (result) track::heap_acquired(result, bytes, door(d), from);
+  if (result) track::heap_acquired(result, bytes, hook_number(hook), from);
   return result;
 }
 
@@ -39,7 +40,7 @@ template <class Call>
 /// jump to it, so that its caller is the program's, as the hook's was.
 [[gnu::noinline]] void* allocate(size_t bytes) {
   void* block = g_real.malloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::malloc), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::malloc), hook_frame());
   return block;
 }
 
@@ -58,18 +59,18 @@ UNFREED_HOOK void* calloc(size_t count, size_t size) noexcept {
   if (track::heap_passes_over(product(count, size))) [[unlikely]]
     return g_real.calloc(count, size);
   void* block = g_real.calloc(count, size);
-  track::heap_acquired(block, product(count, size), door(Door::calloc), hook_frame());
+  track::heap_acquired(block, product(count, size), hook_number(Hook::calloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
-  return reallocate(block, bytes, Door::realloc, hook_frame(), [&] { return g_real.realloc(block, bytes); });
+  return reallocate(block, bytes, Hook::realloc, hook_frame(), [&] { return g_real.realloc(block, bytes); });
 }
 
 // libc's own calls realloc where hooks see it: the block would be counted twice.
 UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept {
   size_t bytes = product(count, size);
-  return reallocate(block, bytes, Door::reallocarray, hook_frame(), [&]() -> void* {
+  return reallocate(block, bytes, Hook::reallocarray, hook_frame(), [&]() -> void* {
     if (bytes != SIZE_MAX) return g_real.realloc(block, bytes);
     errno = ENOMEM;
     return nullptr;
@@ -85,33 +86,33 @@ UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { hoo
 
 UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.memalign(alignment, bytes);
-  track::heap_acquired(block, bytes, door(Door::memalign), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::memalign), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.aligned_alloc(alignment, bytes);
-  track::heap_acquired(block, bytes, door(Door::aligned_alloc), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::aligned_alloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK int posix_memalign(void** out, size_t alignment, size_t bytes) noexcept {
   int error = g_real.posix_memalign(out, alignment, bytes);
   if (!error)
-    track::heap_acquired(*out, bytes, door(Door::posix_memalign), hook_frame());
+    track::heap_acquired(*out, bytes, hook_number(Hook::posix_memalign), hook_frame());
   else if (error == ENOMEM)
-    track::heap_acquired(nullptr, bytes, door(Door::posix_memalign), hook_frame());
+    track::heap_acquired(nullptr, bytes, hook_number(Hook::posix_memalign), hook_frame());
   return error;
 }
 
 UNFREED_HOOK void* valloc(size_t bytes) noexcept {
   void* block = g_real.valloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::valloc), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::valloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
   void* block = g_real.pvalloc(bytes);
-  track::heap_acquired(block, bytes, door(Door::pvalloc), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::pvalloc), hook_frame());
   return block;
 }

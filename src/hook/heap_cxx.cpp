@@ -13,42 +13,42 @@
 
 using namespace unfreed;
 using hook::CxxHeap;
-using hook::Door;
-using hook::door;
 using hook::g_cxx_heap;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::hook_frame;
 
 namespace {
 
-CxxHeap heap_behind(Door form) {
+CxxHeap heap_behind(Hook form) {
   if (g_cxx_heap == CxxHeap::over_malloc) [[likely]]
     return CxxHeap::over_malloc;
   return g_cxx_heap == CxxHeap::mixed ? hook::cxx_heap_of(form) : g_cxx_heap;
 }
 
 template <class Plain, class RealForm>
-[[gnu::always_inline]] inline void* allocate(size_t bytes, Door d, unwind::HookFrame from, Plain plain,
+[[gnu::always_inline]] inline void* allocate(size_t bytes, Hook hook, unwind::HookFrame from, Plain plain,
                                              RealForm real_form) {
-  CxxHeap heap = heap_behind(d);
+  CxxHeap heap = heap_behind(hook);
   if (heap == CxxHeap::over_malloc) [[likely]] {
     bool passed_over = track::heap_passes_over(bytes);
     void* block = plain();
     if (!block) [[unlikely]]
       return real_form();  // tracks itself, through malloc
     if (!passed_over) [[likely]]
-      track::heap_acquired(block, bytes, door(d), from);
+      track::heap_acquired(block, bytes, hook_number(hook), from);
     return block;
   }
   void* block = real_form();
-  if (heap == CxxHeap::own) track::heap_acquired(block, bytes, door(d), from);
+  if (heap == CxxHeap::own) track::heap_acquired(block, bytes, hook_number(hook), from);
   return block;
 }
 
 /// Out of line, with a closure that holds what it needs by value: the hooks themselves then need no registers saved.
 template <class RealForm>
-[[gnu::noinline]] void release_in_form(void* block, Door d, RealForm real_form) {
-  CxxHeap heap = heap_behind(d);
+[[gnu::noinline]] void release_in_form(void* block, Hook hook, RealForm real_form) {
+  CxxHeap heap = heap_behind(hook);
   if (heap == CxxHeap::passing) return real_form();
   if (heap == CxxHeap::over_malloc) return hook::release(block);
   track::heap_released(block);
@@ -57,9 +57,9 @@ template <class RealForm>
 }
 
 template <class RealForm>
-[[gnu::always_inline]] inline void release(void* block, Door d, RealForm real_form) {
+[[gnu::always_inline]] inline void release(void* block, Hook hook, RealForm real_form) {
   if (g_cxx_heap != CxxHeap::over_malloc) [[unlikely]]
-    return release_in_form(block, d, real_form);
+    return release_in_form(block, hook, real_form);
   hook::release(block);
 }
 
@@ -72,13 +72,13 @@ const NothrowTag& nothrow() {
 /// jemalloc's aligned forms come by the public aligned_alloc, whose hook would count the block a second time. The form
 /// that does not throw is the one that can be guarded; where it finds nothing, the other one says so its own way.
 template <class Quiet>
-void* guarded(Door form, Quiet quiet) {
+void* guarded(Hook form, Quiet quiet) {
   if (heap_behind(form) != CxxHeap::own) return quiet();
   track::HeapGuard guard;
   return quiet();
 }
 template <class Quiet, class Throwing>
-void* guarded_first(Door form, Quiet quiet, Throwing throwing) {
+void* guarded_first(Hook form, Quiet quiet, Throwing throwing) {
   void* block = heap_behind(form) == CxxHeap::own ? guarded(form, quiet) : nullptr;
   return block ? block : throwing();
 }
@@ -96,86 +96,86 @@ void* aligned_block(size_t bytes, size_t alignment) {
 #define BOTH_ALLOCATE(plain, real_form) [&] { return plain; }, [&] { return real_form; }
 
 UNFREED_HOOK void* _Znwm(size_t bytes) {
-  return allocate(bytes, Door::_Znwm, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znwm(bytes)));
+  return allocate(bytes, Hook::_Znwm, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znwm(bytes)));
 }
 UNFREED_HOOK void* _ZnwmRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnwmRKSt9nothrow_t, hook_frame(),
+  return allocate(bytes, Hook::_ZnwmRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnwmRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_t(size_t bytes, size_t alignment) {
   return allocate(
-      bytes, Door::_ZnwmSt11align_val_t, hook_frame(),
+      bytes, Hook::_ZnwmSt11align_val_t, hook_frame(),
       BOTH_ALLOCATE(aligned_block(bytes, alignment),
                     guarded_first(
-                        Door::_ZnwmSt11align_val_tRKSt9nothrow_t,
+                        Hook::_ZnwmSt11align_val_tRKSt9nothrow_t,
                         [&] { return g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, nothrow()); },
                         [&] { return g_real._ZnwmSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnwmSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnwmSt11align_val_tRKSt9nothrow_t, hook_frame(),
-                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnwmSt11align_val_tRKSt9nothrow_t, [&] {
+  return allocate(bytes, Hook::_ZnwmSt11align_val_tRKSt9nothrow_t, hook_frame(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Hook::_ZnwmSt11align_val_tRKSt9nothrow_t, [&] {
                                   return g_real._ZnwmSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
                                 })));
 }
 UNFREED_HOOK void* _Znam(size_t bytes) {
-  return allocate(bytes, Door::_Znam, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
+  return allocate(bytes, Hook::_Znam, hook_frame(), BOTH_ALLOCATE(plain_block(bytes), g_real._Znam(bytes)));
 }
 UNFREED_HOOK void* _ZnamRKSt9nothrow_t(size_t bytes, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnamRKSt9nothrow_t, hook_frame(),
+  return allocate(bytes, Hook::_ZnamRKSt9nothrow_t, hook_frame(),
                   BOTH_ALLOCATE(plain_block(bytes), g_real._ZnamRKSt9nothrow_t(bytes, tag)));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_t(size_t bytes, size_t alignment) {
   return allocate(
-      bytes, Door::_ZnamSt11align_val_t, hook_frame(),
+      bytes, Hook::_ZnamSt11align_val_t, hook_frame(),
       BOTH_ALLOCATE(aligned_block(bytes, alignment),
                     guarded_first(
-                        Door::_ZnamSt11align_val_tRKSt9nothrow_t,
+                        Hook::_ZnamSt11align_val_tRKSt9nothrow_t,
                         [&] { return g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, nothrow()); },
                         [&] { return g_real._ZnamSt11align_val_t(bytes, alignment); })));
 }
 UNFREED_HOOK void* _ZnamSt11align_val_tRKSt9nothrow_t(size_t bytes, size_t alignment, const NothrowTag& tag) {
-  return allocate(bytes, Door::_ZnamSt11align_val_tRKSt9nothrow_t, hook_frame(),
-                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Door::_ZnamSt11align_val_tRKSt9nothrow_t, [&] {
+  return allocate(bytes, Hook::_ZnamSt11align_val_tRKSt9nothrow_t, hook_frame(),
+                  BOTH_ALLOCATE(aligned_block(bytes, alignment), guarded(Hook::_ZnamSt11align_val_tRKSt9nothrow_t, [&] {
                                   return g_real._ZnamSt11align_val_tRKSt9nothrow_t(bytes, alignment, tag);
                                 })));
 }
 #undef BOTH_ALLOCATE
 
 UNFREED_HOOK void _ZdlPv(void* block) {
-  release(block, Door::_ZdlPv, [=] { g_real._ZdlPv(block); });
+  release(block, Hook::_ZdlPv, [=] { g_real._ZdlPv(block); });
 }
 UNFREED_HOOK void _ZdlPvm(void* block, size_t bytes) {
-  release(block, Door::_ZdlPvm, [=] { g_real._ZdlPvm(block, bytes); });
+  release(block, Hook::_ZdlPvm, [=] { g_real._ZdlPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdlPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, Door::_ZdlPvRKSt9nothrow_t, [=, &tag] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
+  release(block, Hook::_ZdlPvRKSt9nothrow_t, [=, &tag] { g_real._ZdlPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, Door::_ZdlPvSt11align_val_t, [=] { g_real._ZdlPvSt11align_val_t(block, alignment); });
+  release(block, Hook::_ZdlPvSt11align_val_t, [=] { g_real._ZdlPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdlPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, Door::_ZdlPvmSt11align_val_t, [=] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Hook::_ZdlPvmSt11align_val_t, [=] { g_real._ZdlPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
-  release(block, Door::_ZdlPvSt11align_val_tRKSt9nothrow_t,
+  release(block, Hook::_ZdlPvSt11align_val_tRKSt9nothrow_t,
           [=, &tag] { g_real._ZdlPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }
 UNFREED_HOOK void _ZdaPv(void* block) {
-  release(block, Door::_ZdaPv, [=] { g_real._ZdaPv(block); });
+  release(block, Hook::_ZdaPv, [=] { g_real._ZdaPv(block); });
 }
 UNFREED_HOOK void _ZdaPvm(void* block, size_t bytes) {
-  release(block, Door::_ZdaPvm, [=] { g_real._ZdaPvm(block, bytes); });
+  release(block, Hook::_ZdaPvm, [=] { g_real._ZdaPvm(block, bytes); });
 }
 UNFREED_HOOK void _ZdaPvRKSt9nothrow_t(void* block, const NothrowTag& tag) {
-  release(block, Door::_ZdaPvRKSt9nothrow_t, [=, &tag] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
+  release(block, Hook::_ZdaPvRKSt9nothrow_t, [=, &tag] { g_real._ZdaPvRKSt9nothrow_t(block, tag); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_t(void* block, size_t alignment) {
-  release(block, Door::_ZdaPvSt11align_val_t, [=] { g_real._ZdaPvSt11align_val_t(block, alignment); });
+  release(block, Hook::_ZdaPvSt11align_val_t, [=] { g_real._ZdaPvSt11align_val_t(block, alignment); });
 }
 UNFREED_HOOK void _ZdaPvmSt11align_val_t(void* block, size_t bytes, size_t alignment) {
-  release(block, Door::_ZdaPvmSt11align_val_t, [=] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
+  release(block, Hook::_ZdaPvmSt11align_val_t, [=] { g_real._ZdaPvmSt11align_val_t(block, bytes, alignment); });
 }
 UNFREED_HOOK void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, size_t alignment, const NothrowTag& tag) {
-  release(block, Door::_ZdaPvSt11align_val_tRKSt9nothrow_t,
+  release(block, Hook::_ZdaPvSt11align_val_tRKSt9nothrow_t,
           [=, &tag] { g_real._ZdaPvSt11align_val_tRKSt9nothrow_t(block, alignment, tag); });
 }

@@ -3,14 +3,14 @@
 #include "track/heap.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::hook_frame;
 
 UNFREED_HOOK void* mallocx(size_t bytes, int flags) {
   void* block = g_real.mallocx(bytes, flags);
-  track::heap_acquired(block, bytes, door(Door::mallocx), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::mallocx), hook_frame());
   return block;
 }
 
@@ -21,7 +21,7 @@ UNFREED_HOOK void* rallocx(void* block, size_t bytes, int flags) {
     track::heap_dropped(block, detached);
   else
     track::heap_reattached(block, detached);
-  track::heap_acquired(result, bytes, door(Door::rallocx), hook_frame());
+  track::heap_acquired(result, bytes, hook_number(Hook::rallocx), hook_frame());
   return result;
 }
 
@@ -34,7 +34,7 @@ UNFREED_HOOK size_t xallocx(void* block, size_t bytes, size_t extra, int flags) 
     return result;
   }
   track::heap_dropped(block, detached);
-  track::heap_acquired(block, bytes, door(Door::xallocx), hook_frame());
+  track::heap_acquired(block, bytes, hook_number(Hook::xallocx), hook_frame());
   return result;
 }
 

@@ -19,9 +19,9 @@
 #include "unwind/objects.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 
 namespace {
@@ -42,10 +42,11 @@ bool may_call_for(const char* file, const void* caller) {
   return name.find('/') != name.npos || !has_search_path(caller);
 }
 
-void opened(void* handle, const char* file, Door function, const unwind::Registers& from) {
+void opened(void* handle, const char* file, Hook function, const unwind::Registers& from) {
   if (!handle) return;
   track::note_go_objects();
-  track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, door(function), from);
+  track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, hook_number(function),
+                         from);
 }
 
 /// Told once: from then on the library's count is what is known of it.
@@ -82,7 +83,7 @@ UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
     return g_real.dlopen(file, mode);  // a jump: the optimizer leaves nothing to do after it
   }
   void* handle = g_real.dlopen(file, mode);
-  opened(handle, file, Door::dlopen, caller_registers());
+  opened(handle, file, Hook::dlopen, caller_registers());
   return handle;
 }
 
@@ -94,6 +95,6 @@ UNFREED_HOOK void* dlmopen(Lmid_t space, const char* file, int mode) noexcept {
     return g_real.dlmopen(space, file, mode);
   }
   void* handle = g_real.dlmopen(space, file, mode);
-  opened(handle, file, Door::dlmopen, caller_registers());
+  opened(handle, file, Hook::dlmopen, caller_registers());
   return handle;
 }

@@ -52,7 +52,7 @@ class OwnExports {
   const link_map& own_;
   unwind::DynamicSymbols symbols_;
   WritableSegment access_;
-  uint16_t hidden_[door(Door::count_)];  ///< their places in the table
+  uint16_t hidden_[hook_number(Hook::count_)];  ///< their places in the table
   size_t hidden_count_ = 0;
 };
 

@@ -13,15 +13,15 @@
 #include "base/syscall.h"
 #include "hook/handover.h"
 #include "hook/real.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/handles.h"
 #include "track/modules.h"
 #include "track/thread_state.h"
 #include "unwind/walk.h"
 
 using namespace unfreed;
-using hook::Door;
 using hook::g_real;
+using hook::Hook;
 using hook::ProgramName;
 
 namespace {
@@ -73,9 +73,9 @@ UNFREED_HOOK void abort() noexcept {
   __builtin_unreachable();
 }
 
-hook::Replacement::Replacement(uint16_t door, const char* named, const ProgramName& program, char* const* environment)
+hook::Replacement::Replacement(uint16_t hook, const char* named, const ProgramName& program, char* const* environment)
     : handover_(program, environment), is_reported_(g_events.replacing && !track::in_vfork_child()) {
-  track::note_crossings(door, named, crossings_);
+  track::note_exec_leaks(hook, named, exec_leaks_);
   handover_.note_replacing();
   if (!is_reported_) return;
   if (handover_.is_told()) g_events.leaving(handover_.program(), handover_.obstacle());
@@ -85,29 +85,29 @@ hook::Replacement::Replacement(uint16_t door, const char* named, const ProgramNa
 void hook::Replacement::failed() {
   base::KeepErrno keep;
   if (is_reported_) g_events.replacing(true);
-  track::take_crossings_back(crossings_);
+  track::take_exec_leaks_back(exec_leaks_);
   handover_.take_back();
 }
 
 UNFREED_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
-  return hook::replacing(Door::execve, path, {path}, environment,
+  return hook::replacing(Hook::execve, path, {path}, environment,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execv(const char* path, char* const* arguments) noexcept {
-  return hook::replacing(Door::execv, path, {path}, environ,
+  return hook::replacing(Hook::execv, path, {path}, environ,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execvp(const char* file, char* const* arguments) noexcept {
-  return hook::replacing(Door::execvp, file, searched(file), environ,
+  return hook::replacing(Hook::execvp, file, searched(file), environ,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
-  return hook::replacing(Door::execvpe, file, searched(file), environment,
+  return hook::replacing(Hook::execvpe, file, searched(file), environment,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
   hook::ProgramOfDescriptor program(fd);
-  return hook::replacing(Door::fexecve, nullptr, program.name(), environment,
+  return hook::replacing(Hook::fexecve, nullptr, program.name(), environment,
                          [&](char* const* handed_on) { return g_real.fexecve(fd, arguments, handed_on); });
 }
 UNFREED_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
@@ -115,7 +115,7 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
   hook::ProgramOfDescriptor program(directory);
   bool is_descriptor = hook::names_descriptor(path, flags);
   return hook::replacing(
-      Door::execveat, path, is_descriptor ? program.name() : ProgramName{path, directory}, environment,
+      Hook::execveat, path, is_descriptor ? program.name() : ProgramName{path, directory}, environment,
       [&](char* const* handed_on) { return g_real.execveat(directory, path, arguments, handed_on, flags); });
 }
 
@@ -135,20 +135,20 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
 UNFREED_HOOK int execl(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return hook::replacing(Door::execl, path, {path}, environ,
+  return hook::replacing(Hook::execl, path, {path}, environ,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execlp(const char* file, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return hook::replacing(Door::execlp, file, searched(file), environ,
+  return hook::replacing(Hook::execlp, file, searched(file), environ,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   char** environment = va_arg(list, char**);
   va_end(list);
-  return hook::replacing(Door::execle, path, {path}, environment,
+  return hook::replacing(Hook::execle, path, {path}, environment,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 

@@ -6,7 +6,7 @@
 
 #include "hook/handover.h"
 #include "hook/real.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 
 namespace unfreed::hook {
 
@@ -37,20 +37,20 @@ void tell_of_sandbox(Sandbox sandbox, bool failed);
 class Replacement {
  public:
   /// `named`: what the program is called, as given; it may be no valid pointer.
-  Replacement(uint16_t door, const char* named, const ProgramName& program, char* const* environment);
+  Replacement(uint16_t hook, const char* named, const ProgramName& program, char* const* environment);
   /// What to execute the program with.
   char* const* environment() const { return handover_.environment(); }
   void failed();
 
  private:
   Handover handover_;
-  track::Crossings crossings_;
+  track::ExecLeaks exec_leaks_;
   bool is_reported_;
 };
 /// Makes such a call, which takes the environment.
 template <class Call>
-auto replacing(Door door, const char* named, const ProgramName& program, char* const* environment, Call call) {
-  Replacement replacement(hook::door(door), named, program, environment);
+auto replacing(Hook hook, const char* named, const ProgramName& program, char* const* environment, Call call) {
+  Replacement replacement(hook::hook_number(hook), named, program, environment);
   auto result = call(replacement.environment());
   replacement.failed();
   return result;

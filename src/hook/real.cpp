@@ -21,7 +21,7 @@ namespace {
 using unwind::Definition;
 using unwind::SymbolName;
 
-constexpr size_t kCount = door(Door::count_);
+constexpr size_t kCount = hook_number(Hook::count_);
 
 /// The rows' names, without pointers, which the loader would have to relocate in every process.
 constexpr char kNameTexts[] =
@@ -54,7 +54,7 @@ SymbolName name_of(size_t row) {
   const NamePlace& place = kNamePlaces.of[row];
   return {{kNameTexts + place.start, place.bytes}, place.hash};
 }
-SymbolName name_of(Door d) { return name_of(door(d)); }
+SymbolName name_of(Hook hook) { return name_of(hook_number(hook)); }
 
 /// Stand for a function that no other library has: whatever its arguments, it says so.
 long missing() {
@@ -141,10 +141,10 @@ const link_map* g_own;
 CxxHeap g_cxx_forms[kCount];
 
 /// libstdc++'s other forms call its two basic ones of new and of delete: plain, and aligned.
-constexpr Door basic_form(std::string_view symbol) {
+constexpr Hook basic_form(std::string_view symbol) {
   bool aligned = symbol.find("St11align_val_t") != symbol.npos;
-  if (symbol.starts_with("_Zn")) return aligned ? Door::_ZnwmSt11align_val_t : Door::_Znwm;
-  return aligned ? Door::_ZdlPvSt11align_val_t : Door::_ZdlPv;
+  if (symbol.starts_with("_Zn")) return aligned ? Hook::_ZnwmSt11align_val_t : Hook::_Znwm;
+  return aligned ? Hook::_ZdlPvSt11align_val_t : Hook::_ZdlPv;
 }
 
 /// Rows of the family, by HOOK's arguments.
@@ -155,7 +155,7 @@ bool has_own_cxx_heap() {
   for (const link_map* map = _r_debug.r_map; map && map != g_own; map = unwind::next_searched(map)) {
     unwind::DynamicSymbols symbols(*map);
 #define HOOK(symbol, shown, family, presence) \
-  if (is_cxx(#family) && symbols.find_default(name_of(Door::symbol))) return true;
+  if (is_cxx(#family) && symbols.find_default(name_of(Hook::symbol))) return true;
 #include "hook/hooks.inc"
 #undef HOOK
   }
@@ -165,7 +165,7 @@ bool has_own_cxx_heap() {
 CxxHeap judge_cxx_heap(const LookUp& found) {
   bool has_any = false;
 #define HOOK(symbol, shown, family, presence) \
-  if (is_cxx(#family)) has_any = has_any || found.of[door(Door::symbol)];
+  if (is_cxx(#family)) has_any = has_any || found.of[hook_number(Hook::symbol)];
 #include "hook/hooks.inc"
 #undef HOOK
   if (!has_any) return CxxHeap::over_malloc;
@@ -173,20 +173,20 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
   const link_map* libstdcxx = unwind::find_default("_ZSt15get_new_handlerv", g_own).map;
   bool is_libstdcxx[kCount] = {};
   CxxHeap all = CxxHeap::over_malloc;
-#define HOOK(symbol, shown, family, presence)                          \
-  if (is_cxx(#family)) {                                               \
-    const Definition& real = found.of[door(Door::symbol)];             \
-    is_libstdcxx[door(Door::symbol)] = !real || real.map == libstdcxx; \
-    if (!is_libstdcxx[door(Door::symbol)]) all = CxxHeap::mixed;       \
+#define HOOK(symbol, shown, family, presence)                                 \
+  if (is_cxx(#family)) {                                                      \
+    const Definition& real = found.of[hook_number(Hook::symbol)];             \
+    is_libstdcxx[hook_number(Hook::symbol)] = !real || real.map == libstdcxx; \
+    if (!is_libstdcxx[hook_number(Hook::symbol)]) all = CxxHeap::mixed;       \
   }
 #include "hook/hooks.inc"
 #undef HOOK
-#define HOOK(symbol, shown, family, presence)                                                  \
-  if constexpr (is_cxx(#family)) {                                                             \
-    constexpr Door kBasic = basic_form(#symbol);                                               \
-    g_cxx_forms[door(Door::symbol)] = !is_libstdcxx[door(Door::symbol)] ? CxxHeap::own         \
-                                      : is_libstdcxx[door(kBasic)]      ? CxxHeap::over_malloc \
-                                                                        : CxxHeap::passing;         \
+#define HOOK(symbol, shown, family, presence)                                                                \
+  if constexpr (is_cxx(#family)) {                                                                           \
+    constexpr Hook kBasic = basic_form(#symbol);                                                             \
+    g_cxx_forms[hook_number(Hook::symbol)] = !is_libstdcxx[hook_number(Hook::symbol)] ? CxxHeap::own         \
+                                             : is_libstdcxx[hook_number(kBasic)]      ? CxxHeap::over_malloc \
+                                                                                      : CxxHeap::passing;         \
   }
 #include "hook/hooks.inc"
 #undef HOOK
@@ -217,13 +217,13 @@ void resolve_real_functions() {
   }
   hide_missing(*g_own, found);
   g_cxx_heap = judge_cxx_heap(found);
-  g_malloc_is_libc = found.of[door(Door::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
+  g_malloc_is_libc = found.of[hook_number(Hook::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
     if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());
 }
 
-const char* door_names(size_t& bytes) {
+const char* hook_names(size_t& bytes) {
   static constexpr char kNames[] =
 #define HOOK(symbol, shown, family, presence) #shown "\0"
 #include "hook/hooks.inc"
@@ -233,12 +233,12 @@ const char* door_names(size_t& bytes) {
   return kNames;
 }
 
-CxxHeap cxx_heap_of(Door form) { return g_cxx_forms[door(form)]; }
+CxxHeap cxx_heap_of(Hook form) { return g_cxx_forms[hook_number(form)]; }
 
 bool malloc_is_libc() { return g_malloc_is_libc; }
 
 const char* foreign_malloc() {
-  Definition first = unwind::find_default(name_of(Door::malloc), _r_debug.r_map, g_own);
+  Definition first = unwind::find_default(name_of(Hook::malloc), _r_debug.r_map, g_own);
   return first ? first.map->l_name : nullptr;
 }
 

@@ -13,13 +13,13 @@
 namespace unfreed::hook {
 
 /// Acquiring functions by number, as sites and failures name them.
-enum class Door : uint16_t {
+enum class Hook : uint16_t {
 #define HOOK(symbol, shown, family, presence) symbol,
 #include "hook/hooks.inc"
 #undef HOOK
   count_
 };
-constexpr uint16_t door(Door d) { return static_cast<uint16_t>(d); }
+constexpr uint16_t hook_number(Hook hook) { return static_cast<uint16_t>(hook); }
 
 struct Real {
 #define HOOK(symbol, shown, family, presence) decltype(&::symbol) symbol;
@@ -32,8 +32,8 @@ struct Real {
 /// library.
 void resolve_real_functions();
 
-/// The shown names of all doors, each NUL-terminated, in Door order; `bytes` receives the total length.
-const char* door_names(size_t& bytes);
+/// The shown names of all hooked functions, each NUL-terminated, in Hook order; `bytes` receives the total length.
+const char* hook_names(size_t& bytes);
 
 /// How the process's C++ allocation functions relate to its malloc.
 enum class CxxHeap : uint8_t {
@@ -44,7 +44,7 @@ enum class CxxHeap : uint8_t {
 };
 extern CxxHeap g_cxx_heap;
 /// For CxxHeap::mixed: how it is with one form.
-CxxHeap cxx_heap_of(Door form);
+CxxHeap cxx_heap_of(Hook form);
 
 /// Is libc's malloc behind the hook?
 bool malloc_is_libc();

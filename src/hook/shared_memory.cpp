@@ -10,9 +10,9 @@
 #include "track/tracker.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 
 namespace {
@@ -42,7 +42,7 @@ void segment_made(int segment, key_t key, int flags, const unwind::Registers& fr
   target.add("segment ").add_signed(segment);
   if (key != IPC_PRIVATE) target.add(", key 0x").add_hex(static_cast<uint32_t>(key));
   track::handle_acquired({ledger::Kind::shm, id_of_segment(segment), about.shm_segsz, target.text()},
-                         door(Door::shmget), from);
+                         hook_number(Hook::shmget), from);
 }
 
 void attached(int segment, const void* address, const unwind::Registers& from) {
@@ -55,7 +55,7 @@ void attached(int segment, const void* address, const unwind::Registers& from) {
   // With SHM_REMAP it takes the place of one that was there.
   track::handle_released(track::handle_releasing(ledger::Kind::shm, id_of_attachment(address)), true);
   track::handle_acquired({ledger::Kind::shm, id_of_attachment(address), about.shm_segsz, target.text()},
-                         door(Door::shmat), from);
+                         hook_number(Hook::shmat), from);
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ UNFREED_HOOK int shmget(key_t key, size_t bytes, int flags) noexcept {
   if (segment >= 0)
     segment_made(segment, key, flags, caller_registers());
   else
-    track::handle_not_acquired(ledger::Kind::shm, door(Door::shmget), caller_registers());
+    track::handle_not_acquired(ledger::Kind::shm, hook_number(Hook::shmget), caller_registers());
   return segment;
 }
 
@@ -74,7 +74,7 @@ UNFREED_HOOK void* shmat(int segment, const void* wanted, int flags) noexcept {
   if (address != reinterpret_cast<void*>(-1))
     attached(segment, address, caller_registers());
   else
-    track::handle_not_acquired(ledger::Kind::shm, door(Door::shmat), caller_registers());
+    track::handle_not_acquired(ledger::Kind::shm, hook_number(Hook::shmat), caller_registers());
   return address;
 }
 

@@ -6,7 +6,7 @@
 #include "hook/handover.h"
 #include "hook/real.h"
 #include "track/children.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/fd.h"
 #include "unwind/owning_call.h"
 
@@ -35,23 +35,23 @@ inline int descriptor_of(DIR* given) {
 
 /// `stream` is new and the caller's; null is a failure, noted when a limit was reached (by errno). Returns `stream`.
 template <class Stream>
-Stream* opened(Stream* stream, ledger::FdOwner owner, Door d, const unwind::Registers& from) {
-  track::fd_acquired(descriptor_of(stream), door(d), from, {owner, stream});
+Stream* opened(Stream* stream, ledger::FdOwner owner, Hook hook, const unwind::Registers& from) {
+  track::fd_acquired(descriptor_of(stream), hook_number(hook), from, {owner, stream});
   return stream;
 }
 
 /// Wraps a call that ends `fd`, which belongs to `stream`: whatever the result says (a failed flush, a child's status),
 /// the stream is gone.
 template <class Call>
-int closing_fd(int fd, const void* stream, Door d, const unwind::Registers& from, Call call) {
-  track::FdRelease release = track::fd_release_begins(fd, {door(d), from, stream});
+int closing_fd(int fd, const void* stream, Hook hook, const unwind::Registers& from, Call call) {
+  track::FdRelease release = track::fd_release_begins(fd, {hook_number(hook), from, stream});
   int result = call();
   track::fd_release_ends(fd, release, true);
   return result;
 }
 template <class Stream, class Call>
-int closing(Stream* stream, Door d, const unwind::Registers& from, Call call) {
-  return closing_fd(descriptor_of(stream), stream, d, from, call);
+int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call) {
+  return closing_fd(descriptor_of(stream), stream, hook, from, call);
 }
 
 /// The child behind a stream of popen's; 0 where it cannot be told. glibc keeps it behind the stream's table of
@@ -61,26 +61,26 @@ pid_t child_of(FILE* stream);
 
 /// Wraps popen: the stream, its descriptor and the child are one call's doing.
 template <class Call>
-FILE* process_opened(const char* command, Door d, const unwind::Registers& from, Call call) {
+FILE* process_opened(const char* command, Hook hook, const unwind::Registers& from, Call call) {
   track::ChildFds child;
   child.closes_popen_streams = true;
-  track::Crossings crossings;
-  track::note_crossings(door(d), command, crossings, child);
+  track::ExecLeaks exec_leaks;
+  track::note_exec_leaks(hook_number(hook), command, exec_leaks, child);
   Handover shell({kShell}, environ);
   track::ChildStart start = track::child_starting();
-  FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, d, from);
+  FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, hook, from);
   if (stream) shell.note_started(0);
   // A failure has been noted, of the stream.
-  track::child_started(start, stream ? child_of(stream) : 0, door(d), from);
-  if (!stream) track::take_crossings_back(crossings);
+  track::child_started(start, stream ? child_of(stream) : 0, hook_number(hook), from);
+  if (!stream) track::take_exec_leaks_back(exec_leaks);
   return stream;
 }
 /// Wraps what closes a stream that may be popen's: the child is waited for.
 template <class Call>
-int process_closing(FILE* stream, Door d, const unwind::Registers& from, Call call) {
+int process_closing(FILE* stream, Hook hook, const unwind::Registers& from, Call call) {
   bool is_process = track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
   pid_t child = is_process ? child_of(stream) : 0;
-  int result = closing(stream, d, from, call);
+  int result = closing(stream, hook, from, call);
   track::child_reaped(child);
   return result;
 }

@@ -4,9 +4,9 @@
 #include "unwind/owning_call.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 using unwind::owning;
 using unwind::Registers;
@@ -38,25 +38,25 @@ UNFREED_HOOK int pthread_create(pthread_t* handle, const pthread_attr_t* given, 
   Registers from = caller_registers();
   Attributes attributes = read_attributes(given);
   track::ThreadBirth birth = track::thread_creating({routine, nullptr, argument}, attributes.stack_bytes,
-                                                    attributes.detached, door(Door::pthread_create), from);
+                                                    attributes.detached, hook_number(Hook::pthread_create), from);
   int error = owning([&] {  // the new thread's control block and dynamic TLS are part of the thread
     return birth.ticket ? g_real.pthread_create(handle, given, track::thread_main, birth.ticket)
                         : g_real.pthread_create(handle, given, routine, argument);
   });
-  track::thread_created(birth, error, error ? pthread_t{} : *handle, door(Door::pthread_create), from);
+  track::thread_created(birth, error, error ? pthread_t{} : *handle, hook_number(Hook::pthread_create), from);
   return error;
 }
 
 UNFREED_HOOK int thrd_create(thrd_t* handle, thrd_start_t routine, void* argument) {
   Registers from = caller_registers();
   track::ThreadBirth birth =
-      track::thread_creating({nullptr, routine, argument}, 0, false, door(Door::thrd_create), from);
+      track::thread_creating({nullptr, routine, argument}, 0, false, hook_number(Hook::thrd_create), from);
   int result = owning([&] {
     return birth.ticket ? g_real.thrd_create(handle, track::c11_thread_main, birth.ticket)
                         : g_real.thrd_create(handle, routine, argument);
   });
-  track::thread_created(birth, c11_error(result), result == thrd_success ? *handle : thrd_t{}, door(Door::thrd_create),
-                        from);
+  track::thread_created(birth, c11_error(result), result == thrd_success ? *handle : thrd_t{},
+                        hook_number(Hook::thrd_create), from);
   return result;
 }
 

@@ -5,9 +5,9 @@
 #include "track/handles.h"
 
 using namespace unfreed;
-using hook::Door;
-using hook::door;
 using hook::g_real;
+using hook::Hook;
+using hook::hook_number;
 using unwind::caller_registers;
 
 namespace {
@@ -36,10 +36,10 @@ uint64_t id_of(timer_t timer) { return reinterpret_cast<uint64_t>(timer); }
 UNFREED_HOOK int timer_create(clockid_t clock, sigevent* event, timer_t* timer) noexcept {
   int result = g_real.timer_create(clock, event, timer);
   if (result == 0)
-    track::handle_acquired({ledger::Kind::timer, id_of(*timer), 0, clock_name(clock)}, door(Door::timer_create),
+    track::handle_acquired({ledger::Kind::timer, id_of(*timer), 0, clock_name(clock)}, hook_number(Hook::timer_create),
                            caller_registers());
   else
-    track::handle_not_acquired(ledger::Kind::timer, door(Door::timer_create), caller_registers());
+    track::handle_not_acquired(ledger::Kind::timer, hook_number(Hook::timer_create), caller_registers());
   return result;
 }
 

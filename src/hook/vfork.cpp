@@ -30,7 +30,8 @@ extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_return
   bool is_child_itself = unfreed::track::back_from_vfork_child();
   if (failed) errno = static_cast<int>(-result);
   if (!is_child_itself)
-    unfreed::track::child_started(t_start, failed ? -1 : static_cast<pid_t>(result), door(unfreed::hook::Door::vfork),
+    unfreed::track::child_started(t_start, failed ? -1 : static_cast<pid_t>(result),
+                                  hook_number(unfreed::hook::Hook::vfork),
                                   {stack[0], reinterpret_cast<uintptr_t>(stack + 1), bp});
   return failed ? -1 : result;
 }

@@ -104,17 +104,17 @@ struct KindTotals {
   std::atomic<uint64_t> live;
   std::atomic<uint64_t> peak;  ///< 0 for heap: not tracked
   std::atomic<uint64_t>
-      foreign_released;  ///< released here though never seen acquired (before start, inherited, other door)
+      foreign_released;  ///< released here though never seen acquired (before start, inherited, other hooked function)
 };
 static_assert(sizeof(KindTotals) == 32);
 
-inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;        ///< started by `unfreed run`: the launcher reports
-inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;           ///< the first process of its run: what was started with unfreed
-inline constexpr uint32_t kHeaderFlagForked = 1u << 2;         ///< a fork child that has not called exec
+inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;  ///< started by `unfreed run`: the launcher reports
+inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;    ///< the first process of its run: what was started with unfreed
+inline constexpr uint32_t kHeaderFlagForked = 1u << 2;  ///< a fork child that has not called exec
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
-inline constexpr uint32_t kHeaderFlagForce = 1u << 10;  ///< UNFREED_FORCE: a report may replace any file
+inline constexpr uint32_t kHeaderFlagForce = 1u << 10;         ///< UNFREED_FORCE: a report may replace any file
 /// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
@@ -136,10 +136,10 @@ struct Header {
   char magic[8];
   uint32_t format_version;
   uint32_t byte_order;
-  uint64_t file_bytes;          ///< apparent size of the (sparse) file
-  uint32_t header_bytes;        ///< sizeof(Header)
-  std::atomic<uint32_t> state;  ///< State
-  std::atomic<uint32_t> flags;  ///< kHeaderFlag…
+  uint64_t file_bytes;                ///< apparent size of the (sparse) file
+  uint32_t header_bytes;              ///< sizeof(Header)
+  std::atomic<uint32_t> state;        ///< State
+  std::atomic<uint32_t> flags;        ///< kHeaderFlag…
   std::atomic<uint32_t> is_reported;  ///< 1: the last report has been made, nobody needs this ledger any more
 
   int32_t pid;  ///< in its own pid namespace
@@ -157,15 +157,15 @@ struct Header {
   uint64_t ended_monotonic_ns;       ///< valid in State::ended
   uint64_t reconciled_monotonic_ns;  ///< when kernel_fds was filled in: descriptors taken later are not missing from it
 
-  StringRef run;      ///< the launcher's session, or which process was started with the library; or none
-  StringRef exe;      ///< absolute path
-  StringRef argv;     ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
+  StringRef run;   ///< the launcher's session, or which process was started with the library; or none
+  StringRef exe;   ///< absolute path
+  StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
   StringRef output;        ///< UNFREED_OUTPUT as given, made absolute
   StringRef rules;         ///< UNFREED_FAIL_ON
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
-  StringRef door_names;    ///< all names of acquiring functions, each NUL-terminated; Site::door indexes them
-  uint32_t door_count;
+  StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
+  uint32_t hook_count;
   uint32_t kinds_tracked;  ///< bit per Kind
   uint32_t depth;          ///< UNFREED_DEPTH
   uint32_t exit_code;      ///< UNFREED_EXITCODE
@@ -182,7 +182,8 @@ struct Header {
   uint64_t sample_bytes;
   std::atomic<uint64_t> sample_variance_blocks;  ///< of the estimate of live blocks: the bits of a double
   std::atomic<uint64_t> sample_variance_bytes;   ///< of live bytes
-  /// Memory in use that is the process's own and no file's (the runtime's included), at the last reconciliation; 0 unknown.
+  /// Memory in use that is the process's own and no file's (the runtime's included), at the last reconciliation; 0
+  /// unknown.
   std::atomic<uint64_t> private_bytes;
 
   uint8_t coverage[kKindSlots];           ///< Coverage
@@ -236,7 +237,7 @@ struct Counts {
 struct Site {
   uint8_t kind;                    ///< Kind
   uint8_t flags;                   ///< kSite…
-  uint16_t door;                   ///< index into Header::door_names
+  uint16_t hook;                   ///< index into Header::hook_names
   uint32_t node;                   ///< innermost frame
   std::atomic<uint64_t> acquired;  ///< heap: what finished threads did; running threads' share is in their chunks
   std::atomic<uint64_t> released;
@@ -255,7 +256,7 @@ inline constexpr uint8_t kSiteOverflow = 1u << 2;  ///< stands for all sites tha
 ///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.
 enum class FdOrigin : uint8_t {
   none = 0,
-  acquired = 1,   ///< through a door that was watched: the site says which
+  acquired = 1,   ///< through a hooked function that was watched: the site says which
   inherited = 2,  ///< open when the process started, or at fork
   received = 3,   ///< came in a message (SCM_RIGHTS)
   libc = 4,       ///< libc's own (syslog, name service …)
@@ -293,7 +294,7 @@ struct ThreadRecord {
   std::atomic<uint32_t> state;       ///< ThreadState
   std::atomic<uint32_t> flags;       ///< kThread…
   std::atomic<uint32_t> generation;  ///< of this slot
-  uint32_t site;                     ///< where it was created; 0 for the main thread and threads no door explains
+  uint32_t site;  ///< where it was created; 0 for the main thread and threads no hooked function explains
   int32_t tid;
   int32_t creator_tid;
   std::atomic<uint64_t> handle;  ///< pthread_t; odd while it is not known yet, 0 when it is no thread's
@@ -324,7 +325,7 @@ enum class ChildState : uint32_t { free = 0, started = 1 };
 struct ChildRecord {
   std::atomic<uint32_t> state;  ///< ChildState
   uint32_t flags;               ///< kChild…
-  uint32_t site;                ///< where it was started; 0 where no door explains it
+  uint32_t site;                ///< where it was started; 0 where no hooked function explains it
   int32_t pid;
   int32_t creator_tid;
   uint32_t serial;
@@ -362,14 +363,15 @@ struct KernelFd {
 static_assert(sizeof(KernelFd) == 16);
 inline constexpr uint32_t kKernelFdCloexec = 1u << 0;
 
-/// A door that failed because a limit was reached (EMFILE, ENFILE, ENOMEM, EAGAIN), by door, errno and stack.
+/// A hooked function that failed because a limit was reached (EMFILE, ENFILE, ENOMEM, EAGAIN), by hooked function,
+/// errno and stack.
 struct Failure {
-  uint16_t door;
+  uint16_t hook;
   uint16_t error;  ///< errno
   uint32_t node;   ///< innermost frame of the first such call
   std::atomic<uint64_t> count;
   uint64_t first_ns;   ///< CLOCK_MONOTONIC
-  uint64_t live_then;  ///< live count of the door's kind at the first failure
+  uint64_t live_then;  ///< live count of the hooked function's kind at the first failure
   int32_t tid;         ///< of the first failure
   uint8_t kind;
   uint8_t truncated;
@@ -414,21 +416,21 @@ struct KernelTask {
 static_assert(sizeof(KernelTask) == 24);
 
 /// Descriptors without close-on-exec went along into other programs. By site of opening.
-inline constexpr uint32_t kCrossingFilling = 1;
-inline constexpr uint32_t kCrossingValid = 2;
-struct Crossing {
-  std::atomic<uint32_t> state;  ///< kCrossing…, 0 empty
+inline constexpr uint32_t kExecLeakFilling = 1;
+inline constexpr uint32_t kExecLeakValid = 2;
+struct ExecLeak {
+  std::atomic<uint32_t> state;  ///< kExecLeak…, 0 empty
   int32_t fd;                   ///< of the first time, like all below
   uint32_t site;
   uint32_t serial;
   int32_t caller_pid;  ///< the process that went over to the program, or started it
-  uint16_t door;
+  uint16_t hook;
   uint16_t reserved;
   std::atomic<uint64_t> count;
   uint64_t acquired_ns;  ///< when it was opened
   char program[88];      ///< as it was named to the exec function, possibly cut; NUL-terminated
 };
-static_assert(sizeof(Crossing) == 128);
+static_assert(sizeof(ExecLeak) == 128);
 
 /// A resource that the program knows by a handle: a timer, a shared memory segment or attachment, a library. Slots are
 /// reused; a record is valid while `word` is not 0.
@@ -442,7 +444,7 @@ struct HandleRecord {
   char target[88];             ///< what it refers to, possibly cut; NUL-terminated
 };
 static_assert(sizeof(HandleRecord) == 128);
-inline constexpr uint32_t kHandleIgnored = 1u << 0;    ///< acquired while the program had paused tracking
+inline constexpr uint32_t kHandleIgnored = 1u << 0;  ///< acquired while the program had paused tracking
 
 constexpr uint64_t handle_word(Kind kind, uint32_t site, uint32_t serial) {
   return uint64_t{static_cast<uint8_t>(kind)} << 56 | uint64_t{site & 0xffffff} << 32 | serial;
@@ -461,7 +463,7 @@ struct Untracked {
   std::atomic<uint32_t> processes_noted;  ///< ever; the newest are kept
   uint8_t obstacle;                       ///< elf::Obstacle
   uint8_t reserved[3];
-  std::atomic<int32_t> pids[kUntrackedProcesses];  ///< 0 unknown
+  std::atomic<int32_t> pids[kUntrackedProcesses];         ///< 0 unknown
   std::atomic<uint64_t> started_ns[kUntrackedProcesses];  ///< CLOCK_MONOTONIC
   char program[192];  ///< its path, as far as it is known, possibly cut; NUL-terminated
 };

@@ -9,7 +9,7 @@
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/handles.h"
@@ -69,8 +69,8 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.output = from.output;
   to.rules = from.rules;
   to.suppressions = from.suppressions;
-  to.door_names = from.door_names;
-  to.door_count = from.door_count;
+  to.hook_names = from.hook_names;
+  to.hook_count = from.hook_count;
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
   to.sample_bytes = from.sample_bytes;
@@ -107,7 +107,7 @@ void take_over_fork_child() {
   const Writer parent = g_tracker.writer;
   copy_sections(parent.header(), fresh);
   copy_header(parent.header(), fresh);
-  track::keep_parents_crossings(parent);
+  track::keep_parents_exec_leaks(parent);
   if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
                       g_runtime.ledger_identity, g_runtime.why_private)) {
     // This child goes on untracked, and must not write to its parent's ledger but to say so.

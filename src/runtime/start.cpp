@@ -22,7 +22,7 @@
 #include "settings/settings.h"
 #include "track/blind_spots.h"
 #include "track/children.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/heap_index.h"
@@ -194,10 +194,10 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   base::FixedText<4096> suppressions;
   report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
   header.suppressions = writer.add_text(suppressions.text());
-  size_t door_bytes;
-  const char* doors = hook::door_names(door_bytes);
-  header.door_names = writer.add_text({doors, door_bytes});
-  header.door_count = static_cast<uint32_t>(hook::Door::count_);
+  size_t hook_name_bytes;
+  const char* hooks = hook::hook_names(hook_name_bytes);
+  header.hook_names = writer.add_text({hooks, hook_name_bytes});
+  header.hook_count = static_cast<uint32_t>(hook::Hook::count_);
   header.kinds_tracked = settings.kinds;
   header.depth = settings.depth;
   header.sample_bytes = settings.sample_bytes;
@@ -221,11 +221,12 @@ void measure_stacks() {
 }
 
 bool prepare_tracking(const report::Settings& settings) {
-  using hook::Door;
-  track::set_operator_new_doors({door(Door::_Znwm), door(Door::_ZnwmRKSt9nothrow_t), door(Door::_ZnwmSt11align_val_t),
-                                 door(Door::_ZnwmSt11align_val_tRKSt9nothrow_t), door(Door::_Znam),
-                                 door(Door::_ZnamRKSt9nothrow_t), door(Door::_ZnamSt11align_val_t),
-                                 door(Door::_ZnamSt11align_val_tRKSt9nothrow_t)});
+  using hook::Hook;
+  track::set_operator_new_hooks({hook_number(Hook::_Znwm), hook_number(Hook::_ZnwmRKSt9nothrow_t),
+                                 hook_number(Hook::_ZnwmSt11align_val_t),
+                                 hook_number(Hook::_ZnwmSt11align_val_tRKSt9nothrow_t), hook_number(Hook::_Znam),
+                                 hook_number(Hook::_ZnamRKSt9nothrow_t), hook_number(Hook::_ZnamSt11align_val_t),
+                                 hook_number(Hook::_ZnamSt11align_val_tRKSt9nothrow_t)});
   if (!track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
   if (!track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8)) return false;
   unwind::Object own;
@@ -241,7 +242,7 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
   measure_stacks();
   for (size_t i = 0; i < settings.inheritable.count; ++i)
-    track::allow_crossing(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
+    track::allow_exec_leak(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
   return track::prepare_threads() && track::prepare_children();
 }
 

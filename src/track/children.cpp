@@ -145,11 +145,11 @@ ChildStart child_starting() {
   return {g_last_start.fetch_add(1, std::memory_order_acq_rel) + 1};
 }
 
-void child_started(ChildStart start, pid_t pid, uint16_t door, const unwind::Registers& from) {
+void child_started(ChildStart start, pid_t pid, uint16_t hook, const unwind::Registers& from) {
   if (!start.number) return;
   int saved = errno;
   if (pid > 0) {
-    uint32_t site = capture_site(Kind::child, door, from);
+    uint32_t site = capture_site(Kind::child, hook, from);
     uint32_t flags = t_local.pause_depth ? ledger::kChildIgnored : 0;
     base::Hold hold(g_lock);
     if (!flags) count_acquired_with_peak(Kind::child, site);
@@ -158,7 +158,7 @@ void child_started(ChildStart start, pid_t pid, uint16_t door, const unwind::Reg
     else if (!flags)
       count_released_with_peak(Kind::child, site);
   } else if (pid < 0 && is_limit(saved)) {
-    note_failure(Kind::child, door, saved, from);
+    note_failure(Kind::child, hook, saved, from);
   }
   errno = saved;
 }

@@ -23,14 +23,14 @@ struct ChildStart {
 ChildStart child_starting();
 /// It is over: with a pid, with 0 where there is no child to speak of, or with −1 (a failure for want of a resource is
 /// noted, by errno).
-void child_started(ChildStart start, pid_t pid, uint16_t door, const unwind::Registers& from);
+void child_started(ChildStart start, pid_t pid, uint16_t hook, const unwind::Registers& from);
 
 /// Wraps a fork-like call, which returns the pid, −1 with errno, or 0 in the child.
 template <class Call>
-pid_t child_forking(uint16_t door, const unwind::Registers& from, Call call) {
+pid_t child_forking(uint16_t hook, const unwind::Registers& from, Call call) {
   ChildStart start = child_starting();
   pid_t pid = call();
-  if (pid != 0) child_started(start, pid, door, from);
+  if (pid != 0) child_started(start, pid, hook, from);
   return pid;
 }
 

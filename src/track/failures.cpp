@@ -36,12 +36,12 @@ bool take_turn(ledger::Kind kind, uint64_t live) {
 
 }  // namespace
 
-void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Registers& from) {
+void note_failure(ledger::Kind kind, uint16_t hook, int error, const unwind::Registers& from) {
   bool truncated = false;
   uint32_t node = capture_node(from, truncated);
-  auto same = [&](const Failure& known) { return known.door == door && known.error == error && known.node == node; };
+  auto same = [&](const Failure& known) { return known.hook == hook && known.error == error && known.node == node; };
   auto fill = [&](Failure& made) {
-    made.door = door;
+    made.hook = hook;
     made.error = static_cast<uint16_t>(error);
     made.node = node;
     made.first_ns = base::monotonic_ns();

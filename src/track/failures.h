@@ -1,4 +1,4 @@
-// Doors that failed because a limit was reached: the first such call of each place is kept with its stack.
+// Hooked functions that failed because a limit was reached: the first such call of each place is kept with its stack.
 #pragma once
 
 #include <atomic>
@@ -10,11 +10,11 @@
 
 namespace unfreed::track {
 
-/// Records that `door` failed with `error` (an errno value). Thread-safe, async-signal-safe, keeps errno.
-void note_failure(ledger::Kind kind, uint16_t door, int error, const unwind::Registers& from);
+/// Records that `hooked function` failed with `error` (an errno value). Thread-safe, async-signal-safe, keeps errno.
+void note_failure(ledger::Kind kind, uint16_t hook, int error, const unwind::Registers& from);
 
-/// What is called, at most every ten seconds, when a door fails for want of a resource: `failure` is the record's
-/// number in the ledger. It must be async-signal-safe and return soon.
+/// What is called, at most every ten seconds, when a hooked function fails for want of a resource: `failure` is the
+/// record's number in the ledger. It must be async-signal-safe and return soon.
 using ExhaustionHandler = void (*)(uint32_t failure);
 void set_exhaustion_handler(ExhaustionHandler handler);
 

@@ -59,7 +59,7 @@ bool counts_on_site(uint64_t word) {
 [[gnu::always_inline]] inline void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership) {
   FdRecord* record = record_to_write(fd);
   if (!record) return;
-  // A number that is handed out again was closed through a door we did not see.
+  // A number that is handed out again was closed through a hooked function we did not see.
   if (record->word.load(std::memory_order_relaxed)) [[unlikely]]
     count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   record->acquired_ns = base::monotonic_ns();
@@ -90,29 +90,29 @@ bool was_opened_early(int fd) {
 
 }  // namespace
 
-int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership) {
+int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, FdOwnership ownership) {
   if (!enter(Kind::fd)) {
     note_early(fd);
     return fd;
   }
   KeepErrno keep;
   if (fd < 0) {
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) note_failure(Kind::fd, door, errno, from);
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM) note_failure(Kind::fd, hook, errno, from);
     return fd;
   }
   bool counts = !t_local.pause_depth;
-  uint32_t site = counts ? capture_site(Kind::fd, door, from) : 0;
+  uint32_t site = counts ? capture_site(Kind::fd, hook, from) : 0;
   if (counts) count_acquired_with_peak(Kind::fd, site);
   enter_record(fd, counts ? FdOrigin::acquired : FdOrigin::ignored, site, ownership);
   return fd;
 }
 
-void fd_arrived(int fd, FdOrigin origin, uint16_t door, const unwind::Registers& from) {
+void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers& from) {
   if (fd < 0 || !enter(Kind::fd)) return;
   KeepErrno keep;
   uint32_t site = 0;
   if (origin == FdOrigin::received) {
-    site = capture_site(Kind::fd, door, from);
+    site = capture_site(Kind::fd, hook, from);
     count_acquired_with_peak(Kind::fd, site);
   }
   enter_record(fd, origin, site, {});
@@ -165,7 +165,7 @@ void note_opening(FdRelease& release) {
 FdRelease fd_release_begins(int fd, const FdCloser& closer) {
   FdRelease release;
   if (fd < 0 || !enter(Kind::fd)) return release;
-  release.site = capture_site(Kind::fd, closer.door, closer.from);
+  release.site = capture_site(Kind::fd, closer.hook, closer.from);
   FdRecord* record = record_if_any(fd);
   release.word = record ? record->word.load(std::memory_order_acquire) : 0;
   if (!release.word) return release;
@@ -265,7 +265,7 @@ void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& clos
     uint64_t word = record->word.load(std::memory_order_acquire);
     if (!word || static_cast<int32_t>(ledger::fd_serial(word) - latest_serial) > 0) continue;
     if (!record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) continue;
-    if (!site) site = capture_site(Kind::fd, closer.door, closer.from);
+    if (!site) site = capture_site(Kind::fd, closer.hook, closer.from);
     FdRelease release;
     release.record = record;
     release.word = word;

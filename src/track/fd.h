@@ -1,8 +1,8 @@
-// The descriptors' verbs. A door that makes a descriptor says so after the real call; one that ends it wraps the real
-// call: who closes is noted before it, and afterwards the record is erased if it is still the one of before, since
-// another thread may get the number at once. So a call that never returns (thread cancellation, an exception, longjmp)
-// leaves the record as it is: a descriptor that is still open keeps its call site, and one that is closed is missing
-// from the kernel's list. All are thread-safe, async-signal-safe and keep errno.
+// The descriptors' verbs. A hooked function that makes a descriptor says so after the real call; one that ends it wraps
+// the real call: who closes is noted before it, and afterwards the record is erased if it is still the one of before,
+// since another thread may get the number at once. So a call that never returns (thread cancellation, an exception,
+// longjmp) leaves the record as it is: a descriptor that is still open keeps its call site, and one that is closed is
+// missing from the kernel's list. All are thread-safe, async-signal-safe and keep errno.
 #pragma once
 
 #include <errno.h>
@@ -22,17 +22,17 @@ struct FdOwnership {
 };
 
 /// `fd` is new and the caller's; negative is a failure, noted when a limit was reached (by errno). Returns `fd`.
-[[gnu::hot]] int fd_acquired(int fd, uint16_t door, const unwind::Registers& from, FdOwnership ownership = {});
+[[gnu::hot]] int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, FdOwnership ownership = {});
 
 /// The same with another origin: received in a message, libc's own.
-void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t door, const unwind::Registers& from);
+void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t hook, const unwind::Registers& from);
 
 /// A stream takes over a descriptor that is already known (fdopen, fdopendir).
 void fd_adopted(int fd, FdOwnership ownership);
 
 /// Who is about to close a descriptor, and as what.
 struct FdCloser {
-  uint16_t door;
+  uint16_t hook;
   unwind::Registers from;
   const void* stream = nullptr;  ///< the stream being closed, which owns the number; null: it is closed by its number
   bool replaces = false;         ///< the number gets a new meaning, and keeps its owner
@@ -82,12 +82,12 @@ auto fd_closing(int fd, const FdCloser& closer, Call call) {
 
 /// dup2 and dup3 onto `target`: what it was is closed, on success only.
 template <class Call>
-int fd_replacing(int source, int target, uint16_t door, const unwind::Registers& from, Call call) {
+int fd_replacing(int source, int target, uint16_t hook, const unwind::Registers& from, Call call) {
   if (source == target) return call();
-  FdRelease release = fd_release_begins(target, {door, from, nullptr, true});
+  FdRelease release = fd_release_begins(target, {hook, from, nullptr, true});
   int result = call();
   fd_release_ends(target, release, result >= 0);
-  return fd_acquired(result, door, from, release.owner);
+  return fd_acquired(result, hook, from, release.owner);
 }
 
 /// Wraps close_range or closefrom over first … last (inclusive). `call` returns 0 when it has closed them. Only records

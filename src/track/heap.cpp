@@ -64,9 +64,9 @@ namespace {
 /// One more block at a stack that this thread has taken blocks at before: false where it is not that simple. (Each
 /// counter moves by a single instruction: see recall().)
 [[gnu::always_inline]] inline bool heap_acquired_again(const ThreadState& state, void* block, size_t bytes,
-                                                       uint16_t door, const unwind::Registers& from) {
+                                                       uint16_t hook, const unwind::Registers& from) {
   Recalled known;
-  if (!recall(state, Kind::heap, door, from, known) || !known.cell) [[unlikely]]
+  if (!recall(state, Kind::heap, hook, from, known) || !known.cell) [[unlikely]]
     return false;
   if (!g_heap_index.put_simply(reinterpret_cast<uintptr_t>(block), known.site,
                                g_tracker.heap_epoch.load(std::memory_order_relaxed), bytes)) [[unlikely]]
@@ -77,7 +77,7 @@ namespace {
 }
 
 /// No state yet, guarded, paused, forked, at the thread's end, a stack that is new …
-[[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame) {
+[[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t hook, unwind::HookFrame frame) {
   if (g_tracker.heap_use == HeapUse::none) {
     t_local.sample_gap = SIZE_MAX;  // from here on this thread's blocks are passed over
     return;
@@ -86,14 +86,14 @@ namespace {
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
   bool sampling = g_tracker.heap_use == HeapUse::sampled, taken = !sampling || takes_sample(bytes);
   if (t_local.heap_guard || !enter(Kind::heap)) return;
-  if (!block) return heap_failed(bytes, door, from);
+  if (!block) return heap_failed(bytes, hook, from);
   if (t_local.pause_depth || !taken) return;
   end_use_left_behind(from);
   {
     StateUse use;
     ThreadState* state = use.state();
     uint32_t site =
-        state ? recall_or_capture(*state, Kind::heap, door, from) : capture_without_state(Kind::heap, door, from);
+        state ? recall_or_capture(*state, Kind::heap, hook, from) : capture_without_state(Kind::heap, hook, from);
     auto address = reinterpret_cast<uintptr_t>(block);
     Block fresh{site, g_tracker.heap_epoch.load(std::memory_order_relaxed), false, bytes, sampling};
     if (!g_heap_index.put(address, fresh)) {
@@ -115,10 +115,10 @@ namespace {
 
 }  // namespace
 
-void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame) {
+void heap_acquired(void* block, size_t bytes, uint16_t hook, unwind::HookFrame frame) {
   const ThreadState* state = t_local.active;
-  if (!state || !heap_acquired_again(*state, block, bytes, door, unwind::caller_registers(frame))) [[unlikely]]
-    heap_acquired_slowly(block, bytes, door, frame);
+  if (!state || !heap_acquired_again(*state, block, bytes, hook, unwind::caller_registers(frame))) [[unlikely]]
+    heap_acquired_slowly(block, bytes, hook, frame);
 }
 
 void heap_released_slowly(void* block) {
@@ -158,9 +158,9 @@ bool heap_ignore(const void* address) {
   return true;
 }
 
-void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from) {
+void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from) {
   // Absurd sizes are probes or bugs of their own, not exhaustion.
-  if (bytes < size_t{1} << 46) note_failure(Kind::heap, door, 12 /* ENOMEM */, from);
+  if (bytes < size_t{1} << 46) note_failure(Kind::heap, hook, 12 /* ENOMEM */, from);
 }
 
 int64_t heap_live_since(uint32_t epoch) {

@@ -16,8 +16,8 @@ namespace unfreed::track {
 /// The general path of heap_released: no state yet, forked, at the thread's end, at a site where this thread has never
 /// counted …
 void heap_released_slowly(void* block);
-/// A door returned null.
-void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
+/// A hooked function returned null.
+void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
 
 /// Is a block of this size passed over, in a heap that is sampled or not tracked? Asked before the real call; if so,
 /// nothing more is to be done. (A failure to get such a block goes unnoticed.)
@@ -38,8 +38,8 @@ void heap_failed(size_t bytes, uint16_t door, const unwind::Registers& from);
 }
 
 /// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,
-/// noted. Out of line: there are many doors, and each is short without it.
-[[gnu::hot]] void heap_acquired(void* block, size_t bytes, uint16_t door, unwind::HookFrame frame);
+/// noted. Out of line: there are many hooked functions, and each is short without it.
+[[gnu::hot]] void heap_acquired(void* block, size_t bytes, uint16_t hook, unwind::HookFrame frame);
 
 /// `block` is about to be given back. Call before the real function: the address may be handed out again at once.
 /// False: not that simple, and nothing done.

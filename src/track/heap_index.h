@@ -38,7 +38,7 @@ class HeapIndex {
   bool prepare(unsigned grain_bytes);
 
   /// Records a block. False when there is no memory for it, or when one is recorded there already: that has been freed
-  /// through a door that was not seen, or was handed out to a hooked function by another one.
+  /// through a hooked function that was not seen, or was handed out to a hooked function by another one.
   bool put(uintptr_t address, const Block& block) {
     std::atomic<uint64_t>* word = find(address);
     if (!word) [[unlikely]] {

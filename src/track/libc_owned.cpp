@@ -20,7 +20,7 @@ namespace {
 /// libc functions that keep memory for themselves. Those that return memory to the caller (strdup, getline, getaddrinfo
 /// …) are not here, nor those that write to a stream, which may be the caller's open_memstream. Of those that convert
 /// characters: how that is done in the locale is found out at the first one, and kept.
-constexpr std::string_view kKeepers[] = {
+constexpr std::string_view kCachingFunctions[] = {
     // What is to be done at the end.
     "__cxa_atexit", "__cxa_at_quick_exit", "on_exit", "__register_atfork",
     // The environment.
@@ -65,19 +65,19 @@ constexpr std::string_view kKeepers[] = {
     "__libc_start_main"};
 
 /// Where one of libc's objects has its keepers.
-struct KeeperCode {
+struct CachingCode {
   /// Distances from the object's start.
   struct Range {
     uint32_t start;
     uint32_t end;
   };
   // Most have one version; there is room for others.
-  static constexpr size_t kMostRanges = std::size(kKeepers) + 32;
+  static constexpr size_t kMostRanges = std::size(kCachingFunctions) + 32;
 
-  explicit constexpr KeeperCode() = default;
-  explicit KeeperCode(const unwind::Object& object) : low(object.image.low), high(object.image.high) {
+  explicit constexpr CachingCode() = default;
+  explicit CachingCode(const unwind::Object& object) : low(object.image.low), high(object.image.high) {
     unwind::DynamicSymbols symbols(object);
-    for (std::string_view name : kKeepers) {
+    for (std::string_view name : kCachingFunctions) {
       for (auto* symbol = symbols.find(name); symbol && count < kMostRanges; symbol = symbols.find(name, symbol)) {
         if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF) continue;
         auto start = static_cast<uint32_t>(object.bias + symbol->st_value - low);
@@ -106,7 +106,7 @@ bool is_kept_by(uintptr_t pc) {
   enum State : uint8_t { kNone, kUnderWay, kDone };
   struct Known {
     std::atomic<uint8_t> state{kNone};
-    KeeperCode code;
+    CachingCode code;
   };
   static constinit Known all[3];  // libc, one more part of it, and this library
   for (const Known& known : all)
@@ -114,7 +114,7 @@ bool is_kept_by(uintptr_t pc) {
       return known.code.contains(pc);
   unwind::Object object;
   if (!unwind::find_object(pc, object)) return false;
-  KeeperCode code(object);
+  CachingCode code(object);
   for (Known& known : all) {
     uint8_t none = kNone;
     if (!known.state.compare_exchange_strong(none, kUnderWay, std::memory_order_relaxed)) continue;
@@ -127,7 +127,7 @@ bool is_kept_by(uintptr_t pc) {
 
 }  // namespace
 
-std::span<const std::string_view> libc_keepers() { return kKeepers; }
+std::span<const std::string_view> libc_caching_functions() { return kCachingFunctions; }
 
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   if (frames.empty() || !is_system_module(frames[0].module)) return false;

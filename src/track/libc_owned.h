@@ -19,6 +19,6 @@ inline constexpr size_t kFramesJudged = 16;
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated);
 
 /// The names of libc's functions that keep what is allocated within them.
-std::span<const std::string_view> libc_keepers();
+std::span<const std::string_view> libc_caching_functions();
 
 }  // namespace unfreed::track

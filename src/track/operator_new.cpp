@@ -16,7 +16,7 @@ constexpr unwind::SymbolName kForms[kNewForms] = {
     "_Znam", "_ZnamRKSt9nothrow_t", "_ZnamSt11align_val_t", "_ZnamSt11align_val_tRKSt9nothrow_t",
 };
 
-uint16_t g_doors[kNewForms];
+uint16_t g_hooks[kNewForms];
 
 /// Where a libstdc++ has the forms.
 struct FormCode {
@@ -67,18 +67,18 @@ FormCode code_of(const unwind::Frame& frame) {
 
 }  // namespace
 
-void set_operator_new_doors(const uint16_t (&doors)[kNewForms]) {
-  for (size_t form = 0; form < kNewForms; ++form) g_doors[form] = doors[form];
+void set_operator_new_hooks(const uint16_t (&hooks)[kNewForms]) {
+  for (size_t form = 0; form < kNewForms; ++form) g_hooks[form] = hooks[form];
 }
 
-void skip_operator_new(std::span<const unwind::Frame>& frames, uint16_t& door) {
+void skip_operator_new(std::span<const unwind::Frame>& frames, uint16_t& hook) {
   if (frames.size() < 2 || frames[0].exact_pc || !is_cxx_module(frames[0].module)) return;
   FormCode code = code_of(frames[0]);
   size_t form;
   while (frames.size() > 1 && !frames[0].exact_pc && (form = code.around(frames[0].pc)) < kNewForms) {
     // A form that ends by jumping to another has left no frame: the call tells which one was meant.
     size_t called = frames[1].exact_pc ? kNewForms : code.beginning_at(unwind::call_target(frames[1].pc));
-    door = g_doors[called < kNewForms ? called : form];
+    hook = g_hooks[called < kNewForms ? called : form];
     frames = frames.subspan(1);
   }
 }

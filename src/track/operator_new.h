@@ -9,14 +9,14 @@
 
 namespace unfreed::track {
 
-/// The forms of operator new; the order of `set_operator_new_doors`.
+/// The forms of operator new; the order of `set_operator_new_hooks`.
 inline constexpr size_t kNewForms = 8;
 
 /// The acquiring functions' numbers: plain, plain nothrow, aligned, aligned nothrow; the same of operator new[].
-void set_operator_new_doors(const uint16_t (&doors)[kNewForms]);
+void set_operator_new_hooks(const uint16_t (&hooks)[kNewForms]);
 
 /// If libstdc++'s operator new made this call, it is the acquiring function: `frames` begin with its caller then.
 /// Async-signal-safe.
-void skip_operator_new(std::span<const unwind::Frame>& frames, uint16_t& door);
+void skip_operator_new(std::span<const unwind::Frame>& frames, uint16_t& hook);
 
 }  // namespace unfreed::track

@@ -55,21 +55,21 @@ uint32_t make_all(uint32_t node, Frames frames, bool& truncated, Note note) {
 struct SiteKey {
   uint8_t kind;
   uint8_t truncated;
-  uint16_t door;
+  uint16_t hook;
   uint32_t node;
 };
 
 uint64_t site_hash(const SiteKey& key) {
-  return mix(uint64_t{key.node} << 32 | uint64_t{key.door} << 16 | uint64_t{key.kind} << 8 | key.truncated, 0x51);
+  return mix(uint64_t{key.node} << 32 | uint64_t{key.hook} << 16 | uint64_t{key.kind} << 8 | key.truncated, 0x51);
 }
 SiteKey key_of(const Site& site) {
-  return {site.kind, static_cast<uint8_t>(site.flags & ledger::kSiteTruncated), site.door, site.node};
+  return {site.kind, static_cast<uint8_t>(site.flags & ledger::kSiteTruncated), site.hook, site.node};
 }
 Site& site_record(uint32_t number) { return *g_tracker.writer.at<Site>(SectionId::sites, number); }
 
 bool is_for(const Site& site, const SiteKey& key) {
   SiteKey known = key_of(site);
-  return known.kind == key.kind && known.truncated == key.truncated && known.door == key.door && known.node == key.node;
+  return known.kind == key.kind && known.truncated == key.truncated && known.hook == key.hook && known.node == key.node;
 }
 
 uint32_t find_site(const SiteKey& key) {
@@ -135,7 +135,7 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
   }
   site->kind = key.kind;
   site->flags = static_cast<uint8_t>(key.truncated | (libc_owned ? ledger::kSiteLibc : 0));
-  site->door = key.door;
+  site->hook = key.hook;
   site->node = key.node;
   site->first_ns = base::monotonic_ns();
   auto made = static_cast<uint32_t>(number);
@@ -160,13 +160,13 @@ struct Captured {
 size_t most_frames_walked() { return std::max<size_t>(g_tracker.depth, kFramesJudged); }
 
 /// `state`: if the frames are those of its own stack, walked last; else null.
-uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, const Captured& stack) {
+uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& stack) {
   bool truncated = stack.truncated;
   auto note = [state](const unwind::Frame&, uint32_t node) {
     if (state) state->walked_nodes[state->walked_count++] = node;
   };
   auto key_at = [&](uint32_t node) {
-    return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), door,
+    return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), hook,
                    node};
   };
   Frames left = stack.frames;
@@ -181,8 +181,8 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t door, const Captured& 
 
 }  // namespace
 
-uint32_t intern_site(Kind kind, uint16_t door, Frames frames, bool truncated) {
-  return site_for(nullptr, kind, door, {frames, truncated});
+uint32_t intern_site(Kind kind, uint16_t hook, Frames frames, bool truncated) {
+  return site_for(nullptr, kind, hook, {frames, truncated});
 }
 
 namespace {
@@ -192,21 +192,21 @@ void count_failed(const unwind::WalkResult& walked) {
 }
 
 /// Walks the thread's own stack and interns it. `log` is filled in.
-uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, uint16_t door,
+uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, uint16_t hook,
                           const unwind::Registers& from) {
   unwind::WalkResult walked = unwind::walk_again(from, {from.sp, state.bounds.high}, g_tracker.runtime_module,
                                                  most_frames_walked(), log, state.walked);
   count_failed(walked);
   Frames frames = state.walked.frames();
-  if (kind == Kind::heap) skip_operator_new(frames, door);
+  if (kind == Kind::heap) skip_operator_new(frames, hook);
   Captured stack(frames, walked.truncated);
-  if (stack.frames.size() == stack.judged.size()) return site_for(&state, kind, door, stack);
+  if (stack.frames.size() == stack.judged.size()) return site_for(&state, kind, hook, stack);
   state.walked_count = 0;
-  return site_for(nullptr, kind, door, stack);
+  return site_for(nullptr, kind, hook, stack);
 }
 
 /// Walks any other stack and interns it. `log` is filled in where it has room.
-uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind, uint16_t door,
+uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind, uint16_t hook,
                       const unwind::Registers& from) {
   frames = frames.first(std::min<size_t>(frames.size(), most_frames_walked()));
   unwind::WalkResult walked = unwind::walk(from, bounds_for(nullptr, from.sp), g_tracker.runtime_module, frames, log);
@@ -215,21 +215,21 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
   // to.
   if (walked.truncated) log.verifiable = false;
   Frames kept = frames.first(walked.frames);
-  if (kind == Kind::heap) skip_operator_new(kept, door);
-  return site_for(nullptr, kind, door, {kept, walked.truncated});
+  if (kind == Kind::heap) skip_operator_new(kept, hook);
+  return site_for(nullptr, kind, hook, {kept, walked.truncated});
 }
 
 /// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where
 /// they are not sampled.
-void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t door, uint32_t site,
+void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t hook, uint32_t site,
                      const unwind::SlotLog& log) {
   if (!log.verifiable || log.overflowed || from.exact_pc) return;
   bool is_counted = kind == Kind::heap && g_tracker.heap_use == HeapUse::every_block;
   ledger::Cell* cell = is_counted ? cell_of(state, site) : nullptr;
-  if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, door)}, site, cell, log);
+  if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, hook)}, site, cell, log);
 }
 
-uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
+uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t hook, const unwind::Registers& from) {
   uint32_t generation = g_fork_page.generation.load(std::memory_order_relaxed);
   if (state.generation != generation) {
     forget_stacks(state);
@@ -239,34 +239,34 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t door, const 
   const uintptr_t* saved_bp = unwind::saved_bp(from);
   if (*saved_bp == from.bp) log.initial_bp = saved_bp;
   if (state.is_own_stack(from.sp)) {
-    uint32_t site = walk_own_to_site(state, log, kind, door, from);
-    remember_recent(state, from, kind, door, site, log);
+    uint32_t site = walk_own_to_site(state, log, kind, hook, from);
+    remember_recent(state, from, kind, hook, site, log);
     return site;
   }
-  uint32_t tag = memo_tag(kind, door);
+  uint32_t tag = memo_tag(kind, hook);
   StackMemo::Search miss;
   uint32_t known = log.initial_bp ? state.foreign.find(from, tag, miss) : 0;
   if (known) return known;
   log.slots = state.walked.slot_room().data();
   log.capacity = state.walked.slot_room().size();
-  uint32_t site = walk_to_site(state.walked.frame_room(), log, kind, door, from);
+  uint32_t site = walk_to_site(state.walked.frame_room(), log, kind, hook, from);
   state.foreign.remember(from, tag, miss, site, log);
   return site;
 }
 
 // Out of line, for the sake of the registers that capture_site need not save.
-[[gnu::noinline]] uint32_t capture_anew(Kind kind, uint16_t door, const unwind::Registers& from) {
+[[gnu::noinline]] uint32_t capture_anew(Kind kind, uint16_t hook, const unwind::Registers& from) {
   end_use_left_behind(from);
   StateUse use;
-  return use.state() ? capture_with_state(*use.state(), kind, door, from) : capture_without_state(kind, door, from);
+  return use.state() ? capture_with_state(*use.state(), kind, hook, from) : capture_without_state(kind, hook, from);
 }
 
 }  // namespace
 
-uint32_t capture_without_state(Kind kind, uint16_t door, const unwind::Registers& from) {
+uint32_t capture_without_state(Kind kind, uint16_t hook, const unwind::Registers& from) {
   unwind::Frame frames[kShortStack];
   unwind::SlotLog log;
-  return walk_to_site(frames, log, kind, door, from);
+  return walk_to_site(frames, log, kind, hook, from);
 }
 
 void end_use_left_behind(const unwind::Registers& from) {
@@ -282,15 +282,15 @@ void end_use_left_behind(const unwind::Registers& from) {
   refresh_active();
 }
 
-uint32_t recall_or_capture(ThreadState& state, Kind kind, uint16_t door, const unwind::Registers& from) {
+uint32_t recall_or_capture(ThreadState& state, Kind kind, uint16_t hook, const unwind::Registers& from) {
   Recalled known;
-  return recall(state, kind, door, from, known) ? known.site : capture_with_state(state, kind, door, from);
+  return recall(state, kind, hook, from, known) ? known.site : capture_with_state(state, kind, hook, from);
 }
 
-uint32_t capture_site(Kind kind, uint16_t door, const unwind::Registers& from) {
+uint32_t capture_site(Kind kind, uint16_t hook, const unwind::Registers& from) {
   Recalled known;
-  bool is_known = t_local.state && !t_local.busy && recall(*t_local.state, kind, door, from, known);
-  return is_known ? known.site : capture_anew(kind, door, from);
+  bool is_known = t_local.state && !t_local.busy && recall(*t_local.state, kind, hook, from, known);
+  return is_known ? known.site : capture_anew(kind, hook, from);
 }
 
 uint32_t capture_node(const unwind::Registers& from, bool& truncated) {

@@ -25,11 +25,11 @@ bool prepare_sites();
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
 
 /// The site for a stack; never 0. When the table is full it is the kind's overflow site.
-uint32_t intern_site(ledger::Kind kind, uint16_t door, std::span<const unwind::Frame> frames, bool truncated);
+uint32_t intern_site(ledger::Kind kind, uint16_t hook, std::span<const unwind::Frame> frames, bool truncated);
 
 /// What threads remember stacks by, beside their innermost (pc, sp): they are for one kind and acquiring function.
-constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t door) {
-  return uint32_t{door} << 8 | static_cast<uint32_t>(kind);
+constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t hook) {
+  return uint32_t{hook} << 8 | static_cast<uint32_t>(kind);
 }
 
 /// What is known of a stack that the thread takes something at again and again.
@@ -43,13 +43,13 @@ struct Recalled {
 /// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
 /// is read of it is read before `version` is seen to be the same as at first. Not while a verb is at work with the
 /// state (t_local.busy).
-[[gnu::always_inline]] inline bool recall(const ThreadState& state, ledger::Kind kind, uint16_t door,
+[[gnu::always_inline]] inline bool recall(const ThreadState& state, ledger::Kind kind, uint16_t hook,
                                           const unwind::Registers& from, Recalled& out) {
   if (state.generation != g_fork_page.generation.load(std::memory_order_relaxed)) [[unlikely]]
     return false;
   uint32_t version = state.recent.version();
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  const RecentStacks::Leaf* leaf = state.recent.find(from.pc, from.sp, memo_tag(kind, door));
+  const RecentStacks::Leaf* leaf = state.recent.find(from.pc, from.sp, memo_tag(kind, hook));
   if (!leaf) [[unlikely]]
     return false;
   out = {leaf->site, leaf->cell};
@@ -59,12 +59,12 @@ struct Recalled {
 
 /// Captures the calling stack and returns its site, from what the thread remembers where it can.
 /// Thread-safe, async-signal-safe; keeps errno.
-[[gnu::hot]] uint32_t capture_site(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+[[gnu::hot]] uint32_t capture_site(ledger::Kind kind, uint16_t hook, const unwind::Registers& from);
 
 /// The same with the thread's state in hand, marked as in use.
-uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t hook, const unwind::Registers& from);
 /// The same where the state may not be used.
-uint32_t capture_without_state(ledger::Kind kind, uint16_t door, const unwind::Registers& from);
+uint32_t capture_without_state(ledger::Kind kind, uint16_t hook, const unwind::Registers& from);
 
 /// A signal handler may have jumped out of a verb that was at work with the thread's state: then the state is free
 /// again, and what it remembers forgotten. Called at the beginning of a verb, with its caller's registers.

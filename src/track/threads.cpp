@@ -177,10 +177,10 @@ ThreadStart begin_thread(void* argument) {
 
 }  // namespace
 
-ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t door,
+ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t hook,
                             const unwind::Registers& from) {
   if (!enter(Kind::thread)) return {};
-  uint32_t site = capture_site(Kind::thread, door, from);
+  uint32_t site = capture_site(Kind::thread, hook, from);
   uint32_t index = take_record();
   if (index == kNone) return {};
   ThreadRecord& record = record_at(index);
@@ -209,10 +209,10 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   return {index, record.generation, site, &ticket};
 }
 
-void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
+void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t hook,
                     const unwind::Registers& from) {
   if (error) {
-    if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, door, error, from);
+    if (error == EAGAIN && enter(Kind::thread)) note_failure(Kind::thread, hook, error, from);
     if (!birth.ticket) return;
     auto& ticket = *static_cast<Ticket*>(birth.ticket);
     if (ticket.state) give_state_back(ticket.state);

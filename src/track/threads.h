@@ -29,10 +29,10 @@ struct ThreadBirth {
   void* ticket = nullptr;  ///< what to pass to thread_main as its argument; null: not tracked, start as if unhooked
 };
 /// `stack_bytes` and `detached` are the attributes in force.
-ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t door,
+ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t hook,
                             const unwind::Registers& from);
 /// `error` is the real call's result as an errno value (0: the thread runs, and `handle` is its name).
-void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t door,
+void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t hook,
                     const unwind::Registers& from);
 
 /// Start routines to give to the real functions, with the ticket as argument.

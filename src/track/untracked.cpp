@@ -9,7 +9,7 @@
 #include "base/keep_errno.h"
 #include "base/syscall.h"
 #include "base/text.h"
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -119,7 +119,8 @@ struct BoardTable {
     Untracked* record = &board->records[index];
     auto offset = static_cast<size_t>(reinterpret_cast<std::byte*>(record) - reinterpret_cast<std::byte*>(board));
     size_t page = offset / ledger::kPageBytes * ledger::kPageBytes;
-    bool is_there = page == 0 || ledger::back_shared_memory(reinterpret_cast<std::byte*>(board) + page, ledger::kPageBytes);
+    bool is_there =
+        page == 0 || ledger::back_shared_memory(reinterpret_cast<std::byte*>(board) + page, ledger::kPageBytes);
     return is_there ? record : nullptr;
   }
   uint64_t next() const { return board->count.fetch_add(1, std::memory_order_acq_rel); }

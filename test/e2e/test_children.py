@@ -86,7 +86,7 @@ class Children(unittest.TestCase):
         self.assertEqual([(one["origin"], one["state"]) for one in result.report["children"]], [("unattributed", "zombie")])
 
 
-class Crossing(unittest.TestCase):
+class ExecLeak(unittest.TestCase):
     def run_case(self, *arguments, options=(), **keywords):
         return harness.run([harness.program("children"), *arguments],
                            options=["--fail-on", "inherited_by_child>0", *options], **keywords)
@@ -94,7 +94,7 @@ class Crossing(unittest.TestCase):
     def test_every_way_into_another_program(self):
         for way in WAYS:
             with self.subTest(way=way):
-                result = self.run_case("crossing", way)
+                result = self.run_case("exec_leak", way)
                 self.assertEqual(result.status, 23, result)
                 one, = result.report["inherited_by_child"]
                 started_by = "execvp" if "fork" in way else way
@@ -104,24 +104,24 @@ class Crossing(unittest.TestCase):
                 self.assertIn("was inherited by true", result.stderr)
 
     def test_each_time_counts(self):
-        result = self.run_case("crossing", *WAYS)
+        result = self.run_case("exec_leak", *WAYS)
         self.assertEqual(result.report["totals"]["inherited_by_child"]["live"], len(WAYS))
         self.assertEqual([one["count"] for one in result.report["inherited_by_child"]], [len(WAYS)])
 
     def test_what_is_closed_or_marked_does_not_cross(self):
-        result = self.run_case("no_crossing")
+        result = self.run_case("no_exec_leak")
         self.assertEqual((result.status, result.report["inherited_by_child"]), (0, []), result)
 
     def test_numbers_that_may_cross(self):
-        self.assertEqual(self.run_case("crossing", "system", options=["--inheritable", "3,7-9"]).status, 0)
-        self.assertEqual(self.run_case("crossing", "system", options=["--inheritable", "4-9"]).status, 23)
+        self.assertEqual(self.run_case("exec_leak", "system", options=["--inheritable", "3,7-9"]).status, 0)
+        self.assertEqual(self.run_case("exec_leak", "system", options=["--inheritable", "4-9"]).status, 23)
         for bad in ("x", "3-", "5-3", "1,,2"):
             result = harness.unfreed("run", "--inheritable", bad, "true")
             self.assertEqual(result.status, 125)
             self.assertIn("--inheritable", result.stderr)
 
     def test_bare_preload(self):
-        result = harness.preload([harness.program("children"), "crossing", *WAYS],
+        result = harness.preload([harness.program("children"), "exec_leak", *WAYS],
                                  env={"UNFREED_FAIL_ON": "inherited_by_child>0", "UNFREED_ONLY": "children"})
         self.assertEqual((result.status, result.report["totals"]["inherited_by_child"]["live"]), (23, len(WAYS)))
 

@@ -6,7 +6,7 @@ import unittest
 
 import harness
 
-# The C library's own doors, and operator new and delete: the only names that may stand before other libraries' ones.
+# The C library's own hooked functions, and operator new and delete: the only names that may stand before other libraries' ones.
 C_LIBRARY = "/lib/x86_64-linux-gnu/libc.so.6"
 OPERATORS = re.compile(r"_Zn[wa]m(St11align_val_t)?(RKSt9nothrow_t)?|_Zd[la]Pv(m)?(St11align_val_t)?(RKSt9nothrow_t)?")
 # Allocators' own functions, for programs that bring such an allocator, and functions of C libraries later than this one.

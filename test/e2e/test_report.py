@@ -11,7 +11,7 @@ FOLDER = os.path.join(harness.SOURCE, "test", "e2e", "programs")
 
 
 class Truth(unittest.TestCase):
-    def test_descriptors_that_no_door_explains(self):
+    def test_descriptors_that_no_hook_explains(self):
         line = harness.line_of(os.path.join(FOLDER, "raw.c"), "kept")
         for run in (harness.run, harness.preload):
             result = run([harness.program("raw")])
@@ -22,7 +22,7 @@ class Truth(unittest.TestCase):
             self.assertEqual(harness.top(site)["line"], line)
             (unseen,) = [d for d in result.report["descriptors"] if d["origin"] == "unattributed"]
             self.assertEqual(unseen["target"], "/etc/hosts")
-            self.assertEqual(totals["closed_unseen"], 1, "and one was closed behind every door's back")
+            self.assertEqual(totals["closed_unseen"], 1, "and one was closed behind every hook's back")
 
     def test_unattributed_rule(self):
         self.assertEqual(harness.run([harness.program("raw")], options=["--fail-on", "fd.unattributed>0"]).status, 23)

@@ -1,5 +1,6 @@
-// Calls every door with what no door can use, and prints a line per call: the expression, its result and errno. Run
-// alone and under the runtime it must print the same. Pointers are null or not; what crashes does so in a child.
+// Calls every hooked function with what no hooked function can use, and prints a line per call: the expression, its
+// result and errno. Run alone and under the runtime it must print the same. Pointers are null or not; what crashes does
+// so in a child.
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -477,7 +478,7 @@ void handles() {
   CALL(dlmopen(-77, "libm.so.6", RTLD_NOW));
 }
 
-/// Where no descriptor is to be had every door says so, and leaves things as they are.
+/// Where no descriptor is to be had every hooked function says so, and leaves things as they are.
 void exhaustion() {
   rlimit before, few;
   getrlimit(RLIMIT_NOFILE, &before);

@@ -7,7 +7,7 @@ import subprocess
 import unittest
 
 import harness
-import test_process_doors
+import test_process_hooks
 import test_twins
 
 HOOKS = os.path.join(harness.SOURCE, "src", "hook")
@@ -70,15 +70,15 @@ class Complete(unittest.TestCase):
         self.assertLessEqual({row.presence for row in rows()}, {"required", "optional"})
 
     def test_every_row_has_twins(self):
-        in_table = {pair.door for pair in test_twins.pairs(os.path.join(test_twins.FOLDER, "twins"))}
-        apart = set(test_process_doors.doors())
+        in_table = {pair.hook for pair in test_twins.pairs(os.path.join(test_twins.FOLDER, "twins"))}
+        apart = set(test_process_hooks.hooks())
         self.assertEqual([row.symbol for row in rows() if row.symbol not in in_table | apart], [])
         known = {row.symbol for row in rows()}
-        self.assertEqual([door for door in in_table | apart if door not in known], [])
+        self.assertEqual([hook for hook in in_table | apart if hook not in known], [])
 
-    def test_twins_call_the_door_that_they_are_for(self):
+    def test_twins_call_the_function_that_they_are_for(self):
         called = set()
-        for program in ("twins", "process_doors"):
+        for program in ("twins", "process_hooks"):
             text = subprocess.run(["nm", "-D", "--undefined-only", os.path.join(test_twins.FOLDER, program)], check=True,
                                   capture_output=True, text=True).stdout
             called |= {line.split()[-1].split("@")[0] for line in text.splitlines()}
@@ -87,7 +87,7 @@ class Complete(unittest.TestCase):
         with open(test_twins.TABLE) as file:
             lines = file.read().splitlines()
         for pair in test_twins.pairs(os.path.join(test_twins.FOLDER, "twins")):
-            self.assertRegex(lines[pair.line - 1].split(",", 2)[2], rf"\b{pair.door}\(")
+            self.assertRegex(lines[pair.line - 1].split(",", 2)[2], rf"\b{pair.hook}\(")
 
     def test_the_tester(self):
         self.assertNotIn("openat3", bodies("fd_open"))

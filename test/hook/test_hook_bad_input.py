@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What no door can use passes through every hook unchanged: the same results, the same errno, the same crashes."""
+"""What no hooked function can use passes through every hook unchanged: the same results, the same errno, the same crashes."""
 import os
 import re
 import subprocess
@@ -38,7 +38,7 @@ class BadInput(unittest.TestCase):
     def test_same_results_with_nothing_tracked(self):
         self.check_same(harness.preload([PROGRAM], env={"UNFREED_ONLY": "another"}))
 
-    def test_every_door_that_takes_anything_is_tried(self):
+    def test_every_function_that_takes_anything_is_tried(self):
         libc = subprocess.run(["nm", "-D", "--defined-only", "/lib/x86_64-linux-gnu/libc.so.6"], check=True,
                               capture_output=True, text=True).stdout
         imports = subprocess.run(["nm", "-D", "--undefined-only", PROGRAM], check=True, capture_output=True,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Every door in a pair: what its leaking twin keeps is reported exactly, what its clean twin gives back is not."""
+"""Every hooked function in a pair: what its leaking twin keeps is reported exactly, what its clean twin gives back is not."""
 import collections
 import os
 import re
@@ -9,9 +9,9 @@ import harness
 
 TABLE = os.path.join(harness.SOURCE, "test", "hook", "twins_table.inc")
 FOLDER = os.path.join(harness.BUILD, "test", "hook")
-Pair = collections.namedtuple("Pair", "name door kind acquired_by kept line")
+Pair = collections.namedtuple("Pair", "name hook kind acquired_by kept line")
 
-# Allocator libraries whose doors stand behind the hooks instead of libc's, where they are installed.
+# Allocator libraries whose hooked functions stand behind the hooks instead of libc's, where they are installed.
 ALLOCATORS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"]
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 JEMALLOC = {"mallocx", "rallocx", "xallocx", "dallocx", "sdallocx"}
@@ -27,13 +27,13 @@ def pairs(program, libraries=()):
     assert status == 0, stderr
     found = []
     for line in stdout.splitlines():
-        name, door, kind, acquired_by, kept, number = line.split("\t")
-        found.append(Pair(name, door, kind, acquired_by, int(kept), int(number)))
+        name, hook, kind, acquired_by, kept, number = line.split("\t")
+        found.append(Pair(name, hook, kind, acquired_by, int(kept), int(number)))
     assert len(found) > 200, "the table is not empty"
     return found
 
 
-def required_doors():
+def required_hooks():
     with open(os.path.join(harness.SOURCE, "src", "hook", "hooks.inc")) as file:
         return set(re.findall(r"^HOOK\((\w+),.*\brequired\)", file.read(), re.M))
 
@@ -46,17 +46,17 @@ class Twins(unittest.TestCase):
     def run_twins(self, program, mode, names=(), libraries=()):
         """The report and what the machine does not offer; sites by the function that stands on the table's line."""
         with harness.Scratch() as scratch:
-            # Shells and other programs that doors start (popen) are no concern here.
+            # Shells and other programs that hooked functions start (popen) are no concern here.
             result = harness.preload([program, mode, *names], scratch=scratch, cwd=scratch.folder, env={
                 "UNFREED_ONLY": "twins*", "LD_PRELOAD": ":".join([harness.LIBRARY, *libraries])})
             self.assertEqual(result.status, 0, result)
             self.assertIsNotNone(result.report, result)
             self.assertTrue(result.report["complete"], result.report["notes"])
         missing = unavailable(result.stdout)
-        required = required_doors()
+        required = required_hooks()
         for pair in pairs(program):
-            if pair.name in missing and pair.name == pair.door:
-                self.assertNotIn(pair.door, required, f"a door that every system has failed: {missing[pair.name]}")
+            if pair.name in missing and pair.name == pair.hook:
+                self.assertNotIn(pair.hook, required, f"a hook that every system has failed: {missing[pair.name]}")
         sites = collections.defaultdict(list)
         for site in result.report["sites"]:
             # What an allocator library holds for itself is not a twin's.
@@ -110,12 +110,12 @@ class Twins(unittest.TestCase):
         self.check_both("twins_large_files")
 
     def test_variants_call_what_they_are_for(self):
-        for name, doors in (("twins_fortified", {"__open_2", "__open64_2", "__openat_2"}),
+        for name, hooks in (("twins_fortified", {"__open_2", "__open64_2", "__openat_2"}),
                             ("twins_large_files", {"open64", "openat64", "fopen64", "mkstemp64", "fcntl64", "fts64_open"})):
             status, stdout, *_ = harness.execute(["nm", "-D", "--undefined-only", os.path.join(FOLDER, name)])
             self.assertEqual(status, 0)
-            self.assertLessEqual(doors, {line.split()[-1].split("@")[0] for line in stdout.splitlines()})
-            by = {pair.acquired_by for pair in pairs(os.path.join(FOLDER, name)) if pair.door == "open"}
+            self.assertLessEqual(hooks, {line.split()[-1].split("@")[0] for line in stdout.splitlines()})
+            by = {pair.acquired_by for pair in pairs(os.path.join(FOLDER, name)) if pair.hook == "open"}
             self.assertEqual(by, {"open64" if name == "twins_large_files" else "open"})
 
     def test_functions_of_a_later_libc(self):
@@ -148,7 +148,7 @@ class Twins(unittest.TestCase):
 
     def test_a_block_is_counted_once_on_every_allocator(self):
         program = os.path.join(FOLDER, "twins")
-        aligned = [pair.name for pair in pairs(program) if pair.door.startswith("_Zn") and "align_val" in pair.door]
+        aligned = [pair.name for pair in pairs(program) if pair.hook.startswith("_Zn") and "align_val" in pair.hook]
         self.assertGreaterEqual(len(aligned), 4)
 
         def acquired(names, libraries):

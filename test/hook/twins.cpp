@@ -1,26 +1,26 @@
-// Every door in a pair: a function that takes something through it and keeps it, and one that gives it back.
+// Every hooked function in a pair: a function that takes something through it and keeps it, and one that gives it back.
 //
-//   twins --list               one line per pair: name, door, kind, acquired_by, how many are kept, source line
-//   twins leak|clean [NAME…]   runs the leaking or the clean ones (all, or those named), in this order
+//   twins --list               one line per pair: name, hooked function, kind, acquired_by, how many are kept, source
+//   line twins leak|clean [NAME…]   runs the leaking or the clean ones (all, or those named), in this order
 //
-// The table is the list of pairs, a line each. The functions are called leak_NAME and clean_NAME, and everything in them
-// stands on the table's line. A door of hooks.inc that gives something back has a pair too: its clean twin uses it.
-// What a machine does not offer (kernel too old, not permitted, not in this libc) is said on stdout: "unavailable NAME:
-// why".
+// The table is the list of pairs, a line each. The functions are called leak_NAME and clean_NAME, and everything in
+// them stands on the table's line. A hooked function of hooks.inc that gives something back has a pair too: its clean
+// twin uses it. What a machine does not offer (kernel too old, not permitted, not in this libc) is said on stdout:
+// "unavailable NAME: why".
 #include "twins_support.h"
 
 // clang-format off
-#define TWIN(door, kind, shown, kept, acquire, release) PAIR(door, door, kind, shown, kept, acquire, release)
-#define PAIR(name, door, kind, shown, kept, acquire, release) \
+#define TWIN(hook, kind, shown, kept, acquire, release) PAIR(hook, hook, kind, shown, kept, acquire, release)
+#define PAIR(name, hook, kind, shown, kept, acquire, release) \
   extern "C" void leak_##name() { acquire; } extern "C" void clean_##name() { acquire; release; }
 #include "twins_table.inc"
 #undef PAIR
 
 namespace {
-struct Pair { const char* name; const char* door; const char* kind; const char* shown; int kept; int line; void (*leak)(); void (*clean)(); const void* found; };
+struct Pair { const char* name; const char* hook; const char* kind; const char* shown; int kept; int line; void (*leak)(); void (*clean)(); const void* found; };
 const Pair* pairs(size_t& count) {
   static const Pair kPairs[] = {
-#define PAIR(name, door, kind, shown, kept, acquire, release) {#name, #door, #kind, shown, kept, __LINE__, leak_##name, clean_##name, reinterpret_cast<const void*>(&door)},
+#define PAIR(name, hook, kind, shown, kept, acquire, release) {#name, #hook, #kind, shown, kept, __LINE__, leak_##name, clean_##name, reinterpret_cast<const void*>(&hook)},
 #include "twins_table.inc"
 #undef PAIR
   };
@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   bool leak = argc > 1 && !strcmp(argv[1], "leak");
   if (argc > 1 && !strcmp(argv[1], "--list")) {
     for (const Pair* pair = all; pair < all + count; ++pair)
-      printf("%s\t%s\t%s\t%s\t%d\t%d\n", pair->name, pair->door, pair->kind, pair->shown, pair->kept, pair->line);
+      printf("%s\t%s\t%s\t%s\t%d\t%d\n", pair->name, pair->hook, pair->kind, pair->shown, pair->kept, pair->line);
     return 0;
   }
   if (!leak && (argc < 2 || strcmp(argv[1], "clean"))) return 2;

@@ -46,7 +46,7 @@ inline const char* volatile kFile = "/dev/null";
 inline volatile int kRead =
     O_RDONLY;  ///< not known to the compiler, so that fortified builds call the checking variants
 
-/// Says that this machine does not offer the current door.
+/// Says that this machine does not offer the current hooked function.
 inline void unavailable(int error) {
   printf("unavailable %s: %s\n", g_current, strerror(error));
   fflush(stdout);

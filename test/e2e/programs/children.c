@@ -103,7 +103,7 @@ int main(int count, char** arguments) {
     if (child == 0) _exit(0);
     wait_until_ended((pid_t)child);
 #endif
-  } else if (!strcmp(name, "crossing")) {
+  } else if (!strcmp(name, "exec_leak")) {
     open_inheritable();
     for (int i = 2; i < count; ++i) {
       if (!strcmp(arguments[i], "fork")) exec_after_fork(0);
@@ -113,7 +113,7 @@ int main(int count, char** arguments) {
       if (!strcmp(arguments[i], "system") && system("true") != 0) return 1;
       if (!strcmp(arguments[i], "popen")) pclose(popen("true", "r"));
     }
-  } else if (!strcmp(name, "no_crossing")) {
+  } else if (!strcmp(name, "no_exec_leak")) {
     open_cloexec();
     int fd = dup(0);
     posix_spawn_file_actions_t actions;

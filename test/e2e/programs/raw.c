@@ -1,4 +1,4 @@
-// Opens a file by a system call that no door watches, and closes another behind every door's back: the report must
+// Opens a file by a system call that no hooked function watches, and closes another behind every hooked function's back: the report must
 // still have the kernel's count.
 #include <fcntl.h>
 #include <sys/syscall.h>

@@ -183,10 +183,10 @@ TEST_F(TasksTest, MisuseNamesItsPlaces) {
   EXPECT_EQ(outcome("misuse>2")["broken"], false);
 }
 
-TEST_F(TasksTest, CrossingsAreCountedEachTime) {
+TEST_F(TasksTest, ExecLeaksAreCountedEachTime) {
   uint32_t opened = site(Kind::fd);
-  builder_.crossing(opened, 5, 3, "/bin/true");
-  builder_.crossing(opened, 6, 1, "unfinished").state = ledger::kCrossingFilling;
+  builder_.exec_leak(opened, 5, 3, "/bin/true");
+  builder_.exec_leak(opened, 6, 1, "unfinished").state = ledger::kExecLeakFilling;
   ordered_json json = report();
   ASSERT_EQ(json["inherited_by_child"].size(), 1u);
   EXPECT_EQ(json["inherited_by_child"][0]["program"], "/bin/true");

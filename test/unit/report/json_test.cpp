@@ -430,10 +430,10 @@ TEST_F(ReportTest, SignaturesDoNotDependOnAddresses) {
   uint32_t elsewhere = builder_.module("/opt/other/program");
   uint32_t here = builder_.site(Kind::fd, 0, builder_.stack({{module_, 104}, {module_, 2}}));
   uint32_t there = builder_.site(Kind::fd, 0, builder_.stack({{elsewhere, 104}, {elsewhere, 2}}));
-  uint32_t other_door = builder_.site(Kind::fd, 3, builder_.stack({{module_, 104}, {module_, 2}}));
+  uint32_t other_hook = builder_.site(Kind::fd, 3, builder_.stack({{module_, 104}, {module_, 2}}));
   builder_.open_fd(10, FdOrigin::acquired, here, "/tmp/a");
   builder_.open_fd(11, FdOrigin::acquired, there, "/tmp/a");
-  builder_.open_fd(12, FdOrigin::acquired, other_door, "/tmp/a");
+  builder_.open_fd(12, FdOrigin::acquired, other_hook, "/tmp/a");
   ordered_json sites = report().json["sites"];
   EXPECT_EQ(sites[0]["signature"], sites[1]["signature"]);
   EXPECT_NE(sites[0]["signature"], sites[2]["signature"]);
@@ -582,7 +582,7 @@ TEST_F(ReportTest, ForgedRecordsAreSurvived) {
   builder_.site(static_cast<Kind>(250), 65535, UINT32_MAX);
   builder_.thread(0, ThreadState::finished, 0, "0123456789abcde").site = UINT32_MAX;
   builder_.header().argv_count = UINT32_MAX;
-  builder_.header().door_count = UINT32_MAX;
+  builder_.header().hook_count = UINT32_MAX;
   builder_.header().started_realtime_ns = UINT64_MAX;
   builder_.header().totals[0].acquired = UINT64_MAX;
   builder_.header().coverage[2] = 99;

@@ -67,8 +67,8 @@ TEST_F(LinearTest, NamesOfFunctionsWithoutEnd) {
   uint32_t leaf = builder_.stack({{0, 4711}});
   for (int count = 0; count < 100'000; ++count) builder_.site(Kind::heap, static_cast<uint16_t>(count), leaf);
   fill_texts('x');
-  builder_.header().door_names = 1;
-  builder_.header().door_count = UINT32_MAX;
+  builder_.header().hook_names = 1;
+  builder_.header().hook_count = UINT32_MAX;
   expect_soon();
 }
 

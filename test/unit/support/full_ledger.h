@@ -43,7 +43,7 @@ inline void fill(LedgerBuilder& builder) {
   ledger::Misuse& misuse = builder.misuse(ledger::MisuseKind::double_close, 9, 3, files);
   misuse.opened_site = misuse.closed_site = files;
   builder.misuse(ledger::MisuseKind::stale_owner, 9, 1, files).owner_kind = 1;
-  builder.crossing(files, 3, 2, "/bin/true");
+  builder.exec_leak(files, 3, 2, "/bin/true");
   builder.header().exhausted_by = 1;
 }
 

@@ -78,8 +78,8 @@ class LedgerBuilder {
     header().exe = text("/usr/bin/program");
     header().argv = text(std::string_view("program\0--flag\0", 14));
     header().argv_count = 2;
-    header().door_names = text(std::string_view("open\0malloc\0pthread_create\0fopen", 32));
-    header().door_count = 4;
+    header().hook_names = text(std::string_view("open\0malloc\0pthread_create\0fopen", 32));
+    header().hook_count = 4;
     header().kinds_tracked = 15;
     for (size_t kind = 0; kind < 4; ++kind) header().coverage[kind] = static_cast<uint8_t>(ledger::Coverage::exact);
     header().started_realtime_ns = 1'714'566'896'123'456'789;
@@ -140,11 +140,11 @@ class LedgerBuilder {
   }
 
   ledger::Site& site(uint32_t index) { return *writer_.at<ledger::Site>(ledger::SectionId::sites, index); }
-  uint32_t site(ledger::Kind kind, uint16_t door, uint32_t leaf, uint8_t flags = 0) {
+  uint32_t site(ledger::Kind kind, uint16_t hook, uint32_t leaf, uint8_t flags = 0) {
     uint64_t index = 0;
     auto* site = placed(writer_.append<ledger::Site>(ledger::SectionId::sites, index));
     site->kind = static_cast<uint8_t>(kind);
-    site->door = door;
+    site->hook = hook;
     site->node = leaf;
     site->flags = flags;
     return static_cast<uint32_t>(index);
@@ -203,10 +203,10 @@ class LedgerBuilder {
     return *record;
   }
 
-  ledger::Failure& failure(uint16_t door, uint16_t error, uint32_t leaf, uint64_t count) {
+  ledger::Failure& failure(uint16_t hook, uint16_t error, uint32_t leaf, uint64_t count) {
     uint64_t index = 0;
     auto* record = placed(writer_.append<ledger::Failure>(ledger::SectionId::failures, index));
-    record->door = door;
+    record->hook = hook;
     record->error = error;
     record->node = leaf;
     record->count = count;
@@ -252,10 +252,10 @@ class LedgerBuilder {
     return *record;
   }
 
-  ledger::Crossing& crossing(uint32_t site_index, int32_t fd, uint64_t count, std::string_view program) {
+  ledger::ExecLeak& exec_leak(uint32_t site_index, int32_t fd, uint64_t count, std::string_view program) {
     uint64_t index = 0;
-    auto* record = placed(writer_.append<ledger::Crossing>(ledger::SectionId::crossings, index));
-    record->state = ledger::kCrossingValid;
+    auto* record = placed(writer_.append<ledger::ExecLeak>(ledger::SectionId::exec_leaks, index));
+    record->state = ledger::kExecLeakValid;
     record->fd = fd;
     record->site = site_index;
     record->count = count;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The doors that end, replace or copy the process, and those of the log, in pairs; and what comes in by no door."""
+"""The hooked functions that end, replace or copy the process, and those of the log, in pairs; and what comes in by no hooked function."""
 import contextlib
 import os
 import socket
@@ -7,7 +7,7 @@ import unittest
 
 import harness
 
-PROGRAM = os.path.join(harness.BUILD, "test", "hook", "process_doors")
+PROGRAM = os.path.join(harness.BUILD, "test", "hook", "process_hooks")
 ENDINGS = {"_exit": 0, "_Exit": 0, "quick_exit": 0, "abort": 134}
 EXECS = ["execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve", "execveat"]
 LOGS = ["openlog", "closelog", "syslog", "vsyslog", "__syslog_chk", "__vsyslog_chk"]
@@ -15,7 +15,7 @@ OTHERS = ["vfork", "dlclose", "prctl"]
 LOG = "/dev/log"
 
 
-def doors():
+def hooks():
     return [*ENDINGS, *EXECS, *LOGS, *OTHERS]
 
 
@@ -36,17 +36,17 @@ def log_daemon():
             os.unlink(LOG)
 
 
-class ProcessDoors(unittest.TestCase):
-    def run_door(self, door, mode, status=0):
+class ProcessHooks(unittest.TestCase):
+    def run_hook(self, hook, mode, status=0):
         with harness.Scratch() as scratch:
-            path = scratch.path("crossing")
+            path = scratch.path("exec_leak")
             with open(path, "w") as file:
                 file.write("data")
-            result = harness.preload([PROGRAM, door, mode, path], scratch=scratch,
+            result = harness.preload([PROGRAM, hook, mode, path], scratch=scratch,
                                      env={"UNFREED_ONLY": os.path.basename(PROGRAM)})
         self.assertEqual(result.status, status, result)
         self.assertIsNotNone(result.report, result)
-        result.crossing = [d for d in result.report["descriptors"] if d.get("target") == path]
+        result.exec_leak = [d for d in result.report["descriptors"] if d.get("target") == path]
         return result
 
     def check_held(self, result, count):
@@ -57,43 +57,43 @@ class ProcessDoors(unittest.TestCase):
         self.assertEqual(result.report["totals"]["fd"]["unattributed"], 0)
 
     def test_endings(self):
-        for door, status in ENDINGS.items():
+        for hook, status in ENDINGS.items():
             for mode, held in (("leak", 1), ("clean", 0)):
-                with self.subTest(door=door, mode=mode):
-                    self.check_held(self.run_door(door, mode, status), held)
+                with self.subTest(hook=hook, mode=mode):
+                    self.check_held(self.run_hook(hook, mode, status), held)
 
     def test_copies_and_unloading(self):
-        for door in OTHERS:
+        for hook in OTHERS:
             for mode, held in (("leak", 1), ("clean", 0)):
-                with self.subTest(door=door, mode=mode):
-                    self.check_held(self.run_door(door, mode), held)
+                with self.subTest(hook=hook, mode=mode):
+                    self.check_held(self.run_hook(hook, mode), held)
 
     def test_execs(self):
-        for door in EXECS:
+        for hook in EXECS:
             for mode, crossed in (("leak", 1), ("clean", 0)):
-                with self.subTest(door=door, mode=mode):
-                    result = self.run_door(door, mode)
-                    self.assertEqual(result.stdout, "2 arguments, DOOR_MARK=passed on\n".replace("DOOR_MARK=", ""))
+                with self.subTest(hook=hook, mode=mode):
+                    result = self.run_hook(hook, mode)
+                    self.assertEqual(result.stdout, "2 arguments, HOOK_MARK=passed on\n".replace("HOOK_MARK=", ""))
                     self.assertEqual([len(result.reports), result.report["process"]["argv"][1:]], [1, ["after"]])
-                    self.assertEqual([d["origin"] for d in result.crossing], ["inherited"] * crossed)
+                    self.assertEqual([d["origin"] for d in result.exec_leak], ["inherited"] * crossed)
                     self.check_held(result, 0)
 
     def test_log(self):
         with log_daemon():
-            for door in LOGS:
+            for hook in LOGS:
                 for mode, kept in (("leak", 1), ("clean", 0)):
-                    with self.subTest(door=door, mode=mode):
-                        result = self.run_door(door, mode)
+                    with self.subTest(hook=hook, mode=mode):
+                        result = self.run_hook(hook, mode)
                         self.check_held(result, 0)
                         self.assertEqual(result.report["totals"]["fd"]["libc"], kept)
                         self.assertEqual([d["origin"] for d in result.report["descriptors"] if d["origin"] == "libc"],
                                          ["libc"] * kept)
 
-    def test_what_no_door_explains_is_unattributed(self):
+    def test_what_no_hook_explains_is_unattributed(self):
         for mode, kept in (("leak", 1), ("clean", 0)):
             with self.subTest(mode=mode):
-                result = self.run_door("unseen", mode)
-                self.assertEqual([d["origin"] for d in result.crossing], ["unattributed"] * kept)
+                result = self.run_hook("unseen", mode)
+                self.assertEqual([d["origin"] for d in result.exec_leak], ["unattributed"] * kept)
                 self.assertEqual(result.report["totals"]["fd"]["unattributed"], kept)
                 self.assertEqual(result.report["totals"]["fd"]["live"], 0)
 

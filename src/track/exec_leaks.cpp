@@ -1,4 +1,4 @@
-#include "track/crossings.h"
+#include "track/exec_leaks.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -12,7 +12,7 @@
 
 namespace unfreed::track {
 
-using ledger::Crossing;
+using ledger::ExecLeak;
 using ledger::FdOrigin;
 using ledger::FdRecord;
 using ledger::SectionId;
@@ -26,11 +26,11 @@ constexpr size_t kMostAllowed = 32;
 NumberRange g_allowed[kMostAllowed];
 size_t g_allowed_count;
 
-/// The parent's ledger, of which only the header and the sections that follow it are mapped: crossings, and programs
+/// The parent's ledger, of which only the header and the sections that follow it are mapped: exec leaks, and programs
 /// that were not tracked.
 struct ParentTable {
   ledger::Header* header;
-  Crossing* records;
+  ExecLeak* records;
   ledger::Untracked* untracked;
 };
 ParentTable g_parent;
@@ -48,7 +48,7 @@ bool stays_open(int fd) {
 }
 
 /// The pointer is the program's, and has been accepted by nobody yet: what cannot be read is left out.
-void copy_name(const char* from, char (&to)[sizeof Crossing::program]) {
+void copy_name(const char* from, char (&to)[sizeof ExecLeak::program]) {
   std::memset(to, 0, sizeof to);
   auto address = reinterpret_cast<uintptr_t>(from);
   // A page that cannot be read would take what lies before it along.
@@ -67,13 +67,13 @@ bool back_parents(Record* records, uint64_t count) {
 }
 
 /// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
-/// for the same crossing are harmless.
-Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const char* program) {
+/// for the same exec leak are harmless.
+ExecLeak* note(const FdRecord& from, uint64_t word, int fd, uint16_t hook, const char* program) {
   bool in_parent = ledger::fd_origin(word) == FdOrigin::inherited;
   ledger::Header& header = in_parent ? *g_parent.header : g_tracker.writer.header();
-  ledger::Section& table = header.sections[static_cast<size_t>(SectionId::crossings)];
+  ledger::Section& table = header.sections[static_cast<size_t>(SectionId::exec_leaks)];
   auto record_at = [&](uint64_t index) {
-    return in_parent ? g_parent.records + index : g_tracker.writer.touch<Crossing>(SectionId::crossings, index);
+    return in_parent ? g_parent.records + index : g_tracker.writer.touch<ExecLeak>(SectionId::exec_leaks, index);
   };
   uint32_t site = ledger::fd_site(word);
   uint64_t used = std::min(table.count.load(std::memory_order_acquire), table.capacity);
@@ -82,28 +82,28 @@ Crossing* note(const FdRecord& from, uint64_t word, int fd, uint16_t door, const
     return nullptr;
   }
   for (uint64_t i = 0; i < used; ++i) {
-    Crossing* known = record_at(i);
-    if (known && known->state.load(std::memory_order_acquire) == ledger::kCrossingValid && known->site == site) {
+    ExecLeak* known = record_at(i);
+    if (known && known->state.load(std::memory_order_acquire) == ledger::kExecLeakValid && known->site == site) {
       known->count.fetch_add(1, std::memory_order_relaxed);
       return known;
     }
   }
   uint64_t index = table.count.fetch_add(1, std::memory_order_acq_rel);
-  Crossing* record = index < table.capacity ? record_at(index) : nullptr;
+  ExecLeak* record = index < table.capacity ? record_at(index) : nullptr;
   if (!record) {
-    header.dropped[static_cast<size_t>(ledger::Dropped::crossings_full)].fetch_add(1, std::memory_order_relaxed);
+    header.dropped[static_cast<size_t>(ledger::Dropped::exec_leaks_full)].fetch_add(1, std::memory_order_relaxed);
     return nullptr;
   }
-  record->state.store(ledger::kCrossingFilling, std::memory_order_relaxed);
+  record->state.store(ledger::kExecLeakFilling, std::memory_order_relaxed);
   record->fd = fd;
   record->site = site;
   record->serial = ledger::fd_serial(word);
   record->caller_pid = base::current_pid();
-  record->door = door;
+  record->hook = hook;
   record->acquired_ns = from.acquired_ns;
   copy_name(program, record->program);
   record->count.store(1, std::memory_order_relaxed);
-  record->state.store(ledger::kCrossingValid, std::memory_order_release);
+  record->state.store(ledger::kExecLeakValid, std::memory_order_release);
   return record;
 }
 
@@ -126,7 +126,7 @@ bool is_of_interest(uint64_t word, bool adopted) {
 
 }  // namespace
 
-void note_crossings(uint16_t door, const char* program, Crossings& noted, const ChildFds& child) {
+void note_exec_leaks(uint16_t hook, const char* program, ExecLeaks& noted, const ChildFds& child) {
   // Not enter(): a child that has tracked nothing needs no ledger of its own to go on to another program.
   if (!tracks(ledger::Kind::fd) || !base::may_call_system()) return;
   int saved = errno;
@@ -140,8 +140,8 @@ void note_crossings(uint16_t door, const char* program, Crossings& noted, const 
     if (!word || !is_of_interest(word, adopted) || is_allowed(number) || child.is_replaced(number)) continue;
     bool is_earlier_popen = record->owner_kind == static_cast<uint32_t>(ledger::FdOwner::popen_stream);
     if ((child.closes_popen_streams && is_earlier_popen) || !stays_open(number)) continue;
-    Crossing* crossing = note(*record, word, number, door, program);
-    if (crossing && noted.count < Crossings::kMost) noted.crossings[noted.count++] = crossing;
+    ExecLeak* exec_leak = note(*record, word, number, hook, program);
+    if (exec_leak && noted.count < ExecLeaks::kMost) noted.exec_leaks[noted.count++] = exec_leak;
   }
   errno = saved;
 }
@@ -157,16 +157,16 @@ void drop_in_parent(ledger::Dropped reason) {
   if (g_parent.header) g_parent.header->dropped[static_cast<size_t>(reason)].fetch_add(1, std::memory_order_relaxed);
 }
 
-void take_crossings_back(const Crossings& noted) {
-  for (size_t i = 0; i < noted.count; ++i) noted.crossings[i]->count.fetch_sub(1, std::memory_order_relaxed);
+void take_exec_leaks_back(const ExecLeaks& noted) {
+  for (size_t i = 0; i < noted.count; ++i) noted.exec_leaks[i]->count.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void allow_crossing(int first, int last) {
+void allow_exec_leak(int first, int last) {
   if (g_allowed_count < kMostAllowed) g_allowed[g_allowed_count++] = {first, last};
 }
 
-void keep_parents_crossings(const ledger::Writer& parent) {
-  const ledger::Section& table = parent.section(SectionId::crossings);
+void keep_parents_exec_leaks(const ledger::Writer& parent) {
+  const ledger::Section& table = parent.section(SectionId::exec_leaks);
   const ledger::Section& untracked = parent.section(SectionId::untracked);
   size_t bytes = untracked.offset + untracked.capacity * sizeof(ledger::Untracked);  // and all before it
   ParentTable earlier = g_parent;
@@ -185,7 +185,7 @@ void keep_parents_crossings(const ledger::Writer& parent) {
                                  MREMAP_MAYMOVE | MREMAP_FIXED, static_cast<long>(place));
   if (base::is_error(again)) return base::unmap_memory(reinterpret_cast<void*>(place), bytes);
   auto* start = reinterpret_cast<std::byte*>(place);
-  g_parent = {reinterpret_cast<ledger::Header*>(start), reinterpret_cast<Crossing*>(start + table.offset),
+  g_parent = {reinterpret_cast<ledger::Header*>(start), reinterpret_cast<ExecLeak*>(start + table.offset),
               reinterpret_cast<ledger::Untracked*>(start + untracked.offset)};
 }
 

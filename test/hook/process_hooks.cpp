@@ -1,9 +1,10 @@
-// The doors that end, replace or copy the process, and those of the log: one per run, each in a pair.
+// The hooked functions that end, replace or copy the process, and those of the log: one per run, each in a pair.
 //
-//   process_doors DOOR leak|clean FILE   opens FILE, goes through DOOR, and (clean) has closed FILE before
-//   process_doors after                  what an exec leads to: says how it was called
+//   process_hooks HOOK leak|clean FILE   opens FILE, goes through HOOK, and (clean) has closed FILE before
+//   process_hooks after                  what an exec leads to: says how it was called
 //
-// For the exec family the door is tried twice: once where it must fail, so that the process goes on, then for good.
+// For the exec family the hooked function is tried twice: once where it must fail, so that the process goes on, then
+// for good.
 #include <dlfcn.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -34,9 +35,9 @@ void give_back() {
 }
 
 char kAfter[] = "after";
-char kMark[] = "DOOR_MARK=passed on";
+char kMark[] = "HOOK_MARK=passed on";
 
-/// `attempt(path, arguments, environment)` calls the door.
+/// `attempt(path, arguments, environment)` calls the hooked function.
 template <class Attempt>
 void replace(Attempt attempt) {
   char* arguments[] = {const_cast<char*>(g_self), kAfter, nullptr};
@@ -98,17 +99,17 @@ void log_checked_list(const char* format, ...) {
 }
 
 /// A connection to the log is libc's, until closelog.
-bool through_log(const char* door) {
-  if (!strcmp(door, "openlog") || !strcmp(door, "closelog"))
+bool through_log(const char* hook) {
+  if (!strcmp(hook, "openlog") || !strcmp(hook, "closelog"))
     openlog("unfreed", LOG_NDELAY, LOG_USER);
-  else if (!strcmp(door, "syslog"))
-    syslog(LOG_USER | LOG_DEBUG, "a line of %s, %d %.1f", door, 1, 2.5);
-  else if (!strcmp(door, "__syslog_chk"))
-    __syslog_chk(LOG_USER | LOG_DEBUG, 1, "a line of %s, %d %.1f", door, 1, 2.5);
-  else if (!strcmp(door, "vsyslog"))
-    log_list("a line of %s, %d %.1f", door, 1, 2.5);
-  else if (!strcmp(door, "__vsyslog_chk"))
-    log_checked_list("a line of %s, %d %.1f", door, 1, 2.5);
+  else if (!strcmp(hook, "syslog"))
+    syslog(LOG_USER | LOG_DEBUG, "a line of %s, %d %.1f", hook, 1, 2.5);
+  else if (!strcmp(hook, "__syslog_chk"))
+    __syslog_chk(LOG_USER | LOG_DEBUG, 1, "a line of %s, %d %.1f", hook, 1, 2.5);
+  else if (!strcmp(hook, "vsyslog"))
+    log_list("a line of %s, %d %.1f", hook, 1, 2.5);
+  else if (!strcmp(hook, "__vsyslog_chk"))
+    log_checked_list("a line of %s, %d %.1f", hook, 1, 2.5);
   else
     return false;
   close(g_fd);
@@ -116,18 +117,18 @@ bool through_log(const char* door) {
   return true;
 }
 
-bool through_ending(const char* door) {
-  if (strcmp(door, "_exit") && strcmp(door, "_Exit") && strcmp(door, "quick_exit") && strcmp(door, "abort"))
+bool through_ending(const char* hook) {
+  if (strcmp(hook, "_exit") && strcmp(hook, "_Exit") && strcmp(hook, "quick_exit") && strcmp(hook, "abort"))
     return false;
   give_back();
-  if (!strcmp(door, "_exit")) _exit(0);
-  if (!strcmp(door, "_Exit")) _Exit(0);
-  if (!strcmp(door, "quick_exit")) quick_exit(0);
+  if (!strcmp(hook, "_exit")) _exit(0);
+  if (!strcmp(hook, "_Exit")) _Exit(0);
+  if (!strcmp(hook, "quick_exit")) quick_exit(0);
   abort();
 }
 
-bool through_exec(const char* door) {
-  auto is = [&](const char* name) { return !strcmp(door, name); };
+bool through_exec(const char* hook) {
+  auto is = [&](const char* name) { return !strcmp(hook, name); };
   if (is("execve"))
     replace([](auto path, auto arguments, auto environment) { return execve(path, arguments, environment); });
   if (is("execv")) replace([](auto path, auto arguments, auto) { return execv(path, arguments); });
@@ -154,7 +155,7 @@ bool through_exec(const char* door) {
   return false;
 }
 
-/// Opened past every door that can be watched.
+/// Opened past every hooked function that can be watched.
 long open_unseen(const char* path) {
   long result;
 #if defined(__x86_64__)
@@ -170,27 +171,27 @@ long open_unseen(const char* path) {
 int main(int argc, char** argv) {
   g_self = argv[0];
   if (argc == 2 && !strcmp(argv[1], "after")) {
-    const char* mark = getenv("DOOR_MARK");
+    const char* mark = getenv("HOOK_MARK");
     printf("%d arguments, %s\n", argc, mark ? mark : "no mark");
     return 0;
   }
   if (argc != 4) return 2;
-  const char* door = argv[1];
+  const char* hook = argv[1];
   g_clean = !strcmp(argv[2], "clean");
-  if (!strcmp(door, "unseen")) {
+  if (!strcmp(hook, "unseen")) {
     long fd = open_unseen(argv[3]);
     if (g_clean) close(static_cast<int>(fd));
     return fd < 0;
   }
   g_fd = open(argv[3], O_RDONLY);
   if (g_fd < 0) fail(argv[3]);
-  if (!strcmp(door, "vfork"))
+  if (!strcmp(hook, "vfork"))
     through_vfork();
-  else if (!strcmp(door, "dlclose"))
+  else if (!strcmp(hook, "dlclose"))
     through_dlclose();
-  else if (!strcmp(door, "prctl"))
+  else if (!strcmp(hook, "prctl"))
     through_prctl();
-  else if (!through_log(door) && !through_ending(door) && !through_exec(door))
+  else if (!through_log(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;
   return 0;
 }

@@ -35,23 +35,23 @@ struct ChildFds {
 };
 
 /// What was noted for one call, in case it fails.
-struct Crossings {
+struct ExecLeaks {
   static constexpr size_t kMost = 64;
-  ledger::Crossing* crossings[kMost];
+  ledger::ExecLeak* exec_leaks[kMost];
   size_t count = 0;
 };
 
 /// Another program is about to start with what this process holds: in its place (exec), or in a child.
-void note_crossings(uint16_t door, const char* program, Crossings& noted, const ChildFds& child = {});
+void note_exec_leaks(uint16_t hook, const char* program, ExecLeaks& noted, const ChildFds& child = {});
 /// It did not start.
-void take_crossings_back(const Crossings& noted);
+void take_exec_leaks_back(const ExecLeaks& noted);
 
 /// Numbers that may cross: from UNFREED_INHERITABLE.
-void allow_crossing(int first, int last);
+void allow_exec_leak(int first, int last);
 
-/// A fork child is about to give up its parent's ledger: keeps the part where crossings are noted, and programs that are
-/// not tracked. Afterwards crossings of what the parent had opened go there.
-void keep_parents_crossings(const ledger::Writer& parent);
+/// A fork child is about to give up its parent's ledger: keeps the part where exec leaks are noted, and programs that
+/// are not tracked. Afterwards exec leaks of what the parent had opened go there.
+void keep_parents_exec_leaks(const ledger::Writer& parent);
 /// The kept part's records of programs, as far as they are in use and one more; nullptr: there is none, or no storage.
 ledger::Untracked* parents_untracked(ledger::Section*& table);
 /// Counts there what the parent's report is to say of this child. Nobody would read it in a private ledger.
