@@ -29,8 +29,10 @@ class Chromium(unittest.TestCase):
         return result
 
     def check_report(self, report):
+        # The browser kills some of the processes that it starts: nobody could compare their descriptors at the end.
+        fd = "unconfirmed" if "signal" in report["process"] else "exact"
         self.assertEqual({kind: report["coverage"][kind] for kind in ("fd", "heap", "thread", "child")},
-                         {"fd": "exact", "heap": "unavailable", "thread": "exact", "child": "exact"})
+                         {"fd": fd, "heap": "unavailable", "thread": "exact", "child": "exact"})
         self.assertIn("the program has a malloc of its own", "\n".join(report["notes"]))
 
     def check_browser(self, report):
