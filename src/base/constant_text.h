@@ -20,9 +20,10 @@ struct ConstantText {
     return *this;
   }
   /// "fd, heap or thread", with `last` (" or ") before the last one.
-  constexpr ConstantText& add_list(std::span<const std::string_view> names, std::string_view last) {
+  constexpr ConstantText& add_list(std::span<const std::string_view> names, std::string_view last,
+                                   std::string_view separator = ", ") {
     for (size_t at = 0; at < names.size(); ++at) {
-      if (at) add(at + 1 == names.size() ? last : std::string_view(", "));
+      if (at) add(at + 1 == names.size() ? last : separator);
       add(names[at]);
     }
     return *this;

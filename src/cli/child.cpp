@@ -10,6 +10,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include "settings/exit_statuses.h"
+
 namespace unfreed::cli {
 
 namespace {
@@ -81,15 +83,13 @@ std::string program_path(const std::string& command) {
 }
 
 int explain_start_failure(const std::string& command, int error, std::string& line) {
-  constexpr int kNotExecutable = 126;
-  constexpr int kNotFound = 127;
   bool executable = false;
   std::string file = find_program(command, executable);
   struct stat status {};
   bool is_missing = error == ENOENT || error == ENOTDIR || command.empty();
   if (is_missing && file.empty()) {
     line = fmt::format("{}: not found", command.empty() ? "''" : command);
-    return kNotFound;
+    return report::exit_status::not_found;
   }
   if (is_missing)
     line = fmt::format("{}: cannot be executed: its interpreter (#! line or dynamic loader) does not exist", command);
@@ -97,7 +97,7 @@ int explain_start_failure(const std::string& command, int error, std::string& li
     line = fmt::format("{}: cannot be executed: it is a directory", command);
   else
     line = fmt::format("{}: cannot be executed: {}", command, std::strerror(error));
-  return kNotExecutable;
+  return report::exit_status::not_executable;
 }
 
 }  // namespace unfreed::cli

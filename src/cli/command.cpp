@@ -112,6 +112,9 @@ void Parser::flag(const char* names, bool& value, const char* help) { app_->add_
 void Parser::value(const char* names, const char* value_name, std::string& value, const char* help,
                    std::initializer_list<const char*> choices) {
   CLI::Option* option = app_->add_option(names, value, help)->type_name(value_name);
+  std::string words;
+  for (const char* choice : choices) words += (words.empty() ? "" : " ") + std::string(choice);
+  documents_[names].completes = words.empty() && std::string_view(value_name) == "FILE" ? "<file>" : words;
   if (choices.size()) option->check(CLI::IsMember(std::vector<std::string>(choices.begin(), choices.end())));
 }
 
@@ -135,9 +138,33 @@ void Parser::operands(const char* name, std::vector<std::string>& values, const 
   app_->add_option(name, values, help)->required()->type_name("");
 }
 
+void Parser::document(const char* names, Document document) { documents_[names] = std::move(document); }
+
 void Parser::footer(std::string text) { app_->footer(std::move(text)); }
 
+/// A line for each option: its names, its value's name, what completes it, the variable that does the same, its help
+/// and what the manual says more, with tabs between.
+int Parser::describe() const {
+  std::string text;
+  for (const CLI::Option* option : app_->get_options()) {
+    if (option->get_positional()) continue;
+    std::string names;
+    for (const std::string& name : option->get_snames()) names += "-" + name + ",";
+    for (const std::string& name : option->get_lnames()) names += "--" + name + ",";
+    names.pop_back();
+    auto found = documents_.find(names);
+    Document document = found == documents_.end() ? Document{} : found->second;
+    bool has_value = option->get_items_expected_max() > 0;
+    text += fmt::format("{}\t{}\t{}\t{}\t{}\t{}\n", names,
+                        has_value ? option->get_type_name().substr(0, option->get_type_name().find(':')) : "",
+                        document.completes, document.variable, option->get_description(), document.more);
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return kSuccess;
+}
+
 std::optional<int> Parser::parse(const Arguments& arguments) {
+  if (arguments.size() == 1 && arguments[0] == kDescribe) return describe();
   try {
     // CLI11 takes them last first.
     app_->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

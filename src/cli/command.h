@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,10 +11,16 @@
 #include <string_view>
 #include <vector>
 
+#include "settings/exit_statuses.h"
+
 namespace unfreed::cli {
 
 inline constexpr int kSuccess = 0;
-inline constexpr int kFailure = 125;  ///< unfreed itself could not do its job
+inline constexpr int kFailure = report::exit_status::failure;
+
+/// Instead of options: prints what a command's options are, for completion and the manual page (describe in
+/// command.cpp).
+inline constexpr const char* kDescribe = "--describe";
 
 using Arguments = std::vector<std::string>;
 
@@ -51,6 +58,13 @@ class Parser {
   void operand(const char* name, std::string& value, const char* help);
   void operand(const char* name, int& value, const char* help);
   void operands(const char* name, std::vector<std::string>& values, const char* help);
+  /// What completion and the manual page say of an option besides its help.
+  struct Document {
+    std::string completes;  ///< words, or <file>
+    std::string variable;   ///< that does the same
+    std::string more;       ///< sentences after the help
+  };
+  void document(const char* names, Document document);
   /// Text shown below the options in --help.
   void footer(std::string text);
 
@@ -64,15 +78,18 @@ class Parser {
  private:
   struct App;
 
+  int describe() const;
+
   std::string name_;
   std::unique_ptr<App> app_;
+  std::map<std::string, Document> documents_;  ///< by an option's names
 };
 
 /// "unfreed: MESSAGE" on stderr.
 void complain(std::string_view message);
 
-/// Writes to stderr, in pieces that are whole up to 4 KiB. A reader who takes nothing for `patience_ms` does not get the
-/// rest: nobody is to wait for ever for a summary to be read.
+/// Writes to stderr, in pieces that are whole up to 4 KiB. A reader who takes nothing for `patience_ms` does not get
+/// the rest: nobody is to wait for ever for a summary to be read.
 void write_message(std::string_view text, int patience_ms = 10'000);
 
 }  // namespace unfreed::cli

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/ledger_files.h"
 #include "ledger/leftovers.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 namespace {
@@ -35,6 +36,25 @@ int print_help() {
   return kSuccess;
 }
 
+/// For completion and the manual page, a line each, with tabs between: commands (name, what follows it, what it does),
+/// variables that no option mirrors (name, what it does), exit statuses (number, meaning), what rules name.
+int describe() {
+  std::string text;
+  for (const Command& command : kCommands)
+    if (command.summary) text += fmt::format("command\t{}\t{}\t{}\n", command.name, command.usage, command.summary);
+  for (const report::SettingRow& row : report::setting_rows())
+    if (!*row.option) text += fmt::format("variable\t{}\t{}\n", row.variable, row.help);
+#define EXIT_STATUS(name, number, meaning) text += "status\t" #number "\t" meaning "\n";
+#include "settings/exit_statuses.inc"
+#undef EXIT_STATUS
+  for (size_t at = 0; at < report::kSubjectCount; ++at)
+    text += fmt::format("subject\t{}\n", report::kSubjects[at].name);
+  for (const report::CounterRow& row : report::kRows)
+    if (row.in_rules) text += fmt::format("field\t{}\n", row.name);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return kSuccess;
+}
+
 int dispatch(const Arguments& words) {
   if (words.empty()) {
     complain("no command given (try 'unfreed --help')");
@@ -42,6 +62,7 @@ int dispatch(const Arguments& words) {
   }
   const std::string& name = words[0];
   if (name == "--help" || name == "-h") return print_help();
+  if (name == kDescribe) return describe();
   if (name == "--version" || name == "-V") {
     std::puts("unfreed " UNFREED_VERSION);
     return kSuccess;

@@ -7,6 +7,24 @@
 
 namespace unfreed::cli {
 
+namespace {
+std::string options_as_variables() {
+  std::string names;
+  for (const report::SettingRow& row : report::setting_rows())
+    if (*row.option) names += (names.empty() ? "" : ", ") + std::string(row.variable);
+  return "The options can also be given as variables (" + names + "); options win.";
+}
+
+std::string exit_statuses() {
+  std::string text;
+#define EXIT_STATUS(name, number, meaning) text += "  " #number "  " meaning "\n";
+#include "settings/exit_statuses.inc"
+#undef EXIT_STATUS
+  text.pop_back();
+  return text;
+}
+}  // namespace
+
 int run_command(const Arguments& arguments) {
   Parser parser(
       "run", "[OPTIONS] [--] CMD [ARGS...]",
@@ -16,12 +34,8 @@ int run_command(const Arguments& arguments) {
   SettingsInput input;
   input.add_options(parser);
   parser.flag("--all-reports", plan.all_reports, "a report for every process, also for those that hold nothing");
-  parser.footer(
-      "The options are also to be had as variables (UNFREED_OUTPUT, UNFREED_TRACK, UNFREED_ONLY, UNFREED_FAIL_ON, "
-      "UNFREED_EXITCODE, UNFREED_SIGNAL, UNFREED_DEPTH, UNFREED_SUPPRESSIONS, UNFREED_QUIET, UNFREED_FORCE); options "
-      "win.\n\n"
-      "Exit status: CMD's own if it is not 0 (128+N for signal N); else 23 (--exit-code) if a rule is broken; else 0.\n"
-      "125 unfreed could not do its job, 126 CMD cannot be executed, 127 CMD was not found.");
+  parser.footer(options_as_variables() +
+                "\n\nExit status: CMD's own if it is not 0 (128+N for signal N); else 0, or:\n" + exit_statuses());
   size_t options = parser.count_options(arguments);
   Arguments own(arguments.begin(), arguments.begin() + static_cast<ptrdiff_t>(options));
   plan.words.assign(arguments.begin() + static_cast<ptrdiff_t>(options), arguments.end());

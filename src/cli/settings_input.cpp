@@ -13,65 +13,13 @@ namespace unfreed::cli {
 
 namespace {
 
-constexpr auto kKindsHelp = report::list_kinds("kinds to track, comma separated: ", ", ").add(" or all");
-
-struct Mirror {
-  std::string_view name;
-  const char* flags;
-  const char* value_name;
-  std::string_view variable;
-  const char* help;
-  char joined_by;  ///< between the values of an option given several times; '\0': the last one wins
-};
-constexpr Mirror kMirrors[] = {
-    {"output", "-o,--output", "FILE", "UNFREED_OUTPUT",
-     "write the report to FILE; %p pid, %e program, %n number of the report, %% percent sign (default: "
-     "unfreed.%e.%p.json)",
-     '\0'},
-    {"track", "--track", "KINDS", "UNFREED_TRACK", kKindsHelp.text,
-     '\0'},
-    {"only", "--only", "NAMES", "UNFREED_ONLY", "track only programs of these names (shell patterns, comma separated)",
-     ','},
-    {"allow-untracked", "--allow-untracked", "PATTERNS", "UNFREED_ALLOW_UNTRACKED",
-     "programs that need not be tracked, by name or path (shell patterns, comma separated): rules pass without them",
-     ','},
-    {"fail-on", "--fail-on", "RULES", "UNFREED_FAIL_ON",
-     "fail when a rule is broken: 'fd>0', 'heap.bytes>1M,thread>0', 'site.fd>=10'", ','},
-    {"inheritable", "--inheritable", "NUMBERS", "UNFREED_INHERITABLE",
-     "descriptors that may go along into other programs: numbers and ranges, comma separated (3,10-19)", ','},
-    {"exit-code", "--exit-code", "N", "UNFREED_EXITCODE", "exit status when a rule is broken (default: 23)", '\0'},
-    {"signal", "--signal", "NAME", "UNFREED_SIGNAL",
-     "signal that asks a process for a report: name, number or off (default: USR2)", '\0'},
-    {"depth", "--depth", "N", "UNFREED_DEPTH", "frames kept per stack, 1 to 512 (default: 128)", '\0'},
-    {"sample", "--sample", "BYTES", "UNFREED_SAMPLE",
-     "track one heap block in BYTES bytes (K, M, G: powers of 1024) and estimate the rest; 0: every block (default)",
-     '\0'},
-    {"suppressions", "--suppressions", "FILES", "UNFREED_SUPPRESSIONS",
-     "files that say what is known and accepted, ':' between them", ':'},
-};
-/// An option without a value.
-struct Switch {
-  std::string_view name;
-  const char* flags;
-  std::string_view variable;
-  const char* help;
-};
-constexpr Switch kSwitches[] = {
-    {"quiet", "-q,--quiet", "UNFREED_QUIET", "no summary on standard error"},
-    {"force", "--force", "UNFREED_FORCE", "let the report's FILE be replaced whatever it is (else only a report is)"},
-};
-
-std::string_view option_of(std::string_view variable) {
-  for (const Mirror& mirror : kMirrors)
-    if (mirror.variable == variable) return mirror.name;
-  for (const Switch& one : kSwitches)
-    if (one.variable == variable) return one.name;
-  return "";
+/// "output" of "-o,--output".
+std::string_view option_name(const report::SettingRow& row) {
+  std::string_view names = row.option;
+  size_t dashes = names.rfind("--");
+  return dashes == std::string_view::npos ? std::string_view() : names.substr(dashes + 2);
 }
 
-}  // namespace
-
-namespace {
 /// What one of the functions that put names under the working directory makes of `names`, each by that much longer.
 template <class Function>
 std::string under_working_directory(std::string_view names, Function add_absolute) {
@@ -98,12 +46,15 @@ void SettingsInput::add_options(Parser& parser, std::initializer_list<std::strin
   auto is_wanted = [&](std::string_view name) {
     return names.size() == 0 || std::find(names.begin(), names.end(), name) != names.end();
   };
-  for (const Mirror& mirror : kMirrors) {
-    if (!is_wanted(mirror.name)) continue;
-    parser.values(mirror.flags, mirror.value_name, option_values_[std::string(mirror.name)], mirror.help);
+  for (const report::SettingRow& row : report::setting_rows()) {
+    std::string_view name = option_name(row);
+    if (name.empty() || !is_wanted(name)) continue;
+    if (*row.value)
+      parser.values(row.option, row.value, option_values_[std::string(name)], row.help);
+    else
+      parser.flag(row.option, switches_[std::string(name)], row.help);
+    parser.document(row.option, {row.completes, std::string(row.variable), row.more});
   }
-  for (const Switch& one : kSwitches)
-    if (is_wanted(one.name)) parser.flag(one.flags, switches_[std::string(one.name)], one.help);
 }
 
 void SettingsInput::gather() {
@@ -113,15 +64,15 @@ void SettingsInput::gather() {
     if (!text.starts_with("UNFREED_") || equals == std::string_view::npos) continue;
     given_[std::string(text.substr(0, equals))] = {std::string(text.substr(equals + 1)), false};
   }
-  for (const Mirror& mirror : kMirrors) {
-    const std::vector<std::string>& values = option_values_[std::string(mirror.name)];
+  for (const report::SettingRow& row : report::setting_rows()) {
+    std::string name(option_name(row));
+    const std::vector<std::string>& values = option_values_[name];
+    if (switches_[name]) given_[std::string(row.variable)] = {"1", true};
     if (values.empty()) continue;
     std::string value =
-        mirror.joined_by ? fmt::format("{}", fmt::join(values, std::string(1, mirror.joined_by))) : values.back();
-    given_[std::string(mirror.variable)] = {value, true};
+        row.joined_by ? fmt::format("{}", fmt::join(values, std::string(1, row.joined_by))) : values.back();
+    given_[std::string(row.variable)] = {value, true};
   }
-  for (const Switch& one : kSwitches)
-    if (switches_[std::string(one.name)]) given_[std::string(one.variable)] = {"1", true};
 }
 
 bool SettingsInput::complain_about(const report::SettingError& error) {
@@ -132,7 +83,9 @@ bool SettingsInput::complain_about(const report::SettingError& error) {
   bool from_option = found != given_.end() && found->second.from_option;
   // The user wrote an option, so that is what the message speaks of.
   if (from_option && text.starts_with(error.variable))
-    text = fmt::format("--{}{}", option_of(error.variable), text.substr(error.variable.size()));
+    for (const report::SettingRow& row : report::setting_rows())
+      if (row.variable == error.variable)
+        text = fmt::format("--{}{}", option_name(row), text.substr(error.variable.size()));
   bool ends = from_option || error.fatal;
   complain(ends ? text : text + "; the default is used");
   if (!ends) dropped_.emplace_back(error.variable);

@@ -139,7 +139,7 @@ bool has_end() {
 /// A program's own failure wins.
 int status_after(End end, int status, bool& replaced) {
   int ours = end == End::broken      ? static_cast<int>(g_tracker.writer.header().exit_code)
-             : end == End::unchecked ? report::kOwnFailureExitCode
+             : end == End::unchecked ? report::exit_status::failure
                                      : 0;
   replaced = status >= 0 && (status & 0xff) == 0 && ours != 0;
   return replaced ? ours : status;

@@ -190,7 +190,7 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   base::FixedText<PATH_MAX> output;
   report::add_absolute_output(output, settings.output, g_runtime.working_directory);
   header.output = writer.add_text(output.cut() ? std::string_view() : output.text());  // no other name than was meant
-  header.rules = writer.add_text(settings.rules_text);
+  header.rules = writer.add_text(settings.rules.text);
   base::FixedText<4096> suppressions;
   report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
   header.suppressions = writer.add_text(suppressions.text());
@@ -252,7 +252,7 @@ void say_no_tracking(const report::Settings& settings, std::string_view why) {
   line.add("unfreed: nothing is tracked: ").add(why);
   say(line.text(), settings.rules.count ? Line::verdict : Line::news);
   // A gate that cannot be checked is never a silent pass.
-  if (settings.rules.count) base::end_process(report::kOwnFailureExitCode);
+  if (settings.rules.count) base::end_process(report::exit_status::failure);
 }
 
 /// Prints what could not be read; true if one of them ends the run.
@@ -334,7 +334,7 @@ void start(int argc, char** argv, char** environment) {
   base::measure_address_space();
   g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
                                                    : is_parent_preloaded(base_name(g_runtime.library_path));
-  if (report_setting_errors(errors, error_count)) base::end_process(report::kOwnFailureExitCode);
+  if (report_setting_errors(errors, error_count)) base::end_process(report::exit_status::failure);
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));

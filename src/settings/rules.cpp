@@ -149,6 +149,7 @@ bool refuse(RuleSet& out, ParseError& error, size_t position, size_t length, con
 
 bool parse_rules(std::string_view text, RuleSet& out, ParseError& error) {
   out.count = 0;
+  out.text = text;
   error = {};
   if (base::trimmed(text).empty()) return true;
   std::string_view rest = text;

@@ -41,6 +41,7 @@ struct ParseError {
 
 inline constexpr size_t kMaxRules = 64;
 struct RuleSet {
+  std::string_view text;  ///< all of them, as written
   std::array<Rule, kMaxRules> rules;
   size_t count = 0;
   std::span<const Rule> all() const { return {rules.data(), count}; }

@@ -36,10 +36,11 @@ inline constexpr SubjectRow kSubjects[kSubjectCount] = {
     {"inherited_by_child", "descriptor inherited by another program", ledger::Kind::fd},
 };
 /// "fd, heap, thread, child": for messages.
-constexpr base::ConstantText<> list_kinds(std::string_view start, std::string_view last) {
+constexpr base::ConstantText<> list_kinds(std::string_view start, std::string_view last,
+                                          std::string_view separator = ", ") {
   std::string_view names[ledger::kKindCount];
   for (size_t at = 0; at < ledger::kKindCount; ++at) names[at] = kSubjects[at].name;
-  return base::ConstantText<>(start).add_list(names, last);
+  return base::ConstantText<>(start).add_list(names, last, separator);
 }
 constexpr const SubjectRow& row_of(Subject subject) { return kSubjects[index_of(subject)]; }
 /// False for a name that is none.
@@ -111,6 +112,14 @@ constexpr bool is_news(ledger::Kind kind) {
   };
   return static_cast<size_t>(kind) < ledger::kKindCount && kNews[static_cast<size_t>(kind)];
 }
+
+/// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
+inline constexpr uint32_t kAllKinds = (1u << ledger::kKindCount) - 1;
+inline constexpr uint32_t kDefaultKinds = 0
+#define KIND(name, number, noun, by_default, recorded, news) | uint32_t{by_default} << number
+#include "ledger/kinds.inc"
+#undef KIND
+    ;
 
 /// Is the kind recorded in the ledger's table of handles?
 constexpr bool is_handle_kind(ledger::Kind kind) { return subject_bits::handle >> static_cast<unsigned>(kind) & 1; }

@@ -61,7 +61,7 @@ class Sandbox(unittest.TestCase):
 
     def test_programs_started_in_a_sandbox(self):
         # man runs its formatters in one that lets no file be made; without rules that is no reason to fail.
-        command = ["man", "-P", "cat", "-l", os.path.join(harness.SOURCE, "src", "cli", "man", "unfreed.1")]
+        command = ["man", "-P", "cat", "-l", os.path.join(harness.BUILD, "src", "cli", "unfreed.1")]
         alone = harness.bare(command)
         self.assertEqual(alone.status, 0, alone)
         for run in (harness.run, harness.preload):

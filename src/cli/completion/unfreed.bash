@@ -1,39 +1,37 @@
-# Bash completion for unfreed(1).
+# Bash completion for unfreed(1). Commands, options and their values are those that the command names (--describe).
 
-_unfreed_commands='run report diff check snapshot doctor help --help --version'
-
-_unfreed_values() {
-  case $1 in
-    -o | --output | --suppressions) _filedir ;;
-    --track) mapfile -t COMPREPLY < <(compgen -W 'all fd heap thread child timer shm library fd,heap fd,thread' -- "$cur") ;;
-    --format | -f) mapfile -t COMPREPLY < <(compgen -W 'text json html' -- "$cur") ;;
-    --signal) mapfile -t COMPREPLY < <(compgen -W 'off USR1 USR2 HUP WINCH' -- "$cur") ;;
-    --fail-on) mapfile -t COMPREPLY < <(compgen -W 'fd\>0 thread\>0 child\>0 misuse\>0 fd\>0,thread\>0 heap.bytes\>1M' -- "$cur") ;;
-    --exit-code | --depth | --sample | --only | --inheritable | --allow-untracked) ;;
-    *) return 1 ;;
-  esac
+# The lines of `unfreed [COMMAND] --describe`, into the array `described`.
+_unfreed_describe() {
+  mapfile -t described < <("${words[0]}" "$@" --describe 2>/dev/null)
 }
 
-_unfreed_options() {
-  case $1 in
-    run) echo '--output --track --only --allow-untracked --fail-on --inheritable --exit-code --signal --depth --sample --suppressions --quiet --force --all-reports --help --' ;;
-    report) echo '--format --output --force --help' ;;
-    diff) echo '--exit-code --output --force --help' ;;
-    check) echo '--fail-on --allow-untracked --exit-code --quiet --help' ;;
-    snapshot) echo '--output --fail-on --exit-code --suppressions --quiet --force --help' ;;
-    doctor) echo '--help' ;;
-  esac
+# The line of option $1 into the array `fields`: names, value, what completes it.
+_unfreed_find_option() {
+  local line name
+  for line in "${described[@]}"; do
+    IFS=$'\x1f' read -ra fields <<<"${line//$'\t'/$'\x1f'}"
+    for name in ${fields[0]//,/ }; do
+      [[ $name == "$1" ]] && return 0
+    done
+  done
+  return 1
 }
 
 _unfreed() {
-  local cur prev words cword
+  local cur prev words cword described fields line
   _init_completion -n '=><' || return
 
+  _unfreed_describe
+  local commands=()
+  for line in "${described[@]}"; do
+    [[ $line == command$'\t'* ]] && line=${line#*$'\t'} && commands+=("${line%%$'\t'*}")
+  done
   if ((cword == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W "$_unfreed_commands" -- "$cur")
+    mapfile -t COMPREPLY < <(compgen -W "${commands[*]} help --help --version" -- "$cur")
     return
   fi
   local command=${words[1]}
+  _unfreed_describe "$command"
 
   # Where run's (or doctor's) CMD begins, its own completion takes over.
   if [[ $command == run || $command == doctor ]]; then
@@ -44,8 +42,9 @@ _unfreed() {
           ((at++))
           break
           ;;
-        -o | --output | --track | --only | --allow-untracked | --fail-on | --inheritable | --exit-code | --signal | --depth | --sample | --suppressions) ((at += 2)) ;;
-        -*) ((at++)) ;;
+        -*)
+          if _unfreed_find_option "${words[at]}" && [[ ${fields[1]} ]]; then ((at += 2)); else ((at++)); fi
+          ;;
         *) break ;;
       esac
     done
@@ -55,16 +54,24 @@ _unfreed() {
     fi
   fi
 
-  # diff's --exit-code has no value.
-  [[ $command == diff && $prev == --exit-code ]] || { _unfreed_values "$prev" && return; }
+  if _unfreed_find_option "$prev" && [[ ${fields[1]} ]]; then
+    case ${fields[2]} in
+      '<file>') _filedir ;;
+      *) mapfile -t COMPREPLY < <(compgen -W "${fields[2]//>/\\>}" -- "$cur") ;;
+    esac
+    return
+  fi
   if [[ $cur == -* ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$(_unfreed_options "$command")" -- "$cur")
+    local names=()
+    for line in "${described[@]}"; do line=${line%%$'\t'*} && names+=("${line##*,}"); done
+    [[ $command == run ]] && names+=(--)
+    mapfile -t COMPREPLY < <(compgen -W "${names[*]}" -- "$cur")
     return
   fi
   case $command in
     run | doctor) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
     report | diff | check) _filedir ;;
     snapshot) mapfile -t COMPREPLY < <(compgen -W "$(command ps -axo pid=)" -- "$cur") ;;
-    help) mapfile -t COMPREPLY < <(compgen -W "$_unfreed_commands" -- "$cur") ;;
+    help) mapfile -t COMPREPLY < <(compgen -W "${commands[*]}" -- "$cur") ;;
   esac
 } && complete -F _unfreed unfreed

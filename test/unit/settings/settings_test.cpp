@@ -54,7 +54,7 @@ TEST(Settings, EveryVariableIsRead) {
   EXPECT_EQ(result.settings.kinds, 1u << 0 | 1u << 2);
   EXPECT_EQ(result.settings.only, "my*");
   ASSERT_EQ(result.settings.rules.count, 1u);
-  EXPECT_EQ(result.settings.rules_text, "fd>0");
+  EXPECT_EQ(result.settings.rules.text, "fd>0");
   EXPECT_EQ(result.settings.exit_code, 7);
   EXPECT_EQ(result.settings.report_signal, SIGUSR1);
   EXPECT_EQ(result.settings.depth, 512u);

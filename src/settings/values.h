@@ -1,0 +1,54 @@
+// The readers of settings' values: text in, true and the value out, or false and nothing changed.
+// Allocation-free, async-signal-safe. Texts that are kept point into what was read.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "base/scan.h"
+
+namespace unfreed::report {
+
+/// "3,5-7"
+struct NumberRange {
+  int first = 0;
+  int last = 0;
+};
+struct NumberRanges {
+  static constexpr size_t kMost = 32;
+  NumberRange ranges[kMost];
+  size_t count = 0;
+};
+
+inline bool read_text(std::string_view text, std::string_view& out) {
+  out = text;
+  return true;
+}
+/// "0" or "1".
+bool read_switch(std::string_view text, bool& out);
+/// Kinds' names, separated by commas, or "all": a bit per ledger::Kind.
+bool read_kinds(std::string_view text, uint32_t& out);
+bool read_ranges(std::string_view text, NumberRanges& out);
+/// A signal's name ("USR1", "SIGUSR1", "RTMIN+3") or number, or "off": 0. Those that can be caught and report no fault.
+bool read_signal(std::string_view text, int& out);
+/// A number, then K, M, G (powers of 1024) or nothing.
+bool parse_bytes(std::string_view text, uint64_t& out);
+
+template <uint64_t kLowest, uint64_t kHighest, class Number>
+bool read_number(std::string_view text, Number& out) {
+  uint64_t value = 0;
+  if (!base::parse_number(text, value) || value < kLowest || value > kHighest) return false;
+  out = static_cast<Number>(value);
+  return true;
+}
+
+template <uint64_t kLowest, uint64_t kHighest>
+bool read_bytes(std::string_view text, uint64_t& out) {
+  uint64_t value = 0;
+  if (!parse_bytes(text, value) || value < kLowest || value > kHighest) return false;
+  out = value;
+  return true;
+}
+
+}  // namespace unfreed::report
