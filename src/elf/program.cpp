@@ -95,8 +95,7 @@ void find_libraries(const Dynamic& dynamic, Program& out) {
       out.sanitizer = sign.sanitizer;
       copy_text(library, out.sanitizer_library);
     }
-    for (std::string_view known : {"libjemalloc", "libtcmalloc", "libmimalloc"})
-      if (library.starts_with(known)) out.shared_allocator = known;
+    if (std::string_view allocator = allocator_library(library); !allocator.empty()) out.shared_allocator = allocator;
     return false;
   });
 }

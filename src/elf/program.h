@@ -35,6 +35,13 @@ struct Program {
   bool must_come_first() const;
 };
 
+/// "libjemalloc" … where a shared library of this file name brings a malloc; else "".
+constexpr std::string_view allocator_library(std::string_view file_name) {
+  for (std::string_view known : {"libjemalloc", "libtcmalloc", "libmimalloc"})
+    if (file_name.starts_with(known)) return known;
+  return {};
+}
+
 /// Is this the file name, or the path, of one of their shared libraries?
 bool is_sanitizer_library(std::string_view library);
 

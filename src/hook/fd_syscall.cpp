@@ -9,6 +9,7 @@
 #include <cstdarg>
 #include <cstring>
 
+#include "hook/mapping.h"
 #include "hook/messages.h"
 #include "hook/own_child.h"
 #include "hook/process.h"
@@ -224,6 +225,19 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     case SYS_execve:
     case SYS_execveat:
       return executing(number, arguments, call);
+    case SYS_mmap: {
+      auto* result = reinterpret_cast<void*>(call());
+      hook::mapping(result, {static_cast<size_t>(arguments[1]), arguments.fd(2), arguments.fd(3), arguments.fd(4)},
+                    Hook::syscall, from);
+      return reinterpret_cast<long>(result);
+    }
+    case SYS_munmap:
+      return hook::unmapping(arguments.pointer<void>(0), static_cast<size_t>(arguments[1]), call);
+    case SYS_mremap:
+      return reinterpret_cast<long>(hook::remapping(
+          {arguments.pointer<void>(0), static_cast<size_t>(arguments[1]), static_cast<size_t>(arguments[2]),
+           arguments.fd(3)},
+          Hook::syscall, from, [&] { return reinterpret_cast<void*>(call()); }));
     case SYS_waitid: {
       siginfo_t own{};
       bool wants = arguments.pointer<siginfo_t>(2);

@@ -13,6 +13,7 @@
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/handles.h"
+#include "track/mappings.h"
 #include "track/heap.h"
 #include "track/misuse.h"
 #include "track/modules.h"
@@ -94,6 +95,7 @@ void reset_tables() {
   track::reset_threads_after_fork();
   track::reset_children_after_fork();
   track::reset_handles_after_fork();
+  track::reset_mappings_after_fork();
   g_tracker.is_fork_child = true;
 }
 

@@ -27,6 +27,7 @@ void take_room() {
       {SectionId::strings, 64 * 1024}, {SectionId::modules, 64}, {SectionId::nodes, 32 * 1024},
       {SectionId::sites, 4096},        {SectionId::fds, 1024},   {SectionId::threads, 128},
       {SectionId::chunk_heads, 128},   {SectionId::chunks, 128}, {SectionId::failures, 64},
+      {SectionId::handles, 512},
   };
   for (const Room& room : kRoom) g_tracker.writer.reserve(room.section, room.records);
 }

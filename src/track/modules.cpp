@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "elf/program.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -31,6 +32,7 @@ struct Known {
   bool system = false;
   bool libc = false;
   bool loader = false;
+  bool allocator = false;
 };
 constinit Known g_known[kMostModules]{};
 constinit std::atomic<uint32_t> g_generation;
@@ -116,6 +118,7 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.system = system;
   known.libc = is_libc_name(base_name(path));
   known.loader = is_loader_name(base_name(path));
+  known.allocator = !elf::allocator_library(base_name(path)).empty();
   if (is_cxx_name(base_name(path))) g_cxx_module.store(known.number, std::memory_order_relaxed);
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_module_count.store(index + 1, std::memory_order_release);
@@ -163,6 +166,10 @@ bool is_libc_module(uint32_t number) {
 bool is_loader_module(uint32_t number) {
   const Known* known = known_by_number(number);
   return known && known->loader;
+}
+bool is_allocator_module(uint32_t number) {
+  const Known* known = known_by_number(number);
+  return known && known->allocator;
 }
 bool is_cxx_module(uint32_t number) { return number && number == g_cxx_module.load(std::memory_order_relaxed); }
 

@@ -25,6 +25,8 @@ bool is_system_module(uint32_t number);
 bool is_libc_module(uint32_t number);
 /// Is it the loader?
 bool is_loader_module(uint32_t number);
+/// Is it an allocator library that is known by its name?
+bool is_allocator_module(uint32_t number);
 /// Is it libstdc++ (the one that was met last)?
 bool is_cxx_module(uint32_t number);
 

@@ -174,7 +174,9 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& 
   node = follow_known(node, left, note);
   if (left.empty())
     if (uint32_t known = find_site(key_at(node))) return known;
-  bool libc_owned = kind == Kind::heap && is_libc_owned(stack.judged, stack.judged_truncated);
+  bool libc_owned = kind == Kind::heap      ? is_libc_owned(stack.judged, stack.judged_truncated)
+                    : kind == Kind::mapping ? !stack.judged.empty() && is_allocator_module(stack.judged[0].module)
+                                            : false;
   node = make_all(node, left, truncated, note);
   return make_site(key_at(node), libc_owned);
 }

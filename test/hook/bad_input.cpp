@@ -470,6 +470,17 @@ void handles() {
   CALL(shmdt(&timer));
   CALL(shmctl(-1, IPC_RMID, nullptr));
   CALL(shmctl(-1, 77, nullptr));
+  CALL(mmap(nullptr, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+  CALL(mmap(nullptr, huge, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+  CALL(mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, -1, 0) == MAP_FAILED);
+  CALL(mmap(&timer, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED);
+  CALL(mmap64(nullptr, 4096, 0x7fff, 0, 99, 1) == MAP_FAILED);
+  CALL(munmap(nullptr, 0));
+  CALL(munmap(&timer, 1));
+  CALL(munmap(reinterpret_cast<void*>(4096), huge));
+  CALL(mremap(nullptr, 4096, 4096, 0) == MAP_FAILED);
+  CALL(mremap(nullptr, 0, 4096, MREMAP_MAYMOVE) == MAP_FAILED);
+  CALL(mremap(&timer, 4096, 4096, 77) == MAP_FAILED);
   CALL(shmctl(-1, IPC_STAT, nullptr));
   CALL(dlopen("no-such-library.so", RTLD_NOW));
   CALL(dlopen("/dev/null", RTLD_NOW));

@@ -48,7 +48,7 @@ class Twins(unittest.TestCase):
         with harness.Scratch() as scratch:
             # Shells and other programs that hooked functions start (popen) are no concern here.
             result = harness.preload([program, mode, *names], scratch=scratch, cwd=scratch.folder, env={
-                "UNFREED_ONLY": "twins*", "LD_PRELOAD": ":".join([harness.LIBRARY, *libraries])})
+                "UNFREED_ONLY": "twins*", "UNFREED_TRACK": "all", "LD_PRELOAD": ":".join([harness.LIBRARY, *libraries])})
             self.assertEqual(result.status, 0, result)
             self.assertIsNotNone(result.report, result)
             self.assertTrue(result.report["complete"], result.report["notes"])

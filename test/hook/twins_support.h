@@ -66,6 +66,11 @@ Type* good(Type* pointer) {
   if (!pointer) unavailable(errno);
   return pointer;
 }
+/// The result of mmap or mremap.
+inline void* mapped(void* result) {
+  if (result == MAP_FAILED) unavailable(errno);
+  return result;
+}
 /// A descriptor's number.
 inline int fd_of(long result) { return static_cast<int>(good(result)); }
 /// The compiler may not think that this value is unused.
