@@ -91,12 +91,12 @@ bool make_overflow_sites() {
   return true;
 }
 
-/// Where a walk from `from` may read: the thread's own stack, or what can be probed of another.
-unwind::StackBounds bounds_for(const ThreadState* state, uintptr_t sp) {
-  if (state && state->is_own_stack(sp)) return {sp, state->bounds.high};
-  unwind::StackBounds probed = unwind::probe_bounds(sp);
-  return {sp, probed.high};
+/// Where a walk may read of a stack that is not the thread's own.
+unwind::StackBounds foreign_bounds(uintptr_t sp, size_t most_pages) {
+  return {sp, unwind::probe_bounds(sp, most_pages).high};
 }
+/// Most stacks of coroutines end within so many pages.
+constexpr size_t kFewPages = 4;
 
 /// Without the thread's state (a signal handler in the middle of a verb, a thread at its end): a short stack will do.
 constexpr size_t kShortStack = 64;
@@ -211,11 +211,17 @@ uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, u
 uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kind kind, uint16_t hook,
                       const unwind::Registers& from) {
   frames = frames.first(std::min<size_t>(frames.size(), most_frames_walked()));
-  unwind::WalkResult walked = unwind::walk(from, bounds_for(nullptr, from.sp), g_tracker.runtime_module, frames, log);
+  unwind::WalkResult walked;
+  const unwind::SlotLog empty = log;
+  for (size_t pages : {kFewPages, unwind::kMostProbedPages}) {
+    log = empty;
+    walked = unwind::walk(from, foreign_bounds(from.sp, pages), g_tracker.runtime_module, frames, log);
+    if (!walked.truncated) break;
+  }
   count_failed(walked);
   // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
   // to.
-  if (walked.truncated) log.verifiable = false;
+  if (walked.followed_guess) log.verifiable = false;
   Frames kept = frames.first(walked.frames);
   if (kind == Kind::heap) skip_operator_new(kept, hook);
   return site_for(nullptr, kind, hook, {kept, walked.truncated});
@@ -225,7 +231,7 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
 /// they are not sampled.
 void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t hook, uint32_t site,
                      const unwind::SlotLog& log) {
-  if (!log.verifiable || log.overflowed || from.exact_pc) return;
+  if (!log.verifiable || log.depends_on_bp || log.overflowed || from.exact_pc) return;
   bool is_counted = kind == Kind::heap && g_tracker.heap_use == HeapUse::every_block;
   ledger::Cell* cell = is_counted ? cell_of(state, site) : nullptr;
   if (cell || !is_counted) state.recent.remember({from.pc, from.sp, memo_tag(kind, hook)}, site, cell, log);
@@ -246,9 +252,8 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t hook, const 
     return site;
   }
   uint32_t tag = memo_tag(kind, hook);
-  StackMemo::Search miss;
-  uint32_t known = log.initial_bp ? state.foreign.find(from, tag, miss) : 0;
-  if (known) return known;
+  StackMemo::Searches miss;
+  if (uint32_t known = state.foreign.find(from, tag, miss)) return known;
   log.slots = state.walked.slot_room().data();
   log.capacity = state.walked.slot_room().size();
   uint32_t site = walk_to_site(state.walked.frame_room(), log, kind, hook, from);
@@ -299,8 +304,12 @@ uint32_t capture_node(const unwind::Registers& from, bool& truncated) {
   StateUse use;
   unwind::Frame frames[kShortStack];
   unwind::SlotLog log;
+  const ThreadState* state = use.state();
+  bool is_own = state && state->is_own_stack(from.sp);
+  unwind::StackBounds bounds =
+      is_own ? unwind::StackBounds{from.sp, state->bounds.high} : foreign_bounds(from.sp, unwind::kMostProbedPages);
   unwind::WalkResult walked =
-      unwind::walk(from, bounds_for(use.state(), from.sp), g_tracker.runtime_module,
+      unwind::walk(from, bounds, g_tracker.runtime_module,
                    std::span(frames).first(std::min<size_t>(kShortStack, g_tracker.depth)), log);
   truncated = walked.truncated;
   return intern_stack(std::span(frames).first(walked.frames), truncated);

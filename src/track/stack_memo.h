@@ -33,28 +33,24 @@ class StackMemo {
     size_t consumed = 0;  ///< slots of the stack up to and including that one
   };
 
-  /// The site of this very stack; 0 if it is not known, and `miss` says where the search ended. The word that a log's
-  /// initial_bp pointed to must hold from.bp.
-  uint32_t find(const unwind::Registers& from, uint32_t tag, Search& miss) const {
-    uint32_t number = look_up(from.pc, from.sp, tag | kRoot);
-    size_t consumed = 0;
-    while (number) {
-      const Entry& entry = entries_[number];
-      const unwind::Slot* slots = slots_ + entry.first_slot;
-      uint32_t same = 0;
-      while (same < entry.slot_count && holds(slots[same])) ++same;
-      if (same == entry.slot_count) return entry.site;
-      uintptr_t value = *reinterpret_cast<const uintptr_t*>(slots[same].address);
-      consumed += same + 1;
-      miss = {number, same, value, consumed};
-      number = look_up(number, value, same);
-    }
-    return 0;
+  struct Searches {
+    Search any_bp;
+    Search of_bp;
+  };
+
+  /// The site of this very stack; 0 if it is not known, and `miss` says where the searches ended, one for stacks whose
+  /// walk did not depend on from.bp and one for those that did. The word that a log's initial_bp pointed to must hold
+  /// from.bp.
+  uint32_t find(const unwind::Registers& from, uint32_t tag, Searches& miss) const {
+    miss = {};
+    if (uint32_t site = find_from(look_up(from.pc, from.sp, tag | kRoot), miss.any_bp)) return site;
+    return find_from(look_up(from.pc ^ mixed(from.bp), from.sp, tag | kRootOfBp), miss.of_bp);
   }
 
   /// Adds the stack that `log` describes, from where the search for it ended, if that may be done.
-  void remember(const unwind::Registers& from, uint32_t tag, const Search& search, uint32_t site,
+  void remember(const unwind::Registers& from, uint32_t tag, const Searches& searches, uint32_t site,
                 const unwind::SlotLog& log) {
+    const Search& search = log.depends_on_bp ? searches.of_bp : searches.any_bp;
     if (!log.verifiable || log.overflowed || from.exact_pc || search.consumed > log.size) return;
     size_t count = log.size - search.consumed;
     if (entry_count_ + 1 >= kEntries || slot_count_ + count > kSlots) {
@@ -65,7 +61,13 @@ class StackMemo {
     Entry& entry = entries_[number];
     entry = search.parent
                 ? Entry{search.parent, search.value, search.index, site, slot_count_, static_cast<uint32_t>(count), 0}
-                : Entry{from.pc, from.sp, tag | kRoot, site, slot_count_, static_cast<uint32_t>(count), 0};
+                : Entry{log.depends_on_bp ? from.pc ^ mixed(from.bp) : from.pc,
+                        from.sp,
+                        tag | (log.depends_on_bp ? kRootOfBp : kRoot),
+                        site,
+                        slot_count_,
+                        static_cast<uint32_t>(count),
+                        0};
     for (size_t i = 0; i < count; ++i) slots_[slot_count_ + i] = log.slots[search.consumed + i];
     slot_count_ += static_cast<uint32_t>(count);
     uint32_t& bucket = buckets_[bucket_of(entry.key_a, entry.key_b, entry.key_c)];
@@ -81,16 +83,36 @@ class StackMemo {
   }
 
  private:
+  uint32_t find_from(uint32_t number, Search& miss) const {
+    size_t consumed = 0;
+    while (number) {
+      const Entry& entry = entries_[number];
+      const unwind::Slot* slots = slots_ + entry.first_slot;
+      uint32_t same = 0;
+      while (same < entry.slot_count && holds(slots[same])) ++same;
+      if (same == entry.slot_count) return entry.site;
+      uintptr_t value = *reinterpret_cast<const uintptr_t*>(slots[same].address);
+      consumed += same + 1;
+      miss = {number, same, value, consumed};
+      number = look_up(number, value, same);
+    }
+    return 0;
+  }
+
+  static uint64_t mixed(uintptr_t bp) { return bp * 0x9e3779b97f4a7c15u; }
+
   static bool holds(const unwind::Slot& slot) {
     return *reinterpret_cast<const uintptr_t*>(slot.address) == slot.value;
   }
 
   static constexpr uint32_t kRoot = 1u << 31;
+  static constexpr uint32_t kRootOfBp = kRoot | 1u << 30;
   static constexpr uint32_t kEntries = 16384;
   static constexpr uint32_t kSlots = 65536;
   static constexpr uint32_t kBuckets = 4096;
 
-  /// Reached under a key: roots under (pc, sp, tag), others under (parent, value at the slot that differs, its index).
+  /// Reached under a key: roots under (pc, sp, tag), or (pc and bp, sp, tag), others under (parent, value at the slot
+  /// that differs, its index).
   struct Entry {
     uint64_t key_a;
     uint64_t key_b;

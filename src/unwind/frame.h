@@ -47,8 +47,9 @@ struct SlotLog {
   size_t size = 0;
   bool overflowed = false;
   /// Holds the first registers' bp: the address that stands for that register where it played a part. Set by whoever
-  /// wants the log; the log is not verifiable without it.
+  /// wants the log, where there is one.
   const uintptr_t* initial_bp = nullptr;
+  bool depends_on_bp = false;  ///< on the first registers' bp, too, and no initial_bp stands for it
   bool verifiable = true;  ///< false when the walk depended on more than these words
   void add(uintptr_t address, uintptr_t value) {
     if (size < capacity)
@@ -61,6 +62,7 @@ struct SlotLog {
 struct WalkResult {
   size_t frames = 0;
   bool truncated = false;  ///< outer frames are missing or guessed
+  bool followed_guess = false;  ///< words were read that nothing but a guess led to
 };
 
 #if defined(__x86_64__)

@@ -32,12 +32,20 @@ uint32_t g_recent_generation;             ///< of the code that it is true of
 constinit Object g_recent_object;
 constinit RecentRuns g_recent_runs;
 
+/// A call never returns to the first byte of a function: where a stack begins so, somebody has laid the address there
+/// (makecontext: __start_context). `pc` is the byte before it.
+bool is_made_up_return(uintptr_t pc, const Object& object) {
+  if (!object.eh_frame_hdr) return false;
+  uintptr_t place = pc + 1 + static_cast<uintptr_t>(object.shift);
+  return find_function(object.image, object.eh_frame_hdr, place) == place;
+}
+
 Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
   if (!find_object(pc, object)) return {};
   Row row;
   if (object.eh_frame_hdr)
     row = find_row(object.image, object.eh_frame_hdr, pc + static_cast<uintptr_t>(object.shift), runs);
-  if (row.cfa == CfaRule::none && is_outermost(pc, object)) row.cfa = CfaRule::end;
+  if (row.cfa == CfaRule::none && (is_outermost(pc, object) || is_made_up_return(pc, object))) row.cfa = CfaRule::end;
   row.module = g_module_number(object);
   return row;
 }
@@ -107,6 +115,7 @@ class Walker {
       }
       Outcome outcome = step(row);
       if (guessed_) result.truncated = true;
+      result.followed_guess = followed_guess_;
       if (outcome == Outcome::end) return result;
       if (outcome == Outcome::lost) {
         result.truncated = true;
@@ -157,7 +166,7 @@ class Walker {
     else if (log_.initial_bp)
       log_.add(reinterpret_cast<uintptr_t>(log_.initial_bp), bp_.value);
     else
-      log_.verifiable = false;
+      log_.depends_on_bp = true;
     return bp_.value;
   }
 
@@ -226,7 +235,7 @@ class Walker {
       bool is_chain = saved > at && bounds_.contains(saved, sizeof(uintptr_t));
       if (!likely && !target && is_chain) likely = at;
     }
-    guessed_ = true;
+    guessed_ = followed_guess_ = true;
     return likely && believe_bp(likely);
   }
   bool believe_bp(uintptr_t value) {
@@ -291,10 +300,12 @@ class Walker {
 
   /// No CFI (a JIT's code, hand-written assembly): guess that rbp is a frame pointer, within bounds.
   Outcome step_frame_pointer() {
-    guessed_ = true;
     uintptr_t frame = use_bp(), pc, caller_bp;
+    if (frame == 0) return Outcome::end;  // how the outermost frame is marked: System V ABI, AMD64, 3.4.1
+    guessed_ = true;
     if (frame < sp_ || !load(frame, caller_bp) || !load_logged(frame + 8, pc)) return Outcome::lost;
     bp_ = {caller_bp, frame, false};
+    followed_guess_ = true;
     return enter(pc, frame + 16, false);
   }
 
@@ -316,6 +327,7 @@ class Walker {
   SlotLog& log_;
   WalkedStack* stack_;
   bool guessed_ = false;
+  bool followed_guess_ = false;
   bool has_met_ = false;
   bool has_met_signal_ = false;
 };
@@ -341,7 +353,7 @@ WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t
   stack.begin();
   Walker walker(from, bounds, log, &stack);
   WalkResult result = walker.run(own_module, stack.frame_room().first(most_frames));
-  bool whole = walker.is_whole() && !result.truncated && log.verifiable && !log.overflowed;
+  bool whole = walker.is_whole() && !result.truncated && log.verifiable && !log.depends_on_bp && !log.overflowed;
   if (!stack.end(result.frames, log.size, walker.has_met(), whole)) log.overflowed = true;
   result.frames = stack.frames().size();
   log.slots = stack.slots().data();
@@ -365,15 +377,15 @@ void reset_walks_after_fork() {
 
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
 
-StackBounds probe_bounds(uintptr_t sp) {
-  constexpr size_t kPages = 64;
-  char bytes[kPages];
-  iovec local = {bytes, kPages};
-  iovec remote[kPages];
+StackBounds probe_bounds(uintptr_t sp, size_t most_pages) {
+  char bytes[kMostProbedPages];
+  iovec remote[kMostProbedPages];
+  size_t pages = most_pages < kMostProbedPages ? most_pages : kMostProbedPages;
+  iovec local = {bytes, pages};
   uintptr_t page = sp & ~uintptr_t{4095};
-  for (size_t i = 0; i < kPages; ++i) remote[i] = {reinterpret_cast<void*>(page + i * 4096), 1};
+  for (size_t i = 0; i < pages; ++i) remote[i] = {reinterpret_cast<void*>(page + i * 4096), 1};
   long got = base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
-                               reinterpret_cast<long>(remote), kPages, 0);
+                               reinterpret_cast<long>(remote), static_cast<long>(pages), 0);
   if (got <= 0) return {sp, sp};
   return {page, page + static_cast<uintptr_t>(got) * 4096};
 }

@@ -77,6 +77,6 @@ void end_walk_left_behind() {}
 void reset_walks_after_fork() {}
 
 void forget_code() { g_code_generation.fetch_add(1, std::memory_order_relaxed); }
-StackBounds probe_bounds(uintptr_t sp) { return {sp, sp}; }
+StackBounds probe_bounds(uintptr_t sp, size_t) { return {sp, sp}; }
 
 }  // namespace unfreed::unwind

@@ -3,6 +3,7 @@
 //
 //     bench heap DEPTH THREADS PATHS COUNT   malloc+free at a stack depth; PATHS 1: in one place, else over that many
 //                                            distinct call paths (the way down is then part of the operation)
+//     bench coroutine DEPTH COUNT            the same in one place, on a stack of makecontext's
 //     bench live BLOCKS COUNT                malloc+free while so many blocks are live, of which one is exchanged each
 //                                            time
 //     bench file|socket|pipe|dup|stream|folder|thread COUNT
@@ -22,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -124,6 +126,22 @@ double heap(int depth, int threads, long paths, long count) {
     sum += jobs[i].ns;
   }
   return sum / static_cast<double>(threads);
+}
+
+HeapJob* g_coroutine_job;
+double coroutine(int depth, long count) {
+  static ucontext_t caller, context;
+  std::vector<char> stack(256 * 1024);
+  HeapJob job{descend_at(depth - 4, std::make_integer_sequence<int, kDeepest>()), 1, count};
+  g_coroutine_job = &job;
+  getcontext(&context);
+  context.uc_stack.ss_sp = stack.data();
+  context.uc_stack.ss_size = stack.size();
+  context.uc_link = &caller;
+  makecontext(
+      &context, [] { run_heap(g_coroutine_job); }, 0);
+  swapcontext(&caller, &context);
+  return job.ns;
 }
 
 __attribute__((noinline)) double file(long count) {
@@ -235,6 +253,10 @@ int main(int argc, char** argv) {
     int depth = atoi(argv[2]), threads = atoi(argv[3]);
     if (depth < 4 || depth - 4 >= kDeepest || threads < 1) return 2;
     ns = heap(depth, threads, atol(argv[4]), atol(argv[5]));
+  } else if (what == "coroutine" && argc == 4) {
+    int depth = atoi(argv[2]);
+    if (depth < 4 || depth - 4 >= kDeepest) return 2;
+    ns = coroutine(depth, atol(argv[3]));
   } else if (what == "once" && argc > 3) {
     long peak_kib;
     ns = once(argv + 2, peak_kib);

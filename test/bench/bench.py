@@ -30,6 +30,7 @@ SOURCE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__))
 ROWS = [
     *[(f"malloc+free, depth {depth}, {threads} thread{'s' * (threads > 1)}", ["heap", depth, threads, 1], 4_000_000)
       for threads in (1, 2) for depth in (10, 30, 60)],
+    ("malloc+free, depth 10, on a coroutine's stack", ["coroutine", 10], 4_000_000),
     ("malloc+free, depth 14, 1,000 call paths", ["heap", 14, 1, 1000], 2_000_000),
     ("malloc+free, 10 thousand blocks live", ["live", 10_000], 2_000_000),
     ("malloc+free, 1 million blocks live", ["live", 1_000_000], 1_000_000),

@@ -18,6 +18,7 @@ ROWS = [
     ("malloc+free at depth 10", ["heap", 10, 1, 1], "*churn*", 385, {}),
     ("malloc+free at depth 30", ["heap", 30, 1, 1], "*churn*", 460, {}),
     ("malloc+free at depth 60", ["heap", 60, 1, 1], "*churn*", 580, {}),
+    ("malloc+free on a coroutine's stack", ["coroutine", 10], "*churn*", 960, {}),
     ("malloc+free over 1,000 paths", ["heap", 14, 1, 1000], "*over_paths*", 620, {}),
     ("malloc+free, sampled", ["heap", 10, 1, 1], "*churn*", 188, {"UNFREED_SAMPLE": "512K"}),
     ("malloc+free, heap not tracked", ["heap", 10, 1, 1], "*churn*", 172, {"UNFREED_TRACK": "fd"}),

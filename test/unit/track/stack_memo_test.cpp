@@ -38,7 +38,7 @@ class Memo : public testing::Test {
   Registers from_{0x401000, 0x7ffc00001000, 0};
   uintptr_t words_[64] = {};
   std::vector<Slot> slots_;
-  StackMemo::Search miss_;
+  StackMemo::Searches miss_;
 };
 
 TEST_F(Memo, KnowsNothingAtFirst) { EXPECT_EQ(find(), 0u); }
@@ -58,6 +58,29 @@ TEST_F(Memo, ComparesWhatTheWalkReadAndNothingElse) {
   EXPECT_EQ(find(), 0u);
   words_[5] = 0;
   EXPECT_EQ(find(), 7u);
+}
+
+TEST_F(Memo, ComparesTheFirstBasePointerWhereTheWalkDependedOnIt) {
+  from_.bp = 5;
+  remember(7, {0, 3});
+  from_.bp = 6;
+  EXPECT_EQ(find(), 7u) << "the walk did not";
+  from_.sp += 16;
+  auto remember_of_bp = [&](uint32_t site) {
+    ASSERT_EQ(find(), 0u);
+    SlotLog log = log_of({0, 3});
+    log.depends_on_bp = true;
+    memo_->remember(from_, 1, miss_, site, log);
+  };
+  remember_of_bp(8);
+  from_.bp = 9;
+  remember_of_bp(9);
+  EXPECT_EQ(find(), 9u);
+  words_[3] = 1;
+  EXPECT_EQ(find(), 0u);
+  words_[3] = 0;
+  from_.bp = 6;
+  EXPECT_EQ(find(), 8u);
 }
 
 TEST_F(Memo, KeepsTagsApart) {
