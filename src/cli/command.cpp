@@ -110,12 +110,12 @@ Parser::~Parser() = default;
 void Parser::flag(const char* names, bool& value, const char* help) { app_->add_flag(names, value, help); }
 
 void Parser::value(const char* names, const char* value_name, std::string& value, const char* help,
-                   std::initializer_list<const char*> choices) {
+                   const std::vector<std::string>& choices) {
   CLI::Option* option = app_->add_option(names, value, help)->type_name(value_name);
   std::string words;
-  for (const char* choice : choices) words += (words.empty() ? "" : " ") + std::string(choice);
+  for (const std::string& choice : choices) words += (words.empty() ? "" : " ") + choice;
   documents_[names].completes = words.empty() && std::string_view(value_name) == "FILE" ? "<file>" : words;
-  if (choices.size()) option->check(CLI::IsMember(std::vector<std::string>(choices.begin(), choices.end())));
+  if (!choices.empty()) option->check(CLI::IsMember(choices));
 }
 
 void Parser::value(const char* names, const char* value_name, uint32_t& value, const char* help) {

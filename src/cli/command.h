@@ -50,7 +50,7 @@ class Parser {
   void flag(const char* names, bool& value, const char* help);
   /// An option with a value, one of `choices` where there are any.
   void value(const char* names, const char* value_name, std::string& value, const char* help,
-             std::initializer_list<const char*> choices = {});
+             const std::vector<std::string>& choices = {});
   void value(const char* names, const char* value_name, uint32_t& value, const char* help);
   /// An option that may be given several times.
   void values(const char* names, const char* value_name, std::vector<std::string>& values, const char* help);

@@ -20,6 +20,7 @@
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
 #include "ledger/copy.h"
+#include "render/json.h"
 #include "render/text.h"
 #include "report/answer.h"
 #include "settings/settings.h"
@@ -71,7 +72,7 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
                                                                       : report::Verdict::passed;
   std::string_view output_template = view.text(header.output);
   std::string path = output_path(view, output_template, number, error);
-  if (path.empty() || !write(view, output_template, to_json(made.report, report::StackForm::file), path, error)) {
+  if (path.empty() || !write(view, output_template, render::write_json(made.report, report::StackForm::file), path, error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template : path, error, ledger_path));
     return answer;

@@ -57,17 +57,6 @@ OwnedReport make_totals(const ledger::View& view, const ReportRequest& request) 
   return make(input);
 }
 
-std::string to_json(const report::Report& report, report::StackForm form) {
-  std::string json;
-  std::vector<char> buffer(report::kJsonBufferBytes);
-  report::Sink sink{&json, [](void* text, std::string_view piece) {
-                      static_cast<std::string*>(text)->append(piece);
-                      return true;
-                    }};
-  report::write_json(report, form, buffer, sink);
-  return json;
-}
-
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error) {
   std::array<char, PATH_MAX> directory;

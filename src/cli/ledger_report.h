@@ -39,9 +39,6 @@ OwnedReport make_report(const ledger::View& view, const ReportRequest& request, 
 /// nothing by this one does not by make_report() either.
 OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
 
-/// The report as JSON.
-std::string to_json(const report::Report& report, report::StackForm form);
-
 /// The report's file: the template with everything filled in. "": `error` says why there is none.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error);

@@ -15,6 +15,7 @@
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
+#include "render/json.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -87,7 +88,7 @@ int snapshot_command(const Arguments& arguments) {
   OutputOptions output_options;
   output_options.replaces_anything = settings.force;
   std::string output = output_path(view, settings.output, number, error);
-  std::string json = to_json(made.report, report::StackForm::file);
+  std::string json = render::write_json(made.report, report::StackForm::file);
   if (output.empty() || !write_report_file(output, json, output_options, error)) {
     complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
     return kFailure;

@@ -18,6 +18,7 @@
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
 #include "ledger/copy.h"
+#include "render/json.h"
 #include "render/completion.h"
 #include "render/text.h"
 
@@ -96,7 +97,7 @@ void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
     report::Report& report = read->owned.report;
     if (!is_made_while_running(report) || report.process.pid != view.header().pid) continue;
     render::complete(report, symbolizer_, read->owned.arena);
-    if (!write_report_file(path, to_json(report, report::StackForm::file), {}, error))
+    if (!write_report_file(path, render::write_json(report, report::StackForm::file), {}, error))
       continue;  // it is there as it was
     earlier_.push_back({describe_occasion(report), path});
   }
@@ -212,7 +213,7 @@ void TreeReport::add_command_without_ledger(const std::vector<std::string>& word
   OutputOptions options;
   options.replaces_anything = settings_.force;
   std::string error = "the file name is too long";
-  std::string json = to_json(report, report::StackForm::file);
+  std::string json = render::write_json(report, report::StackForm::file);
   if (path.empty() || !write_process_report(author, output_template_, json, options, path, error)) {
     complain(fmt::format("report {} cannot be written: {}", path.empty() ? output_template_ : path, error));
     failed_ = true;
@@ -234,7 +235,7 @@ bool TreeReport::write(const ledger::View& view, bool is_command, const report::
   std::array<char, 32> started;
   report::Author author = report::author_of(view, started);
   author.is_first = is_command;
-  return write_process_report(author, output_template_, to_json(report, report::StackForm::file), options, path, error);
+  return write_process_report(author, output_template_, render::write_json(report, report::StackForm::file), options, path, error);
 }
 
 void TreeReport::describe_other(const report::Report& report, const std::string& path) {

@@ -36,7 +36,8 @@ void sort_by_size(std::vector<Change>& changes) {
   std::stable_sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) { return size(a) > size(b); });
 }
 
-void render_list(const char* title, const std::vector<Change>& changes, bool has_old, const TextOptions& options, std::string& out) {
+void render_list(const char* title, const std::vector<Change>& changes, bool has_old, const TextOptions& options,
+                 std::string& out) {
   if (changes.empty()) return;
   out += fmt::format("\n{} ({})\n", title, write_number_of(changes.size(), "place"));
   for (size_t at = 0; at < std::min(changes.size(), kMostPerList); ++at) {

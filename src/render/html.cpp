@@ -1,4 +1,4 @@
-#include "render/html.h"
+// A report as one page that needs nothing else: no scripts from elsewhere, no fonts, no pictures.
 
 #include <fmt/format.h>
 
@@ -6,6 +6,7 @@
 
 #include "render/frames.h"
 #include "render/quantities.h"
+#include "render/renderers.h"
 #include "render/text.h"
 #include "report/describe.h"
 #include "report/report_head.h"
@@ -76,8 +77,7 @@ std::string frame_html(const StackFrame& frame) {
   std::string_view name = frame.function.empty() ? base_name(where) : frame.function;
   return fmt::format("<li class=\"frame{}\" title=\"{}\">{} <span class=\"faint\">{}{}</span></li>\n",
                      is_runtime_frame(frame) ? " faint" : "", escaped(where), escaped(name),
-                     escaped(place.empty() ? base_name(frame.module) : place),
-                     frame.inlined ? " (inlined)" : "");
+                     escaped(place.empty() ? base_name(frame.module) : place), frame.inlined ? " (inlined)" : "");
 }
 
 std::string stack_html(const Report& report, report::StackId id, bool truncated) {
@@ -148,12 +148,12 @@ std::string rules_html(const Report& report) {
   for (const report::RuleOutcome& rule : report.rules)
     text += fmt::format("<tr><td><code>{}</code></td><td class=\"{}\">{}</td><td class=\"number\">{}</td></tr>\n",
                         escaped(rule.rule),
-                        rule.broken    ? "bad"
+                        rule.broken         ? "bad"
                         : rule.is_checked() ? "good"
-                                       : "faint",
-                        rule.broken    ? "broken"
+                                            : "faint",
+                        rule.broken         ? "broken"
                         : rule.is_checked() ? "pass"
-                                       : "not checked",
+                                            : "not checked",
                         rule.value ? write_count(*rule.value) : escaped(rule.unchecked));
   return text + "</table>\n";
 }
@@ -185,7 +185,8 @@ std::string threads_html(const Report& report) {
         "<details><summary>thread <b>{}</b> {} <span class=\"faint\">{}, {}; {} descriptors, {} of heap</span>"
         "</summary>\n",
         thread.thread, escaped(thread.name), escaped(thread.thread_class), escaped(thread.state),
-        write_count(thread.holds.fd), write_bytes(static_cast<uint64_t>(std::max<int64_t>(thread.holds.heap_bytes, 0))));
+        write_count(thread.holds.fd),
+        write_bytes(static_cast<uint64_t>(std::max<int64_t>(thread.holds.heap_bytes, 0))));
     if (report::Text start = function_of(report, thread.start_routine); !start.empty())
       text += fmt::format("<p>started in <code>{}</code></p>\n", escaped(start));
     if (thread.stack) text += "<p>blocked at</p>\n" + stack_html(report, *thread.stack, thread.truncated);
@@ -206,8 +207,9 @@ std::string misuse_html(const Report& report) {
   if (report.misuse.empty()) return {};
   std::string text = "<h2>Invalid closes</h2>\n";
   for (const report::Misuse& one : report.misuse) {
-    text += fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
-                        one.fd, escaped(one.type), write_count(one.count), escaped(one.suppressed_by));
+    text +=
+        fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
+                    one.fd, escaped(one.type), write_count(one.count), escaped(one.suppressed_by));
     text += call_html("closed", one.closed, report) + call_html("first closed", one.first_closed, report) +
             call_html("opened", one.opened, report) + "</details>\n";
   }
@@ -241,7 +243,7 @@ constexpr size_t kMostPlaces = 1000;
 
 }  // namespace
 
-std::string render_html(const Report& report) {
+std::string render_report_html(const Report& report, const RenderOptions&) {
   std::string text = std::string(report::kPageStart).append(kHead);
   text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escaped(describe_process(report.process)));
   text += process_html(report) + rules_html(report) + totals_html(report);

@@ -167,7 +167,7 @@ class Reader {
     value = from.get<int64_t>();
   }
   template <class T>
-    requires std::is_enum_v<T>
+  requires std::is_enum_v<T>
   void read(const Json& from, T& value) {
     if (!from.is_string()) fault("is not a text");
     const auto& text = from.get_ref<const std::string&>();
@@ -187,7 +187,7 @@ class Reader {
     for (const Json& one : from) at_place(fmt::format("[{}]", list.size()), [&] { read(one, *added(list, arena_)); });
   }
   template <class T>
-    requires std::is_class_v<T>
+  requires std::is_class_v<T>
   void read(const Json& from, T& value) {
     if (!from.is_object()) fault("is not an object");
     const Json* outer = std::exchange(object_, &from);
@@ -362,7 +362,8 @@ bool read_json(std::string_view text, base::Arena& arena, Report& out, std::stri
     return false;
   }
   if ((*json)["schema_version"] != kSchemaVersion) {
-    error = fmt::format("has schema_version {}, this program reads {}", (*json)["schema_version"].dump(), kSchemaVersion);
+    error =
+        fmt::format("has schema_version {}, this program reads {}", (*json)["schema_version"].dump(), kSchemaVersion);
     return false;
   }
   out = Report{};

@@ -9,6 +9,7 @@
 
 #include "render/frames.h"
 #include "render/quantities.h"
+#include "render/renderers.h"
 #include "render/text_parts.h"
 #include "report/describe.h"
 
@@ -45,8 +46,7 @@ std::string describe_heap(const Totals& totals, uint64_t live) {
   uint64_t interval = totals[Counter::sample_bytes];
   if (!interval) return held;
   return fmt::format("{}; estimated from one block in {}: ± {}, {}", held, write_bytes(interval),
-                     write_bytes(totals[Counter::bytes_error]),
-                     write_number_of(totals[Counter::live_error], "block"));
+                     write_bytes(totals[Counter::bytes_error]), write_number_of(totals[Counter::live_error], "block"));
 }
 
 std::string describe_totals(Subject subject, const Totals& totals) {
@@ -112,8 +112,8 @@ std::string render_rules(const Report& report, const TextOptions& options) {
       text += "  " + tinted(fmt::format("rule {} is broken: {}", name, write_count(rule.value.value_or(0))), Tint::red,
                             options.colour);
     else if (!rule.is_checked())
-      text += "  " + tinted(fmt::format("rule {} could not be checked: {}", name, printable(rule.unchecked)), Tint::yellow,
-                            options.colour);
+      text += "  " + tinted(fmt::format("rule {} could not be checked: {}", name, printable(rule.unchecked)),
+                            Tint::yellow, options.colour);
     else
       text += fmt::format("  rule {} holds: {}", name, write_count(rule.value.value_or(0)));
     text += '\n';
@@ -157,8 +157,8 @@ std::string render_untracked(const Report& report, const TextOptions& options) {
       break;
     }
     std::string times = one.count > 1 ? fmt::format(", {} times", write_count(one.count)) : "";
-    text += fmt::format("      {}{}{}: {}\n", options.paths.shorten(one.program), times, one.allowed ? " (accepted)" : "",
-                        printable(one.reason));
+    text += fmt::format("      {}{}{}: {}\n", options.paths.shorten(one.program), times,
+                        one.allowed ? " (accepted)" : "", printable(one.reason));
   }
   if (text.empty()) return text;
   return fmt::format("\n  {}:\n{}", tinted("not tracked", Tint::bold, options.colour), text);
@@ -263,7 +263,8 @@ std::string render_text(const Report& report, const TextOptions& options) {
   std::string text = "unfreed: " + tinted(describe_process(report.process), Tint::bold, options.colour) + " " +
                      describe_end(report) + "\n";
   if (report.exhaustion) {
-    std::string call = fmt::format("{}: {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
+    std::string call =
+        fmt::format("{}: {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
     text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
   text += render_totals(report) + render_rules(report, options);
@@ -276,6 +277,15 @@ std::string render_text(const Report& report, const TextOptions& options) {
   text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
   text += render_untracked(report, options);
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
+}
+
+std::string render_report_text(const Report& report, const RenderOptions& options) {
+  TextOptions text;
+  text.colour = options.colour;
+  text.most_sites = 20;
+  text.most_quiet_sites = 10;
+  text.most_frames = 12;
+  return render_text(report, text);
 }
 
 bool wants_colour(int descriptor) {

@@ -74,9 +74,7 @@ std::string describe_state(const Thread& thread) {
   return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "still there");
 }
 
-bool is_over(const Report& report) {
-  return report.trigger == Trigger::exit || report.trigger == Trigger::post_mortem;
-}
+bool is_over(const Report& report) { return report.trigger == Trigger::exit || report.trigger == Trigger::post_mortem; }
 
 /// At the end only those that keep something; before it, where each is blocked.
 bool is_worth_showing(const Report& report, const Thread& thread) {
@@ -135,9 +133,9 @@ std::string render_threads(const Report& report, const TextOptions& options) {
       continue;
     }
     std::string name = thread.name.empty() ? "" : fmt::format(" \"{}\"", printable(thread.name));
-    text +=
-        fmt::format("\n  {} ({}){}\n", tinted(fmt::format("thread {}{}", thread.thread, name), Tint::bold, options.colour),
-                    describe_state(thread), describe_holdings(thread, options));
+    text += fmt::format("\n  {} ({}){}\n",
+                        tinted(fmt::format("thread {}{}", thread.thread, name), Tint::bold, options.colour),
+                        describe_state(thread), describe_holdings(thread, options));
     std::string_view start = function_of(report, thread.start_routine);
     if (thread.stack && *thread.stack)
       text += "    blocked at\n" + render_frames(report, *thread.stack, options, "        ");
@@ -162,7 +160,7 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
     text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
     text += render_call("closed", misuse.closed, report, options);
     text += render_call(misuse.type == "stale_owner" ? "closed by its number before" : "first closed",
-                         misuse.first_closed, report, options);
+                        misuse.first_closed, report, options);
     text += render_call("opened", misuse.opened, report, options);
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "invalid close"));
@@ -183,13 +181,11 @@ std::string render_exec_leaks(const Report& report, const TextOptions& options) 
       continue;
     }
     std::string times = leak.count > 1 ? fmt::format(" ({} times)", write_count(leak.count)) : "";
-    std::string heading =
-        fmt::format("descriptor {} was inherited by {}", leak.fd,
-                    leak.program.empty() ? "another program" : options.paths.shorten(leak.program));
+    std::string heading = fmt::format("descriptor {} was inherited by {}", leak.fd,
+                                      leak.program.empty() ? "another program" : options.paths.shorten(leak.program));
     text += fmt::format("\n  {} by {}{}\n    opened by {} without close-on-exec\n{}",
                         tinted(heading, Tint::bold, options.colour), printable(leak.started_by), times,
-                        printable(leak.acquired_by),
-                        render_frames(report, leak.stack, options, "        "));
+                        printable(leak.acquired_by), render_frames(report, leak.stack, options, "        "));
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
   return text;

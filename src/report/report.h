@@ -1,7 +1,7 @@
 // The evaluated report: what a ledger comes to, and what everything that people see is made from.
 //
 //     ledger ──evaluate()──▶ ┌────────┐ ──write_json()──▶ JSON ──read_json()──▶ the same Report
-//                            │ Report │ ──render_text(), render_html(), compare() …
+//                            │ Report │ ──renderers.inc, compare() …
 //                            └────────┘ ──evaluate_rule()──▶ verdicts
 //
 // The structure is plain data in an arena: the runtime makes it inside its host, without malloc. Texts are views of

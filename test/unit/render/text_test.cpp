@@ -9,7 +9,7 @@
 #include "evaluate/evaluate.h"
 #include "render/diff.h"
 #include "render/frames.h"
-#include "render/html.h"
+#include "render/renderers.h"
 #include "render/quantities.h"
 #include "render/read_json.h"
 #include "render/sample_report.h"
@@ -170,7 +170,7 @@ TEST(Html, IsOnePageThatEscapesEverything) {
   Report report = sample();
   report.process.argv[0] = "<script>alert('x')</script>";
   report.sites[0].objects[0].target = "\"><img src=x>";
-  std::string page = render_html(report);
+  std::string page = render_report_html(report, {});
   EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_EQ(page.find("<img"), std::string::npos);

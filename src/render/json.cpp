@@ -1,0 +1,24 @@
+#include "render/json.h"
+
+#include <vector>
+
+#include "render/renderers.h"
+
+namespace unfreed::render {
+
+std::string write_json(const report::Report& report, report::StackForm form) {
+  std::string json;
+  std::vector<char> buffer(report::kJsonBufferBytes);
+  report::Sink sink{&json, [](void* text, std::string_view piece) {
+                      static_cast<std::string*>(text)->append(piece);
+                      return true;
+                    }};
+  report::write_json(report, form, buffer, sink);
+  return json;
+}
+
+std::string render_report_json(const report::Report& report, const RenderOptions&) {
+  return write_json(report, report::StackForm::listed);
+}
+
+}  // namespace unfreed::render

@@ -1,0 +1,15 @@
+// A line per kind: its name and how many are held.
+#include "render/renderers.h"
+
+namespace unfreed::render {
+
+std::string render_report_counts(const report::Report& report, const RenderOptions&) {
+  std::string text;
+  for (size_t at = 0; at < ledger::kKindCount; ++at)
+    if (report.totals[at])
+      text += std::string(report::kSubjects[at].name) + " " +
+              std::to_string((*report.totals[at])[report::Counter::live]) + "\n";
+  return text;
+}
+
+}  // namespace unfreed::render
