@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
+#include "render/completion.h"
 #include "render/diff.h"
 
 namespace unfreed::cli {
@@ -36,6 +37,9 @@ int diff_command(const Arguments& arguments) {
     complain(error);
     return kFailure;
   }
+  // One that the library wrote by itself knows no lines yet: only then is a place the same in both.
+  for (SourcedReport* one : {&*older, &*newer})
+    if (!one->ledger) render::complete(one->owned.report, symbolizer, one->owned.arena);
   render::TextOptions options;
   options.colour = output == "-" && render::wants_colour(1);
   render::Difference difference = render::compare(older->report(), newer->report());

@@ -69,6 +69,20 @@ void build_misuse(Build& build) {
   }
 }
 
+namespace {
+/// What the kernel says of a descriptor that is still open says more than its link did then ("socket:[4711]").
+Text target_of(Build& build, const ledger::ExecLeak& record) {
+  for (const EvaluatedFd& fd : build.evaluation.fds) {
+    if (fd.fd != record.fd || fd.serial != record.serial) continue;
+    Text target;
+    List<Text> flags;
+    describe_target(build, fd, target, flags);
+    if (!target.empty()) return target;
+  }
+  return build.arena.copy(text_of(record.target, sizeof record.target));
+}
+}  // namespace
+
 void build_exec_leaks(Build& build) {
   for (const EvaluatedExecLeak& leak : build.evaluation.exec_leaks) {
     const ledger::ExecLeak* record = build.view().exec_leak(leak.index);
@@ -77,6 +91,7 @@ void build_exec_leaks(Build& build) {
     if (!out) continue;
     out->fd = record->fd;
     out->count = leak.count;
+    out->target = target_of(build, *record);
     out->program = build.arena.copy(text_of(record->program, sizeof record->program));
     out->started_by = build.function_name(record->hook);
     out->process = record->caller_pid;

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "base/time_text.h"
 #include "evaluate/build.h"
+#include "evaluate/site_places.h"
 
 namespace unfreed::report {
 
@@ -47,6 +48,17 @@ bool is_seen(const ledger::View& view, ledger::Kind kind) {
   return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
 }
 
+/// Calls `use(worst, value)` for each number that site rules may name.
+template <class Use>
+void each_site_counter(Build& build, const EvaluatedSite& site, Use use) {
+  Subject subject = subject_of(site.kind);
+  Totals& worst = build.out.worst_site[index_of(subject)];
+  for (size_t at = 0; at < kCounterCount; ++at) {
+    auto counter = static_cast<Counter>(at);
+    if (kRows[at].in_site_rules & bit_of(subject)) use(worst[counter], site.value(counter));
+  }
+}
+
 }  // namespace
 
 void build_process(Build& build) {
@@ -79,16 +91,14 @@ void build_coverage(Build& build) {
 void build_totals(Build& build) {
   for (size_t at = 0; at < kSubjectCount; ++at)
     if (is_seen(build.view(), kSubjects[at].kind)) build.out.totals[at] = build.evaluation.totals[at];
-  for (const EvaluatedSite& site : build.evaluation.sites) {
-    if (!site.counts()) continue;
-    Subject subject = subject_of(site.kind);
-    Totals& worst = build.out.worst_site[index_of(subject)];
-    for (size_t at = 0; at < kCounterCount; ++at) {
-      if (!(kRows[at].in_site_rules & bit_of(subject))) continue;
-      auto counter = static_cast<Counter>(at);
-      if (site.value(counter) > worst[counter]) worst[counter] = site.value(counter);
-    }
+  if (build.input.totals_only) {
+    for (const EvaluatedSite& site : build.evaluation.sites)
+      if (site.counts()) each_site_counter(build, site, [](uint64_t& worst, uint64_t value) { worst += value; });
+    return;
   }
+  each_place(build.evaluation, [&](const EvaluatedPlace& place) {
+    each_site_counter(build, place.sum, [](uint64_t& worst, uint64_t value) { worst = worst < value ? value : worst; });
+  });
 }
 
 }  // namespace unfreed::report

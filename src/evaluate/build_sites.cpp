@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "evaluate/build.h"
-#include "evaluate/stack_hashes.h"
+#include "evaluate/places.h"
 
 namespace unfreed::report {
 
@@ -20,13 +20,6 @@ constexpr uint32_t kMostDescriptors = 256;
 Grade grade_of(const EvaluatedSite& site) {
   if (site.libc || site.live == 0) return Grade::informational;
   return site.kind == Kind::thread || site.kind == Kind::child ? Grade::leaked : Grade::held;
-}
-
-/// Threads that are started and never end: there have never been more of them than now.
-bool is_growing(const EvaluatedSite& site) {
-  constexpr uint64_t kFew = 10;
-  uint64_t there = site.live + site.running;
-  return site.kind == Kind::thread && there >= kFew && there >= site.peak && there > site.total / 2;
 }
 
 struct StatusFlag {
@@ -99,9 +92,10 @@ void describe_site(Build& build, uint32_t index, const ledger::Site& record, Sit
   out.total_bytes = site.total_bytes;
   out.peak = site.peak;
   out.running = site.running;
-  out.growing = is_growing(site);
+  out.growing = is_growing(site.kind, site.live + site.running, site.peak, site.total);
   out.acquired_by = build.function_name(record.hook);
-  out.signature = build.evaluation.hashes->signature(site.kind, out.acquired_by, record.node);
+  out.signature = site.signature;
+  out.known_by = site.known_by;
   bool cut = false;
   out.stack = build.stacks.stack(record.node, cut);
   out.truncated = cut || (record.flags & ledger::kSiteTruncated);

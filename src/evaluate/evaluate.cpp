@@ -2,7 +2,8 @@
 
 #include "evaluate/build.h"
 #include "evaluate/notes.h"
-#include "evaluate/stack_hashes.h"
+#include "evaluate/places.h"
+#include "evaluate/site_places.h"
 #include "evaluate/stack_table.h"
 
 namespace unfreed::report {
@@ -25,21 +26,21 @@ void build_notes(Build& build) {
   build.out.complete = list_notes(build.input, build.evaluation, build.out, sink);
 }
 
-/// The site that a site rule is about; 0 for none.
+/// The site that a site rule is about: of the worst place the one that has most of it; 0 for none.
 uint32_t worst_site(const Evaluation& evaluation, const Rule& rule) {
   uint32_t worst = 0;
   uint64_t value = 0;
-  for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
-    const EvaluatedSite& site = evaluation.sites[index];
-    if (!site.counts() || subject_of(site.kind) != rule.subject || site.value(rule.counter) <= value) continue;
-    value = site.value(rule.counter);
-    worst = index;
-  }
+  each_place(evaluation, [&](const EvaluatedPlace& place) {
+    if (subject_of(place.sum.kind) != rule.subject || place.sum.value(rule.counter) <= value) return;
+    value = place.sum.value(rule.counter);
+    worst = place.worst_site;
+  });
   return worst;
 }
 
 void build_lists(Build& build) {
   build_sites(build);
+  group_places(build.out, build.arena);
   build_descriptors(build);
   build_threads(build);
   build_children(build);
@@ -55,9 +56,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   out = Report{};
   Evaluation evaluation;
   evaluate_ledger(*input.view, arena, evaluation);
-  StackHashes hashes(*input.view, input.resolver,
-                     arena.take_array<uint64_t>(input.totals_only ? 0 : input.view->node_count()));
-  evaluation.hashes = &hashes;
+  if (!input.totals_only) sign_sites(input, arena, evaluation);
   apply_suppressions(input, evaluation);
   evaluate_misuse(input, arena, evaluation);
   if (!input.totals_only) order_sites(input.all_sites, arena, evaluation);

@@ -28,7 +28,9 @@ struct ReportInput {
   int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;         ///< also sites with nothing live
-  bool totals_only = false;       ///< no stacks, sites or objects: enough for rules
+  /// No stacks, sites or objects. Without them all sites might be one place: rules about sites are then evaluated as if
+  /// they were.
+  bool totals_only = false;
   /// Of the run as a whole, where the report is that of its command; else those that the process itself started are
   /// listed. One that is not allowed makes the report incomplete.
   std::span<const UntrackedProgram> untracked_of_run;
@@ -48,13 +50,5 @@ bool is_unchecked(const Report& report);  ///< a rule could not be checked
 /// Something of the process's own that is not released, after suppressions; unattributed descriptors, too. Only kinds
 /// that are news (ledger/kinds.inc).
 bool holds_something(const Report& report);
-
-/// The signature of a stack: a hash of kind, acquiring function, and of each physical frame "module base name!linkage
-/// name" (compiler clone suffixes such as .constprop.0 or .isra.0 cut; "?" for unnamed), put together from the
-/// outermost frame in. Both halves, and the reader when it fills in names later, use these.
-inline constexpr uint64_t kEmptyStackHash = base::kEmptyTextHash;
-/// The hash of a stack with one more frame inside it.
-uint64_t stack_hash(uint64_t callers, std::string_view module_path, std::string_view linkage_name);
-uint64_t signature_of(uint64_t stack_hash, ledger::Kind kind, std::string_view function);
 
 }  // namespace unfreed::report

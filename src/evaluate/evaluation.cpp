@@ -42,6 +42,7 @@ void read_sites(base::Arena& arena, Evaluation& out) {
     evaluation.valid = true;
     evaluation.kind = static_cast<Kind>(site->kind);
     evaluation.libc = site->flags & ledger::kSiteLibc;
+    evaluation.overflow = site->flags & ledger::kSiteOverflow;
     evaluation.total = sum.acquired;
     evaluation.total_bytes = sum.acquired_bytes;
     evaluation.peak = site->peak.load(std::memory_order_relaxed);

@@ -117,33 +117,17 @@ struct EvaluatedSite {
   uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
   uint32_t objects;
   uint32_t suppression;  ///< index, or kNoIndex
+  uint64_t signature;
+  PlaceKnownBy known_by;
   ledger::Kind kind;
   bool libc;
+  bool overflow;
   bool valid;  ///< of a known kind
 
-  uint64_t value(Counter counter) const {
-    switch (counter) {
-      case Counter::live:
-        return live;
-      case Counter::bytes:
-        return bytes;
-      case Counter::total:
-        return total;
-      case Counter::total_bytes:
-        return total_bytes;
-      case Counter::peak:
-        return peak;
-      case Counter::running:
-        return running;
-      default:
-        return 0;
-    }
-  }
+  uint64_t value(Counter counter) const { return number_of(*this, counter); }
   bool is_suppressed() const { return suppression != kNoIndex; }
   bool counts() const { return valid && !libc && !is_suppressed(); }
 };
-
-class StackHashes;
 
 struct Evaluation {
   const ledger::View* view = nullptr;
@@ -157,7 +141,7 @@ struct Evaluation {
   std::span<uint32_t> fds_by_thread;      ///< indexes into fds
   std::span<uint32_t> listed;             ///< sites to show, worst first (order_sites)
   std::span<std::string_view> functions;  ///< names of the hooked functions, by number
-  StackHashes* hashes = nullptr;          ///< for signatures; set by whoever makes the report
+  std::span<uint32_t> by_place;           ///< all sites, those of one place together
   bool reconciled = false;                ///< kernel facts are there
   bool threads_listed = false;
   bool children_listed = false;

@@ -22,14 +22,6 @@ const char* why_not_checked(const Rule& rule, const Report& report) {
   return nullptr;
 }
 
-/// Those that hold nothing any more are not listed, but the highest number of any site is given.
-uint64_t worst_of_sites(const Rule& rule, const Report& report) {
-  uint64_t worst = report.worst_site[index_of(rule.subject)][rule.counter];
-  for (const Site& site : report.sites)
-    if (subject_of(site.kind) == rule.subject && site.counts()) worst = std::max(worst, site.value(rule.counter));
-  return worst;
-}
-
 }  // namespace
 
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
@@ -39,7 +31,7 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   const Totals* totals = report.totals_of(rule.subject);
   bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
   if (!reason || is_partial) {
-    uint64_t value = rule.per_site ? worst_of_sites(rule, report) : totals->counted(rule.counter);
+    uint64_t value = rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
     outcome.broken = rule.broken_by(value);
     // What was seen is enough to break a rule, not to pass it.
     if (!reason || outcome.broken) {

@@ -2,7 +2,6 @@
 #include "base/scan.h"
 #include "evaluate/evaluation.h"
 #include "evaluate/frames.h"
-#include "evaluate/stack_hashes.h"
 #include "settings/suppressions.h"
 
 namespace unfreed::report {
@@ -75,15 +74,14 @@ bool have_signatures(std::span<const Suppression> suppressions) {
   return false;
 }
 
-uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledger::Site& site, ledger::Kind kind,
-              bool with_signatures) {
-  Search search{input.suppressions, kind};
-  visit_stack(*evaluation.view, input.resolver, site.node, {&search, Search::visit});
+uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledger::Site& record,
+              const EvaluatedSite& site, bool with_signatures) {
+  Search search{input.suppressions, site.kind};
+  visit_stack(*evaluation.view, input.resolver, record.node, {&search, Search::visit});
   if (!with_signatures) return search.found;
-  uint64_t signature = evaluation.hashes->signature(kind, evaluation.function_name(site.hook), site.node);
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
-    if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == signature)
+    if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == site.signature)
       search.found = index;
   }
   return search.found;
@@ -102,7 +100,7 @@ void take_out(const EvaluatedSite& site, Evaluation& evaluation) {
 uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t index) {
   const ledger::Site* record = index < evaluation.sites.size() ? evaluation.view->site(index) : nullptr;
   if (input.suppressions.empty() || !record || !evaluation.sites[index].valid) return kNoIndex;
-  return find(input, evaluation, *record, evaluation.sites[index].kind, have_signatures(input.suppressions));
+  return find(input, evaluation, *record, evaluation.sites[index], have_signatures(input.suppressions));
 }
 
 void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
@@ -112,7 +110,7 @@ void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
     EvaluatedSite& site = evaluation.sites[index];
     const ledger::Site* record = evaluation.view->site(index);
     if (!record || !site.valid || site.libc || site.total == 0) continue;
-    site.suppression = find(input, evaluation, *record, site.kind, with_signatures);
+    site.suppression = find(input, evaluation, *record, site, with_signatures);
     if (site.is_suppressed()) take_out(site, evaluation);
   }
 }

@@ -31,10 +31,8 @@ struct Status {
   uint64_t parent = 0;
 };
 
-/// `is_gone`: there is no such process or thread (any more), by the kernel's word.
-bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is_gone) {
+bool read_status(const char* path, std::span<char> buffer, Status& out) {
   long size = base::read_file(path, buffer.data(), buffer.size());
-  is_gone = size == -ENOENT || size == -ESRCH;
   if (size <= 0) return false;
   std::string_view text(buffer.data(), static_cast<size_t>(size));
   size_t open = text.find('(');
@@ -117,9 +115,8 @@ class Lister {
     add_process(path);
     path.add("/task/").add_signed(tid).add("/stat");
     Status status;
-    bool is_gone;
-    if (!read_status(path.c_str(), text_, status, is_gone) && is_gone) return true;  // it has ended meanwhile
-    return add(tid, false, status);
+    // One that has ended meanwhile is none.
+    return !read_status(path.c_str(), text_, status) || add(tid, false, status);
   }
 
   /// One question instead of many, for the usual answer.
@@ -148,8 +145,7 @@ class Lister {
     Path path;
     path.add("/proc/").add_signed(pid).add("/stat");
     Status status;
-    bool is_gone;
-    if (read_status(path.c_str(), text_, status, is_gone)) {
+    if (read_status(path.c_str(), text_, status)) {
       if (status.parent == static_cast<uint64_t>(pid_)) add(pid, true, status);
       return true;  // else the number is somebody else's by now
     }
@@ -158,7 +154,7 @@ class Lister {
     long result =
         raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
-    return !is_error(result) || result == -ECHILD;
+    return true;
   }
 
   static bool has_proc() { return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>("/proc/self"), 0) == 0; }

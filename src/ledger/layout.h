@@ -114,6 +114,7 @@ inline constexpr uint32_t kHeaderFlagForked = 1u << 2;  ///< a fork child that h
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagForce = 1u << 10;         ///< UNFREED_FORCE: a report may replace any file
 /// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
@@ -160,11 +161,15 @@ struct Header {
   StringRef exe;   ///< absolute path
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
+  StringRef output;        ///< UNFREED_OUTPUT as given, made absolute
+  StringRef rules;         ///< UNFREED_FAIL_ON
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
   StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;
   uint32_t kinds_tracked;  ///< bit per Kind
   uint32_t depth;          ///< UNFREED_DEPTH
+  uint32_t exit_code;      ///< UNFREED_EXITCODE
+  uint32_t quiet;
   std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: what %e stands for
@@ -424,8 +429,9 @@ struct ExecLeak {
   std::atomic<uint64_t> count;
   uint64_t acquired_ns;  ///< when it was opened
   char program[88];      ///< as it was named to the exec function, possibly cut; NUL-terminated
+  char target[128];      ///< what the descriptor referred to, likewise
 };
-static_assert(sizeof(ExecLeak) == 128);
+static_assert(sizeof(ExecLeak) == 256);
 
 /// A resource that the program knows by a handle: a timer, a shared memory segment or attachment, a library. Slots are
 /// reused; a record is valid while `word` is not 0.

@@ -99,7 +99,7 @@ void ElfSymbols::build_index(std::span<uint32_t> words) {
   std::sort_heap(index_.begin(), index_.end(), before);
 }
 
-std::string_view ElfSymbols::find(uint64_t address) const {
+std::string_view ElfSymbols::find(uint64_t address, uint64_t* distance) const {
   auto after = std::upper_bound(index_.begin(), index_.end(), address,
                                 [this](uint64_t value, uint32_t index) { return value < symbol(index).st_value; });
   // The nearest function may be one that lies inside the one that is meant.
@@ -107,7 +107,9 @@ std::string_view ElfSymbols::find(uint64_t address) const {
     Elf64_Sym candidate = symbol(*--after);
     uint64_t into = address - candidate.st_value;
     bool covers = candidate.st_size > 0 ? into < candidate.st_size : step == 0 && into < kUnsizedReach;
-    if (covers) return name(candidate);
+    if (!covers) continue;
+    if (distance) *distance = into;
+    return name(candidate);
   }
   return {};
 }

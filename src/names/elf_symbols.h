@@ -27,8 +27,9 @@ class ElfSymbols {
   /// Sorts the functions by address into `words` (at least index_words(), kept by the caller). Needed before find().
   void build_index(std::span<uint32_t> words);
 
-  /// Name, as linked, of the function at an address of the file; empty when none covers it.
-  std::string_view find(uint64_t address) const;
+  /// Name, as linked, of the function at an address of the file; empty when none covers it. `distance`: from
+  /// where it begins.
+  std::string_view find(uint64_t address, uint64_t* distance = nullptr) const;
 
  private:
   std::span<const std::byte> part(elf::Range range) const;

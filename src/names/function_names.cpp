@@ -24,7 +24,8 @@ bool is_default_argument(std::string_view argument) {
   return false;
 }
 
-/// The operator that `text` begins with, as it follows the word "operator"; "" for those that are words or types.
+}  // namespace
+
 std::string_view operator_symbol(std::string_view text) {
   for (std::string_view symbol : {"->*", "<<=", ">>=", "<=>", "()", "[]", "->", "<<", ">>", "<=", ">=", "==", "!=",
                                   "&&",  "||",  "++",  "--",  "+=", "-=", "*=", "/=", "%=", "^=", "&=", "|=", "<",
@@ -32,6 +33,8 @@ std::string_view operator_symbol(std::string_view text) {
     if (text.starts_with(symbol)) return symbol;
   return {};
 }
+
+namespace {
 
 /// A name being written. What is open at a time:
 ///

@@ -22,6 +22,9 @@ namespace unfreed::report {
 /// its brackets cannot be told, or there is no room. One pass; allocation-free.
 std::string_view spell_function(std::string_view name, std::span<char> out);
 
+/// The operator that `text` begins with, as it follows the word "operator"; "" for those that are words or types.
+std::string_view operator_symbol(std::string_view text);
+
 struct FunctionName {
   std::string_view shown;
   std::string_view full;  ///< as c++filt has it; what other tools' suppressions are written in

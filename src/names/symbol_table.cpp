@@ -23,7 +23,8 @@ void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, vo
   const ElfSymbols* symbols = module == 0 ? nullptr : find(view, module);
   if (!symbols) return;
   ResolvedFrame frame;
-  frame.linkage_name = symbols->find(lookup_offset(node));
+  frame.linkage_name = symbols->find(lookup_offset(node), &frame.symbol_offset);
+  frame.symbol = frame.linkage_name;
   if (frame.linkage_name.empty()) return;
   FunctionName known = name(frame.linkage_name);
   frame.function = known.shown;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "evaluate/evaluate.h"
+#include "evaluate/places.h"
 #include "names/demangle.h"
 
 namespace unfreed::render {
@@ -53,11 +53,9 @@ class Completion {
 
   void complete() {
     for (Call& call : report_.stacks.calls) complete(call);
-    hash_stacks();
-    for (report::Site& site : report_.sites) {
-      const Hashed& stack = stacks_[site.stack <= report_.stacks.nodes.size() ? site.stack : 0];
-      if (stack.is_linked) site.signature = report::signature_of(stack.hash, site.kind, site.acquired_by);
-    }
+    find_places();
+    sign_sites();
+    report::regroup_places(report_, arena_);
     for (const std::string& problem : problems_)
       if (std::find(report_.notes.begin(), report_.notes.end(), problem) == report_.notes.end())
         report_.notes.add(arena_, arena_.copy(problem));
@@ -76,8 +74,13 @@ class Completion {
 
   void complete(Call& call) {
     const auto& found = resolve(call);
-    std::string linkage_name = found.empty() ? std::string() : found.back().linkage_name;
-    linkage_names_.push_back(arena_.copy(linkage_name));
+    frames_.emplace_back();
+    frames_.back().is_known = !found.empty() || call.frames.empty();
+    for (const symbolize::SourceFrame& one : found) {
+      report::ResolvedFrame resolved = symbolize::as_resolved(one);
+      frames_.back().frames.push_back(report::place_frame(call.module, call.offset, &resolved));
+    }
+    if (found.empty()) frames_.back().frames.push_back(report::place_frame(call.module, call.offset, nullptr));
     bool is_better = !found.empty() && !has_line(call) && (!found.front().file.empty() || !has_name(call));
     if (!is_better) return spell(call);
     call.frames.clear();
@@ -88,7 +91,6 @@ class Completion {
       frame->file = arena_.copy(one.file);
       frame->line = one.line;
       frame->inlined = one.inlined;
-      frame->linkage_name = linkage_names_.back();
     }
   }
 
@@ -98,30 +100,50 @@ class Completion {
       if (report::is_mangled(frame.function)) frame.function = arena_.copy(symbolizer_.spell(frame.function));
   }
 
-  /// What signatures need of every stack. Only where each function that has a name has its linkage name too is the
-  /// signature worth anything.
-  struct Hashed {
-    uint64_t hash = report::kEmptyStackHash;
-    bool is_linked = true;
-  };
-  void hash_stacks() {
+  /// By stack. A frame that has a name in the report, and none here, is of a file that is not here any more: what was
+  /// said of its stacks stays.
+  void find_places() {
     stacks_.assign(1, {});
     for (const report::Node& node : report_.stacks.nodes) {
       // A node's caller comes before it.
-      Hashed stack = stacks_[node.caller];
-      const Call& call = report_.stacks.calls[node.call - 1];
-      Text linkage_name = linkage_names_[node.call - 1];
-      stack.hash = report::stack_hash(stack.hash, call.module, linkage_name);
-      stack.is_linked = stack.is_linked && (!linkage_name.empty() || !has_name(call));
+      KnownStack stack = stacks_[node.caller];
+      const KnownCall& call = frames_[node.call - 1];
+      stack.place.add(call.frames);
+      stack.is_known = stack.is_known && call.is_known;
       stacks_.push_back(stack);
     }
   }
 
+  void sign_sites() {
+    std::vector<report::SignedStack> places;
+    std::vector<report::Site*> sites;
+    for (report::Site& site : report_.sites) {
+      const KnownStack& stack = stacks_[site.stack <= report_.stacks.nodes.size() ? site.stack : 0];
+      if (!stack.is_known) continue;
+      sites.push_back(&site);
+      uint64_t signature = report::signature_of(stack.place.lasting(), site.kind, site.acquired_by);
+      places.push_back({signature, stack.place.exact()});
+      site.known_by = stack.place.known_by();
+    }
+    std::vector<uint32_t> order(places.size());
+    report::settle_signatures(places, order);
+    for (size_t at = 0; at < sites.size(); ++at) sites[at]->signature = places[at].signature;
+  }
+
+  struct KnownCall {
+    std::vector<report::PlaceFrame> frames;
+    bool is_known = true;
+  };
+  struct KnownStack {
+    report::StackPlace place;
+    bool is_known = true;
+  };
+
   Report& report_;
   symbolize::Symbolizer& symbolizer_;
   base::Arena& arena_;
-  std::vector<Text> linkage_names_;  ///< by call
-  std::vector<Hashed> stacks_;       ///< by StackId; 0: no frames
+  std::vector<KnownCall> frames_;   ///< by call
+  std::vector<KnownStack> stacks_;  ///< by StackId; 0: no frames
   std::set<std::string> problems_;
 };
 

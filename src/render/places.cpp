@@ -1,9 +1,5 @@
 #include "render/places.h"
 
-#include <algorithm>
-#include <map>
-#include <tuple>
-
 namespace unfreed::render {
 
 std::vector<StackFrame> list_frames(const report::Report& report, report::StackId stack) {
@@ -27,23 +23,10 @@ report::Text function_of(const report::Report& report, report::CallId call) {
 
 std::vector<Place> list_places(const report::Report& report) {
   std::vector<Place> places;
-  std::map<std::tuple<ledger::Kind, report::Text, uint64_t, report::Text>, size_t> known;
-  for (const report::Site& site : report.sites) {
-    auto [at, is_new] =
-        known.try_emplace({site.kind, site.acquired_by, site.signature, site.suppressed_by}, places.size());
-    // One that stands for many is like no other.
-    if (is_new || site.overflow) {
-      at->second = places.size();
-      places.push_back({.site = &site, .report = &report, .objects = {}});
-    }
-    Place& place = places[at->second];
-    place.live += site.live;
-    place.running += site.running;
-    place.bytes += site.bytes;
-    place.total += site.total;
-    place.peak = std::max(place.peak, site.peak);
-    place.truncated = place.truncated || site.truncated;
-    for (const report::Object& object : site.objects) place.objects.push_back(&object);
+  for (const report::Place& one : report.places) {
+    Place& place = places.emplace_back(Place{one, &report.sites[one.first()], &report, {}});
+    for (uint32_t site : one.sites)
+      for (const report::Object& object : report.sites[site].objects) place.objects.push_back(&object);
   }
   return places;
 }

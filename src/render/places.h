@@ -1,4 +1,4 @@
-// Sites that a person sees as one place, and their stacks frame by frame.
+// Call sites, and their stacks frame by frame.
 #pragma once
 
 #include <cstdint>
@@ -24,17 +24,10 @@ std::vector<StackFrame> list_frames(const report::Report& report, report::StackI
 /// The function of a call, without those inlined into it; "" unknown.
 report::Text function_of(const report::Report& report, report::CallId call);
 
-/// Sites of the same kind, acquiring function and signature made one, their numbers added. Suppressed sites stay apart
-/// from those that are not.
-struct Place {
-  const report::Site* site = nullptr;  ///< the first of them
+/// A call site, with what a summary needs of it.
+struct Place : report::Place {
+  const report::Site* site = nullptr;  ///< the worst of it
   const report::Report* report = nullptr;
-  uint64_t live = 0;
-  uint64_t running = 0;
-  uint64_t bytes = 0;
-  uint64_t total = 0;
-  uint64_t peak = 0;
-  bool truncated = false;
   std::vector<const report::Object*> objects;
 
   /// Something of the program's own that is held and counts.

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "evaluate/places.h"
 #include "report/describe.h"
 
 namespace unfreed::render {
@@ -84,6 +85,8 @@ class Reader {
     object_ = &from;
     describe(*this, out_);
     out_.rules_asked = out_.rules.size();
+    bool has_worst = from.contains("worst_site");
+    has_worst ? report::group_places(out_, arena_) : report::regroup_places(out_, arena_);
   }
 
   template <class T>

@@ -31,6 +31,10 @@ struct EnumWords<Grade> {
   static constexpr Text kWords[] = {"leaked", "held", "informational"};
 };
 template <>
+struct EnumWords<PlaceKnownBy> {
+  static constexpr Text kWords[] = {"line", "function", "module"};
+};
+template <>
 struct EnumWords<ledger::Coverage> {
   static constexpr Text kWords[] = {"off", "exact", "sampled", "partial", "unavailable", "unconfirmed"};
 };
@@ -136,7 +140,10 @@ template <class Visitor>
 void describe(Visitor& v, Is<Site> auto& site) {
   v.member("id", site.id, Presence::always, "Unique in this report only.");
   v.member("kind", site.kind, Presence::always, "");
-  v.hash("signature", site.signature, Presence::always, "The same for the same code in every run and build.");
+  v.hash("signature", site.signature, Presence::always, "Of the place: the same in every run, and in each build in which its functions are.");
+  v.member("known_by", site.known_by, Presence::if_set,
+           "What the place is known by: source lines; functions and the calls in them, where there is no debug "
+           "information; or addresses of a module, where there are no names either.");
   v.member("grade", site.grade, Presence::always,
            "leaked: nobody can release it any more; held: not released; informational: counts for nothing.");
   v.member("live", site.live, Presence::always, "");
@@ -235,6 +242,7 @@ template <class Visitor>
 void describe(Visitor& v, Is<ExecLeak> auto& leak) {
   v.member("fd", leak.fd, Presence::always, "Of the first time.");
   v.member("count", leak.count, Presence::always, "How often one that was opened here was inherited.");
+  v.member("target", leak.target, Presence::if_set, "What it referred to.");
   v.member("program", leak.program, Presence::always,
            "As named to the function that started it; of the first time.");
   v.member("started_by", leak.started_by, Presence::always, "That function.");
@@ -305,7 +313,7 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
   v.totals("totals", report, "");
   v.worst_sites("worst_site", report,
-                "By kind, of each number that site rules may name: the highest of any site that counts, also of those "
+                "By kind, of each number that site rules may name: the highest of any place that counts, also of those "
                 "that hold nothing any more and are not listed.");
   v.member("sites", report.sites, Presence::always, "Worst first.");
   v.member("sites_omitted", report.sites_omitted, Presence::if_set, "Sites that are not in the list.");

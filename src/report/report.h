@@ -72,6 +72,27 @@ struct Stacks {
 
 enum class Grade : uint8_t { leaked, held, informational };
 
+/// A number that sites and places have, by its name.
+template <class Numbers>
+uint64_t number_of(const Numbers& numbers, Counter counter) {
+  switch (counter) {
+    case Counter::live:
+      return numbers.live;
+    case Counter::bytes:
+      return numbers.bytes;
+    case Counter::total:
+      return numbers.total;
+    case Counter::total_bytes:
+      return numbers.total_bytes;
+    case Counter::peak:
+      return numbers.peak;
+    case Counter::running:
+      return numbers.running;
+    default:
+      return 0;
+  }
+}
+
 /// One thing that a site holds; what does not apply is absent.
 struct Object {
   std::optional<int64_t> fd;
@@ -93,11 +114,15 @@ struct Object {
   uint64_t site = 0;
 };
 
+/// What a call site is known by.
+enum class PlaceKnownBy : uint8_t { line, function, module };
+
 /// One distinct stack by which one function acquired resources of a kind.
 struct Site {
   uint64_t id = 0;
   ledger::Kind kind = ledger::Kind::fd;
   uint64_t signature = 0;
+  PlaceKnownBy known_by = PlaceKnownBy::line;
   Grade grade = Grade::held;
   uint64_t live = 0;
   uint64_t bytes = 0;
@@ -116,26 +141,25 @@ struct Site {
   uint64_t objects_omitted = 0;
   Text suppressed_by;
 
-  uint64_t value(Counter counter) const {
-    switch (counter) {
-      case Counter::live:
-        return live;
-      case Counter::bytes:
-        return bytes;
-      case Counter::total:
-        return total;
-      case Counter::total_bytes:
-        return total_bytes;
-      case Counter::peak:
-        return peak;
-      case Counter::running:
-        return running;
-      default:
-        return 0;
-    }
-  }
+  uint64_t value(Counter counter) const { return number_of(*this, counter); }
   /// Does it count for rules?
   bool counts() const { return suppressed_by.empty() && owner.empty(); }
+};
+
+/// A call site: all sites of one signature, and their numbers together (evaluate/places.h). Suppressed ones are apart.
+struct Place {
+  List<uint32_t> sites;  ///< indexes, the worst first
+  uint64_t live = 0;
+  uint64_t bytes = 0;
+  uint64_t total = 0;
+  uint64_t total_bytes = 0;
+  uint64_t peak = 0;  ///< at least; 0: not known
+  uint64_t running = 0;
+  bool growing = false;
+  bool truncated = false;
+
+  uint32_t first() const { return sites.empty() ? 0 : sites[0]; }
+  uint64_t value(Counter counter) const { return number_of(*this, counter); }
 };
 
 /// An open descriptor that belongs to no site.
@@ -206,6 +230,7 @@ struct Misuse {
 struct ExecLeak {
   int64_t fd = -1;
   uint64_t count = 0;
+  Text target;
   Text program;
   Text started_by;
   int64_t process = 0;
@@ -293,9 +318,10 @@ struct Report {
   ledger::Coverage coverage[ledger::kKindCount] = {};
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
-  Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any site that counts
+  Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts
   List<Site> sites;                  ///< worst first
   uint64_t sites_omitted = 0;
+  List<Place> places;  ///< of `sites`, worst first; not written
   List<Descriptor> descriptors;
   uint64_t descriptors_omitted = 0;
   List<Thread> threads;

@@ -59,7 +59,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc;
+  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc | ledger::kHeaderFlagForce;
   to.flags.fetch_or((from.flags.load(std::memory_order_relaxed) & kKept) | ledger::kHeaderFlagForked,
                     std::memory_order_relaxed);
   to.run = from.run;
@@ -67,12 +67,16 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.program = from.program;
   to.argv = from.argv;
   to.argv_count = from.argv_count;
+  to.output = from.output;
+  to.rules = from.rules;
   to.suppressions = from.suppressions;
   to.hook_names = from.hook_names;
   to.hook_count = from.hook_count;
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
   to.sample_bytes = from.sample_bytes;
+  to.exit_code = from.exit_code;
+  to.quiet = from.quiet;
   std::memcpy(to.coverage, from.coverage, sizeof to.coverage);
   std::memcpy(to.coverage_reason, from.coverage_reason, sizeof to.coverage_reason);
 }

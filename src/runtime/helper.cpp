@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "runtime/child_process.h"
 #include "runtime/messages.h"
-#include "runtime/own_settings.h"
 #include "runtime/preload.h"
 #include "runtime/runtime.h"
 
@@ -51,35 +50,17 @@ void copy_environment(const char** out, size_t capacity) {
 
 }  // namespace
 
-bool finish_with_command(uint32_t report_number, bool summary, report::Answer& answer) {
+bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer& answer) {
   const char* command = g_runtime.ledger_path[0] ? find_command() : nullptr;
   if (!command) return false;
   constexpr size_t kMostEntries = 4096;
   static const char* environment[kMostEntries];
   copy_environment(environment, kMostEntries);
-  base::FixedText<32> number;
-  base::FixedText<64> file;
-  base::FixedText<300> program;
+  base::FixedText<16> number;
   number.add_number(report_number);
-  file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
-  file.add(':').add_number(g_runtime.ledger_identity.inode);
-  program.add("--program=").add(g_settings.program);
-  const char* arguments[16] = {command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(),
-                               program.c_str(), "--output", g_settings.output.data()};
-  size_t count = 9;
-  auto add = [&](const char* option, std::string_view value) {
-    if (value.empty()) return;
-    arguments[count++] = option;
-    arguments[count++] = value.data();
-  };
-  add("--fail-on", g_settings.rules.text);
-  add("--suppressions", g_settings.suppressions);
-  add("--allow-untracked", allowed_untracked());
-  if (g_settings.force) arguments[count++] = "--force";
-  if (!summary || g_settings.quiet) arguments[count++] = "--quiet";
-  arguments[count++] = "--";
-  arguments[count++] = g_runtime.ledger_path;
-  long pid = start_program({command, arguments, environment, summary && is_stderr_unchanged()});
+  const char* arguments[] = {command, "finish", "--report-number", number.c_str(), g_runtime.ledger_path,
+                             nullptr};
+  long pid = start_program({command, arguments, environment, may_speak && is_stderr_unchanged()});
   return !base::is_error(pid) && report::from_status(wait_for(pid, kMostMilliseconds), answer);
 }
 

@@ -9,7 +9,8 @@
 namespace unfreed::runtime {
 
 /// Runs `unfreed finish` on this process's ledger, which must have ended, and waits for it with a limit. In a copy of the
-/// process alone (child_process.h says why). `summary`: print it, too. False: there is no command, or it has failed.
-bool finish_with_command(uint32_t report_number, bool summary, report::Answer& answer);
+/// process alone (child_process.h says why). `may_speak`: a rule may be broken, so it may have to print the summary.
+/// False: there is no command, or it has failed.
+bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer& answer);
 
 }  // namespace unfreed::runtime

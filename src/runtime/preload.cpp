@@ -10,7 +10,6 @@
 #include "ledger/file_names.h"
 #include "runtime/ledger_place.h"
 #include "runtime/messages.h"
-#include "runtime/own_settings.h"
 #include "runtime/runtime.h"
 #include "track/tracker.h"
 #include "track/untracked.h"
@@ -96,7 +95,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
     remove_ledger_file(g_runtime.ledger_path);
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
   }
-  if (!g_settings.has_rules()) return;
+  if (header->rules == 0) return;
   if (report::is_untracked_allowed(g_allowed, program)) return;
   base::FixedText<1100> line;
   line.add("unfreed: ");

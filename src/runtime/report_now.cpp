@@ -14,6 +14,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "evaluate/evaluate.h"
+#include "evaluate/verdict.h"
 #include "kernel/kernel_facts.h"
 #include "kernel/kernel_tasks.h"
 #include "kernel/program_facts.h"
@@ -26,7 +27,6 @@
 #include "runtime/helper.h"
 #include "runtime/messages.h"
 #include "runtime/output.h"
-#include "runtime/own_settings.h"
 #include "runtime/preload.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
@@ -53,7 +53,6 @@ struct Request {
   Trigger trigger;
   const char* path;  ///< nullptr: as UNFREED_OUTPUT says
   uint32_t number;   ///< of this report in the process
-  uint32_t limit;    ///< of those made because a limit was reached; 0: it is none
   bool is_copy;      ///< made by a copy of the process: else by itself
 };
 
@@ -61,7 +60,7 @@ struct Request {
 uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 /// Lines about rules are written by every process.
-Line line_kind() { return g_settings.has_rules() ? Line::verdict : Line::news; }
+Line line_kind() { return g_tracker.writer.header().rules ? Line::verdict : Line::news; }
 
 ledger::View own_view() {
   ledger::View view;
@@ -111,6 +110,7 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
 
 struct Working {
   report::SymbolTable symbols;
+  report::RuleSet rules;
   report::Suppression suppressions[report::kMaxSuppressions];
   OwnReportFile output;
   char json_buffer[report::kJsonBufferBytes];
@@ -150,7 +150,7 @@ struct Made {
 base::FileProblem write_file(const ledger::View& view, const Request& request, const report::Report& report,
                              Working& working) {
   report::ReportFile& file = working.output.file;
-  if (base::FileProblem problem = open_report(view, request.path, request.number, request.limit, working.output)) return problem;
+  if (base::FileProblem problem = open_report(view, request.path, request.number, working.output)) return problem;
   report::Sink sink{&file, [](void* context, std::string_view piece) {
                       return !static_cast<report::ReportFile*>(context)->write(piece);
                     }};
@@ -161,15 +161,18 @@ base::FileProblem write_file(const ledger::View& view, const Request& request, c
 /// Makes the report of this process (or of the process that this is a copy of) from its ledger.
 void write_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
   if (!request.is_copy) working.symbols.keep_linked_names();
+  report::ParseError error;
   size_t suppression_count = 0;
-  made.can_check = read_suppressions(g_settings.suppressions, working.suppressions, suppression_count);
+  made.can_check = report::parse_rules(view.text(view.header().rules), working.rules, error);
+  made.can_check = read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) &&
+                   made.can_check;
   report::cover_inner_allocator(g_tracker.writer, report::find_inner_allocator(g_tracker.writer));
   report::ReportInput input;
   input.view = &view;
   input.allow_untracked = allowed_untracked();
   input.trigger = request.trigger;
   input.resolver = working.symbols.resolver();
-  input.rules = g_settings.rules.all();
+  input.rules = working.rules.all();
   input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);
@@ -190,8 +193,8 @@ void add_path(base::TextBuilder& line, const Working& working) {
 }
 
 /// "unfreed: service (pid 4032)"
-void add_subject(base::TextBuilder& line) {
-  line.add("unfreed: ").add(g_settings.program).add(" (pid ").add_signed(g_runtime.pid).add(')');
+void add_subject(base::TextBuilder& line, const ledger::View& view) {
+  line.add("unfreed: ").add(view.text(view.header().program)).add(" (pid ").add_signed(g_runtime.pid).add(')');
 }
 
 void say_unwritable(const Request& request, const Working& working, const base::FileProblem& problem) {
@@ -205,8 +208,8 @@ void say_unwritable(const Request& request, const Working& working, const base::
 }
 
 /// Reports of programs that are started one after another, by somebody who wants them all?
-void say_replaced(const Working& working) {
-  if (!working.output.file.has_replaced_recent() || g_settings.quiet) return;
+void say_replaced(const ledger::View& view, const Working& working) {
+  if (!working.output.file.has_replaced_recent() || view.header().quiet) return;
   base::FixedText<kMostLineBytes> line;
   line.add("unfreed: report ");
   add_path(line, working);
@@ -229,11 +232,7 @@ const report::RuleOutcome* find_rule(const report::Report& report, size_t& more)
 }
 
 void add_rule(base::TextBuilder& line, const report::RuleOutcome& outcome, size_t more) {
-  line.add(outcome.broken ? ": FAIL " : ": not checked: ").add(outcome.rule).add(": ");
-  if (outcome.broken)
-    line.add_number(outcome.value.value_or(0));
-  else
-    line.add(outcome.unchecked);
+  report::add_verdict(line.add(": "), outcome);
   if (more) line.add(", and ").add_number(more).add(more > 1 ? " other rules" : " other rule");
 }
 
@@ -262,13 +261,15 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
 }
 
 /// The one line about a report: at the end of the process what a rule says, else what is held; and where it is.
-void say_made(const Request& request, const Working& working, const Made& made) {
+void say_made(const ledger::View& view, const Request& request, const Working& working, const Made& made,
+              const report::Answer& answer) {
   if (made.problem) say_unwritable(request, working, made.problem);
   size_t more = 0;
-  const report::RuleOutcome* rule = request.trigger == Trigger::exit ? find_rule(made.report, more) : nullptr;
-  if (g_settings.quiet || (made.problem && !rule)) return;
+  bool has_rule = request.trigger == Trigger::exit && answer.verdict != report::Verdict::passed;
+  const report::RuleOutcome* rule = has_rule ? find_rule(made.report, more) : nullptr;
+  if (view.header().quiet || (made.problem && !rule)) return;
   base::FixedText<kMostLineBytes> line;
-  add_subject(line);
+  add_subject(line, view);
   if (const auto& limit = made.report.exhaustion)
     line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
   if (rule)
@@ -285,10 +286,19 @@ void take_facts(void* context) {
   report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
 }
 
+/// Calls that are one line of the source are one place where lines are known. A rule about places that holds here may
+/// be broken then.
+bool may_lines_break(const report::RuleSet& rules, const report::Report& report) {
+  for (const report::Rule& rule : rules.all()) {
+    const report::Totals* totals = rule.per_site ? report.totals_of(rule.subject) : nullptr;
+    if (totals && rule.broken_by(totals->counted(rule.counter))) return true;
+  }
+  return false;
+}
+
 /// Lines of the source take tens of milliseconds to find: they are worth it where somebody will look for them. That is
 /// where a rule is broken, and where the process that the user started, not one of its descendants, leaves something.
-bool is_worth_lines(const report::Answer& answer, const report::Report& report) {
-  if (answer.verdict == report::Verdict::broken) return true;
+bool is_worth_lines(const report::Report& report) {
   const report::Totals* misuse = report.totals_of(report::Subject::misuse);
   bool has_misuse = misuse && misuse->counted(report::Counter::live) > 0;
   return !g_runtime.is_descendant && (has_misuse || report::holds_something(report));
@@ -305,13 +315,14 @@ int make(void* context) {
   // For what has to be opened there may have been no descriptor left before.
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   write_inside(view, request, *working, made);
-  say_replaced(*working);
+  say_replaced(view, *working);
   report::Answer answer = made.answer();
-  bool is_broken = answer.verdict == report::Verdict::broken;
-  bool has_lines = request.trigger == Trigger::exit && answer.written && is_worth_lines(answer, made.report) &&
-                   finish_with_command(request.number, is_broken, answer);
+  bool may_break = answer.verdict == report::Verdict::broken || may_lines_break(working->rules, made.report);
+  bool has_lines = request.trigger == Trigger::exit && answer.written && (may_break || is_worth_lines(made.report)) &&
+                   finish_with_command(request.number, may_break, answer);
   answer.written = made.answer().written;
-  if (!has_lines || !is_broken) say_made(request, *working, made);
+  bool has_summary = has_lines && answer.verdict == report::Verdict::broken;
+  if (!has_summary) say_made(view, request, *working, made, answer);
   working->~Working();
   return to_status(answer);
 }
@@ -343,8 +354,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   describe_threads();
-  bool is_limit = trigger == Trigger::exhaustion;
-  Request request{trigger, path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true};
+  Request request{trigger, path, next_number(), true};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
   if (!is_made) say("unfreed: a report that was asked for could not be made");
@@ -352,7 +362,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
 }
 
 int make_last_report() {
-  Request request{Trigger::exit, nullptr, next_number(), 0, true};
+  Request request{Trigger::exit, nullptr, next_number(), true};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }
 

@@ -3,9 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/text.h"
+#include "names/code_owner.h"
+
 namespace unfreed::symbolize {
 
 namespace {
+
+using base::base_name;
 
 // Bounds for damaged files, whose trees may be endless: far beyond what compilers write, soon enough for people.
 constexpr int kDeepestTree = 128;
@@ -195,11 +200,35 @@ void DwarfModule::name(const Dwarf_Die& scope, SourceFrame& frame) {
   if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_MIPS_linkage_name);
   if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_name);
   frame.function = frame.linkage_name;
+  frame.plain_name = frame.linkage_name;
+  // Of a function whose body comes from an included file, the distance would say where that file is included.
+  Dwarf_Word line = 0;
+  bool is_here = base_name(declaring_file(scope)) == base_name(frame.file);
+  if (is_here && libdw_.dwarf_formudata(libdw_.dwarf_attr_integrate(&die, DW_AT_decl_line, &attribute), &line) == 0)
+    frame.function_line = line <= UINT32_MAX ? static_cast<uint32_t>(line) : 0;
+}
+
+/// As the debug information has it; "" unknown. (libdw's own dwarf_decl_file() asserts what damaged files do not hold.)
+std::string_view DwarfModule::declaring_file(const Dwarf_Die& scope) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  Dwarf_Word index = 0;
+  if (libdw_.dwarf_formudata(libdw_.dwarf_attr_integrate(&die, DW_AT_decl_file, &attribute), &index) != 0) return {};
+  // The number is one of the unit that has the attribute: another than the scope's after link-time optimization.
+  Dwarf_Die unit;
+  Dwarf_Files* files = nullptr;
+  size_t count = 0;
+  if (libdw_.dwarf_cu_info(attribute.cu, nullptr, nullptr, &unit, nullptr, nullptr, nullptr, nullptr) != 0 ||
+      libdw_.dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count)
+    return {};
+  const char* file = libdw_.dwarf_filesrc(files, index, nullptr, nullptr);
+  return file ? file : std::string_view();
 }
 
 /// Headers' wrappers around library functions (those of _FORTIFY_SOURCE) are marked as not being code of their own: the
-/// call stands where the wrapper was used.
-bool DwarfModule::is_wrapper(const Dwarf_Die& scope) {
+/// call stands where the wrapper was used. So is a lambda, which does have code.
+bool DwarfModule::is_wrapper(const Dwarf_Die& scope, const SourceFrame& frame) {
+  if (!report::is_library_source(frame.file)) return false;
   Dwarf_Die die = scope;
   Dwarf_Attribute attribute;
   return libdw_.dwarf_attr_integrate(&die, DW_AT_artificial, &attribute) != nullptr;
@@ -244,7 +273,7 @@ std::vector<SourceFrame> DwarfModule::resolve(uint64_t address) {
     // Innermost first: each inlined call's own name goes with the place known so far, and it says where it was called.
     for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
       bool inlined = scope + 1 != scopes.rend();
-      if (!inlined || !frames.empty() || !is_wrapper(*scope)) {
+      if (!inlined || !frames.empty() || !is_wrapper(*scope, frame)) {
         name(*scope, frame);
         frame.inlined = inlined;
         frames.push_back(frame);

@@ -18,6 +18,10 @@ struct SourceFrame {
   std::string file;          ///< absolute where the debug information tells
   uint32_t line = 0;
   bool inlined = false;  ///< into the next frame
+  std::string plain_name;     ///< see report::ResolvedFrame
+  uint32_t function_line = 0;
+  std::string_view symbol;
+  uint64_t symbol_offset = 0;
 };
 
 /// Where separate debug files are looked for: elfutils' syntax, directories with ':' between them, relative ones beside
@@ -53,7 +57,8 @@ class DwarfModule {
   std::vector<Dwarf_Die> scopes_at(Unit& unit, uint64_t address);
   bool is_spent() { return work_left_ == 0 || --work_left_ == 0; }
   void name(const Dwarf_Die& scope, SourceFrame& frame);
-  bool is_wrapper(const Dwarf_Die& scope);
+  std::string_view declaring_file(const Dwarf_Die& scope);
+  bool is_wrapper(const Dwarf_Die& scope, const SourceFrame& frame);
   std::string file_of_call(Unit& unit, const Dwarf_Die& scope);
   std::string symbol_at(uint64_t address);
 

@@ -6,7 +6,8 @@
 #include <cstring>
 
 #include "elf/opened.h"
-#include "symbolize/start_code.h"
+#include "names/code_owner.h"
+#include "symbolize/plain_name.h"
 
 namespace unfreed::symbolize {
 
@@ -134,11 +135,12 @@ void Module::read_debug_information() {
 
 std::vector<SourceFrame> Module::look_up(uint64_t address) {
   std::vector<SourceFrame> frames;
-  std::string_view symbol = symbols_->find(address);
+  uint64_t distance = 0;
+  std::string_view symbol = symbols_->find(address, &distance);
   // Every stack ends in start code, whose lines tell nobody anything, and for which libc's whole debug information
   // would be unpacked. Its functions' names stand in symbol tables.
   std::string_view name = symbol.empty() ? debug_symbol(address) : symbol;
-  if (is_start_code(name)) {
+  if (report::is_start_code(name)) {
     frames.emplace_back().function = name;
     frames.back().linkage_name = symbol;
     return frames;
@@ -148,6 +150,8 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
   if (!symbol.empty()) {
     if (frames.empty()) frames.emplace_back();
     frames.back().linkage_name = symbol;
+    frames.back().symbol = symbol;
+    frames.back().symbol_offset = distance;
   }
   for (SourceFrame& frame : frames) spell(frame);
   return frames;
@@ -161,6 +165,9 @@ void Module::spell(SourceFrame& frame) {
   report::FunctionName name = names_.of(by_symbol ? frame.linkage_name : frame.function);
   frame.function = name.shown;
   if (name.full != name.shown) frame.full_name = name.full;
+  // By the debug information's own name where it has one, as inlined copies have no other.
+  bool is_declared = by_symbol && !frame.plain_name.empty();
+  frame.plain_name = plain_name(is_declared ? std::string_view(frame.plain_name) : name.full);
 }
 
 const std::string& Module::problem() {
@@ -186,6 +193,19 @@ Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   return *place;
 }
 
+report::ResolvedFrame as_resolved(const SourceFrame& frame) {
+  return {.function = frame.function,
+          .linkage_name = frame.linkage_name,
+          .file = frame.file,
+          .line = frame.line,
+          .inlined = frame.inlined,
+          .full_name = frame.full_name,
+          .plain_name = frame.plain_name,
+          .function_line = frame.function_line,
+          .symbol = frame.symbol,
+          .symbol_offset = frame.symbol_offset};
+}
+
 LedgerResolver::LedgerResolver(Symbolizer& symbolizer, const ledger::View& view)
     : symbolizer_(symbolizer), view_(view), modules_(view.module_count(), nullptr) {}
 
@@ -204,12 +224,7 @@ void LedgerResolver::resolve(const ledger::Node& node, void* emit_context,
   Module* where = module(node.module & ledger::kNodeModuleMask);
   if (!where) return;
   for (const SourceFrame& frame : where->resolve(node.offset, !(node.module & ledger::kNodeExactPc)))
-    emit(emit_context, {.function = frame.function,
-                        .linkage_name = frame.linkage_name,
-                        .file = frame.file,
-                        .line = frame.line,
-                        .inlined = frame.inlined,
-                        .full_name = frame.full_name});
+    emit(emit_context, as_resolved(frame));
 }
 
 report::FrameResolver LedgerResolver::resolver() {

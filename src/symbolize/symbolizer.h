@@ -33,7 +33,7 @@ class SymbolFile {
   ~SymbolFile();
   SymbolFile(const SymbolFile&) = delete;
   SymbolFile& operator=(const SymbolFile&) = delete;
-  std::string_view find(uint64_t address) const { return symbols_.find(address); }
+  std::string_view find(uint64_t address, uint64_t* distance = nullptr) const { return symbols_.find(address, distance); }
 
  private:
   std::span<const std::byte> bytes_;
@@ -93,6 +93,9 @@ class Symbolizer {
   std::unique_ptr<report::FunctionNames> names_;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
 };
+
+/// As resolvers give it; valid as long as `frame`.
+report::ResolvedFrame as_resolved(const SourceFrame& frame);
 
 /// A symbolizer's answers for the frames of one ledger.
 class LedgerResolver {

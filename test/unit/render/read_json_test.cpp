@@ -171,7 +171,8 @@ TEST_F(ReadJson, SitesOfOneSignatureAreOnePlace) {
 
 TEST_F(ReadJson, WhatIsSuppressedOrLibcsOrGoneDoesNotCount) {
   report::Site site;
-  Place place{.site = &site, .report = &report_, .live = 1, .objects = {}};
+  Place place{{}, &site, &report_, {}};
+  place.live = 1;
   EXPECT_TRUE(place.counts());
   site.suppressed_by = "fd:x";
   EXPECT_FALSE(place.counts());

@@ -426,42 +426,6 @@ TEST_F(ReportTest, SuppressedSitesAreMarkedAndCountForNothing) {
     EXPECT_FALSE(suppressed(line).json["sites"][0].contains("suppressed_by")) << line;
 }
 
-TEST_F(ReportTest, SignaturesDoNotDependOnAddresses) {
-  uint32_t elsewhere = builder_.module("/opt/other/program");
-  uint32_t here = builder_.site(Kind::fd, 0, builder_.stack({{module_, 104}, {module_, 2}}));
-  uint32_t there = builder_.site(Kind::fd, 0, builder_.stack({{elsewhere, 104}, {elsewhere, 2}}));
-  uint32_t other_hook = builder_.site(Kind::fd, 3, builder_.stack({{module_, 104}, {module_, 2}}));
-  builder_.open_fd(10, FdOrigin::acquired, here, "/tmp/a");
-  builder_.open_fd(11, FdOrigin::acquired, there, "/tmp/a");
-  builder_.open_fd(12, FdOrigin::acquired, other_hook, "/tmp/a");
-  ordered_json sites = report().json["sites"];
-  EXPECT_EQ(sites[0]["signature"], sites[1]["signature"]);
-  EXPECT_NE(sites[0]["signature"], sites[2]["signature"]);
-  EXPECT_EQ(sites[0]["signature"].get<std::string>().size(), 16u);
-}
-
-TEST(Signatures, CloneSuffixesAreCut) {
-  auto of = [](std::string_view name) { return stack_hash(kEmptyStackHash, "/usr/bin/program", name); };
-  EXPECT_EQ(of("open_log.constprop.0"), of("open_log"));
-  EXPECT_EQ(of("open_log.isra.0.cold"), of("open_log"));
-  EXPECT_EQ(of("open_log.part.1"), of("open_log"));
-  EXPECT_NE(of("open_log"), of("open_file"));
-  EXPECT_NE(of("open.v2"), of("open"));
-  EXPECT_EQ(of(""), of("?"));
-}
-
-TEST(Signatures, DependOnOrderKindAndFunction) {
-  auto stack = [](std::string_view outer, std::string_view inner) {
-    return stack_hash(stack_hash(kEmptyStackHash, "/bin/a", outer), "/bin/a", inner);
-  };
-  EXPECT_NE(stack("f", "g"), stack("g", "f"));
-  EXPECT_NE(stack("f", "f"), stack_hash(kEmptyStackHash, "/bin/a", "f"));
-  EXPECT_EQ(stack("f", "g"), stack_hash(stack_hash(kEmptyStackHash, "/usr/bin/a", "f"), "/opt/a", "g"));
-  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(1, Kind::fd, "openat"));
-  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(1, Kind::heap, "open"));
-  EXPECT_NE(signature_of(1, Kind::fd, "open"), signature_of(2, Kind::fd, "open"));
-}
-
 TEST_F(ReportTest, FailuresNameTheFirstFailedCall) {
   builder_.kernel_fd(0, "/dev/null");
   builder_.failure(3, EMFILE, fresh_stack(), 17);

@@ -63,8 +63,15 @@ inline report::FrameResolver numbered_resolver() {
             std::string name = "f" + std::to_string(node.offset);
             std::string file = "/src/m" + std::to_string(node.module & ledger::kNodeModuleMask) + ".c";
             auto line = static_cast<uint32_t>(node.offset);
-            if (node.offset % 2 == 1) emit(context, {"inlined_" + name, "inlined_" + name, file, line, true, {}});
-            emit(context, {name + "(int)", name, file, line, false, {}});
+            std::string inner = "inlined_" + name;
+            std::string shown = name + "(int)";
+            report::ResolvedFrame frame{.function = inner, .linkage_name = inner, .file = file, .line = line,
+                                        .inlined = true, .full_name = {}, .plain_name = inner, .symbol = {}};
+            if (node.offset % 2 == 1) emit(context, frame);
+            frame.function = shown;
+            frame.linkage_name = frame.plain_name = frame.symbol = name;
+            frame.inlined = false;
+            emit(context, frame);
           }};
 }
 

@@ -1,0 +1,100 @@
+#include "evaluate/site_places.h"
+
+#include <algorithm>
+
+#include "evaluate/frames.h"
+#include "evaluate/places.h"
+
+namespace unfreed::report {
+
+namespace {
+
+class NodePlaces {
+ public:
+  /// By ledger node.
+  struct Known {
+    StackPlace place;
+    bool is_known = false;
+  };
+  /// What finds no room in `known` is worked out again and again.
+  NodePlaces(const ledger::View& view, const FrameResolver& resolver, std::span<Known> known)
+      : view_(view), resolver_(resolver), known_(known) {}
+
+  StackPlace of(uint32_t leaf) {
+    uint32_t chain[kMaxFrames];
+    size_t depth = 0;
+    StackPlace place;
+    for (uint32_t node = leaf; node && depth < kMaxFrames;) {
+      if (node < known_.size() && known_[node].is_known) {
+        place = known_[node].place;
+        break;
+      }
+      const ledger::Node* record = view_.node(node);
+      if (!record) break;
+      chain[depth++] = node;
+      node = record->parent;
+    }
+    while (depth > 0) {
+      uint32_t node = chain[--depth];
+      add(place, *view_.node(node));
+      if (node < known_.size()) known_[node] = {place, true};
+    }
+    return place;
+  }
+
+ private:
+  void add(StackPlace& place, const ledger::Node& node) {
+    frames_.clear();
+    FrameVisitor visitor{&frames_, [](void* context, const FrameView& frame) {
+                           auto& frames = *static_cast<PlaceFrames*>(context);
+                           frames.add(place_frame(frame.module_path, lookup_offset(*frame.node), frame.resolved));
+                         }};
+    visit_node(view_, resolver_, node, visitor);
+    place.add(frames_.all());
+  }
+
+  const ledger::View& view_;
+  const FrameResolver& resolver_;
+  std::span<Known> known_;
+  PlaceFrames frames_;
+};
+
+}  // namespace
+
+void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
+  const ledger::View& view = *evaluation.view;
+  size_t count = evaluation.sites.size();
+  NodePlaces nodes(view, input.resolver, arena.take_array<NodePlaces::Known>(view.node_count()));
+  std::span<SignedStack> stacks = arena.take_array<SignedStack>(count);
+  for (size_t index = 0; index < stacks.size(); ++index) {
+    EvaluatedSite& site = evaluation.sites[index];
+    const ledger::Site* record = view.site(static_cast<uint32_t>(index));
+    if (!record || !site.valid) continue;
+    StackPlace place = nodes.of(record->node);
+    site.known_by = place.known_by();
+    stacks[index] = {signature_of(place.lasting(), site.kind, evaluation.function_name(record->hook)), place.exact()};
+  }
+  evaluation.by_place = arena.take_array<uint32_t>(count);
+  settle_signatures(stacks, evaluation.by_place);
+  for (size_t index = 0; index < stacks.size(); ++index) evaluation.sites[index].signature = stacks[index].signature;
+  for (uint32_t index = 0; index < evaluation.by_place.size(); ++index) evaluation.by_place[index] = index;
+  std::sort(evaluation.by_place.begin(), evaluation.by_place.end(), [&](uint32_t left, uint32_t right) {
+    const EvaluatedSite &a = evaluation.sites[left], &b = evaluation.sites[right];
+    if (a.kind != b.kind) return a.kind < b.kind;
+    return a.signature != b.signature ? a.signature < b.signature : left < right;
+  });
+  evaluation.short_of_memory |= arena.short_of_memory();
+}
+
+void add_to_place(EvaluatedPlace& place, const EvaluatedSite& site, uint32_t index, const EvaluatedSite& worst) {
+  EvaluatedSite& sum = place.sum;
+  sum.live += site.live;
+  sum.running += site.running;
+  sum.bytes += site.bytes;
+  sum.total += site.total;
+  sum.total_bytes += site.total_bytes;
+  sum.peak = peak_of_place(sum.peak, site.peak, sum.live + sum.running);
+  if (site.live + site.running > worst.live + worst.running) place.worst_site = index;
+}
+
+}  // namespace unfreed::report

@@ -1,0 +1,71 @@
+#include "names/code_owner.h"
+
+#include "base/text.h"
+#include "names/demangle.h"
+
+namespace unfreed::report {
+
+namespace {
+
+template <size_t kCount>
+bool starts_with_any(std::string_view text, const std::string_view (&starts)[kCount]) {
+  for (std::string_view start : starts)
+    if (text.starts_with(start)) return true;
+  return false;
+}
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
+/// Rust's names end in a hash, or begin with "_R": "core" and "alloc" are its library's there, anybody's elsewhere.
+bool is_linked_in_rust(std::string_view name) {
+  constexpr size_t kHashBytes = 20;  // "17h", 16 digits, "E"
+  if (name.starts_with("_R")) return true;
+  return name.starts_with("_ZN") && name.size() > kHashBytes && name.ends_with('E') &&
+         base::slice(name, name.size() - kHashBytes, 3) == "17h";
+}
+
+}  // namespace
+
+bool is_start_code(std::string_view function) {
+  for (std::string_view name : {"_start", "start_thread", "__clone3", "clone3", "clone", "__clone"})
+    if (function == name) return true;
+  return function.starts_with("__libc_start_");
+}
+
+bool is_system_module(std::string_view path) {
+  constexpr std::string_view kOwn[] = {"/usr/local/", "/usr/src/", "/usr/home/"};
+  constexpr std::string_view kSystem[] = {"/usr/", "/lib/",       "/lib32/",     "/lib64/", "/libx32/",
+                                          "/bin/", "/sbin/",      "/nix/store/", "/snap/",  "/gnu/store/",
+                                          "[vdso", "[vsyscall]"};
+  return path.empty() || (starts_with_any(path, kSystem) && !starts_with_any(path, kOwn));
+}
+
+bool is_library_source(std::string_view file) {
+  constexpr std::string_view kSystem[] = {"/usr/include/", "/usr/lib/", "/usr/lib64/", "/rustc/", "/usr/src/rustc-",
+                                          "/usr/share/cargo/registry/"};
+  return starts_with_any(file, kSystem) || contains(file, "/include/c++/") || contains(file, "/.cargo/registry/") ||
+         contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/");
+}
+
+bool is_library_function(std::string_view function) {
+  if (is_linked_in_rust(function)) {
+    // "_ZN4core3ptr…", "_RNvNtCs1234_4core3ptr…"; with a type's name before it, one cannot tell.
+    constexpr std::string_view kRust[] = {"_ZN4core", "_ZN5alloc", "_ZN3std", "_ZN7__rustc"};
+    return starts_with_any(function, kRust);
+  }
+  // Names as they are linked are seen where a process at its limits has written the report.
+  constexpr std::string_view kNames[] = {"std::",  "__gnu_cxx::", "__cxxabiv1::", "boost::",  "operator new",
+                                         "_ZNSt",  "_ZNKSt",      "_ZSt",         "_ZN9__gnu_cxx", "_ZN5boost",
+                                         "_ZNK5boost", "_Znw",    "_Zna",         "__rust_", "<std::", "<core::",
+                                         "<alloc::"};
+  return starts_with_any(function, kNames);
+}
+
+CodeOwner owner_of(const CodeNames& names) {
+  if (is_start_code(names.function)) return CodeOwner::start;
+  if (is_system_module(names.module)) return CodeOwner::library;
+  bool is_library = names.file.empty() ? is_library_function(names.function) : is_library_source(names.file);
+  return is_library ? CodeOwner::library : CodeOwner::program;
+}
+
+}  // namespace unfreed::report
