@@ -7,7 +7,6 @@
 #include "cli/report_source.h"
 #include "cli/settings_input.h"
 #include "render/paths.h"
-#include "render/quantities.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -38,13 +37,13 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
   for (const report::Rule& rule : settings.rules.all()) {
     report::RuleOutcome outcome = report::evaluate_rule(rule, source->report());
     if (!outcome.is_checked()) {
-      complain(fmt::format("{}: rule {} cannot be checked: {}", file, outcome.rule, outcome.unchecked));
+      complain(fmt::format("{}: {}", file, render::describe_verdict(outcome)));
       verdict.failed = true;
     } else if (outcome.broken) {
       verdict.broken = true;
-      std::string text = fmt::format("{}: {}: rule {} is broken: {}\n", render::printable(file),
-                                     render::describe_process(source->report().process), outcome.rule,
-                                     render::write_count(*outcome.value));
+      std::string text = fmt::format("{}: {}: {}\n", render::printable(file),
+                                     render::describe_process(source->report().process),
+                                     render::describe_verdict(outcome));
       if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
     }
   }

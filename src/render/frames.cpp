@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "render/paths.h"
-#include "symbolize/start_code.h"
+#include "names/code_owner.h"
 
 namespace unfreed::render {
 
@@ -24,21 +24,47 @@ size_t start_of_start_code(const std::vector<StackFrame>& stack) {
   constexpr size_t kMostStartFrames = 5;
   size_t start = stack.size();
   for (size_t at = stack.size(); at-- > 0 && stack.size() - at <= kMostStartFrames;)
-    if (symbolize::is_start_code(stack[at].function) || is_runtime_module(stack[at].module)) start = at;
+    if (report::is_start_code(stack[at].function) || is_runtime_module(stack[at].module)) start = at;
   return start;
 }
 
 }  // namespace
 
-bool is_runtime_frame(const StackFrame& frame) {
-  if (is_runtime_module(frame.module)) return true;
-  std::string_view function = frame.function;
-  // Templates of the standard library are instantiated in the program's own module.
-  return function.starts_with("std::") || function.starts_with("__gnu_cxx::") || function.starts_with("operator new") ||
-         frame.file.find("/include/c++/") != std::string_view::npos;
+bool is_own_frame(const StackFrame& frame) {
+  return report::owner_of({frame.module, frame.file, frame.function}) == report::CodeOwner::program;
 }
 
-std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std::string_view exe, size_t most) {
+bool is_runtime_frame(const StackFrame& frame) {
+  return is_runtime_module(frame.module) || report::is_library_function(frame.function) ||
+         report::is_library_source(frame.file);
+}
+
+namespace {
+
+/// Of a program that is the user's: own frames alone.
+std::vector<ShownFrame> choose_own(const std::vector<StackFrame>& stack, const PathShortener& paths, size_t most) {
+  std::vector<size_t> own;
+  for (size_t at = 0; at < stack.size(); ++at)
+    if (is_own_frame(stack[at])) own.push_back(at);
+  // Code that was brought along (a header of another folder) does not come before that of the folder one works in.
+  auto here = std::find_if(own.begin(), own.end(), [&](size_t at) { return paths.is_here(stack[at].file); });
+  if (here != own.end()) own.erase(own.begin(), here);
+  auto has_line = [&](size_t at) { return stack[at].line != 0; };
+  size_t count = std::min(own.size(), most);
+  auto end = own.begin() + static_cast<ptrdiff_t>(count);
+  auto with_line = std::find_if(own.begin(), own.end(), has_line);
+  if (count && with_line >= end && with_line != own.end()) *(end - 1) = *with_line;
+  std::vector<ShownFrame> shown;
+  for (size_t at = 0; at < count; ++at)
+    shown.push_back({&stack[own[at]], at > 0 && own[at] != own[at - 1] + 1});
+  return shown;
+}
+
+}  // namespace
+
+std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std::string_view exe,
+                                      const PathShortener& paths, size_t most) {
+  if (std::vector<ShownFrame> own = choose_own(stack, paths, most); !own.empty()) return own;
   size_t first = 0;
   size_t last = start_of_start_code(stack);
   while (first < last && is_runtime_frame(stack[first])) ++first;
@@ -47,16 +73,13 @@ std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std:
     last = stack.size();
   }
   std::vector<ShownFrame> shown;
-  auto is_own = [&](const StackFrame& frame) {
-    return !is_runtime_frame(frame) && ((!exe.empty() && frame.module == exe) || !frame.file.empty());
-  };
   for (size_t at = first; at < last && shown.size() < most; ++at) shown.push_back({&stack[at], false});
-  bool has_own = std::any_of(shown.begin(), shown.end(), [&](const ShownFrame& one) { return is_own(*one.frame); });
-  size_t next = first + shown.size();
-  if (has_own || shown.empty()) return shown;
-  auto own =
-      std::find_if(stack.begin() + static_cast<ptrdiff_t>(next), stack.begin() + static_cast<ptrdiff_t>(last), is_own);
-  if (own != stack.begin() + static_cast<ptrdiff_t>(last)) shown.back() = {&*own, true};
+  auto is_programs = [&](const StackFrame& frame) { return !exe.empty() && frame.module == exe; };
+  bool has_any = std::any_of(shown.begin(), shown.end(), [&](const ShownFrame& one) { return is_programs(*one.frame); });
+  auto next = stack.begin() + static_cast<ptrdiff_t>(first + shown.size());
+  auto end = stack.begin() + static_cast<ptrdiff_t>(last);
+  if (has_any || shown.empty()) return shown;
+  if (auto found = std::find_if(next, end, is_programs); found != end) shown.back() = {&*found, true};
   return shown;
 }
 

@@ -107,18 +107,19 @@ std::string place_html(const Place& place, bool open) {
   const report::Site& site = *place.site;
   std::string size = place.bytes ? ", " + write_bytes(place.bytes) : "";
   std::vector<StackFrame> stack = place.stack();
-  std::vector<ShownFrame> chosen = choose_frames(stack, "", 1);
-  std::string_view first = chosen.empty() ? std::string_view() : chosen[0].frame->function;
+  std::vector<ShownFrame> chosen = choose_frames(stack, place.report->process.exe, PathShortener("", ""), 1);
+  const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
+  std::string line = first.line ? fmt::format(" ({}:{})", base_name(first.file), first.line) : std::string();
   std::string remark;
   if (!site.suppressed_by.empty())
     remark = fmt::format("suppressed by {}", site.suppressed_by);
   else if (!place.counts())
     remark = report::word_of(site.grade);
   std::string text = fmt::format(
-      "<details class=\"site\"{}><summary><b>{} × {}</b>{} from <code>{}</code> in <code>{}</code> "
+      "<details class=\"site\"{}><summary><b>{} × {}</b>{} from <code>{}</code> in <code>{}</code>{} "
       "<span class=\"faint\">{}</span></summary>\n",
       open ? " open" : "", write_count(place.live), report::kind_name(site.kind), size, escaped(site.acquired_by),
-      escaped(first), escaped(remark));
+      escaped(first.function), escaped(line), escaped(remark));
   text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
                       site.signature);
   return text + stack_html(*place.report, site.stack, place.truncated) + objects_html(place) + "</details>\n";

@@ -15,6 +15,8 @@ class PathShortener {
 
   /// "src/log.c" under the directory, "~/work/log.c" under the home; the last parts of a long one: "…/lib/io/log.c".
   std::string shorten(std::string_view path) const;
+  /// Does it lie under the directory?
+  bool is_here(std::string_view path) const { return !directory_.empty() && path.starts_with(directory_); }
 
  private:
   std::string directory_;  ///< with a '/' at its end; "" none

@@ -6,8 +6,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
+#include "evaluate/verdict.h"
+#include "names/code_owner.h"
 #include "render/frames.h"
+#include "render/function_names.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/text_parts.h"
@@ -19,6 +23,7 @@ using report::Counter;
 using report::Process;
 using report::Report;
 using report::RuleOutcome;
+using report::Site;
 using report::Subject;
 using report::Text;
 using report::Totals;
@@ -94,7 +99,9 @@ std::string describe_end(const Report& report) {
 std::string describe_targets(const Place& place, const TextOptions& options) {
   std::vector<std::string> different;
   for (const report::Object* object : place.objects) {
-    std::string text = options.paths.shorten(object->target.empty() ? object->name : object->target);
+    constexpr size_t kMostColumns = 48;
+    std::string text =
+        cut_to(options.paths.shorten(object->target.empty() ? object->name : object->target), kMostColumns);
     if (!text.empty() && std::find(different.begin(), different.end(), text) == different.end())
       different.push_back(text);
   }
@@ -104,19 +111,26 @@ std::string describe_targets(const Place& place, const TextOptions& options) {
   return different.size() > shown ? text + ", …" : text;
 }
 
+/// Where a rule about places is broken: " (src/log.c:42)".
+std::string place_of_rule(const Report& report, const RuleOutcome& rule, const TextOptions& options) {
+  if (!rule.broken || !rule.site) return {};
+  for (const Site& site : report.sites) {
+    if (site.id != rule.site) continue;
+    std::vector<StackFrame> stack = list_frames(report, site.stack);
+    std::vector<ShownFrame> shown = choose_frames(stack, report.process.exe, options.paths, 1);
+    if (!shown.empty() && shown[0].frame->line)
+      return fmt::format(" ({}:{})", options.paths.shorten(shown[0].frame->file), shown[0].frame->line);
+  }
+  return {};
+}
+
 std::string render_rules(const Report& report, const TextOptions& options) {
   std::string text;
   for (const RuleOutcome& rule : report.rules) {
-    std::string name = printable(rule.rule);
-    if (rule.broken)
-      text += "  " + tinted(fmt::format("rule {} is broken: {}", name, write_count(rule.value.value_or(0))), Tint::red,
-                            options.colour);
-    else if (!rule.is_checked())
-      text += "  " + tinted(fmt::format("rule {} could not be checked: {}", name, printable(rule.unchecked)),
-                            Tint::yellow, options.colour);
-    else
-      text += fmt::format("  rule {} holds: {}", name, write_count(rule.value.value_or(0)));
-    text += '\n';
+    std::string line = describe_verdict(rule) + place_of_rule(report, rule, options);
+    if (!rule.is_checked() || rule.broken)
+      line = tinted(line, rule.broken ? Tint::red : Tint::yellow, options.colour);
+    text += "  " + line + "\n";
   }
   return text;
 }
@@ -184,23 +198,86 @@ bool is_about(const RuleOutcome& rule, ledger::Kind kind) {
   return about.substr(0, about.find_first_of(".>= ")) == report::kind_name(kind);
 }
 
-/// Places worth a person's time: those that count, of kinds with a broken rule first, else as the report orders them.
-std::vector<Place> worst_places(const Report& report, const TextOptions& options, size_t& left_out) {
+/// Files that a person would want to see lines of, and what to do for that: said once each.
+class MissingLines {
+ public:
+  explicit MissingLines(const Report& report, const TextOptions& options) : report_(report), options_(options) {}
+
+  void look_at(const Place& place) {
+    std::vector<StackFrame> stack = place.stack();
+    std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, options_.paths, options_.most_frames);
+    bool has_line = std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return one.frame->line; });
+    if (shown.empty() || has_line || shown[0].frame->module.empty() || has_lines(shown[0].frame->module)) return;
+    bool is_named = std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return !one.frame->function.empty(); });
+    auto [file, is_new] = files_.try_emplace(std::string(shown[0].frame->module), is_named);
+    file->second = file->second || is_named;
+  }
+
+  std::string describe() const {
+    constexpr size_t kMost = 3;
+    std::string text;
+    size_t shown = 0;
+    for (const auto& [path, is_named] : files_) {
+      if (shown++ == kMost) break;
+      std::string name = printable(base_name(path));
+      const char* what = is_named ? "no source lines" : "neither names of functions nor source lines";
+      text += report::is_system_module(path)
+                  ? fmt::format("  {} of {} are known here: the debug symbols of its package have them (Debian: …-dbgsym)\n",
+                                what, name)
+                  : fmt::format("  {} of {} are known here: build it with -g{}\n", what, name,
+                                is_named ? "" : ", and do not strip it");
+    }
+    return text.empty() ? text : "\n" + text;
+  }
+
+ private:
+  bool has_lines(std::string_view module) const {
+    for (const report::Call& call : report_.stacks.calls)
+      for (const report::Frame& frame : call.frames)
+        if (call.module == module && frame.line) return true;
+    return false;
+  }
+
+  const Report& report_;
+  const TextOptions& options_;
+  std::map<std::string, bool> files_;  ///< does it have names of functions?
+};
+
+/// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of each
+/// kind the worst, and how many more there are.
+std::string render_places(const Report& report, const TextOptions& options) {
   std::vector<Place> places = list_places(report);
   std::erase_if(places, [](const Place& one) { return !one.counts(); });
-  auto rule_is_broken = [&](const Place& one) {
-    return std::any_of(report.rules.begin(), report.rules.end(),
-                       [&](const RuleOutcome& rule) { return rule.broken && is_about(rule, one.site->kind); });
-  };
-  std::stable_partition(places.begin(), places.end(), rule_is_broken);
-  size_t before = places.size();
-  size_t shown[ledger::kKindCount] = {};
-  std::erase_if(places, [&](const Place& one) {
-    return !report::is_news(one.site->kind) && !rule_is_broken(one) &&
-           ++shown[static_cast<size_t>(one.site->kind)] > options.most_quiet_sites;
-  });
-  left_out = before - places.size();
-  return places;
+  std::string broken;
+  std::string others;
+  std::string quiet;
+  MissingLines missing(report, options);
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    auto kind = static_cast<ledger::Kind>(at);
+    bool is_broken = std::any_of(report.rules.begin(), report.rules.end(),
+                                 [&](const RuleOutcome& rule) { return rule.broken && is_about(rule, kind); });
+    std::string& text = is_broken ? broken : report::is_news(kind) ? others : quiet;
+    size_t most = is_broken || report::is_news(kind) ? options.most_sites : options.most_quiet_sites;
+    size_t shown = 0;
+    uint64_t left_out = 0;
+    uint64_t held = 0;
+    for (const Place& one : places) {
+      if (one.site->kind != kind) continue;
+      if (shown++ < most) {
+        text += "\n" + render_place(one, options, "  ");
+        missing.look_at(one);
+      } else {
+        ++left_out;
+        held += one.live;
+      }
+    }
+    if (left_out)
+      text += fmt::format("\n  and {} more, with {}\n", write_number_of(left_out, "place"),
+                          write_number_of(held, noun_of(kind)));
+  }
+  if (report.sites_omitted)
+    quiet += fmt::format("\n  and {} more that the report leaves out\n", write_number_of(report.sites_omitted, "stack"));
+  return broken + others + quiet + missing.describe();
 }
 
 }  // namespace
@@ -208,6 +285,12 @@ std::vector<Place> worst_places(const Report& report, const TextOptions& options
 std::string describe_process(const report::Process& process) {
   std::string_view name = process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe;
   return fmt::format("{} (pid {})", printable(base_name(name)), process.pid);
+}
+
+std::string describe_verdict(const RuleOutcome& outcome) {
+  base::FixedText<1024> line;
+  report::add_verdict(line, outcome);
+  return printable(line.text());
 }
 
 std::string describe_held(const Report& report) {
@@ -268,12 +351,8 @@ std::string render_text(const Report& report, const TextOptions& options) {
     text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
   text += render_totals(report) + render_rules(report, options);
-  size_t left_out = 0;
-  std::vector<Place> places = worst_places(report, options, left_out);
-  size_t shown = std::min(places.size(), options.most_sites);
-  for (size_t at = 0; at < shown; ++at) text += "\n" + render_place(places[at], options, "  ");
-  left_out += places.size() - shown + report.sites_omitted;
-  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
+  text += render_places(report, options);
+  text += render_growth(report, options);
   text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
   text += render_untracked(report, options);
   return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);

@@ -23,6 +23,8 @@ struct TextOptions {
 /// Several lines, each with its newline.
 std::string render_text(const report::Report& report, const TextOptions& options);
 
+/// "FAIL fd>0: 3 descriptors held" (evaluate/verdict.h)
+std::string describe_verdict(const report::RuleOutcome& outcome);
 /// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" where it holds nothing.
 std::string describe_held(const report::Report& report);
 /// "gcc (pid 1234)"

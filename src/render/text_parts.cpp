@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "render/frames.h"
 #include "render/function_names.h"
@@ -23,22 +24,38 @@ constexpr size_t kMostThreadsAtEnd = 3;
 constexpr size_t kMostThreads = 8;
 constexpr size_t kMostMisuses = 3;
 constexpr size_t kMostExecLeaks = 3;
+constexpr size_t kMostGrowing = 3;
 
-std::string render_frame(const ShownFrame& shown, const TextOptions& options) {
+/// The last `columns` of a text, as that is where paths differ.
+std::string end_of(const std::string& text, size_t columns) {
+  size_t all = columns_of(text);
+  if (all <= columns) return text;
+  size_t start = 0;
+  for (size_t left = all - columns + 1; left; --left)
+    do ++start;
+    while (start < text.size() && (text[start] & 0xc0) == 0x80);
+  return "…" + text.substr(start);
+}
+
+/// A frame in a line of no more than `columns`.
+std::string render_frame(const ShownFrame& shown, const TextOptions& options, size_t columns) {
+  constexpr size_t kMostForPlace = 70;
   const StackFrame& frame = *shown.frame;
-  std::string name = printable(fit_function(frame.function));
   std::string place;
   if (!frame.file.empty())
     place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)
                        : options.paths.shorten(frame.file);
   else if (!frame.module.empty())
     place = fmt::format("{}+{:#x}", printable(base_name(frame.module)), frame.offset);
-  if (name.empty())
-    name = place.empty() ? "?" : place;
-  else if (!place.empty())
-    place = " " + tinted("(" + place + ")", Tint::faint, options.colour);
-  if (name == place) place.clear();
-  return fmt::format("{}{}{}", shown.after_gap ? "… " : "", name, place);
+  place = end_of(place, kMostForPlace);
+  std::string gap = shown.after_gap ? "… " : "";
+  if (frame.function.empty()) return gap + (place.empty() ? "?" : place);
+  size_t taken = columns_of(gap) + columns_of(place) + (place.empty() ? 0 : 3);
+  std::string name = printable(fit_function(frame.function, std::min(kLongName, columns - taken)));
+  // Escapes are longer than what they stand for.
+  name = cut_to(name, columns - taken);
+  if (place.empty() || name == place) return gap + name;
+  return gap + name + " " + tinted("(" + place + ")", Tint::faint, options.colour);
 }
 
 /// "7 (/var/log/app.log), 8 (tcp …)"
@@ -117,32 +134,121 @@ std::string render_frames(const Report& report, report::StackId stack, const Tex
                           std::string_view indent) {
   std::string text;
   std::vector<StackFrame> frames = list_frames(report, stack);
-  for (const ShownFrame& shown : choose_frames(frames, report.process.exe, options.most_frames))
-    text += fmt::format("{}{}\n", indent, render_frame(shown, options));
+  for (const ShownFrame& shown : choose_frames(frames, report.process.exe, options.paths, options.most_frames))
+    text += fmt::format("{}{}\n", indent, render_frame(shown, options, kMostColumns - columns_of(indent)));
   return text;
+}
+
+namespace {
+
+/// The function of a call, without those inlined into it.
+StackFrame frame_of(const report::Call& call) {
+  StackFrame frame{{}, {}, 0, call.module, call.offset, false};
+  if (call.frames.empty()) return frame;
+  const report::Frame& last = call.frames[call.frames.size() - 1];
+  frame.function = last.function.empty() ? last.linkage_name : last.function;
+  frame.file = last.file;
+  frame.line = last.line;
+  return frame;
+}
+
+/// Threads that a person would describe in the same words, as one.
+struct AlikeThreads {
+  const Thread* first = nullptr;
+  std::string words;
+  std::string where;
+  size_t count = 0;
+};
+
+std::string describe_where(const Report& report, const Thread& thread, const TextOptions& options) {
+  if (thread.stack && *thread.stack)
+    return "    blocked at\n" + render_frames(report, *thread.stack, options, "        ");
+  std::string start = describe_function(report, thread.start_routine, options);
+  return start.empty() ? start : "    started in " + start + "\n";
+}
+
+std::vector<AlikeThreads> group_threads(const Report& report, const TextOptions& options) {
+  std::vector<AlikeThreads> groups;
+  for (const Thread& thread : report.threads) {
+    if (!is_worth_showing(report, thread)) continue;
+    std::string words = fmt::format("({}){}", describe_state(thread), describe_holdings(thread, options));
+    std::string where = describe_where(report, thread, options);
+    auto alike = std::find_if(groups.begin(), groups.end(), [&](const AlikeThreads& one) {
+      return one.words == words && one.where == where && one.first->holds.fd == 0;
+    });
+    if (alike == groups.end()) alike = groups.insert(groups.end(), {&thread, words, where, 0});
+    ++alike->count;
+  }
+  return groups;
+}
+
+/// What the threads of a place do: where most wait, in the user's own code if that is known, else where they start.
+std::string describe_running(const Report& report, const Place& place, const TextOptions& options) {
+  std::map<std::string, size_t> waiting;
+  for (const Thread& thread : report.threads) {
+    bool is_of_place = std::any_of(place.sites.begin(), place.sites.end(),
+                                   [&](uint32_t site) { return report.sites[site].id == thread.site; });
+    if (!is_of_place || !thread.stack || !*thread.stack) continue;
+    std::vector<StackFrame> frames = list_frames(report, *thread.stack);
+    std::vector<ShownFrame> own = choose_frames(frames, report.process.exe, options.paths, 1);
+    if (!own.empty() && is_own_frame(*own[0].frame)) ++waiting[render_frame(own[0], options, kMostColumns - 40)];
+  }
+  auto most = std::max_element(waiting.begin(), waiting.end(),
+                               [](const auto& left, const auto& right) { return left.second < right.second; });
+  std::string text;
+  // std::thread and the like start all of theirs in one function of the library.
+  report::CallId routine = place.objects.empty() ? 0 : place.objects[0]->start_routine;
+  bool is_own = routine && routine <= report.stacks.calls.size() && is_own_frame(frame_of(report.stacks.calls[routine - 1]));
+  if (is_own || most == waiting.end())
+    if (std::string start = describe_function(report, routine, options); !start.empty())
+      text += "    start routine " + start + "\n";
+  if (most != waiting.end())
+    text += fmt::format("    {} blocked at {}\n", most->second == place.running ? "all" : write_count(most->second),
+                        most->first);
+  return text;
+}
+
+}  // namespace
+
+std::string describe_function(const Report& report, report::CallId call, const TextOptions& options) {
+  if (!call || call > report.stacks.calls.size()) return {};
+  StackFrame frame = frame_of(report.stacks.calls[call - 1]);
+  return render_frame({&frame, false}, options, kMostColumns - 40);
 }
 
 std::string render_threads(const Report& report, const TextOptions& options) {
   std::string text;
   size_t shown = 0;
   size_t left_out = 0;
-  for (const Thread& thread : report.threads) {
-    if (!is_worth_showing(report, thread)) continue;
+  for (const AlikeThreads& group : group_threads(report, options)) {
     if (shown++ >= (is_over(report) ? kMostThreadsAtEnd : kMostThreads)) {
-      ++left_out;
+      left_out += group.count;
       continue;
     }
-    std::string name = thread.name.empty() ? "" : fmt::format(" \"{}\"", printable(thread.name));
-    text += fmt::format("\n  {} ({}){}\n",
-                        tinted(fmt::format("thread {}{}", thread.thread, name), Tint::bold, options.colour),
-                        describe_state(thread), describe_holdings(thread, options));
-    std::string_view start = function_of(report, thread.start_routine);
-    if (thread.stack && *thread.stack)
-      text += "    blocked at\n" + render_frames(report, *thread.stack, options, "        ");
-    else if (!start.empty())
-      text += fmt::format("    started in {}\n", printable(start));
+    std::string name = group.first->name.empty() ? "" : fmt::format(" \"{}\"", printable(group.first->name));
+    std::string heading = group.count > 1 ? fmt::format("{} like{}", write_number_of(group.count, "thread"),
+                                                        name.empty() ? fmt::format(" {}", group.first->thread) : name)
+                                          : fmt::format("thread {}{}", group.first->thread, name);
+    text += fmt::format("\n  {} {}\n{}", tinted(heading, Tint::bold, options.colour), group.words, group.where);
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "thread"));
+  return text;
+}
+
+std::string render_growth(const Report& report, const TextOptions& options) {
+  std::string text;
+  size_t shown = 0;
+  for (const Place& place : list_places(report)) {
+    if (!place.growing || !place.running || !place.site->suppressed_by.empty()) continue;
+    if (shown++ == kMostGrowing) break;
+    std::string heading = fmt::format("{} still running", write_number_of(place.running, "thread"));
+    text += fmt::format("\n  {}, of {} that {} started here: their number grows\n",
+                        tinted(heading, Tint::bold, options.colour), write_count(place.total),
+                        printable(place.site->acquired_by));
+    std::string frames = render_frames(report, place.site->stack, options, "      ");
+    text += frames.empty() ? "      (no stack)\n" : frames;
+    text += describe_running(report, place, options);
+  }
   return text;
 }
 
@@ -171,23 +277,22 @@ std::string render_exec_leaks(const Report& report, const TextOptions& options) 
   std::string text;
   size_t left_out = 0;
   size_t shown = 0;
-  // Without a rule about it, it is in the report only: many programs mean it.
-  bool asked = std::any_of(report.rules.begin(), report.rules.end(),
-                           [](const RuleOutcome& rule) { return rule.rule.starts_with("inherited_by_child"); });
   for (const ExecLeak& leak : report.exec_leaks) {
-    if (!asked || !leak.suppressed_by.empty()) continue;
+    if (!leak.suppressed_by.empty()) continue;
     if (shown++ >= kMostExecLeaks) {
       ++left_out;
       continue;
     }
     std::string times = leak.count > 1 ? fmt::format(" ({} times)", write_count(leak.count)) : "";
-    std::string heading = fmt::format("descriptor {} was inherited by {}", leak.fd,
-                                      leak.program.empty() ? "another program" : options.paths.shorten(leak.program));
+    std::string target = leak.target.empty() ? "" : fmt::format(" ({})", cut_to(options.paths.shorten(leak.target), 48));
+    std::string heading =
+        fmt::format("descriptor {}{} was inherited by {}", leak.fd, target,
+                    leak.program.empty() ? "another program" : cut_to(options.paths.shorten(leak.program), 48));
     text += fmt::format("\n  {} by {}{}\n    opened by {} without close-on-exec\n{}",
                         tinted(heading, Tint::bold, options.colour), printable(leak.started_by), times,
                         printable(leak.acquired_by), render_frames(report, leak.stack, options, "        "));
   }
-  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "place"));
+  if (left_out) text += fmt::format("\n  and {} more that other programs inherited\n", write_number_of(left_out, "descriptor"));
   return text;
 }
 

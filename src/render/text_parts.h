@@ -15,12 +15,19 @@ std::string tinted(std::string_view text, Tint tint, bool colour);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 
+/// No line of a summary that names code is longer.
+inline constexpr size_t kMostColumns = 150;
+
 /// The frames worth showing, a line each.
 std::string render_frames(const report::Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent);
 
 /// Threads that keep something from being released, with where they are blocked.
 std::string render_threads(const report::Report& report, const TextOptions& options);
+/// Call sites whose threads do not end and become more and more.
+std::string render_growth(const report::Report& report, const TextOptions& options);
+/// A function with file and line, as in a stack; "" unknown.
+std::string describe_function(const report::Report& report, report::CallId call, const TextOptions& options);
 /// Invalid closes of descriptors.
 std::string render_misuse(const report::Report& report, const TextOptions& options);
 /// Descriptors that other programs inherited.

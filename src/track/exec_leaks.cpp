@@ -1,6 +1,7 @@
 #include "track/exec_leaks.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 
 #include "base/own_memory.h"
 #include "base/syscall.h"
+#include "base/text.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -58,6 +60,14 @@ void copy_name(const char* from, char (&to)[sizeof ExecLeak::program]) {
   to[wanted] = '\0';
 }
 
+void read_target(int fd, char (&to)[sizeof ExecLeak::target]) {
+  base::FixedText<32> link;
+  link.add("/proc/self/fd/").add_signed(fd);
+  long size = base::raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(link.c_str()),
+                                reinterpret_cast<long>(to), static_cast<long>(sizeof to - 1));
+  to[base::is_error(size) ? 0 : size] = '\0';
+}
+
 /// Makes the first `count` records of a table of the parent's safe to touch, whoever has used them so far.
 template <class Record>
 bool back_parents(Record* records, uint64_t count) {
@@ -102,6 +112,7 @@ ExecLeak* note(const FdRecord& from, uint64_t word, int fd, uint16_t hook, const
   record->hook = hook;
   record->acquired_ns = from.acquired_ns;
   copy_name(program, record->program);
+  read_target(fd, record->target);
   record->count.store(1, std::memory_order_relaxed);
   record->state.store(ledger::kExecLeakValid, std::memory_order_release);
   return record;

@@ -15,5 +15,23 @@ TEST(FunctionNames, LongParameterListsAreCut) {
   EXPECT_EQ(fit_function(""), "");
 }
 
+TEST(FunctionNames, TemplateArgumentsAndResultsAreLeftOut) {
+  std::string deep = "std::map<int, ";
+  for (int i = 0; i < 20; ++i) deep += "std::vector<";
+  deep += "int";
+  for (int i = 0; i < 20; ++i) deep += ">";
+  deep += ">";
+  EXPECT_EQ(fit_function(deep + " pool::take<" + deep + ">(" + deep + " const&)"), "std::map<…> pool::take<…>(…)");
+  EXPECT_EQ(fit_function(deep + " pool::take<" + deep + ">(int)", 20), "pool::take<…>(…)");
+  EXPECT_EQ(fit_function("A::operator<<(" + deep + ")", 30), "A::operator<<(…)");
+  EXPECT_EQ(fit_function(std::string(300, 'f')), std::string(99, 'f') + "…");
+}
+
+TEST(FunctionNames, ColumnsAreCharacters) {
+  EXPECT_EQ(columns_of("a…b"), 3u);
+  EXPECT_EQ(cut_to("…….…", 3), "……" "…");
+  EXPECT_EQ(cut_to("abc", 3), "abc");
+}
+
 }  // namespace
 }  // namespace unfreed::render

@@ -1,0 +1,91 @@
+#include "evaluate/verdict.h"
+
+namespace unfreed::report {
+
+namespace {
+
+/// 1,234,567
+void add_grouped(base::TextBuilder& line, uint64_t value) {
+  if (value >= 1000) {
+    add_grouped(line, value / 1000);
+    uint64_t rest = value % 1000;
+    line.add(rest < 10 ? ",00" : rest < 100 ? ",0" : ",");
+    value = rest;
+  }
+  line.add_number(value);
+}
+
+void add_noun(base::TextBuilder& line, std::string_view noun, uint64_t value) {
+  if (value == 1)
+    line.add(noun);
+  else if (noun == "child")
+    line.add("children");
+  else if (noun.ends_with('y'))
+    line.add(base::slice(noun, 0, noun.size() - 1)).add("ies");
+  else
+    line.add(noun).add('s');
+}
+
+/// What follows the noun.
+std::string_view state_of(Subject subject, Counter counter) {
+  switch (counter) {
+    case Counter::live:
+      return subject == Subject::thread ? " ended and never joined"
+             : subject == Subject::child ? " ended and never waited for"
+                                         : " held";
+    case Counter::bytes:
+      return " held";
+    case Counter::total:
+    case Counter::total_bytes:
+      return subject == Subject::thread || subject == Subject::child ? " started in all" : " acquired in all";
+    case Counter::peak:
+      return " at once";
+    case Counter::running:
+      return " still running";
+    case Counter::inherited:
+      return " inherited";
+    case Counter::unattributed:
+      return " that no hooked function explains";
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
+  add_grouped(line, value);
+  line.add(' ');
+  if (rule.subject == Subject::misuse) {
+    bool is_not_open = rule.counter == Counter::not_open;
+    add_noun(line, is_not_open ? "close" : "invalid close", value);
+    line.add(is_not_open ? " of what was not open" : "");
+  } else if (rule.subject == Subject::exec) {
+    add_noun(line, "descriptor", value);
+    line.add(" inherited by other programs");
+  } else {
+    bool is_bytes = rule.counter == Counter::bytes || rule.counter == Counter::total_bytes;
+    add_noun(line, is_bytes ? "byte" : row_of(rule.subject).noun, value);
+    line.add(state_of(rule.subject, rule.counter));
+  }
+  if (rule.per_site) line.add(" at one call site");
+}
+
+void add_verdict(base::TextBuilder& line, const RuleOutcome& outcome) {
+  line.add(outcome.broken ? "FAIL " : outcome.is_checked() ? "pass " : "not checked ").add(outcome.rule);
+  if (!outcome.is_checked()) {
+    line.add(": ").add(outcome.unchecked);
+    return;
+  }
+  uint64_t value = outcome.value.value_or(0);
+  if (!value && !outcome.broken) return;
+  line.add(": ");
+  RuleSet rules;
+  ParseError error;
+  if (parse_rules(outcome.rule, rules, error) && rules.count == 1)
+    add_count(line, rules.rules[0], value);
+  else
+    add_grouped(line, value);  // of a version that knows other rules
+}
+
+}  // namespace unfreed::report
