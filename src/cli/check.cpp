@@ -8,6 +8,7 @@
 #include "cli/settings_input.h"
 #include "render/paths.h"
 #include "render/text.h"
+#include "settings/programs.h"
 
 namespace unfreed::cli {
 
@@ -28,12 +29,14 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
     return;
   }
   for (const report::UntrackedProgram& one : source->report().untracked) {
-    bool is_accepted = one.allowed || report::is_untracked_allowed(settings.allow_untracked, one.program);
+    bool is_accepted =
+        one.allowed || report::may_go_untracked(settings.allow_untracked, settings.rules_for, one.program);
     if (!source->report().of_run || is_accepted) continue;
-    complain(fmt::format("{}: {} was not tracked: {}; --allow-untracked '{}' accepts that", file, one.program, one.reason,
-                         render::base_name(one.program)));
+    complain(fmt::format("{}: {} was not tracked: {}; --allow-untracked '{}' accepts that", file, one.program,
+                         one.reason, render::base_name(one.program)));
     verdict.failed = true;
   }
+  if (source->report().process.outside_rules) return;  // as in the run
   for (const report::Rule& rule : settings.rules.all()) {
     report::RuleOutcome outcome = report::evaluate_rule(rule, source->report());
     if (!outcome.is_checked()) {
@@ -57,7 +60,7 @@ int check_command(const Arguments& arguments) {
   std::vector<std::string> files;
   SettingsInput input;
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
-  input.add_options(parser, {"fail-on", "allow-untracked", "exit-code", "quiet"});
+  input.add_options(parser, {"fail-on", "allow-untracked", "rules-for", "exit-code", "quiet"});
   parser.footer(
       "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file cannot be read, or a rule is bad "
       "or "

@@ -53,7 +53,8 @@ bool is_named_for(int pid, const std::string& path) {
 OpenLedger open_mapped(const std::string& path, const MappedFile& mapped, const std::vector<unsigned>& users) {
   base::UniqueFd place(base::open_file(path.c_str(), O_PATH));
   struct stat status {};
-  if (!place || fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_ino != mapped.inode) return {};
+  if (!place || fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_ino != mapped.inode)
+    return {};
   bool is_believable = status.st_uid == 0 || status.st_uid == geteuid() ||
                        std::find(users.begin(), users.end(), status.st_uid) != users.end();
   if (!is_believable) return {};

@@ -63,6 +63,7 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
     request.notes.push_back(error);
   }
   request.rules = rules.all();
+  request.rules_for = view.text(header.rules_for);
   request.suppressions = suppressions.all();
   symbolize::Symbolizer symbolizer;
   OwnedReport made = make_report(view, request, symbolizer);
@@ -72,7 +73,8 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
                                                                       : report::Verdict::passed;
   std::string_view output_template = view.text(header.output);
   std::string path = output_path(view, output_template, number, error);
-  if (path.empty() || !write(view, output_template, render::write_json(made.report, report::StackForm::file), path, error)) {
+  if (path.empty() ||
+      !write(view, output_template, render::write_json(made.report, report::StackForm::file), path, error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? output_template : path, error, ledger_path));
     return answer;

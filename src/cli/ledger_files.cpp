@@ -64,7 +64,8 @@ std::vector<LedgerFile> list_ledgers(const std::vector<std::shared_ptr<const Led
     }
   }
   auto order = [](const LedgerFile& file) {
-    return std::tuple(file.name.pid_namespace, file.name.pid, file.folder->is_for_others, file.name.image, file.name.done);
+    return std::tuple(file.name.pid_namespace, file.name.pid, file.folder->is_for_others, file.name.image,
+                      file.name.done);
   };
   std::sort(files.begin(), files.end(),
             [&](const LedgerFile& left, const LedgerFile& right) { return order(left) < order(right); });

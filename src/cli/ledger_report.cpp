@@ -26,6 +26,7 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.speaks_for_run = request.speaks_for_run;
   input.untracked_of_run = request.untracked_of_run;
   input.allow_untracked = request.allow_untracked;
+  input.rules_for = request.rules_for;
   return input;
 }
 

@@ -24,6 +24,7 @@ struct ReportRequest {
   bool speaks_for_run = false;  ///< see report::ReportInput
   std::span<const report::UntrackedProgram> untracked_of_run;
   std::string_view allow_untracked;
+  std::string_view rules_for;
 };
 
 /// A report and the memory that it lies in. What it was made from must outlive it.

@@ -47,6 +47,8 @@ int report_command(const Arguments& arguments) {
   parser.value("-f,--format", "FORMAT", format, format_help.c_str(), formats);
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
+  bool show_suppressed = false;
+  parser.flag("--show-suppressed", show_suppressed, "list what suppressions cover, too, and which");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   const render::Renderer& renderer = *std::find_if(render::renderers().begin(), render::renderers().end(),
@@ -55,7 +57,7 @@ int report_command(const Arguments& arguments) {
     complain(fmt::format("--format {} takes one FILE: it is about one report", format));
     return kFailure;
   }
-  render::RenderOptions options{output == "-" && render::wants_colour(1)};
+  render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed};
   symbolize::Symbolizer symbolizer;
   std::string text;
   std::string error;

@@ -31,7 +31,8 @@ class SignalRelay {
 
   enum class News { nothing, readable, ended };
   /// Waits until CMD has ended, `descriptor` (−1: none) is readable, or that time is over (−1: no limit). While CMD is
-  /// stopped the launcher is stopped too, where a shell would want to know. CMD stays a zombie, which can be asked about.
+  /// stopped the launcher is stopped too, where a shell would want to know. CMD stays a zombie, which can be asked
+  /// about.
   News wait(int descriptor, int milliseconds);
   /// Once CMD has ended: its status, from waitpid().
   int collect();
@@ -51,8 +52,8 @@ class SignalRelay {
   void stop_like_program(int signal);
 
   std::atomic<pid_t> program_{-1};
-  std::atomic<uint64_t> ended_ns_{0};     ///< when CMD's end was noticed; 0: it runs
-  std::atomic<int> asked_by_{0};          ///< the signal that will end the launcher
+  std::atomic<uint64_t> ended_ns_{0};  ///< when CMD's end was noticed; 0: it runs
+  std::atomic<int> asked_by_{0};       ///< the signal that will end the launcher
   std::atomic<void (*)(int)> early_end_{nullptr};
   sigset_t inherited_mask_;
   sigset_t inherited_ignored_;

@@ -43,7 +43,7 @@ int snapshot_command(const Arguments& arguments) {
   int pid = 0;
   SettingsInput input;
   parser.operand("PID", pid, "process number");
-  input.add_options(parser, {"output", "fail-on", "exit-code", "suppressions", "quiet", "force"});
+  input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not "
@@ -79,6 +79,7 @@ int snapshot_command(const Arguments& arguments) {
   request.trigger = report::Trigger::snapshot;
   request.notes = loaded->notes;
   request.rules = settings.rules.all();
+  request.rules_for = settings.rules_for;
   request.suppressions = suppressions.all();
   // The target's files are where it sees them.
   symbolize::Symbolizer symbolizer(

@@ -18,8 +18,8 @@
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
 #include "ledger/copy.h"
-#include "render/json.h"
 #include "render/completion.h"
+#include "render/json.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -130,6 +130,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
   request.allow_untracked = settings_.allow_untracked;
+  request.rules_for = settings_.rules_for;
   request.speaks_for_run = is_command;
   std::vector<UntrackedProgram> untracked = is_command ? untracked_.list() : std::vector<UntrackedProgram>();
   std::vector<report::UntrackedProgram> untracked_of_run = as_reported(untracked);
@@ -235,7 +236,8 @@ bool TreeReport::write(const ledger::View& view, bool is_command, const report::
   std::array<char, 32> started;
   report::Author author = report::author_of(view, started);
   author.is_first = is_command;
-  return write_process_report(author, output_template_, render::write_json(report, report::StackForm::file), options, path, error);
+  return write_process_report(author, output_template_, render::write_json(report, report::StackForm::file), options,
+                              path, error);
 }
 
 void TreeReport::describe_other(const report::Report& report, const std::string& path) {

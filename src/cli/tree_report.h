@@ -26,7 +26,7 @@ class TreeReport {
         suppressions_(suppressions),
         all_reports_(all_reports),
         colour_(colour),
-        untracked_(std::string(settings.allow_untracked)) {}
+        untracked_(settings) {}
 
   /// A process that is not CMD has ended (or, `post_mortem`, was seen to be gone). The ledger is read and removed.
   void add_other(const LedgerFile& file, bool post_mortem);

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "ledger/layout.h"
+#include "settings/programs.h"
 #include "settings/settings.h"
 
 namespace unfreed::cli {
@@ -77,16 +78,19 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
     add("(others)", "the list of programs was full", dropped);
 }
 
+bool UntrackedPrograms::may_go_untracked(std::string_view program) const {
+  return report::may_go_untracked(settings_.allow_untracked, settings_.rules_for, program);
+}
+
 std::vector<UntrackedProgram> UntrackedPrograms::list() const {
   std::vector<UntrackedProgram> all;
-  for (const auto& [key, count] : counts_)
-    all.push_back({key.first, key.second, count, report::is_untracked_allowed(allowed_, key.first)});
+  for (const auto& [key, count] : counts_) all.push_back({key.first, key.second, count, may_go_untracked(key.first)});
   return all;
 }
 
 bool UntrackedPrograms::any_missed() const {
   return std::any_of(counts_.begin(), counts_.end(),
-                     [&](const auto& one) { return !report::is_untracked_allowed(allowed_, one.first.first); });
+                     [&](const auto& one) { return !may_go_untracked(one.first.first); });
 }
 
 }  // namespace unfreed::cli

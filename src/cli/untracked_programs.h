@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "elf/obstacle.h"
+#include "settings/settings.h"
 
 namespace unfreed::cli {
 
-/// The board's file; made by the launcher, removed at its end. Without one (no room) programs are known to the processes
-/// that started them alone.
+/// The board's file; made by the launcher, removed at its end. Without one (no room) programs are known to the
+/// processes that started them alone.
 class UntrackedBoardFile {
  public:
   explicit UntrackedBoardFile(const std::string& path);
@@ -38,7 +39,8 @@ struct UntrackedProgram {
 class UntrackedPrograms {
  public:
   /// `allowed`: UNFREED_ALLOW_UNTRACKED.
-  explicit UntrackedPrograms(std::string allowed) : allowed_(std::move(allowed)) {}
+  /// `settings` must outlive it.
+  explicit UntrackedPrograms(const report::Settings& settings) : settings_(settings) {}
 
   void add(std::string program, elf::Obstacle obstacle, uint64_t count);
   void add(std::string program, std::string reason, uint64_t count);
@@ -54,7 +56,9 @@ class UntrackedPrograms {
   bool any_missed() const;
 
  private:
-  std::string allowed_;
+  bool may_go_untracked(std::string_view program) const;
+
+  const report::Settings& settings_;
   std::map<std::pair<std::string, std::string>, uint64_t> counts_;  ///< by program and reason
   std::multimap<int, uint64_t> tracked_;                            ///< start times by pid
 };

@@ -5,6 +5,7 @@
 #include "base/time_text.h"
 #include "elf/obstacle.h"
 #include "evaluate/build.h"
+#include "settings/programs.h"
 #include "settings/settings.h"
 
 namespace unfreed::report {
@@ -130,7 +131,8 @@ void build_untracked(Build& build) {
     Text reason = elf::describe(static_cast<elf::Obstacle>(record->obstacle));
     UntrackedProgram* out = find_untracked(build.out, program, reason);
     if (!out && (out = build.out.untracked.add(build.arena)))
-      *out = {build.arena.copy(program), reason, 0, is_untracked_allowed(build.input.allow_untracked, program)};
+      *out = {build.arena.copy(program), reason, 0,
+              may_go_untracked(build.input.allow_untracked, build.input.rules_for, program)};
     if (out) out->count += count;
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "evaluate/accepted.h"
 #include "evaluate/build.h"
 #include "evaluate/places.h"
 
@@ -133,7 +134,9 @@ Text owner_name(uint32_t kind) {
 }
 
 Text suppression_text(const Build& build, uint32_t suppression) {
-  return suppression == kNoIndex ? Text() : build.input.suppressions[suppression].text;
+  if (suppression == kNoIndex) return {};
+  if (suppression >= kFirstBuiltIn) return built_in_reason(suppression);
+  return build.input.suppressions[suppression].text;
 }
 
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags) {

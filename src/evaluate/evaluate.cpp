@@ -1,10 +1,12 @@
 #include "evaluate/evaluate.h"
 
+#include "evaluate/accepted.h"
 #include "evaluate/build.h"
 #include "evaluate/notes.h"
 #include "evaluate/places.h"
 #include "evaluate/site_places.h"
 #include "evaluate/stack_table.h"
+#include "settings/programs.h"
 
 namespace unfreed::report {
 
@@ -69,13 +71,15 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_totals(build);
   build_untracked(build);
   if (!input.totals_only) build_lists(build);
-  for (const Rule& rule : input.rules) {
+  char room[kScriptBytes];
+  out.process.outside_rules = !rules_are_for(input.rules_for, out.process.exe, script_of(*input.view, room));
+  for (const Rule& rule : out.process.outside_rules ? std::span<const Rule>() : input.rules) {
     RuleOutcome* outcome = out.rules.add(arena);
     if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices
     *outcome = evaluate_rule(rule, out);
     if (rule.per_site && outcome->is_checked()) outcome->site = worst_site(evaluation, rule);
   }
-  out.rules_asked = input.rules.size();
+  out.rules_asked = out.process.outside_rules ? 0 : input.rules.size();
   evaluation.short_of_memory |= arena.short_of_memory();
   build_notes(build);
 }

@@ -36,6 +36,7 @@ struct ReportInput {
   std::span<const UntrackedProgram> untracked_of_run;
   bool speaks_for_run = false;
   std::string_view allow_untracked;         ///< UNFREED_ALLOW_UNTRACKED
+  std::string_view rules_for;               ///< UNFREED_RULES_FOR
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
 };
 

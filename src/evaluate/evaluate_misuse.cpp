@@ -1,3 +1,4 @@
+#include "evaluate/accepted.h"
 #include "evaluate/evaluation.h"
 
 namespace unfreed::report {
@@ -7,7 +8,8 @@ namespace {
 /// A suppression of the place that closed, or of the one that opened, covers what went wrong between them.
 uint32_t suppression_of(const ReportInput& input, const Evaluation& evaluation, uint32_t acting, uint32_t opened) {
   uint32_t found = find_suppression(input, evaluation, acting);
-  return found != kNoIndex ? found : find_suppression(input, evaluation, opened);
+  if (found == kNoIndex) found = find_suppression(input, evaluation, opened);
+  return found != kNoIndex ? found : accepted_misuse(evaluation, acting);
 }
 
 Counter counter_of(uint8_t misuse_kind) {

@@ -1,5 +1,6 @@
 // Which sites the suppressions cover, and what that takes out of the totals.
 #include "base/scan.h"
+#include "evaluate/accepted.h"
 #include "evaluate/evaluation.h"
 #include "evaluate/frames.h"
 #include "settings/suppressions.h"
@@ -104,13 +105,14 @@ uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation
 }
 
 void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
-  if (input.suppressions.empty()) return;
   bool with_signatures = have_signatures(input.suppressions);
   for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
     EvaluatedSite& site = evaluation.sites[index];
     const ledger::Site* record = evaluation.view->site(index);
     if (!record || !site.valid || site.libc || site.total == 0) continue;
-    site.suppression = find(input, evaluation, *record, site, with_signatures);
+    if (!input.suppressions.empty()) site.suppression = find(input, evaluation, *record, site, with_signatures);
+    if (!site.is_suppressed() && site.kind == ledger::Kind::fd)
+      site.suppression = accepted_descriptors(evaluation, index);
     if (site.is_suppressed()) take_out(site, evaluation);
   }
 }

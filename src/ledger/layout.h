@@ -122,6 +122,8 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tas
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child in the table that is there
 
+inline constexpr uint32_t kHeaderFlagNoDefaultSuppressions = 1u << 15;  ///< UNFREED_NO_DEFAULT_SUPPRESSIONS
+
 /// Who makes the last report, the launcher or the process. The process says that it is deciding, looks whether the
 /// launcher is gone (Header::launcher_gone), and says what it has decided; the launcher says that it is gone and then
 /// looks at that, again while it is being decided.
@@ -161,8 +163,10 @@ struct Header {
   StringRef exe;   ///< absolute path
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
+  StringRef directory;     ///< it was started in; absolute, or none where that is not known
   StringRef output;        ///< UNFREED_OUTPUT as given, made absolute
   StringRef rules;         ///< UNFREED_FAIL_ON
+  StringRef rules_for;     ///< UNFREED_RULES_FOR
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
   StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;

@@ -10,6 +10,7 @@ namespace unfreed::render {
 
 struct RenderOptions {
   bool colour = false;
+  bool show_suppressed = false;  ///< of text: what suppressions cover, and which
 };
 
 struct Renderer {

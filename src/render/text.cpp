@@ -364,7 +364,9 @@ std::string render_report_text(const Report& report, const RenderOptions& option
   text.most_sites = 20;
   text.most_quiet_sites = 10;
   text.most_frames = 12;
-  return render_text(report, text);
+  std::string shown = render_text(report, text);
+  if (options.show_suppressed) shown += render_suppressed(report, text);
+  return shown;
 }
 
 bool wants_colour(int descriptor) {

@@ -33,4 +33,7 @@ std::string render_misuse(const report::Report& report, const TextOptions& optio
 /// Descriptors that other programs inherited.
 std::string render_exec_leaks(const report::Report& report, const TextOptions& options);
 
+/// What suppressions cover, with the reason of each.
+std::string render_suppressed(const report::Report& report, const TextOptions& options);
+
 }  // namespace unfreed::render

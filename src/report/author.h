@@ -11,10 +11,10 @@ namespace unfreed::report {
 
 struct Author {
   int pid = 0;
-  std::string_view started;  ///< as reports have it (time_text.h)
+  std::string_view started;        ///< as reports have it (time_text.h)
   uint64_t began_realtime_ns = 0;  ///< it ran then, perhaps as another program
-  std::string_view run;  ///< "" unknown
-  bool is_first = true;  ///< of its run
+  std::string_view run;            ///< "" unknown
+  bool is_first = true;            ///< of its run
 };
 
 /// The ledger's process. `started`: at least 32 bytes for the text, which must outlive the result, as must the view.

@@ -76,8 +76,8 @@ inline constexpr bool kIsCompact<Failure> = false;
 
 namespace words {
 inline constexpr Text kOwners[] = {"file_stream", "directory_stream", "popen_stream", "message_queue"};
-inline constexpr Text kFdOrigins[] = {"held",     "inherited", "unattributed", "standard",
-                                      "libc",     "ignored",   "closed_unseen"};
+inline constexpr Text kFdOrigins[] = {"held", "inherited", "unattributed", "standard",
+                                      "libc", "ignored",   "closed_unseen"};
 inline constexpr Text kChildOrigins[] = {"unattributed", "inherited", "ignored", "reaped_unseen"};
 inline constexpr Text kChildStates[] = {"zombie", "running", "unknown", "gone"};
 inline constexpr Text kThreadStates[] = {"running", "finished"};
@@ -110,6 +110,8 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("argv", process.argv, Presence::always, "");
   v.member("duration_ns", process.duration_ns, Presence::if_set, "Until its end, or this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
+  v.member("outside_rules", process.outside_rules, Presence::if_set,
+           "Rules are for other programs (UNFREED_RULES_FOR): none was applied.");
   v.member("exit_status", process.exit_status, Presence::if_set, "");
   v.member("signal", process.signal, Presence::if_set, "The signal that ended it.");
   v.member("signal_name", process.signal_name, Presence::if_set, "");

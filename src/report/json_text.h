@@ -1,5 +1,6 @@
 // Puts JSON text together and hands it to a sink in large pieces. Valid JSON whatever bytes the values hold: what is
-// not UTF-8 becomes U+FFFD. Characters that would disturb a terminal are written as \uNNNN (base/printable.h). Internal to this folder. Allocation-free, async-signal-safe if the sink is.
+// not UTF-8 becomes U+FFFD. Characters that would disturb a terminal are written as \uNNNN (base/printable.h). Internal
+// to this folder. Allocation-free, async-signal-safe if the sink is.
 #pragma once
 
 #include <cstdint>

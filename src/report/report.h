@@ -287,6 +287,7 @@ struct Process {
   List<Text> argv;
   std::optional<uint64_t> duration_ns;
   bool forked = false;
+  bool outside_rules = false;
   std::optional<int64_t> exit_status;
   std::optional<int64_t> signal;
   Text signal_name;

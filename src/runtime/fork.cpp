@@ -13,8 +13,8 @@
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/handles.h"
-#include "track/mappings.h"
 #include "track/heap.h"
+#include "track/mappings.h"
 #include "track/misuse.h"
 #include "track/modules.h"
 #include "track/stack_tree.h"
@@ -59,7 +59,8 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc | ledger::kHeaderFlagForce;
+  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc | ledger::kHeaderFlagForce |
+                             ledger::kHeaderFlagNoDefaultSuppressions;
   to.flags.fetch_or((from.flags.load(std::memory_order_relaxed) & kKept) | ledger::kHeaderFlagForked,
                     std::memory_order_relaxed);
   to.run = from.run;
@@ -69,6 +70,8 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.argv_count = from.argv_count;
   to.output = from.output;
   to.rules = from.rules;
+  to.rules_for = from.rules_for;
+  to.directory = from.directory;
   to.suppressions = from.suppressions;
   to.hook_names = from.hook_names;
   to.hook_count = from.hook_count;

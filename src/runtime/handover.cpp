@@ -1,4 +1,5 @@
-// What becomes of the ledger at the end of its process: the launcher takes it, or it is removed once its report is made.
+// What becomes of the ledger at the end of its process: the launcher takes it, or it is removed once its report is
+// made.
 #include <atomic>
 
 #include "runtime/runtime.h"

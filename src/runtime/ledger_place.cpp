@@ -91,8 +91,8 @@ bool is_own_earlier(long folder, const char* name, const FileName& parts) {
   return header.pid == parts.pid && ledger::is_running(parts.pid, header.created_boottime_ns);
 }
 
-/// Opens the first name of this process that is free in the folder. A name that is taken is that of an image before this
-/// one, or of a process whose number has come round again.
+/// Opens the first name of this process that is free in the folder. A name that is taken is that of an image before
+/// this one, or of a process whose number has come round again.
 long create_file(const Folder& folder, FileName& name, base::TextBuilder& path) {
   constexpr uint32_t kMostImages = 4096;
   constexpr long kNew = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;

@@ -75,8 +75,8 @@ long try_to_write(mode_t type, std::string_view text) {
   if (S_ISFIFO(type)) {
     constexpr long kAtItsEnd = -1, kWithoutWaiting = 8;  // RWF_NOWAIT; pipes know it since Linux 6.4
     iovec piece{const_cast<char*>(text.data()), text.size()};
-    long written = raw_syscall(SYS_pwritev2, kStderr, reinterpret_cast<long>(&piece), 1, kAtItsEnd, kAtItsEnd,
-                               kWithoutWaiting);
+    long written =
+        raw_syscall(SYS_pwritev2, kStderr, reinterpret_cast<long>(&piece), 1, kAtItsEnd, kAtItsEnd, kWithoutWaiting);
     if (written != -EOPNOTSUPP && written != -ENOSYS && written != -EINVAL) return written;
   }
   pollfd room{kStderr, POLLOUT, 0};

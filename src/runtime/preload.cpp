@@ -11,6 +11,7 @@
 #include "runtime/ledger_place.h"
 #include "runtime/messages.h"
 #include "runtime/runtime.h"
+#include "settings/programs.h"
 #include "track/tracker.h"
 #include "track/untracked.h"
 #include "unwind/objects.h"
@@ -24,7 +25,7 @@ constexpr std::string_view kPreload = "LD_PRELOAD=";
 constexpr std::string_view kOtherNames = "/preload/";
 
 /// Copies: programs write over their environment.
-char g_only[2048], g_allowed[2048];
+char g_only[2048], g_allowed[2048], g_rules_for[2048];
 char g_board[sizeof LedgerPlace::directory + sizeof LedgerPlace::run + 32];
 
 char* find_preload(char* const* environment) {
@@ -64,6 +65,7 @@ void prepare_preloading(char* const* environment, const report::Settings& settin
   find_own_path();
   base::TextBuilder(g_only).add(settings.only);
   base::TextBuilder(g_allowed).add(settings.allow_untracked);
+  base::TextBuilder(g_rules_for).add(settings.rules_for);
   hook::Preloading& preloading = hook::g_preloading;
   char* preload = find_preload(environment);
   std::string_view entry = preload ? elf::find_entry(preload, g_runtime.library_path) : std::string_view();
@@ -96,7 +98,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
   }
   if (header->rules == 0) return;
-  if (report::is_untracked_allowed(g_allowed, program)) return;
+  if (report::may_go_untracked(g_allowed, g_rules_for, program)) return;
   base::FixedText<1100> line;
   line.add("unfreed: ");
   base::add_printable(line, program, 600);

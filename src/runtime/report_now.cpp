@@ -170,6 +170,7 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   report::ReportInput input;
   input.view = &view;
   input.allow_untracked = allowed_untracked();
+  input.rules_for = view.text(view.header().rules_for);
   input.trigger = request.trigger;
   input.resolver = working.symbols.resolver();
   input.rules = working.rules.all();

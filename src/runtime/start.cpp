@@ -183,14 +183,18 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
   if (settings.force) header.flags.fetch_or(ledger::kHeaderFlagForce, std::memory_order_relaxed);
+  if (settings.no_default_suppressions)
+    header.flags.fetch_or(ledger::kHeaderFlagNoDefaultSuppressions, std::memory_order_relaxed);
   describe_run(settings);
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);
+  header.directory = writer.add_text(g_runtime.working_directory);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
   base::FixedText<PATH_MAX> output;
   report::add_absolute_output(output, settings.output, g_runtime.working_directory);
   header.output = writer.add_text(output.cut() ? std::string_view() : output.text());  // no other name than was meant
   header.rules = writer.add_text(settings.rules.text);
+  header.rules_for = writer.add_text(settings.rules_for);
   base::FixedText<4096> suppressions;
   report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
   header.suppressions = writer.add_text(suppressions.text());

@@ -3,7 +3,7 @@
 #include "base/printable.h"
 #include "base/scan.h"
 #include "base/text.h"
-#include "settings/suppressions.h"
+#include "settings/programs.h"
 
 namespace unfreed::report {
 
@@ -12,7 +12,8 @@ namespace {
 constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
 constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
 constexpr auto kKindsAccepted = list_kinds("", " and ").add(", separated by commas, or all");
-constexpr auto kKindsHelp = list_kinds("kinds to track, comma separated: ", ", ").add(" or all (default: all but mapping)");
+constexpr auto kKindsHelp =
+    list_kinds("kinds to track, comma separated: ", ", ").add(" or all (default: all but mapping)");
 /// For the shell's completion.
 constexpr auto kKindNames = list_kinds("all ", " ", " ");
 
@@ -113,29 +114,8 @@ size_t describe(const SettingError& error, std::span<char> out) {
   return line.size();
 }
 
-namespace {
-/// Calls `matches(pattern)` for each of the comma-separated patterns, until one does.
-template <class Matches>
-bool any_pattern(std::string_view patterns, Matches matches) {
-  for (bool more = true; more;) {
-    std::string_view pattern = base::trimmed(base::next_part(patterns, ',', more));
-    if (!pattern.empty() && matches(pattern)) return true;
-  }
-  return false;
-}
-}  // namespace
-
 bool is_wanted(const Settings& settings, std::string_view program_name) {
-  if (base::trimmed(settings.only).empty()) return true;
-  std::string_view name = base::base_name(program_name);
-  return any_pattern(settings.only, [&](std::string_view pattern) { return matches_pattern(pattern, name); });
-}
-
-bool is_untracked_allowed(std::string_view patterns, std::string_view program) {
-  std::string_view name = base::base_name(program);
-  return any_pattern(patterns, [&](std::string_view pattern) {
-    return matches_pattern(pattern, name) || matches_pattern(pattern, program);
-  });
+  return base::trimmed(settings.only).empty() || is_named(settings.only, base::base_name(program_name));
 }
 
 }  // namespace unfreed::report

@@ -66,7 +66,4 @@ size_t describe(const SettingError& error, std::span<char> out);
 /// Is a program of this base name to be tracked under UNFREED_ONLY?
 bool is_wanted(const Settings& settings, std::string_view program_name);
 
-/// May this program, by its name or its whole path, go untracked under UNFREED_ALLOW_UNTRACKED?
-bool is_untracked_allowed(std::string_view patterns, std::string_view program);
-
 }  // namespace unfreed::report

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """scripts/ci-check: one step of a CI job."""
 import os
+import shutil
 import unittest
 
 import harness
@@ -44,6 +45,37 @@ class CiCheck(unittest.TestCase):
             self.assertEqual(self.run_check(scratch, harness.program("ending"), "exit", "7").status, 7)
             self.assertEqual(self.run_check(scratch, "/nonexistent/program").status, 127)
             self.assertEqual(self.run_check(scratch, *self.leak(), env={"UNFREED_EXITCODE": "42"}).status, 42)
+
+    def test_rules_are_for_the_projects_own_programs(self):
+        leak = " ".join(self.leak())
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("tests, all [1]"))
+            scratch.folder = scratch.path("tests, all [1]")
+            shutil.copy(harness.program("fd_open"), scratch.path("own"))
+            for name, text in {"clean.sh": "x=$(echo hi | cat); exec 5>log; test $x = hi", "leaks.sh": "./own leak",
+                               "opens.py": "import os; os.open('/etc/passwd', 0)", "closes.py": "open('/etc/passwd').close()",
+                               "grows.sh": "for i in 1 2; do exec {fd}</etc/passwd; done"}.items():
+                with open(scratch.path(name), "w") as file:
+                    file.write(text + "\n")
+            with open(scratch.path("Makefile"), "w") as file:
+                file.write(f"check:\n\tsh ./clean.sh\n\t{leak}\nred:\n\tsh ./leaks.sh\n")
+            for args, status in ((["make", "check"], 0), (["make", "red"], 23), (["bash", "clean.sh"], 0), (["sh", "leaks.sh"], 23),
+                                 (["/bin/bash", "-e", "./grows.sh"], 23), (["./own", "leak"], 23), (["./own", "clean"], 0),
+                                 (["sh", "-c", leak], 0), (self.leak(), 23), (["gdb", "--batch", "/bin/true"], 0),
+                                 (["/usr/bin/python3", "opens.py"], 23), (["/usr/bin/python3", "-W", "error", "opens.py"], 23),
+                                 (["/usr/bin/python3", "closes.py"], 0), (["sh", "-c", "env -i ls"], 0),
+                                 (["sh", "-c", "env -i sh ./leaks.sh"], 125),
+                                 (["--rules-for", "*", "sh", "-c", leak], 23), (["--rules-for=fd_*", "sh", "-c", leak], 23),
+                                 (["--rules-for=/nowhere/*", *self.leak()], 0)):
+                with self.subTest(args=args):
+                    result = self.run_check(scratch, *args)
+                    self.assertEqual(result.status, status, result)
+                    reports = os.listdir(scratch.path("unfreed-reports"))
+                    # What check says of the reports is what the run said.
+                    broken = any(harness.unfreed("check", "-q", "--fail-on", "fd>0",
+                                                 scratch.path("unfreed-reports", name)).status == 23
+                                 for name in reports)
+                    self.assertEqual(broken, status == 23, reports)
 
     def test_settings(self):
         with harness.Scratch() as scratch:
