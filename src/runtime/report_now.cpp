@@ -318,7 +318,8 @@ int make(void* context) {
   write_inside(view, request, *working, made);
   say_replaced(view, *working);
   report::Answer answer = made.answer();
-  bool may_break = answer.verdict == report::Verdict::broken || may_lines_break(working->rules, made.report);
+  bool may_break = answer.verdict == report::Verdict::broken ||
+                   (!made.report.process.outside_rules && may_lines_break(working->rules, made.report));
   bool has_lines = request.trigger == Trigger::exit && answer.written && (may_break || is_worth_lines(made.report)) &&
                    finish_with_command(request.number, may_break, answer);
   answer.written = made.answer().written;
