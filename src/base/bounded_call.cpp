@@ -105,7 +105,7 @@ void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argu
 
 namespace {
 
-struct ExecLeak {
+struct StackSwitch {
   sigjmp_buf out;
   ucontext_t here;
   ucontext_t there;
@@ -113,25 +113,25 @@ struct ExecLeak {
   void* argument;
 };
 
-ExecLeak* g_exec_leak;  // makecontext passes on integers alone
+StackSwitch* g_stack_switch;  // makecontext passes on integers alone
 
 void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argument, void** way_back) {
-  ExecLeak exec_leak;
-  exec_leak.body = body;
-  exec_leak.argument = argument;
-  g_exec_leak = &exec_leak;
-  *way_back = &exec_leak;
-  getcontext(&exec_leak.there);
-  exec_leak.there.uc_stack.ss_sp = stack;
-  exec_leak.there.uc_stack.ss_size = bytes;
-  exec_leak.there.uc_link = &exec_leak.here;
+  StackSwitch stack_switch;
+  stack_switch.body = body;
+  stack_switch.argument = argument;
+  g_stack_switch = &stack_switch;
+  *way_back = &stack_switch;
+  getcontext(&stack_switch.there);
+  stack_switch.there.uc_stack.ss_sp = stack;
+  stack_switch.there.uc_stack.ss_size = bytes;
+  stack_switch.there.uc_link = &stack_switch.here;
   makecontext(
-      &exec_leak.there, [] { g_exec_leak->body(g_exec_leak->argument); }, 0);
-  if (sigsetjmp(exec_leak.out, 0) == 0) swapcontext(&exec_leak.here, &exec_leak.there);
+      &stack_switch.there, [] { g_stack_switch->body(g_stack_switch->argument); }, 0);
+  if (sigsetjmp(stack_switch.out, 0) == 0) swapcontext(&stack_switch.here, &stack_switch.there);
 }
 
 [[noreturn, gnu::no_sanitize_address]] void leave_stack(void* way_back) {
-  siglongjmp(static_cast<ExecLeak*>(way_back)->out, 1);
+  siglongjmp(static_cast<StackSwitch*>(way_back)->out, 1);
 }
 
 }  // namespace
