@@ -20,7 +20,8 @@ class Arena {
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
-  Arena(Arena&& other) noexcept : newest_(std::exchange(other.newest_, nullptr)), used_(other.used_), short_(other.short_) {}
+  Arena(Arena&& other) noexcept
+      : newest_(std::exchange(other.newest_, nullptr)), used_(other.used_), short_(other.short_) {}
   Arena& operator=(Arena&& other) noexcept {
     std::swap(newest_, other.newest_);
     std::swap(used_, other.used_);

@@ -7,9 +7,10 @@
 
 #include "base/syscall.h"
 
-#if !defined(__x86_64__) || defined(UNFREED_PORTABLE_STACKS)
-#include <setjmp.h>
-#include <ucontext.h>
+#ifdef UNFREED_PORTABLE_STACKS
+#include "base/portable_stack_switch.h"
+#else
+#include "arch/stack_switch.h"
 #endif
 
 namespace unfreed::base {
@@ -22,121 +23,6 @@ constexpr size_t kGuardBytes = 64 * 1024;
 BoundedCall* volatile g_running;
 
 }  // namespace
-
-#if defined(__x86_64__) && !defined(UNFREED_PORTABLE_STACKS)
-
-// unfreed_enter_stack(top, body, argument, way_back): body(argument) on the stack that ends at `top`. *way_back is what
-// unfreed_leave_stack needs to return in its place. Where shadow stacks are on, the frames that are left are dropped
-// from there, too.
-asm(R"(
-  .text
-  .hidden unfreed_enter_stack
-  .globl unfreed_enter_stack
-  .type unfreed_enter_stack, @function
-unfreed_enter_stack:
-  .cfi_startproc
-  endbr64
-  pushq %rbp
-  .cfi_def_cfa_offset 16
-  .cfi_offset %rbp, -16
-  movq %rsp, %rbp
-  .cfi_def_cfa_register %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  xorl %eax, %eax
-  rdsspq %rax
-  pushq %rax
-  movq %rbp, (%rcx)
-  movq %rdi, %rsp
-  movq %rdx, %rdi
-  call *%rsi
-.Lunfreed_return_from_stack:
-  leaq -40(%rbp), %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  .cfi_def_cfa %rsp, 8
-  ret
-  .cfi_endproc
-  .size unfreed_enter_stack, . - unfreed_enter_stack
-
-  .hidden unfreed_leave_stack
-  .globl unfreed_leave_stack
-  .type unfreed_leave_stack, @function
-unfreed_leave_stack:
-  endbr64
-  movq %rdi, %rbp
-  xorl %eax, %eax
-  rdsspq %rax
-  movq -48(%rbp), %rdx
-  testq %rax, %rax
-  jz .Lunfreed_return_from_stack
-  subq %rax, %rdx
-  shrq $3, %rdx
-1:
-  testq %rdx, %rdx
-  jz .Lunfreed_return_from_stack
-  movl $255, %ecx
-  cmpq %rcx, %rdx
-  cmovbq %rdx, %rcx
-  incsspq %rcx
-  subq %rcx, %rdx
-  jmp 1b
-  .size unfreed_leave_stack, . - unfreed_leave_stack
-)");
-
-extern "C" void unfreed_enter_stack(void* top, void (*body)(void*), void* argument, void** way_back);
-extern "C" [[noreturn]] void unfreed_leave_stack(void* way_back);
-
-namespace {
-void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argument, void** way_back) {
-  unfreed_enter_stack(stack + bytes, body, argument, way_back);
-}
-[[noreturn, gnu::no_sanitize_address]] void leave_stack(void* way_back) { unfreed_leave_stack(way_back); }
-}  // namespace
-
-#else
-
-namespace {
-
-struct StackSwitch {
-  sigjmp_buf out;
-  ucontext_t here;
-  ucontext_t there;
-  void (*body)(void*);
-  void* argument;
-};
-
-StackSwitch* g_stack_switch;  // makecontext passes on integers alone
-
-void enter_stack(std::byte* stack, size_t bytes, void (*body)(void*), void* argument, void** way_back) {
-  StackSwitch stack_switch;
-  stack_switch.body = body;
-  stack_switch.argument = argument;
-  g_stack_switch = &stack_switch;
-  *way_back = &stack_switch;
-  getcontext(&stack_switch.there);
-  stack_switch.there.uc_stack.ss_sp = stack;
-  stack_switch.there.uc_stack.ss_size = bytes;
-  stack_switch.there.uc_link = &stack_switch.here;
-  makecontext(
-      &stack_switch.there, [] { g_stack_switch->body(g_stack_switch->argument); }, 0);
-  if (sigsetjmp(stack_switch.out, 0) == 0) swapcontext(&stack_switch.here, &stack_switch.there);
-}
-
-[[noreturn, gnu::no_sanitize_address]] void leave_stack(void* way_back) {
-  siglongjmp(static_cast<StackSwitch*>(way_back)->out, 1);
-}
-
-}  // namespace
-
-#endif
 
 BoundedCall::~BoundedCall() {
   give_signal_back();

@@ -21,7 +21,8 @@ RegularFile open_regular_file(const char* path, uint64_t most_bytes, long direct
   RegularFile file;
   struct stat status {};
   // Looked at first, as opening is an act to some: a FIFO's writers wake up, a device starts.
-  long result = raw_syscall(SYS_newfstatat, directory, reinterpret_cast<long>(path), reinterpret_cast<long>(&status), 0);
+  long result =
+      raw_syscall(SYS_newfstatat, directory, reinterpret_cast<long>(path), reinterpret_cast<long>(&status), 0);
   file.problem = is_error(result) ? failed(result) : look_at(status, most_bytes);
   file.mode = status.st_mode;
   file.uid = status.st_uid;

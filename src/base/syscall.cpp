@@ -9,6 +9,8 @@
 #include <atomic>
 #include <initializer_list>
 
+#include "arch/system_call.h"
+
 namespace unfreed::base {
 
 namespace {
@@ -17,34 +19,6 @@ constinit std::atomic<bool> g_forbidden{false};
 constinit std::atomic<bool> g_has_clock{true};
 /// Real and monotonic time when system calls were forbidden.
 constinit std::atomic<uint64_t> g_last_ns[2];
-
-#if defined(__x86_64__)
-long system_call(long number, long a, long b, long c, long d, long e, long f) {
-  long result;
-  register long r10 asm("r10") = d;
-  register long r8 asm("r8") = e;
-  register long r9 asm("r9") = f;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  return result;
-}
-#elif defined(__aarch64__)
-long system_call(long number, long a, long b, long c, long d, long e, long f) {
-  register long x8 asm("x8") = number;
-  register long x0 asm("x0") = a;
-  register long x1 asm("x1") = b;
-  register long x2 asm("x2") = c;
-  register long x3 asm("x3") = d;
-  register long x4 asm("x4") = e;
-  register long x5 asm("x5") = f;
-  asm volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-  return x0;
-}
-#else
-#error "unfreed knows the system call convention of x86-64 and aarch64"
-#endif
 
 /// Does the vDSO read the clock by itself? Else it makes a system call.
 bool reads_clock_in_user_space() {
@@ -60,7 +34,7 @@ bool reads_clock_in_user_space() {
 
 long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
   if (g_forbidden.load(std::memory_order_relaxed)) return -EPERM;
-  return system_call(number, a, b, c, d, e, f);
+  return arch::system_call(number, a, b, c, d, e, f);
 }
 
 void forbid_system_calls(bool may_read_clock) {
@@ -75,7 +49,7 @@ void allow_system_calls() { g_forbidden.store(false, std::memory_order_relaxed);
 bool may_call_system() { return !g_forbidden.load(std::memory_order_relaxed); }
 
 void end_process(int status) {
-  for (;;) system_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
+  for (;;) arch::system_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
 uintptr_t apart_from_program() {

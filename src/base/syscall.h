@@ -38,8 +38,9 @@ uintptr_t apart_from_program();
 /// `start` lies at a page's beginning.
 long populate_memory(void* start, size_t bytes);
 
-/// Copies memory that need not be there, of this process (`pid` 0) or another one (any of its live threads' numbers): the number of bytes, fewer where not
-/// all of them can be read, or −errno. Shared memory that is not backed yet is backed by it.
+/// Copies memory that need not be there, of this process (`pid` 0) or another one (any of its live threads' numbers):
+/// the number of bytes, fewer where not all of them can be read, or −errno. Shared memory that is not backed yet is
+/// backed by it.
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
 
 /// The working directory, absolute; "" where it has none that could be named again: it has been deleted, lies outside

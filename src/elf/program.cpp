@@ -9,17 +9,12 @@
 #include <algorithm>
 #include <iterator>
 
+#include "arch/machine.h"
 #include "base/text.h"
 
 namespace unfreed::elf {
 
 namespace {
-
-#if defined(__x86_64__)
-constexpr uint16_t kOwnMachine = EM_X86_64;
-#else
-constexpr uint16_t kOwnMachine = EM_AARCH64;
-#endif
 
 struct SanitizerSign {
   Sanitizer sanitizer;
@@ -194,7 +189,7 @@ bool read_script(const Bytes& bytes, std::span<char> interpreter, std::span<char
 }
 
 Obstacle obstacle_of(const Program& program) {
-  if (!program.is_64_bit || program.machine != kOwnMachine) return Obstacle::other_processor;
+  if (!program.is_64_bit || program.machine != arch::kElfMachine) return Obstacle::other_processor;
   switch (program.loader) {
     case Loader::none:
       return program.is_go ? Obstacle::static_go : Obstacle::static_program;

@@ -36,46 +36,4 @@ extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_return
   return failed ? -1 : result;
 }
 
-#if !defined(__x86_64__)
-// Elsewhere vfork becomes what POSIX lets it be: fork. Slower, and safe.
-#include <unistd.h>
-extern "C" __attribute__((visibility("default"))) pid_t vfork() noexcept { return fork(); }
-extern "C" __attribute__((visibility("default"))) pid_t __vfork() noexcept { return fork(); }
-#else
-asm(R"(
-    .text
-    .globl vfork
-    .globl __vfork
-    .type vfork, @function
-    .type __vfork, @function
-vfork:
-__vfork:
-    .cfi_startproc
-    endbr64
-    subq $8, %rsp               # calls want the stack aligned
-    .cfi_adjust_cfa_offset 8
-    call unfreed_vfork_starting
-    addq $8, %rsp
-    .cfi_adjust_cfa_offset -8
-    popq %rdi
-    .cfi_adjust_cfa_offset -8
-    .cfi_register %rip, %rdi
-    movl $58, %eax              # SYS_vfork; keeps rdi
-    syscall
-    pushq %rdi
-    .cfi_adjust_cfa_offset 8
-    .cfi_rel_offset %rip, 0
-    movq %rsp, %rsi             # where the return address lies
-    movq %rbp, %rdx
-    subq $8, %rsp
-    .cfi_adjust_cfa_offset 8
-    movq %rax, %rdi
-    call unfreed_vfork_returned
-    addq $8, %rsp
-    .cfi_adjust_cfa_offset -8
-    ret
-    .cfi_endproc
-    .size vfork, . - vfork
-    .size __vfork, . - __vfork
-)");
-#endif
+#include "arch/vfork.h"

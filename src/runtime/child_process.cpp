@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 
+#include "arch/clone.h"
 #include "base/lock.h"
 #include "base/syscall.h"
 #include "hook/own_child.h"
@@ -89,67 +90,6 @@ int become_program(void* context) {
 
 alignas(64) std::byte g_child_stack[32 * 1024];
 
-/// clone(flags) onto another stack, where the child calls body(argument) and ends with its result. `pid` (may be null)
-/// receives the child's before it runs.
-long clone_onto_stack(long flags, std::span<std::byte> stack, std::atomic<pid_t>* pid, int (*body)(void*),
-                      void* argument) {
-  if (pid) flags |= CLONE_PARENT_SETTID;
-#if defined(__x86_64__)
-  auto* top = reinterpret_cast<uintptr_t*>(stack.data() + stack.size());
-  *--top = 0;  // keeps the stack aligned at the call
-  *--top = 0;
-  *--top = reinterpret_cast<uintptr_t>(argument);
-  *--top = reinterpret_cast<uintptr_t>(body);
-  long result;
-  register long child_tid asm("r10") = 0;
-  register long tls asm("r8") = 0;
-  asm volatile(
-      "syscall\n\t"
-      "testq %%rax, %%rax\n\t"
-      "jnz 1f\n\t"
-      "xorl %%ebp, %%ebp\n\t"
-      "popq %%rax\n\t"
-      "popq %%rdi\n\t"
-      "call *%%rax\n\t"
-      "movl %%eax, %%edi\n\t"
-      "movl $60, %%eax\n\t"  // SYS_exit
-      "syscall\n\t"
-      "hlt\n"
-      "1:"
-      : "=a"(result)
-      : "a"(SYS_clone), "D"(flags), "S"(top), "d"(pid), "r"(child_tid), "r"(tls)
-      : "rcx", "r11", "memory");
-  return result;
-#else
-  // A plain copy on its own stack does the same, at the price of the page tables.
-  (void)flags, (void)stack;
-  long result = raw_syscall(SYS_clone, pid ? CLONE_PARENT_SETTID : 0, 0, reinterpret_cast<long>(pid), 0, 0);
-  if (result == 0) base::end_process(body(argument));
-  return result;
-#endif
-}
-
-/// Calls body(argument) on another stack.
-int call_on_stack(std::span<std::byte> stack, int (*body)(void*), void* argument) {
-#if defined(__x86_64__)
-  std::byte* top = stack.data() + stack.size();
-  int result;
-  asm volatile(
-      "movq %%rsp, %%rbx\n\t"  // kept over the call
-      "movq %[top], %%rsp\n\t"
-      "call *%[body]\n\t"
-      "movq %%rbx, %%rsp\n\t"
-      : "=a"(result), "+D"(argument), [top] "+r"(top), [body] "+r"(body)
-      :
-      : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-        "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
-  return result;
-#else
-  (void)stack;
-  return body(argument);
-#endif
-}
-
 // The stack where these are called may be a signal handler's, of 8 kilobytes.
 constexpr size_t kStackBytes = 512 * 1024;
 
@@ -181,7 +121,7 @@ long start_program(const Program& program) {
   KernelAction defaults{};
   raw_syscall(SYS_rt_sigaction, SIGCHLD, reinterpret_cast<long>(&defaults), 0, 8);
   Start start{&program, 0};
-  long pid = clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, nullptr, become_program, &start);
+  long pid = arch::clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, nullptr, become_program, &start);
   if (is_error(pid) || !start.error) return pid;
   raw_syscall(SYS_wait4, pid, 0, __WALL, 0);  // it has ended
   return start.error;
@@ -205,7 +145,7 @@ long start_copy(void* context, int kept, void (*body_before_closing)(void*), int
     return the.body(the.context);
   };
   hook::g_own_child.collected.store(0, std::memory_order_relaxed);
-  long pid = clone_onto_stack(0, stack.span(), &hook::g_own_child.pid, run, &work);
+  long pid = arch::clone_onto_stack(0, stack.span(), &hook::g_own_child.pid, run, &work);
   if (is_error(pid)) hook::g_own_child.pid.store(0, std::memory_order_release);
   return pid;
 }
@@ -273,7 +213,7 @@ int wait_for_copy(int milliseconds) {
 int run_on_own_stack(void* context, int (*body)(void*)) {
   base::SignalBlock block;
   OwnStack stack;
-  return stack ? call_on_stack(stack.span(), body, context) : kLost;
+  return stack ? arch::call_on_stack(stack.span(), body, context) : kLost;
 }
 
 }  // namespace unfreed::runtime

@@ -2,12 +2,15 @@
 
 #include <cstring>
 
+#include "arch/dwarf_registers.h"
+
 namespace unfreed::unwind {
 
 namespace {
 
-// DWARF register numbers on x86-64.
-constexpr uint64_t kRbp = 6, kRsp = 7;
+using arch::kBpRegister;
+using arch::kReturnAddressRegister;
+using arch::kSpRegister;
 
 /// A factored offset; wraps instead of overflowing on nonsense.
 int64_t factored(uint64_t value, int64_t factor) { return static_cast<int64_t>(value * static_cast<uint64_t>(factor)); }
@@ -22,16 +25,16 @@ void CfaMachine::restart(uintptr_t start, Instructions body) {
 }
 
 CfaMachine::Rule* CfaMachine::rule_of(uint64_t reg) {
-  if (reg == kRbp) return &rules_.bp;
-  if (reg == kReturnAddress) return &rules_.return_address;
+  if (reg == kBpRegister) return &rules_.bp;
+  if (reg == kReturnAddressRegister) return &rules_.return_address;
   return nullptr;
 }
 void CfaMachine::save(uint64_t reg, Saved how, int64_t offset) {
   if (Rule* rule = rule_of(reg)) *rule = {how, offset};
 }
 void CfaMachine::restore(uint64_t reg) {
-  if (reg == kRbp) rules_.bp = initial_.bp;
-  if (reg == kReturnAddress) rules_.return_address = initial_.return_address;
+  if (reg == kBpRegister) rules_.bp = initial_.bp;
+  if (reg == kReturnAddressRegister) rules_.return_address = initial_.return_address;
 }
 void CfaMachine::set_cfa_offset(int64_t offset) {
   rules_.cfa_offset = offset;
@@ -82,7 +85,7 @@ bool CfaMachine::begin(uintptr_t pc) {
   if (!has_initial_) {
     uintptr_t start = location_;
     initial_ = rules_ = {};
-    rules_.cfa_register = kRsp;
+    rules_.cfa_register = kSpRegister;
     rules_.return_address = {Saved::at_cfa, -8};
     Cursor initial(cie_.initial.begin, cie_.initial.end);
     if (!execute(initial, pc, true)) return false;
@@ -274,9 +277,9 @@ Row CfaMachine::row() const {
   row.cfa_offset = static_cast<int32_t>(rules_.cfa_offset);
   if (rules_.cfa_expression != CfaRule::none)
     row.cfa = rules_.cfa_expression;
-  else if (rules_.cfa_register == kRsp)
+  else if (rules_.cfa_register == kSpRegister)
     row.cfa = CfaRule::sp;
-  else if (rules_.cfa_register == kRbp)
+  else if (rules_.cfa_register == kBpRegister)
     row.cfa = CfaRule::bp;
   return row;
 }

@@ -10,8 +10,6 @@
 
 namespace unfreed::unwind {
 
-inline constexpr uint64_t kReturnAddress = 16;  ///< its column, by DWARF's register numbers on x86-64
-
 struct Instructions {
   uintptr_t begin = 0;
   uintptr_t end = 0;

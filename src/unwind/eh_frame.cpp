@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "arch/dwarf_registers.h"
 #include "unwind/cfa_machine.h"
 
 namespace unfreed::unwind {
@@ -138,7 +139,8 @@ uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc
 
 Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRuns* recent) {
   Fde fde;
-  if (!find_fde(image, eh_frame_hdr, pc, recent, fde) || fde.cie.return_register != kReturnAddress) return {};
+  if (!find_fde(image, eh_frame_hdr, pc, recent, fde) || fde.cie.return_register != arch::kReturnAddressRegister)
+    return {};
   auto row_of = [pc](CfaMachine& run) { return run.run_to(pc) ? run.row() : Row(); };
   if (!recent) {
     CfaMachine fresh(fde.cie, fde.start, fde.body);

@@ -50,7 +50,7 @@ struct SlotLog {
   /// wants the log, where there is one.
   const uintptr_t* initial_bp = nullptr;
   bool depends_on_bp = false;  ///< on the first registers' bp, too, and no initial_bp stands for it
-  bool verifiable = true;  ///< false when the walk depended on more than these words
+  bool verifiable = true;      ///< false when the walk depended on more than these words
   void add(uintptr_t address, uintptr_t value) {
     if (size < capacity)
       slots[size++] = {address, value};
@@ -61,35 +61,16 @@ struct SlotLog {
 
 struct WalkResult {
   size_t frames = 0;
-  bool truncated = false;  ///< outer frames are missing or guessed
+  bool truncated = false;       ///< outer frames are missing or guessed
   bool followed_guess = false;  ///< words were read that nothing but a guess led to
 };
 
-#if defined(__x86_64__)
-/// The frame of a hook, which tells its caller's registers. With __builtin_frame_address the compiler keeps the frame
-/// pointer as such:
-///   frame[0] caller's bp   frame[1] return address   frame + 2: caller's sp after the return
-using HookFrame = const uintptr_t*;
+}  // namespace unfreed::unwind
 
-/// The frame of the function this is inlined into: call it in the outermost hook itself.
-[[gnu::always_inline]] inline HookFrame hook_frame() { return static_cast<HookFrame>(__builtin_frame_address(0)); }
-[[gnu::always_inline]] inline Registers caller_registers(HookFrame frame) {
-  return {frame[1], reinterpret_cast<uintptr_t>(frame + 2), frame[0]};
-}
-#else
-/// The return address may lie elsewhere, or be signed.
-struct HookFrame {
-  uintptr_t pc;
-  const uintptr_t* frame;
-};
-[[gnu::always_inline]] inline HookFrame hook_frame() {
-  return {reinterpret_cast<uintptr_t>(__builtin_return_address(0)),
-          static_cast<const uintptr_t*>(__builtin_frame_address(0))};
-}
-[[gnu::always_inline]] inline Registers caller_registers(HookFrame hook) {
-  return {hook.pc, reinterpret_cast<uintptr_t>(hook.frame + 2), hook.frame[0]};
-}
-#endif
+#include "arch/hook_frame.h"
+
+namespace unfreed::unwind {
+
 /// The registers of the caller of the function this is inlined into.
 [[gnu::always_inline]] inline Registers caller_registers() { return caller_registers(hook_frame()); }
 

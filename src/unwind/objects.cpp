@@ -288,8 +288,10 @@ std::span<const uint8_t> find_note(const Object& object, std::string_view owner,
       if (name_bytes > end - name || value_bytes > end - name - name_bytes) break;
       // A name's size counts its NUL, and Go's the padding behind it.
       auto* text = reinterpret_cast<const char*>(name);
-      bool is_owner = note->n_namesz > owner.size() && std::string_view(text, owner.size()) == owner && !text[owner.size()];
-      if (is_owner && note->n_type == type) return {reinterpret_cast<const uint8_t*>(name + name_bytes), note->n_descsz};
+      bool is_owner =
+          note->n_namesz > owner.size() && std::string_view(text, owner.size()) == owner && !text[owner.size()];
+      if (is_owner && note->n_type == type)
+        return {reinterpret_cast<const uint8_t*>(name + name_bytes), note->n_descsz};
       at = name + name_bytes + value_bytes;
     }
   }

@@ -50,13 +50,13 @@ struct Segment {
 /// The segment that `address` lies in. What is read only once it is relocated (RELRO) is a segment of its own.
 bool find_segment(const Object& object, uintptr_t address, Segment& out);
 
-/// Calls `visit(object)` for each object in the loader's own list, until it returns true, which is then returned. The list
-/// is read without the loader's lock, while it says that it is whole.
+/// Calls `visit(object)` for each object in the loader's own list, until it returns true, which is then returned. The
+/// list is read without the loader's lock, while it says that it is whole.
 bool any_object(bool (*visit)(void* context, const Object& object), void* context);
 template <class Visit>
 bool any_object(Visit visit) {
-  return any_object(
-      [](void* context, const Object& object) { return (*static_cast<Visit*>(context))(object); }, &visit);
+  return any_object([](void* context, const Object& object) { return (*static_cast<Visit*>(context))(object); },
+                    &visit);
 }
 
 /// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?

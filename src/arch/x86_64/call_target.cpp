@@ -54,7 +54,6 @@ uintptr_t through_plt(const ObjectMemory& memory, uintptr_t code) {
 }  // namespace
 
 uintptr_t call_target(uintptr_t return_address) {
-#ifdef __x86_64__
   Object object;
   if (!find_object(return_address - 1, object) || object.shift) return 0;
   ObjectMemory memory(object);
@@ -62,9 +61,6 @@ uintptr_t call_target(uintptr_t return_address) {
   uintptr_t operand = return_address - kOperandBytes;
   if (memory.has(operand - 2, 0xff) && memory.has(operand - 1, 0x15)) return through_slot(memory, operand);
   if (memory.has(operand - 1, 0xe8)) return through_plt(memory, memory.relative(operand));
-#else
-  static_cast<void>(return_address);
-#endif
   return 0;
 }
 

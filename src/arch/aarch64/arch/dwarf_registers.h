@@ -1,0 +1,12 @@
+// Register numbers in unwind information: aarch64 (DWARF for the Arm 64-bit architecture, 4.1).
+#pragma once
+
+#include <cstdint>
+
+namespace unfreed::arch {
+
+inline constexpr uint64_t kSpRegister = 31;
+inline constexpr uint64_t kBpRegister = 29;             ///< the frame pointer
+inline constexpr uint64_t kReturnAddressRegister = 30;  ///< its column
+
+}  // namespace unfreed::arch
