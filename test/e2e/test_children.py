@@ -65,6 +65,14 @@ class Children(unittest.TestCase):
         totals = result.report["totals"]["child"]
         self.assertEqual((totals["live"], totals["reaped_unseen"], totals["total"]), (0, 3, 3))
 
+    def test_records_of_those_that_the_kernel_collects_are_used_again(self):
+        result = self.run_case("ignored", "1500")
+        totals = result.report["totals"]["child"]
+        self.assertEqual((totals["live"], totals["total"]), (0, 1500))
+        # They are asked for when there are 1,024.
+        self.assertLessEqual(totals["peak"], 1025)
+        self.assertLess(totals["reaped_unseen"], 1024)
+
     def test_one_that_runs_on_is_no_zombie(self):
         result = self.run_case("running")
         totals = result.report["totals"]["child"]

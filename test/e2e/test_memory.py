@@ -72,6 +72,23 @@ class NearlyFullSharedMemory(unittest.TestCase):
         self.assertGreater(sum(leaking), len(leaking) / 2)
 
 
+class Growth(unittest.TestCase):
+    def test_threads_that_have_gone_leave_nothing(self):
+        """The ledger of a program that starts thread after thread stays as large as it is."""
+        with harness.Scratch() as scratch, harness.started([harness.program("many_threads")], launcher=False,
+                                                           scratch=scratch) as process:
+            def blocks_after(count):
+                process.stdin.write(f"{count}\n".encode())
+                process.stdin.flush()
+                self.assertEqual(process.stdout.readline(), b"done\n")
+                (ledger,) = [os.path.join(folder, name) for folder, _, names in os.walk(scratch.ledgers) for name in names
+                             if os.stat(os.path.join(folder, name)).st_size > 1 << 20]
+                return os.stat(ledger).st_blocks
+            first = blocks_after(100)
+            self.assertGreater(first, 0)
+            self.assertEqual(blocks_after(2000), first)
+
+
 class AddressSpace(unittest.TestCase):
     """The runtime's memory lies where it is in nobody's way."""
 

@@ -10,9 +10,9 @@
 #include "evaluate/places.h"
 #include "render/diff.h"
 #include "render/frames.h"
-#include "render/renderers.h"
 #include "render/quantities.h"
 #include "render/read_json.h"
+#include "render/renderers.h"
 #include "render/sample_report.h"
 
 namespace unfreed::render {
@@ -153,7 +153,8 @@ TEST(Frames, ReachTheFirstOwnFrame) {
   EXPECT_TRUE(shown[2].after_gap);
 }
 
-StackFrame frame(std::string_view function, std::string_view file, uint32_t line, std::string_view module = "/work/app") {
+StackFrame frame(std::string_view function, std::string_view file, uint32_t line,
+                 std::string_view module = "/work/app") {
   return {function, file, line, module, 0, false};
 }
 
@@ -178,7 +179,8 @@ TEST(Frames, AreTheUsersWithALine) {
 
 TEST(Frames, OfTheWorkingDirectoryComeFirst) {
   std::vector<StackFrame> stack = {frame("vendored::open", "/opt/vendor/include/file.h", 3),
-                                   frame("open_log", "/opt/service/src/log.c", 8), frame("main", "/opt/service/src/main.c", 9)};
+                                   frame("open_log", "/opt/service/src/log.c", 8),
+                                   frame("main", "/opt/service/src/main.c", 9)};
   auto shown = choose_frames(stack, "/work/app", plain().paths, 4);
   ASSERT_EQ(shown.size(), 2u);
   EXPECT_EQ(shown[0].frame, &stack[1]);
@@ -240,6 +242,19 @@ TEST(Diff, SortsChangesApart) {
   std::string text = render_difference(older, newer, difference, plain());
   EXPECT_TRUE(has(text, "grew (1 place)\n  4 -> 11\n"));
   EXPECT_TRUE(has(text, "new (1 place)\n  1 thread from pthread_create"));
+}
+
+TEST(Diff, MoreBytesInAsManyBlocksAreGrowth) {
+  Report older = sample();
+  Report newer = sample();
+  newer.sites[2].bytes += 1000;
+  ASSERT_EQ(newer.sites[2].kind, ledger::Kind::heap);
+  report::group_places(newer, arena());
+  Difference difference = compare(older, newer);
+  ASSERT_EQ(difference.grew.size(), 1u);
+  EXPECT_EQ(difference.grew[0].place.site->kind, ledger::Kind::heap);
+  EXPECT_TRUE(compare(newer, older).grew.empty());
+  EXPECT_EQ(compare(newer, older).shrank.size(), 1u);
 }
 
 TEST(Diff, FindsNoDifferenceWhereThereIsNone) {

@@ -422,6 +422,10 @@ TEST_F(ReportTest, SuppressedSitesAreMarkedAndCountForNothing) {
     for (const ordered_json& rule : written.json["rules"]) EXPECT_EQ(rule["value"], 0) << line << " " << rule;
     EXPECT_FALSE(written.result.holds_something) << line;
   }
+  // Of several that match, the first in the file is named, whichever frame it matches.
+  for (const char* lines : {"fd:f2\nfd:f100", "fd:f100\nfd:f2", "fd:f100\n*:m1.c\nfd:f100"})
+    EXPECT_EQ(suppressed(lines).json["sites"][0]["suppressed_by"],
+              std::string(lines).substr(0, std::string(lines).find('\n')));
   for (const char* line : {"heap:*", "fd:f10", "fd:signature:1", "thread:f100"})
     EXPECT_FALSE(suppressed(line).json["sites"][0].contains("suppressed_by")) << line;
 }
