@@ -95,6 +95,11 @@ std::string_view current_directory(std::span<char> out) {
   return {};
 }
 
+Openness openness_of(int fd) {
+  long flags = raw_syscall(SYS_fcntl, fd, F_GETFD);
+  return flags == -EBADF ? Openness::closed : is_error(flags) ? Openness::unknown : Openness::open;
+}
+
 long open_file(const char* path, int flags, int mode) {
   return raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), flags | O_CLOEXEC, mode);
 }

@@ -47,6 +47,10 @@ long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
 /// the root directory, or is too long for `out`.
 std::string_view current_directory(std::span<char> out);
 
+/// Of a descriptor of this process, by the kernel's word. A filter (seccomp) may refuse to be asked.
+enum class Openness : uint8_t { closed, open, unknown };
+Openness openness_of(int fd);
+
 long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);
 /// Writes all of `text`, going on after partial writes and EINTR. False when the kernel refuses.

@@ -61,11 +61,14 @@ class Subject {
     return raw_syscall(SYS_readlinkat, AT_FDCWD, as_argument(path.c_str()), as_argument(out.data()),
                        static_cast<long>(out.size()));
   }
-  bool is_open(int fd) const {
-    if (is_self()) return !is_error(raw_syscall(SYS_fcntl, fd, F_GETFD));
+  base::Openness openness_of(int fd) const {
+    if (is_self()) return base::openness_of(fd);
     char byte;
-    return !is_error(read_link(fd, {&byte, 1}));
+    long size = read_link(fd, {&byte, 1});
+    if (size == -ENOENT || size == -ESRCH) return base::Openness::closed;
+    return is_error(size) ? base::Openness::unknown : base::Openness::open;
   }
+  bool is_closed(int fd) const { return openness_of(fd) == base::Openness::closed; }
 
  private:
   int pid_;  ///< 0: this one
@@ -73,32 +76,34 @@ class Subject {
   bool asks_thread_;  ///< as the main thread may have ended, and has nothing then
 };
 
-/// Status flags and close-on-exec of one descriptor. False when it is not open (any more).
-bool read_flags(const Subject& subject, int fd, KernelFd& out) {
+/// Status flags and close-on-exec of one descriptor, where the kernel tells. Is it open (still)?
+base::Openness read_flags(const Subject& subject, int fd, KernelFd& out) {
+  using base::Openness;
   if (subject.is_self()) {
     long descriptor_flags = raw_syscall(SYS_fcntl, fd, F_GETFD);
     long status_flags = raw_syscall(SYS_fcntl, fd, F_GETFL);
-    if (is_error(descriptor_flags)) return false;
-    out.status_flags = is_error(status_flags) ? 0 : static_cast<uint32_t>(status_flags);
+    if (descriptor_flags == -EBADF) return Openness::closed;
+    if (is_error(descriptor_flags) || is_error(status_flags)) return Openness::unknown;
+    out.status_flags = static_cast<uint32_t>(status_flags);
     out.flags = descriptor_flags & FD_CLOEXEC ? ledger::kKernelFdCloexec : 0;
-    return true;
+    return Openness::open;
   }
   Path path;
   subject.add_path("fdinfo/", path);
   path.add_signed(fd);
   char info[256];
   long size = base::read_file(path.c_str(), info, sizeof info);
-  if (size == -ENOENT || size == -ESRCH) return false;
+  if (size == -ENOENT || size == -ESRCH) return Openness::closed;
   constexpr std::string_view kFlags = "flags:\t";
   std::string_view text(info, size < 0 ? 0 : static_cast<size_t>(size));
   size_t at = text.find(kFlags);
-  if (at == std::string_view::npos) return true;
+  if (at == std::string_view::npos) return Openness::unknown;
   uint32_t flags = 0;
   for (at += kFlags.size(); at < text.size() && text[at] >= '0' && text[at] <= '7'; ++at)
     flags = flags << 3 | static_cast<uint32_t>(text[at] - '0');
   out.flags = flags & O_CLOEXEC ? ledger::kKernelFdCloexec : 0;
   out.status_flags = flags & ~static_cast<uint32_t>(O_CLOEXEC);
-  return true;
+  return Openness::open;
 }
 
 /// The socket of another process, as a descriptor of our own for as long as it takes to describe it. Closing ours does
@@ -211,13 +216,15 @@ class ListBuilder {
     Path path;
     subject_.add_path("fd", path);
     long directory = base::open_file(path.c_str(), O_RDONLY | O_DIRECTORY);
-    if (is_error(directory)) return subject_.is_self() && probe();
-    bool whole = read_directory(directory);
-    base::close_file(directory);
-    return whole;
+    if (!is_error(directory)) {
+      bool whole = read_directory(directory);
+      base::close_file(directory);
+      if (whole) return true;
+    }
+    return subject_.is_self() && probe();
   }
   uint64_t count() const { return count_; }
-  /// Those of which the kernel did not say what they lead to.
+  /// Those of which the kernel did not say what they lead to, or how they were opened.
   uint64_t unread() const { return unread_; }
 
  private:
@@ -234,19 +241,24 @@ class ListBuilder {
       uint64_t soft, hard;
     } limit{};
     if (is_error(raw_syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, as_argument(&limit)))) return false;
+    count_ = unread_ = 0;
     // Numbers beyond a limit that was lowered later are known to the table at most.
     uint64_t end = writer_.section(SectionId::fds).count.load(std::memory_order_relaxed);
     if (limit.soft > end) end = limit.soft;
     if (end > kMostProbed) return false;
-    for (uint64_t number = 0; number < end; ++number)
-      if (subject_.is_open(static_cast<int>(number)) && !add(static_cast<int>(number))) return false;
+    for (uint64_t number = 0; number < end; ++number) {
+      base::Openness openness = subject_.openness_of(static_cast<int>(number));
+      if (openness == base::Openness::unknown) return false;
+      if (openness == base::Openness::open && !add(static_cast<int>(number))) return false;
+    }
     return true;
   }
 
   bool add(int fd) {
     KernelFd found{};
     found.fd = fd;
-    if (!read_flags(subject_, fd, found)) return true;
+    base::Openness openness = read_flags(subject_, fd, found);
+    if (openness == base::Openness::closed) return true;
     base::TextBuilder target(memory_.target);
     long size = subject_.read_link(fd, memory_.link);
     if (!is_error(size))
@@ -254,7 +266,7 @@ class ListBuilder {
     else if (subject_.is_self())
       describe_without_link(fd, target);
     // One that was closed just now is not missing anything.
-    if (is_error(size) && (subject_.is_self() ? subject_.is_open(fd) : size != -ENOENT)) ++unread_;
+    if ((is_error(size) || openness == base::Openness::unknown) && !subject_.is_closed(fd)) ++unread_;
     auto* record = writer_.touch<KernelFd>(SectionId::kernel_fds, count_);
     if (!record) {
       writer_.drop(ledger::Dropped::kernel_fds_full);
@@ -348,7 +360,7 @@ void recheck_kernel_facts(ledger::Writer& writer, int pid) {
     const auto* record = writer.touch<KernelFd>(SectionId::kernel_fds, index);
     if (!record) continue;
     KernelFd copy = *record;
-    if (!is_in_table(writer, copy.fd) && !subject.is_open(copy.fd)) continue;
+    if (!is_in_table(writer, copy.fd) && subject.is_closed(copy.fd)) continue;
     *writer.at<KernelFd>(SectionId::kernel_fds, kept++) = copy;
   }
   writer.section(SectionId::kernel_fds).count.store(kept, std::memory_order_release);

@@ -31,8 +31,10 @@ struct Status {
   uint64_t parent = 0;
 };
 
-bool read_status(const char* path, std::span<char> buffer, Status& out) {
+/// `is_gone`: there is no such process or thread (any more), by the kernel's word.
+bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is_gone) {
   long size = base::read_file(path, buffer.data(), buffer.size());
+  is_gone = size == -ENOENT || size == -ESRCH;
   if (size <= 0) return false;
   std::string_view text(buffer.data(), static_cast<size_t>(size));
   size_t open = text.find('(');
@@ -115,8 +117,9 @@ class Lister {
     add_process(path);
     path.add("/task/").add_signed(tid).add("/stat");
     Status status;
-    // One that has ended meanwhile is none.
-    return !read_status(path.c_str(), text_, status) || add(tid, false, status);
+    bool is_gone;
+    if (!read_status(path.c_str(), text_, status, is_gone) && is_gone) return true;  // it has ended meanwhile
+    return add(tid, false, status);
   }
 
   /// One question instead of many, for the usual answer.
@@ -145,7 +148,8 @@ class Lister {
     Path path;
     path.add("/proc/").add_signed(pid).add("/stat");
     Status status;
-    if (read_status(path.c_str(), text_, status)) {
+    bool is_gone;
+    if (read_status(path.c_str(), text_, status, is_gone)) {
       if (status.parent == static_cast<uint64_t>(pid_)) add(pid, true, status);
       return true;  // else the number is somebody else's by now
     }
@@ -154,7 +158,7 @@ class Lister {
     long result =
         raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
-    return true;
+    return !is_error(result) || result == -ECHILD;
   }
 
   static bool has_proc() { return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>("/proc/self"), 0) == 0; }

@@ -205,7 +205,7 @@ void fd_release_ends(int fd, const FdRelease& release, bool closed) {
   if (!release.word) return;
   KeepErrno keep;
   if (closed) return closed_now(release);
-  if (!fd_is_open(fd)) {
+  if (fd_is_closed(fd)) {
     erase_record(release);
     return;
   }
@@ -233,10 +233,11 @@ void fd_close_failed(int fd, const FdRelease& release) {
   note_close_call(fd, release.site);
   // A file system may answer EBADF for a descriptor that was open (FUSE): its record says so.
   bool was_open = release.word && !release.second;
-  if (!t_local.pause_depth && !was_open && !fd_is_open(fd)) note_bad_close(fd, record_if_any(fd), release);
+  if (!t_local.pause_depth && !was_open && fd_is_closed(fd)) note_bad_close(fd, record_if_any(fd), release);
 }
 
-bool fd_is_open(int fd) { return base::raw_syscall(SYS_fcntl, fd, F_GETFD) >= 0; }
+bool fd_is_open(int fd) { return base::openness_of(fd) == base::Openness::open; }
+bool fd_is_closed(int fd) { return base::openness_of(fd) == base::Openness::closed; }
 
 FdOrigin fd_origin_known(int fd) {
   if (!enter(Kind::fd)) return FdOrigin::none;
@@ -281,7 +282,7 @@ void fd_streams_closed() {
   for (uint64_t fd = 0; fd < count; ++fd) {
     FdRecord* record = record_if_any(static_cast<int>(fd));
     if (!record || record->owner_kind == static_cast<uint32_t>(ledger::FdOwner::none)) continue;
-    if (!fd_is_open(static_cast<int>(fd))) count_gone(record->word.exchange(0, std::memory_order_acq_rel));
+    if (fd_is_closed(static_cast<int>(fd))) count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   }
 }
 
@@ -305,7 +306,7 @@ int64_t fd_live_since(uint32_t serial) {
     if (!record) continue;
     uint64_t word = record->word.load(std::memory_order_acquire);
     bool newer = static_cast<int32_t>(ledger::fd_serial(word) - serial) > 0;
-    if (counts_on_site(word) && newer && fd_is_open(static_cast<int>(fd))) ++live;
+    if (counts_on_site(word) && newer && !fd_is_closed(static_cast<int>(fd))) ++live;
   }
   return live;
 }
@@ -366,7 +367,7 @@ void fd_keep_parents() {
     auto* record = g_tracker.writer.known<FdRecord>(SectionId::fds, fd);
     if (!record) continue;
     uint64_t word = word_at_fork(*record);
-    if (word && !fd_is_open(static_cast<int>(fd))) word = 0;
+    if (word && fd_is_closed(static_cast<int>(fd))) word = 0;
     record->closed_word.store(0, std::memory_order_relaxed);
     record->closed_ns = record->closed_owner = record->closed_site = record->closed_tid = 0;
     record->word.store(word ? ledger::fd_word(FdOrigin::inherited, ledger::fd_site(word), ledger::fd_serial(word)) : 0,

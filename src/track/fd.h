@@ -53,7 +53,7 @@ struct FdRelease {
 };
 /// A call that closes `fd` is about to be made: notes who makes it.
 [[gnu::hot]] FdRelease fd_release_begins(int fd, const FdCloser& closer);
-/// It has returned, and the record is erased. `closed` false: only if the number is not open (any more).
+/// It has returned, and the record is erased. `closed` false: only if the number is closed by the kernel's word.
 void fd_release_ends(int fd, const FdRelease& release, bool closed);
 
 /// A close by number has closed (some do though they fail), or has returned a failure. Misuse is noted: closing what is
@@ -61,8 +61,9 @@ void fd_release_ends(int fd, const FdRelease& release, bool closed);
 [[gnu::hot]] void fd_closed(int fd, const FdRelease& release);
 void fd_close_failed(int fd, const FdRelease& release);
 
-/// Is this number open, by the kernel's word?
+/// What the kernel says of this number. It may not be asked: then it is neither.
 bool fd_is_open(int fd);
+bool fd_is_closed(int fd);
 
 /// What the table says of a number; `none` also where descriptors are not tracked.
 ledger::FdOrigin fd_origin_known(int fd);

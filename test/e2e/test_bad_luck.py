@@ -211,6 +211,33 @@ class Surroundings(unittest.TestCase):
                 self.assertEqual({harness.top(site)["module"] for site in sites}, {harness.program("fd_open")})
                 self.assertEqual({harness.top(site)["function"] for site in sites}, {"take", "main"})
 
+    def test_system_calls_that_are_refused(self):
+        """A program may be started where the kernel refuses to tell what is open (seccomp). Then it is not known, which is
+        not the same as that nothing is open."""
+        for calls, reconciled in (("fcntl", True), ("getdents64", True), ("readlinkat", True), ("fcntl,getdents64", False),
+                                  ("getdents64,prlimit64", False), ("fcntl,getdents64,readlinkat,waitid", False)):
+            for way, run in (("run", harness.run), ("preload", harness.preload)):
+                with self.subTest(calls=calls, way=way):
+                    result = run([harness.program("refused"), calls, *LEAK])
+                    self.assertEqual(result.status, 0, result)
+                    self.assertEqual(result.report["totals"]["fd"]["live"], 3)
+                    self.assertEqual(result.report["totals"]["fd"]["closed_unseen"], 0)
+                    self.assertEqual(result.report["reconciled"], reconciled)
+                    self.assertEqual(result.report["complete"], calls == "getdents64", result.report["notes"])
+        self.assertEqual(harness.run([harness.program("refused"), "fcntl", *LEAK], options=["--fail-on", "fd>0"]).status, 23)
+
+    @needs_mounts
+    def test_no_proc_and_nobody_to_ask(self):
+        with harness.Scratch() as scratch:
+            script = (f"umount -l /proc 2>/dev/null || mount -t tmpfs tmpfs /proc; "
+                      f"{harness.COMMAND} run --output {scratch.path('report.json')} -- {harness.program('refused')} fcntl "
+                      f"{' '.join(LEAK)}; echo status $?")
+            env = harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers})
+            _, stdout, stderr, _ = harness.execute(["unshare", "--mount", "/bin/sh", "-c", script], env=env)
+            self.assertEqual(stdout, "status 0\n", stderr)
+            report = harness.read_report(scratch.path("report.json"))
+            self.assertEqual((report["totals"]["fd"]["live"], report["complete"]), (3, False), report["notes"])
+
     def test_few_descriptors(self):
         for limit in (3, 4, 5, 8):
             with self.subTest(limit=limit):
