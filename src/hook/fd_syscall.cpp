@@ -17,6 +17,7 @@
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
+#include "track/threads.h"
 
 using namespace unfreed;
 using hook::g_real;
@@ -238,6 +239,12 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
           {arguments.pointer<void>(0), static_cast<size_t>(arguments[1]), static_cast<size_t>(arguments[2]),
            arguments.fd(3)},
           Hook::syscall, from, [&] { return reinterpret_cast<void*>(call()); }));
+    case SYS_exit:
+      if (!track::is_only_thread()) return call();
+      [[fallthrough]];
+    case SYS_exit_group:
+      arguments.values[0] = hook::process_ending(arguments.fd(0));
+      return call();
     case SYS_waitid: {
       siginfo_t own{};
       bool wants = arguments.pointer<siginfo_t>(2);

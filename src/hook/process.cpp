@@ -28,16 +28,16 @@ namespace {
 
 constinit hook::ProcessEvents g_events{};
 
-int ending(int status) {
-  if (!g_events.ending || track::in_vfork_child()) return status;
-  return g_events.ending(status);
-}
-
 ProgramName searched(const char* file) { return {file, AT_FDCWD, true}; }
 
 }  // namespace
 
 void hook::set_process_events(const ProcessEvents& events) { g_events = events; }
+
+int hook::process_ending(int status) {
+  if (!g_events.ending || track::in_vfork_child()) return status;
+  return g_events.ending(status);
+}
 
 hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long third) {
   // libseccomp asks what the kernel can do by calls that must fail, for want of a filter.
@@ -55,11 +55,11 @@ void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
 }
 
 UNFREED_HOOK void _exit(int status) {
-  g_real._exit(ending(status));
+  g_real._exit(hook::process_ending(status));
   __builtin_unreachable();
 }
 UNFREED_HOOK void _Exit(int status) noexcept {
-  g_real._Exit(ending(status));
+  g_real._Exit(hook::process_ending(status));
   __builtin_unreachable();
 }
 UNFREED_HOOK void quick_exit(int status) noexcept {
@@ -68,7 +68,7 @@ UNFREED_HOOK void quick_exit(int status) noexcept {
   __builtin_unreachable();
 }
 UNFREED_HOOK void abort() noexcept {
-  ending(-SIGABRT);
+  hook::process_ending(-SIGABRT);
   g_real.abort();
   __builtin_unreachable();
 }

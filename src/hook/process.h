@@ -32,6 +32,8 @@ struct ProcessEvents {
 };
 
 void set_process_events(const ProcessEvents& events);
+/// The process ends now: ProcessEvents::ending, where there is one.
+int process_ending(int status);
 void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Around an exec, which returns only if it failed.
 class Replacement {

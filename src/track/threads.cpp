@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/free_list.h"
+#include "base/numbered_entries.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -252,6 +253,22 @@ void thread_detached(uint64_t looked_up) {
   if (record.generation != looked_up >> 32) return;
   if (flag(record, ledger::kThreadDetached) & ledger::kThreadEnded)
     release_record(index, static_cast<uint32_t>(looked_up >> 32));
+}
+
+bool is_only_thread() {
+  uint32_t running = 0;
+  long directory = base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY);
+  if (directory >= 0) {
+    alignas(8) char buffer[512];
+    base::each_numbered_entry(directory, buffer, [&](int) { return ++running < 2; });
+    base::close_file(directory);
+    return running == 1;
+  }
+  if (!enter(Kind::thread)) return false;
+  uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i)
+    running += record_at(i).state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::running);
+  return running == 1;
 }
 
 bool thread_ignore(pthread_t handle) {

@@ -46,6 +46,10 @@ uint64_t thread_lookup(pthread_t handle);
 void thread_joined(uint64_t looked_up);
 void thread_detached(uint64_t looked_up);
 
+/// Does the process end with the calling thread? By the kernel's word, or, where that is not to be had, by what was
+/// seen to start.
+bool is_only_thread();
+
 bool thread_ignore(pthread_t handle);
 /// Threads created after `serial` and neither joined nor detached.
 int64_t thread_live_since(uint32_t serial);

@@ -11,8 +11,9 @@ SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "ending.c")
 
 # how, argument, status as a shell sees it
 ORDERLY = [("return", 0), ("return", 5), ("exit", 0), ("exit", 7), ("thread", 0), ("thread", 9), ("last_thread", 0)]
-ABRUPT = [("_exit", 0), ("_exit", 6), ("_Exit", 0), ("quick_exit", 0), ("quick_exit", 8)]
-UNSEEN = [("exit_group", 0), ("exit_group", 4)]
+ABRUPT = [("_exit", 0), ("_exit", 6), ("_Exit", 0), ("quick_exit", 0), ("quick_exit", 8), ("exit_group", 0),
+          ("exit_group", 4), ("exit_call", 0), ("exit_call", 4)]
+UNSEEN = [("instruction", 0), ("instruction", 4)]
 FATAL = [("abort", 0, signal.SIGABRT), ("crash", 0, signal.SIGSEGV), ("signal", int(signal.SIGKILL), signal.SIGKILL),
          ("signal", int(signal.SIGTERM), signal.SIGTERM)]
 
@@ -37,7 +38,7 @@ class Endings(unittest.TestCase):
             with self.subTest(how=how, status=status):
                 alone = harness.bare(ending(how, status))
                 for run in (harness.run, harness.preload):
-                    # A bare preload cannot see a fatal signal or a raw exit_group: its ledger stays.
+                    # A bare preload cannot see a fatal signal or a system call instruction: its ledger stays.
                     result = run(ending(how, status), keep_ledgers=run is harness.preload)
                     self.assertEqual((result.status, result.stdout), (alone.status, alone.stdout), result)
 
@@ -67,6 +68,13 @@ class Endings(unittest.TestCase):
                     if helper:
                         self.check_line(site)
                     self.assertEqual(result.report["trigger"], "exit")
+
+    def test_a_thread_that_ends_by_system_call_does_not_end_the_process(self):
+        for run in (harness.run, harness.preload):
+            result = run(ending("first_thread", 0), env={"UNFREED_FAIL_ON": "fd>2"})
+            self.assertEqual((result.status, len(result.reports)), (23, 1), result)
+            held = sum(site["live"] for site in harness.own_sites(result.report, harness.program("ending"), "fd"))
+            self.assertEqual(held, 3, "what was opened after the main thread's end counts, too")
 
     def test_ledger_of_a_killed_process_can_be_read_later(self):
         for how, status, deadly in FATAL[1:]:

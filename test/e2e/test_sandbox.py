@@ -51,9 +51,12 @@ class Sandbox(unittest.TestCase):
         broken = harness.run([harness.program("sandbox"), "filter"], options=["--fail-on", "fd>0"])
         self.assertEqual(broken.status, 23, broken)
         # Without a launcher nobody can check them: no silent pass.
-        unchecked = harness.preload([harness.program("sandbox"), "filter"], env={"UNFREED_FAIL_ON": "fd>100"},
-                                    keep_ledgers=True)
-        self.assertEqual(unchecked.status, 125, unchecked)
+        for way in SEALED:
+            for rules in ("fd>100", "fd>0"):
+                with self.subTest(way=way, rules=rules):
+                    unchecked = harness.preload([harness.program("sandbox"), way], env={"UNFREED_FAIL_ON": rules},
+                                                keep_ledgers=True)
+                    self.assertEqual(unchecked.status, 125, unchecked)
 
     def test_children_that_cannot_be_tracked_are_counted(self):
         result = harness.run([harness.program("sandbox"), "fork"])
