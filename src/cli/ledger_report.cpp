@@ -60,11 +60,15 @@ OwnedReport make_totals(const ledger::View& view, const ReportRequest& request) 
 
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error) {
+  return output_path(output_template, program_name(view), view.header().pid, report_number, error);
+}
+
+std::string output_path(std::string_view output_template, std::string_view program, int pid, uint32_t report_number,
+                        std::string& error) {
   std::array<char, PATH_MAX> directory;
   std::array<char, PATH_MAX> path;
   std::string_view here = base::current_directory(directory);
-  size_t length =
-      report::expand_output(output_template, here, program_name(view), view.header().pid, report_number, path);
+  size_t length = report::expand_output(output_template, here, program, pid, report_number, path);
   if (length == 0)
     error = here.empty() && !output_template.starts_with('/') ? report::kWithoutFolder : "File name too long";
   return {path.data(), length};

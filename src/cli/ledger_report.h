@@ -43,6 +43,8 @@ OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
 /// The report's file: the template with everything filled in. "": `error` says why there is none.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error);
+std::string output_path(std::string_view output_template, std::string_view program, int pid, uint32_t report_number,
+                        std::string& error);
 
 /// Writes a report that is made in the stead of a ledger's process: its name is told apart from those of other
 /// processes (report/report_file.h). `path` is the template's, and receives the one that the report has got.

@@ -114,7 +114,6 @@ inline constexpr uint32_t kHeaderFlagForked = 1u << 2;  ///< a fork child that h
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
-inline constexpr uint32_t kHeaderFlagForce = 1u << 10;         ///< UNFREED_FORCE: a report may replace any file
 /// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
@@ -164,16 +163,11 @@ struct Header {
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
   StringRef directory;     ///< it was started in; absolute, or none where that is not known
-  StringRef output;        ///< UNFREED_OUTPUT as given, made absolute
-  StringRef rules;         ///< UNFREED_FAIL_ON
-  StringRef rules_for;     ///< UNFREED_RULES_FOR
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
   StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;
   uint32_t kinds_tracked;  ///< bit per Kind
   uint32_t depth;          ///< UNFREED_DEPTH
-  uint32_t exit_code;      ///< UNFREED_EXITCODE
-  uint32_t quiet;
   std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: what %e stands for

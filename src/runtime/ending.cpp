@@ -11,6 +11,7 @@
 #include "report/answer.h"
 #include "runtime/child_process.h"
 #include "runtime/messages.h"
+#include "runtime/own_settings.h"
 #include "runtime/report_now.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
@@ -63,7 +64,7 @@ std::atomic<End> g_end{End::pending};
 
 /// `answer`: of make_last_report(). A ledger whose report could not be written is kept where a line says so.
 End conclude(int status) {
-  bool has_rules = g_tracker.writer.header().rules != 0;
+  bool has_rules = g_settings.has_rules();
   report::Answer answer;
   bool is_known = report::from_status(status, answer);
   if (!is_known) {
@@ -84,7 +85,7 @@ End conclude(int status) {
 /// A process that restricts its system calls leaves its ledger where it is, and the launcher finds it by itself.
 /// Without one, rules remain unchecked.
 End end_in_sandbox() {
-  return !g_runtime.launcher_pid && g_tracker.writer.header().rules ? End::unchecked : End::passed;
+  return !g_runtime.launcher_pid && g_settings.has_rules() ? End::unchecked : End::passed;
 }
 
 /// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler
@@ -138,7 +139,7 @@ bool has_end() {
 
 /// A program's own failure wins.
 int status_after(End end, int status, bool& replaced) {
-  int ours = end == End::broken      ? static_cast<int>(g_tracker.writer.header().exit_code)
+  int ours = end == End::broken      ? g_settings.exit_code
              : end == End::unchecked ? report::exit_status::failure
                                      : 0;
   replaced = status >= 0 && (status & 0xff) == 0 && ours != 0;

@@ -59,7 +59,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc | ledger::kHeaderFlagForce |
+  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc |
                              ledger::kHeaderFlagNoDefaultSuppressions;
   to.flags.fetch_or((from.flags.load(std::memory_order_relaxed) & kKept) | ledger::kHeaderFlagForked,
                     std::memory_order_relaxed);
@@ -68,9 +68,6 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.program = from.program;
   to.argv = from.argv;
   to.argv_count = from.argv_count;
-  to.output = from.output;
-  to.rules = from.rules;
-  to.rules_for = from.rules_for;
   to.directory = from.directory;
   to.suppressions = from.suppressions;
   to.hook_names = from.hook_names;
@@ -78,8 +75,6 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
   to.sample_bytes = from.sample_bytes;
-  to.exit_code = from.exit_code;
-  to.quiet = from.quiet;
   std::memcpy(to.coverage, from.coverage, sizeof to.coverage);
   std::memcpy(to.coverage_reason, from.coverage_reason, sizeof to.coverage_reason);
 }

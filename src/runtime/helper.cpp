@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "runtime/child_process.h"
 #include "runtime/messages.h"
+#include "runtime/own_settings.h"
 #include "runtime/preload.h"
 #include "runtime/runtime.h"
 
@@ -56,10 +57,28 @@ bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer&
   constexpr size_t kMostEntries = 4096;
   static const char* environment[kMostEntries];
   copy_environment(environment, kMostEntries);
-  base::FixedText<16> number;
+  base::FixedText<32> number;
+  base::FixedText<64> file;
+  base::FixedText<300> program;
   number.add_number(report_number);
-  const char* arguments[] = {command, "finish", "--report-number", number.c_str(), g_runtime.ledger_path,
-                             nullptr};
+  file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
+  file.add(':').add_number(g_runtime.ledger_identity.inode);
+  program.add("--program=").add(g_settings.program);
+  const char* arguments[16] = {command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(),
+                               program.c_str(), "--output", g_settings.output.data()};
+  size_t count = 9;
+  auto add = [&](const char* option, std::string_view value) {
+    if (value.empty()) return;
+    arguments[count++] = option;
+    arguments[count++] = value.data();
+  };
+  add("--fail-on", g_settings.rules.text);
+  add("--suppressions", g_settings.suppressions);
+  add("--allow-untracked", allowed_untracked());
+  if (g_settings.force) arguments[count++] = "--force";
+  if (!may_speak || g_settings.quiet) arguments[count++] = "--quiet";
+  arguments[count++] = "--";
+  arguments[count++] = g_runtime.ledger_path;
   long pid = start_program({command, arguments, environment, may_speak && is_stderr_unchanged()});
   return !base::is_error(pid) && report::from_status(wait_for(pid, kMostMilliseconds), answer);
 }

@@ -5,6 +5,7 @@
 
 #include "base/descriptor_name.h"
 #include "base/syscall.h"
+#include "runtime/own_settings.h"
 #include "runtime/runtime.h"
 #include "settings/settings.h"
 
@@ -47,8 +48,8 @@ void remember_output(std::string_view output) {
 int output_descriptor() { return g_output.descriptor; }
 
 base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, OwnReportFile& out) {
-  std::string_view pattern = path ? path : view.text(view.header().output);
-  size_t size = report::expand_output(pattern, g_runtime.working_directory, view.text(view.header().program),
+  std::string_view pattern = path ? path : g_settings.output;
+  size_t size = report::expand_output(pattern, g_runtime.working_directory, g_settings.program,
                                       g_runtime.pid, report_number, out.path);
   if (!size) {
     base::TextBuilder(out.path).add(pattern);
@@ -57,7 +58,7 @@ base::FileProblem open_report(const ledger::View& view, const char* path, uint32
   }
   out.author = report::author_of(view, out.started);
   report::ReportFileOptions options;
-  options.replaces_anything = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForce;
+  options.replaces_anything = g_settings.force;
   options.author = path ? nullptr : &out.author;
   options.has_pid = report::has_pid(pattern);
   options.may_use_descriptor = is_as_remembered;

@@ -10,6 +10,7 @@
 #include "ledger/file_names.h"
 #include "runtime/ledger_place.h"
 #include "runtime/messages.h"
+#include "runtime/own_settings.h"
 #include "runtime/runtime.h"
 #include "settings/programs.h"
 #include "track/tracker.h"
@@ -97,7 +98,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
     remove_ledger_file(g_runtime.ledger_path);
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
   }
-  if (header->rules == 0) return;
+  if (!g_settings.has_rules()) return;
   if (report::may_go_untracked(g_allowed, g_rules_for, program)) return;
   base::FixedText<1100> line;
   line.add("unfreed: ");

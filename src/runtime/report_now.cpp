@@ -27,6 +27,7 @@
 #include "runtime/helper.h"
 #include "runtime/messages.h"
 #include "runtime/output.h"
+#include "runtime/own_settings.h"
 #include "runtime/preload.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
@@ -60,7 +61,7 @@ struct Request {
 uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
 
 /// Lines about rules are written by every process.
-Line line_kind() { return g_tracker.writer.header().rules ? Line::verdict : Line::news; }
+Line line_kind() { return g_settings.has_rules() ? Line::verdict : Line::news; }
 
 ledger::View own_view() {
   ledger::View view;
@@ -110,7 +111,6 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
 
 struct Working {
   report::SymbolTable symbols;
-  report::RuleSet rules;
   report::Suppression suppressions[report::kMaxSuppressions];
   OwnReportFile output;
   char json_buffer[report::kJsonBufferBytes];
@@ -161,11 +161,8 @@ base::FileProblem write_file(const ledger::View& view, const Request& request, c
 /// Makes the report of this process (or of the process that this is a copy of) from its ledger.
 void write_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
   if (!request.is_copy) working.symbols.keep_linked_names();
-  report::ParseError error;
   size_t suppression_count = 0;
-  made.can_check = report::parse_rules(view.text(view.header().rules), working.rules, error);
-  made.can_check = read_suppressions(view.text(view.header().suppressions), working.suppressions, suppression_count) &&
-                   made.can_check;
+  made.can_check = read_suppressions(g_settings.suppressions, working.suppressions, suppression_count);
   report::cover_inner_allocator(g_tracker.writer, report::find_inner_allocator(g_tracker.writer));
   report::ReportInput input;
   input.view = &view;
@@ -173,7 +170,7 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   input.rules_for = view.text(view.header().rules_for);
   input.trigger = request.trigger;
   input.resolver = working.symbols.resolver();
-  input.rules = working.rules.all();
+  input.rules = g_settings.rules.all();
   input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);
@@ -194,8 +191,8 @@ void add_path(base::TextBuilder& line, const Working& working) {
 }
 
 /// "unfreed: service (pid 4032)"
-void add_subject(base::TextBuilder& line, const ledger::View& view) {
-  line.add("unfreed: ").add(view.text(view.header().program)).add(" (pid ").add_signed(g_runtime.pid).add(')');
+void add_subject(base::TextBuilder& line) {
+  line.add("unfreed: ").add(g_settings.program).add(" (pid ").add_signed(g_runtime.pid).add(')');
 }
 
 void say_unwritable(const Request& request, const Working& working, const base::FileProblem& problem) {
@@ -209,8 +206,8 @@ void say_unwritable(const Request& request, const Working& working, const base::
 }
 
 /// Reports of programs that are started one after another, by somebody who wants them all?
-void say_replaced(const ledger::View& view, const Working& working) {
-  if (!working.output.file.has_replaced_recent() || view.header().quiet) return;
+void say_replaced(const Working& working) {
+  if (!working.output.file.has_replaced_recent() || g_settings.quiet) return;
   base::FixedText<kMostLineBytes> line;
   line.add("unfreed: report ");
   add_path(line, working);
@@ -262,15 +259,14 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
 }
 
 /// The one line about a report: at the end of the process what a rule says, else what is held; and where it is.
-void say_made(const ledger::View& view, const Request& request, const Working& working, const Made& made,
-              const report::Answer& answer) {
+void say_made(const Request& request, const Working& working, const Made& made, const report::Answer& answer) {
   if (made.problem) say_unwritable(request, working, made.problem);
   size_t more = 0;
   bool has_rule = request.trigger == Trigger::exit && answer.verdict != report::Verdict::passed;
   const report::RuleOutcome* rule = has_rule ? find_rule(made.report, more) : nullptr;
-  if (view.header().quiet || (made.problem && !rule)) return;
+  if (g_settings.quiet || (made.problem && !rule)) return;
   base::FixedText<kMostLineBytes> line;
-  add_subject(line, view);
+  add_subject(line);
   if (const auto& limit = made.report.exhaustion)
     line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
   if (rule)
@@ -316,7 +312,7 @@ int make(void* context) {
   // For what has to be opened there may have been no descriptor left before.
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   write_inside(view, request, *working, made);
-  say_replaced(view, *working);
+  say_replaced(*working);
   report::Answer answer = made.answer();
   bool may_break = answer.verdict == report::Verdict::broken ||
                    (!made.report.process.outside_rules && may_lines_break(working->rules, made.report));
@@ -324,7 +320,7 @@ int make(void* context) {
                    finish_with_command(request.number, may_break, answer);
   answer.written = made.answer().written;
   bool has_summary = has_lines && answer.verdict == report::Verdict::broken;
-  if (!has_summary) say_made(view, request, *working, made, answer);
+  if (!has_summary) say_made(request, *working, made, answer);
   working->~Working();
   return to_status(answer);
 }

@@ -4,6 +4,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "runtime/messages.h"
+#include "runtime/own_settings.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/tracker.h"
@@ -33,15 +34,14 @@ void take_room() {
 }
 
 void announce() {
-  const ledger::Header& header = g_tracker.writer.header();
-  if (header.quiet || launcher_is_there()) return;
+  if (g_settings.quiet || launcher_is_there()) return;
   base::FixedText<600> line;
   line.add("unfreed: pid ").add_signed(g_runtime.pid).add(" restricts its system calls (seccomp): ");
   if (g_runtime.ledger_path[0])
     line.add("what it holds at its end is left for `unfreed report ").add(g_runtime.ledger_path).add("`");
   else
     line.add("no report can be made at its end");
-  say(line.text(), header.rules ? Line::verdict : Line::news);
+  say(line.text(), g_settings.has_rules() ? Line::verdict : Line::news);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "runtime/ancestry.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/messages.h"
+#include "runtime/own_settings.h"
 #include "runtime/output.h"
 #include "runtime/preload.h"
 #include "runtime/report_turn.h"
@@ -182,7 +183,6 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
-  if (settings.force) header.flags.fetch_or(ledger::kHeaderFlagForce, std::memory_order_relaxed);
   if (settings.no_default_suppressions)
     header.flags.fetch_or(ledger::kHeaderFlagNoDefaultSuppressions, std::memory_order_relaxed);
   describe_run(settings);
@@ -190,14 +190,7 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.program = writer.add_text(program);
   header.directory = writer.add_text(g_runtime.working_directory);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
-  base::FixedText<PATH_MAX> output;
-  report::add_absolute_output(output, settings.output, g_runtime.working_directory);
-  header.output = writer.add_text(output.cut() ? std::string_view() : output.text());  // no other name than was meant
-  header.rules = writer.add_text(settings.rules.text);
-  header.rules_for = writer.add_text(settings.rules_for);
-  base::FixedText<4096> suppressions;
-  report::add_absolute_files(suppressions, settings.suppressions, g_runtime.working_directory);
-  header.suppressions = writer.add_text(suppressions.text());
+  header.suppressions = writer.add_text(g_settings.suppressions);
   size_t hook_name_bytes;
   const char* hooks = hook::hook_names(hook_name_bytes);
   header.hook_names = writer.add_text({hooks, hook_name_bytes});
@@ -205,8 +198,6 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.kinds_tracked = settings.kinds;
   header.depth = settings.depth;
   header.sample_bytes = settings.sample_bytes;
-  header.exit_code = static_cast<uint32_t>(settings.exit_code);
-  header.quiet = settings.quiet;
 }
 
 /// Where the main thread's stack is (its top, and how far down the kernel keeps room for it), and how large others'
@@ -339,6 +330,8 @@ void start(int argc, char** argv, char** environment) {
   g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
                                                    : is_parent_preloaded(base_name(g_runtime.library_path));
   if (report_setting_errors(errors, error_count)) base::end_process(report::exit_status::failure);
+  if (!keep_settings(settings, program, g_runtime.working_directory))
+    return say_no_tracking(settings, "there is no memory for the settings");
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));

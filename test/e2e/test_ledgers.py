@@ -90,6 +90,30 @@ class OtherUsers(unittest.TestCase):
                 self.assertIn(launcher.wait(30), (23, 125))
 
     @needs_root
+    def test_a_ledger_put_in_the_place_of_a_process_does_not_choose_its_report(self):
+        """Without a launcher: the command that fills in source lines is told which file the ledger is."""
+        with open_scratch() as scratch, open_scratch() as theirs:
+            clean = finished_ledger_of_nobody(theirs)
+            script = ("import os, sys\n"
+                      "kept = [os.open('/etc/passwd', 0) for _ in range(3)]\n"
+                      "print('ready', flush=True)\n"
+                      "sys.stdin.read()\n"
+                      "os._exit(0)\n")
+            with harness.started([sys.executable, "-c", script], scratch=scratch, launcher=False,
+                                 env={"UNFREED_FAIL_ON": "fd>0"}) as process:
+                self.assertEqual(process.stdout.readline(), b"ready\n")
+                folder = os.path.join(scratch.ledgers, f"unfreed-{os.geteuid()}")
+                (ledger,) = os.listdir(folder)
+                swap = (f"mv {folder} {folder}.gone && mkdir {folder} && chmod 755 {folder} && "
+                        f"cp --sparse=always {clean} {folder}/{ledger} && chmod 644 {folder}/{ledger}")
+                self.assertEqual(harness.bare(as_nobody(["/bin/sh", "-c", swap])).status, 0)
+                process.stdin.close()
+                self.assertEqual(process.wait(30), 23)
+            (report,) = harness.read_reports(scratch.folder).values()
+            self.assertEqual((report["process"]["pid"], live_fds(report)), (process.pid, 3))
+            self.assertIn("is another file than that of the process", open(scratch.path("stderr")).read())
+
+    @needs_root
     def test_a_taken_name_costs_nobody_a_ledger(self):
         for plant in (lambda path: os.mkdir(path), lambda path: os.symlink("/root", path), lambda path: open(path, "w").close()):
             with open_scratch() as scratch:

@@ -1,0 +1,28 @@
+// The settings that the process was started with, in memory that no other process shares. What its reports do (where they
+// go, by which rules, with which status) comes from here: a ledger is shared memory, and says nothing about it.
+#pragma once
+
+#include <string_view>
+
+#include "settings/settings.h"
+
+namespace unfreed::runtime {
+
+/// All texts are NUL-terminated.
+struct OwnSettings {
+  std::string_view output;        ///< absolute, a template; "" where its folder cannot be named
+  std::string_view program;       ///< what %e stands for
+  std::string_view suppressions;  ///< files, absolute, ':'-separated
+  report::RuleSet rules;
+  int exit_code = report::kDefaultExitCode;
+  bool quiet = false;
+  bool force = false;
+
+  bool has_rules() const { return rules.count > 0; }
+};
+extern OwnSettings g_settings;
+
+/// At the start. Copies all texts, as programs overwrite their environment. False: there is no memory.
+bool keep_settings(const report::Settings& settings, std::string_view program, std::string_view working_directory);
+
+}  // namespace unfreed::runtime
