@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/ledger_files.h"
+#include "cli/shortened_maps.h"
 #include "ledger/leftovers.h"
 #include "settings/settings.h"
 
@@ -72,6 +73,7 @@ int dispatch(const Arguments& words) {
   const std::string& wanted = name == "help" ? rest[0] : name;
   for (const Command& command : kCommands) {
     if (wanted != command.name) continue;
+    if (command.run != run_command) outlive_shortened_maps();  // `run` takes all signals
     int status = command.run(name == "help" ? Arguments{"--help"} : rest);
     // After it, so that what the user names is still there to be read. `run` does it while its program runs.
     if (command.run != run_command && command.run != finish_command)

@@ -9,6 +9,7 @@
 #include "base/keep_errno.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "ledger/ownership.h"
 #include "track/exec_leaks.h"
 #include "track/tracker.h"
 
@@ -131,11 +132,12 @@ struct BoardTable {
 template <class Act>
 void on_board(Act act) {
   if (!*g_board || !base::may_call_system()) return;
-  long fd = base::open_file(g_board, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
-  if (is_error(fd)) return;
+  // Only one's own: another user's may be cut short while it is mapped.
   struct stat status {};
-  bool is_whole = raw_syscall(SYS_fstat, fd, reinterpret_cast<long>(&status)) == 0 && S_ISREG(status.st_mode) &&
-                  status.st_size == sizeof(UntrackedBoard);
+  auto user = static_cast<unsigned>(raw_syscall(SYS_geteuid));
+  long fd = ledger::open_own_file(AT_FDCWD, g_board, user, O_RDWR, status);
+  if (is_error(fd)) return;
+  bool is_whole = status.st_size == sizeof(UntrackedBoard);
   long mapped =
       is_whole ? raw_syscall(SYS_mmap, 0, sizeof(UntrackedBoard), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : -1;
   base::close_file(fd);
