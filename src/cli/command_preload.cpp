@@ -1,5 +1,6 @@
 #include "cli/command_preload.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -17,15 +18,22 @@ PreloadName::PreloadName(const std::string& runtime) : name_(preload_name(runtim
   char pattern[] = "/tmp/unfreed-XXXXXX";
   if (!mkdtemp(pattern)) return;
   folder_ = pattern;
+  link_ = folder_ + "/unfreed";
   std::error_code error;
   std::filesystem::path path(runtime);
-  std::filesystem::create_directory_symlink(path.parent_path(), folder_ + "/unfreed", error);
-  if (!error) name_ = preload_name(folder_ + "/unfreed/" + path.filename().string());
+  std::filesystem::create_directory_symlink(path.parent_path(), link_, error);
+  // Also for processes that become another user's.
+  if (!error && chmod(pattern, 0755) == 0) name_ = preload_name(link_ + "/" + path.filename().string());
 }
 
 PreloadName::~PreloadName() {
-  std::error_code none;
-  if (!folder_.empty() && !keep_) std::filesystem::remove_all(folder_, none);
+  if (!keep_) remove();
+}
+
+void PreloadName::remove() {
+  if (folder_.empty()) return;
+  unlink(link_.c_str());
+  rmdir(folder_.c_str());
 }
 
 std::string preload_list(const std::string& name) {

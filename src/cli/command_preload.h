@@ -17,10 +17,13 @@ class PreloadName {
   const std::string& text() const { return name_; }
   /// For processes that run on and start others.
   void keep() { keep_ = true; }
+  /// Async-signal-safe.
+  void remove();
 
  private:
   std::string name_;
   std::string folder_;
+  std::string link_;  ///< in there
   bool keep_ = false;
 };
 

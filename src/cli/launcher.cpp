@@ -3,22 +3,25 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <set>
 #include <tuple>
 
 #include "base/syscall.h"
+#include "base/text.h"
 #include "cli/child.h"
 #include "cli/command_preload.h"
 #include "cli/diagnosis.h"
 #include "cli/find_ledger.h"
 #include "cli/session.h"
+#include "cli/text_file.h"
 #include "cli/tree_report.h"
 #include "cli/untracked_programs.h"
 #include "ledger/leftovers.h"
@@ -39,6 +42,9 @@ constexpr int kUnwatchedMilliseconds = 250;
 bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view start) { return text.starts_with(start); });
 }
+
+class Launcher;
+Launcher* g_launcher;  ///< for a signal handler
 
 class Launcher {
  public:
@@ -83,6 +89,8 @@ class Launcher {
   void note_running();
   bool check_tracking();
   void complain_of_untracked();
+  int verdict(int command_status, bool is_checked) const;
+  [[noreturn]] void end_early(int signal, int command_status);
 
   const LaunchPlan& plan_;
   const report::Settings& settings_;
@@ -97,6 +105,7 @@ class Launcher {
   const uint64_t namespace_ = ledger::own_pid_namespace();
   pid_t pid_ = -1;
   std::vector<unsigned> command_users_;  ///< those that CMD was at its end
+  std::atomic<int> final_status_{-1};    ///< once all reports are written
   bool was_short_ = false;               ///< CMD had ended before a watch for ledgers was worth it
   int wait_status_ = 0;
   uint64_t started_ns_ = 0;                   ///< CLOCK_MONOTONIC
@@ -134,10 +143,12 @@ int Launcher::run() {
     return status;
   }
   pid_ = started.pid;
+  g_launcher = this;
+  signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
   // CMD is off; what follows happens beside it.
   supervise();
-  command_users_ = users_of(pid_);
+  if (session_.folders().size() > 1) command_users_ = users_of(pid_);
   wait_status_ = signals_.collect();
   sweep();
   return finish();
@@ -343,6 +354,13 @@ void Launcher::complain_of_untracked() {
                        render::printable(names), render::printable(patterns)));
 }
 
+/// The contract's exit status. `is_checked`: all that rules are about was seen.
+int Launcher::verdict(int command_status, bool is_checked) const {
+  if (command_status != 0) return command_status;
+  if (reports_.failed() || (settings_.rules.count > 0 && !is_checked && !reports_.broken())) return kFailure;
+  return reports_.broken() ? settings_.exit_code : kSuccess;
+}
+
 int Launcher::finish() {
   bool is_explained = note_command();
   reports_.untracked().read(board_);
@@ -355,20 +373,39 @@ int Launcher::finish() {
     reports_.add_command_without_ledger(plan_.words, pid_, started_ns_, wait_status_);
   }
   bool is_tracked = check_tracking();
-  if (!settings_.quiet) write_message(reports_.summary());
-  int status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
+  int command_status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
   bool has_rules = settings_.rules.count > 0;
   bool misses_programs = reports_.untracked().any_missed();
+  int status =
+      verdict(command_status, is_tracked && !misses_programs && !reports_.unchecked() && !reports_.unseen());
+  final_status_.store(status);
+  if (!settings_.quiet) write_message(reports_.summary());
   if (has_rules && misses_programs) complain_of_untracked();
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (reports_.unseen())
     complain(fmt::format(
         "{} forked processes found no room for their ledgers in {}: they report by themselves, or not at all",
         reports_.unseen(), session_.directory()));
-  if (status != 0) return status;
-  bool is_checked = is_tracked && !misses_programs && !reports_.unchecked() && !reports_.unseen();
-  if (reports_.failed() || (has_rules && !is_checked && !reports_.broken())) return kFailure;
-  return reports_.broken() ? settings_.exit_code : kSuccess;
+  return status;
+}
+
+/// In a signal handler: system calls only. What is in memory is as the code below has left it.
+void Launcher::end_early(int signal, int command_status) {
+  discard_unfinished_report();
+  bool some_run = false;
+  for (const auto& folder : session_.folders()) some_run |= ledger::abandon_run(folder->fd.get(), pid_);
+  session_.remove_folders();
+  if (!some_run) preload_.remove();
+  int status = final_status_.load();
+  if (status < 0) {
+    // A report that is missing, and a gate that was not checked to its end, are no success.
+    status = command_status != 0 ? command_status : reports_.broken() ? settings_.exit_code : kFailure;
+    base::FixedText<128> line;
+    line.add("unfreed: ended by signal ").add_signed(signal).add(" before all reports were made\n");
+    pollfd output{STDERR_FILENO, POLLOUT, 0};
+    if (poll(&output, 1, 0) > 0) base::write_all(STDERR_FILENO, line.text());
+  }
+  _exit(status);
 }
 
 }  // namespace

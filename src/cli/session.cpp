@@ -111,6 +111,7 @@ bool Session::make_folder() {
     unlinkat(directory.get(), unfinished.c_str(), AT_REMOVEDIR);
     return false;
   }
+  run_path_ = folder->path;
   folders_.push_back(std::move(folder));
   return true;
 }
@@ -123,16 +124,19 @@ void Session::make_folder_for_others() {
   if (!make_directory(run, name.c_str(), 01733)) return;
   auto folder = opened(run, name.c_str(), folders_[0]->path + "/" + name.c_str(), true);
   if (!folder) return;
+  others_path_ = folder->path;
   folders_.push_back(std::move(folder));
   name_ += "/" + std::string(name.text());
 }
 
 Session::~Session() {
   stop_taking();
-  if (folders_.empty()) return;
-  std::string run = name_.substr(0, name_.find('/'));
-  if (folders_.size() > 1) unlinkat(folders_[0]->fd.get(), name_.substr(run.size() + 1).c_str(), AT_REMOVEDIR);
-  rmdir((directory_ + "/" + run).c_str());
+  remove_folders();
+}
+
+void Session::remove_folders() {
+  if (!others_path_.empty()) rmdir(others_path_.c_str());
+  if (!run_path_.empty()) rmdir(run_path_.c_str());
 }
 
 std::vector<LedgerFile> Session::stop_taking() {

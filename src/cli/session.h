@@ -41,6 +41,8 @@ class Session {
   /// Tells all processes, those that run and those to come, to report by themselves; returns the ledgers of those that
   /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::handover).
   std::vector<LedgerFile> stop_taking();
+  /// Removes the folders, as far as they are empty. Async-signal-safe.
+  void remove_folders();
 
  private:
   bool make_folder();
@@ -51,6 +53,8 @@ class Session {
   std::string directory_;
   std::string name_;
   std::vector<std::shared_ptr<const LedgerFolder>> folders_;
+  std::string others_path_;
+  std::string run_path_;
   base::UniqueFd lock_;  ///< of the launcher file: held while ledgers are taken
 };
 

@@ -10,6 +10,7 @@
 
 #include "base/keep_errno.h"
 #include "base/syscall.h"
+#include "cli/shortened_maps.h"
 
 namespace unfreed::cli {
 
@@ -76,6 +77,12 @@ SignalRelay::SignalRelay() {
   });
 }
 
+SignalRelay::~SignalRelay() {
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+}
+
 void SignalRelay::restore_inherited() const {
   for_each_signal(
       [&](int signal) { set_disposition(signal, sigismember(&inherited_ignored_, signal) == 1 ? SIG_IGN : SIG_DFL); });
@@ -94,12 +101,15 @@ void SignalRelay::pass_on_to(pid_t program) {
 void SignalRelay::on_signal(int signal, siginfo_t* info, void*) {
   base::KeepErrno keep;
   SignalRelay& relay = *g_relay;
-  if (is_fault(signal, *info)) return set_disposition(signal, SIG_DFL);  // and it happens again
+  if (is_fault(signal, *info)) {
+    if (!fill_shortened_map(*info)) set_disposition(signal, SIG_DFL);  // and it happens again
+    return;
+  }
   bool is_about_child = signal == SIGCHLD && !is_from_process(*info);
   relay.note_end();
   bool has_ended = relay.ended_ns_.load() != 0;
   if (has_ended && signal == SIGALRM && relay.asked_by_.load() && !is_from_process(*info))
-    return relay.early_end_.load()(relay.asked_by_.load());
+    return relay.early_end_.load()(relay.asked_by_.load(), relay.shell_status_.load());
   if (is_about_child || !is_for_program(signal, *info, relay.program_.load())) {
     // With CMD gone the terminal's signals are for nobody else.
     if (!has_ended || is_about_child || info->si_code != SI_KERNEL) return;
@@ -143,8 +153,9 @@ void SignalRelay::note_end() {
   if (ended_ns_.load()) return;
   siginfo_t info{};
   int result = waitid(P_PID, static_cast<id_t>(program_.load()), &info, WEXITED | WNOHANG | WNOWAIT);
-  uint64_t running = 0;
-  if (result == 0 && info.si_pid != 0) ended_ns_.compare_exchange_strong(running, base::monotonic_ns());
+  if (result != 0 || info.si_pid == 0) return;
+  shell_status_.store(info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
+  ended_ns_.store(base::monotonic_ns());
 }
 
 void SignalRelay::end_soon(int signal) {

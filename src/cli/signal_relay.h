@@ -20,6 +20,8 @@ class SignalRelay {
  public:
   /// Remembers the mask and dispositions that the launcher was started with, and blocks every signal.
   SignalRelay();
+  /// Signals are blocked again: nobody is left to take them.
+  ~SignalRelay();
   SignalRelay(const SignalRelay&) = delete;
   SignalRelay& operator=(const SignalRelay&) = delete;
 
@@ -38,8 +40,9 @@ class SignalRelay {
   int collect();
 
   /// What ends the launcher early, at most kPatienceMilliseconds after a signal that asks for it. Called in a signal
-  /// handler: async-signal-safe, and does not return.
-  void set_early_end(void (*end)(int signal)) { early_end_ = end; }
+  /// handler: async-signal-safe, and does not return. `status`: CMD's, as a shell has it.
+  using EarlyEnd = void (*)(int signal, int status);
+  void set_early_end(EarlyEnd end) { early_end_ = end; }
   static constexpr int kPatienceMilliseconds = 800;
 
  private:
@@ -52,9 +55,10 @@ class SignalRelay {
   void stop_like_program(int signal);
 
   std::atomic<pid_t> program_{-1};
-  std::atomic<uint64_t> ended_ns_{0};  ///< when CMD's end was noticed; 0: it runs
-  std::atomic<int> asked_by_{0};       ///< the signal that will end the launcher
-  std::atomic<void (*)(int)> early_end_{nullptr};
+  std::atomic<uint64_t> ended_ns_{0};     ///< when CMD's end was noticed; 0: it runs
+  std::atomic<int> asked_by_{0};          ///< the signal that will end the launcher
+  std::atomic<EarlyEnd> early_end_{nullptr};
+  std::atomic<int> shell_status_{0};      ///< CMD's, once it has ended
   sigset_t inherited_mask_;
   sigset_t inherited_ignored_;
 };

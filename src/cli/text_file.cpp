@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <memory>
 
@@ -68,12 +69,22 @@ bool read_input_file(const std::string& path, uint64_t most_bytes, std::string& 
   return read_all(given, most_bytes, text, error);
 }
 
+namespace {
+std::atomic<report::ReportFile*> g_unfinished;
+}
+
+void discard_unfinished_report() {
+  if (report::ReportFile* file = g_unfinished.load()) file->discard();
+}
+
 bool write_report_file(const std::string& path, std::string_view text, const OutputOptions& options, std::string& error,
                        std::string* where) {
   auto file = std::make_unique<report::ReportFile>();
+  g_unfinished.store(file.get());
   base::FileProblem problem = file->open(path, options);
   if (!problem) problem = file->write(text);
   if (!problem) problem = file->keep();
+  g_unfinished.store(nullptr);
   if (where) *where = file->path();
   return !is_broken(problem, error);
 }

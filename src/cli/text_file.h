@@ -30,4 +30,7 @@ inline constexpr const char* kForceHelp = "let FILE be replaced whatever it is (
 bool write_report_file(const std::string& path, std::string_view text, const OutputOptions& options, std::string& error,
                        std::string* where = nullptr);
 
+/// Removes what write_report_file() has begun, if it is at work: for a signal handler that ends the process.
+void discard_unfinished_report();
+
 }  // namespace unfreed::cli

@@ -189,6 +189,29 @@ void remove_leftover_folders(const char* directory, unsigned user, Retention ret
   base::close_file(opened);
 }
 
+bool abandon_run(long folder, int command) {
+  bool some_run = false;
+  const uint64_t own_namespace = own_pid_namespace();
+  remove_file(folder, kLauncherFile.data());
+  remove_file(folder, kBoardFile.data());
+  each_entry(folder, true, [&](const char* text) {
+    FileName name;
+    if (!parse_file_name(text, name)) return;
+    struct stat status {};
+    long file = open_own_file(folder, text, owner_of(folder, text), O_RDWR, status);
+    bool is_of_here = name.pid_namespace == own_namespace;
+    bool is_over = name.done || is_error(file) || (is_of_here && (name.pid == command || !is_running(name.pid, 0)));
+    uint32_t gone = 1;
+    some_run |= !is_over;
+    if (!is_over)
+      raw_syscall(SYS_pwrite64, file, reinterpret_cast<long>(&gone), sizeof gone, offsetof(Header, launcher_gone));
+    else
+      remove_file(folder, text);
+    if (!is_error(file)) base::close_file(file);
+  });
+  return some_run;
+}
+
 Launcher find_launcher(long folder) {
   long file = raw_syscall(SYS_openat, folder, text_argument(kLauncherFile.data()),
                           O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);

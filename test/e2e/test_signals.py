@@ -208,7 +208,94 @@ class Terminal(unittest.TestCase):
             self.assertEqual(launcher.wait(20), 0)
 
 
+# Keeps the launcher busy for ever when CMD has ended and its ledger is looked at, as a hostile symbol might.
+BUSY = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+ssize_t pread64(int fd, void* out, size_t bytes, off64_t at) {
+  const char* note = getenv("BUSY_NOTE");
+  if (note && strcmp(program_invocation_short_name, "unfreed") == 0) {
+    close(open(note, O_CREAT | O_WRONLY, 0600));
+    for (volatile int still = 1; still;) continue;
+  }
+  (void)fd, (void)out, (void)bytes, (void)at;
+  errno = ENOSYS;
+  return -1;
+}
+"""
+
+
 class Ends(unittest.TestCase):
+    @contextlib.contextmanager
+    def busy(self, scratch, args, *, options=()):
+        """A launcher that will not get done, with CMD ended."""
+        with open(scratch.path("busy.c"), "w") as file:
+            file.write(BUSY)
+        subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", scratch.path("busy.so"), scratch.path("busy.c")], check=True)
+        env = {"LD_PRELOAD": scratch.path("busy.so"), "BUSY_NOTE": scratch.path("busy")}
+        with harness.started(args, scratch=scratch, options=options, env=env) as launcher:
+            harness.wait_for(lambda: os.path.exists(scratch.path("busy")))
+            yield launcher
+
+    def test_it_ends_soon_when_it_is_told_to(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            for args, options, status in ((["/bin/sh", "-c", "exit 3"], [], 3), (["/bin/true"], ["--fail-on", "fd>0"], 125),
+                                          (["/bin/sh", "-c", "kill -9 $$"], ["--fail-on", "fd>0"], 128 + 9)):
+                with self.subTest(signal=number, status=status), harness.Scratch() as scratch, \
+                     self.busy(scratch, args, options=options) as launcher:
+                    time.sleep(0.2)
+                    before = time.monotonic()
+                    launcher.send_signal(number)
+                    self.assertEqual(launcher.wait(20), status)
+                    self.assertLess(time.monotonic() - before, 3, "a second, on a machine that has time for it")
+                    self.assertIn(f"ended by signal {number.value}", open(scratch.path("stderr")).read())
+                    self.assertEqual(scratch.leftovers(), [])
+                    self.assertEqual([name for name in os.listdir(scratch.folder) if "tmp" in name], [])
+
+    def test_signals_for_the_program_alone_do_not_end_it(self):
+        with harness.Scratch() as scratch, self.busy(scratch, ["/bin/true"]) as launcher:
+            time.sleep(0.2)
+            for number in (signal.SIGUSR1, signal.SIGALRM, signal.SIGWINCH, signal.SIGRTMIN, signal.SIGPIPE):
+                launcher.send_signal(number)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                launcher.wait(1.5)
+
+    def test_a_daemon_reports_by_itself_when_the_launcher_has_ended_early(self):
+        with harness.Scratch() as scratch:
+            note = scratch.path("pid")
+            script = f"{harness.program('daemonize')} {note} 2; until [ -s {note} ]; do sleep 0.05; done"
+            with self.busy(scratch, ["/bin/sh", "-c", script]) as launcher:
+                time.sleep(0.2)
+                launcher.send_signal(signal.SIGTERM)
+                self.assertEqual(launcher.wait(20), 125)
+                self.assertEqual(len(scratch.leftovers()), 1, "the daemon's")
+                harness.wait_for(lambda: not scratch.leftovers())
+            (report,) = [r for r in harness.read_reports(scratch.folder).values()]
+            self.assertEqual((os.path.basename(report["process"]["exe"]), report["totals"]["fd"]["live"]), ("daemonize", 3))
+
+    def test_a_summary_that_nobody_reads_does_not_keep_it(self):
+        with harness.Scratch() as scratch:
+            reader, writer = os.pipe()
+            os.set_blocking(writer, False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(writer, b"." * 65536)
+            os.set_blocking(writer, True)
+            process = subprocess.Popen(
+                [harness.COMMAND, "run", "-o", scratch.path("r.json"), "--fail-on", "fd>0", harness.program("fd_open"), "leak"],
+                env=harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers}), stderr=writer, stdout=subprocess.DEVNULL)
+            harness.wait_for(lambda: os.path.exists(scratch.path("r.json")))
+            time.sleep(0.3)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(5), 23, "the verdict is known")
+            self.assertEqual(scratch.leftovers(), [])
+            os.close(reader)
+            os.close(writer)
+
     def test_nobody_reads_the_messages(self):
         # The summary meets a pipe without a reader: no SIGPIPE for the launcher, no other status.
         with harness.Scratch() as scratch:

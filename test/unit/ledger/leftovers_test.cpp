@@ -144,6 +144,27 @@ TEST_F(Leftovers, AFolderForOthersIsEmptiedToo) {
   EXPECT_FALSE(exists(folder));
 }
 
+TEST_F(Leftovers, AnAbandonedRunKeepsTheLedgersOfThoseThatRun) {
+  int dead = dead_pid();
+  write("launcher", "");
+  write_ledger(name_of(dead), dead, State::live);
+  write_ledger(name_of(dead, 1, true), dead, State::ended);
+  std::string running = name_of(getpid());
+  write_ledger(running, getpid(), State::live);
+  std::string command = name_of(getppid());  // says the launcher
+  write_ledger(command, getppid(), State::live);
+  base::UniqueFd folder(base::open_file(folder_.c_str(), O_PATH | O_DIRECTORY));
+  EXPECT_TRUE(abandon_run(folder.get(), getppid()));
+  for (const std::string& name : {std::string("launcher"), name_of(dead), name_of(dead, 1, true), command})
+    EXPECT_FALSE(exists(name)) << name;
+  ASSERT_TRUE(exists(running));
+  alignas(Header) char bytes[sizeof(Header)];
+  int file = open(path(running).c_str(), O_RDONLY);
+  ASSERT_EQ(pread(file, bytes, sizeof bytes, 0), static_cast<ssize_t>(sizeof bytes));
+  close(file);
+  EXPECT_EQ(reinterpret_cast<Header*>(bytes)->launcher_gone, 1u);
+}
+
 TEST_F(Leftovers, NoOthersFolderAndNoLinkIsFollowed) {
   int dead = dead_pid();
   ASSERT_EQ(mkdir(path("victim").c_str(), 0700), 0);
