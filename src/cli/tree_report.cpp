@@ -82,25 +82,34 @@ bool is_made_while_running(const report::Report& report) {
 }  // namespace
 
 /// A process that makes a report while it runs writes it without source lines, and waits no longer than for that. They
-/// are filled in here, where a name of its own (%n) has kept the report from being replaced.
+/// are filled in here, where a name of its own (%n, or because a limit was reached) has kept it from being replaced.
 void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
   constexpr uint32_t kMost = 1000;
   uint32_t count = view.header().report_count.load(std::memory_order_relaxed);
-  std::string error;
-  std::string last = output_path(view, output_template_, count + 1, error);
+  bool has_number = report::has_number(output_template_);
   for (uint32_t number = count > kMost ? count - kMost : 1; number <= count; ++number) {
+    std::string error;
     std::string path = output_path(view, output_template_, number, error);
-    if (path.empty() || path == last) return;
-    if (!is_command && !report::has_pid(output_template_)) path = with_pid(path, view.header().pid);
-    std::optional<SourcedReport> read = read_report(path, symbolizer_, error);
-    if (!read || read->ledger) continue;  // written elsewhere, or taken away meanwhile
-    report::Report& report = read->owned.report;
-    if (!is_made_while_running(report) || report.process.pid != view.header().pid) continue;
-    render::complete(report, symbolizer_, read->owned.arena);
-    if (!write_report_file(path, render::write_json(report, report::StackForm::file), {}, error))
-      continue;  // it is there as it was
-    earlier_.push_back({describe_occasion(report), path});
+    if (path.empty()) return;
+    base::FixedText<PATH_MAX> limit;
+    report::add_with_limit(limit, path, has_number ? 1 : number);
+    for (std::string one : {has_number ? path : std::string(), std::string(limit.text())}) {
+      if (!is_command && !report::has_pid(output_template_)) one = with_pid(one, view.header().pid);
+      complete_earlier(view, one);
+    }
   }
+}
+
+/// The report may not be there: written elsewhere, or taken away.
+void TreeReport::complete_earlier(const ledger::View& view, const std::string& path) {
+  std::string error;
+  std::optional<SourcedReport> read = path.empty() ? std::nullopt : read_report(path, symbolizer_, error);
+  if (!read || read->ledger) return;
+  report::Report& report = read->owned.report;
+  if (!is_made_while_running(report) || report.process.pid != view.header().pid) return;
+  render::complete(report, symbolizer_, read->owned.arena);
+  if (write_report_file(path, render::write_json(report, report::StackForm::file), {}, error))
+    earlier_.push_back({describe_occasion(report), path});
 }
 
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {

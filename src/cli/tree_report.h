@@ -55,6 +55,7 @@ class TreeReport {
     std::string report;  ///< its file; "" none
   };
   void complete_earlier(const ledger::View& view, bool is_command);
+  void complete_earlier(const ledger::View& view, const std::string& path);
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);

@@ -121,7 +121,8 @@ FileProblem ReportFile::open(std::string_view path, const ReportFileOptions& opt
   raw_syscall(SYS_fstat, place_.folder, reinterpret_cast<long>(&folder));
   long result = stat_at(place_.folder, place_.name, found);
   if (is_error(result) && result != -ENOENT) return fail(failed(result));
-  if (is_error(result) || S_ISREG(found.st_mode)) return make_temporary();
+  if (is_error(result) || S_ISREG(found.st_mode))
+    return name_after_limit() ? make_temporary() : fail(failed(-ENAMETOOLONG));
   if (S_ISDIR(found.st_mode)) return fail(failed(-EISDIR));
   return open_stream(folder, found);
 }
@@ -213,6 +214,21 @@ void add_with_pid(base::TextBuilder& out, std::string_view path, int pid, unsign
   out.add(base::slice(path, 0, dot)).add('.').add_signed(pid);
   if (number) out.add('.').add_number(number);
   out.add(base::slice(path, dot));
+}
+
+void add_with_limit(base::TextBuilder& out, std::string_view path, unsigned number) {
+  size_t dot = extension_start(path);
+  out.add(base::slice(path, 0, dot)).add(".limit");
+  if (number > 1) out.add('.').add_number(number);
+  out.add(base::slice(path, dot));
+}
+
+bool ReportFile::name_after_limit() {
+  if (!options_.limit) return true;
+  base::FixedText<sizeof place_.name> name;
+  add_with_limit(name, place_.name, options_.limit);
+  base::TextBuilder(place_.name).add(name.text());
+  return !name.cut();
 }
 
 /// The given name; that with the pid before the extension; with a number, too. False: it gets too long.
@@ -325,7 +341,7 @@ FileProblem ReportFile::take_name() {
 
 /// The path that is shown has the name that was taken.
 void ReportFile::note_path(unsigned attempt) {
-  if (attempt == 0) return;
+  if (attempt == 0 && !options_.limit) return;
   std::string_view shown = base::slice({path_, path_bytes_}, 0, path_bytes_ - base::base_name(path()).size());
   base::FixedText<32> link;
   link.add("/proc/self/fd/").add_signed(place_.folder);

@@ -47,7 +47,8 @@ void remember_output(std::string_view output) {
 
 int output_descriptor() { return g_output.descriptor; }
 
-base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, OwnReportFile& out) {
+base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
+                              OwnReportFile& out) {
   std::string_view pattern = path ? path : g_settings.output;
   size_t size = report::expand_output(pattern, g_runtime.working_directory, g_settings.program,
                                       g_runtime.pid, report_number, out.path);
@@ -61,6 +62,7 @@ base::FileProblem open_report(const ledger::View& view, const char* path, uint32
   options.replaces_anything = g_settings.force;
   options.author = path ? nullptr : &out.author;
   options.has_pid = report::has_pid(pattern);
+  options.limit = limit && report::has_number(pattern) ? 1 : limit;
   options.may_use_descriptor = is_as_remembered;
   return out.file.open(out.path, options);
 }

@@ -24,7 +24,8 @@ struct OwnReportFile {
 };
 
 /// Opens the report's file. `path`: what a program asked for itself, meant as it is; nullptr: where UNFREED_OUTPUT
-/// says.
-base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, OwnReportFile& out);
+/// says. `limit`: it is the process's so-many-th report that was made because a limit was reached; 0: another one.
+base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
+                              OwnReportFile& out);
 
 }  // namespace unfreed::runtime

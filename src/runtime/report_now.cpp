@@ -54,6 +54,7 @@ struct Request {
   Trigger trigger;
   const char* path;  ///< nullptr: as UNFREED_OUTPUT says
   uint32_t number;   ///< of this report in the process
+  uint32_t limit;    ///< of those made because a limit was reached; 0: it is none
   bool is_copy;      ///< made by a copy of the process: else by itself
 };
 
@@ -150,7 +151,7 @@ struct Made {
 base::FileProblem write_file(const ledger::View& view, const Request& request, const report::Report& report,
                              Working& working) {
   report::ReportFile& file = working.output.file;
-  if (base::FileProblem problem = open_report(view, request.path, request.number, working.output)) return problem;
+  if (base::FileProblem problem = open_report(view, request.path, request.number, request.limit, working.output)) return problem;
   report::Sink sink{&file, [](void* context, std::string_view piece) {
                       return !static_cast<report::ReportFile*>(context)->write(piece);
                     }};
@@ -352,7 +353,8 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   describe_threads();
-  Request request{trigger, path, next_number(), true};
+  bool is_limit = trigger == Trigger::exhaustion;
+  Request request{trigger, path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
   if (!is_made) say("unfreed: a report that was asked for could not be made");
@@ -360,7 +362,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
 }
 
 int make_last_report() {
-  Request request{Trigger::exit, nullptr, next_number(), true};
+  Request request{Trigger::exit, nullptr, next_number(), 0, true};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }
 

@@ -36,6 +36,7 @@ void ReportTurn::take_over() {
 bool is_own_turn() { return g_reporter.load(std::memory_order_acquire) == base::current_tid(); }
 
 void reset_reports_after_fork() {
+  g_runtime.limit_reports = 0;
   g_reporter.store(0, std::memory_order_relaxed);
   hook::g_own_child.pid.store(0, std::memory_order_relaxed);
   hook::g_own_child.collected.store(0, std::memory_order_relaxed);

@@ -27,6 +27,7 @@ struct RuntimeState {
   int pid;                       ///< of the process the ledger belongs to
   const char* why_private;       ///< static text, or nullptr
   bool is_descendant;            ///< a tracked process has started this one
+  uint32_t limit_reports;        ///< made so far because a limit was reached: each has a name of its own
   uint64_t stderr_device;        ///< what descriptor 2 was at the start
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way

@@ -28,18 +28,21 @@ void add_absolute_files(base::TextBuilder& out, std::string_view files, std::str
   }
 }
 
-bool has_pid(std::string_view pattern) {
+namespace {
+bool has_part(std::string_view pattern, char letter) {
   for (size_t at = 0; at + 1 < pattern.size(); ++at)
-    if (pattern[at] == '%' && pattern[++at] == 'p') return true;
+    if (pattern[at] == '%' && pattern[++at] == letter) return true;
   return false;
 }
 
-namespace {
 /// A program's name as part of a file name.
 void add_name(base::TextBuilder& out, std::string_view name) {
   for (char character : base::base_name(name)) out.add(character);
 }
 }  // namespace
+
+bool has_pid(std::string_view pattern) { return has_part(pattern, 'p'); }
+bool has_number(std::string_view pattern) { return has_part(pattern, 'n'); }
 
 size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
                      uint32_t report_number, std::span<char> out) {

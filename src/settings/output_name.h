@@ -31,5 +31,7 @@ size_t expand_output(std::string_view pattern, std::string_view directory, std::
 
 /// Does a template give every process a name of its own?
 bool has_pid(std::string_view pattern);
+/// And every report of a process?
+bool has_number(std::string_view pattern);
 
 }  // namespace unfreed::report

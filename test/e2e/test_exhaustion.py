@@ -60,6 +60,21 @@ class Exhaustion(unittest.TestCase):
                 stacks = [[f.get("function") for f in thread.get("stack", [])] for thread in report["threads"]]
                 self.assertTrue(any("stands" in stack for stack in stacks), stacks)
 
+    def test_the_report_at_exit_leaves_it_alone(self):
+        for arguments, names in ((["clean"], ["report.json", "report.limit.json"]),
+                                 (["sleep", "again", "spare", "again", "clean"],
+                                  ["report.json", "report.limit.2.json", "report.limit.json"])):
+            result = harness.run([harness.program("exhaust"), *arguments])
+            self.assertEqual((result.status, result.stdout), (0, "done\n"), result)
+            self.assertEqual(sorted(result.reports), names)
+            for name in names[1:]:
+                self.check(result.reports[name])
+                self.assertIn(name, result.stderr)
+                sites = harness.own_sites(result.reports[name], harness.program("exhaust"), "fd")
+                self.assertEqual({harness.top(site)["line"] for site in sites}, {harness.line_of(SOURCE, "open")},
+                                 "the run has filled it in")
+            self.assertEqual(result.report["totals"]["fd"]["live"], 0)
+
     def test_under_the_launcher(self):
         with harness.Scratch() as scratch:
             result = harness.run([harness.program("exhaust")], scratch=scratch,

@@ -59,7 +59,7 @@ class Limits(unittest.TestCase):
                                      env={"UNFREED_OUTPUT": scratch.path("%n.json"), "UNFREED_QUIET": "1"})
             self.assertEqual((result.status, result.stdout), (0, "refused\n"), result)
             reports = sorted((name, report["trigger"]) for name, report in result.reports.items())
-            self.assertEqual(reports, [("1.json", "exhaustion"), ("2.json", "exit")])
+            self.assertEqual(reports, [("1.limit.json", "exhaustion"), ("2.json", "exit")])
             for report in result.reports.values():
                 self.assertEqual(report["totals"]["fd"]["live"], 1)
                 self.assertTrue(report["reconciled"])
