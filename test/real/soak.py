@@ -2,8 +2,8 @@
 """soak.py [MINUTES [SEED]]: two redis servers and two nginx ones, one of each under `unfreed run` and one with the bare
 preload, under load, while snapshots, report signals, reloads, stops and other signals come at random.
 
-At the end every request has been answered, counts are the kernel's, every report is valid, the runtime has not grown, and
-nothing of ours was left behind. Prints a table and a line for each check. 127.0.0.1 only, ports of its own."""
+At the end every request has been answered, counts are the kernel's, every report is valid, the runtime has not grown,
+and nothing of ours was left behind. Prints a table and a line for each check. 127.0.0.1 only, ports of its own."""
 import concurrent.futures
 import contextlib
 import glob
@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
@@ -36,7 +35,7 @@ PAGE = bytes(range(256)) * 40
 SETTLED_AGE = 2  # seconds after its fork when a worker is what it will be
 
 
-# --- processes, as the kernel has them ---------------------------------------------------------------------------------
+# --- processes, as the kernel has them -----------------------------------------------------------------------------
 
 
 def children_of(pid):
@@ -67,38 +66,18 @@ def kernel_lists(pid):
     return numbers_in(f"/proc/{pid}/fd"), numbers_in(f"/proc/{pid}/task")
 
 
-class Registry:
-    """The runtime's own memory in a process: it lies apart from the program's, side by side from a place in the middle
-    downwards and upwards. How far it has come each way, two variables of the library tell."""
-
-    def __init__(self):
-        lines = subprocess.run(["nm", "-C", harness.LIBRARY], capture_output=True, text=True, check=True).stdout
-        self.offsets = [int(re.search(rf"^(\w+) \w unfreed::base::\(anonymous namespace\)::{name}$", lines, re.M)[1], 16)
-                        for name in ("g_zeroed_in_children", "g_others")]
-
-    def mappings(self, pid):
-        with open(f"/proc/{pid}/maps") as file:
-            lines = file.read().splitlines()
-        base = min(int(line.split("-")[0], 16) for line in lines if harness.LIBRARY in line)
-        with open(f"/proc/{pid}/mem", "rb") as memory:
-            def read_address(offset):
-                memory.seek(base + offset)
-                return struct.unpack("<Q", memory.read(8))[0]
-            low, high = map(read_address, self.offsets)
-        spans = [tuple(int(end, 16) for end in line.split()[0].split("-")) for line in lines]
-        own = [(start, end - start) for start, end in spans if low <= start and end <= high]
-        assert own, f"no memory of the runtime's own between {low:#x} and {high:#x} in process {pid}"
-        return own
-
-    def resident_bytes(self, pid):
-        page = os.sysconf("SC_PAGE_SIZE")
-        total = 0
-        with open(f"/proc/{pid}/pagemap", "rb") as pagemap:
-            for address, size in self.mappings(pid):
-                pagemap.seek(address // page * 8)
-                entries = pagemap.read(size // page * 8)
-                total += sum(entry & 0x80 != 0 for entry in entries[7::8])
-        return total * page
+def runtime_memory(pid, ledgers):
+    """Of the runtime in a process: (resident bytes, mappings). They are the library's, the ledger's, and those that are
+    left out of core dumps ('dd'), as no others of these programs are."""
+    resident = mappings = 0
+    with open(f"/proc/{pid}/smaps") as file:
+        for text in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", file.read(), flags=re.M)[1:]:
+            head = text.split("\n", 1)[0]
+            if ledgers in head or harness.LIBRARY in head or re.search(r"^VmFlags:.*\bdd\b", text, re.M):
+                resident += int(re.search(r"^Rss: +(\d+) kB", text, re.M)[1]) * 1024
+                mappings += 1
+    assert mappings >= 5, f"the runtime's mappings in {pid} were not found"
+    return resident, mappings
 
 
 def examine(path):
@@ -113,7 +92,7 @@ def examine(path):
     return report["trigger"], "" if report["complete"] else incomplete
 
 
-# --- servers -----------------------------------------------------------------------------------------------------------
+# --- servers -------------------------------------------------------------------------------------------------------
 
 
 class Server:
@@ -147,6 +126,7 @@ class Server:
         with open(os.path.join(self.folder, "stderr"), "wb") as stderr:
             self.process = subprocess.Popen(args, env=harness.clean_environment(env), stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+        self.soak.guard.say("group", self.process.pid)
         harness.wait_for(lambda: harness.is_listening(self.port))
         self.pid = harness.child_of(self.process) if self.launcher else self.process.pid
         harness.wait_for(self.is_ready)
@@ -234,8 +214,8 @@ class Server:
             with contextlib.suppress(OSError), open(f"/proc/{pid}/maps") as maps:
                 lines = maps.read().splitlines()
                 ledger = next((line.split(maxsplit=5)[5] for line in lines if self.soak.scratch.ledgers in line), None)
-                measures[pid] = {"own": self.soak.registry.resident_bytes(pid), "mappings": len(lines),
-                                 "own_mappings": len(self.soak.registry.mappings(pid)),
+                own, own_mappings = runtime_memory(pid, self.soak.scratch.ledgers)
+                measures[pid] = {"own": own, "own_mappings": own_mappings, "mappings": len(lines),
                                  "ledger": os.stat(ledger).st_blocks * 512 if ledger else 0}
         return measures
 
@@ -257,7 +237,7 @@ class Server:
         return problems, (first["own"], last["own"]), last["ledger"]
 
     def differences(self):
-        """Where a snapshot of each process differs from what the kernel lists. It is taken again while something moves."""
+        """Where a snapshot of each process differs from what the kernel lists. Taken again while something moves."""
         found = []
         for pid in sorted(self.processes()):
             path = os.path.join(self.folder, "last.json")
@@ -329,8 +309,9 @@ class Redis(Server):
     def loads(self):
         def benchmark():
             count = 1500
-            done = subprocess.run(["redis-benchmark", "-p", str(self.port), "-n", str(count), "-c", "20", "-r", "1000", "-q",
-                                   "-t", "set,get,sadd,hset"], capture_output=True, text=True, timeout=120, check=True)
+            done = subprocess.run(["redis-benchmark", "-p", str(self.port), "-n", str(count), "-c", "20", "-r", "1000",
+                                   "-q", "-t", "set,get,sadd,hset"], capture_output=True, text=True, timeout=120,
+                                  check=True)
             if done.stdout.count("requests per second") != 4:
                 raise AssertionError(done.stdout + done.stderr)
             time.sleep(0.3)
@@ -429,16 +410,54 @@ class Nginx(Server):
         self.send(self.pid, signal.SIGQUIT)
 
 
-# --- the whole ---------------------------------------------------------------------------------------------------------
+# --- should the soak be killed -------------------------------------------------------------------------------------
+
+
+class Guard:
+    """A process that ends the servers and removes the folders when the soak has gone without doing so."""
+
+    def __init__(self, scratch):
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), "--guard"], stdin=subprocess.PIPE,
+                                        text=True, start_new_session=True)
+        self.say("folder", scratch.folder)
+        self.say("folder", scratch.ledgers)
+
+    def say(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+
+    def dismiss(self):
+        self.say("done")
+        self.process.communicate()
+
+    @staticmethod
+    def stand():
+        groups, folders = [], []
+        for line in sys.stdin:
+            word, _, value = line.rstrip("\n").partition(" ")
+            if word == "done":
+                return
+            if word == "group":
+                groups.append(int(value))
+            if word == "folder":
+                folders.append(value)
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+        time.sleep(0.5)
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- the whole -----------------------------------------------------------------------------------------------------
 
 
 class Soak:
     def __init__(self, minutes, seed):
         self.seconds = minutes * 60
         self.random = random.Random(seed)
-        self.registry = Registry()
         self.examiner = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         self.scratch = harness.Scratch()
+        self.guard = Guard(self.scratch)
         self.servers = []
         self.results = []
 
@@ -501,7 +520,8 @@ class Soak:
         self.check("the runtime has not grown", growth)
         self.check("the servers end with status 0", endings)
         time.sleep(1)
-        self.check("nothing is left behind", self.scratch.leftovers() + glob.glob(self.scratch.path("**", "*.tmp*")))
+        unfinished = glob.glob(self.scratch.path("**", "*.tmp*"), recursive=True)
+        self.check("nothing is left behind", self.scratch.leftovers() + unfinished)
 
     def end(self):
         for server in self.servers:
@@ -511,6 +531,7 @@ class Soak:
                 server.process.wait()
         self.examiner.shutdown(cancel_futures=True)
         self.scratch.__exit__()
+        self.guard.dismiss()
 
 
 def print_table(headings, rows):
@@ -521,6 +542,8 @@ def print_table(headings, rows):
 
 
 def main():
+    if sys.argv[1:] == ["--guard"]:
+        return Guard.stand()
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 10
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1 << 32)
     print(f"{minutes:g} minutes, seed {seed}", flush=True)
