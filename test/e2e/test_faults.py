@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""Every system call that the runtime makes fails once, at the start, while the program runs and at its end (strace's
+fault injection). The program must do what it does by itself."""
+import collections
+import concurrent.futures
+import os
+import re
+import unittest
+
+import harness
+
+PROGRAM = harness.program("faults")
+# What can fail in no process, what does not return, and close: whatever it says, it has closed, but strace's has not.
+CANNOT_FAIL = {"getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "exit", "exit_group", "close"}
+# What the kernel is likely to say; else that it is forbidden, as a filter says.
+ERRORS = {"mmap": "ENOMEM", "mremap": "ENOMEM", "madvise": "ENOMEM", "mprotect": "ENOMEM", "openat": "EMFILE",
+          "read": "EIO", "pread64": "EIO", "write": "ENOSPC", "pwrite64": "ENOSPC", "fallocate": "ENOSPC",
+          "ftruncate": "ENOSPC", "clone": "EAGAIN", "nanosleep": "EINTR"}
+LINE = re.compile(r"(\d+) +\[([0-9a-f]+)\] (\w+)\((.*)")
+MAPPED = re.compile(r"[^,]+, (\d+),.*<(.*)>, (?:0x)?[0-9a-f]+\) += (0x[0-9a-f]+)$")
+
+
+def traced(scratch, options, arguments, rules):
+    """Runs the program under strace, with the bare preload: (status, stdout, stderr without the runtime's lines)."""
+    env = {"LD_PRELOAD": harness.LIBRARY, "UNFREED_OUTPUT": scratch.path("%p.%n.json"), "UNFREED_QUIET": "1",
+           "UNFREED_LEDGER_DIR": scratch.ledgers, **({"UNFREED_FAIL_ON": rules} if rules else {})}
+    environment = [f"-E{name}={value}" for name, value in env.items()]
+    status, stdout, stderr, _ = harness.execute(
+        ["strace", "-e", "signal=none", "-o", scratch.path("log"), *options, *environment, PROGRAM, *arguments],
+        env=harness.clean_environment())
+    return status, stdout, [line for line in stderr.splitlines() if not line.startswith("unfreed: ")]
+
+
+def calls_of_runtime(log):
+    """How to make each call fail that an instruction of the library's makes: (options, name, how many of that name there
+    are in the process until then). strace counts in every process anew: where that would hit a call of the program's in
+    another process, only the first is traced. Of a process's calls that say the same, the first and the last: to wait
+    for something takes many."""
+    numbers, spans, alike, others, first = collections.Counter(), [], collections.defaultdict(list), set(), None
+    with open(log) as file:
+        for line in file:
+            match = LINE.match(line)
+            if not match:
+                continue
+            pid, address, name, rest = match[1], int(match[2], 16), match[3], match[4].rstrip()
+            first = first or pid
+            numbers[pid, name] += 1
+            mapped = MAPPED.match(rest) if name == "mmap" else None
+            if mapped and os.path.realpath(mapped[2]) == os.path.realpath(harness.LIBRARY):
+                spans.append((int(mapped[3], 16), int(mapped[3], 16) + int(mapped[1])))
+            if not any(start <= address < end for start, end in spans):
+                others.add((name, numbers[pid, name]))
+            elif name not in CANNOT_FAIL:
+                alike[pid, name, rest.split(") ")[0].split("<unfinished")[0]].append((pid, name, numbers[pid, name]))
+    calls = set()
+    for pid, name, number in {call for same in alike.values() for call in (same[0], same[-1])}:
+        if (name, number) not in others:
+            calls.add((("-f", "--seccomp-bpf"), name, number))
+        elif pid == first:
+            calls.add(((), name, number))
+    return sorted(calls)
+
+
+class Faults(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        self.bare = harness.bare([PROGRAM])
+        self.assertEqual(self.bare.status, 0)
+
+    def each_call(self, arguments, rules, statuses):
+        def fail(call):
+            options, name, number = call
+            fault = f"{name}:error={ERRORS.get(name, 'EPERM')}:when={number}"
+            with harness.Scratch() as scratch:
+                got = traced(scratch, [*options, "-e", f"trace={name}", "-e", f"inject={fault}"], arguments, rules)
+                with open(scratch.path("log")) as log:
+                    has_failed = "(INJECTED)" in log.read()
+            is_right = got[0] in statuses and got[1:] == (self.bare.stdout, [])
+            return has_failed, None if is_right else (fault, *got)
+
+        with harness.Scratch() as scratch:
+            got = traced(scratch, ["-f", "-i", "-y"], arguments, rules)
+            self.assertEqual(got, (statuses[0], self.bare.stdout, []))
+            calls = calls_of_runtime(scratch.path("log"))
+        self.assertGreater(len(calls), 100)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            outcomes = list(pool.map(fail, calls))
+        self.assertGreater(sum(has_failed for has_failed, _ in outcomes), len(calls) * 0.9)
+        self.assertEqual([wrong for _, wrong in outcomes if wrong], [])
+
+    def test_nothing_of_it_is_seen(self):
+        self.each_call([], None, (0,))
+
+
+if __name__ == "__main__":
+    harness.main()
