@@ -64,7 +64,7 @@ bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer&
   file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
   file.add(':').add_number(g_runtime.ledger_identity.inode);
   program.add("--program=").add(g_settings.program);
-  const char* arguments[16] = {command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(),
+  const char* arguments[24] = {command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(),
                                program.c_str(), "--output", g_settings.output.data()};
   size_t count = 9;
   auto add = [&](const char* option, std::string_view value) {
@@ -75,6 +75,7 @@ bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer&
   add("--fail-on", g_settings.rules.text);
   add("--suppressions", g_settings.suppressions);
   add("--allow-untracked", allowed_untracked());
+  add("--rules-for", programs_under_rules());
   if (g_settings.force) arguments[count++] = "--force";
   if (!may_speak || g_settings.quiet) arguments[count++] = "--quiet";
   arguments[count++] = "--";

@@ -81,6 +81,7 @@ void prepare_preloading(char* const* environment, const report::Settings& settin
 }
 
 std::string_view allowed_untracked() { return g_allowed; }
+std::string_view programs_under_rules() { return g_rules_for; }
 
 std::string_view library_folder() {
   std::string_view library(g_runtime.library_path);

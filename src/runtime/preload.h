@@ -20,6 +20,8 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle);
 
 /// UNFREED_ALLOW_UNTRACKED, as it was at the start.
 std::string_view allowed_untracked();
+/// UNFREED_RULES_FOR.
+std::string_view programs_under_rules();
 
 /// The folder that the library was installed to or built in, with its last '/'.
 std::string_view library_folder();

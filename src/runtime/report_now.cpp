@@ -168,7 +168,7 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   report::ReportInput input;
   input.view = &view;
   input.allow_untracked = allowed_untracked();
-  input.rules_for = view.text(view.header().rules_for);
+  input.rules_for = programs_under_rules();
   input.trigger = request.trigger;
   input.resolver = working.symbols.resolver();
   input.rules = g_settings.rules.all();
@@ -316,7 +316,7 @@ int make(void* context) {
   say_replaced(*working);
   report::Answer answer = made.answer();
   bool may_break = answer.verdict == report::Verdict::broken ||
-                   (!made.report.process.outside_rules && may_lines_break(working->rules, made.report));
+                   (!made.report.process.outside_rules && may_lines_break(g_settings.rules, made.report));
   bool has_lines = request.trigger == Trigger::exit && answer.written && (may_break || is_worth_lines(made.report)) &&
                    finish_with_command(request.number, may_break, answer);
   answer.written = made.answer().written;
