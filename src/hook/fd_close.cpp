@@ -31,7 +31,7 @@ UNFREED_HOOK void closefrom(int first) noexcept {
 }
 
 UNFREED_HOOK int dup(int fd) noexcept {
-  return track::fd_acquired(g_real.dup(fd), hook_number(Hook::dup), caller_registers());
+  return track::fd_duplicated(g_real.dup(fd), fd, hook_number(Hook::dup), caller_registers());
 }
 UNFREED_HOOK int dup2(int source, int target) noexcept {
   return track::fd_replacing(source, target, hook_number(Hook::dup2), caller_registers(),
@@ -54,21 +54,21 @@ UNFREED_HOOK int dup3(int source, int target, int flags) noexcept {
   va_end(arguments);
 
 namespace {
-int fcntl_result(int result, int command, Hook hook, const unwind::Registers& from) {
+int fcntl_result(int result, int fd, int command, Hook hook, const unwind::Registers& from) {
   bool duplicates = command == F_DUPFD || command == F_DUPFD_CLOEXEC;
-  return duplicates ? track::fd_acquired(result, hook_number(hook), from) : result;
+  return duplicates ? track::fd_duplicated(result, fd, hook_number(hook), from) : result;
 }
 }  // namespace
 
 UNFREED_HOOK int fcntl(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.fcntl(fd, command, argument), command, Hook::fcntl, caller_registers());
+  return fcntl_result(g_real.fcntl(fd, command, argument), fd, command, Hook::fcntl, caller_registers());
 }
 UNFREED_HOOK int fcntl64(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.fcntl64(fd, command, argument), command, Hook::fcntl64, caller_registers());
+  return fcntl_result(g_real.fcntl64(fd, command, argument), fd, command, Hook::fcntl64, caller_registers());
 }
 UNFREED_HOOK int __fcntl(int fd, int command, ...) {
   UNFREED_TAKE_ARGUMENT(command)
-  return fcntl_result(g_real.__fcntl(fd, command, argument), command, Hook::__fcntl, caller_registers());
+  return fcntl_result(g_real.__fcntl(fd, command, argument), fd, command, Hook::__fcntl, caller_registers());
 }

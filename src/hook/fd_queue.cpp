@@ -11,8 +11,8 @@ using hook::hook_number;
 using unwind::caller_registers;
 
 namespace {
-mqd_t queue_acquired(mqd_t queue, Hook hook, const unwind::Registers& from) {
-  return track::fd_acquired(queue, hook_number(hook), from, {ledger::FdOwner::message_queue, nullptr});
+mqd_t queue_acquired(mqd_t queue, const char* name, Hook hook, const unwind::Registers& from) {
+  return track::fd_acquired(queue, hook_number(hook), from, {{ledger::FdOwner::message_queue, nullptr}, name});
 }
 }  // namespace
 
@@ -26,10 +26,10 @@ UNFREED_HOOK mqd_t mq_open(const char* name, int flags, ...) noexcept {
     attributes = va_arg(arguments, mq_attr*);
     va_end(arguments);
   }
-  return queue_acquired(g_real.mq_open(name, flags, mode, attributes), Hook::mq_open, caller_registers());
+  return queue_acquired(g_real.mq_open(name, flags, mode, attributes), name, Hook::mq_open, caller_registers());
 }
 UNFREED_HOOK mqd_t __mq_open_2(const char* name, int flags) noexcept {
-  return queue_acquired(g_real.__mq_open_2(name, flags), Hook::__mq_open_2, caller_registers());
+  return queue_acquired(g_real.__mq_open_2(name, flags), name, Hook::__mq_open_2, caller_registers());
 }
 UNFREED_HOOK int mq_close(mqd_t queue) noexcept {
   return track::fd_closing(queue, {hook_number(Hook::mq_close), caller_registers()},

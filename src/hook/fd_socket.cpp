@@ -1,6 +1,9 @@
 // Sockets and pipes, and descriptors that arrive in messages.
+#include <errno.h>
+
 #include <cstring>
 
+#include "base/keep_errno.h"
 #include "hook/messages.h"
 #include "hook/real.h"
 #include "track/fd.h"
@@ -48,11 +51,38 @@ UNFREED_HOOK int socket(int domain, int type, int protocol) noexcept {
 UNFREED_HOOK int socketpair(int domain, int type, int protocol, int* pair) noexcept {
   return pair_acquired(g_real.socketpair(domain, type, protocol, pair), pair, Hook::socketpair, caller_registers());
 }
+namespace {
+/// Who has called, if the program wanted to know; else where.
+int accepted(int fd, int listener, const sockaddr* address, const socklen_t* length, Hook hook, const Registers& from) {
+  track::FdDetails details;
+  if (fd >= 0 && address && length) {
+    details.address = address;
+    details.address_bytes = *length;
+  } else {
+    details.same_as = listener;
+  }
+  return fd_acquired(fd, hook_number(hook), from, details);
+}
+}  // namespace
+
 UNFREED_HOOK int accept(int listener, sockaddr* address, socklen_t* length) {
-  return fd_acquired(g_real.accept(listener, address, length), hook_number(Hook::accept), caller_registers());
+  return accepted(g_real.accept(listener, address, length), listener, address, length, Hook::accept, caller_registers());
 }
 UNFREED_HOOK int accept4(int listener, sockaddr* address, socklen_t* length, int flags) {
-  return fd_acquired(g_real.accept4(listener, address, length, flags), hook_number(Hook::accept4), caller_registers());
+  return accepted(g_real.accept4(listener, address, length, flags), listener, address, length, Hook::accept4,
+                  caller_registers());
+}
+UNFREED_HOOK int bind(int fd, const sockaddr* address, socklen_t length) noexcept {
+  int result = g_real.bind(fd, address, length);
+  if (result == 0) track::fd_addressed(fd, ledger::FdTargetForm::address, address, length);
+  return result;
+}
+UNFREED_HOOK int connect(int fd, const sockaddr* address, socklen_t length) {
+  int result = g_real.connect(fd, address, length);
+  base::KeepErrno keep;
+  if (result == 0 || errno == EINPROGRESS || errno == EINTR)
+    track::fd_addressed(fd, ledger::FdTargetForm::peer, address, length);
+  return result;
 }
 
 UNFREED_HOOK ssize_t recvmsg(int socket, msghdr* message, int flags) {

@@ -3,6 +3,7 @@
 #include "hook/stream.h"
 
 using namespace unfreed;
+using hook::adopted;
 using hook::closing;
 using hook::closing_fd;
 using hook::descriptor_of;
@@ -21,12 +22,16 @@ namespace {
 
 /// freopen closes what the stream had and opens anew, as a rule under the same number.
 template <class Call>
-FILE* reopened(FILE* stream, Hook hook, const Registers& from, Call call) {
+FILE* reopened(FILE* stream, const char* path, Hook hook, const Registers& from, Call call) {
   int before = descriptor_of(stream);
   track::FdRelease release = track::fd_release_begins(before, {hook_number(hook), from, stream});
   FILE* result = owning(call);
   track::fd_release_ends(before, release, true);
-  return opened(result, FdOwner::file_stream, hook, from);
+  track::FdDetails details{{FdOwner::file_stream, result}, path};
+  details.is_placed = true;
+  track::fd_acquired(descriptor_of(result), hook_number(hook), from, details);
+  if (result) track::stream_opened(result);
+  return result;
 }
 
 /// A walk through a tree of files holds the directory it started in, unless it was told never to leave it (following
@@ -69,31 +74,27 @@ pid_t hook::child_of(FILE* stream) {
 
 UNFREED_HOOK FILE* fopen(const char* path, const char* mode) {
   return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Hook::fopen,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK FILE* fopen64(const char* path, const char* mode) {
   return opened(owning([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Hook::fopen64,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK FILE* _IO_fopen(const char* path, const char* mode) {
   return opened(owning([&] { return g_real._IO_fopen(path, mode); }), FdOwner::file_stream, Hook::_IO_fopen,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK FILE* freopen(const char* path, const char* mode, FILE* stream) {
-  return reopened(stream, Hook::freopen, caller_registers(), [&] { return g_real.freopen(path, mode, stream); });
+  return reopened(stream, path, Hook::freopen, caller_registers(), [&] { return g_real.freopen(path, mode, stream); });
 }
 UNFREED_HOOK FILE* freopen64(const char* path, const char* mode, FILE* stream) {
-  return reopened(stream, Hook::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
+  return reopened(stream, path, Hook::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
 }
 UNFREED_HOOK FILE* fdopen(int fd, const char* mode) noexcept {
-  FILE* stream = owning([&] { return g_real.fdopen(fd, mode); });
-  if (stream) track::fd_adopted(fd, {FdOwner::file_stream, stream});
-  return stream;
+  return adopted(fd, FdOwner::file_stream, owning([&] { return g_real.fdopen(fd, mode); }));
 }
 UNFREED_HOOK FILE* _IO_fdopen(int fd, const char* mode) noexcept {
-  FILE* stream = owning([&] { return g_real._IO_fdopen(fd, mode); });
-  if (stream) track::fd_adopted(fd, {FdOwner::file_stream, stream});
-  return stream;
+  return adopted(fd, FdOwner::file_stream, owning([&] { return g_real._IO_fdopen(fd, mode); }));
 }
 UNFREED_HOOK FILE* tmpfile() {
   return opened(owning([&] { return g_real.tmpfile(); }), FdOwner::file_stream, Hook::tmpfile, caller_registers());
@@ -125,11 +126,11 @@ UNFREED_HOOK int fcloseall() {
 
 UNFREED_HOOK FILE* setmntent(const char* path, const char* mode) noexcept {
   return opened(owning([&] { return g_real.setmntent(path, mode); }), FdOwner::file_stream, Hook::setmntent,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK FILE* __setmntent(const char* path, const char* mode) noexcept {
   return opened(owning([&] { return g_real.__setmntent(path, mode); }), FdOwner::file_stream, Hook::__setmntent,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK int endmntent(FILE* stream) noexcept {
   return closing(stream, Hook::endmntent, caller_registers(), [&] { return g_real.endmntent(stream); });
@@ -167,12 +168,10 @@ UNFREED_HOOK int fts64_close(FTS64* walk) {
 
 UNFREED_HOOK DIR* opendir(const char* path) {
   return opened(owning([&] { return g_real.opendir(path); }), FdOwner::directory_stream, Hook::opendir,
-                caller_registers());
+                caller_registers(), path);
 }
 UNFREED_HOOK DIR* fdopendir(int fd) {
-  DIR* stream = owning([&] { return g_real.fdopendir(fd); });
-  if (stream) track::fd_adopted(fd, {FdOwner::directory_stream, stream});
-  return stream;
+  return adopted(fd, FdOwner::directory_stream, owning([&] { return g_real.fdopendir(fd); }));
 }
 UNFREED_HOOK int closedir(DIR* stream) {
   return closing(stream, Hook::closedir, caller_registers(), [&] { return g_real.closedir(stream); });

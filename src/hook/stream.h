@@ -6,6 +6,7 @@
 #include "hook/handover.h"
 #include "hook/real.h"
 #include "track/children.h"
+#include "track/closed_streams.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
 #include "unwind/owning_call.h"
@@ -34,14 +35,39 @@ inline int descriptor_of(DIR* given) {
 }
 
 /// `stream` is new and the caller's; null is a failure, noted when a limit was reached (by errno). Returns `stream`.
+/// `path`: what it was opened by, where it was a name.
 template <class Stream>
-Stream* opened(Stream* stream, ledger::FdOwner owner, Hook hook, const unwind::Registers& from) {
-  track::fd_acquired(descriptor_of(stream), hook_number(hook), from, {owner, stream});
+Stream* opened(Stream* stream, ledger::FdOwner owner, Hook hook, const unwind::Registers& from,
+               const char* path = nullptr) {
+  track::FdDetails details{{owner, stream}, path};
+  track::fd_acquired(descriptor_of(stream), hook_number(hook), from, details);
+  if (stream) track::stream_opened(stream);
   return stream;
 }
 
+/// `stream` is new, and stands for a descriptor that is known already.
+template <class Stream>
+Stream* adopted(int fd, ledger::FdOwner owner, Stream* stream) {
+  if (!stream) return stream;
+  track::fd_adopted(fd, {owner, stream});
+  track::stream_opened(stream);
+  return stream;
+}
+
+/// Has the stream been closed already? Streams in memory (open_memstream …) are made without a hook; one may have the
+/// address now, which its flags say: _IO_MAGIC, and not _IO_IS_FILEBUF (libio.h, the same since glibc 2.0). What is left
+/// of a closed one looks otherwise, freed or not.
+inline bool is_closed(FILE* stream) {
+  if (!track::is_closed_stream(stream)) [[likely]]
+    return false;
+  constexpr unsigned kMagic = 0xfbad0000, kMagicMask = 0xffff0000, kIsFile = 0x2000;
+  auto flags = static_cast<unsigned>(stream->_flags);
+  return (flags & kMagicMask) != kMagic || (flags & kIsFile);
+}
+inline bool is_closed(DIR* stream) { return track::is_closed_stream(stream); }
+
 /// Wraps a call that ends `fd`, which belongs to `stream`: whatever the result says (a failed flush, a child's status),
-/// the stream is gone.
+/// the descriptor is gone.
 template <class Call>
 int closing_fd(int fd, const void* stream, Hook hook, const unwind::Registers& from, Call call) {
   track::FdRelease release = track::fd_release_begins(fd, {hook_number(hook), from, stream});
@@ -49,9 +75,19 @@ int closing_fd(int fd, const void* stream, Hook hook, const unwind::Registers& f
   track::fd_release_ends(fd, release, true);
   return result;
 }
+/// The stream is gone, too. One that is closed already has no descriptor to speak of: anything may lie there by now.
 template <class Stream, class Call>
 int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call) {
-  return closing_fd(descriptor_of(stream), stream, hook, from, call);
+  if (is_closed(stream)) [[unlikely]] {
+    track::note_closed_stream(stream, hook_number(hook), from);
+    return call();
+  }
+  int fd = descriptor_of(stream);
+  track::FdRelease release = track::fd_release_begins(fd, {hook_number(hook), from, stream});
+  track::stream_closed(stream, fd, release);
+  int result = call();
+  track::fd_release_ends(fd, release, true);
+  return result;
 }
 
 /// The child behind a stream of popen's; 0 where it cannot be told. glibc keeps it behind the stream's table of
@@ -75,11 +111,16 @@ FILE* process_opened(const char* command, Hook hook, const unwind::Registers& fr
   if (!stream) track::take_exec_leaks_back(exec_leaks);
   return stream;
 }
+/// The child behind a stream that is about to be closed; 0 for none.
+inline pid_t child_behind(FILE* stream) {
+  bool is_process = !is_closed(stream) &&
+                    track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
+  return is_process ? child_of(stream) : 0;
+}
 /// Wraps what closes a stream that may be popen's: the child is waited for.
 template <class Call>
 int process_closing(FILE* stream, Hook hook, const unwind::Registers& from, Call call) {
-  bool is_process = track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
-  pid_t child = is_process ? child_of(stream) : 0;
+  pid_t child = child_behind(stream);
   int result = closing(stream, hook, from, call);
   track::child_reaped(child);
   return result;

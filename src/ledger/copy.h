@@ -21,7 +21,7 @@ struct CopyError {
 
 class Copy {
  public:
-  /// Larger files are not ledgers: one at full size takes little more than half of this.
+  /// Larger files are not ledgers: one at full size takes three quarters of this.
   static constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
 
   Copy() = default;

@@ -243,7 +243,10 @@ struct Site {
   std::atomic<uint64_t> released_bytes;
   std::atomic<uint64_t> peak;  ///< most live at once; 0 for heap: not tracked
   uint64_t first_ns;           ///< CLOCK_MONOTONIC of the first acquisition
-  uint64_t reserved;
+  /// What was live when the kind had its peak: `live_then` if `peak_then` is that peak (its low half), else what is
+  /// live now, for nothing has changed here since. Not for the heap.
+  std::atomic<uint32_t> peak_then;
+  std::atomic<uint32_t> live_then;
 };
 static_assert(sizeof(Site) == 64);
 inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)
@@ -260,20 +263,52 @@ enum class FdOrigin : uint8_t {
   libc = 4,       ///< libc's own (syslog, name service …)
   ignored = 5,    ///< the program said so (unfreed_ignore_fd)
 };
+/// A descriptor that was closed: what it was, and who closed it.
+struct ClosedFd {
+  std::atomic<uint64_t> word;  ///< FdRecord::word as it was; 0: none
+  uint64_t acquired_ns;
+  uint64_t closed_ns;    ///< not before acquired_ns
+  uint64_t left_owner;   ///< the stream that owned it and does not know that it was closed; 0: none
+  uint32_t tid;          ///< who acquired it
+  uint32_t closed_site;  ///< who closed it: a site that acquires nothing
+  uint32_t closed_tid;
+  uint32_t reserved;
+};
+static_assert(sizeof(ClosedFd) == 48);
+
+/// What a descriptor was acquired with, for reports on a process that has gone: nobody can ask the kernel then.
+enum class FdTargetForm : uint8_t {
+  none = 0,
+  path = 1,     ///< as it was given, its end where it is long
+  peer = 2,     ///< a struct sockaddr: who is connected
+  address = 3,  ///< a struct sockaddr: its own
+};
+struct FdTarget {
+  std::atomic<uint32_t> serial;  ///< of the descriptor that it is about
+  uint8_t form;                  ///< FdTargetForm
+  uint8_t bytes;                 ///< in use
+  uint8_t cut;                   ///< 1: the beginning of a path is missing
+  uint8_t reserved;
+  char value[112];
+};
+static_assert(sizeof(FdTarget) == 120);
+
 struct FdRecord {
   std::atomic<uint64_t> word;
   uint64_t acquired_ns;  ///< CLOCK_MONOTONIC
   uint32_t tid;          ///< who acquired it
-  uint32_t owner_kind;   ///< FdOwner
+  uint16_t owner_kind;   ///< FdOwner
+  uint16_t flags;        ///< kFd…
   uint64_t owner;        ///< address of the FILE or DIR; 0 for plain descriptors
-  // How the number was last closed; the fields above go on speaking of what it was until it is handed out again.
-  std::atomic<uint64_t> closed_word;  ///< `word` as it was; 0: never closed
-  uint64_t closed_ns;
-  uint32_t closed_site;  ///< who closed it: a site that acquires nothing
-  uint32_t closed_tid;
-  uint64_t closed_owner;  ///< `owner` as it was
+  ClosedFd closed;       ///< the last that had this number and was closed
+  ClosedFd before;       ///< the one before that
+  FdTarget target;
+  uint64_t reserved;
 };
-static_assert(sizeof(FdRecord) == 64);
+static_assert(sizeof(FdRecord) == 256);
+/// The program asked for this very number (dup2), or duplicated or reopened something: a standard stream's number that
+/// was got so is the program's standard stream.
+inline constexpr uint16_t kFdPlaced = 1u << 0;
 enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
 
 constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {
@@ -383,7 +418,9 @@ enum class MisuseKind : uint8_t {
   not_open = 2,      ///< closed, though it had never been seen open
   behind_owner = 3,  ///< closed by its number, though a stream owns it
   stale_owner = 4,   ///< a stream whose number was closed behind its back has closed somebody else's descriptor
+  standard_closed = 5,  ///< one of 0 to 2 was closed by its number, and not by whom it was opened
 };
+inline constexpr MisuseKind kLastMisuseKind = MisuseKind::standard_closed;
 /// By kind and its three places. Those that do not apply are 0.
 struct Misuse {
   uint8_t kind;        ///< MisuseKind
@@ -400,8 +437,12 @@ struct Misuse {
   uint64_t opened_ns;  ///< CLOCK_MONOTONIC, all of the first time
   uint64_t closed_ns;
   uint64_t first_ns;
+  // Where the number had been handed out anew between the two closes: whose it was by then.
+  uint64_t reopened_ns;
+  uint32_t reopened_site;  ///< 0: it had not been
+  int32_t reopened_tid;
 };
-static_assert(sizeof(Misuse) == 64);
+static_assert(sizeof(Misuse) == 80);
 
 /// A thread or a child as the kernel knew it at the last reconciliation.
 struct KernelTask {

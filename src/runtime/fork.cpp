@@ -39,6 +39,7 @@ void reset_sites() {
     if (!site) continue;
     for (auto* counter : {&site->acquired, &site->released, &site->acquired_bytes, &site->released_bytes, &site->peak})
       counter->store(0, std::memory_order_relaxed);
+    for (auto* counter : {&site->peak_then, &site->live_then}) counter->store(0, std::memory_order_relaxed);
   }
 }
 

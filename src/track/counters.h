@@ -44,9 +44,19 @@ inline void raise_peak(std::atomic<uint64_t>& peak, uint64_t live) {
   }
 }
 
+/// Before a site's count changes: if its kind has had a new peak since it last did, what is live here was live then.
+inline void note_peak(const ledger::KindTotals& totals, ledger::Site& site) {
+  auto peak = static_cast<uint32_t>(totals.peak.load(std::memory_order_relaxed));
+  if (site.peak_then.load(std::memory_order_relaxed) == peak) return;
+  uint64_t live = site.acquired.load(std::memory_order_relaxed) - site.released.load(std::memory_order_relaxed);
+  site.live_then.store(static_cast<uint32_t>(live), std::memory_order_relaxed);
+  site.peak_then.store(peak, std::memory_order_relaxed);
+}
+
 /// For descriptors, threads and children: the site's and the kind's counts with their peaks.
 inline void count_acquired_with_peak(ledger::Kind kind, uint32_t site) {
   ledger::Site& counts = site_at(site);
+  note_peak(totals_of(kind), counts);
   uint64_t acquired = counts.acquired.fetch_add(1, std::memory_order_relaxed) + 1;
   raise_peak(counts.peak, acquired - counts.released.load(std::memory_order_relaxed));
   ledger::KindTotals& totals = totals_of(kind);
@@ -54,7 +64,9 @@ inline void count_acquired_with_peak(ledger::Kind kind, uint32_t site) {
   raise_peak(totals.peak, totals.live.fetch_add(1, std::memory_order_relaxed) + 1);
 }
 inline void count_released_with_peak(ledger::Kind kind, uint32_t site) {
-  site_at(site).released.fetch_add(1, std::memory_order_relaxed);
+  ledger::Site& counts = site_at(site);
+  note_peak(totals_of(kind), counts);
+  counts.released.fetch_add(1, std::memory_order_relaxed);
   note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
 }
 

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/keep_errno.h"
 #include "base/numbered_entries.h"
@@ -15,8 +16,11 @@
 namespace unfreed::track {
 
 using base::KeepErrno;
+using ledger::ClosedFd;
 using ledger::FdOrigin;
 using ledger::FdRecord;
+using ledger::FdTarget;
+using ledger::FdTargetForm;
 using ledger::Kind;
 using ledger::SectionId;
 
@@ -56,17 +60,61 @@ bool counts_on_site(uint64_t word) {
   if (counts_on_site(word)) count_released_with_peak(Kind::fd, ledger::fd_site(word));
 }
 
-[[gnu::always_inline]] inline void enter_record(int fd, FdOrigin origin, uint32_t site, FdOwnership ownership) {
+/// Readers take a target for the descriptor's that has the serial in it.
+void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const void* value, size_t bytes) {
+  target.serial.store(0, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);
+  const auto* start = static_cast<const char*>(value);
+  // The end of a path says more than its beginning; of an address it is the other way round.
+  target.cut = bytes > sizeof target.value;
+  if (target.cut) {
+    if (form == FdTargetForm::path) start += bytes - sizeof target.value;
+    bytes = sizeof target.value;
+  }
+  target.form = static_cast<uint8_t>(form);
+  target.bytes = static_cast<uint8_t>(bytes);
+  std::memcpy(target.value, start, bytes);
+  target.serial.store(serial, std::memory_order_release);
+}
+
+/// The target of another descriptor, if that has one.
+[[gnu::noinline]] void copy_target(int source, FdTarget& target, uint32_t serial) {
+  const FdRecord* record = record_if_any(source);
+  if (!record) return;
+  uint64_t word = record->word.load(std::memory_order_acquire);
+  if (!word || record->target.serial.load(std::memory_order_acquire) != ledger::fd_serial(word)) return;
+  target.form = record->target.form;
+  target.bytes = record->target.bytes;
+  target.cut = record->target.cut;
+  std::memcpy(target.value, record->target.value, sizeof target.value);
+  target.serial.store(serial, std::memory_order_release);
+}
+
+[[gnu::always_inline]] inline void enter_target(const FdDetails& details, FdTarget& target, uint32_t serial) {
+  if (details.path)
+    keep_target(target, serial, FdTargetForm::path, details.path, std::strlen(details.path));
+  else if (details.address)
+    keep_target(target, serial, FdTargetForm::peer, details.address, details.address_bytes);
+  else if (details.same_as >= 0)
+    copy_target(details.same_as, target, serial);
+}
+
+[[gnu::always_inline]] inline void enter_record(int fd, FdOrigin origin, uint32_t site, const FdDetails& details) {
   FdRecord* record = record_to_write(fd);
   if (!record) return;
+  const FdOwnership& ownership = details.ownership;
   // A number that is handed out again was closed through a hooked function we did not see.
   if (record->word.load(std::memory_order_relaxed)) [[unlikely]]
     count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   record->acquired_ns = base::monotonic_ns();
   record->tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
-  record->owner_kind = static_cast<uint32_t>(ownership.kind);
+  record->owner_kind = static_cast<uint16_t>(ownership.kind);
+  record->flags = details.is_placed ? ledger::kFdPlaced : 0;
   record->owner = reinterpret_cast<uint64_t>(ownership.owner);
   uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
+  enter_target(details, record->target, serial);
+  if (fd <= 2 && origin != FdOrigin::inherited) [[unlikely]]
+    note_standard_filled(fd, *record, serial);
   record->word.store(ledger::fd_word(origin, site, serial), std::memory_order_release);
 }
 
@@ -90,7 +138,7 @@ bool was_opened_early(int fd) {
 
 }  // namespace
 
-int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, FdOwnership ownership) {
+int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, const FdDetails& details) {
   if (!enter(Kind::fd)) {
     note_early(fd);
     return fd;
@@ -103,7 +151,7 @@ int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, FdOwnershi
   bool counts = !t_local.pause_depth;
   uint32_t site = counts ? capture_site(Kind::fd, hook, from) : 0;
   if (counts) count_acquired_with_peak(Kind::fd, site);
-  enter_record(fd, counts ? FdOrigin::acquired : FdOrigin::ignored, site, ownership);
+  enter_record(fd, counts ? FdOrigin::acquired : FdOrigin::ignored, site, details);
   return fd;
 }
 
@@ -121,27 +169,39 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
 void fd_adopted(int fd, FdOwnership ownership) {
   if (!enter(Kind::fd)) return;
   if (FdRecord* record = record_if_any(fd)) {
-    record->owner_kind = static_cast<uint32_t>(ownership.kind);
+    record->owner_kind = static_cast<uint16_t>(ownership.kind);
     record->owner = reinterpret_cast<uint64_t>(ownership.owner);
   }
+}
+
+void fd_addressed(int fd, FdTargetForm form, const void* address, uint32_t bytes) {
+  if (!address || !enter(Kind::fd)) return;
+  FdRecord* record = record_if_any(fd);
+  uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
+  if (word) keep_target(record->target, ledger::fd_serial(word), form, address, bytes);
 }
 
 namespace {
 /// For whoever closes the number once more: who closed it last, and what it was.
 void note_closed(const FdRelease& release) {
   FdRecord& record = *release.record;
-  record.closed_ns = base::coarse_monotonic_ns();
-  record.closed_site = release.site;
-  record.closed_tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
-  record.closed_owner = release.behind_owner ? reinterpret_cast<uint64_t>(release.owner.owner) : 0;
-  record.closed_word.store(release.word, std::memory_order_release);
+  ClosedFd& closed = record.closed;
+  if (closed.word.load(std::memory_order_relaxed)) copy_closed(closed, record.before);
+  closed.acquired_ns = record.acquired_ns;
+  // The coarse clock is milliseconds late: nothing is closed before it was acquired.
+  closed.closed_ns = std::max(base::coarse_monotonic_ns(), record.acquired_ns);
+  closed.left_owner = release.behind_owner ? reinterpret_cast<uint64_t>(release.owner.owner) : 0;
+  closed.tid = record.tid;
+  closed.closed_site = release.site;
+  closed.closed_tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
+  closed.word.store(release.word, std::memory_order_release);
 }
 
 /// Does a stream close a number that was closed behind its back, and has been handed out anew since?
 bool is_stale(int fd, const FdRecord& record, const void* stream) {
   auto address = reinterpret_cast<uint64_t>(stream);
   if (fd <= 2 || record.owner == address) return false;
-  return record.closed_word.load(std::memory_order_acquire) && record.closed_owner == address;
+  return record.closed.word.load(std::memory_order_acquire) && record.closed.left_owner == address;
 }
 
 /// Who acquired it: only misuse asks.
@@ -164,7 +224,8 @@ void note_opening(FdRelease& release) {
 
 FdRelease fd_release_begins(int fd, const FdCloser& closer) {
   FdRelease release;
-  if (fd < 0 || !enter(Kind::fd)) return release;
+  // What has no number has nothing to close; close(-1) is misuse.
+  if ((fd < 0 && (closer.stream || closer.replaces)) || !enter(Kind::fd)) return release;
   release.site = capture_site(Kind::fd, closer.hook, closer.from);
   FdRecord* record = record_if_any(fd);
   release.word = record ? record->word.load(std::memory_order_acquire) : 0;
@@ -176,7 +237,7 @@ FdRelease fd_release_begins(int fd, const FdCloser& closer) {
     note_opening(release);
     note_stale_owner(fd, *record, release);
   }
-  release.second = record->closed_word.load(std::memory_order_acquire) == release.word;
+  release.second = record->closed.word.load(std::memory_order_acquire) == release.word;
   if (!release.second) note_closed(release);
   return release;
 }
@@ -210,17 +271,20 @@ void fd_release_ends(int fd, const FdRelease& release, bool closed) {
     return;
   }
   uint64_t closed_word = release.word;
-  release.record->closed_word.compare_exchange_strong(closed_word, 0, std::memory_order_acq_rel);
+  release.record->closed.word.compare_exchange_strong(closed_word, 0, std::memory_order_acq_rel);
 }
 
 void fd_closed(int fd, const FdRelease& release) {
   if (release.word) closed_now(release);
   if (!release.site) return;
   note_close_call(fd, release.site);
-  if (!release.owner.owner || t_local.pause_depth) [[likely]]
+  if ((!release.owner.owner && fd > 2) || t_local.pause_depth) [[likely]]
     return;
   KeepErrno keep;
-  note_behind_owner(fd, release);
+  if (release.owner.owner)
+    note_behind_owner(fd, release);
+  else
+    note_standard_closed(fd, release);
 }
 
 /// A failed close has closed, unless it says EBADF and the kernel agrees that nothing is there now that was there
@@ -249,7 +313,7 @@ bool fd_is_owned_by(int fd, FdOwnership ownership) {
   if (!enter(Kind::fd)) return false;
   FdRecord* record = record_if_any(fd);
   return record && record->word.load(std::memory_order_acquire) &&
-         record->owner_kind == static_cast<uint32_t>(ownership.kind) &&
+         record->owner_kind == static_cast<uint16_t>(ownership.kind) &&
          record->owner == reinterpret_cast<uint64_t>(ownership.owner);
 }
 
@@ -271,6 +335,7 @@ void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& clos
     release.record = record;
     release.word = word;
     release.site = site;
+    note_owner_left_behind(static_cast<int>(fd), closer, release);
     note_closed(release);
     count_gone(word);
   }
@@ -281,7 +346,7 @@ void fd_streams_closed() {
   uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
   for (uint64_t fd = 0; fd < count; ++fd) {
     FdRecord* record = record_if_any(static_cast<int>(fd));
-    if (!record || record->owner_kind == static_cast<uint32_t>(ledger::FdOwner::none)) continue;
+    if (!record || record->owner_kind == static_cast<uint16_t>(ledger::FdOwner::none)) continue;
     if (fd_is_closed(static_cast<int>(fd))) count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   }
 }
@@ -347,14 +412,14 @@ uint64_t word_at_fork(const FdRecord& record) {
   auto is_older = [&](uint64_t word) { return word && static_cast<int32_t>(ledger::fd_serial(word) - now) <= 0; };
   uint64_t word = record.word.load(std::memory_order_acquire);
   if (is_older(word)) return word;
-  uint64_t closed = record.closed_word.load(std::memory_order_acquire);
+  uint64_t closed = record.closed.word.load(std::memory_order_acquire);
   return !word && is_older(closed) ? closed : 0;
 }
 }  // namespace
 
 void fd_take_inherited() {
   // Should the ledger's file system fill up, a good many can still be entered.
-  constexpr uint64_t kFirstRecords = 256;
+  constexpr uint64_t kFirstRecords = 128;
   g_tracker.writer.reserve(SectionId::fds, kFirstRecords);
   if (!take_inherited_from_proc()) take_inherited_by_probing();
   g_early_count.store(0, std::memory_order_relaxed);  // a fork child inherits them
@@ -368,8 +433,8 @@ void fd_keep_parents() {
     if (!record) continue;
     uint64_t word = word_at_fork(*record);
     if (word && fd_is_closed(static_cast<int>(fd))) word = 0;
-    record->closed_word.store(0, std::memory_order_relaxed);
-    record->closed_ns = record->closed_owner = record->closed_site = record->closed_tid = 0;
+    record->closed.word.store(0, std::memory_order_relaxed);
+    record->before.word.store(0, std::memory_order_relaxed);
     record->word.store(word ? ledger::fd_word(FdOrigin::inherited, ledger::fd_site(word), ledger::fd_serial(word)) : 0,
                        std::memory_order_relaxed);
     if (word) kept = fd + 1;

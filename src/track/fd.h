@@ -21,8 +21,35 @@ struct FdOwnership {
   const void* owner = nullptr;
 };
 
+/// What else is known of a new descriptor.
+struct FdDetails {
+  FdOwnership ownership;
+  const char* path = nullptr;     ///< what it was opened by
+  const void* address = nullptr;  ///< a struct sockaddr of `address_bytes`: who is connected
+  uint32_t address_bytes = 0;
+  int same_as = -1;        ///< it leads where this one leads
+  bool is_placed = false;  ///< as ledger::kFdPlaced
+};
+
 /// `fd` is new and the caller's; negative is a failure, noted when a limit was reached (by errno). Returns `fd`.
-[[gnu::hot]] int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, FdOwnership ownership = {});
+[[gnu::hot]] int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, const FdDetails& details = {});
+
+/// The same for what was opened by `path`.
+[[gnu::always_inline]] inline int fd_opened(int fd, const char* path, uint16_t hook, const unwind::Registers& from) {
+  FdDetails details;
+  details.path = path;
+  return fd_acquired(fd, hook, from, details);
+}
+/// For what leads where `source` does.
+inline int fd_duplicated(int fd, int source, uint16_t hook, const unwind::Registers& from) {
+  FdDetails details;
+  details.same_as = source;
+  details.is_placed = true;
+  return fd_acquired(fd, hook, from, details);
+}
+
+/// A socket has got an address of its own (bind), or is connected: a struct sockaddr of `bytes`.
+void fd_addressed(int fd, ledger::FdTargetForm form, const void* address, uint32_t bytes);
 
 /// The same with another origin: received in a message, libc's own.
 void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t hook, const unwind::Registers& from);
@@ -88,11 +115,16 @@ int fd_replacing(int source, int target, uint16_t hook, const unwind::Registers&
   FdRelease release = fd_release_begins(target, {hook, from, nullptr, true});
   int result = call();
   fd_release_ends(target, release, result >= 0);
-  return fd_acquired(result, hook, from, release.owner);
+  FdDetails details;
+  details.ownership = release.owner;
+  details.same_as = source;
+  details.is_placed = true;
+  return fd_acquired(result, hook, from, details);
 }
 
 /// Wraps close_range or closefrom over first … last (inclusive). `call` returns 0 when it has closed them. Only records
-/// from before the call go: a number may be another thread's again by the time it returns.
+/// from before the call go: a number may be another thread's again by the time it returns. A range of one number closes
+/// it by its number; one of several closes whatever may be open, which is nobody's mistake.
 struct FdRange {
   unsigned first;
   unsigned last;
@@ -101,6 +133,7 @@ uint32_t fd_latest_serial();
 void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& closer);
 template <class Call>
 auto fd_range_closing(FdRange range, const FdCloser& closer, Call call) {
+  if (range.first == range.last && range.first <= INT32_MAX) return fd_closing(static_cast<int>(range.first), closer, call);
   uint32_t serial = fd_latest_serial();
   auto result = call();
   if (result == 0) fd_range_closed(range, serial, closer);

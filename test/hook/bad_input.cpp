@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -244,6 +245,11 @@ void sockets() {
   CALL(accept(-1, nullptr, nullptr));
   CALL(accept(0, nullptr, nullptr));
   CALL(accept4(kFar, nullptr, nullptr, -1));
+  sockaddr_un nowhere{AF_UNIX, "/nowhere"};
+  CALL(bind(-1, nullptr, 0));
+  CALL(bind(kFar, reinterpret_cast<sockaddr*>(&nowhere), sizeof nowhere));
+  CALL(connect(-1, nullptr, 0));
+  CALL(connect(0, reinterpret_cast<sockaddr*>(&nowhere), 0));
   CALL(recvmsg(-1, nullptr, 0));
   CALL(recvmsg(0, nullptr, 0));
   CALL(recvmmsg(-1, nullptr, UINT_MAX, 0, nullptr));

@@ -174,10 +174,12 @@ TEST_F(ReportTest, DescriptorsAreReconciledWithTheKernel) {
   builder_.open_fd(8, FdOrigin::ignored, site, "/tmp/ignored");
   builder_.open_fd(9, FdOrigin::received, site, "/tmp/received");
   builder_.open_fd(1, FdOrigin::acquired, site, "/tmp/stdout");
+  builder_.writer().at<ledger::FdRecord>(ledger::SectionId::fds, 1)->flags = ledger::kFdPlaced;
   builder_.kernel_fd(2, "/tmp/stderr");
   ordered_json json = report().json;
   const ordered_json& totals = json["totals"]["fd"];
-  EXPECT_EQ(totals["live"], 2);
+  EXPECT_EQ(totals["live"], 3);
+  EXPECT_EQ(totals["attributed"], 2);
   EXPECT_EQ(totals["inherited"], 2);
   EXPECT_EQ(totals["received"], 1);
   EXPECT_EQ(totals["unattributed"], 1);
@@ -319,10 +321,22 @@ TEST_F(ReportTest, SitesWithNothingLiveAreShownOnRequest) {
   EXPECT_EQ(sites[0]["total"], 5);
 }
 
+TEST_F(ReportTest, StandardStreamsArePutThereOnPurpose) {
+  uint32_t site = fd_site();
+  builder_.open_fd(0, FdOrigin::acquired, site, "/proc/uptime");
+  builder_.open_fd(1, FdOrigin::acquired, site, "/dev/pts/3");
+  builder_.open_fd(2, FdOrigin::acquired, site, "/dev/null");
+  ordered_json totals = report().json["totals"]["fd"];
+  EXPECT_EQ(totals["live"], 1) << "0 was free by accident";
+  EXPECT_EQ(totals["standard"], 2);
+  builder_.writer().at<ledger::FdRecord>(ledger::SectionId::fds, 0)->flags = ledger::kFdPlaced;
+  EXPECT_EQ(report().json["totals"]["fd"]["live"], 0) << "dup2 onto 0";
+}
+
 TEST_F(ReportTest, RulesSeeOnlyWhatCounts) {
   uint32_t site = fd_site();
   builder_.open_fd(0, FdOrigin::inherited, 0, "/dev/null");
-  builder_.open_fd(1, FdOrigin::acquired, site, "/tmp/stdout");
+  builder_.open_fd(1, FdOrigin::acquired, site, "/dev/null");
   builder_.open_fd(3, FdOrigin::inherited, 0, "/tmp/inherited");
   builder_.open_fd(4, FdOrigin::libc, 0, "/dev/log");
   builder_.open_fd(5, FdOrigin::ignored, site, "/tmp/ignored");
@@ -339,7 +353,8 @@ TEST_F(ReportTest, RulesSeeOnlyWhatCounts) {
   EXPECT_EQ(outcome("fd.unattributed>0")["value"], 0);
   builder_.kernel_fd(9, "/tmp/unexplained");
   EXPECT_EQ(outcome("fd.unattributed>0")["broken"], true);
-  EXPECT_EQ(outcome("fd>0")["value"], 1);
+  EXPECT_EQ(outcome("fd>0")["value"], 2) << "the kernel says that it is held";
+  EXPECT_EQ(outcome("fd.attributed>0")["value"], 1);
 }
 
 TEST_F(ReportTest, SiteRulesTakeTheWorstSite) {
@@ -543,7 +558,7 @@ TEST_F(ReportTest, ForgedRecordsAreSurvived) {
   builder_.table_fd(8, FdOrigin::acquired);
   auto* forged = builder_.writer().at<ledger::FdRecord>(ledger::SectionId::fds, 8);
   forged->word = UINT64_MAX;
-  forged->owner_kind = UINT32_MAX;
+  forged->owner_kind = UINT16_MAX;
   builder_.kernel_fd(-5, "negative");
   builder_.kernel_fd(7, "twice");
   builder_.kernel_fd(INT32_MAX, "last");

@@ -1,0 +1,29 @@
+// Streams and directories that were closed lately, by their addresses: closing one once more is undefined, and libc may
+// abort in it, so it is noticed before libc is called.
+//
+//     opened ─▶ (in the table only if one closed before had this address) ─▶ closed ─▶ closed again: misuse
+//
+// A table of fixed size, of which each address has one slot that others may take over: what is found is true, but a
+// stream that was closed long ago may be unknown. Lock-free; all are thread-safe and async-signal-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "ledger/layout.h"
+#include "track/fd.h"
+
+namespace unfreed::track {
+
+/// There is a stream at this address: every function that makes one says so.
+void stream_opened(const void* stream);
+
+/// It is being closed, and with it the descriptor that `release` is about.
+void stream_closed(const void* stream, int fd, const FdRelease& release);
+
+/// Has the stream that was here been closed, and none been made here since?
+bool is_closed_stream(const void* stream);
+
+/// It is about to be closed again.
+void note_closed_stream(const void* stream, uint16_t hook, const unwind::Registers& from);
+
+}  // namespace unfreed::track
