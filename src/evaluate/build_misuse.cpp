@@ -12,7 +12,8 @@ namespace unfreed::report {
 
 namespace {
 
-constexpr Text kMisuseNames[] = {"", "double_close", "not_open", "behind_owner", "stale_owner"};
+constexpr Text kMisuseNames[] = {"",           "double_close", "not_open", "behind_owner",
+                                 "stale_owner", "standard_closed"};
 
 /// One of the calls that explain an invalid close; absent where there is none.
 std::optional<ClosingCall> describe_call(Build& build, uint32_t site, int32_t thread, uint64_t when_ns) {
@@ -66,6 +67,7 @@ void build_misuse(Build& build) {
     out->opened = describe_call(build, record->opened_site, record->opened_tid, record->opened_ns);
     out->first_closed = describe_call(build, record->closed_site, record->closed_tid, record->closed_ns);
     out->closed = describe_call(build, record->site, record->tid, record->first_ns);
+    out->reopened = describe_call(build, record->reopened_site, record->reopened_tid, record->reopened_ns);
     out->suppressed_by = suppression_text(build, misuse.suppression);
   }
 }

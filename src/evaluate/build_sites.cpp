@@ -2,10 +2,13 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cstring>
 
+#include "base/text.h"
 #include "evaluate/accepted.h"
 #include "evaluate/build.h"
 #include "evaluate/places.h"
+#include "kernel/socket_text.h"
 
 namespace unfreed::report {
 
@@ -92,6 +95,7 @@ void describe_site(Build& build, uint32_t index, const ledger::Site& record, Sit
   out.total = site.total;
   out.total_bytes = site.total_bytes;
   out.peak = site.peak;
+  out.at_peak = site.at_peak;
   out.running = site.running;
   out.growing = is_growing(site.kind, site.live + site.running, site.peak, site.total);
   out.acquired_by = build.function_name(record.hook);
@@ -139,9 +143,36 @@ Text suppression_text(const Build& build, uint32_t suppression) {
   return build.input.suppressions[suppression].text;
 }
 
+namespace {
+/// The kernel cannot be asked any more: what it was acquired with.
+void describe_acquired_target(Build& build, const EvaluatedFd& fd, Text& target) {
+  const ledger::FdRecord* record = build.view().fd(static_cast<uint32_t>(fd.fd));
+  if (!record || record->target.serial.load(std::memory_order_acquire) != fd.serial) return;
+  const ledger::FdTarget& known = record->target;
+  size_t bytes = std::min<size_t>(known.bytes, sizeof known.value);
+  base::FixedText<sizeof known.value + 32> text;
+  switch (static_cast<ledger::FdTargetForm>(known.form)) {
+    case ledger::FdTargetForm::path:
+      text.add(known.cut ? "…" : "").add({known.value, bytes});
+      break;
+    case ledger::FdTargetForm::peer:
+    case ledger::FdTargetForm::address: {
+      bool is_peer = known.form == static_cast<uint8_t>(ledger::FdTargetForm::peer);
+      sockaddr_storage address{};
+      std::memcpy(&address, known.value, bytes);
+      add_address(address, bytes, text.add(is_peer ? "socket -> " : "socket "));
+      break;
+    }
+    default:
+      return;
+  }
+  target = build.arena.copy(text.text());
+}
+}  // namespace
+
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags) {
   const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : build.view().kernel_fd(fd.kernel);
-  if (!kernel) return;
+  if (!kernel) return describe_acquired_target(build, fd, target);
   target = build.view().text(kernel->target);
   if (kernel->flags & ledger::kKernelFdCloexec) flags.add(build.arena, "cloexec");
   uint32_t access = kernel->status_flags & O_ACCMODE;

@@ -48,8 +48,8 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
 bool is_broken(const Report& report);     ///< a rule is broken
 bool is_unchecked(const Report& report);  ///< a rule could not be checked
-/// Something of the process's own that is not released, after suppressions; unattributed descriptors, too. Only kinds
-/// that are news (ledger/kinds.inc).
+/// Something of the process's own that is not released, after suppressions. Only kinds that are news
+/// (ledger/kinds.inc).
 bool holds_something(const Report& report);
 
 }  // namespace unfreed::report

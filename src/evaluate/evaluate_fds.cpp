@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "evaluate/evaluation.h"
+#include "ledger/fd_target.h"
 
 namespace unfreed::report {
 
@@ -32,9 +33,18 @@ std::span<Listed> read_kernel_list(base::Arena& arena, const Evaluation& evaluat
   return list.first(static_cast<size_t>(std::unique(list.begin(), list.end(), same) - list.begin()));
 }
 
-bool is_standard(int32_t fd) { return fd <= 2; }
+bool is_standard_number(int32_t fd) { return fd <= 2; }
 
-FdClass classify(const Evaluation& evaluation, const EvaluatedFd& fd) {
+/// Has the program put it there?
+bool is_standard(const Evaluation& evaluation, const EvaluatedFd& fd, const ledger::FdRecord* record) {
+  if (!is_standard_number(fd.fd)) return false;
+  if (!record || record->flags & ledger::kFdPlaced) return true;
+  const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
+  std::string_view target = kernel ? evaluation.view->text(kernel->target) : std::string_view();
+  return ledger::is_standard_path(target.empty() ? ledger::opened_path(record->target, fd.serial) : target);
+}
+
+FdClass classify(const Evaluation& evaluation, const EvaluatedFd& fd, const ledger::FdRecord* record) {
   switch (fd.origin) {
     case FdOrigin::inherited:
       return FdClass::inherited;
@@ -45,9 +55,9 @@ FdClass classify(const Evaluation& evaluation, const EvaluatedFd& fd) {
     case FdOrigin::acquired:
     case FdOrigin::received:
       if (fd.site != 0 && evaluation.sites[fd.site].libc) return FdClass::libc;
-      return is_standard(fd.fd) ? FdClass::standard : FdClass::held;
+      return is_standard(evaluation, fd, record) ? FdClass::standard : FdClass::held;
     default:
-      return is_standard(fd.fd) ? FdClass::standard : FdClass::unattributed;
+      return is_standard_number(fd.fd) ? FdClass::standard : FdClass::unattributed;
   }
 }
 
@@ -72,7 +82,7 @@ bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* 
         evaluation.sites[site].kind == ledger::Kind::fd)
       out.site = site;
   }
-  out.fd_class = classify(evaluation, out);
+  out.fd_class = classify(evaluation, out, record);
   // Taken after the kernel was asked: that it is not on the list means nothing.
   bool is_later = out.acquired_ns > evaluation.view->header().reconciled_monotonic_ns;
   if (evaluation.reconciled && kernel == kNoIndex && !is_later) out.fd_class = FdClass::closed_unseen;
@@ -100,12 +110,14 @@ void total(Evaluation& evaluation) {
     switch (fd.fd_class) {
       case FdClass::held:
         ++totals[Counter::live];
+        ++totals[Counter::attributed];
         if (fd.origin == FdOrigin::received) ++totals[Counter::received];
         break;
       case FdClass::inherited:
         ++totals[Counter::inherited];
         break;
       case FdClass::unattributed:
+        ++totals[Counter::live];
         ++totals[Counter::unattributed];
         break;
       case FdClass::libc:

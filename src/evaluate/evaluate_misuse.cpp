@@ -20,9 +20,18 @@ Counter counter_of(uint8_t misuse_kind) {
       return Counter::behind_owner;
     case ledger::MisuseKind::stale_owner:
       return Counter::stale_owner;
+    case ledger::MisuseKind::standard_closed:
+      return Counter::standard_closed;
     default:
       return Counter::double_close;
   }
+}
+
+/// What programs do on purpose, too, is listed and counted by itself: shells close what may not be open, and some close a
+/// standard stream. The counter of its suppressed part; Counter::suppressed for what counts.
+Counter suppressed_part(Counter counter) {
+  Counter part = row_of(counter).suppressed;
+  return part == Counter::none ? Counter::suppressed : part;
 }
 
 bool is_site(const Evaluation& evaluation, uint32_t site) { return site != 0 && evaluation.view->site(site); }
@@ -34,18 +43,17 @@ void evaluate_misuses(const ReportInput& input, base::Arena& arena, Evaluation& 
     const ledger::Misuse* record = evaluation.view->misuse(index);
     uint64_t count = record ? record->count.load(std::memory_order_relaxed) : 0;
     bool is_known = record && record->kind >= static_cast<uint8_t>(ledger::MisuseKind::double_close) &&
-                    record->kind <= static_cast<uint8_t>(ledger::MisuseKind::stale_owner);
+                    record->kind <= static_cast<uint8_t>(ledger::kLastMisuseKind);
     // Taken back (a sweep over all numbers), or damage.
-    if (!is_known || count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(evaluation, record->site)) continue;
+    if (!is_known || count == 0 || count > INT64_MAX || !is_site(evaluation, record->site)) continue;
     EvaluatedMisuse& misuse = misuses[kept++];
     misuse = {index, suppression_of(input, evaluation, record->site, record->opened_site), count};
     Totals& totals = evaluation.of(Subject::misuse);
     Counter counter = counter_of(record->kind);
     totals[counter] += count;
-    // Shells close what may not be open, and mean it: listed, and counted by itself.
-    if (counter != Counter::not_open) totals[Counter::live] += count;
-    if (misuse.suppression != kNoIndex)
-      totals[counter == Counter::not_open ? Counter::suppressed_not_open : Counter::suppressed] += count;
+    Counter suppressed = suppressed_part(counter);
+    if (suppressed == Counter::suppressed) totals[Counter::live] += count;
+    if (misuse.suppression != kNoIndex) totals[suppressed] += count;
   }
   evaluation.misuses = misuses.first(kept);
 }

@@ -46,7 +46,14 @@ void read_sites(base::Arena& arena, Evaluation& out) {
     evaluation.total = sum.acquired;
     evaluation.total_bytes = sum.acquired_bytes;
     evaluation.peak = site->peak.load(std::memory_order_relaxed);
-    if (is_counted_singly(evaluation.kind)) continue;
+    if (is_counted_singly(evaluation.kind)) {
+      const ledger::KindTotals& totals = view.header().totals[site->kind];
+      bool has_changed = site->peak_then.load(std::memory_order_relaxed) ==
+                         static_cast<uint32_t>(totals.peak.load(std::memory_order_relaxed));
+      // What is released is read first: it cannot be more than what was acquired.
+      evaluation.at_peak = has_changed ? site->live_then.load(std::memory_order_relaxed) : sum.acquired - sum.released;
+      continue;
+    }
     evaluation.live = sum.acquired - sum.released;
     evaluation.bytes = sum.acquired_bytes - sum.released_bytes;
   }
@@ -103,6 +110,12 @@ void total_counted(Evaluation& out) {
   }
 }
 
+/// Descriptors given back by a process that cleans up while it dies: what it held is worth a word.
+bool held_much(const EvaluatedSite& site) {
+  constexpr uint64_t kMuch = 8;
+  return site.kind == Kind::fd && site.at_peak >= kMuch;
+}
+
 /// Sites that count before those that do not; kinds that are not held for good before memory and libraries.
 int rank(const EvaluatedSite& site) {
   if (site.live == 0 && site.running == 0) return 5;
@@ -156,7 +169,7 @@ void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation) {
   size_t count = 0;
   for (uint32_t index = 0; index < evaluation.sites.size() && count < indexes.size(); ++index) {
     const EvaluatedSite& site = evaluation.sites[index];
-    bool holds = (site.live > 0 || site.running > 0) && !site.libc;
+    bool holds = (site.live > 0 || site.running > 0 || held_much(site)) && !site.libc;
     // A site that took nothing is one that closes.
     if (site.valid && (holds || (all_sites && site.total > 0))) indexes[count++] = index;
   }

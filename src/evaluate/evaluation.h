@@ -6,10 +6,14 @@
 //
 //     in the table        in the kernel      class
 //     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
-//     acquired, received  yes, or not asked  held (libc: the site is libc's own; standard: number 0 to 2)
+//     acquired, received  yes, or not asked  held (libc: the site is libc's own; standard: see below)
 //     inherited …         yes, or not asked  inherited, libc, ignored
 //     any                 no                 closed_unseen: closed behind our back, counts for nothing
-//     none                yes                unattributed (standard: number 0 to 2)
+//     none                yes                unattributed, which is held, too (standard: number 0 to 2)
+//
+// A number from 0 to 2 is a standard stream where the program put something there: by asking for the number (dup2), by
+// duplicating or reopening something, or because it is /dev/null or a terminal. Else it got the number by accident, as
+// the standard stream had been closed, and holds it like any other.
 //
 // Internal to this folder. Allocation-free, async-signal-safe.
 #pragma once
@@ -113,6 +117,7 @@ struct EvaluatedSite {
   uint64_t total;
   uint64_t total_bytes;
   uint64_t peak;          ///< 0: not known
+  uint64_t at_peak;       ///< live when its kind had its peak
   uint32_t running;       ///< threads and children
   uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
   uint32_t objects;

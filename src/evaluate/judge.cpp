@@ -58,8 +58,7 @@ bool holds_something(const Report& report) {
     const Totals* totals = report.totals_of(static_cast<Subject>(kind));
     if (totals && is_news(static_cast<ledger::Kind>(kind)) && totals->counted(Counter::live) > 0) return true;
   }
-  const Totals* fds = report.totals_of(Subject::fd);
-  return fds && (*fds)[Counter::unattributed] > 0;
+  return false;
 }
 
 }  // namespace unfreed::report

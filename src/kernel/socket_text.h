@@ -1,5 +1,5 @@
 // A socket in words: "tcp 127.0.0.1:80 -> 127.0.0.1:51234 established", "unix /run/x.sock listening".
-// Internal to this folder. Raw system calls only; allocation-free, async-signal-safe.
+// Raw system calls only; allocation-free, async-signal-safe.
 #pragma once
 
 #include <sys/socket.h>

@@ -299,7 +299,9 @@ std::string describe_held(const Report& report) {
     auto kind = static_cast<ledger::Kind>(at);
     const Totals* totals = report.totals_of(report::subject_of(kind));
     if (!report::is_news(kind) || !totals) continue;
-    uint64_t held = totals->counted(Counter::live) + (*totals)[Counter::unattributed];
+    uint64_t held = totals->counted(Counter::live);
+    // Unattributed descriptors are in it; of threads and children they are counted apart.
+    if (kind != ledger::Kind::fd) held += (*totals)[Counter::unattributed];
     if (held) parts.push_back(write_number_of(held, noun_of(kind)));
   }
   return parts.empty() ? "nothing" : join(parts, ", ");

@@ -109,13 +109,36 @@ std::string render_call(std::string_view title, const std::optional<report::Clos
 
 std::string describe_misuse(const Misuse& misuse) {
   std::string owner = misuse.owner == "directory_stream" ? "directory stream" : "stream";
-  if (misuse.type == "double_close") return fmt::format("descriptor {} was closed twice", misuse.fd);
+  if (misuse.type == "double_close" && !misuse.owner.empty()) return fmt::format("a {} was closed twice", owner);
+  if (misuse.type == "double_close")
+    return fmt::format("descriptor {} was closed twice{}", misuse.fd,
+                       misuse.reopened ? ", the second time as somebody else's" : "");
+  if (misuse.type == "standard_closed")
+    return fmt::format("descriptor {}{}", misuse.fd,
+                       misuse.opened ? " was closed by what had closed a standard stream there before"
+                                     : ", a standard stream, was closed by its number");
   if (misuse.type == "not_open") return fmt::format("descriptor {} was closed, but was not open", misuse.fd);
   if (misuse.type == "behind_owner")
     return fmt::format("descriptor {} was closed by its number, though a {} owns it", misuse.fd, owner);
   if (misuse.type == "stale_owner")
     return fmt::format("a stream closed descriptor {}, which had been handed out anew", misuse.fd);
   return fmt::format("descriptor {}: {}", misuse.fd, printable(misuse.type));
+}
+
+/// Some is done on purpose, and counts for rules of its own only.
+bool counts(const Misuse& misuse) { return misuse.type != "not_open" && misuse.type != "standard_closed"; }
+
+bool is_asked_for(const Report& report, std::string_view type) {
+  return std::any_of(report.rules.begin(), report.rules.end(), [&](const RuleOutcome& rule) {
+    return rule.rule.starts_with("misuse.") && rule.rule.substr(7).starts_with(type);
+  });
+}
+
+/// close(-1) is in many programs, and a standard stream is often closed to say that no more will come: they are in the
+/// report. So is what comes of it.
+bool is_worth_showing(const Report& report, const Misuse& misuse) {
+  if (counts(misuse) || is_asked_for(report, misuse.type)) return true;
+  return misuse.type == "standard_closed" ? misuse.opened.has_value() : misuse.fd >= 0;
 }
 
 }  // namespace
@@ -256,8 +279,12 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
   std::string text;
   size_t left_out = 0;
   size_t shown = 0;
-  for (const Misuse& misuse : report.misuse) {
-    if (!misuse.suppressed_by.empty()) continue;
+  std::vector<const Misuse*> worth_showing;
+  for (const Misuse& misuse : report.misuse)
+    if (misuse.suppressed_by.empty() && is_worth_showing(report, misuse)) worth_showing.push_back(&misuse);
+  std::stable_partition(worth_showing.begin(), worth_showing.end(), [](const Misuse* one) { return counts(*one); });
+  for (const Misuse* one : worth_showing) {
+    const Misuse& misuse = *one;
     if (shown++ >= kMostMisuses) {
       ++left_out;
       continue;
@@ -265,7 +292,10 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
     std::string times = misuse.count > 1 ? fmt::format(" ({} times)", write_count(misuse.count)) : "";
     text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
     text += render_call("closed", misuse.closed, report, options);
-    text += render_call(misuse.type == "stale_owner" ? "closed by its number before" : "first closed",
+    text += render_call("opened anew before that", misuse.reopened, report, options);
+    text += render_call(misuse.type == "stale_owner"       ? "closed by its number before"
+                        : misuse.type == "standard_closed" ? "the standard stream closed before"
+                                                           : "first closed",
                         misuse.first_closed, report, options);
     text += render_call("opened", misuse.opened, report, options);
   }

@@ -83,7 +83,7 @@ inline constexpr Text kChildStates[] = {"zombie", "running", "unknown", "gone"};
 inline constexpr Text kThreadStates[] = {"running", "finished"};
 inline constexpr Text kObjectStates[] = {"running", "finished", "zombie", "unknown"};
 inline constexpr Text kThreadClasses[] = {"main", "finished", "joinable", "detached", "unattributed", "ignored"};
-inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner"};
+inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner", "standard_closed"};
 inline constexpr Text kReceived[] = {"received"};
 inline constexpr Text kLibc[] = {"libc"};
 inline constexpr Text kToolName[] = {"unfreed"};
@@ -153,6 +153,7 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("total", site.total, Presence::always, "");
   v.member("total_bytes", site.total_bytes, Presence::if_set, "");
   v.member("peak", site.peak, Presence::if_set, "Most live at once, where it was tracked.");
+  v.member("at_peak", site.at_peak, Presence::if_set, "Live here when the process held most of its kind (the peak in totals).");
   v.member("running", site.running, Presence::if_set, "Threads or children started here that have not ended.");
   v.member("growing", site.growing, Presence::if_set,
            "Threads are started here and do not end: there have never been more.");
@@ -228,8 +229,9 @@ void describe(Visitor& v, Is<ClosingCall> auto& call) {
 template <class Visitor>
 void describe(Visitor& v, Is<Misuse> auto& misuse) {
   v.member("type", misuse.type, Presence::always,
-           "double_close: closed before and not opened since; not_open: never seen open; behind_owner: by its number, "
-           "though a stream owns it; stale_owner: by a stream whose number had been handed out anew.",
+           "double_close: closed before, by the same owner; not_open: never seen open; behind_owner: by its number, "
+           "though a stream owns it; stale_owner: by a stream whose number had been handed out anew; standard_closed: 0 to 2 "
+           "by its number, and not by whom it was opened.",
            words::kMisuseTypes);
   v.member("count", misuse.count, Presence::always, "");
   v.member("fd", misuse.fd, Presence::always, "Of the first time.");
@@ -237,6 +239,8 @@ void describe(Visitor& v, Is<Misuse> auto& misuse) {
   v.member("opened", misuse.opened, Presence::if_set, "");
   v.member("first_closed", misuse.first_closed, Presence::if_set, "");
   v.member("closed", misuse.closed, Presence::if_set, "The invalid close itself.");
+  v.member("reopened", misuse.reopened, Presence::if_set,
+           "Whose the number was by the time of the invalid close, where it had been handed out anew.");
   v.member("suppressed_by", misuse.suppressed_by, Presence::if_set, "");
 }
 

@@ -129,6 +129,7 @@ struct Site {
   uint64_t total = 0;
   uint64_t total_bytes = 0;
   uint64_t peak = 0;  ///< 0: not known
+  uint64_t at_peak = 0;
   uint64_t running = 0;
   bool growing = false;
   Text acquired_by;
@@ -223,6 +224,7 @@ struct Misuse {
   std::optional<ClosingCall> opened;
   std::optional<ClosingCall> first_closed;
   std::optional<ClosingCall> closed;
+  std::optional<ClosingCall> reopened;
   Text suppressed_by;
 };
 

@@ -73,7 +73,7 @@ class Allocators(unittest.TestCase):
         program = harness.program("own_malloc_early")
         self.check_run(program, heap_seen=False)
         report = self.check(program, heap_seen=False)
-        self.assertEqual(report["totals"]["fd"]["live"], 2)
+        self.assertEqual(report["totals"]["fd"]["attributed"], 2)
         self.assertEqual(report["totals"]["fd"]["unattributed"], 1, "opened by the program, before anything was tracked")
 
     def test_own_malloc_under_rules(self):

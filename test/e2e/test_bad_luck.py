@@ -266,9 +266,9 @@ class Surroundings(unittest.TestCase):
             with self.subTest(way=name):
                 result = run([harness.program("close_all")])
                 self.assertEqual(result.status, 0, result)
-                self.assertEqual(result.report["totals"]["fd"]["live"], 2)
+                self.assertEqual(result.report["totals"]["fd"]["live"], 5)
                 (site,) = harness.live_sites(result.report, "fd")
-                self.assertEqual([item["fd"] for item in site["objects"]], [3, 4])
+                self.assertEqual([item["fd"] for item in site["objects"]], [0, 1, 2, 3, 4])
                 self.assertEqual(harness.base_function(harness.top(site)["function"]), "take")
 
     def test_stderr_that_was_closed_is_not_written_to(self):

@@ -88,10 +88,86 @@ class Misuse(unittest.TestCase):
         self.assertEqual(kinds, ["double_close"], "the descriptor that the child did close twice")
 
     def test_sweeps_and_clean_code_are_no_misuse(self):
-        for case in ("sweep", "clean"):
+        for case in ("sweep", "clean", "daemon_begins", "redirected", "reused", "handed_over", "streams", "swept_away"):
             result = self.run_cases(case, options=["--fail-on", "misuse>0"])
             self.assertEqual((result.report["misuse"], result.status), ([], 0))
             self.assertEqual(result.report["totals"]["misuse"]["live"], 0)
+
+    def test_minus_one_is_a_number_that_is_not_open(self):
+        result = self.run_cases("minus_one", options=["--fail-on", "misuse>0"])
+        self.assertEqual((result.status, result.report["totals"]["misuse"]["not_open"]), (0, 3))
+        misuse, = result.report["misuse"]
+        self.assertEqual((misuse["fd"], misuse["count"]), (-1, 3))
+        self.assertEqual(place(misuse, "closed"), ("close", at("minus_one"), "minus_one"))
+        self.assertNotIn("-1", result.stderr, "too many programs do it")
+        self.assertIn("descriptor -1", self.run_cases("minus_one", options=["--fail-on", "misuse.not_open>0"]).stderr)
+
+    def test_a_range_of_one_closes_by_number(self):
+        misuse = self.only(self.run_cases("range_of_one"), "behind_owner")
+        self.assertEqual(place(misuse, "closed"), ("close_range", at("range"), "range_of_one"))
+
+    def test_a_close_of_what_is_somebody_elses_by_then(self):
+        """The one whose descriptor it was finds it closed, and is not to blame."""
+        result = self.run_cases("taken_over", options=["--fail-on", "misuse>0"])
+        misuse = self.only(result, "double_close")
+        self.assertEqual(result.status, 23)
+        self.assertEqual(place(misuse, "opened"), ("dup", at("first_of_two"), "open_first"))
+        self.assertEqual([place(misuse, which) for which in ("first_closed", "closed")],
+                         [("close", at("end_first"), "end_first")] * 2)
+        self.assertEqual([misuse[which]["stack"][1]["line"] for which in ("first_closed", "closed")],
+                         [at("taken_over"), at("taken_over_again")])
+        self.assertEqual(place(misuse, "reopened"), ("open", at("second"), "open_second"))
+        self.assertIn("the second time as somebody else's", result.stderr)
+        self.assertIn("open_second", result.stderr)
+
+    def test_the_same_between_threads(self):
+        misuse = self.only(self.run_cases("taken_over_by_thread"), "double_close")
+        self.assertEqual(place(misuse, "opened")[2], "open_first")
+        self.assertEqual(place(misuse, "first_closed")[1], at("stop"))
+        self.assertEqual(place(misuse, "closed")[1], at("destroy"))
+        self.assertEqual(place(misuse, "reopened")[2], "open_second")
+        self.assertNotEqual(misuse["reopened"]["thread"], misuse["closed"]["thread"])
+
+    def test_an_earlier_owner_is_not_blamed_for_it(self):
+        misuse = self.only(self.run_cases("own_fault"), "double_close")
+        self.assertEqual([misuse[which]["stack"][1]["line"] for which in ("first_closed", "closed")],
+                         [at("own_fault"), at("own_fault_again")])
+        self.assertNotIn("reopened", misuse)
+
+    def test_nothing_is_older_than_what_came_before(self):
+        for _ in range(10):
+            misuse = self.only(self.run_cases("twice"), "double_close", 3)
+            ages = [misuse[which]["age_ns"] for which in ("opened", "first_closed", "closed")]
+            self.assertEqual(ages, sorted(ages, reverse=True))
+
+    def test_streams_closed_twice(self):
+        """What libc does then is undefined, and may end the process; the report has it either way."""
+        for case, opener, owner in (("stream_twice", "fopen", "file_stream"), ("directory_twice", "opendir", "directory_stream"),
+                                    ("stdin_twice", "freopen", "file_stream"), ("pipe_twice", "popen", "popen_stream")):
+            with self.subTest(case=case):
+                result = harness.run([harness.program("misuse"), case], options=["--fail-on", "misuse>0"])
+                misuse = self.only(result, "double_close")
+                self.assertIn(result.status, (23, 128 + 6, 128 + 11))
+                self.assertEqual(misuse["owner"], owner)
+                self.assertEqual(place(misuse, "opened")[0], opener)
+                self.assertEqual(place(misuse, "first_closed")[0], place(misuse, "closed")[0])
+        misuse = self.run_cases("stream_twice").report["misuse"][0]
+        self.assertEqual([misuse[which]["stack"][1]["line"] for which in ("first_closed", "closed")],
+                         [at("stream_once"), at("stream_twice")])
+
+    def test_a_struct_full_of_zeroes(self):
+        result = self.run_cases("zeroed_once", options=["--fail-on", "misuse>0"])
+        self.assertEqual((result.status, result.report["totals"]["misuse"]["standard_closed"]), (0, 1))
+        misuse, = result.report["misuse"]
+        self.assertEqual((misuse["type"], misuse["fd"], "opened" in misuse), ("standard_closed", 0, False))
+        self.assertEqual(place(misuse, "closed"), ("close", at("drop"), "drop"))
+        self.assertNotIn("standard stream", result.stderr)
+        result = self.run_cases("zeroed", options=["--fail-on", "misuse.standard_closed>1"])
+        self.assertEqual(result.status, 23)
+        others, = [misuse for misuse in result.report["misuse"] if "opened" in misuse]
+        self.assertEqual(place(others, "opened")[1], at("accident"))
+        self.assertEqual(others["first_closed"]["stack"][1]["line"], at("zeroed"))
+        self.assertIn("had closed a standard stream there before", result.stderr)
 
     def test_rule(self):
         result = self.run_cases("twice", options=["--fail-on", "misuse>0"])

@@ -17,12 +17,16 @@ class Truth(unittest.TestCase):
             result = run([harness.program("raw")])
             self.assertEqual(result.status, 0, result)
             totals = result.report["totals"]["fd"]
-            self.assertEqual((totals["live"], totals["unattributed"]), (1, 1), totals)
+            self.assertEqual((totals["live"], totals["attributed"], totals["unattributed"]), (2, 1, 1), totals)
             (site,) = harness.live_sites(result.report, "fd")
             self.assertEqual(harness.top(site)["line"], line)
             (unseen,) = [d for d in result.report["descriptors"] if d["origin"] == "unattributed"]
             self.assertEqual(unseen["target"], "/etc/hosts")
             self.assertEqual(totals["closed_unseen"], 1, "and one was closed behind every hook's back")
+
+    def test_what_is_held_is_held_with_or_without_a_stack(self):
+        result = harness.run([harness.program("raw")], options=["--fail-on", "fd>1"])
+        self.assertEqual((result.status, result.report["rules"]), (23, [{"rule": "fd>1", "value": 2, "broken": True}]))
 
     def test_unattributed_rule(self):
         self.assertEqual(harness.run([harness.program("raw")], options=["--fail-on", "fd.unattributed>0"]).status, 23)

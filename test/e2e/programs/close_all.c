@@ -1,5 +1,5 @@
 // Closes every descriptor up to its limit, as daemons do, then opens five files, which it keeps. The first three take
-// the numbers of the standard streams, which do not count.
+// the numbers of the standard streams, by accident: they count like the others.
 #include <fcntl.h>
 #include <unistd.h>
 

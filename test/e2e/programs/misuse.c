@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,7 +58,182 @@ static void stale(void) {
   fclose(file);  // @stale
 }
 
+static void minus_one(void) {
+  for (int i = 0; i < 3; ++i) close(-1);  // @minus_one
+}
+static void range_of_one(void) {
+  FILE* file = fopen("/dev/null", "r");
+  close_range(fileno(file), fileno(file), 0);  // @range
+  fclose(file);
+}
+
+// A number that has two owners: the first closes it again when it is the second's.
+static int second;
+static void* open_second(void* unused) {
+  second = open("/dev/zero", O_RDONLY);  // @second
+  return unused;
+}
+static void* close_second(void* unused) {
+  close(second);
+  return unused;
+}
+static void in_thread(void* (*work)(void*)) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, work, NULL);
+  pthread_join(thread, NULL);
+}
+static int open_first(void) {
+  return dup(1);  // @first_of_two
+}
+static void end_first(int fd) {
+  close(fd);  // @end_first
+}
+static void end_second(void) {
+  close(second);  // @end_second
+}
+static void taken_over(void) {
+  int fd = open_first();
+  end_first(fd);  // @taken_over
+  open_second(NULL);
+  end_first(fd);  // @taken_over_again
+  end_second();
+}
+static int worker_asks, worker_answers;
+static void* work(void* unused) {
+  char byte;
+  if (read(worker_asks, &byte, 1) != 1) return unused;
+  open_second(NULL);
+  if (write(worker_answers, &byte, 1) != 1 || read(worker_asks, &byte, 1) != 1) return unused;
+  return close_second(unused);
+}
+static void taken_over_by_thread(void) {
+  int to[2], from[2];
+  char byte = 0;
+  if (pipe(to) || pipe(from)) return;
+  worker_asks = to[0];
+  worker_answers = from[1];
+  pthread_t thread;
+  pthread_create(&thread, NULL, work, NULL);
+  int fd = open_first();
+  close(fd);  // @stop
+  if (write(to[1], &byte, 1) != 1 || read(from[0], &byte, 1) != 1) return;
+  close(fd);  // @destroy
+  if (write(to[1], &byte, 1) != 1) return;
+  pthread_join(thread, NULL);
+  for (int i = 0; i < 2; ++i) close(to[i]), close(from[i]);
+}
+// The second owner closes twice itself, as the first had done its work in the same function.
+static void own_fault(void) {
+  int fd = open_first();
+  end_first(fd);
+  open_second(NULL);
+  end_second();  // @own_fault
+  end_second();  // @own_fault_again
+}
+
+static FILE* stream;
+static DIR* directory;
+static void end_stream(void) {
+  fclose(stream);  // @end_stream
+}
+static void end_directory(void) {
+  closedir(directory);  // @end_directory
+}
+static void stream_twice(void) {
+  stream = fopen("/dev/null", "r");
+  end_stream();  // @stream_once
+  end_stream();  // @stream_twice
+}
+static void directory_twice(void) {
+  directory = opendir("/");
+  end_directory();
+  end_directory();
+}
+static void stdin_twice(void) {
+  stream = freopen("/dev/null", "r", stdin);
+  end_stream();
+  end_stream();
+}
+static void pipe_twice(void) {
+  stream = popen("true", "r");
+  pclose(stream);
+  pclose(stream);
+}
+
+struct connection {
+  int fd;
+};
+static void drop(struct connection* connection) {
+  close(connection->fd);  // @drop
+}
+static void zeroed(void) {
+  struct connection never = {0};
+  drop(&never);  // @zeroed
+  int mine = open("/proc/uptime", O_RDONLY);  // @accident
+  drop(&never);
+  if (read(mine, &never, 1) != -1) printf("%d is still open\n", mine);
+}
+static void zeroed_once(void) {
+  struct connection never = {0};
+  drop(&never);
+}
+
 // No misuse.
+static void daemon_begins(void) {
+  for (int fd = 0; fd < 3; ++fd) close(fd);
+  for (int fd = 0; fd < 3; ++fd) take();
+}
+static void redirected(void) {
+  close(0);
+  open("/dev/null", O_RDONLY);
+  close(1);
+  dup(0);
+  close(0);
+  stdin = freopen("/dev/null", "r", stdin);
+}
+static void reused(void) {
+  struct connection one, other;
+  for (int i = 0; i < 20; ++i) {
+    one.fd = take();
+    drop(&one);
+    other.fd = dup(1);
+    drop(&other);
+  }
+}
+static void handed_over(void) {
+  for (int i = 0; i < 20; ++i) {
+    int fd = take();
+    close(fd);
+    in_thread(open_second);
+    close(second);
+    second = dup(1);
+    in_thread(close_second);
+  }
+}
+static void streams(void) {
+  char* text;
+  size_t bytes;
+  for (int i = 0; i < 50; ++i) {
+    stream = fopen("/dev/null", "r");
+    end_stream();
+    stream = open_memstream(&text, &bytes);
+    end_stream();
+    free(text);
+    stream = fmemopen(NULL, 100, "w");
+    end_stream();
+    stream = fdopen(take(), "r");
+    end_stream();
+    directory = opendir("/");
+    end_directory();
+  }
+  fclose(stdin);
+  fclose(stdin);
+}
+static void swept_away(void) {
+  stream = fopen("/dev/null", "r");
+  close_range(3, ~0u, 0);
+  end_stream();
+}
 static void sweep(void) {
   for (int fd = 10; fd < 20; ++fd) dup2(take(), fd);
   fopen("/dev/null", "r");
@@ -89,7 +265,6 @@ static void clean(void) {
   close(fd);
   FILE* file = fdopen(take(), "r");
   fclose(file);
-  close(-1);
   errno = 0;
   DIR* directory = fdopendir(open("/", O_RDONLY | O_DIRECTORY));
   closedir(directory);
@@ -112,6 +287,23 @@ int main(int count, char** cases) {
                 {"behind_stream", behind_stream},
                 {"behind_directory", behind_directory},
                 {"stale", stale},
+                {"minus_one", minus_one},
+                {"range_of_one", range_of_one},
+                {"taken_over", taken_over},
+                {"taken_over_by_thread", taken_over_by_thread},
+                {"own_fault", own_fault},
+                {"stream_twice", stream_twice},
+                {"directory_twice", directory_twice},
+                {"stdin_twice", stdin_twice},
+                {"pipe_twice", pipe_twice},
+                {"zeroed", zeroed},
+                {"zeroed_once", zeroed_once},
+                {"daemon_begins", daemon_begins},
+                {"redirected", redirected},
+                {"reused", reused},
+                {"handed_over", handed_over},
+                {"streams", streams},
+                {"swept_away", swept_away},
                 {"sweep", sweep},
                 {"by_wrapper", by_wrapper},
                 {"clean_child", clean_child},

@@ -123,7 +123,7 @@ TEST(Text, DescribesHowAProcessEnded) {
 }
 
 TEST(Text, DescribesWhatIsHeldInAPhrase) {
-  EXPECT_EQ(describe_held(sample()), "5 descriptors, 1 thread");
+  EXPECT_EQ(describe_held(sample()), "4 descriptors, 1 thread");
   EXPECT_EQ(describe_held(Report{}), "nothing");
 }
 
