@@ -64,6 +64,7 @@ std::string describe_occasion(const report::Report& report) {
   if (report.exhaustion)
     return fmt::format("a limit was reached: {}: {}", render::printable(report.exhaustion->function),
                        render::printable(report.exhaustion->error));
+  if (report.threshold) return fmt::format("reached {}", render::printable(report.threshold->rule));
   return report.trigger == report::Trigger::signal ? "asked for by a signal" : "asked for by the program";
 }
 
@@ -76,7 +77,7 @@ std::string with_pid(const std::string& path, int pid) {
 
 bool is_made_while_running(const report::Report& report) {
   return report.trigger == report::Trigger::signal || report.trigger == report::Trigger::api ||
-         report.trigger == report::Trigger::exhaustion;
+         report.trigger == report::Trigger::exhaustion || report.trigger == report::Trigger::threshold;
 }
 
 }  // namespace

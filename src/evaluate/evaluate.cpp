@@ -65,6 +65,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   StackTable stacks(*input.view, input.resolver, arena, out);
   Build build{input, evaluation, arena, stacks, out, report_time_ns(input)};
   out.trigger = input.trigger;
+  if (input.trigger == Trigger::threshold) out.threshold = input.threshold;
   out.reconciled = evaluation.reconciled;
   build_process(build);
   build_coverage(build);

@@ -22,6 +22,7 @@ namespace unfreed::report {
 struct ReportInput {
   const ledger::View* view = nullptr;
   Trigger trigger = Trigger::exit;
+  Threshold threshold;  ///< what was reached, where that is the trigger
   FrameResolver resolver;
   std::span<const Rule> rules;
   std::span<const Suppression> suppressions;

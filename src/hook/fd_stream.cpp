@@ -28,7 +28,7 @@ FILE* reopened(FILE* stream, const char* path, Hook hook, const Registers& from,
   FILE* result = owning(call);
   track::fd_release_ends(before, release, true);
   track::FdDetails details{{FdOwner::file_stream, result}, path};
-  details.is_placed = true;
+  details.flags = ledger::kFdPlaced;
   track::fd_acquired(descriptor_of(result), hook_number(hook), from, details);
   if (result) track::stream_opened(result);
   return result;

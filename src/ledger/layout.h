@@ -309,6 +309,9 @@ static_assert(sizeof(FdRecord) == 256);
 /// The program asked for this very number (dup2), or duplicated or reopened something: a standard stream's number that
 /// was got so is the program's standard stream.
 inline constexpr uint16_t kFdPlaced = 1u << 0;
+// Reading from it may give new descriptors.
+inline constexpr uint16_t kFdFanotify = 1u << 1;
+inline constexpr uint16_t kFdUserfault = 1u << 2;
 enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
 
 constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {

@@ -146,6 +146,23 @@ std::string render_failure(const Report& report, const TextOptions& options) {
   return text + render_frames(report, first.stack, options, "      ");
 }
 
+/// Who held most when most was held, where little of it is left: what explains a limit, or a server's end.
+std::string render_peak(const Report& report, const TextOptions& options) {
+  constexpr uint64_t kMuch = 8;
+  std::vector<const report::Site*> held;
+  for (const report::Site& site : report.sites)
+    if (site.kind == ledger::Kind::fd && site.counts() && site.at_peak >= kMuch && site.live < site.at_peak / 2)
+      held.push_back(&site);
+  bool has_failed = std::any_of(report.failures.begin(), report.failures.end(),
+                                [](const report::Failure& one) { return one.kind == ledger::Kind::fd; });
+  if (!has_failed || held.empty()) return {};
+  const report::Site& most = **std::max_element(
+      held.begin(), held.end(), [](const auto* left, const auto* right) { return left->at_peak < right->at_peak; });
+  std::string heading = write_number_of(most.at_peak, "descriptor") + " at the peak";
+  std::string text = fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most.acquired_by));
+  return text + render_frames(report, most.stack, options, "      ");
+}
+
 /// Descriptors that nobody has a stack for: at least what they lead to.
 std::string render_unattributed(const Report& report, const TextOptions& options) {
   std::vector<std::string> shown;
@@ -352,12 +369,15 @@ std::string render_text(const Report& report, const TextOptions& options) {
         fmt::format("{}: {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
     text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
+  if (report.threshold)
+    text += "  " + tinted("reached " + printable(report.threshold->rule), Tint::red, options.colour) + "\n";
   text += render_totals(report) + render_rules(report, options);
   text += render_places(report, options);
   text += render_growth(report, options);
   text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
   text += render_untracked(report, options);
-  return text + render_unattributed(report, options) + render_failure(report, options) + render_notes(report, options);
+  text += render_unattributed(report, options) + render_peak(report, options);
+  return text + render_failure(report, options) + render_notes(report, options);
 }
 
 std::string render_report_text(const Report& report, const RenderOptions& options) {

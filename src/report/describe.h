@@ -24,7 +24,7 @@ template <class Enum>
 struct EnumWords;
 template <>
 struct EnumWords<Trigger> {
-  static constexpr Text kWords[] = {"exit", "signal", "api", "snapshot", "post_mortem", "exhaustion"};
+  static constexpr Text kWords[] = {"exit", "signal", "api", "snapshot", "post_mortem", "exhaustion", "threshold"};
 };
 template <>
 struct EnumWords<Grade> {
@@ -268,6 +268,12 @@ void describe(Visitor& v, Is<Exhaustion> auto& exhaustion) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<Threshold> auto& threshold) {
+  v.member("rule", threshold.rule, Presence::always, "Of UNFREED_REPORT_AT.");
+  v.member("value", threshold.value, Presence::always, "That was reached: the rule's own, or that doubled.");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Failure> auto& failure) {
   v.member("function", failure.function, Presence::always, "The function that failed.");
   v.member("kind", failure.kind, Presence::always, "");
@@ -341,6 +347,7 @@ void describe(Visitor& v, Is<Report> auto& report) {
            "Programs that were started and not tracked: by this process, or by any of its run's.");
   v.member("exhaustion", report.exhaustion, Presence::if_set,
            "The call that failed, where that made the report be written.");
+  v.member("threshold", report.threshold, Presence::if_set, "What was reached, where that made the report be written.");
   v.member("failures", report.failures, Presence::always,
            "Calls that failed because a limit was reached, by function, error and stack.");
   v.member("rules", report.rules, Presence::always, "");

@@ -258,6 +258,11 @@ struct Exhaustion {
   ledger::Kind kind = ledger::Kind::fd;
   Text error;
 };
+/// A number of UNFREED_REPORT_AT that was reached.
+struct Threshold {
+  Text rule;
+  uint64_t value = 0;  ///< the rule's own number, or a doubled one
+};
 struct Failure {
   Text function;
   ledger::Kind kind = ledger::Kind::fd;
@@ -273,7 +278,7 @@ struct Failure {
 
 // ---- the whole ----
 
-enum class Trigger : uint8_t { exit, signal, api, snapshot, post_mortem, exhaustion };
+enum class Trigger : uint8_t { exit, signal, api, snapshot, post_mortem, exhaustion, threshold };
 
 struct Tool {
   Text name = "unfreed";
@@ -336,6 +341,7 @@ struct Report {
   bool of_run = false;  ///< of a run's command: what is complete, and what was not tracked, is the whole run's
   List<UntrackedProgram> untracked;
   std::optional<Exhaustion> exhaustion;
+  std::optional<Threshold> threshold;
   List<Failure> failures;
   List<RuleOutcome> rules;
   uint64_t rules_asked = 0;  ///< more than in `rules` where there was no memory for all; not written

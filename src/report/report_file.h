@@ -30,7 +30,8 @@ namespace unfreed::report {
 
 /// A report's name, or path, with the pid before the extension, and a number where it is not 0.
 void add_with_pid(base::TextBuilder& out, std::string_view path, int pid, unsigned number);
-/// That of a report made because a limit was reached, the `number`-th of its process: nothing else takes its place.
+/// That of a report made because a limit, or a number of the user's, was reached, the `number`-th of its process: nothing
+/// else takes its place.
 /// service.limit.json, service.limit.2.json
 void add_with_limit(base::TextBuilder& out, std::string_view path, unsigned number);
 

@@ -14,6 +14,7 @@
 #include "track/fd.h"
 #include "track/handles.h"
 #include "track/heap.h"
+#include "track/levels.h"
 #include "track/mappings.h"
 #include "track/misuse.h"
 #include "track/modules.h"
@@ -87,6 +88,7 @@ void reset_tables() {
   track::reset_counters_after_fork();
   track::reset_stack_tree_after_fork();
   track::reset_failures_after_fork();
+  track::reset_levels_after_fork();
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
   track::g_heap_index.reset_lock_after_fork();

@@ -17,8 +17,9 @@ bool keep_settings(const report::Settings& settings, std::string_view program, s
   report::add_absolute_output(output, settings.output, working_directory);
   report::add_absolute_files(suppressions, settings.suppressions, working_directory);
   std::string_view output_text = output.cut() ? std::string_view() : output.text();  // no other name than was meant
-  constexpr size_t kTexts = 4;
-  size_t bytes = output_text.size() + program.size() + suppressions.size() + settings.rules.text.size() + kTexts;
+  constexpr size_t kTexts = 5;
+  size_t bytes = output_text.size() + program.size() + suppressions.size() + settings.rules.text.size() +
+                 settings.report_at.text.size() + kTexts;
   auto* memory = static_cast<char*>(base::own_memory(bytes));  // zeroed
   if (!memory) return false;
   auto keep = [&memory](std::string_view text) {
@@ -32,6 +33,7 @@ bool keep_settings(const report::Settings& settings, std::string_view program, s
   g_settings.suppressions = keep(suppressions.text());
   report::ParseError error;
   report::parse_rules(keep(settings.rules.text), g_settings.rules, error);  // without one, as before
+  report::parse_levels(keep(settings.report_at.text), g_settings.report_at, error);
   g_settings.exit_code = settings.exit_code;
   g_settings.quiet = settings.quiet;
   g_settings.force = settings.force;

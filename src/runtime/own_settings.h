@@ -14,6 +14,7 @@ struct OwnSettings {
   std::string_view program;       ///< what %e stands for
   std::string_view suppressions;  ///< files, absolute, ':'-separated
   report::RuleSet rules;
+  report::RuleSet report_at;
   int exit_code = report::kDefaultExitCode;
   bool quiet = false;
   bool force = false;

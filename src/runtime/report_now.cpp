@@ -18,6 +18,7 @@
 #include "kernel/kernel_facts.h"
 #include "kernel/kernel_tasks.h"
 #include "kernel/program_facts.h"
+#include "ledger/frozen.h"
 #include "ledger/view.h"
 #include "names/symbol_table.h"
 #include "report/answer.h"
@@ -56,7 +57,16 @@ struct Request {
   uint32_t number;   ///< of this report in the process
   uint32_t limit;    ///< of those made because a limit was reached; 0: it is none
   bool is_copy;      ///< made by a copy of the process: else by itself
+  /// The ledger as it was when the report was asked for, where the program may give back what it held meanwhile;
+  /// nullptr: as it is.
+  ledger::Frozen* frozen = nullptr;
+  report::Threshold threshold;
 };
+
+/// What the report is made from.
+ledger::Writer& source_of(const Request& request) {
+  return request.frozen ? request.frozen->writer() : g_tracker.writer;
+}
 
 /// Numbers reports from 1.
 uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add(1, std::memory_order_relaxed) + 1; }
@@ -164,12 +174,14 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   if (!request.is_copy) working.symbols.keep_linked_names();
   size_t suppression_count = 0;
   made.can_check = read_suppressions(g_settings.suppressions, working.suppressions, suppression_count);
-  report::cover_inner_allocator(g_tracker.writer, report::find_inner_allocator(g_tracker.writer));
+  ledger::Writer& source = source_of(request);
+  report::cover_inner_allocator(source, report::find_inner_allocator(source));
   report::ReportInput input;
   input.view = &view;
   input.allow_untracked = allowed_untracked();
   input.rules_for = programs_under_rules();
   input.trigger = request.trigger;
+  input.threshold = request.threshold;
   input.resolver = working.symbols.resolver();
   input.rules = g_settings.rules.all();
   input.suppressions = std::span(working.suppressions).first(suppression_count);
@@ -270,6 +282,8 @@ void say_made(const Request& request, const Working& working, const Made& made, 
   add_subject(line);
   if (const auto& limit = made.report.exhaustion)
     line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
+  else if (const auto& threshold = made.report.threshold)
+    line.add(": reached ").add(threshold->rule).add(" (").add_number(threshold->value).add("); it");
   if (rule)
     add_rule(line, *rule, more);
   else
@@ -279,9 +293,11 @@ void say_made(const Request& request, const Working& working, const Made& made, 
 }
 
 void take_facts(void* context) {
-  if (static_cast<Request*>(context)->trigger == Trigger::exit) return;  // finish() has taken them
-  report::take_kernel_facts(g_tracker.writer, 0);
-  report::take_kernel_tasks(g_tracker.writer, g_runtime.pid);
+  const Request& request = *static_cast<Request*>(context);
+  if (request.trigger == Trigger::exit) return;  // finish() has taken them
+  ledger::Writer& source = source_of(request);
+  report::take_kernel_facts(source, 0);
+  report::take_kernel_tasks(source, g_runtime.pid);
 }
 
 /// Calls that are one line of the source are one place where lines are known. A rule about places that holds here may
@@ -305,13 +321,14 @@ bool is_worth_lines(const report::Report& report) {
 /// Makes the report; its exit status (report/answer.h).
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
-  ledger::View view = own_view();
   Memory memory(sizeof(Working));
   if (!memory.start()) return 1;
   auto* working = new (memory.start()) Working;
   Made made;
   // For what has to be opened there may have been no descriptor left before.
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
+  if (request.frozen) request.frozen->take_thread_stacks(g_tracker.writer);
+  ledger::View view = request.frozen ? request.frozen->view() : own_view();
   write_inside(view, request, *working, made);
   say_replaced(*working);
   report::Answer answer = made.answer();
@@ -339,9 +356,21 @@ int make_isolated(Request& request, int most_milliseconds) {
 
 }  // namespace
 
+namespace {
+/// Is it about what is held, which may be given back as soon as the program goes on? (When memory has run out there is
+/// none to copy the ledger to.)
+bool is_to_be_frozen(Trigger trigger) {
+  if (trigger == Trigger::threshold) return true;
+  uint32_t number = g_tracker.writer.header().exhausted_by.load(std::memory_order_acquire);
+  if (trigger != Trigger::exhaustion || number == 0) return false;
+  auto* failure = g_tracker.writer.known<ledger::Failure>(ledger::SectionId::failures, number - 1);
+  return failure && failure->kind != static_cast<uint8_t>(ledger::Kind::heap);
+}
+}  // namespace
+
 void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
-bool report_now(Trigger trigger, const char* path, int patience_ms) {
+bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold) {
   // A vfork child has its parent's memory, and is not the process that this would be about.
   if (!base::may_call_system() || track::in_vfork_child()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
@@ -352,9 +381,12 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
   }
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  ledger::Frozen frozen;
+  bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  bool is_limit = trigger == Trigger::exhaustion;
-  Request request{trigger, path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true};
+  bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;
+  Request request{trigger, path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true,
+                  is_frozen ? &frozen : nullptr, threshold};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
   if (!is_made) say("unfreed: a report that was asked for could not be made");
@@ -362,7 +394,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms) {
 }
 
 int make_last_report() {
-  Request request{Trigger::exit, nullptr, next_number(), 0, true};
+  Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }
 

@@ -27,7 +27,7 @@ struct RuntimeState {
   int pid;                       ///< of the process the ledger belongs to
   const char* why_private;       ///< static text, or nullptr
   bool is_descendant;            ///< a tracked process has started this one
-  uint32_t limit_reports;        ///< made so far because a limit was reached: each has a name of its own
+  uint32_t limit_reports;        ///< made so far because a limit or a number was reached: each has a name of its own
   uint64_t stderr_device;        ///< what descriptor 2 was at the start
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
@@ -47,7 +47,8 @@ int finish(int status, bool& replaced);
 /// Makes a report of the process as it is now, to `path` (nullptr: where UNFREED_OUTPUT says), and waits for it: for
 /// ten seconds at the most. While another report is being made it waits for that as long as `patience_ms`. False: there
 /// is none. Async-signal-safe.
-bool report_now(report::Trigger trigger, const char* path, int patience_ms);
+/// `threshold`: what was reached, where that is why.
+bool report_now(report::Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold = {});
 
 /// A fork child has none of its parent's reports under way.
 void reset_reports_after_fork();

@@ -27,6 +27,7 @@
 #include "track/failures.h"
 #include "track/fd.h"
 #include "track/heap_index.h"
+#include "track/levels.h"
 #include "track/modules.h"
 #include "track/operator_new.h"
 #include "track/sites.h"
@@ -304,6 +305,18 @@ void exhausted(uint32_t failure) {
   report_now(report::Trigger::exhaustion, nullptr, 0);
 }
 
+/// A number of UNFREED_REPORT_AT has been reached.
+void reached(uint32_t level, uint64_t value) {
+  if (level < g_settings.report_at.count)
+    report_now(report::Trigger::threshold, nullptr, 0, {g_settings.report_at.rules[level].text, value});
+}
+
+void set_levels() {
+  track::set_level_handler(reached);
+  for (const report::Rule& rule : g_settings.report_at.all())
+    track::add_level({rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
+}
+
 void start(int argc, char** argv, char** environment) {
   hook::resolve_real_functions();
   restore_preload(environment);
@@ -346,6 +359,7 @@ void start(int argc, char** argv, char** environment) {
     return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
   track::set_fork_handler(take_over_fork_child);
   track::set_exhaustion_handler(exhausted);
+  set_levels();
   hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing});
   // Registered first of all (-z initfirst), so they run last.
   on_exit(at_exit, nullptr);

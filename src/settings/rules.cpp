@@ -170,4 +170,27 @@ bool parse_rules(std::string_view text, RuleSet& out, ParseError& error) {
   return true;
 }
 
+namespace {
+bool is_level(const Rule& rule) {
+  bool is_live = rule.counter == Counter::live;
+  if (rule.per_site || index_of(rule.subject) >= ledger::kKindCount) return false;
+  if (rule.subject == Subject::heap) return is_live || rule.counter == Counter::bytes;
+  return is_live && rule.subject != Subject::mapping && (rule.subject == Subject::fd || is_handle_kind(rule.kind()));
+}
+}  // namespace
+
+bool parse_levels(std::string_view text, RuleSet& out, ParseError& error) {
+  if (!parse_rules(text, out, error)) return false;
+  for (const Rule& rule : out.all()) {
+    bool is_one_too_many = static_cast<size_t>(&rule - out.rules.data()) >= kMostLevels;
+    if (is_level(rule) && !is_one_too_many) continue;
+    error = {static_cast<size_t>(rule.text.data() - text.data()), rule.text.size(),
+             is_one_too_many ? "there may be 16 of them"
+                             : "reports can be made at numbers of fd, heap, heap.bytes, timer, shm and library"};
+    out = RuleSet();
+    return false;
+  }
+  return true;
+}
+
 }  // namespace unfreed::report

@@ -51,4 +51,9 @@ struct RuleSet {
 /// Fields that a kind does not have (fd.bytes) are errors.
 bool parse_rules(std::string_view text, RuleSet& out, ParseError& error);
 
+/// The same for UNFREED_REPORT_AT: rules about what is counted while a process runs, so that reaching the number is
+/// noticed. At most kMostLevels.
+inline constexpr size_t kMostLevels = 16;
+bool parse_levels(std::string_view text, RuleSet& out, ParseError& error);
+
 }  // namespace unfreed::report

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
 constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
+constexpr const char* kLevelsAccepted = "numbers such as fd>=800,heap.bytes>=1G";
 constexpr auto kKindsAccepted = list_kinds("", " and ").add(", separated by commas, or all");
 constexpr auto kKindsHelp =
     list_kinds("kinds to track, comma separated: ", ", ").add(" or all (default: all but mapping)");

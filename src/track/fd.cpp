@@ -10,6 +10,7 @@
 #include "base/syscall.h"
 #include "track/counters.h"
 #include "track/failures.h"
+#include "track/levels.h"
 #include "track/misuse.h"
 #include "track/sites.h"
 
@@ -23,6 +24,8 @@ using ledger::FdTarget;
 using ledger::FdTargetForm;
 using ledger::Kind;
 using ledger::SectionId;
+
+constinit std::atomic<bool> g_has_event_fds;
 
 namespace {
 
@@ -109,7 +112,9 @@ void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const voi
   record->acquired_ns = base::monotonic_ns();
   record->tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
   record->owner_kind = static_cast<uint16_t>(ownership.kind);
-  record->flags = details.is_placed ? ledger::kFdPlaced : 0;
+  record->flags = details.flags;
+  if (details.flags & (ledger::kFdFanotify | ledger::kFdUserfault)) [[unlikely]]
+    g_has_event_fds.store(true, std::memory_order_relaxed);
   record->owner = reinterpret_cast<uint64_t>(ownership.owner);
   uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
   enter_target(details, record->target, serial);
@@ -152,6 +157,7 @@ int fd_acquired(int fd, uint16_t hook, const unwind::Registers& from, const FdDe
   uint32_t site = counts ? capture_site(Kind::fd, hook, from) : 0;
   if (counts) count_acquired_with_peak(Kind::fd, site);
   enter_record(fd, counts ? FdOrigin::acquired : FdOrigin::ignored, site, details);
+  check_level(Kind::fd);
   return fd;
 }
 
@@ -164,6 +170,7 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
     count_acquired_with_peak(Kind::fd, site);
   }
   enter_record(fd, origin, site, {});
+  check_level(Kind::fd);
 }
 
 void fd_adopted(int fd, FdOwnership ownership) {
@@ -307,6 +314,11 @@ FdOrigin fd_origin_known(int fd) {
   if (!enter(Kind::fd)) return FdOrigin::none;
   FdRecord* record = record_if_any(fd);
   return record ? ledger::fd_origin(record->word.load(std::memory_order_acquire)) : FdOrigin::none;
+}
+
+uint16_t fd_flags_known(int fd) {
+  FdRecord* record = enter(Kind::fd) ? record_if_any(fd) : nullptr;
+  return record && record->word.load(std::memory_order_acquire) ? record->flags : uint16_t{0};
 }
 
 bool fd_is_owned_by(int fd, FdOwnership ownership) {

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "ledger/layout.h"
@@ -27,8 +28,8 @@ struct FdDetails {
   const char* path = nullptr;     ///< what it was opened by
   const void* address = nullptr;  ///< a struct sockaddr of `address_bytes`: who is connected
   uint32_t address_bytes = 0;
-  int same_as = -1;        ///< it leads where this one leads
-  bool is_placed = false;  ///< as ledger::kFdPlaced
+  int same_as = -1;    ///< it leads where this one leads
+  uint16_t flags = 0;  ///< ledger::kFd…
 };
 
 /// `fd` is new and the caller's; negative is a failure, noted when a limit was reached (by errno). Returns `fd`.
@@ -44,7 +45,7 @@ struct FdDetails {
 inline int fd_duplicated(int fd, int source, uint16_t hook, const unwind::Registers& from) {
   FdDetails details;
   details.same_as = source;
-  details.is_placed = true;
+  details.flags = ledger::kFdPlaced;
   return fd_acquired(fd, hook, from, details);
 }
 
@@ -94,6 +95,9 @@ bool fd_is_closed(int fd);
 
 /// What the table says of a number; `none` also where descriptors are not tracked.
 ledger::FdOrigin fd_origin_known(int fd);
+uint16_t fd_flags_known(int fd);
+/// Has there been one with kFdFanotify or kFdUserfault? Asked at every read().
+extern std::atomic<bool> g_has_event_fds;
 bool fd_is_owned_by(int fd, FdOwnership ownership);
 
 /// Wraps a real close-like call on one descriptor. `call` returns negative on failure.
@@ -118,7 +122,7 @@ int fd_replacing(int source, int target, uint16_t hook, const unwind::Registers&
   FdDetails details;
   details.ownership = release.owner;
   details.same_as = source;
-  details.is_placed = true;
+  details.flags = ledger::kFdPlaced;
   return fd_acquired(result, hook, from, details);
 }
 

@@ -11,6 +11,7 @@
 #include "track/counters.h"
 #include "track/failures.h"
 #include "track/handle_table.h"
+#include "track/levels.h"
 #include "track/sites.h"
 #include "track/tracker.h"
 
@@ -106,9 +107,12 @@ void handle_acquired(const Handle& handle, uint16_t function, const unwind::Regi
   base::KeepErrno keep;
   bool ignored = t_local.pause_depth;
   uint32_t site = ignored ? 0 : capture_site(handle.kind, function, from);
-  base::Hold hold(g_handle_lock);
-  if (!ignored) count_acquired_with_peak(handle.kind, site);
-  enter_record(handle, site, ignored);
+  {
+    base::Hold hold(g_handle_lock);
+    if (!ignored) count_acquired_with_peak(handle.kind, site);
+    enter_record(handle, site, ignored);
+  }
+  check_level(handle.kind);
 }
 
 void handle_not_acquired(Kind kind, uint16_t function, const unwind::Registers& from) {

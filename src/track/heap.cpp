@@ -1,7 +1,10 @@
 #include "track/heap.h"
 
+#include <algorithm>
+
 #include "base/syscall.h"
 #include "track/failures.h"
+#include "track/levels.h"
 #include "track/sampling.h"
 
 namespace unfreed::track {
@@ -73,6 +76,8 @@ namespace {
     return false;
   add_owned(known.cell->acquired, 1);
   add_owned(known.cell->acquired_bytes, bytes);
+  if (is_heap_step(known.cell->acquired_bytes.load(std::memory_order_relaxed), bytes)) [[unlikely]]
+    check_heap_level(std::max<uint64_t>(bytes, kHeapStepBytes));
   return true;
 }
 
@@ -111,6 +116,7 @@ namespace {
     }
   }
   if (!t_local.active) refresh_active();
+  check_heap_level(bytes);
 }
 
 }  // namespace

@@ -75,6 +75,17 @@ class Exhaustion(unittest.TestCase):
                                  "the run has filled it in")
             self.assertEqual(result.report["totals"]["fd"]["live"], 0)
 
+    def test_what_was_held_at_the_peak(self):
+        """At the end nothing is left of it: a server that cleans up while it dies."""
+        result = harness.run([harness.program("exhaust"), "clean"])
+        held = result.reports["report.limit.json"]["totals"]["fd"]["live"]
+        self.assertGreater(held, 50)
+        self.assertEqual((result.report["totals"]["fd"]["live"], result.report["totals"]["fd"]["peak"]), (0, held))
+        site, = [site for site in result.report["sites"] if site["kind"] == "fd"]
+        self.assertEqual((site["live"], site["at_peak"], site["grade"]), (0, held, "informational"))
+        self.assertEqual(harness.top(site)["line"], harness.line_of(SOURCE, "open"))
+        self.assertIn(f"{held} descriptors at the peak", result.stderr)
+
     def test_under_the_launcher(self):
         with harness.Scratch() as scratch:
             result = harness.run([harness.program("exhaust")], scratch=scratch,
