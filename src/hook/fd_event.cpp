@@ -32,7 +32,10 @@ UNFREED_HOOK int inotify_init1(int flags) noexcept {
   return fd_acquired(g_real.inotify_init1(flags), hook_number(Hook::inotify_init1), caller_registers());
 }
 UNFREED_HOOK int fanotify_init(unsigned flags, unsigned event_flags) noexcept {
-  return fd_acquired(g_real.fanotify_init(flags, event_flags), hook_number(Hook::fanotify_init), caller_registers());
+  track::FdDetails details;
+  details.flags = ledger::kFdFanotify;
+  return fd_acquired(g_real.fanotify_init(flags, event_flags), hook_number(Hook::fanotify_init), caller_registers(),
+                     details);
 }
 UNFREED_HOOK int pidfd_open(pid_t pid, unsigned flags) noexcept {
   return fd_acquired(g_real.pidfd_open(pid, flags), hook_number(Hook::pidfd_open), caller_registers());

@@ -32,10 +32,12 @@ int pair_acquired(int result, const int* pair, Hook hook, const Registers& from)
 
 }  // namespace
 
-/// Descriptors passed over a Unix socket (SCM_RIGHTS). What did not fit (MSG_CTRUNC) the kernel has closed.
+/// Descriptors passed over a Unix socket. What did not fit (MSG_CTRUNC) the kernel has closed.
 void hook::take_rights(const msghdr& message, Hook hook, const Registers& from) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(const_cast<msghdr*>(&message), part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS || part->cmsg_len < CMSG_LEN(0)) continue;
+    constexpr int kPidfd = 4;  // SCM_PIDFD, Linux 6.5: of the sender, where SO_PASSPIDFD asks for it
+    bool has_descriptors = part->cmsg_type == SCM_RIGHTS || part->cmsg_type == kPidfd;
+    if (part->cmsg_level != SOL_SOCKET || !has_descriptors || part->cmsg_len < CMSG_LEN(0)) continue;
     size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (size_t i = 0; i < count; ++i) {
       int fd;

@@ -14,6 +14,7 @@
 #include "hook/own_child.h"
 #include "hook/process.h"
 #include "hook/real.h"
+#include "hook/results.h"
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
@@ -135,6 +136,14 @@ bool returns_descriptor(long number, const Arguments& arguments) {
   }
 }
 
+/// What is known of a descriptor by the call that made it.
+track::FdDetails details_of(long number) {
+  track::FdDetails details;
+  if (number == SYS_fanotify_init) details.flags = ledger::kFdFanotify;
+  if (number == SYS_userfaultfd) details.flags = ledger::kFdUserfault;
+  return details;
+}
+
 /// Calls that hand descriptors over through memory.
 void take_from_memory(long number, const Arguments& arguments, long result, const Registers& from) {
   auto pair = [&](const int* descriptors) {
@@ -149,6 +158,16 @@ void take_from_memory(long number, const Arguments& arguments, long result, cons
       return pair(arguments.pointer<int>(0));
     case SYS_socketpair:
       return pair(arguments.pointer<int>(3));
+    case SYS_ioctl:
+      return hook::take_result_of_ioctl(static_cast<int>(result), static_cast<unsigned long>(arguments[1]),
+                                        arguments.pointer<void>(2), Hook::syscall, from);
+    case SYS_getsockopt:
+      return hook::take_socket_option(arguments.fd(1), arguments.fd(2), arguments.pointer<void>(3),
+                                      *arguments.pointer<socklen_t>(4), Hook::syscall, from);
+    case SYS_read:
+      if (result > 0)
+        hook::take_events(arguments.fd(0), arguments.pointer<void>(1), static_cast<size_t>(result), Hook::syscall, from);
+      return;
     case SYS_recvmsg:
       return hook::take_rights(*arguments.pointer<msghdr>(1), Hook::syscall, from);
     case SYS_recvmmsg:
@@ -276,7 +295,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, hook_number(Hook::syscall), from);
   } else if (returns_descriptor(number, arguments)) {
-    track::fd_acquired(static_cast<int>(result), hook_number(Hook::syscall), from);
+    track::fd_acquired(static_cast<int>(result), hook_number(Hook::syscall), from, details_of(number));
   } else {
     take_from_memory(number, arguments, result, from);
   }

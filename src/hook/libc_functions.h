@@ -21,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
@@ -49,6 +50,8 @@ int __open64_2(const char*, int);
 int __openat_2(int, const char*, int);
 int __openat64_2(int, const char*, int);
 int __close(int);
+ssize_t __read(int, void*, size_t);
+ssize_t __read_chk(int, void*, size_t, size_t room);
 pid_t __fork() noexcept;
 pid_t __vfork() noexcept;
 int __clone(int (*)(void*), void*, int, void*, ...) noexcept;

@@ -246,6 +246,15 @@ void sockets() {
   CALL(accept(0, nullptr, nullptr));
   CALL(accept4(kFar, nullptr, nullptr, -1));
   sockaddr_un nowhere{AF_UNIX, "/nowhere"};
+  CALL(ioctl(-1, TIOCGPTPEER, 0));
+  CALL(ioctl(0, _IOWR('d', 0x2d, pair), nullptr));
+  CALL(ioctl(kFar, _IOR('|', 0x05, int), nullptr));
+  CALL(getsockopt(-1, SOL_SOCKET, 77, nullptr, nullptr));
+  CALL(getsockopt(0, -1, -1, nullptr, nullptr));
+  CALL(read(-1, no_pair, sizeof pair));
+  CALL(read(kFar, pair, sizeof pair));
+  CALL(__read(-1, no_pair, sizeof pair));
+  CALL(__read_chk(-1, pair, 1, sizeof pair));
   CALL(bind(-1, nullptr, 0));
   CALL(bind(kFar, reinterpret_cast<sockaddr*>(&nowhere), sizeof nowhere));
   CALL(connect(-1, nullptr, 0));

@@ -119,6 +119,19 @@ struct Listener {
   Held client{socket(AF_UNIX, SOCK_STREAM, 0)};
 };
 
+/// A fanotify descriptor with an event to be read: a file beside has been opened.
+struct Events {
+  Events() : fd(static_cast<int>(good(fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK, O_RDONLY)))) {
+    Held file(open("watched", O_CREAT | O_RDWR, 0600));
+    if (fd >= 0) good(fanotify_mark(fd, FAN_MARK_ADD, FAN_OPEN, AT_FDCWD, "watched"));
+    close(open("watched", O_RDONLY));
+  }
+  ~Events() { close(fd); }
+  int descriptor() const { return reinterpret_cast<const fanotify_event_metadata*>(buffer)->fd; }
+  int fd;
+  alignas(8) char buffer[24];  // room for one event
+};
+
 /// A message with `count` descriptors in it, ready to be received.
 struct Message {
   explicit Message(int count) {
