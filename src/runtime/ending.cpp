@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/lock.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "kernel/kernel_facts.h"
@@ -101,15 +102,20 @@ End end_process_image(int status) {
   ledger::Header& header = g_tracker.writer.header();
   bool has_kernel = base::may_call_system();
   SpareDescriptors spare;
-  if (has_kernel) describe_threads();
-  g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
-  header.ended_monotonic_ns = base::monotonic_ns();
-  header.exit_status = status;
-  if (has_kernel) {
-    report::take_kernel_facts(g_tracker.writer, 0);
-    report::take_kernel_tasks(g_tracker.writer, 0);
+  {
+    // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind, which
+    // would be taken for the program's.
+    base::SignalBlock block;
+    if (has_kernel) describe_threads();
+    g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
+    header.ended_monotonic_ns = base::monotonic_ns();
+    header.exit_status = status;
+    if (has_kernel) {
+      report::take_kernel_facts(g_tracker.writer, 0);
+      report::take_kernel_tasks(g_tracker.writer, 0);
+    }
+    header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }
-  header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   if (!has_kernel) return end_in_sandbox();
   if (leave_to_launcher()) return End::passed;
   let_lines_wait(kLinesPatienceMs);
