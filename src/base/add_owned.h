@@ -1,4 +1,4 @@
-// Adding to a number that others may read but only one thread writes.
+// Adds to a number that others may read but only one thread writes.
 #pragma once
 
 #include <atomic>
@@ -8,8 +8,8 @@
 
 namespace unfreed::base {
 
-/// Adds without a locked instruction. A single one where there is one, so that a signal handler of that thread cannot
-/// come in between.
+/// Adds without a locked instruction; a single instruction if the processor has one, so that a signal handler of that
+/// thread cannot interrupt it.
 [[gnu::always_inline]] inline void add_owned(std::atomic<uint64_t>& number, uint64_t amount) {
   arch::add_owned(number, amount);
 }

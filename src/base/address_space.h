@@ -1,6 +1,6 @@
-// How much address space the runtime may take. As a rule as much as it likes; but where the process's is limited
-// (RLIMIT_AS, RLIMIT_DATA: `ulimit -v`, `ulimit -d`), what the runtime maps is lacking to the program, however little
-// of it is ever touched.
+// How much address space the runtime may use. Normally there is plenty; but if the process's is limited
+// (RLIMIT_AS, RLIMIT_DATA: `ulimit -v`, `ulimit -d`), the program lacks whatever the runtime maps, however little
+// of that is touched.
 #pragma once
 
 #include <cstddef>
@@ -17,20 +17,20 @@ struct Statm {
 };
 bool read_statm(const char* path, Statm& out);
 
-/// Looks at the limits, at the start and after they have been changed. One thread at a time.
+/// Reads the limits, at the start and after each change. One thread at a time.
 void measure_address_space();
 
-/// True where every megabyte counts: tables are then small, and grow only as they fill up.
+/// True if address space is scarce: tables are then small, and grow only as they fill up.
 bool is_address_space_short();
 
-/// May the runtime map so much more? Where the limits are far away, always. Else as long as what it has taken since
-/// they were looked at is a small part of what is free now. Async-signal-safe; makes system calls where they are not
+/// May the runtime map this much more? Always, if the limits are far away. Else as long as what it has mapped since
+/// it read them is a small part of what is free now. Async-signal-safe; makes system calls if the limits are not
 /// far away.
 bool may_take_address_space(size_t bytes);
-/// What was taken has been given back, or could not be mapped.
+/// Subtracts what was unmapped, or could not be mapped.
 void return_address_space(size_t bytes);
 
-/// How much the process may still map, in all; SIZE_MAX where nothing limits it.
+/// How much the process may still map, in all; SIZE_MAX if nothing limits it.
 size_t free_address_space();
 
 }  // namespace unfreed::base

@@ -1,4 +1,4 @@
-// Memory for one piece of work: handed out front to back from mapped chunks, given back all at once. Nothing comes from
+// Memory for one task: handed out front to back from mapped chunks, released all at once. Nothing comes from
 // malloc, so the runtime may use it inside its host.
 #pragma once
 
@@ -29,7 +29,7 @@ class Arena {
     return *this;
   }
 
-  /// Zeroed memory that lives as long as the arena. nullptr when the kernel has none; short_of_memory() is true from
+  /// Zeroed memory that lives as long as the arena. nullptr if the kernel has none; short_of_memory() is true from
   /// then on.
   void* take(size_t bytes, size_t alignment);
 
@@ -50,7 +50,7 @@ class Arena {
     return {first, count};
   }
 
-  /// A copy of `text`; "" when there is no memory.
+  /// A copy of `text`; "" if there is no memory.
   std::string_view copy(std::string_view text);
 
   bool short_of_memory() const { return short_; }
@@ -65,17 +65,17 @@ class Arena {
   bool short_ = false;
 };
 
-/// A growing array in an arena. What it held before it grew stays where it was: short lists are cheap, long ones should
-/// be reserved. The arena is given at each call, so that a List is trivially copyable.
+/// A growing array in an arena. When it grows, its old memory stays allocated: short lists are cheap, long ones should
+/// be reserved. Each call is given the arena, so that a List is trivially copyable.
 template <class T>
 class List {
  public:
-  /// Adds a value-initialised element; nullptr when the arena has no memory.
+  /// Adds a value-initialised element; nullptr if the arena has no memory.
   T* add(Arena& arena) {
     if (size_ == capacity_ && !reserve(arena, capacity_ ? size_t{capacity_} * 2 : 4)) return nullptr;
     return new (static_cast<void*>(data_ + size_++)) T();
   }
-  /// False when the arena has no memory.
+  /// False if the arena has no memory.
   bool add(Arena& arena, const T& value) {
     T* place = add(arena);
     if (place) *place = value;

@@ -1,12 +1,12 @@
-// Runs code that is not ours and that may need much stack, or never end: on a stack of its own, for a bounded time, and
+// Runs foreign code that may need much stack, or never end: on a stack of its own, for a bounded time, and
 // with a way out from anywhere inside it.
 //
 //     run() ── our stack ──▶ body(argument) ── mapped stack ──▶ … ──▶ returns: true
 //                              │                                └──▶ stop(), or the time is up: false
-//                              ▼ what it had on its stack is forgotten: no destructors, nothing is given back
+//                              ▼ its stack is abandoned: no destructors run, nothing is released
 //
-// The time is that of the processor, measured by ITIMER_VIRTUAL: SIGVTALRM and the timer are taken while the object
-// lives, and given back by its destructor. So this is for processes that are ours (the command, and the copy of a
+// The limit is in processor time, measured by ITIMER_VIRTUAL: the object uses SIGVTALRM and the timer while it
+// lives, and its destructor restores them. So it is for processes of our own (the command, and the copy of a
 // process in which the runtime writes a report), never for a program that is being tracked.
 // Async-signal-safe; one at a time in a process.
 #pragma once
@@ -25,16 +25,16 @@ class BoundedCall {
   BoundedCall(const BoundedCall&) = delete;
   BoundedCall& operator=(const BoundedCall&) = delete;
 
-  /// What a body may take: real work of this kind takes microseconds. The kernel looks once a tick (1 to 10 ms).
+  /// The time limit of a body: real work of this kind takes microseconds. The kernel checks once a tick (1 to 10 ms).
   static constexpr long kMostMicroseconds = 20'000;
 
-  /// Sees to a stack of so many bytes. False: there is no memory for it, and run() must not be called.
+  /// Provides a stack of that many bytes. False: there is no memory for it, and run() must not be called.
   bool reserve(size_t stack_bytes);
 
   /// Runs `body`. False: it was stopped.
   bool run(void (*body)(void*), void* argument);
 
-  /// Ends run() from within the body. Callers are to be no_sanitize_address: the stack is not the one it knows.
+  /// Ends run() from within the body. Callers must be no_sanitize_address, which does not know this stack.
   [[noreturn]] void stop();
 
  private:

@@ -1,5 +1,5 @@
-// Writing to what may not take it: a pipe that is full or whose reader has gone, a terminal that is stopped, a file
-// that may not grow. Nothing is raised by it, and nothing waits longer than it is told to. The open file is left as it
+// Writes to files that may not accept it: a pipe that is full or whose reader is gone, a terminal that is stopped, a
+// file that may not grow. Raises no signal, and waits no longer than the given limit. The open file stays as it
 // is: others may share it. System calls alone; async-signal-safe.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace unfreed::base {
 inline constexpr uint64_t kFileSizeSignal = uint64_t{1} << (SIGXFSZ - 1);
 inline constexpr uint64_t kWriteSignals = kFileSizeSignal | uint64_t{1} << (SIGPIPE - 1) | uint64_t{1} << (SIGTTOU - 1);
 
-/// While it lives, these signals are held back; those that came of a write are forgotten.
+/// Blocks these signals while it lives; discards those that a write has raised.
 class HeldWriteSignals {
  public:
   explicit HeldWriteSignals(uint64_t signals);
@@ -32,8 +32,8 @@ class HeldWriteSignals {
 
 inline constexpr int kForever = -1;
 
-/// Writes all of `text`, or says why not. Gives up when nothing could be written for `patience_ms`; kForever: waits as
-/// programs do, in the kernel. Signals are the caller's matter.
+/// Writes all of `text`, or returns the problem. Gives up when nothing could be written for `patience_ms`; kForever:
+/// waits as programs do, in the kernel. The caller handles signals.
 FileProblem write_bounded(long fd, std::string_view text, int patience_ms);
 
 }  // namespace unfreed::base

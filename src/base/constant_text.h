@@ -1,4 +1,4 @@
-// Text that is put together when the program is compiled: messages that name what tables hold.
+// Text that is assembled at compile time: messages that list the contents of tables.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// Names of files that stand for a descriptor of the process itself.
+// File names that refer to a descriptor of the process itself.
 #pragma once
 
 #include <string_view>
@@ -8,8 +8,8 @@
 namespace unfreed::base {
 
 /// N for /dev/fd/N and /proc/self/fd/N; 0, 1 and 2 for /dev/stdin, /dev/stdout and /dev/stderr; −1 for other names.
-/// Such a name is best not opened but read from or written to by its number: opening makes it another open file, with a
-/// position of its own, which for a socket cannot be had.
+/// It is better to use the number than to open such a name: opening creates another open file, with a position of its
+/// own, and fails for a socket.
 inline int descriptor_of(std::string_view path) {
   if (path == "/dev/stdin") return 0;
   if (path == "/dev/stdout") return 1;

@@ -1,4 +1,4 @@
-// Why a file could not be read or written: a sentence's end, made without allocation, the same in the library and in
+// Why a file could not be read or written: the end of a sentence, made without allocation, the same in the library and
 // the command.
 #pragma once
 
@@ -15,8 +15,8 @@ struct FileProblem {
 /// From a system call's result: −errno.
 inline FileProblem failed(long result) { return {nullptr, static_cast<int>(-result)}; }
 
-/// What an errno means, in strerror's words (which may allocate, and speaks the user's language); "error 71" where it
-/// is a rare one.
+/// An errno in strerror's words (which itself may allocate, and uses the user's language); "error 71" for a rare
+/// one.
 void add_error(TextBuilder& out, int error);
 
 inline void add_problem(TextBuilder& out, const FileProblem& problem) {

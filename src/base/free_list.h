@@ -1,10 +1,10 @@
-// A list of spare objects, linked by their own `next_free`. Lock-free, so that taking and giving back cost no system
-// call (a lock blocks signals): threads start and end with it.
+// A list of spare objects, linked by their own `next_free`. Lock-free, so that neither operation costs a system
+// call (a lock blocks signals): every start and end of a thread uses it.
 //
-// Objects are never unmapped, so that one may be looked at though another thread has just taken it. Whether it has been
-// taken and given back meanwhile is told by a tag that changes with every object taken (Treiber's stack), in the upper
-// bits of the pointer, which addresses of memory leave alone: 16, so that exactly 65,536 takes, or a multiple, while
-// one thread stands still in the middle of its own would deceive it.
+// Objects are never unmapped, so one can be read even if another thread has just removed it. A tag that changes with
+// every removal (Treiber's stack) shows whether it was removed and put back meanwhile. The tag is in the upper
+// bits of the pointer, which addresses do not use: 16 bits, so that exactly 65,536 removals, or a multiple, while
+// one thread is in the middle of its own would go unnoticed.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,7 @@ class FreeList {
                                            std::memory_order_release, std::memory_order_relaxed));
   }
 
-  /// nullptr when there is none. Async-signal-safe.
+  /// nullptr if there is none. Async-signal-safe.
   T* take() {
     uint64_t first = first_.load(std::memory_order_acquire);
     while (T* object = pointer(first)) {
@@ -35,7 +35,7 @@ class FreeList {
     return nullptr;
   }
 
-  /// Only in a fork child: what is in it is given up.
+  /// Only in a fork child: abandons what is in it.
   void reset() { first_.store(0, std::memory_order_relaxed); }
 
  private:

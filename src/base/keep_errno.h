@@ -1,4 +1,4 @@
-// What is done behind the program's back leaves its errno as it was.
+// Preserves the program's errno.
 #pragma once
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-// A futex mutex for the runtime's rare, short critical sections. It is taken with all signals blocked, so that a
-// handler that comes back into the runtime on the same thread cannot wait for itself. Never held across a call into the
+// A futex mutex for the runtime's rare, short critical sections. All signals are blocked while it is held, so that a
+// handler that enters the runtime again on the same thread cannot wait for itself. Never held across a call into the
 // process.
 #pragma once
 

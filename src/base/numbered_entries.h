@@ -1,4 +1,4 @@
-// What a directory of /proc lists by number: descriptors, threads.
+// Reads the numbered entries of a directory of /proc: descriptors, threads.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ inline int number_in(const char* name) {
   return at == name || *at || number > INT32_MAX ? -1 : static_cast<int>(number);
 }
 
-/// Calls `visit(number)` for every name in an open directory that is a number; others are passed over. `buffer`,
-/// aligned to 8 bytes, takes the kernel's answers. False when the kernel refuses, or as soon as `visit` is.
+/// Calls `visit(number)` for every name in an open directory that is a number; others are ignored. `buffer`,
+/// aligned to 8 bytes, receives the kernel's results. False if the kernel refuses, or as soon as `visit` returns false.
 /// Async-signal-safe.
 template <class Visit>
 bool each_numbered_entry(long directory, std::span<char> buffer, Visit visit) {

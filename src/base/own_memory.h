@@ -1,12 +1,12 @@
 // All private memory of the runtime comes from here: mapped, zeroed, lazily backed, and left out of core dumps.
 //
-// It lies apart from the program's own mappings, by many gigabytes. The kernel would put each new mapping right below
-// the last one: into the room that a stack (MAP_GROWSDOWN) is to grow into, or between two of the program's own. Apart,
-// neighbours merge, too: fewer mappings for a fork to copy.
+// It is many gigabytes away from the program's own mappings. The kernel would put each new mapping right below
+// the last one: into the space that a stack (MAP_GROWSDOWN) needs to grow, or between two of the program's own. Apart,
+// neighbours also merge: fewer mappings for a fork to copy.
 //
 //     … heap (brk) ▶ ……………… ◀ zeroed in fork children │ others ▶ ……… 64 GiB ……… ◀ program's mappings │ stack
 //
-// In a process whose address space is limited (RLIMIT_AS, RLIMIT_DATA) it is taken only while plenty of that is left.
+// If the process's address space is limited (RLIMIT_AS, RLIMIT_DATA), it is used only while plenty is left.
 #pragma once
 
 #include <atomic>
@@ -17,16 +17,16 @@
 
 namespace unfreed::base {
 
-/// Maps `bytes` (rounded up to pages) for the life of the process. nullptr when the kernel has none, or when it is not
-/// ours to take. Lock-free, async-signal-safe.
+/// Maps `bytes` (rounded up to pages) for the life of the process. nullptr if the kernel has none, or if address space
+/// is scarce. Lock-free, async-signal-safe.
 void* own_memory(size_t bytes);
 
-/// The same, and fork children find it zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call they are made. The
-/// kernel need not copy its page tables then, nor, later, the pages that the parent writes to. nullptr, too, where the
+/// The same, and fork children find it zeroed (MADV_WIPEONFORK, Linux 4.14), whichever system call makes them. The
+/// kernel then copies neither its page tables nor, later, the pages that the parent writes to. nullptr, too, if the
 /// kernel cannot.
 void* own_memory_zeroed_in_children(size_t bytes);
 
-/// What makes memory so: `start` and `bytes` are multiples of the page size. False: the kernel cannot.
+/// Sets that property: `start` and `bytes` are multiples of the page size. False: the kernel does not support it.
 /// Async-signal-safe.
 bool zero_in_fork_children(void* start, size_t bytes);
 
@@ -35,21 +35,21 @@ T* own_array(size_t count) {
   return static_cast<T*>(own_memory(count * sizeof(T)));
 }
 
-/// Addresses for `bytes`, where nothing is mapped and nobody else is expected to map anything.
+/// An address range of `bytes` where nothing is mapped, and nobody else is expected to map anything.
 uintptr_t own_addresses(size_t bytes);
 
-/// Maps memory at `address` exactly. False: something is there already, or the kernel has none.
+/// Maps memory at exactly `address`. False: something is mapped there already, or the kernel has none.
 /// `flags`, `fd` and `offset` as for mmap(2).
 bool map_own_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);
 
-/// An array of which only the beginning need be there, as far as it has been asked for. (One of a few megabytes is
-/// there at once, as a neighbour of others, where address space is plenty: one mapping less.)
+/// An array that is mapped from its beginning as far as needed. (An array of a few megabytes is mapped at once, as a
+/// neighbour of others, if address space is plenty: one mapping less.)
 class GrowingMemory {
  public:
-  /// It may come to have `most_bytes`. False: not even a first page could be mapped.
+  /// Reserves up to `most_bytes`. False: not even a first page could be mapped.
   bool prepare(size_t most_bytes);
   void* start() const { return reinterpret_cast<void*>(start_); }
-  /// Makes the first `bytes` of it usable. False: there is no memory. Async-signal-safe.
+  /// Makes its first `bytes` usable. False: there is no memory. Async-signal-safe.
   bool grow_to(size_t bytes) { return bytes <= mapped_.load(std::memory_order_acquire) || map_up_to(bytes); }
   void reset_lock_after_fork();
 

@@ -1,9 +1,9 @@
-// Where the name of a file to be written leads: which folder, and which entry in it.
+// Resolves the name of a file to be written: to a folder, and an entry in it.
 //
 // Symbolic links are followed here, one by one, and not by the kernel, for two reasons. The file that a link leads to
-// is replaced, not the link; so its folder must be known, and be the one that was looked at: all that follows is done
-// relative to a descriptor of it. And in a sticky folder that everybody may write to (/tmp) a link of another user is
-// not followed, as the kernel refuses it where fs.protected_symlinks is on: it is not on everywhere.
+// is replaced, not the link; so its folder must be known, and be the one that was examined: everything after that uses
+// a descriptor of the folder. And in a sticky world-writable folder (/tmp) a link of another user is
+// not followed, just as the kernel refuses it if fs.protected_symlinks is on, which it is not everywhere.
 //
 // System calls alone; async-signal-safe.
 #pragma once
@@ -26,11 +26,11 @@ struct Place {
 
 inline constexpr size_t kPlaceScratchBytes = 2 * PATH_MAX;
 
-/// `scratch`: kPlaceScratchBytes to work in. A problem leaves nothing open.
+/// `scratch`: kPlaceScratchBytes of working memory. A problem leaves nothing open.
 FileProblem find_place(std::string_view path, std::span<char> scratch, Place& out);
 
-/// May what `owner` put into `folder` be trusted to be what it looks like? In a sticky folder that others write to,
-/// only what is this user's own or the folder's owner's.
+/// Can an entry that `owner` put into `folder` be trusted? In a sticky folder that others write to, only an entry of
+/// this user or of the folder's owner.
 bool is_trusted(const struct stat& folder, unsigned owner);
 
 }  // namespace unfreed::base

@@ -1,4 +1,4 @@
-// The same as arch/stack_switch.h by ucontext and sigsetjmp. For bounded_call.cpp alone.
+// arch/stack_switch.h by ucontext and sigsetjmp. Only for bounded_call.cpp.
 #pragma once
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
-// Other people's texts made fit for a terminal or a browser: names of programs and files, arguments, values of
-// variables. What would steer a terminal, change the order of the text around it or not be seen at all is shown as an
-// escape. Allocation-free, async-signal-safe.
+// Makes other people's texts fit for a terminal or a browser: names of programs and files, arguments, values of
+// variables. Characters that would control a terminal, change the order of the text around them or be invisible become
+// escapes. Allocation-free, async-signal-safe.
 //
 //     control characters, bytes that are not UTF-8       \x1b
 //     C1 controls, bidirectional controls (U+202E …),
@@ -15,7 +15,7 @@
 
 namespace unfreed::base {
 
-/// The character that a text starts with.
+/// The first character of a text.
 struct Character {
   uint32_t code;
   uint8_t bytes;  ///< 0: the text does not start with well-formed UTF-8
@@ -26,7 +26,7 @@ Character first_character(std::string_view text);
 /// Is the character invisible, or does it control how others are shown? (A space is neither.)
 bool is_hidden(uint32_t code);
 
-/// How the start of a text is shown.
+/// How the first character of a text is shown.
 struct Shown {
   uint8_t taken;        ///< bytes of the text
   uint8_t escape_size;  ///< 0: they are shown as they are
@@ -38,8 +38,8 @@ struct Shown {
 /// `text` is not empty.
 Shown show_first(std::string_view text);
 
-/// Appends `text` as it may be shown. Where not all of it fits into `most` bytes, its start and "…": `most` bytes at
-/// the most, and no escape cut in two.
+/// Appends `text` with escapes. If not all of it fits into `most` bytes, appends its start and "…": at most `most`
+/// bytes, and never part of an escape.
 void add_printable(TextBuilder& out, std::string_view text, size_t most);
 
 }  // namespace unfreed::base

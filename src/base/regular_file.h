@@ -1,6 +1,6 @@
-// Reading files whose names somebody else chose (a ledger, a debug link, a variable): opening one waits for nobody and
-// starts nothing, and only a regular file of bearable size is read. A FIFO, a terminal, /dev/zero or a sparse file of
-// terabytes is a problem told, not a process that hangs. System calls alone; async-signal-safe.
+// Reads files whose names somebody else chose (a ledger, a debug link, a variable). Opening one never waits or
+// starts anything, and only a regular file of reasonable size is read: a FIFO, a terminal, /dev/zero or a sparse file
+// of terabytes is reported as a problem. System calls alone; async-signal-safe.
 #pragma once
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@ namespace unfreed::base {
 struct RegularFile {
   long fd = -1;        ///< the caller closes it
   uint64_t bytes = 0;  ///< 0 also for files of /proc, whose size shows only when they are read
-  // As in stat(2); of a file that could not be opened as well, if it is there.
+  // As in stat(2); also of a file that exists but could not be opened.
   uint32_t mode = 0, uid = 0, gid = 0;
   FileProblem problem;
 };
@@ -28,11 +28,11 @@ struct ReadResult {
   FileProblem problem;
 };
 
-/// Reads a whole regular file into `out`. One that does not fit is a problem, not cut.
+/// Reads a whole regular file into `out`. A file that does not fit is a problem; it is not cut.
 ReadResult read_regular_file(const char* path, std::span<char> out);
 
-/// A regular file's bytes, mapped for reading (unmap_memory() ends it); empty when it cannot be had. Should the file be
-/// cut short while it is mapped, what has gone cannot be read.
+/// A regular file's bytes, mapped for reading (unmap_memory() ends it); empty on failure. If the file is cut short
+/// while it is mapped, what is gone cannot be read.
 std::span<const std::byte> map_regular_file(const char* path, uint64_t most_bytes);
 
 inline constexpr const char* kNotRegular = "not a regular file";

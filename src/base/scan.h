@@ -20,7 +20,7 @@ inline std::string_view trimmed(std::string_view text) {
   return text;
 }
 
-/// Takes the part before the next `separator` off `rest` (all of it when there is none). Call while `more` is true:
+/// Removes the part before the next `separator` from `rest` (all of it if there is none). Call while `more` is true:
 ///     for (bool more = true; more;) { auto part = next_part(rest, ',', more); … }
 inline std::string_view next_part(std::string_view& rest, char separator, bool& more) {
   size_t end = rest.find(separator);
@@ -30,7 +30,7 @@ inline std::string_view next_part(std::string_view& rest, char separator, bool& 
   return part;
 }
 
-/// Reads all of `text` as a decimal number. False when it is empty, holds anything else, or does not fit.
+/// Reads all of `text` as a decimal number. False if it is empty, contains anything else, or does not fit.
 inline bool parse_number(std::string_view text, uint64_t& out) {
   if (text.empty()) return false;
   uint64_t value = 0;

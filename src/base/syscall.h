@@ -1,5 +1,5 @@
-// System calls without libc's wrappers: no errno, no cancellation point, no interposed symbol on the way. What the
-// runtime uses inside other people's processes. Results are the kernel's: −errno on failure. Async-signal-safe.
+// System calls without libc's wrappers: no errno, no cancellation point, no interposed symbol. The runtime uses them
+// inside other people's processes. Results are the kernel's: −errno on failure. Async-signal-safe.
 #pragma once
 
 #include <fcntl.h>
@@ -12,38 +12,38 @@
 
 namespace unfreed::base {
 
-/// The system call, past libc. −EPERM, and nothing done, between forbid_system_calls() and allow_system_calls().
+/// Makes the system call directly. Between forbid_system_calls() and allow_system_calls() does nothing: −EPERM.
 long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 
-/// A process in a sandbox (seccomp) dies of a system call that it did not foresee, and it did not foresee ours. Where
-/// `may_read_clock` is false, or the vDSO cannot read it without the kernel, time stands still from here on.
+/// A process that restricts its system calls (seccomp) dies of one that it did not allow, and it does not know ours. If
+/// `may_read_clock` is false, or the vDSO cannot read it without the kernel, the clock stops from here on.
 void forbid_system_calls(bool may_read_clock);
 void allow_system_calls();
 bool may_call_system();
-/// The one call that a process at its end makes in any case.
+/// The one call that a process makes at its end in any case.
 [[noreturn]] void end_process(int status);
 
 inline bool is_error(long result) { return static_cast<unsigned long>(result) > -4096UL; }
 
-/// Anonymous private memory, zeroed, lazily backed, apart from the program's; nullptr when there is none.
+/// Anonymous private memory, zeroed, lazily backed, apart from the program's; nullptr if there is none.
 void* map_memory(size_t bytes);
 void unmap_memory(void* address, size_t bytes);
-/// Large tables say nothing to whoever looks into a core dump, and need not make it larger.
+/// Leaves memory out of core dumps: large tables would only make them larger.
 void leave_out_of_dumps(void* start, size_t bytes);
-/// An address many gigabytes away from where the kernel puts mappings: from there on, upwards and downwards, nothing is
-/// in the way, and what is mapped is in nobody's.
+/// An address many gigabytes away from where the kernel puts mappings: nothing is mapped near it, in either direction,
+/// and mappings there are in nobody's way.
 uintptr_t apart_from_program();
-/// Backs memory that is about to be used (MADV_POPULATE_WRITE, Linux 5.14; −EINVAL before). A page that is read before
-/// it is written to costs two faults otherwise; where there is no storage for a shared one, a touch would be SIGBUS.
-/// `start` lies at a page's beginning.
+/// Allocates memory that is about to be used (MADV_POPULATE_WRITE, Linux 5.14; −EINVAL before). Otherwise a page that
+/// is read before it is written to costs two faults, and touching a shared one without storage raises SIGBUS.
+/// `start` is the start of a page.
 long populate_memory(void* start, size_t bytes);
 
-/// Copies memory that need not be there, of this process (`pid` 0) or another one (any of its live threads' numbers):
-/// the number of bytes, fewer where not all of them can be read, or −errno. Shared memory that is not backed yet is
-/// backed by it.
+/// Copies memory that may not be mapped, of this process (`pid` 0) or another one (the number of any live thread).
+/// Returns the number of bytes, fewer if not all can be read, or −errno. Shared memory without storage gets it
+/// by this.
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
 
-/// The working directory, absolute; "" where it has none that could be named again: it has been deleted, lies outside
+/// The working directory, absolute; "" if it cannot be named: it has been deleted, lies outside
 /// the root directory, or is too long for `out`.
 std::string_view current_directory(std::span<char> out);
 
@@ -53,16 +53,16 @@ Openness openness_of(int fd);
 
 long open_file(const char* path, int flags, int mode = 0);
 void close_file(long fd);
-/// Writes all of `text`, going on after partial writes and EINTR. False when the kernel refuses.
+/// Writes all of `text`, continuing after partial writes and EINTR. False if the kernel refuses.
 bool write_all(long fd, std::string_view text);
-/// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno where there were none to be had.
+/// Reads a whole small file into `out`; returns the bytes read (≤ capacity), or −errno if it could not be read.
 long read_file(const char* path, char* out, size_t capacity);
 
-/// 0 where it may not be asked.
+/// 0 if access is denied.
 int current_pid();
 int current_tid();
 [[gnu::hot]] uint64_t monotonic_ns();
-/// The same clock as of the last tick (some milliseconds ago), for a fraction of the price.
+/// The same clock as of the last tick (some milliseconds ago), at a fraction of the cost.
 [[gnu::hot]] uint64_t coarse_monotonic_ns();
 uint64_t realtime_ns();
 

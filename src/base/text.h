@@ -1,4 +1,4 @@
-// Text put together in memory that the caller owns: no allocation, no locale, always NUL-terminated, cut when full.
+// Assembles text in memory that the caller owns: no allocation, no locale, always NUL-terminated, cut when full.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 namespace unfreed::base {
 
-/// Part of `text`; what lies outside is left away. (std::string_view::substr would pull in libstdc++'s exception
-/// thrower, which the runtime must not need.)
+/// Part of `text`, limited to its bounds. (std::string_view::substr would pull in libstdc++'s exception
+/// thrower, which the runtime must not depend on.)
 inline std::string_view slice(std::string_view text, size_t start, size_t size = static_cast<size_t>(-1)) {
   if (start > text.size()) start = text.size();
   text.remove_prefix(start);
@@ -24,14 +24,14 @@ inline std::string_view base_name(std::string_view path) {
   return slash == std::string_view::npos ? path : slice(path, slash + 1);
 }
 
-/// FNV-1a, 64 bits. Of texts one after the other, each from the one before.
+/// FNV-1a, 64 bits. To hash several texts, pass the previous hash.
 inline constexpr uint64_t kEmptyTextHash = 0xcbf29ce484222325;
 inline uint64_t hash_text(std::string_view text, uint64_t from = kEmptyTextHash) {
   for (char character : text) from = (from ^ static_cast<unsigned char>(character)) * 0x100000001b3;
   return from;
 }
 
-/// Appends to a fixed buffer. What does not fit is cut and remembered. Thread-compatible, async-signal-safe.
+/// Appends to a fixed buffer; text that does not fit is cut (see cut()). Thread-compatible, async-signal-safe.
 class TextBuilder {
  public:
   explicit TextBuilder(std::span<char> storage) : storage_(storage) {

@@ -10,7 +10,7 @@ namespace unfreed::base {
 class UniqueFd {
  public:
   UniqueFd() = default;
-  /// Takes the descriptor over; a negative number is none, −errno where it could not be had.
+  /// Takes ownership of the descriptor; a negative number is none, or −errno if it could not be opened.
   explicit UniqueFd(long fd) : fd_(fd) {}
   ~UniqueFd() { reset(); }
   UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -23,7 +23,7 @@ class UniqueFd {
 
   explicit operator bool() const { return fd_ >= 0; }
   int get() const { return static_cast<int>(fd_); }
-  /// Of one that could not be had.
+  /// The error, if it could not be opened.
   int error() const { return fd_ < 0 ? static_cast<int>(-fd_) : 0; }
   void reset() {
     if (fd_ >= 0) close_file(fd_);

@@ -1,4 +1,4 @@
-// Starting CMD so that it notices nothing: same process group, same signal state, same descriptors.
+// Starts CMD so that it notices nothing: same process group, same signal state, same descriptors.
 #pragma once
 
 #include <sys/types.h>
@@ -15,18 +15,18 @@ struct Started {
   int error = 0;  ///< errno of the exec that failed; 0: the program runs
 };
 
-/// Forks and executes `words[0]` (searched in PATH as the shell does) with that environment. Waits until the program
-/// has been replaced or has failed to.
+/// Forks and executes `words[0]` (searched in PATH as the shell does) with that environment. Waits until exec has
+/// succeeded or failed.
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
               const SignalRelay& signals);
 
-/// The contract's status for a CMD that could not be executed, 126 or 127, and one line that says why.
+/// The exit status for a CMD that could not be executed, 126 or 127, and one line with the reason.
 int explain_start_failure(const std::string& command, int error, std::string& line);
 
-/// The same, absolute; `command` itself where there is no such file.
+/// The same, absolute; `command` itself if there is no such file.
 std::string program_path(const std::string& command);
 
-/// The file that `command` names, searched in PATH like a shell would; "" if there is none. `executable` receives
+/// The file that `command` names, searched in PATH as a shell would; "" if there is none. `executable` receives
 /// whether it may be executed.
 std::string find_program(const std::string& command, bool& executable);
 

@@ -1,4 +1,4 @@
-// The subcommands, and what they share: options the GNU way, one line for a mistake, exit status 125 for it.
+// The subcommands, and what they share: GNU-style options, one line for a mistake, exit status 125 for it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace unfreed::cli {
 inline constexpr int kSuccess = 0;
 inline constexpr int kFailure = report::exit_status::failure;
 
-/// Instead of options: prints what a command's options are, for completion and the manual page (describe in
+/// Given instead of options, prints a command's options for completion and the manual page (describe in
 /// command.cpp).
 inline constexpr const char* kDescribe = "--describe";
 
@@ -40,25 +40,25 @@ int snapshot_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 
-/// An option parser for `unfreed NAME`, set up like all others. The values named must outlive it. (The library behind
-/// it is for command.cpp alone: it takes ten seconds to compile wherever it is included.)
+/// An option parser for `unfreed NAME`, set up like all others. The named values must outlive it. (Only command.cpp
+/// includes the library behind it, which takes ten seconds to compile.)
 class Parser {
  public:
   Parser(std::string name, std::string usage, std::string description);
   ~Parser();
 
   void flag(const char* names, bool& value, const char* help);
-  /// An option with a value, one of `choices` where there are any.
+  /// An option with a value, which must be one of `choices` if there are any.
   void value(const char* names, const char* value_name, std::string& value, const char* help,
              const std::vector<std::string>& choices = {});
   void value(const char* names, const char* value_name, uint32_t& value, const char* help);
   /// An option that may be given several times.
   void values(const char* names, const char* value_name, std::vector<std::string>& values, const char* help);
-  /// Arguments that must be there: one, a positive number, one or more.
+  /// Required arguments: one, a positive number, one or more.
   void operand(const char* name, std::string& value, const char* help);
   void operand(const char* name, int& value, const char* help);
   void operands(const char* name, std::vector<std::string>& values, const char* help);
-  /// What completion and the manual page say of an option besides its help.
+  /// What completion and the manual page need of an option besides its help.
   struct Document {
     std::string completes;  ///< words, or <file>
     std::string variable;   ///< that does the same
@@ -68,11 +68,11 @@ class Parser {
   /// Text shown below the options in --help.
   void footer(std::string text);
 
-  /// Reads `arguments`. Empty: go on. Else end with that status: help has been printed (0), or an error (125).
+  /// Reads `arguments`. Empty: continue. Else end with that status: help has been printed (0), or an error (125).
   std::optional<int> parse(const Arguments& arguments);
 
-  /// How many of `arguments` are options, the first thing that is none ending them: "--" (counted), or a word that is
-  /// no option's value.
+  /// How many of `arguments` are options. They end with "--" (counted), or before the first word that is neither an
+  /// option nor an option's value.
   size_t count_options(const Arguments& arguments);
 
  private:
@@ -88,8 +88,8 @@ class Parser {
 /// "unfreed: MESSAGE" on stderr.
 void complain(std::string_view message);
 
-/// Writes to stderr, in pieces that are whole up to 4 KiB. A reader who takes nothing for `patience_ms` does not get
-/// the rest: nobody is to wait for ever for a summary to be read.
+/// Writes to stderr, in pieces of up to 4 KiB that are written whole. Gives up on a reader that reads nothing for
+/// `patience_ms`: nothing waits for ever for a summary to be read.
 void write_message(std::string_view text, int patience_ms = 10'000);
 
 }  // namespace unfreed::cli

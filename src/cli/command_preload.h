@@ -7,7 +7,7 @@
 
 namespace unfreed::cli {
 
-/// A name for the library that LD_PRELOAD can hold: blanks and colons end a name there, and nothing escapes them.
+/// A name for the library that LD_PRELOAD can hold: blanks and colons end a name there and cannot be escaped.
 class PreloadName {
  public:
   explicit PreloadName(const std::string& runtime);
@@ -15,7 +15,7 @@ class PreloadName {
   PreloadName(const PreloadName&) = delete;
   PreloadName& operator=(const PreloadName&) = delete;
   const std::string& text() const { return name_; }
-  /// For processes that run on and start others.
+  /// For processes that start others.
   void keep() { keep_ = true; }
   /// Async-signal-safe.
   void remove();
@@ -27,12 +27,12 @@ class PreloadName {
   bool keep_ = false;
 };
 
-/// What LD_PRELOAD says for a run: the library before all others that the caller has in it, but for those that must
-/// come first themselves (sanitizers' libraries).
+/// The value of LD_PRELOAD for a run: the library before all others that the caller has in it, but after those that
+/// must come first (sanitizers' libraries).
 std::string preload_list(const std::string& name);
 
-/// The same for the run's command, found by `command`: without the library where the program cannot take it. "": the
-/// variable is not to be there. `verdict`: what stands against tracking it.
+/// The same for the run's command, found by `command`: without the library if the program cannot load it. "": the
+/// variable must be unset. `verdict`: what prevents tracking.
 std::string preload_of_command(const std::string& command, const std::string& list, const std::string& name,
                                elf::Verdict& verdict);
 

@@ -1,4 +1,4 @@
-// Can a program be tracked? What its file tells before it runs.
+// Examines a program's file, before it runs, to tell whether it can be tracked.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace unfreed::cli {
 struct Diagnosis {
   bool found = false;
   bool trackable = true;
-  /// The files looked at: a script's interpreters in order, the program that would be executed last.
+  /// The files examined: a script's interpreters in order, last the program that would be executed.
   std::vector<std::string> files;
   std::vector<std::string> obstacles;  ///< why it cannot be tracked
   std::vector<std::string> limits;     ///< what will not be seen, or not be seen exactly

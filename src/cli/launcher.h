@@ -1,4 +1,4 @@
-// Running CMD under the runtime: the environment it gets, waiting for it and its descendants' ledgers, the end.
+// Runs CMD under the runtime: prepares its environment, waits for it and its descendants' ledgers, and reports.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct LaunchPlan {
   bool all_reports = false;
 };
 
-/// Runs it and returns the contract's exit status. One per process: it changes the process's signal state.
+/// Runs it and returns the exit status. One per process: it changes the process's signal state.
 int launch(const LaunchPlan& plan, const SettingsInput& input, const SuppressionFiles& suppressions);
 
 }  // namespace unfreed::cli

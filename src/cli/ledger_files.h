@@ -1,4 +1,4 @@
-// Ledgers as the command finds them: the files of an opened folder, each looked at through its descriptor. Their names
+// Finds ledgers for the command: the files of an opened folder, each examined through its descriptor. Their names
 // are those of ledger/file_names.h.
 #pragma once
 
@@ -17,10 +17,10 @@ namespace unfreed::cli {
 
 using ledger::is_running;
 
-/// A folder held open: what is done in it is done there, whatever its path leads to by now.
+/// A folder held open: operations act on this folder, even if its path leads elsewhere by now.
 struct LedgerFolder {
   base::UniqueFd fd;
-  std::string path;  ///< as the user is told
+  std::string path;  ///< for messages
   bool is_for_others = false;
 };
 
@@ -32,15 +32,15 @@ struct LedgerFile {
 /// By process, then by image.
 std::vector<LedgerFile> list_ledgers(const std::vector<std::shared_ptr<const LedgerFolder>>& folders);
 
-/// An open ledger, if it is one that may be believed: a regular file of this user, or, in a folder for others, of
-/// whomever that process has become.
+/// An open ledger, if it can be trusted: a regular file of this user or, in a folder for others, of the user that the
+/// process has become.
 struct OpenLedger {
   base::UniqueFd file;
   unsigned user = 0;  ///< whose it is
 };
 OpenLedger open_ledger(const LedgerFile& file);
 
-/// What can be told of a ledger from its header alone.
+/// What a ledger's header alone tells.
 struct LedgerFacts {
   ledger::State state = ledger::State::starting;
   ledger::Handover handover = ledger::Handover::none;
@@ -48,26 +48,26 @@ struct LedgerFacts {
   uint64_t created_boottime_ns = 0;
   bool is_reported = false;
 };
-/// Empty where it is no ledger that this program reads, or cannot be opened.
+/// Empty if it cannot be opened, or is not a ledger that this program reads.
 std::optional<LedgerFacts> read_ledger_facts(const LedgerFile& file);
 
-/// Does the process still run whose ledger that is? `facts`: what was read of it before, if anything could be.
+/// Is the ledger's process still running? `facts`: what was read of the ledger before, if anything.
 bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts);
 
-/// Lets that process make its last report by itself. Nothing happens where it is no ledger.
+/// Tells that process to make its last report itself. Does nothing if the file is not a ledger.
 void say_launcher_is_gone(const LedgerFile& file);
 
-/// Gives a ledger that was left to the launcher the name of those that are (".done"), as its process is about to do:
-/// whoever is first, the other finds nothing to rename.
+/// Renames a ledger that was left to the launcher to ".done", as its process is about to do: whichever comes second
+/// finds nothing to rename.
 void finish_name(LedgerFile& file);
 
 void remove_ledger(const LedgerFile& file);
 bool is_there(const LedgerFile& file);
-/// Removes the file if nothing is in it: of a process that was killed before it had begun its ledger.
+/// Removes the file if it is empty: its process was killed before it could begin its ledger.
 void remove_unbegun(const LedgerFile& file);
 
-/// The folder of /proc that shows what the process holds, its memory map and its root: "/proc/PID", or that of another
-/// thread where the main thread has ended.
+/// The folder of /proc with the process's descriptors, memory map and root: "/proc/PID", or that of another thread if
+/// the main thread has ended.
 std::string process_folder(int pid);
 
 inline constexpr std::string_view kDefaultLedgerDirectory = "/dev/shm";

@@ -1,4 +1,4 @@
-// From a ledger to a report with everything the reader can add, its JSON, and where it goes.
+// Makes the report of a ledger with everything that the command can add, and writes it.
 #pragma once
 
 #include <cstdint>
@@ -27,31 +27,31 @@ struct ReportRequest {
   std::string_view rules_for;
 };
 
-/// A report and the memory that it lies in. What it was made from must outlive it.
+/// A report and the memory that it lies in. Its source must outlive it.
 struct OwnedReport {
   base::Arena arena;
   report::Report report;
 };
 
-/// The whole report. The moment it is about, where the process still runs, is now.
+/// The whole report. For a process that is still running, it describes this moment.
 OwnedReport make_report(const ledger::View& view, const ReportRequest& request, symbolize::Symbolizer& symbolizer);
 
 /// Its totals and rules only, without names, suppressions or sites: cheap. A process that breaks no rule and holds
-/// nothing by this one does not by make_report() either.
+/// nothing according to this does not according to make_report() either.
 OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
 
-/// The report's file: the template with everything filled in. "": `error` says why there is none.
+/// The report's file: the template, expanded. "": `error` is the reason.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error);
 std::string output_path(std::string_view output_template, std::string_view program, int pid, uint32_t report_number,
                         std::string& error);
 
-/// Writes a report that is made in the stead of a ledger's process: its name is told apart from those of other
-/// processes (report/report_file.h). `path` is the template's, and receives the one that the report has got.
+/// Writes a report on behalf of a ledger's process: its name is kept different from those of other processes
+/// (report/report_file.h). `path` is the template's, and receives the one that was used.
 bool write_process_report(const report::Author& author, std::string_view output_template, std::string_view json,
                           OutputOptions options, std::string& path, std::string& error);
 
-/// Base name of the program that the ledger is about.
+/// Base name of the ledger's program.
 std::string program_name(const ledger::View& view);
 
 }  // namespace unfreed::cli

@@ -5,11 +5,11 @@
 
 namespace unfreed::cli {
 
-/// Absolute path of libunfreed.so; "" when it is nowhere, with `tried` (for the user) listing the places looked at.
+/// Absolute path of libunfreed.so; "" if it is not found, and `tried` then lists the paths tried, for the user.
 std::string find_runtime(std::string& tried);
 
-/// What LD_PRELOAD is to say for it: a name that only glibc's loader finds the library under (ld.so(8), $LIB), where an
-/// installation or a build has one, else its path. Programs of musl's would end at once if they were given the path.
+/// The library's name for LD_PRELOAD: one that only glibc's loader finds (ld.so(8), $LIB), if an installation or a
+/// build has one, else its path. Programs of musl would fail to start if they were given the path.
 std::string preload_name(const std::string& runtime);
 
 }  // namespace unfreed::cli

@@ -1,4 +1,4 @@
-// Where reports come from, for the commands that read them: report JSON, or a ledger that a process left behind.
+// Sources of reports, for the commands that read them: report JSON, or a ledger that a process left behind.
 #pragma once
 
 #include <optional>
@@ -11,18 +11,18 @@
 
 namespace unfreed::cli {
 
-/// A ledger read for a report: of a process that still runs with the kernel's facts as of now.
+/// A ledger read for a report; of a running process, with the kernel's facts as of now.
 struct LoadedLedger {
   ledger::Copy copy;
   report::Trigger trigger = report::Trigger::post_mortem;
   std::vector<std::string> notes;  ///< for the report
 };
-/// Empty: `error` is one line for the user, with the path in it.
+/// Empty: `error` is one line for the user, including the path.
 std::optional<LoadedLedger> load_ledger(const std::string& path, std::string& error);
-/// From an open file, of process `pid`, which runs (0: whichever the ledger says). `path`: for `error`.
+/// From an open file, of running process `pid` (0: the one that the ledger names). `path`: for `error`.
 std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int pid, std::string& error);
 
-/// A report with what it was made from.
+/// A report together with its source.
 struct SourcedReport {
   std::optional<LoadedLedger> ledger;  ///< where it was a ledger
   OwnedReport owned;

@@ -1,4 +1,4 @@
-// One run's ledgers: where they are, what they are called, and word of them as they come.
+// One run's ledgers: where they are, how they are named, and notification when they are finished.
 #pragma once
 
 #include <memory>
@@ -13,9 +13,9 @@ namespace unfreed::cli {
 class Session {
  public:
   /// Chooses a directory (UNFREED_LEDGER_DIR; else /dev/shm, or the temporary directory where /dev/shm is missing or
-  /// full) and makes a folder in it that nobody else can write to, and whose name nobody else can know beforehand.
+  /// full) and makes a folder in it that nobody else can write to and with a name that nobody else can predict.
   Session();
-  /// Removes the folder, if no process needs it any more.
+  /// Removes the folder unless a process still needs it.
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -23,23 +23,23 @@ class Session {
   const std::string& directory() const { return directory_; }
   /// For UNFREED_SESSION.
   const std::string& name() const { return name_; }
-  /// The run's folder; as root also the one for processes that become another user's. None where none could be made:
-  /// then every process reports by itself.
+  /// The run's folder; as root also the one for processes that become another user's. None if none could be made:
+  /// every process then reports separately.
   const std::vector<std::shared_ptr<const LedgerFolder>>& folders() const { return folders_; }
-  /// The file of the run's ledger::UntrackedBoard; "" for none.
+  /// The file of the run's ledger::UntrackedBoard; "" if there is none.
   std::string untracked_board() const {
     return folders_.empty() ? "" : folders_[0]->path + "/" + std::string(ledger::kBoardFile);
   }
 
   std::vector<LedgerFile> ledgers() const { return list_ledgers(folders_); }
-  /// Those of processes that have ended in order (".done").
+  /// Ledgers of processes that have ended in order (".done").
   std::vector<LedgerFile> finished_ledgers() const;
-  /// Processes that carry the session in their environment and started after `first`: descendants of CMD, whether or
-  /// not they have a ledger (a fork child has none before it first acquires something).
-  /// `was_short`: that was less than a second ago.
+  /// Processes that have the session in their environment and started after `first`: descendants of CMD, with or
+  /// without a ledger (a fork child has none before it first acquires something).
+  /// `was_short`: it started less than a second ago.
   std::vector<int> processes(int first, bool was_short) const;
-  /// Tells all processes, those that run and those to come, to report by themselves; returns the ledgers of those that
-  /// run. What was left to the launcher before is among the ledgers that are listed next (LedgerFacts::handover).
+  /// Tells all processes, running and future ones, to report separately; returns the ledgers of running ones. Those
+  /// left to the launcher before are among the ledgers that are listed next (LedgerFacts::handover).
   std::vector<LedgerFile> stop_taking();
   /// Removes the folders, as far as they are empty. Async-signal-safe.
   void remove_folders();
@@ -58,7 +58,7 @@ class Session {
   base::UniqueFd lock_;  ///< of the launcher file: held while ledgers are taken
 };
 
-/// Tells of ledgers that are finished (".done"). Without inotify there is no word, and the sweep at the end finds them.
+/// Reports ledgers that are finished (".done"). Without inotify it reports none, and the sweep at the end finds them.
 class LedgerWatch {
  public:
   explicit LedgerWatch(const Session& session);
@@ -67,7 +67,7 @@ class LedgerWatch {
   LedgerWatch& operator=(const LedgerWatch&) = delete;
 
   int descriptor() const { return descriptor_; }  ///< readable when there is something to tell; −1: never
-  /// Those finished since the last call; also every one there, when the kernel has lost count.
+  /// Ledgers finished since the last call; or all that exist, if the kernel has lost events.
   std::vector<LedgerFile> take_finished();
 
  private:

@@ -1,11 +1,11 @@
-// Signals under `unfreed run`: CMD behaves as if it had been exec'ed in the launcher's place.
+// Signals under `unfreed run`: CMD behaves as if it had been exec'ed in place of the launcher.
 //
 //     sent to the launcher (kill, timer, sigqueue)    passed on to CMD
-//     from the terminal (^C, ^\, ^Z, its size)        nothing to do: CMD is in the same process group and has got it
+//     from the terminal (^C, ^\, ^Z, its size)        nothing to do: CMD is in the same process group and gets it, too
 //     CMD stops, in a shell with job control          the launcher stops in the same way
 //     SIGTERM, SIGINT, SIGHUP, SIGQUIT after CMD      the launcher ends within a second
 //
-// Handlers do this, at any time, whatever the launcher is busy with.
+// Handlers do this at any time, whatever the launcher is doing.
 #pragma once
 
 #include <signal.h>
@@ -25,21 +25,21 @@ class SignalRelay {
   SignalRelay(const SignalRelay&) = delete;
   SignalRelay& operator=(const SignalRelay&) = delete;
 
-  /// Gives the calling process (a child of vfork) the mask and dispositions that were remembered. System calls only.
+  /// Restores the remembered mask and dispositions in the calling process (a child of vfork). System calls only.
   void restore_inherited() const;
 
-  /// CMD runs. Signals that were held back until now are passed on to it, and later ones as they come.
+  /// CMD is running: passes on the signals that were held back so far, and later ones as they arrive.
   void pass_on_to(pid_t program);
 
   enum class News { nothing, readable, ended };
   /// Waits until CMD has ended, `descriptor` (−1: none) is readable, or that time is over (−1: no limit). While CMD is
-  /// stopped the launcher is stopped too, where a shell would want to know. CMD stays a zombie, which can be asked
-  /// about.
+  /// stopped the launcher stops, too, where a shell expects it. CMD stays a zombie, so that its /proc entry can be
+  /// read.
   News wait(int descriptor, int milliseconds);
   /// Once CMD has ended: its status, from waitpid().
   int collect();
 
-  /// What ends the launcher early, at most kPatienceMilliseconds after a signal that asks for it. Called in a signal
+  /// Ends the launcher early, at most kPatienceMilliseconds after a signal that requests it. Called in a signal
   /// handler: async-signal-safe, and does not return. `status`: CMD's, as a shell has it.
   using EarlyEnd = void (*)(int signal, int status);
   void set_early_end(EarlyEnd end) { early_end_ = end; }

@@ -1,4 +1,4 @@
-// Suppression files, read for a command.
+// Reads suppression files for a command.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 
 namespace unfreed::cli {
 
-/// Whose word the name of a file is: a ledger's may only lead to regular files, and means nothing unless absolute.
+/// Who named a file: a name from a ledger may only lead to regular files, and is ignored unless absolute.
 enum class NamedBy : uint8_t { user, ledger };
 
 class SuppressionFiles {
  public:
-  /// Reads ':'-separated files, adding to what was read before. False: `error` is one line for the user.
+  /// Reads ':'-separated files, adding to those read before. False: `error` is one line for the user.
   bool read(std::string_view files, NamedBy named_by, std::string& error);
 
   std::span<const report::Suppression> all() const { return all_; }

@@ -1,4 +1,4 @@
-// Whole files in and out.
+// Reads and writes whole files.
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@ namespace unfreed::cli {
 inline constexpr uint64_t kMostInputBytes = uint64_t{512} << 20;  ///< of a report given to a command
 
 /// Reads a file that the user named: a regular file, or, for "-", /dev/stdin and /dev/fd/N (as in `<(cat FILE)`), that
-/// descriptor to its end, whatever it is. At most `most_bytes`. False: `error` says why.
+/// descriptor to its end, of whatever type. At most `most_bytes`. False: `error` is the reason.
 bool read_input_file(const std::string& path, uint64_t most_bytes, std::string& text, std::string& error);
 
-/// Reads a file that somebody else named (a ledger, the kernel): a regular file only.
+/// Reads a file that was not named by the user (but by a ledger, the kernel): a regular file only.
 bool read_regular_file(const std::string& path, uint64_t most_bytes, std::string& text, std::string& error);
 
-/// How a command writes what it was asked for: for its standard output it waits as programs do.
+/// Writes a command's output: to standard output it waits as programs do.
 struct OutputOptions : report::ReportFileOptions {
   OutputOptions() { descriptor_patience_ms = base::kForever; }
 };
 
 inline constexpr const char* kForceHelp = "let FILE be replaced whatever it is (else only a report is)";
 
-/// Writes a report, in whatever form (report/report_file.h). False: `error` says why, and nothing is left behind.
-/// `where` (may be nullptr) receives the path that it has got.
+/// Writes a report, in any format (report/report_file.h). False: `error` is the reason, and nothing is left behind.
+/// `where` (may be nullptr) receives the path that was used.
 bool write_report_file(const std::string& path, std::string_view text, const OutputOptions& options, std::string& error,
                        std::string* where = nullptr);
 

@@ -1,5 +1,5 @@
-// The reports of a run: which of the processes CMD and its descendants get one, where it goes, and what the user is
-// told.
+// The reports of a run: which of CMD and its descendants get one, where it is written, and what is printed for the
+// user.
 #pragma once
 
 #include <map>
@@ -28,14 +28,14 @@ class TreeReport {
         colour_(colour),
         untracked_(settings) {}
 
-  /// A process that is not CMD has ended (or, `post_mortem`, was seen to be gone). The ledger is read and removed.
+  /// A process other than CMD has ended (or, `post_mortem`, was found gone). Reads and removes its ledger.
   void add_other(const LedgerFile& file, bool post_mortem);
-  /// CMD has ended; its last image's ledger. After all others, and after all that was not tracked.
+  /// CMD has ended; the ledger of its last image. Call it after all others, and after all untracked programs.
   void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
-  /// CMD left no ledger: a report that says so. `words`: what it was started with.
+  /// CMD left no ledger: makes a report that says so. `words`: its command line.
   void add_command_without_ledger(const std::vector<std::string>& words, int pid, uint64_t started_ns, int wait_status);
   UntrackedPrograms& untracked() { return untracked_; }
-  /// A process that still runs.
+  /// A process that is still running.
   void add_running(int pid);
 
   size_t tracked() const { return tracked_; }
@@ -46,7 +46,7 @@ class TreeReport {
   /// Forked processes that had no ledger to be read here.
   uint64_t unseen() const { return unseen_; }
 
-  /// What the user is told at the end: CMD's summary, the other processes that hold something, where the reports are.
+  /// The summary at the end: CMD's, the other processes that hold something, and where the reports are.
   std::string summary() const;
 
  private:
@@ -71,7 +71,7 @@ class TreeReport {
   UntrackedPrograms untracked_;
   std::map<std::string, std::string> allocators_;  ///< linked into programs, by path; "" none
   symbolize::Symbolizer symbolizer_;
-  std::set<std::string> kept_;  ///< ledgers that could not be read, or whose reports could not be written: said once
+  std::set<std::string> kept_;  ///< ledgers whose report failed, so that each is reported once
   std::string command_summary_;
   std::string command_path_;
   std::vector<Line> others_;

@@ -1,5 +1,5 @@
-// The programs of a run that were not tracked: noted by the processes that started them on the run's board, and by the
-// launcher itself.
+// The untracked programs of a run: processes that start one record it on the run's board; the launcher adds those that
+// it finds itself.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace unfreed::cli {
 
-/// The board's file; made by the launcher, removed at its end. Without one (no room) programs are known to the
-/// processes that started them alone.
+/// The board's file; made by the launcher, and removed when it ends. Without one (no room) only the processes that
+/// started such programs know them.
 class UntrackedBoardFile {
  public:
   explicit UntrackedBoardFile(const std::string& path);
@@ -44,15 +44,15 @@ class UntrackedPrograms {
 
   void add(std::string program, elf::Obstacle obstacle, uint64_t count);
   void add(std::string program, std::string reason, uint64_t count);
-  /// One that is there, unless it is known already. After read().
+  /// Adds one that is running, unless it is known already. After read().
   void add_if_missing(std::string program, elf::Obstacle obstacle);
-  /// A process that has been tracked from that time on: whatever it was before has made place for what was tracked.
+  /// A process that is tracked since then: the untracked program that it was before has been replaced.
   void add_tracked(int pid, uint64_t started_ns);
-  /// What is on the board. After all add_tracked().
+  /// Reads the board. After all add_tracked().
   void read(const UntrackedBoardFile& board);
 
   std::vector<UntrackedProgram> list() const;
-  /// Programs for which rules could not be checked, and nobody has accepted that.
+  /// Were there programs for which rules could not be checked, and that no setting accepts?
   bool any_missed() const;
 
  private:

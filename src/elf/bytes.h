@@ -1,4 +1,4 @@
-// The bytes of an ELF file, wherever they are: in memory, or in a file that is read piece by piece.
+// The bytes of an ELF file: in memory, or in a file that is read piece by piece.
 #pragma once
 
 #include <cerrno>
@@ -11,8 +11,8 @@
 
 namespace unfreed::elf {
 
-/// Reads nothing that does not lie wholly inside. A file may change while it is read: what was read once may read
-/// differently later, and is checked each time. Async-signal-safe; thread-compatible.
+/// Reads nothing that does not lie wholly inside. A file may change while it is read: a second read of the same bytes
+/// may give others, so each one is checked. Async-signal-safe; thread-compatible.
 class Bytes {
  public:
   /// Must outlive this.
@@ -53,7 +53,7 @@ class Bytes {
     }
     return true;
   }
-  // A program's headers, the name of its loader and its notes lie in so many bytes. The stack may be a signal
+  // A program's headers, the name of its loader and its notes fit in this. The stack may be a signal
   // handler's.
   static constexpr size_t kWindowBytes = 1024;
   struct Window {
@@ -61,7 +61,7 @@ class Bytes {
     size_t bytes = 0;
     char text[kWindowBytes];
   };
-  /// What is asked for next mostly lies behind what was asked for last. False: it does not reach to `end`.
+  /// A read mostly follows the previous one. False: it does not reach to `end`.
   bool fill(Window& window, uint64_t start, uint64_t end) const {
     size_t wanted = size_ - start < kWindowBytes ? static_cast<size_t>(size_ - start) : kWindowBytes;
     window.start = start;

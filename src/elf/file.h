@@ -1,6 +1,6 @@
-// An ELF file of either class, read with bounds checks, no allocation and no library. A file is taken as it comes: a
-// truncated or forged one yields less, or an error text. Used by both halves: in the runtime before a program is
-// started, in the command for what it says of programs, and below every look at a symbol table.
+// An ELF file of either class, read with bounds checks, no allocation and no library. A file is not trusted: a
+// truncated or forged one yields less, or an error text. Both halves use it: the runtime before a program is
+// started, the command to examine programs, and both to read symbol tables.
 // Async-signal-safe; thread-compatible.
 #pragma once
 
@@ -50,7 +50,7 @@ class File {
   bool segment(uint32_t index, Segment& out) const;
   bool find_segment(uint32_t type, Segment& out) const;
 
-  /// None where sections were stripped away, which is no error.
+  /// None if sections were stripped, which is not an error.
   uint32_t section_count() const { return section_count_; }
   bool section(uint32_t index, Section& out) const;
   /// One that has contents in the file.
@@ -70,9 +70,9 @@ class File {
 
   /// The value of the first note of that owner and type, in any segment or section of notes; false: there is none.
   bool find_note(std::string_view owner, uint32_t type, Range& value) const;
-  /// NT_GNU_BUILD_ID's bytes into `out`; returns how many, 0 where there is none.
+  /// NT_GNU_BUILD_ID's bytes into `out`; returns how many, 0 if there is none.
   size_t build_id(std::span<char> out) const;
-  /// .gnu_debuglink's file name; "" where there is none.
+  /// .gnu_debuglink's file name; "" if there is none.
   std::string_view debug_link(std::span<char> out) const;
 
   const Bytes& bytes() const { return *bytes_; }
@@ -93,10 +93,10 @@ class File {
   uint64_t sections_ = 0;
 };
 
-/// What the dynamic loader goes by: the dynamic section and what it leads to, found by way of the segments alone.
+/// What the dynamic loader reads: the dynamic section and its tables, found through the segments alone.
 class Dynamic {
  public:
-  /// Of a file without a dynamic section nothing is found.
+  /// In a file without a dynamic section nothing is found.
   explicit Dynamic(const File& file);
 
   explicit operator bool() const { return entries_.bytes > 0; }

@@ -1,4 +1,4 @@
-// How a dynamic object's symbols are found by name: its hash tables, of either style, in a file or in memory.
+// Finds a dynamic object's symbols by name: hash tables of either style, in a file or in memory.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace unfreed::elf {
 
-/// More steps than any chain has; a damaged table has no end.
+/// More steps than any chain has; a damaged table may have no end.
 inline constexpr uint32_t kMostSteps = 1u << 20;
 
 /// A name's hash in DT_GNU_HASH, character by character.
@@ -19,7 +19,7 @@ constexpr uint32_t gnu_hash(std::string_view name) {
 }
 
 /// Both: the number of the first symbol of which `is_it` is true, after number `after` (0: from the start); 0 for none.
-/// `word(at, out)` reads the 32-bit word `at` bytes into the table, false where there is none.
+/// `word(at, out)` reads the 32-bit word `at` bytes into the table, false if there is none.
 ///
 /// DT_GNU_HASH, by gnu_hash(): number of buckets, first symbol that is in a bucket, words of the Bloom filter, its
 /// shift; the filter, in words as large as an address; buckets (a chain's first symbol); a hash for each symbol, its

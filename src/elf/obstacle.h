@@ -17,15 +17,15 @@ enum class Obstacle : uint8_t {
   set_uid = 6,
   set_gid = 7,
   capabilities = 8,
-  sanitizer_first = 9,  ///< its sanitizer must be the first library, and something else is
+  sanitizer_first = 9,  ///< its sanitizer must be the first library, but another is
   no_preload = 10,      ///< the environment it is started with does not name the runtime
   no_session = 11,      ///< the environment names the runtime, but not the run that it belongs to
   changed_ids = 12,     ///< started by a process whose effective and real ids differ
-  unreachable = 13,     ///< the runtime's file is not to be found or read where it runs
+  unreachable = 13,     ///< the runtime's file cannot be found or read where it runs
 };
 inline constexpr uint8_t kObstacleCount = 14;
 
-/// One clause, which goes on from "X is not tracked: ".
+/// One clause that completes "X is not tracked: ".
 std::string_view describe(Obstacle obstacle);
 
 }  // namespace unfreed::elf

@@ -7,7 +7,7 @@
 
 namespace unfreed::elf {
 
-/// Larger files are no objects.
+/// Larger files are not ELF objects.
 inline constexpr uint64_t kMostObjectBytes = uint64_t{4} << 30;
 
 /// Async-signal-safe.

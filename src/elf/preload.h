@@ -1,8 +1,8 @@
-// How the runtime gets into a program: what LD_PRELOAD must say for it. A library that a program cannot load is left
-// out of the list (musl ends with 127 otherwise, gcc's AddressSanitizer refuses to start, a 32-bit loader complains on
+// Decides how the runtime gets into a program: the value of LD_PRELOAD for it. A library that a program cannot load is
+// left out of the list (musl would end with 127, gcc's AddressSanitizer refuse to start, a 32-bit loader complain on
 // stderr); other entries are kept.
 //
-// Used by the hooks of exec and spawn on the environment handed on, and by `unfreed run` for its own command.
+// Used by the hooks of exec and spawn for the environment that is passed on, and by `unfreed run` for its own command.
 // Allocation-free, async-signal-safe.
 #pragma once
 
@@ -16,19 +16,19 @@
 namespace unfreed::elf {
 
 enum class Remedy : uint8_t {
-  keep,             ///< what is there is right, or does no harm
-  leave_out,        ///< the program would not start, or complain
-  hide,             ///< as leave_out, but by a name that only glibc's loader understands, where there is one
+  keep,             ///< the value is right, or does no harm
+  leave_out,        ///< the program would not start, or would complain
+  hide,             ///< as leave_out, but by a name that only glibc's loader understands, if there is one
   sanitizer_first,  ///< put the program's own sanitizer library before it
 };
 
-/// What executing a file comes to. A file that cannot be read is left alone.
+/// The result of examining a file to be executed. A file that cannot be read is left alone.
 struct Verdict {
   Obstacle obstacle = Obstacle::none;
   Remedy remedy = Remedy::keep;
   char sanitizer_library[sizeof Program::sanitizer_library] = "";
 };
-/// Follows "#!" lines. `path` is relative to the open `directory`. `is_there`: there is such a file.
+/// Follows "#!" lines. `path` is relative to the open `directory`. `is_there`: the file exists.
 Verdict judge(const char* path, long directory, bool& is_there);
 
 /// Calls `visit(entry)` for each entry of an LD_PRELOAD, until it returns true, which is then returned.
@@ -45,7 +45,7 @@ bool any_preload_entry(std::string_view preload, Visit visit) {
 
 /// How the runtime is named in LD_PRELOAD.
 struct PreloadNames {
-  std::string_view entry;       ///< as it is in the list; "": it came by other means
+  std::string_view entry;       ///< as it is in the list; "": the library was loaded by other means
   std::string_view glibc_only;  ///< "…/$LIB/libunfreed.so", which other loaders find no file under; or ""
 };
 
@@ -55,12 +55,12 @@ std::string_view find_entry(std::string_view preload, std::string_view file);
 /// Is the runtime one of the entries of this LD_PRELOAD?
 bool names_runtime(std::string_view preload, const PreloadNames& names);
 
-/// Writes what LD_PRELOAD must be for a program of this verdict, where that is not what it is. False: leave it as it
-/// is. An empty text: the variable must not be there. A verdict that cannot be carried out is changed: see obstacle.
+/// Writes the value of LD_PRELOAD that a program of this verdict needs, if it differs. False: leave it as it
+/// is. An empty text: the variable must be unset. A verdict that cannot be carried out is changed: see obstacle.
 bool edit_preload(std::string_view preload, const PreloadNames& names, Verdict& verdict, base::TextBuilder& out);
 
-/// Between the sanitizer's library and what LD_PRELOAD was before it was put in front. The loader skips empty entries;
-/// the runtime takes all of it away again before the program sees it.
+/// Between the sanitizer's library and the previous value of LD_PRELOAD. The loader skips empty entries;
+/// the runtime removes all of it again before the program sees it.
 inline constexpr std::string_view kSanitizerMark = ":::";
 
 }  // namespace unfreed::elf

@@ -1,4 +1,4 @@
-// Puts an evaluation into the structure of a report: every record named, every age worked out.
+// Turns an evaluation into the structure of a report: names every record and computes every age.
 // Internal to this folder. Allocates from the arena only; async-signal-safe if the resolver is.
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace unfreed::report {
 
-/// What all parts need.
+/// What all parts use.
 struct Build {
   const ReportInput& input;
   const Evaluation& evaluation;
@@ -33,16 +33,16 @@ void build_exec_leaks(Build& build);
 void build_failures(Build& build);
 void build_untracked(Build& build);
 
-/// What a descriptor refers to and its flags, as the kernel listed them.
+/// A descriptor's target and flags, as the kernel listed them.
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);
 /// A child that belongs to a site.
 void describe_child(Build& build, const EvaluatedChild& child, Object& out);
 Text state_of(const EvaluatedChild& child);
 /// Of a thread or task; up to its NUL.
 Text name_of(const char (&name)[16]);
-/// Up to its NUL, or all of it.
+/// Text up to its NUL, or all of it.
 Text text_of(const char* text, size_t room);
-/// Of a ledger::FdOwner; "" for none, and for a number that is none.
+/// The name of a ledger::FdOwner; "" for none, and for an unknown number.
 Text owner_name(uint32_t kind);
 /// The suppression's line; "" for none.
 Text suppression_text(const Build& build, uint32_t suppression);

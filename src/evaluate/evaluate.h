@@ -1,6 +1,6 @@
-// From a ledger to the evaluated report: descriptors reconciled with the kernel's list, counts settled, suppressions
-// applied, stacks named, rules judged. One evaluation for both halves: in the process itself names come from symbol
-// tables; in the command a resolver adds files, lines and inlined frames.
+// Turns a ledger into the evaluated report: reconciles descriptors with the kernel's list, settles counts, applies
+// suppressions, names stacks, evaluates rules. Both halves use it: in the process itself, names come from symbol
+// tables; in the command, a resolver adds files, lines and inlined frames.
 // Allocates from the arena only; async-signal-safe if the resolver is.
 #pragma once
 
@@ -29,11 +29,11 @@ struct ReportInput {
   int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;         ///< also sites with nothing live
-  /// No stacks, sites or objects. Without them all sites might be one place: rules about sites are then evaluated as if
-  /// they were.
+  /// Without stacks, sites and objects. Site rules are then evaluated as if all sites were one call site, which they
+  /// might be.
   bool totals_only = false;
-  /// Of the run as a whole, where the report is that of its command; else those that the process itself started are
-  /// listed. One that is not allowed makes the report incomplete.
+  /// The programs of the whole run, if the report is that of its command; else those that the process itself started
+  /// are listed. A program that is not allowed makes the report incomplete.
   std::span<const UntrackedProgram> untracked_of_run;
   bool speaks_for_run = false;
   std::string_view allow_untracked;         ///< UNFREED_ALLOW_UNTRACKED
@@ -44,7 +44,7 @@ struct ReportInput {
 /// Fills in `out`, whose texts lie in the ledger, in `input` and in `arena`.
 void evaluate(const ReportInput& input, base::Arena& arena, Report& out);
 
-/// Judges one rule. The same answer for a report that was just made and for one that was read from JSON.
+/// Evaluates one rule. The result is the same for a new report and for one that was read from JSON.
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
 bool is_broken(const Report& report);     ///< a rule is broken

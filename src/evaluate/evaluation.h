@@ -1,8 +1,8 @@
-// What a ledger comes to: its descriptors reconciled with what the kernel said, its sites' counts settled, and
-// everything sorted into what counts for rules and what does not. The report is written, and rules are evaluated, from
+// The state of a ledger once evaluated: descriptors reconciled with the kernel's list, sites' counts settled, and
+// everything divided into what rules count and what they do not. The report is built, and rules are evaluated, from
 // this.
 //
-// Which descriptors count :
+// How descriptors are classed:
 //
 //     in the table        in the kernel      class
 //     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
@@ -62,7 +62,7 @@ struct EvaluatedThread {
   bool ignored;
   bool main;
   char name[16];
-  // What it keeps from being released.
+  // What the thread holds.
   uint32_t first_fd;  ///< in Evaluation::fds_by_thread
   uint32_t fds;
   int64_t heap_blocks;  ///< what it allocated itself, less what it freed itself
@@ -159,16 +159,16 @@ struct Evaluation {
   std::string_view function_name(uint16_t index) const { return index < functions.size() ? functions[index] : "?"; }
 };
 
-/// How a kind was covered, as far as this report is concerned: `off` for kinds that were not tracked.
+/// How a kind was covered, for this report: `off` if it was not tracked.
 ledger::Coverage coverage_of(const ledger::View& view, ledger::Kind kind);
 
-/// Reads everything once; totals do not know about suppressions yet.
+/// Reads everything once. Totals do not take suppressions into account yet.
 void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& out);
 
 /// The first suppression that covers a site, whatever its counts; kNoIndex for none.
 uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 
-/// Marks suppressed sites and takes them into the totals' `suppressed`.
+/// Marks suppressed sites and adds them to the totals' `suppressed`.
 void apply_suppressions(const ReportInput& input, Evaluation& evaluation);
 
 /// Fills in `listed`.
@@ -189,9 +189,9 @@ void evaluate_fds(base::Arena& arena, Evaluation& evaluation);
 void evaluate_threads(base::Arena& arena, Evaluation& evaluation);
 void evaluate_children(base::Arena& arena, Evaluation& evaluation);
 void evaluate_handles(base::Arena& arena, Evaluation& evaluation);
-/// Needs the suppressions of sites.
+/// Requires the suppressions of sites.
 void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
-/// What each thread holds. After evaluate_fds() and evaluate_threads().
+/// Determines what each thread holds. Call after evaluate_fds() and evaluate_threads().
 void evaluate_holdings(base::Arena& arena, Evaluation& evaluation);
 
 }  // namespace unfreed::report

@@ -1,4 +1,4 @@
-// The frames of a stack as a report shows them: nodes of the ledger, named by the resolver, without the runtime's own.
+// The frames of a stack as a report shows them: nodes of the ledger, named by the resolver, without the runtime's.
 // Internal to this folder. Allocation-free, async-signal-safe if the resolver is.
 #pragma once
 
@@ -26,11 +26,11 @@ struct FrameVisitor {
   void (*visit)(void* context, const FrameView& frame) = nullptr;
 };
 
-/// Visits one node's source-level frames, innermost first; at least one visit, none for a frame of the runtime.
+/// Visits one node's source-level frames, innermost first: at least one, but none for a frame of the runtime.
 void visit_node(const ledger::View& view, const FrameResolver& resolver, const ledger::Node& node,
                 const FrameVisitor& visitor);
 
-/// Visits a stack, or the innermost `most_nodes` of it. Returns true when it is deeper than kMaxFrames.
+/// Visits a stack, or the innermost `most_nodes` of it. Returns true if it is deeper than kMaxFrames.
 bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
                  size_t most_nodes = kMaxFrames);
 

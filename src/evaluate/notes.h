@@ -1,4 +1,4 @@
-// What a report has to admit: everything that was dropped, not covered or could not be read, in plain words.
+// The notes of a report: everything that was dropped, not covered or could not be read.
 // Internal to this folder. Allocation-free, async-signal-safe.
 #pragma once
 
@@ -13,8 +13,8 @@ struct NoteSink {
   void (*add)(void* context, std::string_view note) = nullptr;
 };
 
-/// Hands every note to `sink` (which may do nothing). Returns false when any of them makes the report incomplete.
-/// `report` as far as it has been made.
+/// Passes every note to `sink` (which may do nothing). Returns false if any of them makes the report incomplete.
+/// `report`: what has been built of it so far.
 bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Report& report, const NoteSink& sink);
 
 }  // namespace unfreed::report

@@ -1,18 +1,18 @@
-// What a call site is: the place that summaries, JSON, `diff`, HTML, suppressions, baselines and `site.` rules all speak
-// of. Many stacks may be one place:
+// Defines call sites: the places that summaries, JSON, `diff`, HTML, suppressions and `site.` rules use. Many stacks
+// may be one place:
 //
 //     for (…) open_log();         unrolled: five addresses, one line
 //     channel<T>::open()          instances of one template
-//     log.push_back(open(…))      a vector that has room, and one that must grow: other frames of the library's
+//     log.push_back(open(…))      other frames of the library, if the vector must grow
 //
-// So a place is known by the program's own frames (names/code_owner.h), inlined ones included: by file, function and
-// line as counted from where the function begins. Where there is no debug information, by the linked function and how
-// far into it the call is. A stack of nothing but libraries' frames is known by these, and without lines by their
-// functions' names alone. A change elsewhere in a file, another folder, another compiler's way of inlining, or another
-// version of a library leaves all that as it is.
+// So a place is identified by the program's own frames (names/code_owner.h), inlined ones included: by file, function
+// and line, counted from where the function begins. Without debug information, by the linked function and the offset
+// of the call in it. A stack with library frames only is identified by these and, without lines, by their functions'
+// names alone. A change elsewhere in a file, another folder, another compiler's way of inlining, or another version of
+// a library changes none of that.
 //
-// Two lines that this does not tell apart (functions of one name and place in files of one name) are told apart where
-// they meet in one report: then both signatures depend on the paths and lines themselves.
+// Two lines that this does not tell apart (functions of one name, in files of one name, at the same distance) get
+// different signatures if both are in one report: then both signatures depend on the paths and lines themselves.
 //
 // Internal to this folder and to the command's completion of reports. Allocation-free, async-signal-safe if the
 // resolver is.
@@ -30,17 +30,17 @@
 
 namespace unfreed::report {
 
-/// A frame as it takes part in a place.
+/// A frame as it contributes to a place.
 struct PlaceFrame {
   uint64_t lasting = 0;  ///< hash of what a rebuild leaves as it is
   uint64_t exact = 0;    ///< hash of what tells it from all others of this build
   CodeOwner owner = CodeOwner::program;
   PlaceKnownBy known_by = PlaceKnownBy::line;
 };
-/// `offset`: of the call in its module. `resolved`: nullptr where nothing is known.
+/// `offset`: of the call in its module. `resolved`: nullptr if nothing is known.
 PlaceFrame place_frame(std::string_view module_path, uint64_t offset, const ResolvedFrame* resolved);
 
-/// Of a stack, from its outermost frame to one of the others.
+/// Identifies a stack, from its outermost frame to any of the others.
 class StackPlace {
  public:
   /// The next frame inwards.
@@ -66,8 +66,8 @@ class StackPlace {
   bool has_own_ = false;
 };
 
-/// One call's frames, as a resolver gives them. Of more than fit the outermost are left out: as they are inlined, so is
-/// the place less exact.
+/// One call's frames, as a resolver gives them. If there are too many, the outermost are left out: those are inlined,
+/// so the place is only less exact.
 class PlaceFrames {
  public:
   void clear() { count_ = 0; }
@@ -86,20 +86,20 @@ struct SignedStack {
   uint64_t signature = 0;  ///< in: of what lasts; out: of the place
   uint64_t exact = 0;
 };
-/// Signatures that several places have are made to differ. `order`: as much memory as there are stacks.
+/// Makes signatures that several places share differ. `order`: as much memory as there are stacks.
 void settle_signatures(std::span<SignedStack> stacks, std::span<uint32_t> order);
 
-/// The signature of a place, but for those that have to differ.
+/// The signature of a place, before shared ones are made to differ.
 uint64_t signature_of(uint64_t lasting, ledger::Kind kind, std::string_view hook);
 
-/// The most that two stacks of one place held at once is not known: at least what one of them did, and what is there.
+/// A lower bound of how many a place held at once: the peak of one of its stacks, or what is there now.
 uint64_t peak_of_place(uint64_t one, uint64_t other, uint64_t there);
-/// Threads that are started and never end: there have never been more of them than now.
+/// Does a place start threads that never end? Their number is then the highest so far.
 bool is_growing(ledger::Kind kind, uint64_t there, uint64_t peak, uint64_t total);
 
-/// Groups a report's sites by place (Report::places). To be called when sites or their signatures have changed.
+/// Groups a report's sites by place (Report::places). Call it after sites or their signatures have changed.
 void group_places(Report& report, base::Arena& arena);
-/// As above; the highest numbers of any place (Report::worst_site) are raised where sites have come together.
+/// As above, and raises the highest numbers of any place (Report::worst_site) where sites have come together.
 void regroup_places(Report& report, base::Arena& arena);
 
 }  // namespace unfreed::report

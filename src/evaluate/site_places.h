@@ -1,6 +1,6 @@
-// Which place each site of a ledger is. A node's place follows from its caller's, and is worked out once however many
-// stacks it is part of. Internal to this folder. Allocation-free but for the arena; async-signal-safe if the resolver
-// is.
+// Assigns each site of a ledger to its place. A node's place follows from its caller's, and is computed once for all
+// stacks that contain the node. Internal to this folder. Allocation-free but for the arena; async-signal-safe if the
+// resolver is.
 #pragma once
 
 #include "evaluate/evaluation.h"
@@ -10,13 +10,13 @@ namespace unfreed::report {
 /// Fills in the signatures of all sites, and `by_place`.
 void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
 
-/// The numbers of a place, and the site that has most of it.
+/// The counters of a place, and its largest site.
 struct EvaluatedPlace {
   EvaluatedSite sum;
   uint32_t worst_site = 0;
 };
 
-/// `worst`: the site that was the worst of it.
+/// `worst`: its largest site.
 void add_to_place(EvaluatedPlace& place, const EvaluatedSite& site, uint32_t index, const EvaluatedSite& worst);
 
 /// Calls `visit(place)` for each place whose sites count.

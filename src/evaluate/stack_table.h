@@ -1,5 +1,5 @@
-// A ledger's stacks, put into a report's table as they are asked for: each call named once, each node entered once,
-// however many stacks it is part of.
+// Enters a ledger's stacks into a report's table on request: names each call once and enters each node once, however
+// many stacks contain it.
 // Internal to this folder. Allocates from the arena only; async-signal-safe if the resolver is.
 #pragma once
 
@@ -14,7 +14,7 @@ class StackTable {
 
   /// The stack whose innermost frame is `leaf`. `cut`: it is deeper than kMaxFrames.
   StackId stack(uint32_t leaf, bool& cut);
-  /// The function that starts at an offset of a module; 0 where both are 0.
+  /// The function that starts at an offset of a module; 0 if both are 0.
   CallId function_at(uint32_t module, uint64_t offset);
   /// Lists the modules that stacks lead into, and the executable.
   void list_modules();

@@ -1,4 +1,4 @@
-// What a rule came to, in words that need no explanation:
+// The outcome of a rule, in words:
 //
 //     FAIL fd>0: 3 descriptors held
 //     FAIL site.fd>=20: 25 descriptors held at one call site

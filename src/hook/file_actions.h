@@ -1,4 +1,4 @@
-// What the functions that start other programs share.
+// Shared by the hooks of functions that start other programs.
 #pragma once
 
 #include <spawn.h>
@@ -10,9 +10,9 @@
 
 namespace unfreed::hook {
 
-/// What the file actions of a spawn call make of the child's descriptors. The actions themselves are opaque; this is
-/// how glibc has laid them out since 2.2 (struct __spawn_action in posix/spawn_int.h). What is not understood is left
-/// out: a descriptor is then reported that in truth does not cross.
+/// The effect of a spawn call's file actions on the child's descriptors. The actions themselves are opaque; this is
+/// their layout in glibc since 2.2 (struct __spawn_action in posix/spawn_int.h). Actions that are not understood are
+/// ignored: a descriptor may then be reported as leaked that is not.
 class FileActions {
  public:
   explicit FileActions(const posix_spawn_file_actions_t* actions) {
@@ -32,11 +32,11 @@ class FileActions {
     return fds;
   }
 
-  /// The program that the child executes, which may have gone to another working directory before. `storage` keeps a
-  /// path put together for it.
+  /// The program that the child executes, which may have changed its working directory before. `storage` keeps a
+  /// path that is assembled for it.
   ProgramName program_of_child(const char* path, bool is_searched, base::TextBuilder& storage) const {
     ProgramName program{path, AT_FDCWD, is_searched};
-    // A name that is searched in PATH depends on the directory only where PATH has relative entries.
+    // A name that is searched in PATH depends on the directory only if PATH has relative entries.
     if (!path || *path == '/' || (is_searched && !std::strchr(path, '/'))) return program;
     for (int i = 0; i < count_; ++i) {
       if (first_[i].tag == kFchdir) program.directory = first_[i].first;

@@ -1,8 +1,8 @@
-// What another program is started with. Before exec and spawn the program's file is looked at (past PATH and "#!"
-// lines); if it cannot take this library, the environment handed to it leaves the library out of LD_PRELOAD, for that
-// one call. A program that will not be tracked is noted, with the reason.
+// The environment that another program is started with. Before exec and spawn the program's file is examined (past PATH
+// and "#!" lines); if it cannot load this library, the library is left out of LD_PRELOAD in its environment, for that
+// one call. A program that will not be tracked is recorded with the reason.
 //
-// Nothing is kept from call to call: a look costs a dozen system calls, a few microseconds, where starting a program
+// Nothing is kept from call to call: examining costs a dozen system calls, a few microseconds, while starting a program
 // costs hundreds. No malloc; async-signal-safe; fit for a vfork child, which runs on its parent's memory.
 #pragma once
 
@@ -20,18 +20,18 @@ struct Preloading {
   char entry[1024];                            ///< the entry of LD_PRELOAD that names it; "": it came by other means
   char library[1024];                          ///< its own file
   bool has_session;                            ///< UNFREED_SESSION was there
-  bool (*is_noted)(std::string_view program);  ///< is the user told when this one is not tracked? null: never
+  bool (*is_noted)(std::string_view program);  ///< is the user informed if this one is not tracked? null: never
 };
 extern Preloading g_preloading;
 
-/// Which program: a path, relative to a directory; or a name that is searched in PATH as the shell does.
+/// The program: a path, relative to a directory; or a name that is searched in PATH as the shell does.
 struct ProgramName {
   const char* text = nullptr;
   long directory = AT_FDCWD;
   bool is_searched = false;
 };
 
-/// What system and popen start. They hand on the process's own environment as it is.
+/// What system and popen start. They pass the process's own environment on as it is.
 inline constexpr const char* kShell = "/bin/sh";
 
 /// The program of an open descriptor.
@@ -43,12 +43,12 @@ class ProgramOfDescriptor {
  private:
   base::FixedText<32> path_;
 };
-/// Does execveat take the program from its descriptor, by these arguments?
+/// Does execveat, with these arguments, execute the program of its descriptor?
 bool names_descriptor(const char* path, int flags);
 
 class Handover {
  public:
-  /// `environment` as given to the call: what it points to need not be readable.
+  /// `environment` as given to the call: the memory that it points to may be unreadable.
   Handover(const ProgramName& program, char* const* environment);
   ~Handover();
   Handover(const Handover&) = delete;
@@ -57,11 +57,11 @@ class Handover {
   /// What to start the program with.
   char* const* environment() const { return environment_; }
 
-  /// A program that will not be tracked, and the user is to know?
+  /// Is it a program that will not be tracked, and of which the user is to be informed?
   bool is_told() const;
   std::string_view program() const { return path_.text(); }
   elf::Obstacle obstacle() const { return verdict_.obstacle; }
-  /// Notes one that is_told(): before an exec in this process, which may still fail.
+  /// Records one that is_told(): before an exec in this process, which may still fail.
   void note_replacing();
   void take_back();
   /// After a spawn, which has started process `pid` (0: unknown).

@@ -1,4 +1,4 @@
-// What the forms of free and operator delete that come down to the real free have in common.
+// Shared by the forms of free and operator delete that end in the real free.
 #pragma once
 
 #include "hook/real.h"
@@ -6,7 +6,7 @@
 
 namespace unfreed::hook {
 
-/// What is not that simple. A function of its own, with which the hook ends: the hook itself needs no registers saved.
+/// The slow path. A function of its own, which the hook calls last: the hook itself then needs no registers saved.
 void release_slowly(void* block);
 
 /// free(block).

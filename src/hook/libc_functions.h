@@ -1,6 +1,6 @@
-// Declarations of everything in hooks.inc: the system headers', and those that no header has (internal aliases,
-// fortified variants, operator new and delete under their linkage names). The compiler checks each hook against its
-// declaration.
+// Declarations of everything in hooks.inc: from the system headers, and here for functions that no header declares
+// (internal aliases, fortified variants, operator new and delete under their linkage names). The compiler checks each
+// hook against its declaration.
 #pragma once
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
-// What mapping.cpp and syscall() (fd_syscall.cpp) share: mmap, munmap and mremap around their real calls. While
-// mappings are not tracked, nothing but the call is made.
+// Shared by mapping.cpp and syscall() (fd_syscall.cpp): mmap, munmap and mremap around their real calls. If
+// mappings are not tracked, only the real call is made.
 #pragma once
 
 #include <sys/mman.h>
@@ -10,7 +10,7 @@
 
 namespace unfreed::hook {
 
-/// What matters of a call of mmap.
+/// The arguments of mmap that are recorded.
 struct Mmap {
   size_t bytes;
   int protection;
@@ -33,7 +33,7 @@ void mapped(const void* result, const Mmap& call, Hook function, const unwind::R
 
 class Unmapping {
  public:
-  /// False: nothing is known of the range, so there is nothing to end.
+  /// False: nothing is recorded for the range, so nothing ends.
   bool begin(const void* start, size_t bytes);
   void end(bool succeeded);
 
@@ -59,12 +59,12 @@ struct Mremap {
 };
 class Remapping {
  public:
-  /// False: nothing is known of the range, and the result is no new mapping.
+  /// False: nothing is recorded for the range, and the result is no new mapping.
   bool begin(const void* start, size_t old_bytes, int flags);
   void end(const void* result, size_t new_bytes, Hook function, const unwind::Registers& from);
 
  private:
-  bool is_copy_ = false;  ///< what was there stays
+  bool is_copy_ = false;  ///< the old mapping stays
   track::Range range_;
   track::TakenMappings taken_;
 };

@@ -6,7 +6,7 @@
 
 namespace unfreed::hook {
 
-/// Enters the descriptors that a received message brought (SCM_RIGHTS).
+/// Records the descriptors that arrived in a message (SCM_RIGHTS).
 void take_rights(const msghdr& message, Hook hook, const unwind::Registers& from);
 
 }  // namespace unfreed::hook

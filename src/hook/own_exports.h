@@ -1,10 +1,10 @@
-// What this library exports, as the process it is in must see it: a hook whose function no other library has is hidden.
-// Programs ask whether a function is there (a weak reference, dlsym) and go by the answer; it must be the one that they
-// get without this library.
+// This library's exports, as its process must see them: a hook is hidden if no other library has the function.
+// Programs test whether a function exists (by a weak reference, by dlsym) and act on it; the answer must be the same as
+// without this library.
 //
-// The file's table of dynamic symbols has every hook. Which of them stay is decided while the loader relocates this
-// library, in the copy of the table that this process has in memory. The loader comes to the executable later. To the
-// libraries behind this one it has been already: references that it has bound to a hidden hook are reset there.
+// The file's table of dynamic symbols has every hook. Which of them stay visible is decided while the loader relocates
+// this library, in this process's copy of the table. The loader relocates the executable later. The libraries behind
+// this one are relocated already: their references to a hidden hook are reset there.
 #pragma once
 
 #include <cstddef>
@@ -15,14 +15,14 @@
 
 namespace unfreed::hook {
 
-/// A segment of a loaded object that the loader has left read-only, writable while this lives.
+/// A segment of a loaded object that the loader has made read-only; writable while this lives.
 class WritableSegment {
  public:
   explicit WritableSegment(const unwind::Segment& segment);
   ~WritableSegment();
   WritableSegment(const WritableSegment&) = delete;
   WritableSegment& operator=(const WritableSegment&) = delete;
-  /// Could it be made so?
+  /// Has it been made writable?
   explicit operator bool() const { return is_writable_; }
 
  private:
@@ -32,19 +32,19 @@ class WritableSegment {
   bool is_writable_ = false;
 };
 
-/// This library's table of exports, open for changes while this lives. Where the table cannot be changed, nothing is.
+/// This library's table of exports, writable while this lives. If the table cannot be written, it stays unchanged.
 /// Makes system calls, allocates nothing; one thread.
 class OwnExports {
  public:
   explicit OwnExports(const link_map& own);
 
-  /// Nobody finds `name` here from now on.
+  /// Hides `name`.
   void hide(const unwind::SymbolName& name);
 
-  /// Only references to `version` do, which is one of another library's functions that this one uses.
+  /// Shows it only to references to `version`, which is a version of another library's function that this one uses.
   void limit_to_version(const unwind::SymbolName& name, const char* version);
 
-  /// Makes the references in other objects that were bound to what is hidden now what they are when nobody defines the
+  /// Resets references in other objects to what is hidden now, to the value that they have if nobody defines the
   /// symbol.
   void reset_references_to_hidden() const;
 

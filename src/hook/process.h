@@ -1,4 +1,4 @@
-// What the process hooks tell the runtime above them.
+// Events that the process hooks pass to the runtime above them.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace unfreed::hook {
 
-/// What seccomp makes of a process.
+/// The restriction that seccomp puts on a process.
 enum class Sandbox : uint8_t {
   none,
-  filter,  ///< some system calls are fatal, or fail; which ones is the program's to know
+  filter,  ///< some system calls are fatal, or fail; only the program knows which
   strict,  ///< all but read, write and exit are fatal, and so is reading the processor's clock
 };
 
@@ -23,7 +23,7 @@ struct ProcessEvents {
   int (*ending)(int status) = nullptr;
   /// quick_exit was called with this status: its handlers run next.
   void (*quick_ending)(int status) = nullptr;
-  /// Another program is about to take this process over; `failed`: it did not.
+  /// Another program is about to replace this process; `failed`: it did not.
   void (*replacing)(bool failed) = nullptr;
   /// The same, and the program will not be tracked.
   void (*leaving)(std::string_view program, elf::Obstacle obstacle) = nullptr;
@@ -38,9 +38,9 @@ void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Around an exec, which returns only if it failed.
 class Replacement {
  public:
-  /// `named`: what the program is called, as given; it may be no valid pointer.
+  /// `named`: the program's name as given to the call; the pointer may be invalid.
   Replacement(uint16_t hook, const char* named, const ProgramName& program, char* const* environment);
-  /// What to execute the program with.
+  /// The program to execute, and its environment.
   char* const* environment() const { return handover_.environment(); }
   void failed();
 
@@ -49,7 +49,7 @@ class Replacement {
   track::ExecLeaks exec_leaks_;
   bool is_reported_;
 };
-/// Makes such a call, which takes the environment.
+/// Makes an exec call with the given environment.
 template <class Call>
 auto replacing(Hook hook, const char* named, const ProgramName& program, char* const* environment, Call call) {
   Replacement replacement(hook::hook_number(hook), named, program, environment);
@@ -60,7 +60,7 @@ auto replacing(Hook hook, const char* named, const ProgramName& program, char* c
 
 /// Does this system call, prctl or seccomp or any other, restrict the process's system calls?
 Sandbox sandbox_made_by(long number, long first, long second, long third);
-/// Makes such a call (or one that makes no sandbox); it returns negative when it failed.
+/// Makes such a call (or one that restricts nothing); it returns a negative value on failure.
 template <class Call>
 long sandboxing(Sandbox sandbox, Call call) {
   tell_of_sandbox(sandbox, false);

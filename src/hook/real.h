@@ -1,6 +1,6 @@
 // The real functions behind the hooks: those that dlsym(RTLD_NEXT) finds, but without it. A failing dlsym allocates an
-// error text, by a malloc that may be the program's own, which may call hooks before it can do anything; and it takes
-// the loader's lock. Here the tables that the loader goes by are read where they lie, so nothing is called.
+// error text, by a malloc that may be the program's own, which may call hooks before it is ready; and it takes
+// the loader's lock. So the loader's tables are read directly, and nothing is called.
 //
 // It happens while the loader relocates this library, which is before any code of the process runs. A hook just calls
 // g_real.open(…): no check, no first-call branch.
@@ -32,23 +32,23 @@ struct Real {
 /// library.
 void resolve_real_functions();
 
-/// The shown names of all hooked functions, each NUL-terminated, in Hook order; `bytes` receives the total length.
+/// The names of hooked functions for reports, each NUL-terminated, in Hook order; `bytes` receives the total length.
 const char* hook_names(size_t& bytes);
 
 /// How the process's C++ allocation functions relate to its malloc.
 enum class CxxHeap : uint8_t {
   over_malloc,  ///< libstdc++'s (or none): new is malloc, delete is free
-  own,          ///< the allocator library brings its own, which do not come by malloc
-  passing,      ///< ours only pass on: the program has its own, or this form goes on to another that is hooked
-  mixed,        ///< an allocator library brings some of the forms: it depends
+  own,          ///< the allocator library has its own, which do not call malloc
+  passing,      ///< ours only pass on: the program has its own, or this form calls another that is hooked
+  mixed,        ///< an allocator library has some of the forms
 };
 extern CxxHeap g_cxx_heap;
-/// For CxxHeap::mixed: how it is with one form.
+/// For CxxHeap::mixed: the relation of one form.
 CxxHeap cxx_heap_of(Hook form);
 
 /// Is libc's malloc behind the hook?
 bool malloc_is_libc();
-/// The object whose malloc comes before the hook, so that what is allocated there is not seen: a library's path, "" for
+/// The object whose malloc is found before the hook, so that its blocks are not seen: a library's path, "" for
 /// the program itself; nullptr: none.
 const char* foreign_malloc();
 

@@ -1,5 +1,5 @@
-// What the hooks of stdio and directory streams share: a stream owns its descriptor, so the two are one resource. What
-// libc allocates for the stream comes and goes with it, and is told from the program's own by its stack.
+// Shared by the hooks of stdio and directory streams: a stream owns its descriptor, so the two are one resource. Blocks
+// that libc allocates for the stream belong to it, and are distinguished from the program's own by their stack.
 #pragma once
 
 #include "base/keep_errno.h"
@@ -13,9 +13,9 @@
 
 namespace unfreed::hook {
 
-/// The headers promise the compiler that no stream is ever null, and it drops tests for it (with
-/// -fno-delete-null-pointer-checks, too). But closedir(NULL) has an answer, which is libc's to give: what the caller
-/// gave is hidden from the compiler.
+/// The headers declare that no stream is null, and the compiler drops tests for it (even with
+/// -fno-delete-null-pointer-checks). But closedir(NULL) has a result, which libc must give: hides the argument from
+/// the compiler.
 template <class Stream>
 Stream* as_given(Stream* stream) {
   asm("" : "+r"(stream));
@@ -90,12 +90,12 @@ int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call)
   return result;
 }
 
-/// The child behind a stream of popen's; 0 where it cannot be told. glibc keeps it behind the stream's table of
-/// functions (struct _IO_proc_file in libio/iopopen.c, since 2.0); it is believed only if the kernel says that there is
+/// The child behind a stream of popen's; 0 if unknown. glibc keeps it behind the stream's table of
+/// functions (struct _IO_proc_file in libio/iopopen.c, since 2.0); it is used only if the kernel confirms that there is
 /// such a child. Keeps errno.
 pid_t child_of(FILE* stream);
 
-/// Wraps popen: the stream, its descriptor and the child are one call's doing.
+/// Wraps popen: one call makes the stream, its descriptor and the child.
 template <class Call>
 FILE* process_opened(const char* command, Hook hook, const unwind::Registers& from, Call call) {
   track::ChildFds child;
@@ -106,7 +106,7 @@ FILE* process_opened(const char* command, Hook hook, const unwind::Registers& fr
   track::ChildStart start = track::child_starting();
   FILE* stream = opened(unwind::owning(call), ledger::FdOwner::popen_stream, hook, from);
   if (stream) shell.note_started(0);
-  // A failure has been noted, of the stream.
+  // The failure has been recorded for the stream.
   track::child_started(start, stream ? child_of(stream) : 0, hook_number(hook), from);
   if (!stream) track::take_exec_leaks_back(exec_leaks);
   return stream;

@@ -1,4 +1,4 @@
-// What the kernel says about a process's descriptors, entered into its ledger: the list that reports are reconciled
+// Enters the kernel's list of a process's descriptors into its ledger: the list that reports are reconciled
 // with.
 //
 // Used by the runtime over its own live ledger, in the process itself or in a child cloned for a report (which has a
@@ -14,13 +14,13 @@ namespace unfreed::report {
 
 /// Lists the open descriptors of `pid` (0 or the caller's own pid: itself) into the section kernel_fds, replacing what
 /// was there, and sets kHeaderFlagReconciled. For itself it works without a free descriptor and without /proc (then
-/// some targets are unknown). False when the list could not be had or is not whole: the ledger then says that it is not
+/// some targets are unknown). False if the list could not be read or is incomplete: the ledger is then marked as not
 /// reconciled, and counts a Dropped::reconcile_failed.
 bool take_kernel_facts(ledger::Writer& writer, int pid);
 
-/// For a process that runs on: drops from the list what the fd table does not know and what is no longer open. Such a
-/// descriptor was being closed, or just being opened, when the list was taken. take_kernel_facts() does it for the
-/// process itself; a reader from outside calls it after it has read the table anew.
+/// For a running process: drops from the list what is not in the fd table and is no longer open. Such a descriptor was
+/// just being closed, or opened, when the list was read. take_kernel_facts() does this for the process itself; a reader
+/// from outside calls it after it has read the table anew.
 void recheck_kernel_facts(ledger::Writer& writer, int pid);
 
 }  // namespace unfreed::report

@@ -1,5 +1,5 @@
-// What the kernel says about a process's threads and children, entered into its ledger: what reports reconcile the
-// tables of threads and children with. As kernel_facts.h, and used in the same places.
+// Enters the kernel's list of a process's threads and children into its ledger, for reports to reconcile the tables of
+// threads and children with. As kernel_facts.h, and used in the same places.
 #pragma once
 
 #include "ledger/writer.h"

@@ -1,5 +1,5 @@
-// A ledger and the kernel's word on its descriptors, of a process that runs on meanwhile. The two cannot be taken at
-// one moment; taken in the right order, and what changed in between looked at again, they agree. For the command, from
+// The ledger and the kernel's list of descriptors of a process that is running. They cannot be read at the same moment;
+// if they are read in the right order, and what changed in between is read again, they agree. For the command, from
 // outside the process.
 #pragma once
 
@@ -7,8 +7,8 @@
 
 namespace unfreed::report {
 
-/// Loads the ledger from an open file and enters the kernel facts of `pid` (unless they were taken already by the
-/// process itself). `out` is loaded also when there are no kernel facts to be had; the ledger then says that it is not
+/// Loads the ledger from an open file and enters the kernel facts of `pid` (unless the process has entered them
+/// itself). `out` is loaded even if no kernel facts are available; the ledger is then marked as not
 /// reconciled.
 ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out);
 

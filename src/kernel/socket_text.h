@@ -8,7 +8,7 @@
 
 namespace unfreed::report {
 
-/// Describes the socket `fd` of the calling process. False when the kernel does not tell even its family.
+/// Describes the socket `fd` of the calling process. False if the kernel does not even tell its family.
 bool describe_socket(long fd, base::TextBuilder& out);
 
 /// "127.0.0.1:80", "[::1]:80", "/run/x.sock", "@abstract", "unnamed" …; `size` as the kernel returned it.

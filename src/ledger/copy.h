@@ -1,6 +1,6 @@
-// A private, writable copy of a ledger file: what the command reads. The file belongs to another process, perhaps of
-// another user, that may be writing it, or may have forged it; the copy stands still, and cannot be truncated under its
-// reader (which a mapping can: SIGBUS). Only what is used is copied, at the same offsets, so the copy is as sparse as
+// A private, writable copy of a ledger file, which the command reads. The file belongs to another process, perhaps of
+// another user, that may be writing it, or may have forged it. The copy does not change, and cannot be truncated under
+// its reader (a mapping can: SIGBUS). Only what is used is copied, at the same offsets, so the copy is as sparse as
 // the file.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace unfreed::ledger {
 /// Why a ledger could not be loaded.
 struct CopyError {
   const char* message = nullptr;  ///< static; nullptr: no error
-  int error = 0;                  ///< errno where the kernel refused, else 0
+  int error = 0;                  ///< errno if the kernel refused, else 0
   explicit operator bool() const { return message != nullptr; }
 };
 
@@ -31,7 +31,7 @@ class Copy {
   Copy(const Copy&) = delete;
   Copy& operator=(const Copy&) = delete;
 
-  /// Reads the ledger at `path`: a regular file, not a link. What was loaded before is dropped, also on failure.
+  /// Reads the ledger at `path`: a regular file, not a link. What was loaded before is dropped, even on failure.
   CopyError load(const char* path);
   /// Reads it from an open file, which stays the caller's.
   CopyError load(long file);
@@ -58,7 +58,7 @@ class Copy {
 
   std::byte* base_ = nullptr;
   uint64_t bytes_ = 0;
-  long file_ = -1;  ///< while it is read
+  long file_ = -1;  ///< while it is being read
   View view_;
   Writer writer_;
 };

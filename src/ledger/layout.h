@@ -1,8 +1,8 @@
 // The ledger's on-disk (shared memory) format, version 2.
 //
-// One ledger belongs to one process image. The runtime writes it while the process runs; anyone with the right to may
+// One ledger belongs to one process image. The runtime writes it while the process runs; anyone who has permission may
 // read it, during the process's life or after. Nothing in it is a pointer: references are record indexes or byte
-// offsets into the strings section, and every table is an array at a fixed place in a sparse file:
+// offsets into the strings section, and every table is an array at a fixed offset in a sparse file:
 //
 //     ┌────────┬─────────┬─────────┬───────┬───────┬─────┬─────────┬────────┬────────┬────────────┬──────────┬───
 //     │ Header │ strings │ modules │ nodes │ sites │ fds │ threads │ chunks │ chunks │ kernel fds │ failures │ …
@@ -41,7 +41,7 @@ inline constexpr size_t kKindCount = 0
     ;
 inline constexpr size_t kKindSlots = 16;  ///< room for kinds to come
 
-/// The life of the process as its runtime last saw it.
+/// The state of the process, as its runtime last recorded it.
 enum class State : uint32_t {
   starting = 0,  ///< created, header not complete: not to be read
   live = 1,      ///< tracking
@@ -56,7 +56,7 @@ enum class Coverage : uint8_t {
   sampled = 2,
   partial = 3,
   unavailable = 4,
-  unconfirmed = 5,  ///< in reports only: as the process's own calls left it, without a last look at the kernel's list
+  unconfirmed = 5,  ///< in reports only: from the process's own calls, not compared with the kernel's list at its end
 };
 
 /// A reference to NUL-terminated text: byte offset into the strings section. 0 is "none" (offset 0 holds "").
@@ -74,7 +74,7 @@ inline constexpr size_t kSectionCount = 0
     ;
 inline constexpr size_t kSectionSlots = 24;  ///< room for sections to come; unknown ones are skipped
 
-/// Where a table lies. `count` is the number of records ever handed out, and may exceed `capacity` after exhaustion:
+/// The position of a table. `count` is the number of records ever handed out, and may exceed `capacity` if it is full:
 /// readers use min(count, capacity).
 struct Section {
   uint64_t offset;    ///< bytes from the start of the file, page aligned
@@ -98,7 +98,7 @@ inline constexpr size_t kDroppedCount = 0
     ;
 inline constexpr size_t kDroppedSlots = 32;
 
-/// Process-wide counters of a kind that no site can carry.
+/// Process-wide counters of a kind that belong to no site.
 struct KindTotals {
   std::atomic<uint64_t> acquired;  ///< fd and thread only (heap is summed from sites)
   std::atomic<uint64_t> live;
@@ -114,18 +114,18 @@ inline constexpr uint32_t kHeaderFlagForked = 1u << 2;  ///< a fork child that h
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
-/// Has put itself in a sandbox (seccomp): from then on the runtime made no system calls.
+/// The process restricted its system calls (seccomp): from then on the runtime made none.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
 inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
 inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tasks has every thread
 inline constexpr uint32_t kHeaderFlagChildrenListed =
-    1u << 8;  ///< kernel_tasks has every child in the table that is there
+    1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
 inline constexpr uint32_t kHeaderFlagNoDefaultSuppressions = 1u << 15;  ///< UNFREED_NO_DEFAULT_SUPPRESSIONS
 
-/// Who makes the last report, the launcher or the process. The process says that it is deciding, looks whether the
-/// launcher is gone (Header::launcher_gone), and says what it has decided; the launcher says that it is gone and then
-/// looks at that, again while it is being decided.
+/// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
+/// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then
+/// reads that, again while the process is deciding.
 enum class Handover : uint32_t {
   none = 0,
   deciding = 1,
@@ -162,7 +162,7 @@ struct Header {
   StringRef exe;   ///< absolute path
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
-  StringRef directory;     ///< it was started in; absolute, or none where that is not known
+  StringRef directory;     ///< where it was started; absolute, or none if not known
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
   StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;
@@ -170,17 +170,17 @@ struct Header {
   uint32_t depth;          ///< UNFREED_DEPTH
   std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
-  StringRef program;                    ///< the name it was started by, without folders: what %e stands for
+  StringRef program;                    ///< the name it was started by, without folders: the value of %e
   std::atomic<uint32_t> exhausted_by;   ///< index + 1 of the failure that the last report on exhaustion was made for
-  std::atomic<uint32_t> launcher_gone;  ///< 1: it takes no more ledgers. Written to the file by the launcher
+  std::atomic<uint32_t> launcher_gone;  ///< 1: it accepts no more ledgers. Written to the file by the launcher
   std::atomic<uint32_t> handover;       ///< Handover
 
-  /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that were looked at; 0: every block was. The
+  /// UNFREED_SAMPLE: mean distance in bytes between the points of the heap that are sampled; 0: all blocks tracked. The
   /// heap's counts of blocks and bytes are then estimates, in units of 1 / 2^kSampledCountShift.
   uint64_t sample_bytes;
   std::atomic<uint64_t> sample_variance_blocks;  ///< of the estimate of live blocks: the bits of a double
   std::atomic<uint64_t> sample_variance_bytes;   ///< of live bytes
-  /// Memory in use that is the process's own and no file's (the runtime's included), at the last reconciliation; 0
+  /// Private memory of the process that is in use (the runtime's included), at the last reconciliation; 0
   /// unknown.
   std::atomic<uint64_t> private_bytes;
 
@@ -195,7 +195,7 @@ static_assert(sizeof(Header) <= kPageBytes);
 inline constexpr unsigned kSampledCountShift = 10;
 
 /// A loaded object. A slot is never reused: a library loaded again elsewhere, or another one at the same address, gets
-/// a new one, so (module, offset) stays true for stacks taken earlier.
+/// a new one, so (module, offset) stays valid for stacks recorded earlier.
 struct Module {
   uint64_t base;   ///< load bias: address minus the ELF file's own virtual address
   uint64_t start;  ///< lowest mapped address
@@ -237,11 +237,11 @@ struct Site {
   uint8_t flags;                   ///< kSite…
   uint16_t hook;                   ///< index into Header::hook_names
   uint32_t node;                   ///< innermost frame
-  std::atomic<uint64_t> acquired;  ///< heap: what finished threads did; running threads' share is in their chunks
+  std::atomic<uint64_t> acquired;  ///< heap: from finished threads; running threads' share is in their chunks
   std::atomic<uint64_t> released;
   std::atomic<uint64_t> acquired_bytes;
   std::atomic<uint64_t> released_bytes;
-  std::atomic<uint64_t> peak;  ///< most live at once; 0 for heap: not tracked
+  std::atomic<uint64_t> peak;  ///< highest number live at once; 0 for heap: not tracked
   uint64_t first_ns;           ///< CLOCK_MONOTONIC of the first acquisition
   /// What was live when the kind had its peak: `live_then` if `peak_then` is that peak (its low half), else what is
   /// live now, for nothing has changed here since. Not for the heap.
@@ -251,17 +251,17 @@ struct Site {
 static_assert(sizeof(Site) == 64);
 inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)
 inline constexpr uint8_t kSiteLibc = 1u << 1;  ///< held by libc or a language runtime for its own use: does not count
-inline constexpr uint8_t kSiteOverflow = 1u << 2;  ///< stands for all sites that found no room
+inline constexpr uint8_t kSiteOverflow = 1u << 2;  ///< represents all sites that there was no room for
 
 /// A descriptor's state, in one word that is written and read atomically:
 ///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.
 enum class FdOrigin : uint8_t {
   none = 0,
-  acquired = 1,   ///< through a hooked function that was watched: the site says which
+  acquired = 1,   ///< through a hooked function: the site says which
   inherited = 2,  ///< open when the process started, or at fork
-  received = 3,   ///< came in a message (SCM_RIGHTS)
+  received = 3,   ///< in a message (SCM_RIGHTS)
   libc = 4,       ///< libc's own (syslog, name service …)
-  ignored = 5,    ///< the program said so (unfreed_ignore_fd)
+  ignored = 5,    ///< at the program's request (unfreed_ignore_fd)
 };
 /// A descriptor that was closed: what it was, and who closed it.
 struct ClosedFd {
@@ -330,7 +330,7 @@ struct ThreadRecord {
   std::atomic<uint32_t> state;       ///< ThreadState
   std::atomic<uint32_t> flags;       ///< kThread…
   std::atomic<uint32_t> generation;  ///< of this slot
-  uint32_t site;  ///< where it was created; 0 for the main thread and threads no hooked function explains
+  uint32_t site;  ///< where it was created; 0 for the main thread and unattributed threads
   int32_t tid;
   int32_t creator_tid;
   std::atomic<uint64_t> handle;  ///< pthread_t; odd while it is not known yet, 0 when it is no thread's
@@ -342,10 +342,10 @@ struct ThreadRecord {
   uint64_t stack_low;
   uint64_t stack_high;
   char name[16];
-  uint64_t current_ns;    ///< when it was looked where the thread stands; 0: never
+  uint64_t current_ns;    ///< when its current stack was looked up; 0: never
   uint32_t current_node;  ///< innermost frame of its stack then; 0: not known
   uint32_t current_truncated;
-  // What the thread itself allocated less what it freed itself, whoever allocated that. Of a running thread this is in
+  // What the thread itself allocated minus what it freed itself, whoever allocated that. Of a running thread this is in
   // its chunks.
   int64_t heap_blocks;
   int64_t heap_bytes;
@@ -354,21 +354,21 @@ static_assert(sizeof(ThreadRecord) == 128);
 inline constexpr uint32_t kThreadDetached = 1u << 0;
 inline constexpr uint32_t kThreadMain = 1u << 1;
 inline constexpr uint32_t kThreadIgnored = 1u << 2;
-inline constexpr uint32_t kThreadEnded = 1u << 3;  ///< the writer's own: tells it who is the last to let go
+inline constexpr uint32_t kThreadEnded = 1u << 3;  ///< internal to the writer: tells which side releases the record
 
 /// A child process that has been started and not been waited for.
 enum class ChildState : uint32_t { free = 0, started = 1 };
 struct ChildRecord {
   std::atomic<uint32_t> state;  ///< ChildState
   uint32_t flags;               ///< kChild…
-  uint32_t site;                ///< where it was started; 0 where no hooked function explains it
+  uint32_t site;                ///< where it was started; 0 if unattributed
   int32_t pid;
   int32_t creator_tid;
   uint32_t serial;
   uint64_t started_ns;
 };
 static_assert(sizeof(ChildRecord) == 32);
-inline constexpr uint32_t kChildInherited = 1u << 0;  ///< was there when the program started (it was exec'ed over)
+inline constexpr uint32_t kChildInherited = 1u << 0;  ///< was there when the program started (by exec)
 inline constexpr uint32_t kChildIgnored = 1u << 1;
 
 /// Counter deltas of one thread for kChunkCells consecutive sites. The owner adds without atomics.
@@ -415,7 +415,7 @@ struct Failure {
 };
 static_assert(sizeof(Failure) == 40);
 
-/// What was done to a descriptor that should not have been.
+/// Invalid closes.
 enum class MisuseKind : uint8_t {
   double_close = 1,  ///< closed, though it had been closed before and not been opened since
   not_open = 2,      ///< closed, though it had never been seen open

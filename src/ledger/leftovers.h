@@ -1,9 +1,9 @@
-// Ledgers that nobody will come back for: of processes that were killed, and of images that were replaced by exec. They
-// are memory that stays taken until somebody removes them; whoever comes next does. The newest few of killed processes
-// are kept for an hour, for `unfreed report`: they are all that is left of a crash.
+// Ledgers that no process or launcher will use again: of processes that were killed, and of images replaced by
+// exec. They occupy memory until they are removed; the next process or command does that. The newest few of killed
+// processes are kept for an hour, for `unfreed report`: they are all that is left of a crash.
 //
-// Only what is this user's own is looked at, and only what is known to be over is removed: its process is gone from this
-// pid namespace, or, of a container's, nobody has it mapped. Freestanding; async-signal-safe.
+// Only this user's own ledgers are examined, and only those that are certainly over are removed: the process is gone
+// from this pid namespace or, for a container's, no process has the ledger mapped. Freestanding; async-signal-safe.
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,21 @@
 
 namespace unfreed::ledger {
 
-/// For how long what is left of a crash is kept.
+/// How long the ledgers of a crash are kept.
 struct Retention {
   size_t most = 4;          ///< in one folder
   uint64_t seconds = 3600;  ///< from when it was found that its process is gone
 };
 
-/// Removes what is left over in an opened folder of `user` (open_folder()). In little time, as a runtime does it in its
-/// host's: of the first few dozen files, those of this pid namespace.
+/// Removes leftovers in an opened folder of `user` (open_folder()). Takes little time, as a runtime does it in its
+/// host: of the first few dozen files, those of this pid namespace.
 void remove_leftovers(long folder, unsigned user, Retention retention = {});
 
-/// Removes what is left over in all folders of `user` in a ledger directory, but for those of launchers that run; and the
+/// Removes leftovers in all folders of `user` in a ledger directory, except those of running launchers, and the
 /// folders that are empty then.
 void remove_leftover_folders(const char* directory, unsigned user, Retention retention = {});
 
-/// Does a launcher still take the ledgers of this folder?
+/// Does a launcher still accept the ledgers of this folder?
 enum class Launcher : uint8_t { gone, there, unknown };
 Launcher find_launcher(long folder);
 

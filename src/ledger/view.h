@@ -26,12 +26,12 @@ class View {
   const Header& header() const { return *header_; }
 
   /// Text at `ref`; "" for 0, for references outside the section and for text without an end within kMostTextBytes: any
-  /// number of records may refer to one text, so that none may be as long as the section.
+  /// number of records may refer to one text, so none may be as long as the section.
   std::string_view text(StringRef ref) const;
   static constexpr uint32_t kMostTextBytes = 64 * 1024;
 
   /// Calls `visit(std::string_view)` for each of at most `most` NUL-terminated strings, one after the other from `first`
-  /// on. Ends at the section's end, and at text that has none: no byte is looked at twice.
+  /// on. Stops at the section's end, and at text that has no end: no byte is read twice.
   template <class Visit>
   void each_text(StringRef first, uint32_t most, Visit visit) const {
     std::string_view text;

@@ -1,4 +1,4 @@
-// Writing a ledger: places records in its sections and finds backing for them before they are touched. Used by the
+// Writes a ledger: places records in its sections and provides storage for them before they are touched. Used by the
 // runtime over the shared mapping, and by the reader over its private copy (which it completes with kernel facts).
 #pragma once
 
@@ -13,12 +13,12 @@
 
 namespace unfreed::ledger {
 
-/// A touch of a shared mapping on a full tmpfs is SIGBUS, so its storage is asked for before it is touched
-/// (MADV_POPULATE_WRITE). Private memory needs no such care.
+/// Touching a shared mapping on a full tmpfs raises SIGBUS, so its storage is allocated before it is touched
+/// (MADV_POPULATE_WRITE). Private memory does not need that.
 enum class Backing : uint8_t { private_memory, shared_file };
 
-/// Where a ledger is mapped: each section from its start to an end, which moves on as the table fills up where the
-/// whole of it would be too much address space (in a process in which that is limited) or memory (where that is
+/// Where a ledger is mapped: each section from its start to an end. The end moves as the table fills up, if mapping all
+/// of it would use too much address space (in a process in which that is limited) or memory (if that is
 /// private).
 class Extents {
  public:
@@ -31,13 +31,13 @@ class Extents {
 
   /// All of a ledger is mapped, or is to be.
   void set_whole(const Header& header);
-  /// What is in use is, and the first pages of each section.
+  /// Only what is in use is mapped, and the first pages of each section.
   void set_used(const Header& header);
   /// The parts in their order, neighbours as one; returns how many.
   size_t parts(const Header& header, std::span<Part, kMostParts> out) const;
 
-  /// Maps the page at `offset` if it is not mapped yet. Returns up to where its section is mapped then, 0 where the
-  /// page cannot be. Async-signal-safe.
+  /// Maps the page at `offset` if it is not mapped yet. Returns the end of the mapped part of its section, or 0 if the
+  /// page cannot be mapped. Async-signal-safe.
   uint64_t reach(std::byte* base, const Header& header, uint64_t offset);
   /// In a fork child.
   void reset_lock_after_fork() { lock_.reset(); }
@@ -48,7 +48,7 @@ class Extents {
   std::atomic<uint64_t> ends_[kMostParts];
 };
 
-/// Makes shared memory safe to touch; false when there is no storage for it. `first` lies at a page's beginning.
+/// Makes shared memory safe to touch; false if there is no storage for it. `first` is the start of a page.
 /// Async-signal-safe.
 bool back_shared_memory(std::byte* first, size_t bytes);
 
@@ -64,12 +64,12 @@ class Writer {
   explicit operator bool() const { return base_ != nullptr; }
   void* base() const { return base_; }
   Backing backing() const { return backing_; }
-  /// Which pages may be touched, for a View over the same memory; nullptr where all may.
+  /// Which pages may be touched, for a View over the same memory; nullptr if all may.
   const std::atomic<uint8_t>* backed() const { return populated_; }
   Header& header() const { return *reinterpret_cast<Header*>(base_); }
   Section& section(SectionId id) const { return header().sections[static_cast<uint32_t>(id)]; }
 
-  /// The record's place whether or not it is backed. For records that are known to be.
+  /// The record's address, whether or not it has storage. For records that are known to have it.
   template <class T>
   T* at(SectionId id, uint64_t index) const {
     return reinterpret_cast<T*>(base_ + section(id).offset) + index;
@@ -85,7 +85,7 @@ class Writer {
     return ensure(offset, sizeof(T)) ? reinterpret_cast<T*>(base_ + offset) : nullptr;
   }
 
-  /// The record if it may be touched as it is; else nullptr.
+  /// The record if it may be touched already; else nullptr.
   template <class T>
   T* known(SectionId id, uint64_t index) const {
     const Section& table = section(id);
@@ -119,10 +119,10 @@ class Writer {
     return populate(first, last);
   }
 
-  /// Backs the next `records` of a table beyond those in use, for times when nothing can be backed.
+  /// Provides storage for the next `records` of a table, before a time when none can be allocated.
   void reserve(SectionId id, uint64_t records) const;
 
-  /// Pages that a growing table is given at once: each time is a system call, but each page costs a short process time.
+  /// Pages that a growing table gets at once: each time costs a system call, but each page memory of a short process.
   static constexpr uint64_t kPagesAtOnce = 4;
 
  private:

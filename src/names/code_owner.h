@@ -1,5 +1,5 @@
-// Whose code a frame of a stack is. What a person can change comes first in a summary, and makes up what a call site is
-// (evaluate/places.h); the machine's own libraries, the language's runtime and what headers of these bring in do not.
+// Decides whose code a frame of a stack is. Code that the user can change comes first in a summary and identifies call
+// sites (evaluate/places.h); the system's libraries, the language's runtime and what their headers add do not.
 // Allocation-free, async-signal-safe.
 #pragma once
 
@@ -14,7 +14,7 @@ enum class CodeOwner : uint8_t {
   start,    ///< what every process and thread begins in
 };
 
-/// What is known of a frame; "" where nothing is.
+/// What is known of a frame; "" for what is not.
 struct CodeNames {
   std::string_view module;    ///< path
   std::string_view file;      ///< of the source
@@ -22,13 +22,13 @@ struct CodeNames {
 };
 CodeOwner owner_of(const CodeNames& names);
 
-/// The code that every process and thread begins in, before anything of the program's own.
+/// The code in which every process and thread begins, before any of the program's own.
 bool is_start_code(std::string_view function);
-/// Installed with the system: not from a place where people keep programs of their own.
+/// Is it installed with the system, rather than where people keep programs of their own?
 bool is_system_module(std::string_view path);
-/// A header of the system or of a compiler, or the source of a language's library, or of a package that was fetched.
+/// Is it a header of the system or of a compiler, or the source of a language's library or of a fetched package?
 bool is_library_source(std::string_view file);
-/// By its name, where the source is not known: C++'s standard library, Boost, Rust's.
+/// By its name, if the source is not known: C++'s standard library, Boost, Rust's.
 bool is_library_function(std::string_view function);
 
 }  // namespace unfreed::report

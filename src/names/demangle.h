@@ -1,9 +1,9 @@
-// Names of functions as their languages write them, from names as they are linked: C++ (Itanium C++ ABI) and Rust
-// (legacy and v0), by libiberty's demanglers. The text is that of GNU c++filt.
+// Demangles names of functions: C++ (Itanium C++ ABI) and Rust (legacy and v0), by libiberty's demanglers. The text is
+// that of GNU c++filt.
 //
-// A linked name is untrusted input: in 34 characters it can ask for a text of 10^15 characters, or for as many steps
-// that write nothing. So the demanglers run under a BoundedCall, and write into a buffer of fixed size. Nothing is
-// allocated through the process: what they ask malloc for (Rust's names beyond ASCII) comes from a small arena.
+// A linked name is untrusted input: 34 characters can produce a text of 10^15 characters, or as many steps that produce
+// nothing. So the demanglers run under a BoundedCall, and write into a buffer of fixed size. Nothing is allocated
+// through the process: memory that they request from malloc (Rust's names beyond ASCII) comes from a small arena.
 #pragma once
 
 #include <cstddef>
@@ -16,19 +16,19 @@ namespace unfreed::report {
 
 enum class Language : uint8_t { unknown, cpp, rust };
 
-/// A name, and what it was mangled by: `unknown` is what is not mangled, or cannot be demangled, and stays as it is.
+/// A name, and its mangling scheme: `unknown` is a name that is not mangled or cannot be demangled, and stays as it is.
 struct DemangledName {
   std::string_view text;
   Language language = Language::unknown;
 };
 
-/// The name without what compilers append to copies of a function (.isra.0, .cold …).
+/// The name without the suffixes that compilers add to copies of a function (.isra.0, .cold …).
 std::string_view without_clone_suffix(std::string_view linkage_name);
 
-/// Does this look like a name of C++ or Rust as it is linked?
+/// Does this look like a linked name of C++ or Rust?
 bool is_mangled(std::string_view name);
 
-/// The memory of one demangling at a time, some 160 kB: not on a stack. Async-signal-safe; one in use in a process.
+/// The memory for one demangling at a time, some 160 kB: not for a stack. Async-signal-safe; one in use in a process.
 class Demangler {
  public:
   /// The readable name, or `linkage_name` itself; without clone suffix. Valid until the next call.
@@ -38,10 +38,10 @@ class Demangler {
   static constexpr size_t kLongestName = 16 * 1024;
   static constexpr size_t kLongestCppName = 4096;
   static constexpr size_t kLongestText = 64 * 1024;
-  /// So many names may use up their time. Then none is demangled any more: 0.5 s in all.
+  /// How many names may run out of time. After that none is demangled: 0.5 s in all.
   static constexpr uint32_t kMostGivenUp = 25;
 
-  /// What libiberty gets from malloc: memory until the name is done; nullptr when there is no more.
+  /// libiberty's malloc: memory until the name is done; nullptr when it is used up.
   static void* allocate(size_t bytes);
 
  private:

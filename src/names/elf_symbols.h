@@ -1,5 +1,5 @@
-// Function names from an ELF file's symbol table. The file is taken as it comes: every offset and size in it is
-// checked, a corrupt one has fewer names or none. Used by both halves, as signatures are made of these names.
+// Function names from an ELF file's symbol table. The file is not trusted: every offset and size in it is checked, and
+// a corrupt one has fewer names or none. Both halves use it, as signatures are made of these names.
 // Allocation-free, async-signal-safe; thread-compatible.
 #pragma once
 
@@ -24,7 +24,7 @@ class ElfSymbols {
 
   /// Words of memory that an index of the functions needs.
   size_t index_words() const { return count_; }
-  /// Sorts the functions by address into `words` (at least index_words(), kept by the caller). Needed before find().
+  /// Sorts the functions by address into `words` (at least index_words(), kept by the caller). Required by find().
   void build_index(std::span<uint32_t> words);
 
   /// Name, as linked, of the function at an address of the file; empty when none covers it. `distance`: from

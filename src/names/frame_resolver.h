@@ -1,4 +1,4 @@
-// What a frame of a stack is called, and who finds out: symbol tables in the process itself (symbol_table.h), libdw in
+// Names the frames of a stack: by symbol tables in the process itself (symbol_table.h), by libdw in
 // the command (symbolize/symbolizer.h).
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace unfreed::report {
 
-/// One source-level frame; empty text where not known.
+/// One source-level frame; texts that are not known are empty.
 struct ResolvedFrame {
   std::string_view function;      ///< as reports show it (function_names.h) where the resolver can
   std::string_view linkage_name;  ///< as in the symbol table; what signatures are made of
@@ -17,7 +17,7 @@ struct ResolvedFrame {
   uint32_t line = 0;              ///< 0 unknown
   bool inlined = false;           ///< inlined into the next frame of the same call
   std::string_view full_name;     ///< demangled, where `function` says less
-  // What a place is known by (evaluate/places.h).
+  // What identifies a place (evaluate/places.h).
   std::string_view plain_name;    ///< by debug information: without template arguments and parameters
   uint32_t function_line = 0;     ///< where the function begins, in the same file; 0 unknown
   std::string_view symbol;        ///< as in the symbol table, with what compilers append to copies of a function
@@ -25,7 +25,7 @@ struct ResolvedFrame {
 };
 
 /// Turns a node into its source-level frames: innermost inlined frame first, the physical function last (inlined =
-/// false). `emit` is called at least once, or never if nothing is known. Texts need live only for the call.
+/// false). Calls `emit` at least once, or never if nothing is known. Texts need to live only for the call.
 struct FrameResolver {
   void* context = nullptr;
   void (*resolve)(void* context, const ledger::View& view, const ledger::Node& node, void* emit_context,

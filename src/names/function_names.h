@@ -1,5 +1,5 @@
-// Functions' names as a report shows them, whoever makes it and in whatever form: the demangled name, with C++'s in the
-// standard library's own words, without the template arguments that nobody writes.
+// Functions' names as reports show them, in every format and from either half: the demangled name, with C++'s in the
+// standard library's own words, without the default template arguments that nobody writes.
 //
 //     _ZN7service3Log5writeERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE
 //     service::Log::write(std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> > const&)
@@ -18,8 +18,8 @@
 
 namespace unfreed::report {
 
-/// Writes a demangled C++ name as above. Returns `out`'s used part, or `name` itself where nothing is to be changed,
-/// its brackets cannot be told, or there is no room. One pass; allocation-free.
+/// Writes a demangled C++ name as above. Returns the used part of `out`, or `name` itself if nothing changes, its
+/// brackets do not match, or there is no room. One pass; allocation-free.
 std::string_view spell_function(std::string_view name, std::span<char> out);
 
 /// The operator that `text` begins with, as it follows the word "operator"; "" for those that are words or types.
@@ -30,7 +30,7 @@ struct FunctionName {
   std::string_view full;  ///< as c++filt has it; what other tools' suppressions are written in
 };
 
-/// The memory of one name at a time, some 230 kB: not on a stack. Async-signal-safe; one in use in a process.
+/// The memory for one name at a time, some 230 kB: not for a stack. Async-signal-safe; one in use in a process.
 class FunctionNames {
  public:
   /// Of a name as it is linked; one that is not mangled (DWARF's, C's) is spelled, too. Valid until the next call.

@@ -1,5 +1,5 @@
-// The names that a report needs again and again: a few thousand functions make up all its stacks. By where the linked
-// name lies, in a file that is mapped. Allocation-free; thread-compatible.
+// Caches the names that a report needs repeatedly: a few thousand functions make up all its stacks. The key is where
+// the linked name lies in a mapped file. Allocation-free; thread-compatible.
 //
 //     entries_   │ key → text, sizes │ … │     one place for each hash; the newest name has it
 //     texts_     │ shown, full │ shown, full │ … free │     emptied, entries and all, when it is full
@@ -14,7 +14,7 @@
 
 namespace unfreed::report {
 
-/// A megabyte, zeroed before its first use: not on a stack.
+/// A megabyte, zeroed before its first use: not for a stack.
 class NameCache {
  public:
   /// False: it is not known. The texts are valid until the next keep() or forget().
@@ -39,7 +39,7 @@ class NameCache {
     used_ += needed;
   }
 
-  /// Before memory in which linked names lie is unmapped.
+  /// Call it before memory that holds linked names is unmapped.
   void forget() {
     if (used_ == 0) return;
     std::memset(static_cast<void*>(entries_), 0, sizeof entries_);

@@ -1,7 +1,7 @@
-// The in-process frame resolver: functions' names from the symbol tables of the modules' own files. No lines, no
-// inlined frames: those are the command's. What the runtime uses where the command is not installed.
+// The in-process frame resolver: functions' names from the symbol tables of the modules' own files. It has no lines and
+// no inlined frames, which the command adds. The runtime uses it where the command is not installed.
 //
-//     SymbolTable symbols;                       // over a megabyte: not on a stack
+//     SymbolTable symbols;                       // over a megabyte: not for a stack
 //     input.resolver = symbols.resolver();
 //
 // Opens each module's file once, maps it and an index of its functions, and unmaps both when it is destroyed. Leaves no
@@ -26,15 +26,15 @@ class SymbolTable {
   SymbolTable(const SymbolTable&) = delete;
   SymbolTable& operator=(const SymbolTable&) = delete;
 
-  /// Valid as long as this; for reports over one ledger only (modules are known by their index).
+  /// Valid as long as this; for reports on one ledger only (modules are known by their index).
   FrameResolver resolver();
 
-  /// Leaves C++'s and Rust's names as they are linked. To demangle takes a timer and its signal (bounded_call.h), which
-  /// are another's in a process that is not ours.
+  /// Leaves C++'s and Rust's names as they are linked. Demangling uses a timer and its signal (bounded_call.h), which
+  /// belong to the host in its own process.
   void keep_linked_names() { keeps_linked_names_ = true; }
 
  private:
-  /// Modules kept at a time; the one that was opened first makes room.
+  /// Modules kept at a time; when one more is needed, the one opened first is dropped.
   static constexpr size_t kModules = 64;
 
   struct Entry {

@@ -1,4 +1,4 @@
-// Two reports compared, place by place.
+// Compares two reports by call site.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct Change {
   uint64_t old_bytes = 0;
 };
 
-/// Places matched by kind and signature. Suppressed ones and those that count for nothing are left out.
+/// Call sites matched by kind and signature. Suppressed ones and those that do not count are left out.
 struct Difference {
   std::vector<Change> appeared;
   std::vector<Change> grew;  ///< in number or, where the number is the same, in bytes
@@ -24,7 +24,7 @@ struct Difference {
   bool is_worse() const { return !appeared.empty() || !grew.empty(); }
 };
 
-/// Each list has the largest change first.
+/// Each list starts with the largest change.
 Difference compare(const report::Report& older, const report::Report& newer);
 
 /// Totals before and after, then the lists.

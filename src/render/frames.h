@@ -1,4 +1,4 @@
-// Which frames of a stack a person wants to see first.
+// Chooses the frames of a stack that a person wants to see first.
 #pragma once
 
 #include <string>
@@ -21,10 +21,10 @@ struct ShownFrame {
   bool after_gap;  ///< frames between this one and the one before are not shown
 };
 
-/// At most `most` frames, innermost first. The user's own, those whose source lies in the working directory before
-/// others, and at least one with a source line if there is any. Where no frame is the user's: without the language runtimes' frames at either
-/// end; if none of the first ones is of `exe`, its innermost frame takes the last place. A stack of nothing but runtime
-/// frames is shown as it is.
+/// At most `most` frames, innermost first: the user's own (those with their source in the working directory first), at
+/// least one with a source line if there is any. If none is the user's: all but the language runtimes' at either
+/// end; if none of the first ones is of `exe`, its innermost frame replaces the last. A stack of runtime frames only is
+/// shown as it is.
 std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std::string_view exe,
                                       const PathShortener& paths, size_t most);
 

@@ -1,6 +1,6 @@
-// Functions' names in summaries: as the report has them (names/function_names.h), but no longer than a line bears. Of
-// a longer one first the parameters become "(…)", then template arguments "<…>", then the type returned is left out, and
-// in the end it is cut.
+// Functions' names in summaries: the report's (names/function_names.h), shortened to fit a line. First the parameters
+// become "(…)", then template arguments "<…>", then the return type is left out,
+// and at last the name is cut.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace unfreed::render {
 
-/// From here on the rest of a name says less than it takes.
+/// A name longer than this is shortened.
 inline constexpr size_t kLongName = 100;
 std::string fit_function(std::string_view name, size_t columns = kLongName);
 

@@ -1,4 +1,4 @@
-// Paths and other people's texts, made fit for a terminal.
+// Makes paths and other programs' texts fit for a terminal.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace unfreed::render {
 
-/// Shortens paths for people who stand in `directory` and live in `home`.
+/// Shortens paths for a user with this working directory and home directory.
 class PathShortener {
  public:
   PathShortener(std::string directory, std::string home);
@@ -25,8 +25,8 @@ class PathShortener {
 
 std::string_view base_name(std::string_view path);
 
-/// A text as it may be shown (base/printable.h). Reports hold other programs' arguments and file names, which must not
-/// steer the terminal, nor look like something else.
+/// A text that is safe to show (base/printable.h). Reports hold other programs' arguments and file names, which must
+/// not control the terminal, nor look like something else.
 std::string printable(std::string_view text);
 
 }  // namespace unfreed::render

@@ -9,7 +9,7 @@
 
 namespace unfreed::render {
 
-/// A frame of a stack with everything that is known of it; "" and 0 where nothing is.
+/// A frame of a stack with everything known of it; "" and 0 where nothing is.
 struct StackFrame {
   report::Text function;
   report::Text file;
@@ -24,13 +24,13 @@ std::vector<StackFrame> list_frames(const report::Report& report, report::StackI
 /// The function of a call, without those inlined into it; "" unknown.
 report::Text function_of(const report::Report& report, report::CallId call);
 
-/// A call site, with what a summary needs of it.
+/// A call site, with the data that a summary needs.
 struct Place : report::Place {
   const report::Site* site = nullptr;  ///< the worst of it
   const report::Report* report = nullptr;
   std::vector<const report::Object*> objects;
 
-  /// Something of the program's own that is held and counts.
+  /// Does it hold anything of the program's own that counts?
   bool counts() const { return site->counts() && site->grade != report::Grade::informational && live > 0; }
   std::vector<StackFrame> stack() const { return list_frames(*report, site->stack); }
 };

@@ -1,5 +1,5 @@
-// The summary that a person reads in ten seconds: what is held in a line per kind, the rules that are broken, the worst
-// places with a few frames each.
+// The summary that a person reads in ten seconds: one line per kind for what is held, the broken rules, the worst
+// call sites with a few frames each.
 #pragma once
 
 #include <cstddef>
@@ -25,15 +25,15 @@ std::string render_text(const report::Report& report, const TextOptions& options
 
 /// "FAIL fd>0: 3 descriptors held" (evaluate/verdict.h)
 std::string describe_verdict(const report::RuleOutcome& outcome);
-/// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" where it holds nothing.
+/// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" if it holds nothing.
 std::string describe_held(const report::Report& report);
 /// "gcc (pid 1234)"
 std::string describe_process(const report::Process& process);
 
-/// One place: a heading line and its frames, indented by `indent`. The format of every list of places.
+/// One call site: a heading line and its frames, indented by `indent`. All lists of call sites use it.
 std::string render_place(const Place& place, const TextOptions& options, std::string_view indent);
 
-/// Colour only for people: `descriptor` is a terminal that knows it, and NO_COLOR (https://no-color.org) is not set.
+/// May output be coloured? Yes if `descriptor` is a capable terminal and NO_COLOR (https://no-color.org) is not set.
 bool wants_colour(int descriptor);
 
 }  // namespace unfreed::render

@@ -1,4 +1,4 @@
-// What the parts of the text summary share, and the parts that have files of their own.
+// Parts of the text summary, and what they share.
 // Internal to this folder.
 #pragma once
 
@@ -15,16 +15,16 @@ std::string tinted(std::string_view text, Tint tint, bool colour);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 
-/// No line of a summary that names code is longer.
+/// The longest line of a summary that shows code.
 inline constexpr size_t kMostColumns = 150;
 
-/// The frames worth showing, a line each.
+/// The frames worth showing, one per line.
 std::string render_frames(const report::Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent);
 
-/// Threads that keep something from being released, with where they are blocked.
+/// Threads that hold something, with where they are blocked.
 std::string render_threads(const report::Report& report, const TextOptions& options);
-/// Call sites whose threads do not end and become more and more.
+/// Call sites whose threads accumulate.
 std::string render_growth(const report::Report& report, const TextOptions& options);
 /// A function with file and line, as in a stack; "" unknown.
 std::string describe_function(const report::Report& report, report::CallId call, const TextOptions& options);
@@ -33,7 +33,7 @@ std::string render_misuse(const report::Report& report, const TextOptions& optio
 /// Descriptors that other programs inherited.
 std::string render_exec_leaks(const report::Report& report, const TextOptions& options);
 
-/// What suppressions cover, with the reason of each.
+/// Suppressed resources, with the reason for each.
 std::string render_suppressed(const report::Report& report, const TextOptions& options);
 
 }  // namespace unfreed::render

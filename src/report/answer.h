@@ -1,5 +1,5 @@
-// How a process that makes a report for another one (`unfreed finish`, or a copy that the runtime makes of its process)
-// tells by its exit status what came of it. Any other status: it failed, and knows nothing.
+// The exit status by which a process that makes a report for another (`unfreed finish`, or the copy that the runtime
+// makes of its process) returns the result. Any other status means that it failed.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Which process a report is by, and of which run: what decides about the report's name (report_file.h).
+// The process that writes a report, and its run: these decide the report's name (report_file.h).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct Author {
   bool is_first = true;            ///< of its run
 };
 
-/// The ledger's process. `started`: at least 32 bytes for the text, which must outlive the result, as must the view.
+/// The ledger's process. `started` receives the text, at least 32 bytes; it and the view must outlive the result.
 Author author_of(const ledger::View& view, std::span<char> started);
 
 }  // namespace unfreed::report

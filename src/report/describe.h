@@ -7,7 +7,7 @@
 //   visitor.function(name, id, …)                             one frame
 //   visitor.coverage(…), totals(…)                            an object with a member for each kind, or subject
 //
-// `words`: what a text may be; readers accept others, as later versions may add some.
+// `words`: the words that a text may be; readers accept others, as later versions may add some.
 #pragma once
 
 #include <span>
@@ -19,7 +19,7 @@ namespace unfreed::report {
 
 using Words = std::span<const Text>;
 
-/// The words that an enum is written as, by number.
+/// The names of an enum's values, by number.
 template <class Enum>
 struct EnumWords;
 template <>
@@ -52,7 +52,7 @@ constexpr Text word_of(Enum value) {
   return at < std::size(EnumWords<Enum>::kWords) ? EnumWords<Enum>::kWords[at] : Text("unknown");
 }
 
-/// How a structure is set in JSON: members a line each, or all on one line.
+/// How JSON is laid out for a structure: one member per line, or all on one line.
 template <class T>
 inline constexpr bool kIsCompact = true;
 template <>

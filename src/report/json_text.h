@@ -1,5 +1,5 @@
-// Puts JSON text together and hands it to a sink in large pieces. Valid JSON whatever bytes the values hold: what is
-// not UTF-8 becomes U+FFFD. Characters that would disturb a terminal are written as \uNNNN (base/printable.h). Internal
+// Assembles JSON text and hands it to a sink in large pieces. The JSON is valid whatever bytes the values hold: bytes
+// that are not UTF-8 become U+FFFD, and characters that would disturb a terminal \uNNNN (base/printable.h). Internal
 // to this folder. Allocation-free, async-signal-safe if the sink is.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace unfreed::report {
 
-/// How the members of an object or array are set: one a line, or all on one line.
+/// The layout of an object or array: one member per line, or all on one line.
 enum class Layout : uint8_t { lines, compact };
 
 class JsonText {
@@ -44,7 +44,7 @@ class JsonText {
     key(name).value(member_value);
   }
 
-  /// Writes what is still held back. False when the sink refused anything.
+  /// Writes what is still buffered. False if the sink refused anything.
   bool finish();
   bool failed() const { return failed_; }
 

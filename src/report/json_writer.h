@@ -9,7 +9,7 @@
 
 namespace unfreed::report {
 
-/// Where the text goes: called with pieces in order; false stops the writing (disk full …).
+/// Receives the text, piece by piece, in order; returning false stops the writing (disk full …).
 struct Sink {
   void* context = nullptr;
   bool (*write)(void* context, std::string_view piece) = nullptr;
@@ -22,7 +22,7 @@ enum class StackForm : uint8_t {
 
 inline constexpr size_t kJsonBufferBytes = 64 * 1024;
 
-/// False when the sink refused anything. `buffer`: kJsonBufferBytes are plenty.
+/// False if the sink refused anything. `buffer`: kJsonBufferBytes are enough.
 bool write_json(const Report& report, StackForm form, std::span<char> buffer, const Sink& sink);
 
 }  // namespace unfreed::report

@@ -1,12 +1,12 @@
-// The evaluated report: what a ledger comes to, and what everything that people see is made from.
+// The evaluated report: the result of evaluating a ledger, and the source of everything that users see.
 //
 //     ledger ──evaluate()──▶ ┌────────┐ ──write_json()──▶ JSON ──read_json()──▶ the same Report
 //                            │ Report │ ──renderers.inc, compare() …
 //                            └────────┘ ──evaluate_rule()──▶ verdicts
 //
 // The structure is plain data in an arena: the runtime makes it inside its host, without malloc. Texts are views of
-// what the report was made from (a ledger, a JSON text) or of the arena; both must outlive the report. What each member
-// means stands once, in describe.h, which JSON, its reader and the JSON Schema are generated from.
+// the report's source (a ledger, a JSON text) or of the arena; both must outlive the report. describe.h gives the
+// meaning of each member, once; JSON, its reader and the JSON Schema are generated from it.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ using List = base::List<T>;
 
 // ---- stacks ----
 
-/// A source-level frame of a call: the function, or one that was inlined into it.
-/// What stands for a module that is not known.
+/// The name of a module that is not known.
 inline constexpr Text kUnknownModule = "[unknown]";
 
+/// A source-level frame of a call: the function, or one that was inlined into it.
 struct Frame {
   Text function;
   Text file;
@@ -37,7 +37,7 @@ struct Frame {
   Text linkage_name;  ///< as in the symbol table; known only until the report is written
 };
 
-/// A place in the code: an instruction of a module, and its frames, those inlined into it first.
+/// A call in the code: an instruction of a module, and its frames, inlined ones first.
 struct Call {
   Text module;    ///< path; "" unknown
   Text build_id;  ///< hexadecimal; "" where there is none
@@ -46,7 +46,7 @@ struct Call {
 };
 using CallId = uint32_t;  ///< index in Stacks::calls + 1; 0: none
 
-/// A stack is a node: its innermost call, then its caller's node, and so on. What stacks have in common is there once.
+/// A stack is a node: its innermost call, then its caller's node, and so on. Stacks share the nodes of common callers.
 using StackId = uint32_t;  ///< index in Stacks::nodes + 1; 0: no frames
 struct Node {
   CallId call = 0;
@@ -93,7 +93,7 @@ uint64_t number_of(const Numbers& numbers, Counter counter) {
   }
 }
 
-/// One thing that a site holds; what does not apply is absent.
+/// One thing that a site holds. Members that do not apply are absent.
 struct Object {
   std::optional<int64_t> fd;
   std::optional<int64_t> process;
@@ -114,7 +114,7 @@ struct Object {
   uint64_t site = 0;
 };
 
-/// What a call site is known by.
+/// What identifies a call site.
 enum class PlaceKnownBy : uint8_t { line, function, module };
 
 /// One distinct stack by which one function acquired resources of a kind.
@@ -143,11 +143,11 @@ struct Site {
   Text suppressed_by;
 
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
-  /// Does it count for rules?
+  /// Do rules count it?
   bool counts() const { return suppressed_by.empty() && owner.empty(); }
 };
 
-/// A call site: all sites of one signature, and their numbers together (evaluate/places.h). Suppressed ones are apart.
+/// A call site: the sites of one signature, and their sums (evaluate/places.h). Suppressed sites have their own.
 struct Place {
   List<uint32_t> sites;  ///< indexes, the worst first
   uint64_t live = 0;
@@ -172,7 +172,7 @@ struct Descriptor {
   uint64_t site = 0;
 };
 
-/// A thread and what it keeps from being released.
+/// A thread and what it holds.
 struct Holdings {
   uint64_t fd = 0;
   int64_t heap = 0;

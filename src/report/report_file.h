@@ -1,23 +1,23 @@
-// Writing a report: the one way in which this project writes files for users, in the library as in the command.
+// Writes a report. The library and the command write all files for users in this one way.
 //
-//     open() ─▶ write() … ─▶ keep()          a reader sees all of it or nothing
+//     open() ─▶ write() … ─▶ keep()          a reader sees the whole report or none of it
 //
-// A file is made under a name of its own beside the one that it will have (O_EXCL, mode 0600), and renamed when it is
-// whole. What has the name already is looked at first: a report or an empty file is replaced, anything else is not.
-// What is no file (a FIFO, a terminal, /dev/null) is written to as it is, and never replaced or waited for.
+// The file is made under a temporary name beside its final one (O_EXCL, mode 0600), and renamed when it is complete.
+// Whatever already has the final name is examined first: a report or an empty file is replaced, nothing else.
+// A file that is not a regular one (a FIFO, a terminal, /dev/null) is written to, and never replaced or waited for.
 //
-// Reports of several processes that were given one name do not replace one another. A run is a process that was started
-// by `unfreed run` or with the library preloaded, and all that descend from it. That first process has the name as it
-// was given, the others have their pids before the extension: service.4032.json. Where a report has that name already:
+// Reports of several processes that share a name do not replace one another. A run is a process that was started by
+// `unfreed run` or with the library preloaded, and all its descendants. The first process uses the name as given, the
+// others put their pid before the extension: service.4032.json. If a report of that name exists already:
 //
-//     it is by the same process                        it is replaced: it said the same, earlier
+//     it is by the same process                        it is replaced: the new one has more
 //     by another process of the same run               it stays; this one gets the pid too, or a number
-//     by another run, written since this one started   likewise: both ran at the same time
-//     by an earlier run                                it is replaced, as when a service is started again
+//     by another run, written since this one started   it stays: both ran at the same time
+//     by an earlier run                                it is replaced, as when a service restarts
 //
-// Looking and taking the name are one step to all who write reports: they lock the folder for it.
+// Examining and taking the name are atomic among processes that write reports: they lock the folder.
 //
-// System calls alone, no allocation; large, so it lies in memory of the caller's. Async-signal-safe; not thread-safe.
+// System calls alone, no allocation; large, so the caller provides its memory. Async-signal-safe; not thread-safe.
 #pragma once
 
 #include <sys/stat.h>
@@ -28,7 +28,7 @@
 
 namespace unfreed::report {
 
-/// A report's name, or path, with the pid before the extension, and a number where it is not 0.
+/// A report's name, or path, with the pid before the extension, and a number if it is not 0.
 void add_with_pid(base::TextBuilder& out, std::string_view path, int pid, unsigned number);
 /// That of a report made because a limit, or a number of the user's, was reached, the `number`-th of its process: nothing
 /// else takes its place.
@@ -57,22 +57,22 @@ class ReportFile {
   base::FileProblem open(std::string_view path, const ReportFileOptions& options);
   /// The same for a descriptor of this process, which stays open.
   base::FileProblem open_descriptor(int descriptor, const ReportFileOptions& options);
-  /// After a problem nothing more is written, and every call says the same.
+  /// After a problem nothing more is written, and every call returns that problem.
   base::FileProblem write(std::string_view piece);
-  /// All was written: the file gets its name.
+  /// Everything has been written: gives the file its name.
   base::FileProblem keep();
-  /// Nothing is left of a file that was not kept.
+  /// Removes what was written of a file that was not kept.
   void discard();
 
-  /// Where it is (after keep()), or was to be: for people.
+  /// Its path (after keep()), or the path that it should have had: for messages.
   std::string_view path() const { return {path_, path_bytes_}; }
-  /// Is it written to something that is no file?
+  /// Is the output not a regular file?
   bool is_stream() const { return is_stream_; }
-  /// Another process's report of some seconds ago has been replaced. It was of another run, as far as is known.
+  /// Was a report replaced that another process wrote seconds ago, of another run as far as is known?
   bool has_replaced_recent() const { return has_replaced_recent_; }
 
  private:
-  /// What is to be done about the file that has a name.
+  /// How to treat an existing file of the name.
   enum class Verdict : uint8_t { is_free, replace, leave, refuse };
 
   base::FileProblem fail(base::FileProblem problem);

@@ -1,5 +1,5 @@
-// What a file is, by its first bytes: a report may take the place of a report, and of nothing else. And whose report it
-// is, as several processes may be told to write to one name.
+// Identifies a file by its first bytes: a report may replace a report, and nothing else. Also reads which process the
+// report is about, since several processes may write to one name.
 // Allocation-free, async-signal-safe.
 #pragma once
 
@@ -22,12 +22,12 @@ struct ReportHead {
   std::string_view run;
 };
 
-/// As much of a file's start as this has use for.
+/// The part of a file's start that is used.
 inline constexpr size_t kHeadBytes = 64 * 1024;
 
 ReportHead read_head(std::string_view bytes);
 
-/// What a page starts with, so that it can be told from others.
+/// The first bytes of a page of HTML.
 inline constexpr std::string_view kPageStart =
     R"(<!DOCTYPE html>
 <html lang="en">

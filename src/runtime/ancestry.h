@@ -1,5 +1,5 @@
-// Which run this process belongs to: the process that was started with the library, and all that descend from it with
-// the same name for their reports. Asked of /proc once, at the start, as parents may be gone at the end.
+// Determines the run that this process belongs to: the process that was started with the library, and all its
+// descendants with the same name for their reports. Read from /proc once, at the start, as parents may be gone later.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace unfreed::runtime {
 
-/// What /proc/PID/stat says of a process.
+/// What /proc/PID/stat has about a process.
 struct ProcessStat {
   int ppid = 0;
   uint64_t start_ticks = 0;  ///< tells it from a later one of the same pid; 0: it could not be read
 };
-/// `pid` 0: of this process, whichever numbers /proc goes by.
+/// `pid` 0: this process, whichever numbering /proc uses.
 ProcessStat read_stat(int pid);
 
 struct Run {
@@ -22,8 +22,8 @@ struct Run {
   base::FixedText<40> name;  ///< "4032-88123": pid and start of the process that the run began with
 };
 
-/// Only what a process was started with can be seen of it: a shell that exports LD_PRELOAD is no part of the run, each
-/// program that it starts begins one. `library`: the file name of this library.
+/// Only a process's initial environment is visible from outside: a shell that exports LD_PRELOAD is not in the run;
+/// each program that it starts begins one. `library`: the file name of this library.
 void find_run(const report::Settings& settings, std::string_view library, Run& out);
 
 /// Was the parent started with the library, too?

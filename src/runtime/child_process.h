@@ -1,10 +1,10 @@
-// Child processes of the runtime's own, made so that the process it lives in notices nothing: no SIGCHLD (exit signal
+// Child processes of the runtime's own, which the host process does not notice: no SIGCHLD (exit signal
 // 0), not found by its wait functions (hook/own_child.h), no atfork handlers, no locks. Async-signal-safe.
 //
 // A program that is exec'ed gets SIGCHLD as its exit signal again, so it is never a child of the process:
-// start_program() is for a copy, whose child it then is. Nothing is left to be collected later: a zombie can be seen,
-// and an orphan would be given to the next ancestor that takes them (PR_SET_CHILD_SUBREAPER). So who starts one waits
-// for it, and not without a limit.
+// start_program() is for a copy, whose child it then is. No child is left to be reaped later: a zombie is visible, and
+// an orphan would go to the next ancestor that adopts orphans (PR_SET_CHILD_SUBREAPER). So whoever starts one waits for
+// it, with a limit.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace unfreed::runtime {
 
-/// What a helper program is run with.
+/// How to run a helper program.
 struct Program {
   const char* path;
   const char* const* arguments;    ///< NULL-terminated, [0] included
@@ -25,23 +25,23 @@ struct Program {
 /// Returns its pid, or −errno if it could not be started. One at a time.
 long start_program(const Program& program);
 
-/// Runs `body` in a copy of this process that has standard output and error alone, the descriptor `kept` (−1: none),
-/// and room for more, after `body_before_closing` has run; the exit status is what `body` returns. Returns the pid, or
+/// Runs `body`, after `body_before_closing`, in a copy of this process that has standard output and error, the
+/// descriptor `kept` (−1: none), and room for more; the exit status is what `body` returns. Returns the pid, or
 /// −errno. One at a time: it is hook::g_own_child until wait_for_copy() has returned.
 long start_copy(void* context, int kept, void (*body_before_closing)(void* context), int (*body)(void* context));
 
 /// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 –
-/// 255), or −1 if it was killed, there is none, or nobody can tell.
+/// 255), or −1 if it was killed, there is none, or its status is unknown.
 int wait_for_copy(int milliseconds);
 
-/// Waits for a child of this process, whichever way it was made; else the same.
+/// Waits for a child of this process that was made in any way; otherwise the same.
 int wait_for(long pid, int milliseconds);
 
-/// Where there can be no copy: `body` by this thread, on a stack of its own and with signals blocked. Returns what it
+/// If no copy can be made: runs `body` in this thread, on a separate stack and with signals blocked. Returns what it
 /// returns, or −1 without memory for a stack.
 int run_on_own_stack(void* context, int (*body)(void* context));
 
-/// At most this long, and for less where a signal comes. Returns the nanoseconds that went by, no more than asked for:
+/// Sleeps at most this long, less if a signal arrives. Returns the nanoseconds that passed, at most the requested ones:
 /// time in which this process was stopped does not count.
 uint64_t sleep_ns(uint64_t nanoseconds);
 

@@ -1,5 +1,5 @@
-// The unfreed command, where it is installed: it makes the last report of a process again, with source lines, and, where
-// a rule is broken, prints the summary.
+// The unfreed command, if it is installed: makes the last report of a process again, with source lines, and prints the
+// summary if a rule is broken.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace unfreed::runtime {
 
-/// Runs `unfreed finish` on this process's ledger, which must have ended, and waits for it with a limit. In a copy of the
-/// process alone (child_process.h says why). `may_speak`: a rule may be broken, so it may have to print the summary.
+/// Runs `unfreed finish` on this process's ledger, which must have ended, and waits for it with a limit. In a copy
+/// of the process only (child_process.h). `may_speak`: a rule may be broken, so it may have to print the summary.
 /// False: there is no command, or it has failed.
 bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer& answer);
 

@@ -1,4 +1,4 @@
-// Where this process's ledger is made, which name it gets, and what becomes of its file. Folders and names are those of
+// Where this process's ledger is made, how it is named, and what happens to its file. Folders and names are those of
 // ledger/file_names.h. No descriptor is held.
 #pragma once
 
@@ -17,11 +17,11 @@ struct LedgerPlace {
 /// `run`: UNFREED_SESSION, "unfreed-0-ab12" or "unfreed-0-ab12/others-34cd".
 void read_place(std::string_view directory, std::string_view run, LedgerPlace& out);
 
-/// Which file it is, whatever lies under its name later; all 0: none.
+/// Identifies a file, whatever its name refers to later; all 0: none.
 struct FileIdentity {
   uint64_t device = 0;
   uint64_t inode = 0;
-  bool is_launchers = false;  ///< made where a launcher looks for it; else the process reports by itself
+  bool is_launchers = false;  ///< made where a launcher looks for it; else the process reports separately
 };
 
 struct NewFile {
@@ -30,29 +30,29 @@ struct NewFile {
   uint64_t pid_namespace = 0;
   uint64_t boot = 0;  ///< 0 where the file does not survive one
 };
-/// Makes the file of process `pid`. `path` receives its name. What an earlier image of this process has left is removed.
+/// Makes the file of process `pid`. `path` receives its name. Removes the ledger of an earlier image of this process.
 /// One thread at a time.
 NewFile make_ledger_file(const LedgerPlace& place, int pid, std::span<char> path);
 
-/// Does the launcher of this run take ledgers? One that ends removes its file, and then tells the processes whose ledgers
-/// it finds; who makes one after that finds no file.
+/// Does the launcher of this run accept ledgers? When it ends, it removes its file, then notifies the processes whose
+/// ledgers it finds; a process that makes one after that finds no file.
 bool launcher_takes_ledgers(const LedgerPlace& place);
 
-/// Removes what an earlier image of this process has left: for one that makes no ledger itself.
+/// Removes the ledger of an earlier image of this process: for one that makes no ledger itself.
 void remove_replaced_ledger(const LedgerPlace& place, int pid);
 
-/// Gives the ledger at `path` the name by which the launcher knows that its process has ended. Where that is out of reach
-/// it stays as it is, and is found by its process's being gone.
+/// Renames the ledger at `path` so that the launcher knows that its process has ended. If the folder is out of reach it
+/// keeps its name, and the launcher notices that the process is gone.
 void rename_to_done(const char* path);
 
-/// Removes the ledger at `path`, and its folder if it was the last in there.
+/// Removes the ledger at `path`, and its folder if that is empty then.
 void remove_ledger_file(const char* path);
 
-/// For the process whose ledger `path` is, in the folder of those without a launcher: removes what processes that were
-/// killed have left there. Does nothing where `parent`, its parent, has a ledger there, too, and has done it.
+/// For the process that owns ledger `path` in the folder of those without a launcher: removes ledgers that killed
+/// processes have left there. Does nothing if `parent`, its parent, has a ledger there, too, and has done it.
 void remove_leftover_ledgers(const char* path, int parent);
 
-/// Does the launcher of this run still live? `launcher_pid` is asked for where its lock is out of reach.
+/// Is the launcher of this run still running? If its lock is out of reach, checks the process `launcher_pid`.
 bool is_launcher_alive(const LedgerPlace& place, int launcher_pid);
 
 }  // namespace unfreed::runtime

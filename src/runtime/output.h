@@ -1,4 +1,4 @@
-// Where this process's reports go.
+// The output of this process's reports.
 #pragma once
 
 #include "ledger/view.h"
@@ -6,25 +6,25 @@
 
 namespace unfreed::runtime {
 
-/// At the start: where reports go to a descriptor (-, /dev/stdout, /dev/fd/3), what is it? By the end the program may
-/// have closed it, and opened a file of its own under that number. (stderr is remembered by itself.)
+/// At the start: if reports go to a descriptor (-, /dev/stdout, /dev/fd/3), remembers what it is. By the end a program
+/// may have closed it, and opened a file of its own under that number. (messages.h remembers stderr.)
 void remember_output(std::string_view output);
 
-/// The descriptor that reports go to, to be left open in a copy of this process; −1: none.
+/// The descriptor that reports go to, which must stay open in a copy of this process; −1: none.
 int output_descriptor();
 
-/// A report of this process. Large: it lies in memory of its maker's.
+/// A report of this process. Large: the caller provides its memory.
 struct OwnReportFile {
   report::ReportFile file;
   report::Author author;
   char started[32];
   char path[PATH_MAX];
-  /// What to call it where it could not even be opened.
+  /// What messages call it if it could not even be opened.
   std::string_view shown_path() const { return file.path().empty() ? std::string_view(path) : file.path(); }
 };
 
-/// Opens the report's file. `path`: what a program asked for itself, meant as it is; nullptr: where UNFREED_OUTPUT
-/// says. `limit`: it is the process's so-many-th report that was made because a limit was reached; 0: another one.
+/// Opens the report's file. `path`: a name that the program asked for, used as it is; nullptr: UNFREED_OUTPUT's
+/// name. `limit`: the number of this report among those that the process makes because a limit is reached; 0: none.
 base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
                               OwnReportFile& out);
 

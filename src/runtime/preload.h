@@ -1,4 +1,4 @@
-// How this library came into the process, and what programs that it starts must be given to be tracked as well.
+// How this library was loaded into the process, and what programs that it starts need in order to be tracked, too.
 #pragma once
 
 #include "elf/obstacle.h"
@@ -6,16 +6,16 @@
 
 namespace unfreed::runtime {
 
-/// Takes away what was put into LD_PRELOAD for this program alone (elf::kSanitizerMark), in place, before the program
+/// Removes what was put into LD_PRELOAD for this program alone (elf::kSanitizerMark), in place, before the program
 /// sees it.
 void restore_preload(char** environment);
 
-/// Lets the hooks of exec and spawn see to what they start. For processes that are not tracked themselves, too: they
-/// must not hand the library to programs that it would harm. Where `settings` are disabled, programs that are not
-/// tracked are not noted.
+/// Enables the hooks of exec and spawn to examine what they start; also in processes that are not tracked themselves,
+/// which must not pass the library on to programs that it would harm. If `settings` are disabled, untracked programs
+/// are not recorded.
 void prepare_preloading(char* const* environment, const report::Settings& settings);
 
-/// This process is about to become a program that is not tracked. (A hook::ProcessEvents function.)
+/// This process is about to execute a program that is not tracked. (A hook::ProcessEvents function.)
 void leaving_untracked(std::string_view program, elf::Obstacle obstacle);
 
 /// UNFREED_ALLOW_UNTRACKED, as it was at the start.
@@ -23,7 +23,7 @@ std::string_view allowed_untracked();
 /// UNFREED_RULES_FOR.
 std::string_view programs_under_rules();
 
-/// The folder that the library was installed to or built in, with its last '/'.
+/// The folder that the library was installed to or built in, with its final '/'.
 std::string_view library_folder();
 
 }  // namespace unfreed::runtime

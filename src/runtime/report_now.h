@@ -1,16 +1,16 @@
-// The last report, for who ends the process (ending.cpp).
+// Makes the last report, for the function that ends the process (ending.cpp).
 #pragma once
 
 namespace unfreed::runtime {
 
-/// Enters where each thread is blocked: what is easiest found out by the process itself.
+/// Records where each thread is blocked, which the process itself can find out most easily.
 void describe_threads();
 
-/// Makes the report on a process that has ended: it has taken the kernel's word already. Waits for it, with a limit. Returns
-/// a status of report/answer.h, or −1 where it could not be made.
+/// Makes the report on a process that has ended and has read the kernel's lists. Waits for it, with a limit. Returns
+/// a status of report/answer.h, or −1 if it could not be made.
 int make_last_report();
-/// Waits for the copy of this process that makes the report now, whichever report that is; the same otherwise. For a
-/// signal handler that has interrupted who started it.
+/// Waits for the copy of this process that is making a report, whichever report that is; the same otherwise. For a
+/// signal handler that has interrupted the thread that started it.
 int wait_for_last_report();
 
 }  // namespace unfreed::runtime

@@ -1,4 +1,4 @@
-// The library's life inside a process, from the constructor to the last report.
+// The library's life cycle in a process, from the constructor to the last report.
 //
 //   loaded ─▶ started ─▶ (fork: adopted by the child) ─▶ ended ─▶ reported
 //
@@ -21,7 +21,7 @@ struct RuntimeState {
   FileIdentity ledger_identity;
   char helper_path[1024];        ///< the unfreed command as the environment names it, or ""
   char library_path[1024];       ///< this library's own file
-  char working_directory[4096];  ///< at the start; "" where it cannot be named
+  char working_directory[4096];  ///< at the start; "" if it has no name
   int launcher_pid;              ///< 0 without a launcher
   bool wants_all_reports;        ///< the launcher's --all-reports: also fork children that acquired nothing make one
   int pid;                       ///< of the process the ledger belongs to
@@ -32,16 +32,16 @@ struct RuntimeState {
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
   int quick_exit_status;
-  bool is_first_sandbox;  ///< of the seccomp call under way, if any: should it fail, all is as before
+  bool is_first_sandbox;  ///< is the current seccomp call the first? If it fails, system calls are allowed again
 };
 extern RuntimeState g_runtime;
 
 /// In a fork child: gives the tracker a ledger of its own and empties the tables. (A track::ForkHandler.)
 void take_over_fork_child();
 
-/// The end of the process image: the last report, by this process or left to the launcher. `status` is the exit status,
-/// or −signal. Returns the status to end with; `replaced` says that it is not the program's own. The report is made
-/// once; who ends the process meanwhile (a signal handler, another thread) waits for it. Never waits without a limit.
+/// The end of the process image: makes the last report, or leaves it to the launcher. `status` is the exit status,
+/// or −signal. Returns the status to end with; `replaced`: it is not the program's own. The report is made
+/// once; whoever else ends the process meanwhile (a signal handler, another thread) waits for it, with a limit.
 int finish(int status, bool& replaced);
 
 /// Makes a report of the process as it is now, to `path` (nullptr: where UNFREED_OUTPUT says), and waits for it: for
@@ -53,18 +53,18 @@ bool report_now(report::Trigger trigger, const char* path, int patience_ms, cons
 /// A fork child has none of its parent's reports under way.
 void reset_reports_after_fork();
 
-/// Takes the report signal, if the program has left it at its default.
+/// Installs the handler of the report signal, if the program has left it at its default.
 void take_report_signal(int signal);
 
-/// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in the meantime.
+/// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in between.
 /// (A hook::ProcessEvents function.)
 void sandboxing(hook::Sandbox sandbox, bool failed);
 
-/// Does the launcher that started this process still take ledgers? It does not while it ends.
+/// Does the launcher that started this process still accept ledgers? Not while it ends.
 bool launcher_is_there();
 
-/// Leaves the ledger, whose process has ended, to the launcher. False when there is none that would take it: the
-/// process reports by itself.
+/// Leaves the ledger, whose process has ended, to the launcher. False if no launcher would accept it: the process
+/// reports separately.
 bool leave_to_launcher();
 
 /// Removes the ledger's file: its last report has been made.

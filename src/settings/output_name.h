@@ -1,4 +1,4 @@
-// The names of files that settings give: templates and relative paths made into the paths that are meant.
+// The names of files that settings give: expands templates and makes relative paths absolute.
 // Allocation-free, async-signal-safe.
 #pragma once
 
@@ -14,17 +14,17 @@ namespace unfreed::report {
 inline constexpr std::string_view kDefaultOutput = "unfreed.%e.%p.json";
 inline constexpr std::string_view kStandardOutput = "-";  ///< as a report's name
 
-/// Why a name that is not absolute cannot be used: it would mean another place than its user's.
+/// Why a name that is not absolute cannot be used: it would mean another file than the user's.
 inline constexpr const char* kWithoutFolder = "the working directory at the start was not known (it had been deleted?)";
 
-/// An output template made absolute: where it is relative, under `directory` (whose '%' mean themselves). "-" (standard
-/// output) stays as it is, and so does all where `directory` is "".
+/// Makes an output template absolute: a relative one goes under `directory` (a '%' in it means itself). "-" (standard
+/// output) stays as it is, and so does any template if `directory` is "".
 void add_absolute_output(base::TextBuilder& out, std::string_view pattern, std::string_view directory);
 
-/// Puts the relative ones among ':'-separated file names under `directory`; "": they stay as they are.
+/// Puts the relative ones of some ':'-separated file names under `directory`; if it is "", they stay as they are.
 void add_absolute_files(base::TextBuilder& out, std::string_view files, std::string_view directory);
 
-/// Expands %p %e %n %% of an output template to an absolute path (relative ones are put under `directory`), or "-".
+/// Expands %p %e %n %% of an output template to an absolute path (a relative one goes under `directory`), or "-".
 /// Returns the length, or 0 if it does not fit. An unknown % is kept as written.
 size_t expand_output(std::string_view pattern, std::string_view directory, std::string_view program_name, int pid,
                      uint32_t report_number, std::span<char> out);

@@ -1,4 +1,4 @@
-// Which programs are meant: by patterns for their paths, and, for an interpreter, that of its script.
+// Selects programs by patterns for their paths, and interpreters by the path of their script.
 // Allocation-free, async-signal-safe.
 #pragma once
 
@@ -12,12 +12,12 @@ bool is_named(std::string_view patterns, std::string_view program);
 /// Does this program run scripts (by its base name: sh, python3.11, perl …)?
 bool is_interpreter(std::string_view program);
 
-/// Are rules for this program? `patterns`: UNFREED_RULES_FOR, "" for all. `script`: the path of what an interpreter
+/// Do rules apply to this program? `patterns`: UNFREED_RULES_FOR, "" for all. `script`: the path of what an interpreter
 /// runs, or "".
 bool rules_are_for(std::string_view patterns, std::string_view program, std::string_view script);
 
-/// May a program go untracked while rules are checked? Where `allow` (UNFREED_ALLOW_UNTRACKED) names it, or rules are
-/// for others: but what an interpreter would have run is not known.
+/// May a program go untracked while rules are checked? Yes if `allow` (UNFREED_ALLOW_UNTRACKED) names it, or rules are
+/// for others; but not an interpreter, as the script that it would have run is unknown.
 bool may_go_untracked(std::string_view allow, std::string_view rules_for, std::string_view program);
 
 }  // namespace unfreed::report

@@ -27,7 +27,7 @@ struct Settings {
 #undef SETTING
 };
 
-/// A row of settings.inc, but for what its value becomes.
+/// A row of settings.inc, without the member that receives its value.
 struct SettingRow {
   std::string_view variable;  ///< "UNFREED_DEPTH"
   const char* option;         ///< "-o,--output"; "" none
@@ -51,19 +51,19 @@ struct SettingError {
 
 inline constexpr size_t kMaxSettingErrors = 16;
 
-/// Reads one variable ("UNFREED_DEPTH", "40") into `settings`. True: fine, or no variable of ours. False: `error` is
+/// Reads one variable ("UNFREED_DEPTH", "40") into `settings`. True: it is valid, or not one of ours. False: `error` is
 /// filled in and the setting keeps its value.
 bool apply_setting(std::string_view variable, std::string_view value, Settings& settings, SettingError& error);
 
-/// Reads all UNFREED_* of a NULL-terminated environment. Returns the number of errors written to `errors`.
-/// Also an error (fatal): a rule about a kind that UNFREED_TRACK leaves out.
+/// Reads all UNFREED_* of a NULL-terminated environment. Returns the number of errors written to `errors`. A rule about
+/// a kind that UNFREED_TRACK leaves out is a fatal error, too.
 size_t read_settings(const char* const* environment, Settings& settings, std::span<SettingError> errors);
 
 /// Writes the one line a user sees for `error` (without newline) to `out`; returns its length (cut to fit):
 ///     UNFREED_DEPTH=ten: not understood; accepted: a number from 1 to 512
 size_t describe(const SettingError& error, std::span<char> out);
 
-/// Is a program of this base name to be tracked under UNFREED_ONLY?
+/// Is a program with this base name tracked under UNFREED_ONLY?
 bool is_wanted(const Settings& settings, std::string_view program_name);
 
 }  // namespace unfreed::report

@@ -1,4 +1,4 @@
-// What a report counts, and by which numbers: the rows of ledger/kinds.inc and settings/counters.inc as tables.
+// What reports count, and with which counters: the rows of ledger/kinds.inc and settings/counters.inc as tables.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace unfreed::report {
 
-/// What totals and rules are about: the kinds of resources, under their own numbers, and what was done with
+/// What totals and rules are about: the kinds of resources, under their own numbers, and two kinds of misuse of
 /// descriptors.
 enum class Subject : uint8_t {
 #define KIND(name, number, noun, by_default, recorded, news) name = number,
@@ -43,15 +43,15 @@ constexpr base::ConstantText<> list_kinds(std::string_view start, std::string_vi
   return base::ConstantText<>(start).add_list(names, last, separator);
 }
 constexpr const SubjectRow& row_of(Subject subject) { return kSubjects[index_of(subject)]; }
-/// False for a name that is none.
+/// False if there is no subject of this name.
 bool subject_from_name(std::string_view name, Subject& out);
 
 /// "fd", "heap" … as in rules and reports.
 std::string_view kind_name(ledger::Kind kind);
-/// False for a name that is none.
+/// False if there is no counter of this name.
 bool kind_from_name(std::string_view name, ledger::Kind& out);
 
-/// A number of a subject.
+/// A counter of a subject.
 enum class Counter : uint8_t {
 #define COUNTER(name, in_totals, in_rules, in_site_rules, suppressed_part, presence, meaning) name,
 #include "settings/counters.inc"
@@ -103,7 +103,7 @@ inline constexpr CounterRow kRows[kCounterCount] = {
 }  // namespace subject_bits
 using subject_bits::kRows;
 constexpr const CounterRow& row_of(Counter counter) { return kRows[static_cast<size_t>(counter)]; }
-/// Nearly every program ends with heap blocks and libraries in use: that alone is no news.
+/// Is it news that a program ends with resources of this kind? Nearly every one has heap blocks and libraries in use.
 constexpr bool is_news(ledger::Kind kind) {
   constexpr bool kNews[] = {
 #define KIND(name, number, noun, by_default, recorded, news) news,
@@ -113,7 +113,7 @@ constexpr bool is_news(ledger::Kind kind) {
   return static_cast<size_t>(kind) < ledger::kKindCount && kNews[static_cast<size_t>(kind)];
 }
 
-/// Kinds tracked when UNFREED_TRACK is not given, and those that can be named there. Bit per ledger::Kind.
+/// Kinds tracked by default, and kinds that UNFREED_TRACK accepts. A bit per ledger::Kind.
 inline constexpr uint32_t kAllKinds = (1u << ledger::kKindCount) - 1;
 inline constexpr uint32_t kDefaultKinds = 0
 #define KIND(name, number, noun, by_default, recorded, news) | uint32_t{by_default} << number
@@ -125,13 +125,13 @@ inline constexpr uint32_t kDefaultKinds = 0
 constexpr bool is_handle_kind(ledger::Kind kind) { return subject_bits::handle >> static_cast<unsigned>(kind) & 1; }
 constexpr uint32_t bit_of(Subject subject) { return 1u << index_of(subject); }
 
-/// All numbers of one subject. Those that it does not have are 0.
+/// All counters of one subject. Counters that the subject does not have are 0.
 class Totals {
  public:
   uint64_t& operator[](Counter counter) { return values_[static_cast<size_t>(counter)]; }
   uint64_t operator[](Counter counter) const { return values_[static_cast<size_t>(counter)]; }
 
-  /// What a rule counts: without what suppressions cover.
+  /// The value that a rule uses: without the part that suppressions cover.
   uint64_t counted(Counter counter) const {
     Counter part = row_of(counter).suppressed;
     uint64_t value = (*this)[counter];
@@ -139,7 +139,7 @@ class Totals {
     return value > suppressed ? value - suppressed : 0;
   }
 
-  /// Calls `visit(counter, row)` for each number that the subject has.
+  /// Calls `visit(counter, row)` for each counter of the subject.
   template <class Visit>
   static void each_of(Subject subject, Visit visit) {
     for (size_t at = 0; at < kCounterCount; ++at)

@@ -1,4 +1,4 @@
-// Suppression files: resources that are known and accepted. They stay in the report, marked, and count for no rule.
+// Suppression files: known and accepted resources. They stay in the report, marked, and rules do not count them.
 //
 //     # comment
 //     fd:open_log_file           any frame's function, file or module matches the shell pattern
@@ -33,8 +33,8 @@ struct Suppression {
 inline constexpr size_t kMaxSuppressions = 1024;
 inline constexpr size_t kMostSuppressionBytes = 1 << 20;  ///< of one file
 
-/// Reads one file's text (which must outlive the results), appending to out[count…]. False: `error` says why and
-/// `line` (1-based) where; what was read before stays.
+/// Reads one file's text (which must outlive the results), appending to out[count…]. False: `error` is the reason and
+/// `line` (1-based) the line; what was read before stays.
 bool parse_suppressions(std::string_view text, std::span<Suppression> out, size_t& count, ParseError& error,
                         size_t& line);
 

@@ -1,5 +1,5 @@
-// The readers of settings' values: text in, true and the value out, or false and nothing changed.
-// Allocation-free, async-signal-safe. Texts that are kept point into what was read.
+// The readers of settings' values: each turns text into a value and returns true, or returns false and changes nothing.
+// Allocation-free, async-signal-safe. Texts that are kept point into the input.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ bool read_switch(std::string_view text, bool& out);
 /// Kinds' names, separated by commas, or "all": a bit per ledger::Kind.
 bool read_kinds(std::string_view text, uint32_t& out);
 bool read_ranges(std::string_view text, NumberRanges& out);
-/// A signal's name ("USR1", "SIGUSR1", "RTMIN+3") or number, or "off": 0. Those that can be caught and report no fault.
+/// A signal's name ("USR1", "SIGUSR1", "RTMIN+3") or number, or "off": 0. Not one that cannot be caught, nor a fault's.
 bool read_signal(std::string_view text, int& out);
 /// A number, then K, M, G (powers of 1024) or nothing.
 bool parse_bytes(std::string_view text, uint64_t& out);

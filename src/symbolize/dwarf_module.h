@@ -1,4 +1,4 @@
-// One ELF file's debug information: an address of the file in, the source frames that cover it out.
+// One ELF file's debug information: finds the source frames that cover an address of the file.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace unfreed::symbolize {
 
-/// What is known of one source-level frame; empty or 0 where nothing is.
+/// What is known of one source-level frame; empty or 0 for what is not.
 struct SourceFrame {
   std::string function;      ///< as a report shows it; DwarfModule leaves it as the debug information has it
   std::string full_name;     ///< demangled, where `function` says less
@@ -24,14 +24,14 @@ struct SourceFrame {
   uint64_t symbol_offset = 0;
 };
 
-/// Where separate debug files are looked for: elfutils' syntax, directories with ':' between them, relative ones beside
+/// Where to look for separate debug files, in elfutils' syntax: directories with ':' between them, relative ones beside
 /// the binary.
 inline constexpr char kDebugDirectories[] = ".debug:/usr/lib/debug";
 
 class DwarfModule {
  public:
-  /// Opens `path`; its debug information, in the file or found by build ID or debug link, is read as far as it is asked
-  /// for. `directories` as kDebugDirectories. nullptr: `error` says why.
+  /// Opens `path`. Its debug information, in the file or found by build ID or debug link, is read only as needed.
+  /// `directories` as kDebugDirectories. nullptr: `error` is the reason.
   static std::unique_ptr<DwarfModule> open(const Libdw& libdw, const std::string& path, const std::string& directories,
                                            std::string& error);
   ~DwarfModule();

@@ -1,4 +1,4 @@
-// libdw, loaded when it is first needed. Starting a program must not pay for a DWARF reader and the decompressors
+// libdw, loaded when first needed. Starting a program must not pay for a DWARF reader and the decompressors
 // behind it (libdw, libelf, zlib, liblzma, libbz2), and most programs on a distribution carry no debug information to
 // read. A machine without libdw still gets its reports, with names from symbol tables.
 #pragma once
@@ -17,8 +17,8 @@ struct Libdw {
 #include "symbolize/libdw_functions.inc"
 #undef UNFREED_LIBDW_FUNCTION
 
-  /// The library, loaded on the first call and kept; nullptr when it is not to be had, and `reason` (may be nullptr)
-  /// says why. Not thread-safe. Takes DEBUGINFOD_URLS out of this process's environment: a report must never wait for a
+  /// The library, loaded on the first call and kept; nullptr if it is not available, and `reason` (may be nullptr) says
+  /// why. Not thread-safe. Removes DEBUGINFOD_URLS from this process's environment: a report must never wait for a
   /// server.
   static const Libdw* get(std::string* reason = nullptr);
 };

@@ -1,5 +1,5 @@
-// A function's name as it stands in the source, for what is the same in all instances of a template: without template
-// arguments, parameters and the type returned.
+// A function's name as the source has it, the same for all instances of a template: without template arguments,
+// parameters and return type.
 //
 //     int pool::take<char const*>(std::vector<int> const&)      pool::take
 //     A::run(int)::{lambda(int)#2}::operator()(int) const       A::run::{lambda#2}::operator()
@@ -11,7 +11,7 @@
 
 namespace unfreed::symbolize {
 
-/// Of a demangled name, or one that is not mangled. The name itself where its brackets do not match.
+/// Of a demangled name, or one that is not mangled. Returns the name itself if its brackets do not match.
 std::string plain_name(std::string_view name);
 
 }  // namespace unfreed::symbolize

@@ -1,5 +1,5 @@
-// Names and source lines for the frames of a report: which file a module is, whether it is still the one that ran, and
-// what its debug information says. Lazy: a module is opened when a frame of it is first asked for, and answers are
+// Names and source lines for the frames of a report: finds a module's file, checks that it is the one that ran, and
+// reads its debug information. Lazy: a module is opened when a frame of it is first looked up, and results are
 // kept. For use in the reader only (allocates, opens files). Not thread-safe.
 #pragma once
 
@@ -21,7 +21,7 @@ namespace unfreed::symbolize {
 
 struct Options {
   std::string debug_directories = kDebugDirectories;
-  /// Where the target sees its files, "/proc/123/root" for one in a container; tried before the plain path.
+  /// The target's root directory, "/proc/123/root" for one in a container; tried before the plain path.
   std::string root;
 };
 
@@ -50,7 +50,7 @@ class Module {
   /// Frames at an offset of the module (its file's own address). `is_return_address`: the calling instruction lies
   /// before.
   const std::vector<SourceFrame>& resolve(uint64_t offset, bool is_return_address);
-  /// Why this module's file is not used, or not wholly; "" when it is.
+  /// Why this module's file is not used, or only in part; "" if it is used.
   const std::string& problem();
 
  private:
@@ -105,7 +105,7 @@ class LedgerResolver {
 
   /// For report::write_report.
   report::FrameResolver resolver();
-  /// One line for each module that frames were asked of and whose file cannot be used, or not wholly.
+  /// One line for each module that was looked up and whose file cannot be used, or only in part.
   std::vector<std::string> notes();
 
  private:

@@ -1,5 +1,5 @@
-// Counting acquisitions and releases by site. The heap counts in per-thread cells (plain adds in the ledger, summed by
-// whoever reads it); kinds whose calls enter the kernel anyway count on the site itself, which also gives them an exact
+// Counts acquisitions and releases by site. The heap counts in per-thread cells (plain adds in the ledger, summed by
+// readers); kinds whose calls enter the kernel anyway count on the site itself, which also gives them an exact
 // peak.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace unfreed::track {
 
 using base::add_owned;
 
-/// The thread's cell for `site`, made on first use; null when the ledger is full (count on the site then).
+/// The thread's cell for `site`, made on first use; null if the ledger is full (count on the site then).
 ledger::Cell* make_cell(ThreadState& state, uint32_t site);
 
 inline ledger::Cell* cell_of(ThreadState& state, uint32_t site) {
@@ -70,13 +70,13 @@ inline void count_released_with_peak(ledger::Kind kind, uint32_t site) {
   note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
 }
 
-/// A release of something never seen acquired.
+/// Counts a release of something that was never seen acquired.
 void count_foreign_release(ledger::Kind kind);
 
 /// Moves a finished thread's cells into the sites and frees its chunks. Returns their balance.
 NetHeap fold_counters(ThreadState& state);
 
-/// Fork child: the chunk bookkeeping starts anew.
+/// Fork child: resets the chunk bookkeeping.
 void reset_counters_after_fork();
 
 }  // namespace unfreed::track

@@ -1,8 +1,8 @@
-// Descriptors that go along into another program because nobody marked them close-on-exec. They are noted in the ledger
+// Descriptors that another program inherits because they are not close-on-exec. They are recorded in the ledger
 // of the process that opened them: a child between fork and exec writes to its parent's.
 //
-// What the child opened itself, or a program was started with, is noted nowhere: nobody is left to report it, or there
-// is no stack.
+// Descriptors that the child opened itself, or that a program was started with, are not recorded: no process is left to
+// report them, or there is no stack.
 //
 //     parent ── open ── fork ─────────────────────────────▶ reports what crossed, with the stack of the open
 //                         └─ child ── exec ─▶ notes here
@@ -17,7 +17,7 @@
 
 namespace unfreed::track {
 
-/// What becomes of the caller's descriptors in the child before it execs.
+/// What happens to the caller's descriptors in the child before it execs.
 struct ChildFds {
   static constexpr int kMost = 256;
   int numbers[kMost];  ///< closed or replaced: they do not cross
@@ -34,27 +34,27 @@ struct ChildFds {
   }
 };
 
-/// What was noted for one call, in case it fails.
+/// What was recorded for one call, in case it fails.
 struct ExecLeaks {
   static constexpr size_t kMost = 64;
   ledger::ExecLeak* exec_leaks[kMost];
   size_t count = 0;
 };
 
-/// Another program is about to start with what this process holds: in its place (exec), or in a child.
+/// Another program is about to start with this process's descriptors: by exec in this process, or in a child.
 void note_exec_leaks(uint16_t hook, const char* program, ExecLeaks& noted, const ChildFds& child = {});
-/// It did not start.
+/// The program was not started.
 void take_exec_leaks_back(const ExecLeaks& noted);
 
-/// Numbers that may cross: from UNFREED_INHERITABLE.
+/// Numbers that other programs may inherit: UNFREED_INHERITABLE.
 void allow_exec_leak(int first, int last);
 
-/// A fork child is about to give up its parent's ledger: keeps the part where exec leaks are noted, and programs that
-/// are not tracked. Afterwards exec leaks of what the parent had opened go there.
+/// A fork child is about to give up its parent's ledger: keeps the part in which exec leaks and untracked programs
+/// are recorded. Afterwards exec leaks of descriptors that the parent had opened go there.
 void keep_parents_exec_leaks(const ledger::Writer& parent);
-/// The kept part's records of programs, as far as they are in use and one more; nullptr: there is none, or no storage.
+/// The kept part's records of programs, those in use and one more; nullptr: there is none, or no storage.
 ledger::Untracked* parents_untracked(ledger::Section*& table);
-/// Counts there what the parent's report is to say of this child. Nobody would read it in a private ledger.
+/// Counts in the parent's ledger what concerns this child, for the parent's report. Nothing in a private ledger.
 void drop_in_parent(ledger::Dropped reason);
 
 }  // namespace unfreed::track

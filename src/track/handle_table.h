@@ -1,4 +1,4 @@
-// The records of handles: taken, filled in, given back. Internal to this folder: handles.h and mappings.h are the
+// The records of handles: allocated, filled in, freed. Internal to this folder: handles.h and mappings.h are the
 // verbs.
 #pragma once
 
@@ -10,16 +10,16 @@
 
 namespace unfreed::track {
 
-/// Guards everything here, what the verbs keep beside it, and the records themselves but for `word`.
+/// Guards everything here, the verbs' data beside it, and the records themselves, except `word`.
 extern constinit base::Lock g_handle_lock;
 
 ledger::HandleRecord& handle_record(uint32_t index);
 
-/// Index + 1 of a record that is not in use; 0 when there is none, which is counted.
+/// Index + 1 of a free record; 0 if there is none, which is counted.
 uint32_t take_handle_record();
 void give_handle_record_back(uint32_t record);
 
-/// Fills in a record that was taken; with it, readers see it.
+/// Fills in an allocated record, and makes it visible to readers.
 void fill_handle_record(uint32_t record, const Handle& handle, uint32_t site, bool ignored);
 
 }  // namespace unfreed::track

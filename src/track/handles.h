@@ -25,20 +25,20 @@ struct Handle {
 
 /// The call has succeeded.
 void handle_acquired(const Handle& handle, uint16_t function, const unwind::Registers& from);
-/// The call has failed, by errno: noted where a limit was reached.
+/// The call has failed, by errno: recorded if a limit was reached.
 void handle_not_acquired(ledger::Kind kind, uint16_t function, const unwind::Registers& from);
 
-/// A record that is about to be released; 0: none is known by that id.
+/// A record that is about to be released; 0: no resource with that id is known.
 struct HandleRelease {
   uint32_t record = 0;  ///< index + 1
   uint64_t word = 0;
 };
-/// Before the call that releases, as another thread may be given the same id at once: takes the newest record of that
-/// id out.
+/// Called before the releasing call, as another thread may get the same id at once: detaches the newest record of that
+/// id.
 HandleRelease handle_releasing(ledger::Kind kind, uint64_t id);
 void handle_released(const HandleRelease& release, bool succeeded);
 
-/// Wraps a call that releases. `succeeded(result)` tells whether it did.
+/// Wraps a releasing call. `succeeded(result)` tells whether it did.
 template <class Call, class Succeeded>
 auto handle_release(ledger::Kind kind, uint64_t id, Call call, Succeeded succeeded) {
   HandleRelease release = handle_releasing(kind, id);
@@ -50,10 +50,10 @@ auto handle_release(ledger::Kind kind, uint64_t id, Call call, Succeeded succeed
 /// Is a resource of that kind and id known?
 bool handle_is_known(ledger::Kind kind, uint64_t id);
 
-/// Handles of a kind acquired after `serial` and held.
+/// Handles of a kind that were acquired after `serial` and are held.
 int64_t handle_live_since(ledger::Kind kind, uint32_t serial);
 
-/// A fork child knows none of its parent's handles.
+/// Fork child: forgets the parent's handles.
 void reset_handles_after_fork();
 
 }  // namespace unfreed::track

@@ -1,4 +1,4 @@
-// The heap's verbs: what a hook says has happened to a block. Policy (is it tracked, on whose account) is here, once.
+// The heap's verbs: a hook reports here what has happened to a block. Policy (is it tracked, for whom) is here, once.
 // All are async-signal-safe, keep errno and allocate nothing.
 #pragma once
 
@@ -13,14 +13,14 @@
 
 namespace unfreed::track {
 
-/// The general path of heap_released: no state yet, forked, at the thread's end, at a site where this thread has never
+/// The slow path of heap_released: no state yet, forked, at the thread's end, at a site where this thread has never
 /// counted …
 void heap_released_slowly(void* block);
 /// A hooked function returned null.
 void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
 
-/// Is a block of this size passed over, in a heap that is sampled or not tracked? Asked before the real call; if so,
-/// nothing more is to be done. (A failure to get such a block goes unnoticed.)
+/// Is a block of this size skipped, in a heap that is sampled or not tracked? Called before the real call; if so,
+/// nothing more needs to be done. (A failure to get such a block goes unnoticed.)
 [[gnu::always_inline]] inline bool heap_passes_over(size_t bytes) {
   // Read once: a signal handler that allocates in between may make a gap a little longer, but not endless.
   volatile size_t& gap = t_local.sample_gap;
@@ -31,18 +31,18 @@ void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
   return true;
 }
 
-/// Is a block that is about to be given back one of those that were passed over?
+/// Is a block that is about to be freed one of the skipped ones?
 [[gnu::always_inline]] inline bool heap_passed_over(const void* block) {
   if (g_tracker.heap_use == HeapUse::every_block) return false;
   return g_tracker.heap_use == HeapUse::none || !g_heap_index.may_be_sampled(reinterpret_cast<uintptr_t>(block));
 }
 
-/// `block` (bytes as asked for) now belongs to the hook's caller. Call after the real function; null is a failure,
-/// noted. Out of line: there are many hooked functions, and each is short without it.
+/// `block` (of the requested size) now belongs to the hook's caller. Call after the real function; null is a failure,
+/// and recorded. Out of line: there are many hooked functions, and each is short without it.
 [[gnu::hot]] void heap_acquired(void* block, size_t bytes, uint16_t hook, unwind::HookFrame frame);
 
-/// `block` is about to be given back. Call before the real function: the address may be handed out again at once.
-/// False: not that simple, and nothing done.
+/// `block` is about to be freed. Call before the real function: the address may be handed out again at once.
+/// False: it needs the slow path, and nothing has been done.
 [[gnu::always_inline]] inline bool heap_released_simply(void* block) {
   ThreadState* state = t_local.active;
   if (!state || !g_fork_page.alive.load(std::memory_order_relaxed)) [[unlikely]]
@@ -65,17 +65,17 @@ void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
   if (block && !heap_released_simply(block) && !heap_passed_over(block)) heap_released_slowly(block);
 }
 
-/// A block on its way through realloc: taken out before the real call, and put back unchanged if that fails.
+/// A block during realloc: detached before the real call, and restored unchanged if that fails.
 struct Detached {
   Block block;
   bool known = false;
 };
 Detached heap_detached(void* block);
 void heap_reattached(void* block, const Detached& detached);
-/// The realloc went through: the detached block is gone.
+/// The realloc succeeded: the detached block is gone.
 void heap_dropped(void* block, const Detached& detached);
 
-/// The program asks that this block count for nothing. False: unknown.
+/// The program requests that this block is not counted. False: unknown.
 bool heap_ignore(const void* block);
 
 /// Live blocks born at `epoch` or later.

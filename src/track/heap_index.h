@@ -7,11 +7,11 @@
 //   word:  63      40 39     16 15   4 3  0
 //         │  site    │  size   │ epoch │flags│      0: no live block starts here
 //
-// Sizes of 16 MiB − 1 and more stand in a small side table. Before each region's words there is a count of sampled
-// blocks for every 4 KiB of heap: nearly all blocks that a sampled heap gives back are none, and to see that must not
-// take a cache line each.
-// Thread-safe as described; async-signal-safe. A fork child finds the words 0: its parent's blocks are none of its own,
-// and with an index as large as a quarter of the heap to copy, a fork would take that much longer, and leave the parent
+// Sizes of 16 MiB − 1 and more are in a small side table. Before each region's words there is a count of sampled
+// blocks for every 4 KiB of heap: nearly all blocks that a sampled heap frees are untracked, and finding that out must
+// not touch a cache line each.
+// Thread-safe as described; async-signal-safe. A fork child finds the words 0: its parent's blocks are not its own.
+// Copying an index as large as a quarter of the heap would make a fork that much slower, and the parent would have
 // to copy each page that it goes on using.
 #pragma once
 
@@ -37,8 +37,8 @@ class HeapIndex {
   /// `grain_bytes`: 32 for glibc's allocator, 8 for any other. False: no memory.
   bool prepare(unsigned grain_bytes);
 
-  /// Records a block. False when there is no memory for it, or when one is recorded there already: that has been freed
-  /// through a hooked function that was not seen, or was handed out to a hooked function by another one.
+  /// Records a block. False if there is no memory for it, or if one is recorded there already: that one was freed
+  /// through a hooked function that was not seen, or one hooked function got it from another.
   bool put(uintptr_t address, const Block& block) {
     std::atomic<uint64_t>* word = find(address);
     if (!word) [[unlikely]] {
@@ -57,13 +57,13 @@ class HeapIndex {
     return true;
   }
 
-  /// put() where the region is known, the size ordinary and the place free; else false, and nothing done.
+  /// put() if the region is known, the size ordinary and the address free; else false, and nothing done.
   [[gnu::always_inline]] bool put_simply(uintptr_t address, uint32_t site, uint32_t epoch, size_t bytes) {
     std::atomic<uint64_t>* word = find(address);
     return word && bytes < kLargeSize && fill(*word, pack({site, epoch, false, 0, false}, bytes));
   }
 
-  /// The word of the block at `address`, where one is known, not ignored, not sampled and of ordinary size; else
+  /// The word of the block at `address`, if one is known, not ignored, not sampled and of ordinary size; else
   /// nullptr. Storing 0 in it forgets the block.
   [[gnu::always_inline]] std::atomic<uint64_t>* find_simply(uintptr_t address, uint32_t& site, uint64_t& bytes) const {
     std::atomic<uint64_t>* word = find(address);
@@ -79,7 +79,7 @@ class HeapIndex {
     return word;
   }
 
-  /// Forgets the block at `address` and tells what it was. False: none is known there.
+  /// Removes the block at `address` and returns it. False: none is known there.
   bool take(uintptr_t address, Block& block) {
     std::atomic<uint64_t>* word = find(address);
     if (!word) return false;
@@ -100,7 +100,7 @@ class HeapIndex {
     return count && count->load(std::memory_order_relaxed);
   }
 
-  /// Marks the block as ignored; tells what it was before. False: none is known there.
+  /// Marks the block as ignored, and returns its previous state. False: none is known there.
   bool ignore(uintptr_t address, Block& block);
 
   /// Calls `visit(context, block)` for every live block, touching only backed regions.

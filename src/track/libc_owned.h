@@ -1,5 +1,5 @@
-// Which heap blocks are libc's (or a language runtime's) own affair: buffers of standard streams, the environment,
-// locale and time zone data, what the loader keeps. They are held to the end in every program and are nobody's leak.
+// Recognises heap blocks that libc (or a language runtime) keeps for itself: buffers of standard streams, the
+// environment, locale and time zone data, the loader's data. Every program holds them to its end; they are no leaks.
 #pragma once
 
 #include <span>
@@ -9,16 +9,16 @@
 
 namespace unfreed::track {
 
-/// Judges by the frames (innermost first; `truncated`: outer ones are missing). Called once per new site; looks symbols
-/// up, takes no lock.
+/// Decides by the frames (innermost first; `truncated`: outer ones are missing). Called once per new site; looks up
+/// symbols, takes no lock.
 ///
-/// What libc allocates for a stream, a directory or a thread is among them (unwind/owning_call.h): that is tracked by
-/// itself.
+/// Blocks that libc allocates for a stream, a directory or a thread are among them (unwind/owning_call.h): the stream,
+/// directory or thread itself is tracked.
 /// `kFramesJudged` of them are enough.
 inline constexpr size_t kFramesJudged = 16;
 bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated);
 
-/// The names of libc's functions that keep what is allocated within them.
+/// Names of libc functions that keep what is allocated within them.
 std::span<const std::string_view> libc_caching_functions();
 
 }  // namespace unfreed::track

@@ -1,11 +1,11 @@
-// Mappings that the program makes: what is left of them, to the byte. munmap, mremap and mmap over them cut and split
+// Mappings that the program makes: what is left of each, to the byte. munmap, mremap and mmap over them cut and split
 // them:
 //
 //        ┌───────── mmap, main.c:11 ─────────┐
 //        └──────┬─────────────┬──────────────┘
 //               │   munmap    │                     leaves two records, both of main.c:11, that count as two
 //
-// Those of the loader, of libc's malloc and of threads' stacks do not come by the hooks; those that an allocator
+// Mappings of the loader, of libc's malloc and of threads' stacks do not pass the hooks; those that an allocator
 // library makes are counted as the allocator's own (make_site in sites.cpp).
 //
 // Ranges are in bytes and whole pages. All are thread-safe, async-signal-safe and keep errno.
@@ -24,13 +24,13 @@ struct Range {
   uint64_t end = 0;
 };
 
-/// The call has succeeded. What was known in the range before has been replaced.
+/// The call has succeeded, and replaced what was in the range.
 void mapping_made(Range range, std::string_view target, uint16_t hook, const unwind::Registers& from);
-/// The call has failed, by errno: noted where a limit was reached.
+/// The call has failed, by errno: recorded if a limit was reached.
 void mapping_not_made(uint16_t hook, const unwind::Registers& from);
 
-/// Records of a range, taken out before the call that ends or moves it, as another thread may be given the same
-/// addresses at once. One of the three functions below ends it.
+/// Records of a range, detached before the call that unmaps or moves it, as another thread may get the same
+/// addresses at once. One of the three functions below completes it.
 struct TakenMappings {
   static constexpr size_t kMost = 16;  ///< of more than that, the rest has gone at once
   struct Piece {
@@ -49,7 +49,7 @@ void mappings_stay(TakenMappings& taken);
 /// The whole range `from` is at `to` now, cut or grown to its size.
 void mappings_moved(TakenMappings& taken, Range from, Range to);
 
-/// A fork child knows none of its parent's mappings.
+/// Fork child: forgets the parent's mappings.
 void reset_mappings_after_fork();
 
 }  // namespace unfreed::track

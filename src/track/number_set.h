@@ -1,11 +1,11 @@
-// A set of record numbers hashed by what the records say. Lock-free and async-signal-safe, since stacks are entered
+// A set of record numbers, hashed by the records' contents. Lock-free and async-signal-safe, since stacks are entered
 // from signal handlers too, and blocking signals would cost two system calls for each new stack.
 //
-// A table that fills up is followed by a larger one, and who makes that moves the numbers. Whoever knows of it enters
-// nothing in the old one any more: a free slot that he comes to is marked, as it is by the mover, and who comes upon a
-// mark goes on in the next table (after Cliff Click's hash map, 2007). Who does not know yet may still fill a slot
-// that the mover has not come to, and the mover takes it along. Searches take the tables as they find them; old ones,
-// and those of whoever was second to make one, are left behind.
+// A table that is full is followed by a larger one; the thread that makes it moves the numbers. A thread that knows of
+// the new table enters nothing in the old one: it marks a free slot that it reaches, as the mover does, and a thread
+// that reaches a mark continues in the next table (after Cliff Click's hash map, 2007). A thread that does not know yet
+// may still fill a slot that the mover has not reached, and the mover moves it. Searches use the tables as they are;
+// old ones, and those of a thread that was second to make one, are abandoned.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ class NumberSet {
     return table_.load() != nullptr;
   }
 
-  /// The number for which `same` says yes, or 0.
+  /// The number for which `same` returns true, or 0.
   template <class Same>
   uint32_t find(uint64_t hash, Same same) const {
     for (const Table* table = first(); table; table = next(*table)) {
@@ -36,8 +36,8 @@ class NumberSet {
     return 0;
   }
 
-  /// Adds `number`, whose record is complete, unless there is one already for which `same` says yes; that is returned,
-  /// else `number`. Where there is no memory it is found by nobody else. `hash_of(number)` is needed when growing.
+  /// Adds `number`, whose record is complete, unless there is one already for which `same` returns true. Returns the
+  /// one in the set. If there is no memory, other threads do not find it. `hash_of(number)` is needed when growing.
   template <class Same, class HashOf>
   uint32_t insert(uint32_t number, Same same, HashOf hash_of) {
     const uint64_t hash = hash_of(number);
@@ -49,8 +49,8 @@ class NumberSet {
     return number;
   }
 
-  /// The two for a set that is looked up by group: a group's first number stands with the group (`first`, 0: none), and
-  /// only what comes second is in here. `hash()` is asked for if it is needed.
+  /// The two for a set that is looked up by group: a group's first number is kept with the group (`first`, 0: none),
+  /// and only further ones are in here. `hash()` is called if it is needed.
   template <class Same, class Hash>
   uint32_t find_in_group(const std::atomic<uint32_t>& first, Same same, Hash hash) const {
     uint32_t number = first.load(std::memory_order_acquire);
@@ -71,7 +71,7 @@ class NumberSet {
     std::atomic<bool> moved;  ///< to the next
     std::atomic<uint32_t>* slots;
   };
-  /// In a slot: here ends what the table has, the rest is in the next.
+  /// In a slot: the table ends here, and the rest is in the next.
   static constexpr uint32_t kMoved = UINT32_MAX;
 
   Table* first() const { return table_.load(std::memory_order_acquire); }

@@ -1,32 +1,32 @@
-// The stacks that a thread takes something at again and again, recognised without walking them.
+// Recognises the stacks at which a thread acquires again and again, without walking them.
 //
 // A walk is a chain of reads: registers → slot → next frame → slot … If a new capture starts from the same (pc, sp) and
-// every stack word that an earlier walk read holds what it held then, the walk would come out the same, by induction.
-// So it is enough to know *which* words a walk from (pc, sp) reads (the stack's shape) and to compare what they hold.
-// It is compared by a 64-bit hash: paths through the same functions have the same shape, however many there are, and
+// every stack word that an earlier walk read has the same value, the walk would have the same result, by induction.
+// So it is enough to know *which* words a walk from (pc, sp) reads (the stack's shape) and to compare their values.
+// They are compared by a 64-bit hash: paths through the same functions have the same shape, however many there are, and
 // each costs an entry of a few words instead of a copy of its stack.
 //
 //     roots: (pc, sp) ─▶ shape: addresses a b c d ─▶ leaves: hash(pc, sp, words at a b c d) ─▶ site, counters
 //
-// Where stacks from one (pc, sp) lie differently, their shapes begin alike, and fork. What the last common word holds
-// (a return address, a saved frame pointer) leads to the way a shape goes on:
+// Where stacks from one (pc, sp) have different layouts, their shapes start alike, and fork. The value of the last
+// common word (a return address, a saved frame pointer) selects the continuation of a shape:
 //
 //     addresses a b ─┬─ otherwise ────────── c d
 //                    └─ word at b is 40123e ─ e f g ─┬─ …
 //
-// A wrong turn leads to a hash that no leaf has, so it costs time and nothing else. (There are stacks that an earlier
-// word tells apart: where a frame pointer is used several frames after the one that saved it. Two such, from one place,
-// put each other's branch out and are walked each time.)
+// A wrong selection leads to a hash that no leaf has, so it only costs time. (Some stacks differ already in an earlier
+// word: where a frame pointer is used several frames after the one that saved it. Two such stacks with one pc and sp
+// replace each other's branch, and are walked each time.)
 //
 // The hash is multilinear (Carter and Wegman's universal hashing): the sum of the words, each times a 64-bit constant
-// of its own. Two stacks of one shape that differ are taken for each other if the differences, so multiplied, add up to
+// of its own. Two different stacks of one shape are taken for one if the differences, so multiplied, add up to
 // 0 modulo 2^64: where all differences are multiples of 2^k, a chance of 2^-(63-k) for each pair. That is 2^-63 for
 // most code, and 2^-42 for two copies of one library that lie a multiple of 2 MiB apart.
 //
-// All of it concerns the thread's own stack, whose words may be read at any time. One thread at a time, but a signal
+// All of it concerns the thread's own stack, whose words can be read at any time. One thread at a time, but a signal
 // handler may change everything between two instructions of find(), or make a child in which everything is 0: hence
-// `version`, and hence addresses are kept by their distance from the stack's end, not from sp: whichever find() comes
-// across may be read.
+// `version`, and hence addresses are stored as distances from the stack's end, not from sp: any that find() meets
+// can be read.
 #pragma once
 
 #include <array>
@@ -41,7 +41,7 @@ namespace unfreed::track {
 
 class RecentStacks {
  public:
-  /// What a stack is asked for by.
+  /// The key of a stack.
   struct Key {
     uintptr_t pc;
     uintptr_t sp;
@@ -72,29 +72,29 @@ class RecentStacks {
     return &segment.latest;
   }
 
-  /// Puts in a stack that was not found. `cell`: the thread's counters for the site, or null.
+  /// Adds a stack that was not found. `cell`: the thread's counters for the site, or null.
   void remember(const Key& key, uint32_t site, ledger::Cell* cell, const unwind::SlotLog& log);
 
   /// Forgets everything.
   void clear();
 
-  /// How much memory it may come to fill. Called before use; more threads, less each.
+  /// The memory that it may use. Called before use; with more threads, each gets less.
   void set_limit(bool small) { is_small_ = small; }
 
   /// In fork children everything is forgotten, without a page of it being copied. The object lies in whole pages of
   /// private anonymous memory.
   void forget_in_fork_children();
 
-  /// Of a stack that ends below `stack_high`; forgets any other's.
+  /// For a stack that ends below `stack_high`; forgets any other's.
   void start(uintptr_t stack_high) {
     clear();
     last_word_ = stack_high - sizeof(uintptr_t);
   }
 
-  /// Another one after every change. Who reads an entry reads this before and after.
+  /// Changes with every modification. A reader of an entry reads this before and after.
   uint32_t version() const { return *static_cast<const volatile uint32_t*>(&version_); }
 
-  /// Slots of the longest stack that is remembered.
+  /// Slots of the longest stack that can be remembered.
   static constexpr size_t kMostSlots = 1024;
 
  private:
@@ -117,7 +117,7 @@ class RecentStacks {
   }
   static uint64_t hash_of_shape(uint32_t id) { return id * kMultipliers[kMostSlots + 3]; }
 
-  /// Where shapes from one place begin.
+  /// The start of the shapes of one pc and sp.
   struct alignas(32) Root {
     uintptr_t pc;
     uintptr_t sp;
@@ -139,7 +139,7 @@ class RecentStacks {
     uint32_t count;
   };
 
-  /// A part of a shape without a fork in it.
+  /// A part of a shape without a fork.
   struct alignas(64) Segment {
     Extent extent;
     uint32_t id;         ///< of its branches; of the shape, where that ends here
@@ -149,7 +149,7 @@ class RecentStacks {
     Leaf latest;  ///< the stack of the shape that was learned last; its hash says nothing of the shape
   };
 
-  /// How a shape goes on.
+  /// A continuation of a shape.
   struct Branch {
     uintptr_t value;  ///< of the segment's last word
     uint32_t id;      ///< the segment's

@@ -1,4 +1,4 @@
-// A small table of the ledger in which each record is there once.
+// A small table of the ledger that holds each record once.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 
 namespace unfreed::track {
 
-/// The record of a table for which `same(record)` says yes; else a new one, which `fill(record)` has filled in before
-/// others see it. nullptr when there is no room, which is counted as `full`. Tables are searched from their start, so
+/// The record of a table for which `same(record)` returns true; else a new one, which `fill(record)` completes before
+/// others see it. nullptr if there is no room, which is counted as `full`. Tables are searched from their start, so
 /// they are small; only a new record takes the lock. Thread-safe, async-signal-safe.
 template <class Record, class Same, class Fill>
 Record* find_or_add(ledger::SectionId id, ledger::Dropped full, base::Lock& lock, Same same, Fill fill) {

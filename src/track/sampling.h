@@ -1,8 +1,8 @@
-// UNFREED_SAMPLE: which heap blocks are looked at when not every one is, and for how many each of them then stands.
+// UNFREED_SAMPLE: which heap blocks are sampled, and how many blocks each of them represents.
 //
-// Points are strewn over the bytes that a thread allocates, with exponentially distributed gaps of a given mean (the
-// interval). A block is sampled if a point falls into it: with probability p = 1 − exp(−size / interval), whatever came
-// before it. It counts as 1/p blocks, so every sum of sampled blocks is right on average, for each size by itself
+// Points are distributed over the bytes that a thread allocates, with exponentially distributed gaps of a given mean
+// (the interval). A block is sampled if a point falls into it: with probability p = 1 − exp(−size / interval), whatever
+// came before it. It counts as 1/p blocks, so every sum of sampled blocks is unbiased, for each size separately
 // (Horvitz and Thompson, 1952), and (1−p)/p² summed over them estimates its variance.
 //
 // Allocation-free, async-signal-safe, and leaves the floating-point state as it was.
@@ -16,10 +16,10 @@ namespace unfreed::track {
 /// The next pseudo-random number (splitmix64).
 uint64_t next_random(uint64_t& state);
 
-/// Bytes up to the next point, at least 1: a block of n bytes is passed over if n is less than that. `interval` ≥ 1.
+/// Bytes up to the next point, at least 1: a block of n bytes is skipped if n is less than that. `interval` ≥ 1.
 uint64_t draw_gap(uint64_t& random_state, uint64_t interval);
 
-/// What one sampled block of a size stands for.
+/// How much one sampled block of a size represents.
 struct SampleWeight {
   uint64_t blocks;         ///< 1/p, in units of 1 / 2^ledger::kSampledCountShift
   double blocks_variance;  ///< (1−p)/p²

@@ -1,6 +1,6 @@
-// A hash table of sets of four, like a processor's cache: an entry stands in the place that its hash leads to or, if
-// that was taken, in another of the same set, or else of a second set. Where both are full, one of the entries there
-// makes room by going to its own other set (cuckoo hashing, Pagh and Rodler, 2001, but one step of it). So the table
+// A hash table of sets of four, like a processor's cache: an entry is in the slot that its hash selects or, if
+// that was occupied, in another of the same set, or else of a second set. If both are full, one of the entries there
+// moves to its own other set (cuckoo hashing, Pagh and Rodler, 2001, but one step of it). So the table
 // fills up before one set overflows, and a short program touches few pages. It starts small and grows within its
 // memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
 #pragma once
@@ -13,14 +13,14 @@
 namespace unfreed::track {
 
 /// `Entry` is trivial, empty when zeroed, and has is_empty() and hash(), of which the upper bits matter. It grows when
-/// so many quarters of it are full: fewer, and more entries stand in their likely place.
+/// that many quarters of it are full: with fewer, more entries are in their first slot.
 template <class Entry, unsigned kFirstBits, unsigned kMostBits, unsigned kFullQuarters = 3>
 class SetTable {
  public:
-  /// What stands in the place that the hash leads to, most often the entry that is looked for.
+  /// The entry in the slot that the hash selects, most often the one that is looked for.
   const Entry& likely(uint64_t hash) const { return entries_[place_of(hash)]; }
 
-  /// The entry of which `is` is true, or nullptr.
+  /// The entry for which `is` returns true, or nullptr.
   template <class Is>
   [[gnu::always_inline]] const Entry* find(uint64_t hash, Is is) const {
     size_t place = place_of(hash);
@@ -38,8 +38,8 @@ class SetTable {
     return const_cast<Entry*>(static_cast<const SetTable*>(this)->find(hash, is));
   }
 
-  /// The place for an entry that is not there yet: the caller fills it in. `is_small`: an eighth of the memory is all
-  /// that may come to be filled.
+  /// A slot for an entry that is not in the table: the caller fills it in. `is_small`: an eighth of the memory is all
+  /// that may be used.
   Entry& room_for(uint64_t hash, bool is_small = false) {
     for (;;) {
       bool may_grow = kFirstBits + grown_ < kMostBits - (is_small ? kSmallerBits : 0);

@@ -1,7 +1,7 @@
-// Call sites: stacks interned as paths in the ledger's tree of nodes, and (kind, acquiring function, stack) interned as
+// Sites: stacks interned as paths in the ledger's tree of nodes, and (kind, acquiring function, stack) interned as
 // sites. Lock-free.
 //
-// What a hook runs through each time is [[gnu::hot]], here and elsewhere: it lies side by side in the library, since
+// Code that a hook runs each time is [[gnu::hot]], here and elsewhere: it is contiguous in the library, since
 // after a system call little of it is left in the processor's caches.
 #pragma once
 
@@ -20,28 +20,28 @@ namespace unfreed::track {
 /// Allocates the hash tables. False: no memory.
 bool prepare_sites();
 
-/// The innermost node of the stack (frames innermost first). Frames that find no room are left out at the outer end,
-/// counted, and `truncated` is set.
+/// The innermost node of the stack (frames innermost first). Frames for which there is no room are left out (outer
+/// ones), counted, and `truncated` is set.
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
 
-/// The site for a stack; never 0. When the table is full it is the kind's overflow site.
+/// The site for a stack; never 0. If the table is full it is the kind's overflow site.
 uint32_t intern_site(ledger::Kind kind, uint16_t hook, std::span<const unwind::Frame> frames, bool truncated);
 
-/// What threads remember stacks by, beside their innermost (pc, sp): they are for one kind and acquiring function.
+/// What threads key stacks by, besides their innermost (pc, sp): they belong to one kind and acquiring function.
 constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t hook) {
   return uint32_t{hook} << 8 | static_cast<uint32_t>(kind);
 }
 
-/// What is known of a stack that the thread takes something at again and again.
+/// What is known of a stack at which the thread acquires again and again.
 struct Recalled {
   uint32_t site;
   ledger::Cell* cell;  ///< the thread's counters for the site; null where one more there is not simply one more
 };
 
-/// What is known of this very stack; false: it is to be captured.
+/// What is known of this very stack; false: it must be captured.
 ///
-/// Takes no note of being at work: a signal handler may use the thread's state between any two instructions here. What
-/// is read of it is read before `version` is seen to be the same as at first. Not while a verb is at work with the
+/// Does not mark the state as in use: a signal handler may use it between any two instructions here. What
+/// is read of it is read before `version` is found unchanged. Not while a verb is using the
 /// state (t_local.busy).
 [[gnu::always_inline]] inline bool recall(const ThreadState& state, ledger::Kind kind, uint16_t hook,
                                           const unwind::Registers& from, Recalled& out) {
@@ -57,7 +57,7 @@ struct Recalled {
   return state.recent.version() == version;
 }
 
-/// Captures the calling stack and returns its site, from what the thread remembers where it can.
+/// Captures the calling stack and returns its site, from what the thread remembers if possible.
 /// Thread-safe, async-signal-safe; keeps errno.
 [[gnu::hot]] uint32_t capture_site(ledger::Kind kind, uint16_t hook, const unwind::Registers& from);
 
@@ -66,8 +66,8 @@ uint32_t recall_or_capture(ThreadState& state, ledger::Kind kind, uint16_t hook,
 /// The same where the state may not be used.
 uint32_t capture_without_state(ledger::Kind kind, uint16_t hook, const unwind::Registers& from);
 
-/// A signal handler may have jumped out of a verb that was at work with the thread's state: then the state is free
-/// again, and what it remembers forgotten. Called at the beginning of a verb, with its caller's registers.
+/// A signal handler may have jumped out of a verb that was using the thread's state: then releases the state
+/// and forgets what it remembers. Called at the beginning of a verb, with its caller's registers.
 void end_use_left_behind(const unwind::Registers& from);
 
 /// Captures the calling stack only: its innermost node.

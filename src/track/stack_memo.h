@@ -1,13 +1,13 @@
-// Recognising a stack that this thread has captured before, without walking it, where it does not lie on the thread's
+// Recognises a stack that this thread has captured before, without walking it, if it is not on the thread's
 // own stack: coroutines', alternate signal stacks. (For the thread's own see recent_stacks.h.)
 //
-// Such a stack may be gone the next time, so only those of its words may be read that a walk would read. Slots are
-// compared in the order of the walk and the scan stops at the first difference: by induction the words up to there are
-// what the walk would have read, and if all hold their values, it would come out the same.
+// Such a stack may be gone the next time, so only words that a walk would read may be read. Slots are
+// compared in the order of the walk, up to the first difference: by induction the words up to there are
+// what the walk would have read, and if all have their values, its result would be the same.
 //
-// Stacks that begin alike are kept as a radix tree: at the first slot that differs, the value found there leads to the
-// entry that goes on from it, if such a stack has been seen. One (pc, sp) thus serves any number of callers, and
-// what stacks have in common is compared, and stored, once.
+// Stacks that start alike are kept as a radix tree: at the first slot that differs, its value selects the
+// entry that continues from it, if such a stack has been seen. One (pc, sp) thus serves any number of callers, and
+// common parts of stacks are compared, and stored, once.
 //
 //     root (pc, sp, tag)  ─ slots 0 1 2 3 4 5 → site 17
 //                                 └─ slot 2 = v ─ slots 3 4 → site 23

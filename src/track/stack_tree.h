@@ -1,7 +1,7 @@
 // The tree of stacks in the ledger: a node is a frame on top of its parent's stack.
 //
 // Most nodes have a single child, made along with them: each node knows its first child and its first site, and only
-// what comes second is hashed. A chain made at once lies in a row, so that following it again touches few cache lines,
+// further ones are hashed. A chain made at once is contiguous, so following it again touches few cache lines,
 // and a node without children needs no search.
 //
 //     links:  node → first child, first site          second children: hash of (parent, frame) → node
@@ -28,10 +28,10 @@ struct FrameKey {
 };
 FrameKey key_of(const unwind::Frame& frame);
 
-/// The node for a frame on top of `parent` (0: the outermost); 0 when there is none.
+/// The node for a frame on top of `parent` (0: the outermost); 0 if there is none.
 uint32_t find_child(uint32_t parent, const FrameKey& key);
 
-/// The same, made if need be; 0 when the table is full, which is counted.
+/// The same, made if needed; 0 if the table is full, which is counted.
 uint32_t make_child(uint32_t parent, const FrameKey& key);
 
 /// The first site made at a node; 0 none.

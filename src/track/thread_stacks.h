@@ -1,8 +1,8 @@
-// Where the other threads stand: their stacks as they are now, for a report.
+// The current stacks of the other threads, for a report.
 //
-// The kernel says where a thread that waits in a system call stands (/proc/self/task/TID/syscall: stack pointer and
-// program counter), without disturbing it: no signal, no interrupted call. The stack is copied with a system call, so a
-// thread that ends meanwhile does no harm, and the copy is walked. A thread that is running has no stack to show.
+// The kernel gives the stack pointer and program counter of a thread that waits in a system call
+// (/proc/self/task/TID/syscall) without disturbing it: no signal, no interrupted call. A system call copies the stack,
+// so a thread that ends meanwhile does no harm, and the copy is walked. A running thread has no such stack.
 #pragma once
 
 #include "unwind/frame.h"
@@ -13,7 +13,7 @@ namespace unfreed::track {
 /// a time.
 void take_thread_stacks(const unwind::Registers& from);
 
-/// In a copy of the process `pid`, whose ledger it shares: those that could not be taken there.
+/// In a copy of the process `pid`, whose ledger it shares: those that could not be read there.
 void take_missing_thread_stacks(int pid);
 
 }  // namespace unfreed::track

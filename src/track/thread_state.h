@@ -1,4 +1,4 @@
-// What the runtime keeps for each thread of the process: in memory of its own, reached through one initial-exec
+// The runtime's state for each thread of the process: in memory of its own, reached through one initial-exec
 // thread-local of trivial type. Nothing here is ever destroyed; states are handed from finished threads to new ones.
 #pragma once
 
@@ -63,14 +63,14 @@ struct ThreadLocal {
 
 [[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;
 
-/// The calling thread's state, made on first use; null when there is no memory or the thread is ending.
+/// The calling thread's state, made on first use; null if there is no memory or the thread is ending.
 ThreadState* own_state();
 
-/// Puts `active` right after any of its conditions has changed.
+/// Updates `active` after any of its conditions has changed.
 void refresh_active();
 
-/// Is this a vfork child, running on its parent's memory? Then nothing is tracked. The kernel is asked who is running:
-/// a signal may reach the parent before vfork has returned in it, and its handler never return to where that is noted.
+/// Is this a vfork child, running on its parent's memory? Then nothing is tracked. The kernel tells who is running: a
+/// signal may reach the parent before vfork has returned in it, and its handler may never return to where that is set.
 bool is_vfork_child_now();
 inline bool in_vfork_child() { return t_local.vfork_child && is_vfork_child_now(); }
 /// Before the call that makes such a child …
@@ -80,29 +80,29 @@ void enter_vfork_child();
 /// … and in its parent when it is back. Is that a vfork child, too?
 bool back_from_vfork_child();
 
-/// Makes the first state, before any other memory is taken.
+/// Makes the first state, before any other memory is mapped.
 void prepare_states();
 
-/// A state for a thread to come, which is to start_with_state(), or to be given back; null when there is no memory.
+/// A state for a future thread, to be passed to start_with_state(), or freed; null if there is no memory.
 ThreadState* take_state();
 void give_state_back(ThreadState* state);
-/// In the new thread, before anything of the program's. `stack_bytes`: as asked for at its creation, 0 unknown.
+/// In the new thread, before any code of the program's. `stack_bytes`: as requested at its creation, 0 unknown.
 /// `record`: its index in the ledger's thread table.
 void start_with_state(ThreadState* state, size_t stack_bytes, uint32_t record);
 
-/// What a thread allocated less what it freed.
+/// What a thread allocated minus what it freed.
 struct NetHeap {
   int64_t blocks = 0;
   int64_t bytes = 0;
 };
-/// Hands the calling thread's counters over to the sites, whose balance it returns, and its state to the next thread.
+/// Moves the calling thread's counters to the sites, whose balance it returns, and its state to the next thread.
 /// Called when the thread ends.
 NetHeap retire_own_state();
 
 /// In a fork child: forget the other threads' states, keep the caller's, with no counters.
 void reset_states_after_fork();
 
-/// While it lives, heap calls of this thread are forwarded untracked.
+/// While it lives, heap calls of this thread are passed on untracked.
 class HeapGuard {
  public:
   HeapGuard() : active_(t_local.active) {
@@ -119,7 +119,7 @@ class HeapGuard {
   ThreadState* active_;
 };
 
-/// Forgets the stacks of a state that have been seen.
+/// Forgets the stacks that a state remembers.
 void forget_stacks(ThreadState& state);
 
 /// Marks the thread's state as in use by a verb; `state` is null if it already is (or there is none).

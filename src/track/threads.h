@@ -1,5 +1,5 @@
-// The threads' verbs. A thread that a hook creates starts in a wrapper, which learns its identity and stack; its end is
-// seen by a thread-specific key's destructor, so by return, pthread_exit, thrd_exit and cancellation alike.
+// The threads' verbs. A thread that a hook creates starts in a wrapper, which records its identity and stack. The
+// destructor of a thread-specific key sees its end, by return, pthread_exit, thrd_exit or cancellation alike.
 //
 //   created ──▶ running ──end──▶ finished ──join, detach──▶ released
 //                  └─detached─────end────────────────────▶ released
@@ -14,14 +14,14 @@
 
 namespace unfreed::track {
 
-/// What a new thread is to run; either form.
+/// What a new thread runs; either form.
 struct ThreadStart {
   void* (*routine)(void*) = nullptr;
   int (*c11_routine)(void*) = nullptr;
   void* argument = nullptr;
 };
 
-/// A creation under way. Made before the real call, settled after it.
+/// A creation in progress. Made before the real call, settled after it.
 struct ThreadBirth {
   uint32_t record = 0;
   uint32_t generation = 0;
@@ -31,7 +31,7 @@ struct ThreadBirth {
 /// `stack_bytes` and `detached` are the attributes in force.
 ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool detached, uint16_t hook,
                             const unwind::Registers& from);
-/// `error` is the real call's result as an errno value (0: the thread runs, and `handle` is its name).
+/// `error` is the real call's result as an errno value (0: the thread is running, and `handle` is its name).
 void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint16_t hook,
                     const unwind::Registers& from);
 
@@ -39,10 +39,10 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
 void* thread_main(void* ticket);
 int c11_thread_main(void* ticket);
 
-/// The record of the thread that `handle` names now; 0: none. To be asked before a real join or detach, since the
+/// The record of the thread that `handle` names now; 0: none. Call it before a real join or detach, since the
 /// handle may be another thread's right after it.
 uint64_t thread_lookup(pthread_t handle);
-/// The join or detach of what was looked up has succeeded.
+/// The join or detach has succeeded.
 void thread_joined(uint64_t looked_up);
 void thread_detached(uint64_t looked_up);
 
@@ -54,11 +54,11 @@ bool thread_ignore(pthread_t handle);
 /// Threads created after `serial` and neither joined nor detached.
 int64_t thread_live_since(uint32_t serial);
 
-/// Creates the key; enters the calling thread as the main one. False: the key could not be had.
+/// Creates the key; enters the calling thread as the main one. False: the key could not be created.
 bool prepare_threads();
 void reset_threads_after_fork();
 
-/// Arranges that the calling thread's end is noticed. Called when its state is made.
+/// Registers for the calling thread's end. Called when its state is made.
 void watch_thread_end();
 
 }  // namespace unfreed::track

@@ -1,5 +1,5 @@
-// The tracker's process-wide state and life. Everything the verbs share: the ledger they write, what is tracked, and
-// whether this is still the process that the ledger belongs to.
+// The tracker's process-wide state and life cycle. Everything the verbs share: the ledger they write, what is tracked,
+// and whether this is still the process that the ledger belongs to.
 #pragma once
 
 #include <atomic>
@@ -44,8 +44,8 @@ struct Tracker {
 
 inline constexpr uint32_t kLastEpoch = 4095;
 
-/// A page that every fork child finds zeroed (MADV_WIPEONFORK, Linux 4.14), by whatever system call the fork was made:
-/// the only notice of it that cannot be bypassed.
+/// A page that every fork child finds zeroed (MADV_WIPEONFORK, Linux 4.14), whichever system call made the fork:
+/// the only sign of a fork that cannot be bypassed.
 struct alignas(4096) ForkPage {
   std::atomic<uint32_t> alive;                  ///< 1: this is the process that the ledger belongs to
   std::atomic<uint32_t> lock;                   ///< taken by the one thread that takes the child over
@@ -55,16 +55,16 @@ struct alignas(4096) ForkPage {
 static_assert(sizeof(ForkPage) == 4096);
 [[gnu::visibility("hidden")]] extern constinit ForkPage g_fork_page;
 
-/// Sets `alive`. False if the kernel cannot wipe pages on fork: then nothing may be tracked.
+/// Sets `alive`. False if the kernel cannot zero pages on fork: then nothing may be tracked.
 bool prepare_fork_page();
 
-/// From now on not everything of a kind is seen; `reason` for the report. The first reason stays.
+/// From now on a kind is only partly seen; `reason` for the report. The first reason stays.
 void cover_partly(ledger::Kind kind, std::string_view reason);
 
-/// Code has come or gone: what threads remember of stacks is to be forgotten.
+/// Code was loaded or unloaded: threads must forget the stacks that they remember.
 void forget_remembered_stacks();
 
-/// What takes over in a fork child: gives the tracker a ledger of its own. Set by the runtime before tracking starts.
+/// What adopts a fork child: gives the tracker a ledger of its own. Set by the runtime before tracking starts.
 using ForkHandler = void (*)();
 void set_fork_handler(ForkHandler handler);
 
@@ -76,7 +76,7 @@ inline void adopt_fork_if_needed() {
   if (!g_fork_page.alive.load(std::memory_order_relaxed)) adopt_fork();
 }
 
-/// Is this kind recorded at present?
+/// Is this kind recorded now?
 inline bool tracks(ledger::Kind kind) {
   return g_tracker.phase.load(std::memory_order_acquire) == Phase::tracking &&
          g_tracker.kinds >> static_cast<unsigned>(kind) & 1;

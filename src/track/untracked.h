@@ -1,6 +1,6 @@
-// Programs that this process, or a child of it between fork and exec, has started and that are not tracked. Each is
-// noted twice: in the ledger, for this process's report; and on the run's board, for the launcher, who learns so of
-// programs that were started by processes without a ledger, or that took the place of one.
+// Untracked programs that this process, or a child of it between fork and exec, has started. Each is
+// recorded twice: in the ledger, for this process's report; and on the run's board, for the launcher, which needs those
+// that processes without a ledger started, or that replaced a process with one.
 //
 // All are async-signal-safe, keep errno, and may be called in a vfork child.
 #pragma once
@@ -21,7 +21,7 @@ struct UntrackedProgram {
   bool replaces;  ///< this process itself becomes it: a fork child's parent is to report it
 };
 void note_untracked(const UntrackedProgram& program);
-/// It did not start.
+/// The program was not started.
 void take_untracked_back(const UntrackedProgram& program);
 
 }  // namespace unfreed::track
