@@ -1,9 +1,9 @@
 /**
  * @file unfreed.h
- * @brief Talk to the unfreed runtime from inside a program.
+ * @brief Controls the unfreed runtime from inside a program.
  *
- * Nothing needs to be linked: the functions below resolve to the preloaded runtime where it is there, and do nothing
- * (in a handful of instructions) where it is not. A program that uses this header runs unchanged with and without
+ * Nothing needs to be linked: the functions below call the preloaded runtime if it is loaded, and do nothing
+ * (in a handful of instructions) if it is not. A program that uses this header runs unchanged with and without
  * `libunfreed.so`. C and C++.
  *
  * All functions are thread-safe. None of them changes errno. Unless it says otherwise a function may be called from a
@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-/** What a count is about. The numbers are stable. */
+/** The kind of resource that is counted. The numbers are stable. */
 enum unfreed_kind {
   UNFREED_FD = 0,     /**< file descriptors */
   UNFREED_HEAP = 1,   /**< heap blocks */
@@ -46,7 +46,7 @@ UNFREED_WEAK int unfreed_runtime_ignore_thread(pthread_t thread);
 UNFREED_WEAK void unfreed_runtime_pause(void);
 UNFREED_WEAK void unfreed_runtime_resume(void);
 
-/** @brief Is the runtime there and tracking? @return 1 or 0. */
+/** @brief Is the runtime loaded and tracking? @return 1 or 0. */
 static inline int unfreed_is_active(void) { return unfreed_runtime_mark != NULL && unfreed_runtime_mark() != 0; }
 
 /**
@@ -69,8 +69,8 @@ static inline int unfreed_report(const char* path) {
 static inline unfreed_mark_t unfreed_mark(void) { return unfreed_runtime_mark ? unfreed_runtime_mark() : 0; }
 
 /**
- * @brief How many resources of a kind were acquired after `mark` and are still held. What was acquired before the mark
- * plays no part, whether or not it has been released since.
+ * @brief How many resources of a kind were acquired after `mark` and are still held. Resources acquired before the mark
+ * do not matter, whether or not they have been released since.
  * @return the count; -1 without the runtime, for a bad mark, or for a kind that is not tracked.
  * Walks all live blocks for UNFREED_HEAP: meant for tests, not for a hot loop. Not async-signal-safe.
  */
@@ -78,16 +78,16 @@ static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind 
   return unfreed_runtime_live_since ? unfreed_runtime_live_since(mark, kind) : -1;
 }
 
-/** @brief This descriptor is meant to stay open: it counts for nothing until it is closed. @return 0, or -1 if unknown.
+/** @brief This descriptor is meant to stay open: it is not counted until it is closed. @return 0, or -1 if unknown.
  */
 static inline int unfreed_ignore_fd(int fd) { return unfreed_runtime_ignore_fd ? unfreed_runtime_ignore_fd(fd) : -1; }
 
-/** @brief This heap block is meant to stay: it counts for nothing until it is freed. @return 0, or -1 if unknown. */
+/** @brief This heap block is meant to stay: it is not counted until it is freed. @return 0, or -1 if unknown. */
 static inline int unfreed_ignore_block(const void* block) {
   return unfreed_runtime_ignore_block ? unfreed_runtime_ignore_block(block) : -1;
 }
 
-/** @brief This thread is meant to stay unjoined: it counts for nothing. @return 0, or -1 if unknown. */
+/** @brief This thread is meant to stay unjoined: it is not counted. @return 0, or -1 if unknown. */
 static inline int unfreed_ignore_thread(pthread_t thread) {
   return unfreed_runtime_ignore_thread ? unfreed_runtime_ignore_thread(thread) : -1;
 }

@@ -1,5 +1,5 @@
-// The virtual machine of call frame information: runs a function's program up to an instruction and tells the row that
-// holds there. Internal to this folder. Allocation-free, async-signal-safe; one thread at a time.
+// The virtual machine of call frame information: runs a function's program up to an instruction and returns the row
+// for it. Internal to this folder. Allocation-free, async-signal-safe; one thread at a time.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ struct Instructions {
   uintptr_t end = 0;
 };
 
-/// What a CIE says of the functions that refer to it.
+/// The part of a CIE that its functions share.
 struct Cie {
   uint64_t code_align = 0;
   int64_t data_align = 0;
@@ -26,25 +26,25 @@ struct Cie {
   Instructions initial;
 };
 
-/// A run over one function's program, which can go on from where it stopped.
+/// A run over one function's program, which can continue from where it stopped.
 class CfaMachine {
  public:
   CfaMachine() = default;  ///< runs nothing
   CfaMachine(const Cie& cie, uintptr_t start, Instructions body) : cie_(cie) { restart(start, body); }
 
-  /// Becomes a run over another function's program with the same CIE.
+  /// Starts over with another function's program of the same CIE.
   void restart(uintptr_t start, Instructions body);
   const Cie& cie() const { return cie_; }
 
-  /// Runs up to `pc`, which must not lie before the row that the run has stopped in. False when the program cannot be
-  /// understood; the run is then over.
+  /// Runs up to `pc`, which must not lie before the row at which the run has stopped. False if the program cannot be
+  /// decoded; the run is then over.
   bool run_to(uintptr_t pc);
-  /// Could a run to `pc` in this program go on from here?
+  /// Can a run to `pc` in this program continue from here?
   bool is_before(const Instructions& body, uintptr_t pc) const {
     return is_started_ && body.begin == body_.begin && body.end == body_.end && pc >= row_start_;
   }
 
-  /// The row that the run has stopped in. Row::module is left 0.
+  /// The row at which the run has stopped. Row::module is left 0.
   Row row() const;
 
  private:
@@ -55,7 +55,7 @@ class CfaMachine {
     Saved how = Saved::same;
     int64_t offset = 0;
   };
-  /// The rules for the CFA, rbp and the return address. Other registers are not followed.
+  /// The rules for the CFA, rbp and the return address. Other registers are not tracked.
   struct Rules {
     uint64_t cfa_register = 0;
     int64_t cfa_offset = 0;

@@ -1,5 +1,5 @@
-// What a loaded object exports, by name: its own hash table of dynamic symbols, read where it lies in memory. dladdr
-// goes through every symbol of an object; dlsym takes the loader's lock, and allocates an error text when it finds
+// A loaded object's exports by name: reads its hash table of dynamic symbols in memory. dladdr
+// goes through every symbol of an object; dlsym takes the loader's lock, and allocates an error text if it finds
 // nothing.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace unfreed::unwind {
 
-/// A symbol's name with its hash, which is computed at compile time where the name is known then.
+/// A symbol's name with its hash, which is computed at compile time if the name is a constant.
 struct SymbolName {
   constexpr SymbolName(std::string_view name) : text(name), hash(elf::gnu_hash(name)) {}
   constexpr SymbolName(const char* name) : text(), hash(elf::kGnuHashStart) {
@@ -30,16 +30,16 @@ struct SymbolName {
   uint32_t hash;
 };
 
-/// Without libc's functions, which are not this library's to call before it has been relocated.
+/// Without libc's functions, which this library must not call before it has been relocated.
 constexpr bool is_same_text(const char* a, const char* b) {
   while (*a && *a == *b) ++a, ++b;
   return *a == *b;
 }
 
-/// In a table of versions: only references to this version find the symbol.
+/// An entry in a table of versions: only references to this version find the symbol.
 inline constexpr ElfW(Versym) kCompatVersion = 0x8000;
 
-/// Valid while the object is loaded. Reads what the loader itself goes by, unchecked. Async-signal-safe; calls nothing
+/// Valid while the object is loaded. Reads the loader's own data, unchecked. Async-signal-safe; calls nothing
 /// of libc's.
 class DynamicSymbols {
  public:
@@ -47,7 +47,7 @@ class DynamicSymbols {
   explicit DynamicSymbols(const link_map& map);
 
   /// The first symbol of that name, or the next one after `after`: a name may have several versions. nullptr: there is
-  /// none. An executable's stand-in for another object's function is found too, undefined and with a value.
+  /// none. Also finds an executable's stand-in for another object's function, which is undefined but has a value.
   const ElfW(Sym) * find(const SymbolName& name, const ElfW(Sym) * after = nullptr) const;
 
   /// The definition that dlsym finds, which asks for no version: the default version's. nullptr: there is none.
@@ -73,17 +73,17 @@ class DynamicSymbols {
   /// The definition of that very version, default or not. nullptr: there is none.
   const ElfW(Sym) * find_version(const SymbolName& name, const char* version) const;
 
-  /// What a symbol that this object does not define is needed from.
+  /// The object and version from which this object needs a symbol that it does not define.
   struct Need {
     const char* object = nullptr;  ///< its name (DT_SONAME); nullptr: no particular one
     const char* version = nullptr;
   };
   Need need_of(const ElfW(Sym) * symbol) const;
 
-  /// The object's own name (DT_SONAME), "" for none.
+  /// The object's own name (DT_SONAME), "" if it has none.
   const char* object_name() const { return names_ ? names_ + object_name_ : ""; }
 
-  /// How many symbols lie before the first one in the hash table: none of them is defined here, nor was it elsewhere
+  /// How many symbols precede the first one in the hash table: none of them is defined here, nor was it elsewhere
   /// when the object was linked. 0: unknown.
   uint32_t leading_symbols() const;
 
@@ -105,11 +105,11 @@ class DynamicSymbols {
   const std::byte* needed_versions_ = nullptr;
 };
 
-/// Where a pointer in a loaded object's dynamic section leads, whether or not the loader has added the load bias to it.
+/// The address in a loaded object's dynamic section, whether or not the loader has added the load bias to it.
 uintptr_t locate_in(const link_map& map, ElfW(Addr) value);
 
-/// Calls `visit` with every relocation of a loaded object that refers to a symbol by its index: all others are of no
-/// interest to who looks for references.
+/// Calls `visit` with every relocation of a loaded object that refers to a symbol by its index. Other relocations are
+/// no references.
 template <class Visit>
 void each_reference(const link_map& map, Visit visit) {
   const ElfW(Dyn) * entries[DT_JMPREL + 1] = {};
@@ -135,12 +135,12 @@ struct Definition {
   /// Of an indirect function (IFUNC): its resolver's.
   uintptr_t address() const;
   bool is_indirect() const { return ELF64_ST_TYPE(symbol->st_info) == STT_GNU_IFUNC; }
-  /// What an indirect function's resolver chooses: it is called, so the object must have been relocated.
+  /// The result of an indirect function's resolver: it is called, so the object must have been relocated.
   uintptr_t chosen_address() const;
 };
 
-/// The object that the loader searches next for a name in the global scope: its list is in that order, but for the
-/// vDSO, which it does not search. Of objects that were there at the start of the process.
+/// The object that the loader searches next for a name in the global scope: in the order of its list, without the
+/// vDSO, which it does not search. For objects that were loaded at the start of the process.
 const link_map* next_searched(const link_map* map);
 
 /// What dlsym would find in the objects from `first` up to `end`, in the order in which the loader searches them.

@@ -16,8 +16,8 @@ struct Image {
   uintptr_t high = 0;
 };
 
-/// Runs over long programs, to go on from: functions that have one are walked through at ever other places, mostly
-/// further on. And the CIE that was used last, which most of an object's functions share. All of it is of one state of
+/// Runs over long programs, to continue from: walks enter functions that have one at ever other addresses, mostly
+/// further on. And the CIE used last, which most of an object's functions share. All of it belongs to one state of
 /// the loaded code: forget() when that changes. One thread at a time.
 class RecentRuns {
  public:
@@ -43,12 +43,12 @@ class RecentRuns {
   CfaMachine last_;
 };
 
-/// The row that holds at `pc` (an instruction's own address: for a return address pass it minus one). `eh_frame_hdr` is
-/// the address of the PT_GNU_EH_FRAME segment. CfaRule::none where there is none or it says what we cannot follow.
+/// The row for `pc` (an instruction's own address: for a return address pass it minus one). `eh_frame_hdr` is
+/// the address of the PT_GNU_EH_FRAME segment. CfaRule::none if there is none or it uses what we do not support.
 /// Row::module is left 0.
 Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRuns* recent = nullptr);
 
-/// Where the function (or the part of one) that `pc` lies in begins; 0 where that is not known.
+/// The start of the function (or the part of one) that contains `pc`; 0 if unknown.
 uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
 
 }  // namespace unfreed::unwind

@@ -1,4 +1,4 @@
-// The words of the unwinder: what a walk starts from, where it may read, and what it yields.
+// The types of the unwinder: the registers that a walk starts from, the memory that it may read, and its result.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace unfreed::unwind {
 
-/// The state in which a function will find itself when its callee returns: where a walk starts.
+/// The registers of a function at the time its callee returns: where a walk starts.
 struct Registers {
   uintptr_t pc;  ///< a return address, unless `exact_pc`
   uintptr_t sp;
@@ -33,21 +33,21 @@ struct Frame {
   bool is_owned = false;  ///< what it allocates belongs to what a hooked function makes (owning_call.h)
 };
 
-/// A word of stack that a walk's outcome depended on.
+/// A word of stack that a walk's result depended on.
 struct Slot {
   uintptr_t address;
   uintptr_t value;
 };
 
-/// What a walk read, innermost first, so that the same stack can be recognised without walking: while every slot holds
-/// its value, a walk from the same registers ends the same way.
+/// What a walk read, innermost first, so that the same stack can be recognised without walking: as long as every slot
+/// has its value, a walk from the same registers has the same result.
 struct SlotLog {
   Slot* slots = nullptr;
   size_t capacity = 0;
   size_t size = 0;
   bool overflowed = false;
-  /// Holds the first registers' bp: the address that stands for that register where it played a part. Set by whoever
-  /// wants the log, where there is one.
+  /// Holds the first registers' bp: the address that represents that register if the walk used it. Set by a caller that
+  /// wants the log, if there is such an address.
   const uintptr_t* initial_bp = nullptr;
   bool depends_on_bp = false;  ///< on the first registers' bp, too, and no initial_bp stands for it
   bool verifiable = true;      ///< false when the walk depended on more than these words

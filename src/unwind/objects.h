@@ -1,4 +1,4 @@
-// Loaded objects as the unwinder needs them, found without the dynamic loader's lock: a hook may run while another
+// Finds loaded objects for the unwinder without the dynamic loader's lock: a hook may run while another
 // thread holds that lock and waits for the allocator (dl_iterate_phdr here deadlocks; heaptrack, memray, tcmalloc all
 // met it).
 #pragma once
@@ -23,11 +23,11 @@ struct Object {
   const void* map = nullptr;   ///< the loader's record, if it was asked
 };
 
-/// Resolves `_dl_find_object` (glibc 2.35 on). Called once, before any walk. `use_loader` false: pretend it is not
-/// there.
+/// Resolves `_dl_find_object` (glibc 2.35 on). Called once, before any walk. `use_loader` false: act as if it did not
+/// exist.
 void prepare_objects(bool use_loader = true);
 
-/// For walks through another process's stacks: who knows its objects instead of this process's loader; null: the
+/// For walks through another process's stacks: finds its objects instead of this process's loader; null: the
 /// loader. One thread only.
 using ObjectFinder = bool (*)(uintptr_t pc, Object& out);
 void set_object_finder(ObjectFinder finder);
@@ -37,8 +37,8 @@ void set_object_finder(ObjectFinder finder);
 /// object that is found again is not described again.
 bool find_object(uintptr_t pc, Object& out);
 
-/// An object by the loader's record of it, which is all that there is while the loader is still at work. `start`: where
-/// its memory begins, where that is known; else 0. False if its program headers cannot be found.
+/// An object from the loader's record of it, which is all that exists while the loader is still working. `start`: the
+/// start of its memory, if known; else 0. False if its program headers cannot be found.
 bool describe_object(const link_map& map, uintptr_t start, Object& out);
 
 /// Whole pages of a loaded object, as the loader has left them (PROT_READ …).
@@ -47,11 +47,11 @@ struct Segment {
   uintptr_t high = 0;
   int protection = 0;
 };
-/// The segment that `address` lies in. What is read only once it is relocated (RELRO) is a segment of its own.
+/// The segment that contains `address`. Memory that becomes read-only after relocation (RELRO) is its own segment.
 bool find_segment(const Object& object, uintptr_t address, Segment& out);
 
 /// Calls `visit(object)` for each object in the loader's own list, until it returns true, which is then returned. The
-/// list is read without the loader's lock, while it says that it is whole.
+/// list is read without the loader's lock, while it is marked as consistent.
 bool any_object(bool (*visit)(void* context, const Object& object), void* context);
 template <class Visit>
 bool any_object(Visit visit) {
@@ -59,18 +59,18 @@ bool any_object(Visit visit) {
                     &visit);
 }
 
-/// Of code without unwind information: is it where a process begins (the loader's own start, the executable's entry)?
+/// For code without unwind information: is it where a process begins (the loader's start, the executable's entry)?
 bool is_outermost(uintptr_t pc, const Object& object);
 
-/// May these bytes be read: do they lie in one of a loaded object's readable segments, not in a gap between them?
+/// Can these bytes be read: do they lie in one of a loaded object's readable segments, not in a gap between them?
 bool is_readable(const Object& object, uintptr_t address, size_t bytes);
 
 /// A loaded object's dynamic section; nullptr if it has none.
 const ElfW(Dyn) * dynamic_section(const Object& object);
 
-/// The value of a note of a loaded object, read from its mapped headers; empty where there is none.
+/// The value of a note of a loaded object, read from its mapped headers; empty if there is none.
 std::span<const uint8_t> find_note(const Object& object, std::string_view owner, uint32_t type);
-/// Is it a Go program or library, whose runtime makes system calls by itself?
+/// Is it a Go program or library, whose runtime makes system calls without libc?
 bool is_go(const Object& object);
 
 /// The build ID note of a loaded object, read from its mapped headers: the number of bytes copied, 0 if none.

@@ -1,6 +1,6 @@
-// A real call whose own allocations are part of what it makes: a stream's, a directory's, a new thread's. They are told
-// by this frame on the stack, between libc's and the program's, and by nothing else: no thread-local note would be
-// right after a call that never returned (thread cancellation, an exception, longjmp), or in a callback of the
+// A real call that allocates as part of what it makes: a stream, a directory, a new thread. This frame on the stack,
+// between libc's and the program's, identifies those allocations. Nothing else would: a thread-local flag would be
+// wrong after a call that never returned (thread cancellation, an exception, longjmp), and in a callback of the
 // program's.
 #pragma once
 
@@ -9,13 +9,13 @@
 
 namespace unfreed::unwind {
 
-/// call(context), under a frame that is_owning_call() knows.
+/// call(context), under a frame that is_owning_call() recognises.
 void call_owning(void (*call)(void* context), void* context);
 
 /// Is this return address that frame's?
 bool is_owning_call(uintptr_t pc);
 
-/// Returns what `call` does.
+/// Returns what `call` returns.
 template <class Call>
 auto owning(Call call) {
   using Result = decltype(call());

@@ -1,4 +1,4 @@
-// How to get from a frame to its caller: one row of the call frame information (CFI) table, cut down to what a walk
+// How to get from a frame to its caller: one row of the call frame information (CFI) table, reduced to what a walk
 // needs on x86-64: the canonical frame address (CFA), the return address just below it, and the caller's rbp.
 #pragma once
 

@@ -1,8 +1,8 @@
-// Rows by pc: one table for all threads, without locks. It starts small, since every page that it touches is one that a
-// short-lived process pays for, and grows with the code that is walked through.
+// Rows by pc: one table for all threads, without locks. It starts small, since every page that it touches costs a
+// short-lived process, and grows with the code that is walked through.
 //
 // An entry is valid if check ^ row == its key: a torn pair (two writers, one reader) then never matches (the "lockless
-// hashing" of Hyatt and Mann, 1998). A pc's new row takes the place of what was there.
+// hashing" of Hyatt and Mann, 1998). A pc's new row replaces the entry that was there.
 #pragma once
 
 #include <atomic>
@@ -66,8 +66,8 @@ class RowCache {
     entry.check.store(key ^ row, std::memory_order_relaxed);
   }
 
-  /// Called by one thread for each table, that of its put number mask / 2. Others go on reading the old one, which is
-  /// never given back.
+  /// Called by one thread for each table, that of its put number mask / 2. Others continue reading the old one; it is
+  /// never freed.
   void grow(const Table& old) {
     if (old.mask + 1 >= kMostEntries) return;
     Table* larger = allocate((old.mask + 1) * 4);

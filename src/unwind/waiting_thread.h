@@ -1,5 +1,5 @@
-// The stack of a thread that waits in a system call, of this process or another: the kernel tells where such a thread
-// stands, and lets its stack be read. Nothing is stopped or signalled. Async-signal-safe.
+// The stack of a thread that waits in a system call, of this process or another: the kernel gives such a thread's
+// registers, and lets its stack be read. Nothing is stopped or signalled. Async-signal-safe.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace unfreed::unwind {
 
-/// As much of a stack as is looked at.
+/// The largest part of a stack that is read.
 inline constexpr size_t kMostWaitingBytes = 256 * 1024;
 
 struct WaitingThread {
@@ -26,7 +26,7 @@ enum class WaitingWalk : uint8_t {
   refused,  ///< the kernel does not tell us
 };
 
-/// Walks a copy of its stack, which `memory` takes; as walk() otherwise.
+/// Walks a copy of its stack, made in `memory`; otherwise as walk().
 WaitingWalk walk_waiting(const WaitingThread& thread, std::span<std::byte, kMostWaitingBytes> memory,
                          uint32_t own_module, std::span<Frame> frames, WalkResult& result);
 

@@ -31,27 +31,27 @@ bool prepare(ModuleNumber module_number);
 WalkResult walk(const Registers& from, const StackBounds& bounds, uint32_t own_module, std::span<Frame> frames,
                 SlotLog& log);
 
-/// The same, of stacks that a thread takes one after another on its own stack: the walk ends as soon as it meets the
-/// one before. At most `most_frames`; frames and words are then the stack's. Of `log`, `initial_bp` is read and the
-/// rest filled in. Since the last call the code must not have changed, or the stack be forgotten.
+/// The same, for stacks that a thread captures one after another on its own stack: the walk ends as soon as it meets
+/// the previous one. At most `most_frames`; frames and words then belong to the stack. Reads `initial_bp` of `log` and
+/// fills in the rest. If the code has changed since the last call, the stack must have been forgotten.
 WalkResult walk_again(const Registers& from, const StackBounds& bounds, uint32_t own_module, size_t most_frames,
                       SlotLog& log, WalkedStack& stack);
 
 /// May a signal handler be among the callers? False: the stack, which is the thread's own, begins with a plain chain of
-/// calls. So no function that calls nobody of the program's can be in the middle of its work below.
+/// calls. So no function below that calls nothing of the program's can have been interrupted in the middle.
 bool is_called_by_handler(const Registers& from, const StackBounds& bounds);
 /// The calling thread may have left a walk in the middle (by a jump out of a signal handler), and is in none now.
 void end_walk_left_behind();
-/// In a fork child none is under way.
+/// In a fork child: no walk is in progress.
 void reset_walks_after_fork();
 
-/// Code has been unloaded: forget all rows. Anything derived from pcs alone is stale when code_generation() has moved
-/// on.
+/// Code has been unloaded: forgets all rows. Anything derived from pcs alone is stale if code_generation() has
+/// changed.
 void forget_code();
 extern std::atomic<uint32_t> g_code_generation;
 inline uint32_t code_generation() { return g_code_generation.load(std::memory_order_relaxed); }
 
-/// Walks through other threads' stacks meet code that nobody keeps loaded for them. They are made between these two;
+/// Walks through other threads' stacks meet code that may be unloaded meanwhile. They are made between these two;
 /// `begin` gives −1 while another thread unloads a library. Both are async-signal-safe.
 int begin_reading_foreign_code();
 void end_reading_foreign_code(int place);
@@ -61,8 +61,8 @@ int begin_unloading();
 void end_unloading(int place);
 void reset_unloading_after_fork();
 
-/// How far the memory from `sp` upward is readable without a gap, at most so many pages: bounds for a stack nobody told
-/// us about (coroutines, alternate signal stacks). One system call, 0.3 µs a page.
+/// How far the memory from `sp` upward is readable without a gap, at most so many pages: bounds for a stack whose
+/// bounds are unknown (coroutines, alternate signal stacks). One system call, 0.3 µs a page.
 inline constexpr size_t kMostProbedPages = 64;
 StackBounds probe_bounds(uintptr_t sp, size_t most_pages = kMostProbedPages);
 

@@ -1,12 +1,12 @@
-// The stack that a thread has walked last, kept so that the next walk can end where it meets it.
+// The stack that a thread has walked last, kept so that the next walk can end where the two meet.
 //
-// Most stacks that are new share their outer frames with the one before. A walk is a chain of reads: once it has come
-// to a frame with the very state in which an earlier walk entered it, and every word that the earlier walk read from
-// there on holds what it held, the rest would come out the same. So the rest is taken over: a comparison for each word
+// Most new stacks share their outer frames with the previous one. A walk is a chain of reads: once it has come
+// to a frame with the same state in which an earlier walk entered it, and every word that the earlier walk read from
+// there on has its value, the rest would be the same. So the rest is reused: a comparison for each word
 // instead of a row for each frame.
 //
-//     kept, innermost first:    [ … a b c d e f g ]      arrays end with the outermost frame, so what is taken over
-//     new walk:            x y z ─────┘ meets d          stays where it is, and what is new goes before it
+//     kept, innermost first:    [ … a b c d e f g ]      arrays end with the outermost frame, so what is reused
+//     new walk:            x y z ─────┘ meets d          stays where it is, and new frames go before it
 //
 // One thread at a time. Lies in zeroed memory; the stack's words must be readable whenever a walk is made.
 #pragma once
@@ -26,19 +26,19 @@ class WalkedStack {
 
   std::span<const Frame> frames() const { return {frames_ + kMostFrames - frame_count_, frame_count_}; }
   std::span<Slot> slots() { return {slots_ + kMostSlots - slot_count_, slot_count_}; }
-  /// How many of the outermost frames were taken over from the walk before.
+  /// How many of the outermost frames were reused from the previous walk.
   size_t shared_frames() const { return shared_frames_; }
 
-  /// Nothing is taken over from it any more.
+  /// Nothing is reused from it any more.
   void forget() { step_count_ = 0; }
 
-  /// Room for the frames and words of a walk before they are kept, or of one that is none of this stack's.
+  /// Room for the frames and words of a walk before they are kept, or of one that does not belong to this stack.
   std::span<Frame> frame_room() { return new_frames_; }
   std::span<Slot> slot_room() { return new_slots_; }
 
   // For walkers, in this order.
 
-  /// A walker's state before a frame. rbp plays a part only if it is used before it is loaded again.
+  /// A walker's state before a frame. rbp matters only if it is used before it is loaded again.
   struct State {
     uintptr_t pc;
     uintptr_t sp;
@@ -53,9 +53,9 @@ class WalkedStack {
     next_ = kMostSteps - step_count_;
     checked_ = false;
   }
-  /// May the walk end here? `most_frames`: that the rest may have.
+  /// May the walk end here? `most_frames`: the limit for the rest.
   bool meets(const State& state, size_t most_frames);
-  /// The frame before which it has come to `state`; `frames` and `slots`: how many it has found up to there.
+  /// The frame before which the walk has come to `state`; `frames` and `slots`: how many it has found so far.
   void enter(const State& state, size_t frames, size_t slots);
   void bp_used() { steps_of_walk_[new_steps_ - 1].uses_bp = true; }
   void bp_loaded() { steps_of_walk_[new_steps_ - 1].loads_bp = true; }
@@ -66,8 +66,8 @@ class WalkedStack {
       if (is(steps_[i].state.pc)) return true;
     return false;
   }
-  /// Keeps what lies in frame_room() and slot_room() in front of what it has met, if it has. `whole`: it may be met in
-  /// turn. False: there were too many words.
+  /// Keeps what is in frame_room() and slot_room() in front of the frames that the walk has met, if any. `whole`: the
+  /// next walk may meet it. False: there were too many words.
   bool end(size_t frames, size_t slots, bool has_met, bool whole);
 
  private:
