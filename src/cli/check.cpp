@@ -6,6 +6,7 @@
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/settings_input.h"
+#include "cli/untracked_programs.h"
 #include "render/paths.h"
 #include "render/text.h"
 #include "settings/programs.h"
@@ -17,6 +18,7 @@ namespace {
 struct Verdict {
   bool broken = false;
   bool failed = false;
+  bool judged = false;  ///< rules were for one of the reports
 };
 
 void check_file(const std::string& file, const report::Settings& settings, symbolize::Symbolizer& symbolizer,
@@ -29,14 +31,23 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
     return;
   }
   for (const report::UntrackedProgram& one : source->report().untracked) {
-    bool is_accepted =
-        one.allowed || report::may_go_untracked(settings.allow_untracked, settings.rules_for, one.program);
+    bool is_accepted = one.allowed || may_go_untracked(settings, std::string(one.program));
     if (!source->report().of_run || is_accepted) continue;
     complain(fmt::format("{}: {} was not tracked: {}; --allow-untracked '{}' accepts that", file, one.program,
                          one.reason, render::base_name(one.program)));
     verdict.failed = true;
   }
-  if (source->report().process.outside_rules) return;  // as in the run
+  const report::Process& process = source->report().process;
+  bool is_outside = settings.rules_for.empty()
+                        ? process.outside_rules  // as in the run
+                        : !report::rules_are_for(settings.rules_for, process.exe, process.directory, process.argv);
+  if (is_outside) {
+    if (!settings.quiet)
+      complain(fmt::format("{}: rules are not for {} (--rules-for '*' applies them)", file,
+                           render::describe_process(process)));
+    return;
+  }
+  verdict.judged = true;
   for (const report::Rule& rule : settings.rules.all()) {
     report::RuleOutcome outcome = report::evaluate_rule(rule, source->report());
     if (!outcome.is_checked()) {
@@ -44,9 +55,9 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
       verdict.failed = true;
     } else if (outcome.broken) {
       verdict.broken = true;
-      std::string text = fmt::format("{}: {}: {}\n", render::printable(file),
-                                     render::describe_process(source->report().process),
-                                     render::describe_verdict(outcome));
+      std::string text =
+          fmt::format("{}: {}: {}\n", render::printable(file), render::describe_process(source->report().process),
+                      render::describe_verdict(outcome));
       if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
     }
   }
@@ -75,7 +86,8 @@ int check_command(const Arguments& arguments) {
   Verdict verdict;
   for (const std::string& file : files) check_file(file, input.settings(), symbolizer, verdict);
   if (verdict.broken) return input.settings().exit_code;
-  return verdict.failed ? kFailure : kSuccess;
+  if (!verdict.judged && !verdict.failed) complain("no rule was checked: they are for none of the reports");
+  return verdict.failed || !verdict.judged ? kFailure : kSuccess;
 }
 
 }  // namespace unfreed::cli

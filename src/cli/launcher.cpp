@@ -377,11 +377,15 @@ int Launcher::finish() {
   int command_status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
   bool has_rules = settings_.rules.count > 0;
   bool misses_programs = reports_.untracked().any_missed();
-  int status =
-      verdict(command_status, is_tracked && !misses_programs && !reports_.unchecked() && !reports_.unseen());
+  bool any_judged = settings_.rules_for.empty() || reports_.judged();
+  int status = verdict(command_status,
+                       is_tracked && !misses_programs && any_judged && !reports_.unchecked() && !reports_.unseen());
   final_status_.store(status);
   if (!settings_.quiet) write_message(reports_.summary());
   if (has_rules && misses_programs) complain_of_untracked();
+  if (has_rules && is_tracked && !any_judged)
+    complain(
+        fmt::format("no rule was checked: --rules-for '{}' names none of the programs that ran", settings_.rules_for));
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (reports_.unseen())
     complain(fmt::format(

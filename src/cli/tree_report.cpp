@@ -148,6 +148,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   untracked_.add_tracked(view.header().pid, view.header().started_monotonic_ns);
   if (!is_command && !all_reports_) {
     OwnedReport first = make_totals(view, request);
+    judged_ = judged_ || !first.report.process.outside_rules;
     if (!is_news(first.report)) {
       remove_ledger(file);
       return;
@@ -156,6 +157,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   OwnedReport made = make_report(view, request, symbolizer_);
   const report::Report& report = made.report;
   broken_ = broken_ || report::is_broken(report);
+  judged_ = judged_ || !report.process.outside_rules;
   unchecked_ = unchecked_ || report::is_unchecked(report);
   bool is_wanted = is_command || all_reports_ || is_news(report);
   std::string path;
@@ -254,11 +256,7 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   std::string text =
       fmt::format("{} holds {}", render::describe_process(report.process), render::describe_held(report));
   for (const report::RuleOutcome& rule : report.rules) {
-    if (rule.broken)
-      text += fmt::format("; rule {} is broken: {}", render::printable(rule.rule), rule.value.value_or(0));
-    else if (!rule.is_checked())
-      text += fmt::format("; rule {} could not be checked: {}", render::printable(rule.rule),
-                          render::printable(rule.unchecked));
+    if (rule.broken || !rule.is_checked()) text += "; " + render::describe_verdict(rule);
   }
   others_.push_back({text, path});
 }

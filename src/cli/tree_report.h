@@ -42,6 +42,8 @@ class TreeReport {
   bool has_command() const { return has_command_; }
   bool broken() const { return broken_; }
   bool unchecked() const { return unchecked_; }
+  /// Rules were for one of the processes, at least.
+  bool judged() const { return judged_; }
   bool failed() const { return failed_; }
   /// Forked processes that had no ledger to be read here.
   uint64_t unseen() const { return unseen_; }
@@ -82,6 +84,7 @@ class TreeReport {
   bool has_command_ = false;
   bool broken_ = false;
   bool unchecked_ = false;
+  bool judged_ = false;
   bool failed_ = false;
 };
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "ledger/layout.h"
@@ -78,19 +79,27 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
     add("(others)", "the list of programs was full", dropped);
 }
 
-bool UntrackedPrograms::may_go_untracked(std::string_view program) const {
-  return report::may_go_untracked(settings_.allow_untracked, settings_.rules_for, program);
+bool may_go_untracked(const report::Settings& settings, const std::string& program) {
+  if (report::is_named(settings.allow_untracked, program)) return true;
+  if (settings.rules_for.empty() || report::is_interpreter(program)) return false;
+  // A name that leads elsewhere by now, or was cut, tells nothing.
+  if (!program.starts_with('/') || program.starts_with("/proc/") || program.size() + 1 >= sizeof(Untracked::program))
+    return false;
+  std::error_code none;
+  std::string resolved = std::filesystem::canonical(program, none).string();
+  return !none && !report::is_named(settings.rules_for, program) && !report::is_named(settings.rules_for, resolved);
 }
 
 std::vector<UntrackedProgram> UntrackedPrograms::list() const {
   std::vector<UntrackedProgram> all;
-  for (const auto& [key, count] : counts_) all.push_back({key.first, key.second, count, may_go_untracked(key.first)});
+  for (const auto& [key, count] : counts_)
+    all.push_back({key.first, key.second, count, may_go_untracked(settings_, key.first)});
   return all;
 }
 
 bool UntrackedPrograms::any_missed() const {
   return std::any_of(counts_.begin(), counts_.end(),
-                     [&](const auto& one) { return !may_go_untracked(one.first.first); });
+                     [&](const auto& one) { return !may_go_untracked(settings_, one.first.first); });
 }
 
 }  // namespace unfreed::cli

@@ -56,11 +56,13 @@ class UntrackedPrograms {
   bool any_missed() const;
 
  private:
-  bool may_go_untracked(std::string_view program) const;
-
   const report::Settings& settings_;
   std::map<std::pair<std::string, std::string>, uint64_t> counts_;  ///< by program and reason
   std::multimap<int, uint64_t> tracked_;                            ///< start times by pid
 };
+
+/// May this program go untracked while rules are checked? Where --allow-untracked names it, or --rules-for leaves it
+/// out for certain: what an interpreter would have run is not known.
+bool may_go_untracked(const report::Settings& settings, const std::string& program);
 
 }  // namespace unfreed::cli

@@ -133,8 +133,7 @@ void build_untracked(Build& build) {
     Text reason = elf::describe(static_cast<elf::Obstacle>(record->obstacle));
     UntrackedProgram* out = find_untracked(build.out, program, reason);
     if (!out && (out = build.out.untracked.add(build.arena)))
-      *out = {build.arena.copy(program), reason, 0,
-              may_go_untracked(build.input.allow_untracked, build.input.rules_for, program)};
+      *out = {build.arena.copy(program), reason, 0, is_named(build.input.allow_untracked, program)};
     if (out) out->count += count;
   }
 }

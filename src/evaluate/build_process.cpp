@@ -69,6 +69,7 @@ void build_process(Build& build) {
   process.ppid = header.ppid;
   process.run = view.text(header.run);
   process.exe = view.text(header.exe);
+  process.directory = view.text(header.directory);
   view.each_text(header.argv, header.argv_count,
                  [&](std::string_view argument) { process.argv.add(build.arena, argument); });
   char time[32];

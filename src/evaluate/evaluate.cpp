@@ -72,8 +72,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_totals(build);
   build_untracked(build);
   if (!input.totals_only) build_lists(build);
-  char room[kScriptBytes];
-  out.process.outside_rules = !rules_are_for(input.rules_for, out.process.exe, script_of(*input.view, room));
+  out.process.outside_rules = !rules_are_for(input.rules_for, out.process.exe, out.process.directory, out.process.argv);
   for (const Rule& rule : out.process.outside_rules ? std::span<const Rule>() : input.rules) {
     RuleOutcome* outcome = out.rules.add(arena);
     if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices

@@ -73,7 +73,7 @@ bool Unmapping::begin(const void* start, size_t bytes) {
   if (!track::tracks(Kind::mapping) || is_refused(start, bytes)) return false;
   range_ = range_of(start, bytes, getauxval(AT_PAGESZ));
   taken_ = track::take_mappings(range_);
-  return taken_.count;
+  return taken_.first;
 }
 
 void Unmapping::end(bool succeeded) {
@@ -90,7 +90,7 @@ bool Remapping::begin(const void* start, size_t old_bytes, int flags) {
   if (is_copy_ || is_refused(start, old_bytes)) return is_copy_;
   range_ = range_of(start, old_bytes, getauxval(AT_PAGESZ));
   taken_ = track::take_mappings(range_);
-  return taken_.count;
+  return taken_.first;
 }
 
 void Remapping::end(const void* result, size_t new_bytes, Hook function, const unwind::Registers& from) {

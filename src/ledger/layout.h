@@ -163,11 +163,12 @@ struct Header {
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
   StringRef directory;     ///< where it was started; absolute, or none if not known
+  StringRef script;        ///< of a shell: the file that it was started to read, as the kernel names it
   StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
   StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;
-  uint32_t kinds_tracked;  ///< bit per Kind
-  uint32_t depth;          ///< UNFREED_DEPTH
+  uint32_t kinds_tracked;               ///< bit per Kind
+  uint32_t depth;                       ///< UNFREED_DEPTH
   std::atomic<uint32_t> report_count;   ///< reports made so far (`%n`)
   std::atomic<uint32_t> fold_sequence;  ///< odd while a finished thread's counters are being folded into the sites
   StringRef program;                    ///< the name it was started by, without folders: the value of %e

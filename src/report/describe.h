@@ -110,6 +110,7 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("argv", process.argv, Presence::always, "");
   v.member("duration_ns", process.duration_ns, Presence::if_set, "Until its end, or this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
+  v.member("directory", process.directory, Presence::if_set, "The working directory when it started.");
   v.member("outside_rules", process.outside_rules, Presence::if_set,
            "Rules are for other programs (UNFREED_RULES_FOR): none was applied.");
   v.member("exit_status", process.exit_status, Presence::if_set, "");
@@ -142,7 +143,8 @@ template <class Visitor>
 void describe(Visitor& v, Is<Site> auto& site) {
   v.member("id", site.id, Presence::always, "Unique in this report only.");
   v.member("kind", site.kind, Presence::always, "");
-  v.hash("signature", site.signature, Presence::always, "Of the place: the same in every run, and in each build in which its functions are.");
+  v.hash("signature", site.signature, Presence::always,
+         "Of the place: the same in every run, and in each build in which its functions are.");
   v.member("known_by", site.known_by, Presence::if_set,
            "What the place is known by: source lines; functions and the calls in them, where there is no debug "
            "information; or addresses of a module, where there are no names either.");
@@ -249,8 +251,7 @@ void describe(Visitor& v, Is<ExecLeak> auto& leak) {
   v.member("fd", leak.fd, Presence::always, "Of the first time.");
   v.member("count", leak.count, Presence::always, "How often one that was opened here was inherited.");
   v.member("target", leak.target, Presence::if_set, "What it referred to.");
-  v.member("program", leak.program, Presence::always,
-           "As named to the function that started it; of the first time.");
+  v.member("program", leak.program, Presence::always, "As named to the function that started it; of the first time.");
   v.member("started_by", leak.started_by, Presence::always, "That function.");
   v.member("process", leak.process, Presence::always, "Which called it.");
   v.member("acquired_by", leak.acquired_by, Presence::always, "");

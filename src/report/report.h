@@ -294,6 +294,7 @@ struct Process {
   List<Text> argv;
   std::optional<uint64_t> duration_ns;
   bool forked = false;
+  Text directory;
   bool outside_rules = false;
   std::optional<int64_t> exit_status;
   std::optional<int64_t> signal;

@@ -100,7 +100,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
   }
   if (!g_settings.has_rules()) return;
-  if (report::may_go_untracked(g_allowed, g_rules_for, program)) return;
+  if (report::is_named(g_allowed, program)) return;
   base::FixedText<1100> line;
   line.add("unfreed: ");
   base::add_printable(line, program, 600);

@@ -15,11 +15,12 @@
 #include "runtime/ancestry.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/messages.h"
-#include "runtime/own_settings.h"
 #include "runtime/output.h"
+#include "runtime/own_settings.h"
 #include "runtime/preload.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
+#include "settings/programs.h"
 #include "settings/settings.h"
 #include "track/blind_spots.h"
 #include "track/children.h"
@@ -172,6 +173,24 @@ void describe_run(const report::Settings& settings) {
   if (run.is_first) header.flags.fetch_or(ledger::kHeaderFlagRoot, std::memory_order_relaxed);
 }
 
+/// The script that a shell reads, without symbolic links, as /proc/self/fd will name it.
+ledger::StringRef add_script(const ledger::Writer& writer, std::string_view exe, int argc, char** argv) {
+  if (!report::is_named(report::kShells, base::base_name(exe))) return 0;
+  report::ScriptArguments scripts(exe);
+  int at = 0;
+  while (at < argc && !scripts.may_be_script(argv[at])) ++at;
+  if (at == argc) return 0;
+  long file = raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(argv[at]), O_PATH | O_CLOEXEC);
+  if (base::is_error(file)) return 0;
+  base::FixedText<32> link;
+  link.add("/proc/self/fd/").add_signed(file);
+  char path[PATH_MAX];
+  long size = raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(link.c_str()), reinterpret_cast<long>(path),
+                          sizeof path);
+  raw_syscall(SYS_close, file);
+  return size > 0 ? writer.add_text({path, static_cast<size_t>(size)}) : 0;
+}
+
 void fill_header(const report::Settings& settings, std::string_view exe, std::string_view program, int argc,
                  char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
@@ -190,6 +209,7 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);
   header.directory = writer.add_text(g_runtime.working_directory);
+  header.script = add_script(writer, exe, argc, argv);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
   header.suppressions = writer.add_text(g_settings.suppressions);
   size_t hook_name_bytes;

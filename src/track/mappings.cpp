@@ -27,12 +27,24 @@ Interval* g_intervals;
 size_t g_count;
 size_t g_room;
 
-bool has_room() {
+/// A record that was taken out: what its word was, and the next of those taken with it.
+struct Taken {
+  uint64_t word;
+  uint32_t next;  ///< index + 1; 0: the last
+};
+Taken* g_taken;  // by record
+Taken& taken_at(uint32_t record) { return g_taken[record - 1]; }
+
+/// A record, with room for it among the intervals; 0 for none, which is counted.
+uint32_t take_record() {
   if (!g_intervals) {
     g_room = g_tracker.writer.section(ledger::SectionId::handles).capacity;
-    g_intervals = base::own_array<Interval>(g_room);
+    g_taken = base::own_array<Taken>(g_room);
+    g_intervals = g_taken ? base::own_array<Interval>(g_room) : nullptr;
   }
-  return g_intervals && g_count < g_room;
+  if (g_intervals && g_count < g_room) return take_handle_record();
+  g_tracker.writer.drop(ledger::Dropped::handles_full);
+  return 0;
 }
 
 /// The first interval that ends after `address`.
@@ -76,7 +88,7 @@ void release(uint32_t record, uint64_t word, TakenMappings& taken) {
 void cut(uint64_t address, TakenMappings& taken) {
   size_t at = first_after(address);
   if (at == g_count || g_intervals[at].range.start >= address) return;
-  uint32_t record = has_room() ? take_handle_record() : 0;
+  uint32_t record = take_record();
   Interval& first = g_intervals[at];
   Interval second{{address, first.range.end}, record};
   HandleRecord& old = handle_record(first.record - 1);
@@ -102,7 +114,7 @@ void settle(TakenMappings& taken) {
     if (site) count_acquired_with_peak(Kind::mapping, site);
     site = 0;
   }
-  taken.count = 0;
+  taken.first = taken.last = 0;
 }
 
 TakenMappings take(Range range) {
@@ -110,24 +122,46 @@ TakenMappings take(Range range) {
   if (range.start >= range.end || !g_count) return taken;
   cut(range.start, taken);
   cut(range.end, taken);
-  size_t first = first_after(range.start), last = first;
-  for (; last < g_count && g_intervals[last].range.start < range.end; ++last) {
-    const Interval& one = g_intervals[last];
-    uint64_t word = handle_record(one.record - 1).word.exchange(0, std::memory_order_acq_rel);
-    if (taken.count < TakenMappings::kMost)
-      taken.pieces[taken.count++] = {one.record, word, one.range};
-    else
-      release(one.record, word, taken);
+  size_t first = first_after(range.start), end = first;
+  for (; end < g_count && g_intervals[end].range.start < range.end; ++end) {
+    uint32_t record = g_intervals[end].record;
+    taken_at(record) = {handle_record(record - 1).word.exchange(0, std::memory_order_acq_rel), 0};
+    (taken.last ? taken_at(taken.last).next : taken.first) = record;
+    taken.last = record;
   }
-  std::memmove(g_intervals + first, g_intervals + last, (g_count - last) * sizeof *g_intervals);
-  g_count -= last - first;
+  std::memmove(g_intervals + first, g_intervals + end, (g_count - end) * sizeof *g_intervals);
+  g_count -= end - first;
   return taken;
 }
 
+Range range_of(uint32_t record) {
+  const HandleRecord& taken = handle_record(record - 1);
+  return {taken.id, taken.id + taken.bytes};
+}
+
+/// Calls `visit(record)` for each that was taken; it may give the record back.
+template <class Visit>
+void for_each(const TakenMappings& taken, Visit visit) {
+  for (uint32_t record = taken.first; record;) {
+    uint32_t next = taken_at(record).next;
+    visit(record);
+    record = next;
+  }
+}
+
+void release_all(TakenMappings& taken) {
+  for_each(taken, [&](uint32_t record) { release(record, taken_at(record).word, taken); });
+  settle(taken);
+}
+
 /// Enters a record again. Its range is free.
-void put(uint32_t record, uint64_t word, Range range, TakenMappings& taken) {
+void put(uint32_t record, Range range, TakenMappings& taken) {
+  uint64_t word = taken_at(record).word;
   // Others may have filled the table meanwhile.
-  if (!has_room()) return release(record, word, taken);
+  if (g_count == g_room) {
+    g_tracker.writer.drop(ledger::Dropped::handles_full);
+    return release(record, word, taken);
+  }
   Interval interval{range, record};
   set_range(interval);
   handle_record(record - 1).word.store(word, std::memory_order_release);
@@ -162,10 +196,9 @@ void mapping_made(Range range, std::string_view target, uint16_t hook, const unw
   uint32_t site = ignored ? 0 : capture_site(Kind::mapping, hook, from);
   base::Hold hold(g_handle_lock);
   TakenMappings replaced = take(range);
-  for (size_t i = 0; i < replaced.count; ++i) release(replaced.pieces[i].record, replaced.pieces[i].word, replaced);
-  settle(replaced);
+  release_all(replaced);
   if (!ignored) count_acquired_with_peak(Kind::mapping, site);
-  uint32_t record = has_room() ? take_handle_record() : 0;
+  uint32_t record = take_record();
   if (!record) return;
   fill_handle_record(record, {Kind::mapping, range.start, range.end - range.start, target}, site, ignored);
   insert(first_after(range.start), {range, record});
@@ -181,42 +214,40 @@ TakenMappings take_mappings(Range range) {
 }
 
 void mappings_gone(TakenMappings& taken) {
-  if (!taken.count || !enter(Kind::mapping)) return;
+  if (!taken.first || !enter(Kind::mapping)) return;
   base::KeepErrno keep;
   base::Hold hold(g_handle_lock);
-  for (size_t i = 0; i < taken.count; ++i) release(taken.pieces[i].record, taken.pieces[i].word, taken);
-  settle(taken);
+  release_all(taken);
 }
 
 void mappings_stay(TakenMappings& taken) {
-  if (!taken.count || !enter(Kind::mapping)) return;
+  if (!taken.first || !enter(Kind::mapping)) return;
   base::KeepErrno keep;
   base::Hold hold(g_handle_lock);
-  for (size_t i = 0; i < taken.count; ++i)
-    put(taken.pieces[i].record, taken.pieces[i].word, taken.pieces[i].range, taken);
-  join(taken.pieces[0].range.start, taken);
-  join(taken.pieces[taken.count - 1].range.end, taken);
+  Range all{range_of(taken.first).start, range_of(taken.last).end};
+  for_each(taken, [&](uint32_t record) { put(record, range_of(record), taken); });
+  join(all.start, taken);
+  join(all.end, taken);
   settle(taken);
 }
 
 void mappings_moved(TakenMappings& taken, Range from, Range to) {
-  if (!taken.count || !enter(Kind::mapping)) return;
+  if (!taken.first || !enter(Kind::mapping)) return;
   base::KeepErrno keep;
   base::Hold hold(g_handle_lock);
   // With MREMAP_FIXED it has replaced what was there.
   TakenMappings replaced = take(to);
-  for (size_t i = 0; i < replaced.count; ++i) release(replaced.pieces[i].record, replaced.pieces[i].word, replaced);
-  settle(replaced);
-  for (size_t i = 0; i < taken.count; ++i) {
-    const TakenMappings::Piece& piece = taken.pieces[i];
-    Range range{piece.range.start - from.start + to.start, piece.range.end - from.start + to.start};
-    if (piece.range.end == from.end) range.end = to.end;
+  release_all(replaced);
+  for_each(taken, [&](uint32_t record) {
+    Range old = range_of(record);
+    Range range{old.start - from.start + to.start, old.end - from.start + to.start};
+    if (old.end == from.end) range.end = to.end;
     range.end = std::min(range.end, to.end);
     if (range.start < range.end)
-      put(piece.record, piece.word, range, taken);
+      put(record, range, taken);
     else
-      release(piece.record, piece.word, taken);
-  }
+      release(record, taken_at(record).word, taken);
+  });
   join(to.start, taken);  // in place, what was cut off in front of it is one with it
   settle(taken);
 }

@@ -32,14 +32,8 @@ void mapping_not_made(uint16_t hook, const unwind::Registers& from);
 /// Records of a range, detached before the call that unmaps or moves it, as another thread may get the same
 /// addresses at once. One of the three functions below completes it.
 struct TakenMappings {
-  static constexpr size_t kMost = 16;  ///< of more than that, the rest has gone at once
-  struct Piece {
-    uint32_t record;  ///< index + 1
-    uint64_t word;
-    Range range;
-  };
-  Piece pieces[kMost];
-  size_t count = 0;
+  uint32_t first = 0;  ///< record: index + 1, in order of address; 0 none
+  uint32_t last = 0;
   uint32_t cut_sites[2] = {};  ///< sites of records that were cut in two: there is one record more of each
 };
 TakenMappings take_mappings(Range range);

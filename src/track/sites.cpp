@@ -253,7 +253,7 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t hook, const 
   }
   uint32_t tag = memo_tag(kind, hook);
   StackMemo::Searches miss;
-  if (uint32_t known = state.foreign.find(from, tag, miss)) return known;
+  if (uint32_t known = state.foreign.find(from, tag, log.initial_bp, miss)) return known;
   log.slots = state.walked.slot_room().data();
   log.capacity = state.walked.slot_room().size();
   uint32_t site = walk_to_site(state.walked.frame_room(), log, kind, hook, from);

@@ -39,11 +39,12 @@ class StackMemo {
   };
 
   /// The site of this very stack; 0 if it is not known, and `miss` says where the searches ended, one for stacks whose
-  /// walk did not depend on from.bp and one for those that did. The word that a log's initial_bp pointed to must hold
-  /// from.bp.
-  uint32_t find(const unwind::Registers& from, uint32_t tag, Searches& miss) const {
+  /// walk did not depend on from.bp, or only through the slot that holds it, and one for those that did.
+  /// `has_slot_of_bp`: the walk's log has an initial_bp, which points to from.bp.
+  uint32_t find(const unwind::Registers& from, uint32_t tag, bool has_slot_of_bp, Searches& miss) const {
     miss = {};
-    if (uint32_t site = find_from(look_up(from.pc, from.sp, tag | kRoot), miss.any_bp)) return site;
+    uint32_t root = look_up(from.pc, from.sp, tag | (has_slot_of_bp ? kRoot : kRootWithoutSlot));
+    if (uint32_t site = find_from(root, miss.any_bp)) return site;
     return find_from(look_up(from.pc ^ mixed(from.bp), from.sp, tag | kRootOfBp), miss.of_bp);
   }
 
@@ -63,7 +64,9 @@ class StackMemo {
                 ? Entry{search.parent, search.value, search.index, site, slot_count_, static_cast<uint32_t>(count), 0}
                 : Entry{log.depends_on_bp ? from.pc ^ mixed(from.bp) : from.pc,
                         from.sp,
-                        tag | (log.depends_on_bp ? kRootOfBp : kRoot),
+                        tag | (log.depends_on_bp ? kRootOfBp
+                               : log.initial_bp  ? kRoot
+                                                 : kRootWithoutSlot),
                         site,
                         slot_count_,
                         static_cast<uint32_t>(count),
@@ -107,6 +110,7 @@ class StackMemo {
 
   static constexpr uint32_t kRoot = 1u << 31;
   static constexpr uint32_t kRootOfBp = kRoot | 1u << 30;
+  static constexpr uint32_t kRootWithoutSlot = kRoot | 1u << 29;
   static constexpr uint32_t kEntries = 16384;
   static constexpr uint32_t kSlots = 65536;
   static constexpr uint32_t kBuckets = 4096;

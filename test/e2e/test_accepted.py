@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What well-known programs do on purpose is no leak, says why when it is asked, and hides no leak of anybody else."""
 import os
+import shutil
 import unittest
 
 import harness
@@ -25,6 +26,18 @@ class Shells(unittest.TestCase):
                          "while read l; do echo $l; done </etc/hosts | sort"):
                 with self.subTest(shell=shell, text=text):
                     result = self.run_script(shell, text)
+                    self.assertEqual(result.status, 0, result)
+
+    def test_scripts_by_other_names(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("folder"))
+            with open(scratch.path("folder", "real.sh"), "w") as file:
+                file.write("true\n")
+            os.symlink("real.sh", scratch.path("folder", "link.sh"))
+            os.symlink("folder", scratch.path("linked"))
+            for shell in ("bash", "dash"):
+                for name in ("folder/real.sh", "./folder/../linked/real.sh", "folder/link.sh", "linked/link.sh"):
+                    result = harness.run([shell, "-e", name, "argument"], cwd=scratch.folder, options=["--fail-on", "fd>0"])
                     self.assertEqual(result.status, 0, result)
 
     def test_bashs_own_ways(self):
@@ -52,12 +65,45 @@ class Shells(unittest.TestCase):
                      "for i in 1 2 3; do exec {fd}</etc/passwd; done"):
             with self.subTest(text=text):
                 self.assertEqual(self.run_script("/bin/bash", text).status, 23)
+        # Programs with names like a shell's.
+        with harness.Scratch() as scratch:
+            for name in ("kshare", "zshot", "shell", "dashboard"):
+                shutil.copy(harness.program("fd_open"), scratch.path(name))
+                result = harness.run([scratch.path(name), "leak"], options=["--fail-on", "fd>0"])
+                self.assertEqual(result.status, 23, result)
         # Another file of the same name, and another program that reads a script.
         self.assertEqual(self.run_script("/bin/bash", "mkdir s; echo x >s/script.sh; exec {fd}<s/script.sh").status, 23)
         self.assertEqual(self.run_script("/usr/bin/python3", "import os; os.open('script.sh', 0)").status, 23)
 
 
 class RulesFor(unittest.TestCase):
+    def test_check_says_what_the_run_said_or_is_asked_anew(self):
+        with harness.Scratch() as scratch:
+            result = harness.run([harness.program("fd_open"), "leak"], scratch=scratch, options=[
+                "--fail-on", "fd>0", "--rules-for", "nobody"])
+            self.assertEqual(result.status, 125, "a rule that is for nobody is no pass")
+            self.assertIn("names none of the programs that ran", result.stderr)
+            path = scratch.path("report.json")
+            for options, status in (([], 125), (["--rules-for", "*"], 23), (["--rules-for", "fd_open"], 23),
+                                    (["--rules-for", "nobody"], 125)):
+                self.assertEqual(harness.unfreed("check", "--fail-on", "fd>0", *options, path).status, status, options)
+
+    def test_what_was_not_tracked_is_excused_for_certain_only(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("project"))
+            with open(scratch.path("empty.c"), "w") as file:
+                file.write("int main(void) { return 0; }\n")
+            program = scratch.path("project", "static")
+            harness.bare(["cc", "-static", "-o", program, scratch.path("empty.c")])
+            os.symlink(scratch.path("project"), scratch.path("other"))
+            own = harness.program("fd_open")
+            for command, status in ((f"{program}; {own} clean", 125), (f"{scratch.path('other', 'static')}; {own} clean", 125),
+                                    (f"env -i ls; {own} clean", 0)):
+                with self.subTest(command=command):
+                    result = harness.run(["sh", "-c", command], options=[
+                        "--fail-on", "fd>0", "--rules-for", f"{os.path.realpath(scratch.folder)}/project/*,{own}"])
+                    self.assertEqual(result.status, status, result)
+
     def test_bare_preload(self):
         for patterns, status in (("fd_*", 23), (harness.program("fd_open"), 23), ("*/e2e/*", 23), ("other,fd_open", 23),
                                  ("nobody", 0)):

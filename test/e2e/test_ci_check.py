@@ -53,20 +53,27 @@ class CiCheck(unittest.TestCase):
             scratch.folder = scratch.path("tests, all [1]")
             shutil.copy(harness.program("fd_open"), scratch.path("own"))
             for name, text in {"clean.sh": "x=$(echo hi | cat); exec 5>log; test $x = hi", "leaks.sh": "./own leak",
-                               "opens.py": "import os; os.open('/etc/passwd', 0)", "closes.py": "open('/etc/passwd').close()",
+                               "opens.py": "import os; os.open('/etc/passwd', 0)", "closes.py": "open('/etc/passwd').close()", "opens.pl": "open our $f, '<', '/etc/passwd'; use POSIX; POSIX::_exit(0)",
                                "grows.sh": "for i in 1 2; do exec {fd}</etc/passwd; done"}.items():
                 with open(scratch.path(name), "w") as file:
                     file.write(text + "\n")
+            os.symlink(scratch.folder, scratch.path("link"))
             with open(scratch.path("Makefile"), "w") as file:
                 file.write(f"check:\n\tsh ./clean.sh\n\t{leak}\nred:\n\tsh ./leaks.sh\n")
             for args, status in ((["make", "check"], 0), (["make", "red"], 23), (["bash", "clean.sh"], 0), (["sh", "leaks.sh"], 23),
                                  (["/bin/bash", "-e", "./grows.sh"], 23), (["./own", "leak"], 23), (["./own", "clean"], 0),
-                                 (["sh", "-c", leak], 0), (self.leak(), 23), (["gdb", "--batch", "/bin/true"], 0),
+                                 (["sh", "-c", f"{leak}; ./own clean"], 0), (self.leak(), 23),
+                                 (["sh", "-c", "gdb --batch /bin/true; ./own clean"], 0),
                                  (["/usr/bin/python3", "opens.py"], 23), (["/usr/bin/python3", "-W", "error", "opens.py"], 23),
-                                 (["/usr/bin/python3", "closes.py"], 0), (["sh", "-c", "env -i ls"], 0),
+                                 (["/usr/bin/python3", "-B", "-I", "opens.py"], 23), (["/usr/bin/python3", "-O", "./opens.py"], 23),
+                                 (["perl", "-X", "opens.pl"], 23), (["perl", "-e", "open F, '/etc/passwd'", "opens.pl"], 125),
+                                 (["/usr/bin/python3", scratch.path("link", "opens.py")], 23),
+                                 (["/usr/bin/python3", "closes.py"], 0), (["sh", "-c", "env -i ls; ./own clean"], 0),
+                                 # Rules that are for nobody are no pass.
+                                 (["sh", "-c", leak], 125), (["gdb", "--batch", "/bin/true"], 125),
                                  (["sh", "-c", "env -i sh ./leaks.sh"], 125),
                                  (["--rules-for", "*", "sh", "-c", leak], 23), (["--rules-for=fd_*", "sh", "-c", leak], 23),
-                                 (["--rules-for=/nowhere/*", *self.leak()], 0)):
+                                 (["--rules-for=/nowhere/*", *self.leak()], 125)):
                 with self.subTest(args=args):
                     result = self.run_check(scratch, *args)
                     self.assertEqual(result.status, status, result)
@@ -79,15 +86,15 @@ class CiCheck(unittest.TestCase):
 
     def test_settings(self):
         with harness.Scratch() as scratch:
-            self.assertEqual(self.run_check(scratch, "--fail-on=fd>3", "--reports=here", "--", *self.leak()).status, 0)
-            self.assertEqual(len(harness.read_reports(scratch.path("here"))), 1)
+            self.assertEqual(self.run_check(scratch, "--fail-on=fd>3", "--reports=he%re", "--", *self.leak()).status, 0)
+            self.assertEqual(len(harness.read_reports(scratch.path("he%re"))), 1)
             env = {"UNFREED_FAIL_ON": "fd>=3", "UNFREED_REPORTS": "there"}
             self.assertEqual(self.run_check(scratch, *self.leak(), env=env).status, 23)
             self.assertEqual(len(harness.read_reports(scratch.path("there"))), 1)
 
     def test_misuse(self):
         with harness.Scratch() as scratch:
-            for args in ((), ("--no-such-option", "true"), ("--fail-on",), ("--fail-on", "fd", "true"),
+            for args in ((), ("--no-such-option", "true"), ("--fail-on",), ("--fail-on", "", "true"), ("--fail-on", "fd", "true"),
                          ("--reports", "/dev/null/x", "true")):
                 with self.subTest(args=args):
                     result = self.run_check(scratch, *args)

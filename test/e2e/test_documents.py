@@ -45,7 +45,7 @@ class Documents(unittest.TestCase):
         self.assertEqual(sorted(in_table), sorted([*variables(), "UNFREED_LEDGER_DIR"]))
         for row in described():
             if row[0] == "status":
-                self.assertRegex(readme, rf"\b{row[1]}\b")
+                self.assertRegex(readme, rf"(?m)^\| {row[1]} \|")
             if row[0] == "subject":
                 self.assertIn(f"`{row[1]}`", readme)
 

@@ -26,9 +26,10 @@ class Mappings(unittest.TestCase):
                 self.assertLessEqual(totals["live"], totals["peak"])
                 self.assertEqual(result.report["coverage"]["mapping"], "exact")
                 self.assertEqual(sum(site["bytes"] for site in sites(result.report)), totals["bytes"])
-                self.assertEqual({harness.top(site)["line"] for site in sites(result.report)}, {MADE})
+                self.assertLessEqual({harness.top(site)["function"] for site in sites(result.report)}, {"make", "move_many"})
+                self.assertIn(MADE, {harness.top(site)["line"] for site in sites(result.report)})
                 targets = {one["target"] for site in result.report["sites"] for one in site["objects"]}
-                self.assertLessEqual(targets, {"r-- private anonymous", "r-- shared anonymous",
+                self.assertLessEqual(targets, {"r-- private anonymous", "--- private anonymous", "r-- shared anonymous",
                                                "r-- private /memfd:mappings (deleted)",
                                                "r-- shared /memfd:mappings (deleted)"})
 
@@ -46,9 +47,9 @@ class Mappings(unittest.TestCase):
     def test_those_of_an_allocator_library_do_not_count(self):
         for library in ("libjemalloc.so.2", "libmimalloc.so.2", "libtcmalloc_minimal.so.4"):
             path = f"/usr/lib/x86_64-linux-gnu/{library}"
-            if not os.path.exists(path):
-                continue
             with self.subTest(library=library):
+                if not os.path.exists(path):
+                    self.skipTest(f"{library} is not installed")
                 result = harness.run([harness.program("heap_malloc")],
                                      options=["--quiet", "--track", "all"], env={"LD_PRELOAD": path})
                 self.assertEqual(result.report["totals"]["mapping"]["live"], 0, result.report["totals"])

@@ -54,7 +54,9 @@ class Readme(unittest.TestCase):
         os.mkdir(scratch.path("bin"))
         os.symlink(harness.COMMAND, scratch.path("bin", "unfreed"))
         with open(os.path.join(folder, "Makefile"), "w") as file:
-            file.write("check test:\n\t@echo all well\n")
+            file.write("check test:\n\t@sh ./tests.sh\n")
+        with open(os.path.join(folder, "tests.sh"), "w") as file:
+            file.write("echo all well\n")
         with open(os.path.join(folder, "CTestTestfile.cmake"), "w") as file:
             file.write("")
         os.symlink(harness.program("log_service"), os.path.join(folder, "my-service"))

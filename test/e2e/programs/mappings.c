@@ -103,6 +103,18 @@ static void step(int file) {
   }
 }
 
+/// Many mappings side by side, which are one to the kernel, moved and cut at once.
+static void move_many(void) {
+  enum { kMany = 40 };
+  char* start = mmap(NULL, (2 * kMany + 1) * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (int i = 0; i < kMany; ++i)
+    mmap(start + i * kPage, kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  char* moved = mremap(start, kMany * kPage, 2 * kMany * kPage, MREMAP_MAYMOVE);
+  if (moved == MAP_FAILED) abort();
+  if (mremap(moved, kMany * kPage, kMany * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, moved + 1) != MAP_FAILED) abort();
+  if (munmap(moved + 3 * kPage, (kMany - 6) * kPage)) abort();
+}
+
 int main(int argc, char** argv) {
   int steps = argc > 1 ? atoi(argv[1]) : 1000;
   g_state ^= argc > 2 ? strtoull(argv[2], NULL, 10) * 0x9e3779b97f4a7c15u : 0;
@@ -112,6 +124,7 @@ int main(int argc, char** argv) {
   // The first mapping brings the runtime's own tables with it.
   munmap(mmap(NULL, kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), kPage);
   uint64_t at_start = mapped_bytes();
+  move_many();
   for (int i = 0; i < steps; ++i) step(file);
   int length = snprintf(line, sizeof line, "%" PRIu64 "\n", mapped_bytes() - at_start);
   return write(1, line, (size_t)length) != length;

@@ -27,10 +27,10 @@ class Memo : public testing::Test {
     log.size = log.capacity = slots_.size();
     return log;
   }
-  uint32_t find(uint32_t tag = 1) { return memo_->find(from_, tag, miss_); }
+  uint32_t find(uint32_t tag = 1) { return memo_->find(from_, tag, false, miss_); }
   void remember(uint32_t site, const std::vector<size_t>& places, uint32_t tag = 1) {
     miss_ = {};
-    ASSERT_EQ(memo_->find(from_, tag, miss_), 0u);
+    ASSERT_EQ(memo_->find(from_, tag, false, miss_), 0u);
     memo_->remember(from_, tag, miss_, site, log_of(places));
   }
 
