@@ -30,7 +30,7 @@ class Chromium(unittest.TestCase):
 
     def check_report(self, report):
         # The browser kills some of the processes that it starts: nobody could compare their descriptors at the end.
-        fd = "unconfirmed" if "signal" in report["process"] else "exact"
+        fd = "unconfirmed" if report["trigger"] == "post_mortem" else "exact"
         self.assertEqual({kind: report["coverage"][kind] for kind in ("fd", "heap", "thread", "child")},
                          {"fd": fd, "heap": "unavailable", "thread": "exact", "child": "exact"})
         self.assertIn("the program has a malloc of its own", "\n".join(report["notes"]))
