@@ -30,6 +30,20 @@ inline std::string_view next_part(std::string_view& rest, char separator, bool& 
   return part;
 }
 
+/// 1024, its square or its cube for K, M and G, in either case; 1 for anything else.
+constexpr uint64_t unit_of(char letter) {
+  switch (letter | 0x20) {
+    case 'k':
+      return 1u << 10;
+    case 'm':
+      return 1u << 20;
+    case 'g':
+      return 1u << 30;
+    default:
+      return 1;
+  }
+}
+
 /// Reads all of `text` as a decimal number. False if it is empty, contains anything else, or does not fit.
 inline bool parse_number(std::string_view text, uint64_t& out) {
   if (text.empty()) return false;

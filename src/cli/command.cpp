@@ -10,6 +10,7 @@
 #include <climits>
 #include <cstdio>
 
+#include "base/similar.h"
 #include "render/paths.h"
 
 namespace unfreed::cli {
@@ -173,8 +174,27 @@ std::optional<int> Parser::parse(const Arguments& arguments) {
     std::fwrite(help.data(), 1, help.size(), stdout);
     return kSuccess;
   } catch (const CLI::ParseError& error) {
-    complain(fmt::format("{} (try '{} --help')", error.what(), name_));
+    std::string unknown = describe_unknown_option(arguments);
+    complain(fmt::format("{} (try '{} --help')", unknown.empty() ? error.what() : unknown, name_));
     return kFailure;
+  }
+  return {};
+}
+
+/// The first word that looks like an option and is none; "" where there is none.
+std::string Parser::describe_unknown_option(const Arguments& arguments) const {
+  for (const std::string& word : arguments) {
+    if (word == "--") break;
+    bool is_long = word.starts_with("--");
+    if (!is_long && (word.size() < 2 || word[0] != '-')) continue;
+    std::string name = is_long ? word.substr(0, word.find('=')) : word.substr(0, 2);
+    if (app_->get_option_no_throw(name)) continue;
+    base::Nearest nearest(std::string_view(name).substr(is_long ? 2 : 1));
+    for (const CLI::Option* option : app_->get_options())
+      for (const std::string& known : option->get_lnames()) nearest.consider(known);
+    std::string meant =
+        !is_long || nearest.found().empty() ? "" : fmt::format("; did you mean '--{}'?", nearest.found());
+    return fmt::format("unknown option '{}'{}", name, meant);
   }
   return {};
 }

@@ -36,6 +36,7 @@ int run_command(const Arguments& arguments);
 int report_command(const Arguments& arguments);
 int diff_command(const Arguments& arguments);
 int check_command(const Arguments& arguments);
+int list_command(const Arguments& arguments);
 int snapshot_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
@@ -79,6 +80,7 @@ class Parser {
   struct App;
 
   int describe() const;
+  std::string describe_unknown_option(const Arguments& arguments) const;
 
   std::string name_;
   std::unique_ptr<App> app_;

@@ -12,10 +12,7 @@
 
 namespace unfreed::cli {
 
-namespace {
-
-/// What /proc/PID/status says in a line of numbers.
-std::vector<unsigned> numbers_of(int pid, std::string_view key) {
+std::vector<unsigned> status_numbers(int pid, std::string_view key) {
   std::vector<unsigned> numbers;
   std::ifstream status(fmt::format("/proc/{}/status", pid));
   for (std::string line; std::getline(status, line);) {
@@ -25,6 +22,8 @@ std::vector<unsigned> numbers_of(int pid, std::string_view key) {
   }
   return numbers;
 }
+
+namespace {
 
 /// A line of /proc/PID/maps: "55d0…-55d1… rw-s 00000000 00:17 1234   /dev/shm/…".
 struct MappedFile {
@@ -44,7 +43,7 @@ bool read_line(const std::string& line, MappedFile& out) {
 /// Does a file of that name hold the ledger of this process? Its number is that in its own pid namespace.
 bool is_named_for(int pid, const std::string& path) {
   ledger::FileName name;
-  std::vector<unsigned> numbers = numbers_of(pid, "NSpid:");
+  std::vector<unsigned> numbers = status_numbers(pid, "NSpid:");
   int own = numbers.empty() ? pid : static_cast<int>(numbers.back());
   return ledger::parse_file_name(base::base_name(path), name) && !name.done && name.pid == own;
 }
@@ -97,6 +96,6 @@ FoundLedger find_ledger(int pid) {
   return found.open.file ? std::move(found) : find_named(pid);
 }
 
-std::vector<unsigned> users_of(int pid) { return numbers_of(pid, "Uid:"); }
+std::vector<unsigned> users_of(int pid) { return status_numbers(pid, "Uid:"); }
 
 }  // namespace unfreed::cli

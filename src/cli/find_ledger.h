@@ -2,6 +2,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cli/ledger_files.h"
 
@@ -17,6 +19,8 @@ struct FoundLedger {
 /// mapped is opened, and only if it is a regular one of that process's users, of root, or of the caller.
 FoundLedger find_ledger(int pid);
 
+/// What /proc/PID/status says in a line of numbers ("PPid:").
+std::vector<unsigned> status_numbers(int pid, std::string_view key);
 /// Real, effective, saved and file system user of a process, which may be a zombie. Empty if access is denied.
 std::vector<unsigned> users_of(int pid);
 

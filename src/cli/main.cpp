@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "base/similar.h"
 #include "cli/command.h"
 #include "cli/ledger_files.h"
 #include "cli/shortened_maps.h"
@@ -19,7 +20,8 @@ constexpr Command kCommands[] = {
     {"report", "[OPTIONS] FILE...", "render reports: JSON, or a ledger left behind", report_command},
     {"diff", "[OPTIONS] OLD NEW", "compare two reports: what grew, what is new, what went", diff_command},
     {"check", "[OPTIONS] FILE...", "apply rules to reports already written", check_command},
-    {"snapshot", "[OPTIONS] PID", "report on a running process, now", snapshot_command},
+    {"list", "", "show what is being tracked on this machine", list_command},
+    {"snapshot", "[OPTIONS] PID|NAME", "report on a running process, now", snapshot_command},
     {"doctor", "[OPTIONS] CMD", "can CMD be tracked? say what will be seen and what will not", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };
@@ -80,8 +82,13 @@ int dispatch(const Arguments& words) {
       ledger::remove_leftover_folders(ledger_directory().c_str(), geteuid());
     return status;
   }
-  bool is_option = name.starts_with('-');
-  complain(fmt::format("unknown {} '{}' (try 'unfreed --help')", is_option ? "option" : "command", name));
+  base::Nearest nearest(wanted);
+  for (const Command& command : kCommands)
+    if (command.summary) nearest.consider(command.name);
+  for (const char* option : {"--help", "--version", "help"}) nearest.consider(option);
+  std::string meant = nearest.found().empty() ? "" : fmt::format("; did you mean '{}'?", nearest.found());
+  complain(fmt::format("unknown {} '{}'{} (try 'unfreed --help')", wanted.starts_with('-') ? "option" : "command", wanted,
+                       meant));
   return kFailure;
 }
 

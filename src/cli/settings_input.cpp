@@ -87,7 +87,7 @@ bool SettingsInput::complain_about(const report::SettingError& error) {
       if (row.variable == error.variable)
         text = fmt::format("--{}{}", option_name(row), text.substr(error.variable.size()));
   bool ends = from_option || error.fatal;
-  complain(ends ? text : text + "; the default is used");
+  complain(ends || !error.meant.empty() ? text : text + "; the default is used");
   if (!ends) dropped_.emplace_back(error.variable);
   return !ends;
 }

@@ -15,6 +15,7 @@
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
+#include "cli/tracked_processes.h"
 #include "render/json.h"
 #include "render/text.h"
 
@@ -37,26 +38,30 @@ std::string explain_absence(int pid) {
 
 int snapshot_command(const Arguments& arguments) {
   Parser parser(
-      "snapshot", "[OPTIONS] PID",
+      "snapshot", "[OPTIONS] PID|NAME",
       "Reports on a running process that was started under unfreed: the report to a file, a summary to standard "
       "error. The process is not touched: not stopped, signalled or slowed down.");
-  int pid = 0;
+  std::string target;
   SettingsInput input;
-  parser.operand("PID", pid, "process number");
+  parser.operand("PID|NAME", target, "process number, also that of an `unfreed run`, or the name of a program that runs once");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
   parser.footer(
-      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
-      "not "
+      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is not "
       "tracked, a rule cannot be checked or the report cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
   const report::Settings& settings = input.settings();
+  std::string error;
+  int pid = find_target(target, error);
+  if (!pid) {
+    complain(error);
+    return kFailure;
+  }
   FoundLedger found = find_ledger(pid);
   if (!found.open.file) {
     complain(explain_absence(pid));
     return kFailure;
   }
-  std::string error;
   std::optional<LoadedLedger> loaded = load_ledger(found.open.file.get(), found.path, pid, error);
   if (!loaded) {
     complain(error);

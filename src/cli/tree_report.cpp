@@ -19,6 +19,7 @@
 #include "kernel/program_facts.h"
 #include "ledger/copy.h"
 #include "render/completion.h"
+#include "render/function_names.h"
 #include "render/json.h"
 #include "render/text.h"
 
@@ -109,8 +110,11 @@ void TreeReport::complete_earlier(const ledger::View& view, const std::string& p
   report::Report& report = read->owned.report;
   if (!is_made_while_running(report) || report.process.pid != view.header().pid) return;
   render::complete(report, symbolizer_, read->owned.arena);
-  if (write_report_file(path, render::write_json(report, report::StackForm::file), {}, error))
-    earlier_.push_back({describe_occasion(report), path});
+  if (!write_report_file(path, render::write_json(report, report::StackForm::file), {}, error)) return;
+  Line line;
+  line.text = describe_occasion(report);
+  line.report = path;
+  earlier_.push_back(std::move(line));
 }
 
 void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
@@ -252,22 +256,78 @@ bool TreeReport::write(const ledger::View& view, bool is_command, const report::
                               path, error);
 }
 
+namespace {
+
+/// "worker --job 3", which must not fill the screen.
+std::string describe_arguments(const report::Process& process) {
+  constexpr size_t kMostColumns = 100;
+  std::string text;
+  for (report::Text argument : process.argv) text += (text.empty() ? "" : " ") + std::string(argument);
+  return render::cut_to(render::printable(text), kMostColumns);
+}
+
+/// The worst place of what a broken rule is about, else of anything that is held.
+std::string describe_worst_place(const report::Report& report, const render::TextOptions& options) {
+  std::vector<render::Place> places = render::list_places(report);
+  auto is_broken = [&](const render::Place& one) {
+    return std::any_of(report.rules.begin(), report.rules.end(), [&](const report::RuleOutcome& rule) {
+      return rule.broken && render::is_about(rule, one.site->kind);
+    });
+  };
+  const render::Place* worst = nullptr;
+  for (const render::Place& one : places)
+    if (one.counts() && (!worst || (is_broken(one) && !is_broken(*worst)))) worst = &one;
+  return worst ? render::render_place(*worst, options, "    ") : "";
+}
+
+}  // namespace
+
 void TreeReport::describe_other(const report::Report& report, const std::string& path) {
-  std::string text =
-      fmt::format("{} holds {}", render::describe_process(report.process), render::describe_held(report));
-  for (const report::RuleOutcome& rule : report.rules) {
-    if (rule.broken || !rule.is_checked()) text += "; " + render::describe_verdict(rule);
+  render::TextOptions options;
+  options.colour = colour_;
+  std::string verdicts;
+  for (const report::RuleOutcome& rule : report.rules)
+    if (rule.broken || !rule.is_checked()) verdicts += (verdicts.empty() ? ": " : "; ") + render::describe_verdict(rule);
+  if (verdicts.empty()) verdicts = " holds " + render::describe_held(report);
+  Line line;
+  line.process = render::describe_process(report.process);
+  line.pid = static_cast<int>(report.process.pid);
+  line.report = path;
+  std::string arguments = describe_arguments(report.process);
+  bool has_more = report.process.argv.size() > 1;
+  line.text = verdicts + "\n" + (has_more ? "    started as: " + arguments + "\n" : "");
+  if (report::is_broken(report)) line.place = describe_worst_place(report, options);
+  line.kind = fmt::format("{}\n{}\n{}", report.process.exe, verdicts, line.place);
+  others_.push_back(std::move(line));
+}
+
+/// Those that a person would read the same of, as one.
+std::string TreeReport::describe_others() const {
+  std::vector<std::vector<const Line*>> groups;
+  std::map<std::string_view, size_t> known;
+  for (const Line& line : others_) {
+    auto [group, is_new] = known.try_emplace(line.kind, groups.size());
+    if (is_new) groups.emplace_back();
+    groups[group->second].push_back(&line);
   }
-  others_.push_back({text, path});
+  std::string text = groups.empty() ? "" : "\nother processes:\n";
+  for (size_t at = 0; at < std::min(groups.size(), kMostOthersShown); ++at) {
+    const auto& group = groups[at];
+    text += "  " + group[0]->process + group[0]->text + group[0]->place;
+    if (group.size() == 1) continue;
+    std::string pids;
+    for (size_t other = 1; other < std::min<size_t>(group.size(), 6); ++other)
+      pids += fmt::format("{}{}", other > 1 ? ", " : "", group[other]->pid);
+    text += fmt::format("    and {} more like it: pid {}{}\n", group.size() - 1, pids, group.size() > 6 ? ", …" : "");
+  }
+  if (groups.size() > kMostOthersShown) text += fmt::format("  and {} more\n", groups.size() - kMostOthersShown);
+  return text;
 }
 
 std::string TreeReport::summary() const {
   render::TextOptions options;
-  std::string text = command_summary_;
+  std::string text = command_summary_ + describe_others();
   size_t shown = std::min(others_.size(), kMostOthersShown);
-  if (shown) text += "\nother processes:\n";
-  for (size_t at = 0; at < shown; ++at) text += "  " + others_[at].text + "\n";
-  if (others_.size() > shown) text += fmt::format("  and {} more\n", others_.size() - shown);
   if (!running_.empty())
     text += fmt::format("\nstill running (what is tracked reports when it ends): {}\n", fmt::join(running_, ", "));
   std::string reports;

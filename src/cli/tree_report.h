@@ -53,8 +53,12 @@ class TreeReport {
 
  private:
   struct Line {
-    std::string text;
-    std::string report;  ///< its file; "" none
+    std::string process;  ///< "worker (pid 4032)"
+    int pid = 0;
+    std::string text;     ///< what its rules came to, or what it holds, and what it was started as
+    std::string place;    ///< its worst call site; "" none
+    std::string kind;     ///< the same for processes that are alike
+    std::string report;   ///< its file; "" none
   };
   void complete_earlier(const ledger::View& view, bool is_command);
   void complete_earlier(const ledger::View& view, const std::string& path);
@@ -62,6 +66,7 @@ class TreeReport {
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);
   void describe_other(const report::Report& report, const std::string& path);
+  std::string describe_others() const;
   void cover_program(const ledger::Writer& writer, const std::string& exe);
   void show_command(const report::Report& report, const std::string& path);
 

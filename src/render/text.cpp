@@ -209,12 +209,6 @@ std::string render_notes(const Report& report, const TextOptions& options) {
   return text.empty() ? text : "\n" + text;
 }
 
-bool is_about(const RuleOutcome& rule, ledger::Kind kind) {
-  std::string_view about = rule.rule;
-  if (about.starts_with("site.")) about.remove_prefix(5);
-  return about.substr(0, about.find_first_of(".>= ")) == report::kind_name(kind);
-}
-
 /// Files that a person would want to see lines of, and what to do for that: said once each.
 class MissingLines {
  public:
@@ -302,6 +296,12 @@ std::string render_places(const Report& report, const TextOptions& options) {
 std::string describe_process(const report::Process& process) {
   std::string_view name = process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe;
   return fmt::format("{} (pid {})", printable(base_name(name)), process.pid);
+}
+
+bool is_about(const RuleOutcome& rule, ledger::Kind kind) {
+  std::string_view about = rule.rule;
+  if (about.starts_with("site.")) about.remove_prefix(5);
+  return about.substr(0, about.find_first_of(".>= ")) == report::kind_name(kind);
 }
 
 std::string describe_verdict(const RuleOutcome& outcome) {

@@ -23,6 +23,8 @@ struct TextOptions {
 /// Several lines, each with its newline.
 std::string render_text(const report::Report& report, const TextOptions& options);
 
+/// Is a rule about that kind, or about its call sites?
+bool is_about(const report::RuleOutcome& rule, ledger::Kind kind);
 /// "FAIL fd>0: 3 descriptors held" (evaluate/verdict.h)
 std::string describe_verdict(const report::RuleOutcome& outcome);
 /// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" if it holds nothing.

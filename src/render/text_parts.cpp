@@ -249,9 +249,8 @@ std::string render_threads(const Report& report, const TextOptions& options) {
       continue;
     }
     std::string name = group.first->name.empty() ? "" : fmt::format(" \"{}\"", printable(group.first->name));
-    std::string heading = group.count > 1 ? fmt::format("{} like{}", write_number_of(group.count, "thread"),
-                                                        name.empty() ? fmt::format(" {}", group.first->thread) : name)
-                                          : fmt::format("thread {}{}", group.first->thread, name);
+    std::string heading = (group.count > 1 ? write_number_of(group.count, "thread")
+                                           : fmt::format("thread {}", group.first->thread)) + name;
     text += fmt::format("\n  {} {}\n{}", tinted(heading, Tint::bold, options.colour), group.words, group.where);
   }
   if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "thread"));

@@ -125,7 +125,8 @@ class RuleParser {
       return fail(start, end_ - start, "a number is missing; accepted: a whole number, then K, M, G or nothing");
     if (!base::parse_number(base::slice(text_, start, position_ - start), rule.limit))
       return fail(start, position_ - start, "the number is too large");
-    uint64_t unit = take('K') ? 1u << 10 : take('M') ? 1u << 20 : take('G') ? 1u << 30 : 1;
+    uint64_t unit = position_ < end_ ? base::unit_of(text_[position_]) : 1;
+    if (unit != 1) ++position_;
     if (position_ < end_ && is_word(text_[position_]))
       return fail(position_, end_ - position_, "not a unit; accepted: K, M or G (powers of 1024)");
     if (__builtin_mul_overflow(rule.limit, unit, &rule.limit))

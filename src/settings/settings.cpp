@@ -2,6 +2,7 @@
 
 #include "base/printable.h"
 #include "base/scan.h"
+#include "base/similar.h"
 #include "base/text.h"
 #include "settings/programs.h"
 
@@ -35,6 +36,29 @@ bool call_reader(bool (*read)(std::string_view, Value&, ParseError&), std::strin
 template <class Value>
 bool call_reader(bool (*read)(std::string_view, Value&), std::string_view text, Value& out, ParseError&) {
   return read(text, out);
+}
+
+/// False: the name is none of ours, but nearly. Whoever misspells UNFREED_FAIL_ON believes in rules that nobody checks.
+bool check_name(std::string_view variable, std::string_view value, SettingError& error) {
+  constexpr std::string_view kPrefix = "UNFREED_";
+  // What no row has: where ledgers are, and what the command and the runtime tell each other.
+  constexpr std::string_view kOthers[] = {"UNFREED_LEDGER_DIR", "UNFREED_HELPER", "UNFREED_SESSION", "UNFREED_LAUNCHER",
+                                          "UNFREED_ALL_REPORTS"};
+  if (!variable.starts_with(kPrefix)) return true;
+  for (std::string_view known : kOthers)
+    if (variable == known) return true;
+  base::Nearest nearest(base::slice(variable, kPrefix.size()));
+  for (const SettingRow& row : kSettingRows) {
+    if (variable == row.variable) return true;
+    nearest.consider(base::slice(row.variable, kPrefix.size()));
+  }
+  nearest.consider(base::slice(kOthers[0], kPrefix.size()));
+  if (nearest.found().empty()) return true;
+  error = {};
+  error.variable = variable;
+  error.value = value;
+  error.meant = nearest.found();
+  return false;
 }
 
 /// A rule about a kind that UNFREED_TRACK leaves out could never be broken: that is an error, not a pass.
@@ -87,7 +111,9 @@ size_t read_settings(const char* const* environment, Settings& settings, std::sp
     size_t equals = entry.find('=');
     if (equals == std::string_view::npos) continue;
     SettingError error{};
-    if (!apply_setting(base::slice(entry, 0, equals), base::slice(entry, equals + 1), settings, error)) keep(error);
+    std::string_view variable = base::slice(entry, 0, equals);
+    std::string_view value = base::slice(entry, equals + 1);
+    if (!apply_setting(variable, value, settings, error) || !check_name(variable, value, error)) keep(error);
   }
   SettingError error{};
   if (!check_rules_are_tracked(settings, error)) keep(error);
@@ -97,6 +123,11 @@ size_t read_settings(const char* const* environment, Settings& settings, std::sp
 size_t describe(const SettingError& error, std::span<char> out) {
   constexpr size_t kMostShownOfAValue = 120;
   base::TextBuilder line(out);
+  if (!error.meant.empty()) {
+    base::add_printable(line, error.variable, kMostShownOfAValue);
+    line.add(" is no variable of unfreed's: did you mean UNFREED_").add(error.meant).add('?');
+    return line.size();
+  }
   line.add(error.variable).add('=');
   base::add_printable(line, error.value, kMostShownOfAValue);
   line.add(": ");

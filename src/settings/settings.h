@@ -47,6 +47,7 @@ struct SettingError {
   const char* accepted;  ///< static: "a number from 1 to 512"
   ParseError detail;     ///< for UNFREED_FAIL_ON: where in the rules
   bool fatal;            ///< the run must end with 125
+  std::string_view meant = {};  ///< the variable that somebody may have meant by one that is none; "" else
 };
 
 inline constexpr size_t kMaxSettingErrors = 16;
@@ -55,12 +56,13 @@ inline constexpr size_t kMaxSettingErrors = 16;
 /// filled in and the setting keeps its value.
 bool apply_setting(std::string_view variable, std::string_view value, Settings& settings, SettingError& error);
 
-/// Reads all UNFREED_* of a NULL-terminated environment. Returns the number of errors written to `errors`. A rule about
-/// a kind that UNFREED_TRACK leaves out is a fatal error, too.
+/// Reads all UNFREED_* of a NULL-terminated environment. Returns the number of errors written to `errors`.
+/// Also errors: a rule about a kind that UNFREED_TRACK leaves out (fatal), and a name that is nearly a variable's.
 size_t read_settings(const char* const* environment, Settings& settings, std::span<SettingError> errors);
 
 /// Writes the one line a user sees for `error` (without newline) to `out`; returns its length (cut to fit):
 ///     UNFREED_DEPTH=ten: not understood; accepted: a number from 1 to 512
+///     UNFREED_FAILON is no variable of unfreed's: did you mean UNFREED_FAIL_ON?
 size_t describe(const SettingError& error, std::span<char> out);
 
 /// Is a program with this base name tracked under UNFREED_ONLY?

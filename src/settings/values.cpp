@@ -100,8 +100,7 @@ bool read_switch(std::string_view text, bool& out) {
 bool parse_bytes(std::string_view text, uint64_t& out) {
   uint64_t unit = 1;
   if (!text.empty()) {
-    char last = text.back();
-    unit = last == 'K' ? 1u << 10 : last == 'M' ? 1u << 20 : last == 'G' ? 1u << 30 : 1;
+    unit = base::unit_of(text.back());
     if (unit != 1) text.remove_suffix(1);
   }
   uint64_t number = 0;

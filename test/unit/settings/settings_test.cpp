@@ -67,9 +67,9 @@ TEST(Settings, EveryVariableIsRead) {
 
 TEST(Settings, SampleIsANumberOfBytes) {
   for (auto [text, bytes] :
-       {std::pair{"0", 0u}, {"1", 1u}, {"100", 100u}, {"3K", 3072u}, {"2M", 2u << 20}, {"1G", 1u << 30}})
+       {std::pair{"0", 0u}, {"1", 1u}, {"100", 100u}, {"3K", 3072u}, {"3k", 3072u}, {"2M", 2u << 20}, {"1G", 1u << 30}})
     EXPECT_EQ(read({std::string("UNFREED_SAMPLE=") + text}).settings.sample_bytes, bytes) << text;
-  for (const char* text : {"K", "1k", "-1", "1.5M", "2G", "99999999999999999999", "20000000000000000G", "512KB"}) {
+  for (const char* text : {"K", "-1", "1.5M", "2G", "99999999999999999999", "20000000000000000G", "512KB"}) {
     std::vector<std::string> environment = {std::string("UNFREED_SAMPLE=") + text};
     Read result = read(environment);
     ASSERT_EQ(result.count, 1u) << text;
