@@ -1,21 +1,26 @@
 #include "evaluate/accepted.h"
 
+#include <sys/stat.h>
+
+#include "base/syscall.h"
 #include "base/text.h"
+#include "evaluate/frames.h"
 #include "settings/programs.h"
 
 namespace unfreed::report {
 
 namespace {
 
-enum class What : uint8_t { own_script, own_digit, own_code };
+enum class What : uint8_t { own_script, own_digit, own_code, by_function };
 struct Accepted {
   std::string_view programs;
   Subject subject;
   What what;
+  std::string_view functions;
   std::string_view reason;
 };
 constexpr Accepted kAccepted[] = {
-#define ACCEPTED(programs, subject, what, reason) {programs, Subject::subject, What::what, reason},
+#define ACCEPTED(programs, subject, what, functions, reason) {programs, Subject::subject, What::what, functions, reason},
 #include "settings/default_suppressions.inc"
 #undef ACCEPTED
 };
@@ -27,9 +32,16 @@ uint32_t find_row(const Evaluation& evaluation, Subject subject, Visit visit) {
   if (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagNoDefaultSuppressions) return kNoIndex;
   std::string_view program = base::base_name(evaluation.view->text(header.exe));
   for (uint32_t row = 0; row < std::size(kAccepted); ++row)
-    if (kAccepted[row].subject == subject && is_named(kAccepted[row].programs, program) && visit(kAccepted[row].what))
+    if (kAccepted[row].subject == subject && is_named(kAccepted[row].programs, program) && visit(kAccepted[row]))
       return kFirstBuiltIn + row;
   return kNoIndex;
+}
+
+/// Is `target`, what a descriptor refers to, that script? It may have removed itself.
+bool is_script(std::string_view target, std::string_view script) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (target.ends_with(kDeleted)) target.remove_suffix(kDeleted.size());
+  return !script.empty() && target == script;
 }
 
 bool is_of_main_module(const ledger::View& view, const ledger::Node* node) {
@@ -55,16 +67,37 @@ std::string_view built_in_reason(uint32_t suppression) {
   return row < std::size(kAccepted) ? kAccepted[row].reason : std::string_view();
 }
 
-uint32_t accepted_descriptors(const Evaluation& evaluation, uint32_t site) {
+namespace {
+
+/// Is one of the functions on the stack?
+bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32_t site, std::string_view functions) {
+  const ledger::Site* record = evaluation.view->site(site);
+  if (!record) return false;
+  struct Search {
+    std::string_view functions;
+    bool found = false;
+  } search{functions};
+  visit_stack(*evaluation.view, input.resolver, record->node, {&search, [](void* context, const FrameView& frame) {
+                auto& wanted = *static_cast<Search*>(context);
+                if (frame.resolved && !frame.resolved->function.empty())
+                  wanted.found = wanted.found || is_named(wanted.functions, frame.resolved->function);
+              }});
+  return search.found;
+}
+
+}  // namespace
+
+uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
   const EvaluatedSite& held = evaluation.sites[site];
   std::string_view script = evaluation.view->text(evaluation.view->header().script);
   uint32_t first = kNoIndex;
   for (uint32_t at = held.first_object; at < held.first_object + held.objects; ++at) {
     const EvaluatedFd& fd = evaluation.fds[at];
-    uint32_t row = find_row(evaluation, Subject::fd, [&](What what) {
-      if (what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
+    uint32_t row = find_row(evaluation, Subject::fd, [&](const Accepted& accepted) {
+      if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
+      if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
-      return what == What::own_script && kernel && !script.empty() && evaluation.view->text(kernel->target) == script;
+      return accepted.what == What::own_script && kernel && is_script(evaluation.view->text(kernel->target), script);
     });
     if (row == kNoIndex) return kNoIndex;
     if (first == kNoIndex) first = row;
@@ -74,8 +107,8 @@ uint32_t accepted_descriptors(const Evaluation& evaluation, uint32_t site) {
 
 uint32_t accepted_misuse(const Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
-  return find_row(evaluation, Subject::misuse, [&](What what) {
-    return what == What::own_code && record &&
+  return find_row(evaluation, Subject::misuse, [&](const Accepted& accepted) {
+    return accepted.what == What::own_code && record &&
            is_of_main_module(*evaluation.view, innermost(*evaluation.view, record->node));
   });
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "evaluate/evaluate.h"
 #include "evaluate/evaluation.h"
 
 namespace unfreed::report {
@@ -13,7 +14,7 @@ inline constexpr uint32_t kFirstBuiltIn = 1u << 30;
 std::string_view built_in_reason(uint32_t suppression);
 
 /// The built-in suppression that covers a site of descriptors with all that it holds; kNoIndex for none.
-uint32_t accepted_descriptors(const Evaluation& evaluation, uint32_t site);
+uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 /// The built-in suppression that covers an invalid close by a site.
 uint32_t accepted_misuse(const Evaluation& evaluation, uint32_t site);
 

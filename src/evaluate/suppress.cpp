@@ -112,7 +112,7 @@ void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
     if (!record || !site.valid || site.libc || site.total == 0) continue;
     if (!input.suppressions.empty()) site.suppression = find(input, evaluation, *record, site, with_signatures);
     if (!site.is_suppressed() && site.kind == ledger::Kind::fd)
-      site.suppression = accepted_descriptors(evaluation, index);
+      site.suppression = accepted_descriptors(input, evaluation, index);
     if (site.is_suppressed()) take_out(site, evaluation);
   }
 }

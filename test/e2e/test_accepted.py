@@ -60,6 +60,24 @@ class Shells(unittest.TestCase):
                              env={"UNFREED_NO_DEFAULT_SUPPRESSIONS": "1"})
         self.assertEqual(result.status, 23, result)
 
+    def test_script_through_a_link(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path("real"))
+            with open(scratch.path("real", "tool.sh"), "w") as file:
+                file.write("#!/bin/sh\ntrue\n")
+            os.chmod(scratch.path("real", "tool.sh"), 0o755)
+            os.symlink("real/tool.sh", scratch.path("link"))
+            os.symlink("real", scratch.path("folder"))
+            for command in ([scratch.path("link")], ["./link"], ["sh", "./folder/tool.sh"], ["bash", "link"]):
+                with self.subTest(command=command):
+                    result = harness.run(command, scratch=scratch, cwd=scratch.folder, options=["--quiet", "--fail-on", "fd>0"])
+                    self.assertEqual(result.status, 0, result)
+
+    def test_script_that_removes_itself(self):
+        for shell in ("/bin/bash", "/bin/dash"):
+            with self.subTest(shell=shell):
+                self.assertEqual(self.run_script(shell, "rm script.sh").status, 0)
+
     def test_nothing_else_is_hidden(self):
         for text in (f"{harness.program('fd_open')} leak", f"echo | {harness.program('misuse')} twice | cat",
                      "for i in 1 2 3; do exec {fd}</etc/passwd; done"):
@@ -74,6 +92,25 @@ class Shells(unittest.TestCase):
         # Another file of the same name, and another program that reads a script.
         self.assertEqual(self.run_script("/bin/bash", "mkdir s; echo x >s/script.sh; exec {fd}<s/script.sh").status, 23)
         self.assertEqual(self.run_script("/usr/bin/python3", "import os; os.open('script.sh', 0)").status, 23)
+
+
+@unittest.skipUnless(shutil.which("node"), "node is not installed")
+class Node(unittest.TestCase):
+    def run_code(self, code):
+        return harness.run(["node", "-e", code], options=["--fail-on", "fd>0"])
+
+    def test_event_loop_lasts(self):
+        server = ("const s = require('net').createServer(c => c.end()).listen(0, '127.0.0.1', () => "
+                  "require('net').connect(s.address().port, '127.0.0.1').on('close', () => s.close()).resume())")
+        for code in ("1", "require('child_process').execSync('true')", server, "process.exit(0)"):
+            with self.subTest(code=code):
+                self.assertEqual(self.run_code(code).status, 0)
+
+    def test_what_a_script_opens_counts(self):
+        result = self.run_code("require('fs').openSync('/etc/passwd')")
+        self.assertEqual(result.status, 23, result)
+        (rule,) = result.report["rules"]
+        self.assertEqual(rule["actual"], 1)
 
 
 class RulesFor(unittest.TestCase):

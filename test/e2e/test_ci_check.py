@@ -84,6 +84,46 @@ class CiCheck(unittest.TestCase):
                                  for name in reports)
                     self.assertEqual(broken, status == 23, reports)
 
+    def test_tests_that_a_runner_runs_in_its_own_process(self):
+        with harness.Scratch() as scratch:
+            opens = "import os, unittest\nclass Test(unittest.TestCase):\n  def test(self): os.open('/etc/passwd', 0)\n"
+            for name, text in {"test_opens.py": opens, "test_clean.py": "import unittest\n", "opens.py": "open(0)\n" + opens +
+                               "unittest.main()\n", "package/__main__.py": "import os\nos.open('/etc/passwd', 0)\n",
+                               "elsewhere/pytest": "import os\nos.open('/etc/passwd', 0)\n", "here/x": ""}.items():
+                os.makedirs(os.path.dirname(scratch.path(name)), exist_ok=True)
+                with open(scratch.path(name), "w") as file:
+                    file.write(text)
+            # As if Debian's, by their names, and not by their paths.
+            python = ["env", "/usr/bin/python3"]
+            for args, status, folder in ((["-m", "unittest", "test_opens"], 23, "."), (["-Bm", "unittest", "test_opens"], 23, "."),
+                                         (["-munittest", "test_opens"], 23, "."), (["-m", "unittest", "test_clean"], 0, "."),
+                                         (["-W", "error", "-m", "package"], 23, "."), (["-m", "opens"], 23, "."),
+                                         (["../elsewhere/pytest"], 23, "here"), (["../opens.py"], 0, "here"),
+                                         (["-m", "json.tool", "/dev/null"], 1, ".")):
+                with self.subTest(args=args):
+                    result = harness.bare([CHECK, *python, *args], cwd=scratch.path(folder),
+                                          env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+                    self.assertEqual(result.status, status, result)
+
+    def test_the_projects_folder(self):
+        with harness.Scratch() as scratch:
+            for folder in ("project/tests", "project/build", "out"):
+                os.makedirs(scratch.path(folder))
+            shutil.copy(harness.program("fd_open"), scratch.path("project", "tests", "own"))
+            command = ["sh", "-c", scratch.path("project", "tests", "own") + " leak"]
+
+            def check(folder):
+                return harness.bare([CHECK, *command], cwd=scratch.path(folder),
+                                    env={"UNFREED_LEDGER_DIR": scratch.ledgers}).status
+
+            self.assertEqual(check("project/build"), 0)
+            self.assertEqual(check("out"), 0)
+            with open(scratch.path("out", "CMakeCache.txt"), "w") as file:
+                file.write(f"# a cache\nCMAKE_HOME_DIRECTORY:INTERNAL={scratch.path('project')}\n")
+            self.assertEqual(check("out"), 23)
+            os.mkdir(scratch.path("project", ".git"))
+            self.assertEqual(check("project/build"), 23)
+
     def test_settings(self):
         with harness.Scratch() as scratch:
             self.assertEqual(self.run_check(scratch, "--fail-on=fd>3", "--reports=he%re", "--", *self.leak()).status, 0)
