@@ -99,7 +99,7 @@ FileProblem write_bounded(long fd, std::string_view text, int patience_ms) {
     long written = write_now(fd, status.st_mode, text);
     if (written == -EINTR) continue;
     if (written == -EAGAIN) {
-      if (!wait_for_room(fd, until)) return {"nobody reads it"};
+      if (!wait_for_room(fd, until)) return {"no process reads it"};
       continue;
     }
     if (is_error(written)) return failed(written);

@@ -67,15 +67,15 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
 
 int check_command(const Arguments& arguments) {
   Parser parser("check", "[OPTIONS] FILE... --fail-on RULES",
-                "Applies rules to reports already written; suppressions are those that the reports were made with.");
+                "Applies rules to existing reports, with the suppressions that the reports were made with.");
   std::vector<std::string> files;
   SettingsInput input;
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
   input.add_options(parser, {"fail-on", "allow-untracked", "rules-for", "exit-code", "quiet"});
   parser.footer(
-      "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file cannot be read, or a rule is bad "
-      "or "
-      "cannot be checked, as its kind was not tracked.");
+      "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file or a rule cannot be read, or a "
+      "rule "
+      "cannot be checked because its kind was not tracked.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
   if (input.settings().rules.count == 0) {

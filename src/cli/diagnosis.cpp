@@ -32,20 +32,19 @@ void examine_loader(const Program& program, Diagnosis& diagnosis) {
 void examine_allocator(const Program& program, Diagnosis& diagnosis) {
   if (program.exports_malloc)
     diagnosis.limits.emplace_back(
-        "heap: it brings its own malloc, which cannot be watched; descriptors and threads can");
+        "heap: it has a malloc of its own, which cannot be tracked; descriptors and threads are");
   else if (!program.inner_allocator.empty())
-    diagnosis.limits.push_back(
-        fmt::format("heap: {} is linked into it under names of its own; what it allocates with it is not seen",
-                    program.inner_allocator));
+    diagnosis.limits.push_back(fmt::format("heap: {} is linked into it under names of its own; its blocks are not seen",
+                                           program.inner_allocator));
   if (!program.shared_allocator.empty())
     diagnosis.remarks.push_back(fmt::format(
-        "heap: its allocator is {}; blocks taken past malloc and operator new are not seen", program.shared_allocator));
+        "heap: its allocator is {}; only blocks from malloc and operator new are seen", program.shared_allocator));
 }
 
 void examine_sanitizers(const Program& program, Diagnosis& diagnosis) {
   if (program.sanitizer == elf::Sanitizer::none) return;
   diagnosis.limits.push_back(
-      fmt::format("heap: it is built with {}, whose malloc comes before ours; blocks may not be seen",
+      fmt::format("heap: it is built with {}, whose malloc is found before unfreed's; blocks may not be seen",
                   elf::name_of(program.sanitizer)));
 }
 
@@ -54,7 +53,7 @@ void examine_program(const std::string& path, Diagnosis& diagnosis) {
   if (!file) {
     base::FixedText<64> why;
     base::add_problem(why, file.problem());
-    diagnosis.limits.push_back(fmt::format("{} cannot be read ({}), so little can be said", path, why.text()));
+    diagnosis.limits.push_back(fmt::format("{} cannot be read ({}), so little is known about it", path, why.text()));
     return;
   }
   elf::Bytes bytes = file.bytes();
@@ -71,11 +70,11 @@ void examine_program(const std::string& path, Diagnosis& diagnosis) {
   examine_sanitizers(program, diagnosis);
   if (program.loader != elf::Loader::none && program.is_go)
     diagnosis.limits.emplace_back(
-        "descriptors, threads, children: it is a Go program, whose runtime makes system calls by itself");
+        "descriptors, threads, children: it is a Go program, whose runtime makes system calls without libc");
   elf::File elf;
   char id[64];
   if (!elf.open(bytes) && !elf.has_debug_info() && elf.build_id(id) == 0)
-    diagnosis.remarks.emplace_back("source lines: it has neither debug information nor a build ID to find some by");
+    diagnosis.remarks.emplace_back("source lines: it has neither debug information nor a build ID to find it by");
 }
 
 /// The interpreter of a "#!" script, with its one argument; empty for other files.
@@ -105,7 +104,7 @@ Diagnosis diagnose(const std::string& command) {
       break;
     }
     if (diagnosis.files.size() == elf::kMostScripts) {
-      diagnosis.obstacles.emplace_back("its interpreters are scripts themselves, too many of them");
+      diagnosis.obstacles.emplace_back("its interpreters are scripts in turn, more than the kernel follows");
       break;
     }
     // "#!/usr/bin/env python3" runs env first, which execs the real interpreter.
@@ -113,7 +112,7 @@ Diagnosis diagnose(const std::string& command) {
     std::string argument = script->second.substr(0, script->second.find_first_of(" \t"));
     std::string next = is_env && !argument.empty() && argument[0] != '-' ? argument : script->first;
     std::string found = find_program(next, executable);
-    diagnosis.remarks.push_back(fmt::format("{} is a script: what is tracked is {}", path, next));
+    diagnosis.remarks.push_back(fmt::format("{} is a script: its interpreter {} is tracked", path, next));
     if (found.empty()) diagnosis.obstacles.push_back(fmt::format("{}: its interpreter {} does not exist", path, next));
     path = found;
   }

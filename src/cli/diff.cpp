@@ -12,8 +12,8 @@ namespace unfreed::cli {
 int diff_command(const Arguments& arguments) {
   Parser parser(
       "diff", "[OPTIONS] OLD NEW",
-      "Compares two reports, call site by call site (by signature, which survives rebuilds): what is new, what "
-      "grew, what shrank, what has gone.");
+      "Compares two reports by call site (matched by signature, which survives rebuilds): what is new, what grew, "
+      "what shrank, what is gone.");
   std::string old_file;
   std::string new_file;
   OutputOptions output_options;

@@ -21,7 +21,7 @@ void add(std::string& text, const char* heading, const std::vector<std::string>&
 
 int doctor_command(const Arguments& arguments) {
   Parser parser("doctor", "[OPTIONS] CMD [ARGS...]",
-                "Says whether CMD can be tracked, what will be seen and what will not. CMD is not run.");
+                "Checks whether CMD can be tracked, and what would and would not be seen. CMD is not run.");
   parser.footer("Exit status: 0 CMD can be tracked, 1 it cannot, 125 unfreed could not do its job.");
   size_t options = parser.count_options(arguments);
   Arguments own(arguments.begin(), arguments.begin() + static_cast<ptrdiff_t>(options));
@@ -44,11 +44,14 @@ int doctor_command(const Arguments& arguments) {
   add(text, "obstacle", diagnosis.obstacles);
   if (trackable) {
     add(text, "limit", diagnosis.limits);
-    text +=
-        fmt::format("  {:<10} {}\n", "seen", "descriptors, heap blocks and threads, each with the stack that took it");
-    text += fmt::format("  {:<10} {}\n", "not seen",
-                        "what is taken by system calls past libc (listed, without a stack), in RTLD_DEEPBIND and "
-                        "dlmopen objects, and by programs that drop LD_PRELOAD or are static, among those it starts");
+    text += fmt::format(
+        "  {:<10} {}\n", "seen",
+        "descriptors, heap blocks, threads, child processes, timers, shared memory and libraries, each with the "
+        "stack that acquired it");
+    text += fmt::format(
+        "  {:<10} {}\n", "not seen",
+        "system calls made without libc (descriptors that they open are listed, without a stack), calls from "
+        "RTLD_DEEPBIND and dlmopen objects, and static programs, or ones without LD_PRELOAD, that it starts");
   }
   add(text, "note", diagnosis.remarks);
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -351,7 +351,7 @@ void Launcher::complain_of_untracked() {
     if (names.find(name) == std::string::npos) patterns += (patterns.empty() ? "" : ",") + name;
     names += fmt::format("{}{} ({})", names.empty() ? "" : "; ", one.program, one.reason);
   }
-  complain(fmt::format("rules could not be checked for what was not tracked: {}; --allow-untracked '{}' accepts that",
+  complain(fmt::format("rules could not be checked for untracked programs: {}; --allow-untracked '{}' accepts that",
                        render::printable(names), render::printable(patterns)));
 }
 
@@ -388,9 +388,9 @@ int Launcher::finish() {
         fmt::format("no rule was checked: --rules-for '{}' names none of the programs that ran", settings_.rules_for));
   if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
   if (reports_.unseen())
-    complain(fmt::format(
-        "{} forked processes found no room for their ledgers in {}: they report by themselves, or not at all",
-        reports_.unseen(), session_.directory()));
+    complain(
+        fmt::format("{} forked processes had no room for their ledgers in {}: they report separately, or not at all",
+                    reports_.unseen(), session_.directory()));
   return status;
 }
 

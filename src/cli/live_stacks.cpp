@@ -217,7 +217,7 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveSta
     if (image.place) munmap(image.place, image.bytes);
   g_modules = nullptr;
   unwind::set_object_finder(nullptr);
-  if (refused) return "where its threads stand could not be asked: the kernel does not allow it";
+  if (refused) return "the kernel refused access to its threads: where they are blocked is missing";
   return {};
 }
 

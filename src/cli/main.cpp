@@ -18,23 +18,23 @@ namespace {
 constexpr Command kCommands[] = {
     {"run", "[OPTIONS] [--] CMD [ARGS...]", "run CMD, and every process it starts, under unfreed", run_command},
     {"report", "[OPTIONS] FILE...", "render reports: JSON, or a ledger left behind", report_command},
-    {"diff", "[OPTIONS] OLD NEW", "compare two reports: what grew, what is new, what went", diff_command},
-    {"check", "[OPTIONS] FILE...", "apply rules to reports already written", check_command},
+    {"diff", "[OPTIONS] OLD NEW", "compare two reports: what is new, grew, shrank or is gone", diff_command},
+    {"check", "[OPTIONS] FILE...", "apply rules to existing reports", check_command},
     {"list", "", "show what is being tracked on this machine", list_command},
-    {"snapshot", "[OPTIONS] PID|NAME", "report on a running process, now", snapshot_command},
-    {"doctor", "[OPTIONS] CMD", "can CMD be tracked? say what will be seen and what will not", doctor_command},
+    {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
+    {"doctor", "[OPTIONS] CMD", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };
 
 int print_help() {
   std::string text =
-      "unfreed: what does a program still hold, and which line of code took it?\n\n"
+      "unfreed: what does a program still hold, and which line of code acquired it?\n\n"
       "Usage: unfreed COMMAND [OPTIONS] ...\n\nCommands:\n";
   for (const Command& command : kCommands)
     if (command.summary) text += fmt::format("  {:<10} {}\n", command.name, command.summary);
   text +=
       "\nOptions:\n  -h, --help     print this help and exit\n      --version  print the version and exit\n\n"
-      "'unfreed COMMAND --help' tells more of each; see also unfreed(1).\n";
+      "'unfreed COMMAND --help' describes each command; see also unfreed(1).\n";
   std::fwrite(text.data(), 1, text.size(), stdout);
   return kSuccess;
 }

@@ -30,8 +30,8 @@ std::optional<std::string> render_file(const std::string& path, const render::Re
 int report_command(const Arguments& arguments) {
   Parser parser(
       "report", "[OPTIONS] FILE...",
-      "Renders reports: JSON, or a ledger that a process left behind. File, line and inlined frames are filled in "
-      "where the binaries are here.");
+      "Renders reports, from JSON or from a ledger that a process left behind. Source lines and inlined frames are "
+      "added where the binaries are available.");
   std::vector<std::string> files;
   std::string format = "text";
   std::string output = "-";
@@ -48,13 +48,13 @@ int report_command(const Arguments& arguments) {
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
   bool show_suppressed = false;
-  parser.flag("--show-suppressed", show_suppressed, "list what suppressions cover, too, and which");
+  parser.flag("--show-suppressed", show_suppressed, "also list what suppressions cover, and which ones");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   const render::Renderer& renderer = *std::find_if(render::renderers().begin(), render::renderers().end(),
                                                    [&](const render::Renderer& one) { return one.name == format; });
   if (!renderer.takes_several && files.size() > 1) {
-    complain(fmt::format("--format {} takes one FILE: it is about one report", format));
+    complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
     return kFailure;
   }
   render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed};

@@ -12,7 +12,7 @@ std::string options_as_variables() {
   std::string names;
   for (const report::SettingRow& row : report::setting_rows())
     if (*row.option) names += (names.empty() ? "" : ", ") + std::string(row.variable);
-  return "The options can also be given as variables (" + names + "); options win.";
+  return "The options can also be given as variables (" + names + "); options take precedence.";
 }
 
 std::string exit_statuses() {
@@ -33,7 +33,7 @@ int run_command(const Arguments& arguments) {
   LaunchPlan plan;
   SettingsInput input;
   input.add_options(parser);
-  parser.flag("--all-reports", plan.all_reports, "a report for every process, also for those that hold nothing");
+  parser.flag("--all-reports", plan.all_reports, "write a report for every process, even one that holds nothing");
   parser.footer(options_as_variables() +
                 "\n\nExit status: CMD's own if it is not 0 (128+N for signal N); else 0, or:\n" + exit_statuses());
   size_t options = parser.count_options(arguments);
@@ -51,7 +51,7 @@ int run_command(const Arguments& arguments) {
   if (!suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
     // With rules there is no going on: what was to be left out would break them.
     bool ends = input.is_option("UNFREED_SUPPRESSIONS") || input.settings().rules.count > 0;
-    complain(ends ? error : error + "; nothing is suppressed by it");
+    complain(ends ? error : error + "; it suppresses nothing");
     if (ends) return kFailure;
   }
   std::string tried;

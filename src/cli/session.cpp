@@ -48,7 +48,7 @@ std::string choose_directory() {
     std::error_code gone;
     std::string absolute = std::filesystem::absolute(given, gone).string();  // CMD may change its folder
     if (!absolute.empty() && is_usable(absolute)) return absolute;
-    complain(fmt::format("UNFREED_LEDGER_DIR={}: not a directory that can be written to; the default is used", given));
+    complain(fmt::format("UNFREED_LEDGER_DIR={}: not a writable directory; the default is used", given));
   }
   std::string preferred(kDefaultLedgerDirectory);
   if (has_room(preferred)) return preferred;

@@ -27,7 +27,7 @@ namespace {
 std::string explain_absence(int pid) {
   if (!is_running(pid, 0)) return fmt::format("no process {} is running", pid);
   if (access((process_folder(pid) + "/maps").c_str(), R_OK) != 0)
-    return fmt::format("process {} may not be looked at: {}", pid, std::strerror(errno));
+    return fmt::format("process {} cannot be examined: {}", pid, std::strerror(errno));
   return fmt::format(
       "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the runtime "
       "preloaded, or has no ledger in shared memory",
@@ -46,8 +46,8 @@ int snapshot_command(const Arguments& arguments) {
   parser.operand("PID|NAME", target, "process number, also that of an `unfreed run`, or the name of a program that runs once");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
   parser.footer(
-      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is not "
-      "tracked, a rule cannot be checked or the report cannot be written.");
+      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
+      "not tracked, a rule cannot be checked or the report cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
   const report::Settings& settings = input.settings();

@@ -66,7 +66,7 @@ std::string describe_occasion(const report::Report& report) {
     return fmt::format("a limit was reached: {}: {}", render::printable(report.exhaustion->function),
                        render::printable(report.exhaustion->error));
   if (report.threshold) return fmt::format("reached {}", render::printable(report.threshold->rule));
-  return report.trigger == report::Trigger::signal ? "asked for by a signal" : "asked for by the program";
+  return report.trigger == report::Trigger::signal ? "requested by a signal" : "requested by the program";
 }
 
 std::string with_pid(const std::string& path, int pid) {
@@ -123,7 +123,8 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   OpenLedger open = open_ledger(file);
   if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
   ledger::Copy copy;
-  ledger::CopyError error = open.file ? copy.load(open.file.get()) : ledger::CopyError{"is no file of this user's", 0};
+  ledger::CopyError error =
+      open.file ? copy.load(open.file.get()) : ledger::CopyError{"does not belong to this user", 0};
   if (error) {
     complain(fmt::format("{}: the ledger of process {} cannot be read: {}{}{}", ledger_path, file.name.pid,
                          error.message, error.error ? ": " : "", error.error ? std::strerror(error.error) : ""));
@@ -201,7 +202,7 @@ void TreeReport::add_command_without_ledger(const std::vector<std::string>& word
   report.trigger = report::Trigger::post_mortem;
   report.complete = false;
   report.of_run = true;
-  report.notes.add(made.arena, "the command was not tracked: what it held is not known");
+  report.notes.add(made.arena, "the command was not tracked: what it held is unknown");
   report.process.pid = pid;
   report.process.ppid = getpid();
   std::string exe = program_path(words[0]);
@@ -329,7 +330,7 @@ std::string TreeReport::summary() const {
   std::string text = command_summary_ + describe_others();
   size_t shown = std::min(others_.size(), kMostOthersShown);
   if (!running_.empty())
-    text += fmt::format("\nstill running (what is tracked reports when it ends): {}\n", fmt::join(running_, ", "));
+    text += fmt::format("\nstill running (tracked processes report when they end): {}\n", fmt::join(running_, ", "));
   std::string reports;
   if (!command_path_.empty()) reports += "  " + options.paths.shorten(command_path_) + "\n";
   for (size_t at = 0; at < shown; ++at)
@@ -340,7 +341,7 @@ std::string TreeReport::summary() const {
   for (size_t at = 0; at < shown_earlier; ++at)
     reports += fmt::format("  {}  ({})\n", options.paths.shorten(earlier_[at].report), earlier_[at].text);
   more += earlier_.size() - shown_earlier;
-  if (more) reports += fmt::format("  and {} more beside them\n", more);
+  if (more) reports += fmt::format("  and {} more\n", more);
   return reports.empty() ? text : text + "\nreports:\n" + reports;
 }
 

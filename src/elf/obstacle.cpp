@@ -5,17 +5,17 @@ namespace unfreed::elf {
 std::string_view describe(Obstacle obstacle) {
   switch (obstacle) {
     case Obstacle::none:
-      return "nothing stands against it";
+      return "nothing prevents it";
     case Obstacle::static_program:
       return "it is statically linked: no library can be preloaded into it";
     case Obstacle::static_go:
       return "it is a statically linked Go program: no library can be preloaded into it";
     case Obstacle::musl:
-      return "its libc is musl, the runtime is built for glibc";
+      return "its libc is musl; the runtime is built for glibc";
     case Obstacle::foreign_loader:
       return "its dynamic loader is not glibc's";
     case Obstacle::other_processor:
-      return "it is built for another kind of processor";
+      return "it is built for another processor architecture";
     case Obstacle::set_uid:
       return "it is set-uid: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::set_gid:
@@ -23,11 +23,11 @@ std::string_view describe(Obstacle obstacle) {
     case Obstacle::capabilities:
       return "it has file capabilities: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::sanitizer_first:
-      return "its sanitizer must be the first library, and refuses to start behind a preloaded one";
+      return "its sanitizer must be loaded first, and refuses to start after a preloaded library";
     case Obstacle::no_preload:
       return "the environment it was started with does not preload unfreed (LD_PRELOAD)";
     case Obstacle::no_session:
-      return "the environment it was started with lacks UNFREED_SESSION: it reports by itself, outside this run";
+      return "the environment it was started with lacks UNFREED_SESSION: it reports separately, outside this run";
     case Obstacle::changed_ids:
       return "its effective and real user or group differ: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::unreachable:

@@ -13,10 +13,11 @@ const char* why_not_checked(const Rule& rule, const Report& report) {
   const Totals* totals = report.totals_of(rule.subject);
   if (coverage == ledger::Coverage::off) return "its kind was not tracked";
   if (coverage == ledger::Coverage::unavailable || !totals) return "its kind could not be tracked in this process";
-  if (coverage == ledger::Coverage::partial) return "its kind was seen only in part";
+  if (coverage == ledger::Coverage::partial) return "its kind was only partly seen";
   bool is_live_child =
       rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
-  if (is_live_child && (*totals)[Counter::unknown] > 0) return "whether its children had ended could not be asked";
+  if (is_live_child && (*totals)[Counter::unknown] > 0)
+    return "the kernel could not be asked whether its children had ended";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
     return "the kernel's list of open descriptors was not available";
   return nullptr;

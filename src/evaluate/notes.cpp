@@ -37,9 +37,9 @@ std::string_view coverage_text(ledger::Coverage coverage) {
     case ledger::Coverage::sampled:
       return "was sampled: its figures are estimates";
     case ledger::Coverage::partial:
-      return "was seen only in part";
+      return "was only partly seen";
     case ledger::Coverage::unavailable:
-      return "could not be tracked: its absence from this report says nothing";
+      return "could not be tracked: this report knows nothing about it";
     default:
       return "was not tracked";
   }
@@ -75,22 +75,23 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
     sink.add(sink.context, text);
   };
   if (!evaluation.reconciled && is_tracked(view, ledger::Kind::fd))
-    add("descriptors are as the process's own calls left them: the kernel's list of open descriptors was not to be "
-        "had, "
-        "so targets are missing, and descriptors opened or closed past the watched functions are not told apart");
+    add("the kernel's list of open descriptors was not available: descriptors are counted from the process's own calls "
+        "alone, targets are missing, and what was opened or closed through no hooked function was not seen");
   else if (is_post_mortem && is_tracked(view, ledger::Kind::fd))
     add("descriptors were compared with the kernel's list while the process ran, but not at its end");
   if (evaluation.of(Subject::child)[Counter::unknown] > 0)
-    add("whether children that were not waited for had ended could not be asked: they count as neither");
+    add("the kernel could not be asked whether children that were not waited for had ended: they count neither as "
+        "ended nor as running");
   bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
   if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem &&
       !is_sandboxed)
-    add("what its threads were doing, and whether there were others, could not be asked: where they stood is missing");
+    add("the kernel's list of threads was not available: where threads were blocked is missing, and threads that no "
+        "hooked function started were not seen");
   if (!evaluation.settled)
     add("counters were read while a thread was ending: counts may be off by what that thread did");
   if (is_sandboxed)
-    add("the process put itself in a sandbox (seccomp): from then on it was watched without system calls, so its "
-        "descriptors could not be compared with the kernel's list, and what found no memory was dropped");
+    add("the process restricted its system calls (seccomp): from then on unfreed made none in it, so descriptors were "
+        "not compared with the kernel's list, and records that needed more memory were dropped");
   if (evaluation.short_of_memory) add("some records are left out: the report's working memory was too small");
   return any;
 }
@@ -108,9 +109,9 @@ void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
   uint64_t given = evaluation.of(Subject::heap)[Counter::total_bytes];
   if (in_use < given + given / 2 + 64 * kMiB) return;
   NoteText note;
-  note.add_number(in_use / kMiB).add(" MiB of memory in use are no file's, and malloc was seen to give ");
+  note.add_number(in_use / kMiB).add(" MiB of private memory are in use, but malloc was seen to return ");
   note.add_number(given / kMiB)
-      .add(" MiB in all: the rest was mapped by the program, or is an allocator's that is not seen");
+      .add(" MiB in all: the rest was mapped by the program, or by an allocator that is not seen");
   sink.add(sink.context, note.text());
 }
 
@@ -120,14 +121,14 @@ bool note_untracked(const ReportInput& input, const Report& report, const NoteSi
   for (const UntrackedProgram& one : report.untracked) (one.allowed ? allowed : missed) += one.count;
   if (!missed) return true;
   NoteText note;
+  note.add_number(missed).add(missed == 1 ? " program" : " programs");
   if (!input.speaks_for_run) {
-    note.add("programs that it started were not tracked (")
-        .add_number(missed)
-        .add("); see \"untracked\". Rules speak of this process alone");
+    note.add(" that this process started ").add(missed == 1 ? "was" : "were");
+    note.add(" not tracked; see \"untracked\". Rules cover this process alone");
     sink.add(sink.context, note.text());
     return true;
   }
-  note.add("programs of this run were not tracked (").add_number(missed).add("), the first of them ");
+  note.add(missed == 1 ? " of this run was not tracked: " : " of this run were not tracked, the first of them ");
   for (const UntrackedProgram& one : report.untracked) {
     if (one.allowed) continue;
     note.add(base::slice(one.program, 0, 200)).add(": ").add(one.reason);
@@ -145,8 +146,9 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
   bool unread = note_reading(evaluation, input.trigger == Trigger::post_mortem, sink);
   if (evaluation.of(Subject::fd)[Counter::closed_unseen] > 0 && evaluation.reconciled) {
     NoteText note;
-    note.add_number(evaluation.of(Subject::fd)[Counter::closed_unseen])
-        .add(" descriptors were closed past the watched functions; they count for nothing");
+    uint64_t closed = evaluation.of(Subject::fd)[Counter::closed_unseen];
+    note.add_number(closed).add(closed == 1 ? " descriptor was" : " descriptors were");
+    note.add(" closed through no hooked function, and not counted");
     sink.add(sink.context, note.text());
   }
   if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagPrivate)

@@ -45,7 +45,7 @@ std::string_view state_of(Subject subject, Counter counter) {
     case Counter::inherited:
       return " inherited";
     case Counter::unattributed:
-      return " that no hooked function explains";
+      return " acquired through no hooked function";
     default:
       return "";
   }
@@ -59,7 +59,9 @@ void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
   if (rule.subject == Subject::misuse) {
     bool is_not_open = rule.counter == Counter::not_open;
     add_noun(line, is_not_open ? "close" : "invalid close", value);
-    line.add(is_not_open ? " of what was not open" : "");
+    line.add(!is_not_open ? ""
+             : value == 1 ? " of a descriptor that was not open"
+                          : " of descriptors that were not open");
   } else if (rule.subject == Subject::exec) {
     add_noun(line, "descriptor", value);
     line.add(" inherited by other programs");

@@ -53,7 +53,7 @@ void cover_inner_allocator(const ledger::Writer& writer, std::string_view alloca
   bool is_exact = header.kinds_tracked & 1u << kHeap && header.coverage[kHeap] == static_cast<uint8_t>(Coverage::exact);
   if (allocator.empty() || !is_exact) return;
   base::FixedText<160> reason;
-  reason.add(allocator).add(" is linked into the program under names of its own; what it gives is not seen");
+  reason.add(allocator).add(" is linked into the program under names of its own; its blocks are not seen");
   header.coverage_reason[kHeap] = writer.add_text(reason.text());
   header.coverage[kHeap] = static_cast<uint8_t>(Coverage::partial);
 }

@@ -39,7 +39,7 @@ void sort_by_size(std::vector<Change>& changes) {
 void render_list(const char* title, const std::vector<Change>& changes, bool has_old, const TextOptions& options,
                  std::string& out) {
   if (changes.empty()) return;
-  out += fmt::format("\n{} ({})\n", title, write_number_of(changes.size(), "place"));
+  out += fmt::format("\n{} ({})\n", title, write_number_of(changes.size(), "call site"));
   for (size_t at = 0; at < std::min(changes.size(), kMostPerList); ++at) {
     const Change& change = changes[at];
     if (has_old) {
@@ -51,7 +51,7 @@ void render_list(const char* title, const std::vector<Change>& changes, bool has
     out += render_place(change.place, options, "  ");
   }
   if (changes.size() > kMostPerList)
-    out += fmt::format("  and {} more\n", write_number_of(changes.size() - kMostPerList, "place"));
+    out += fmt::format("  and {}\n", write_number_of(changes.size() - kMostPerList, "more call site"));
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ std::string render_difference(const Report& older, const Report& newer, const Di
   render_list("shrank", difference.shrank, true, options, text);
   render_list("gone", difference.gone, false, options, text);
   bool same = !difference.is_worse() && difference.shrank.empty() && difference.gone.empty();
-  return same ? text + "\nno place differs\n" : text;
+  return same ? text + "\nno call site differs\n" : text;
 }
 
 }  // namespace unfreed::render

@@ -255,7 +255,7 @@ std::string render_report_html(const Report& report, const RenderOptions&) {
   for (; shown < std::min(places.size(), kMostPlaces); ++shown) text += place_html(places[shown], shown < 3);
   if (places.empty()) text += "<p>Nothing.</p>\n";
   if (uint64_t left_out = places.size() - shown + report.sites_omitted)
-    text += fmt::format("<p>and {} more places, which hold less</p>\n", write_count(left_out));
+    text += fmt::format("<p>and {} more call sites, which hold less</p>\n", write_count(left_out));
   bool any = false;
   for (const report::Descriptor& one : report.descriptors) {
     if (!any) text += "<h2>Other open descriptors</h2>\n<table>\n";
@@ -265,10 +265,10 @@ std::string render_report_html(const Report& report, const RenderOptions&) {
   }
   if (any) text += "</table>\n";
   text += threads_html(report) + misuse_html(report) + exec_leaks_html(report) + untracked_html(report);
-  if (!report.failures.empty()) text += "<h2>Calls that failed for want of resources</h2>\n";
+  if (!report.failures.empty()) text += "<h2>Calls that failed for lack of a resource</h2>\n";
   for (const report::Failure& failure : report.failures)
     text += fmt::format(
-        "<details><summary><code>{}</code>: {}, {} times; {} were held at the first</summary>\n{}</details>\n",
+        "<details><summary><code>{}</code>: {}, {} times; {} held at the first failure</summary>\n{}</details>\n",
         escaped(failure.function), escaped(failure.error), write_count(failure.count), write_count(failure.live_then),
         stack_html(report, failure.stack, failure.truncated));
   text += kScript;

@@ -154,7 +154,7 @@ class Reader {
     value = from.get<bool>();
   }
   void read(const Json& from, uint64_t& value) {
-    if (!from.is_number_unsigned()) fault("is not a whole number that is not negative");
+    if (!from.is_number_unsigned()) fault("is not a non-negative whole number");
     value = from.get<uint64_t>();
   }
   void read(const Json& from, uint32_t& value) {
@@ -176,7 +176,7 @@ class Reader {
     const auto& text = from.get_ref<const std::string&>();
     const auto& words = report::EnumWords<T>::kWords;
     auto found = std::find(std::begin(words), std::end(words), text);
-    if (found == std::end(words)) fault(fmt::format("is none of {}", fmt::join(words, ", ")));
+    if (found == std::end(words)) fault(fmt::format("is not one of {}", fmt::join(words, ", ")));
     value = static_cast<T>(found - std::begin(words));
   }
   template <class T>
@@ -307,7 +307,7 @@ class Reader {
       const Json* caller = find_in(*table, "caller");
       if (!calls || !call || !caller || !calls->is_array() || !call->is_array() || !caller->is_array() ||
           call->size() != caller->size())
-        fault("has not three lists: calls, and call and caller of one length");
+        fault("does not have three lists: calls, and call and caller of equal length");
       for (const Json& one : *calls)
         at_place(fmt::format("calls[{}]", out_.stacks.calls.size()), [&] {
           if (!one.is_array() || one.empty()) fault("is not a list of frames");
@@ -318,7 +318,7 @@ class Reader {
         at_place(fmt::format("call[{}]", at), [&] { read((*call)[at], node.call); });
         at_place(fmt::format("caller[{}]", at), [&] { read((*caller)[at], node.caller); });
         if (node.call == 0 || node.call > out_.stacks.calls.size() || node.caller > at)
-          fault(fmt::format("leads nowhere at {}", at));
+          fault(fmt::format("has an invalid reference at {}", at));
         *added(out_.stacks.nodes, arena_) = node;
       }
     });

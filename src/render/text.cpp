@@ -50,7 +50,7 @@ std::string describe_heap(const Totals& totals, uint64_t live) {
                       write_number_of(totals[Counter::total], "block"));
   uint64_t interval = totals[Counter::sample_bytes];
   if (!interval) return held;
-  return fmt::format("{}; estimated from one block in {}: ± {}, {}", held, write_bytes(interval),
+  return fmt::format("{}; estimated from one block per {}: ± {}, {}", held, write_bytes(interval),
                      write_bytes(totals[Counter::bytes_error]), write_number_of(totals[Counter::live_error], "block"));
 }
 
@@ -89,7 +89,7 @@ std::string describe_end(const Report& report) {
   } else if (process.exit_status) {
     text = fmt::format("ended with status {}", *process.exit_status);
   } else {
-    text = report.trigger == Trigger::post_mortem ? "has gone" : "still running";
+    text = report.trigger == Trigger::post_mortem ? "has ended" : "still running";
   }
   if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
   return text;
@@ -138,9 +138,9 @@ std::string render_rules(const Report& report, const TextOptions& options) {
 std::string render_failure(const Report& report, const TextOptions& options) {
   if (report.failures.empty()) return {};
   const report::Failure& first = report.failures[0];
-  std::string text = fmt::format("\n  first failed {}: {}", printable(first.function), printable(first.error));
+  std::string text = fmt::format("\n  first failed call: {}: {}", printable(first.function), printable(first.error));
   if (first.count > 1) text += fmt::format(", {} times", write_count(first.count));
-  if (first.live_then) text += fmt::format("; {} were held then", write_count(first.live_then));
+  if (first.live_then) text += fmt::format("; {} held at that time", write_count(first.live_then));
   if (first.thread) text += fmt::format("; thread {}", first.thread);
   text += '\n';
   return text + render_frames(report, first.stack, options, "      ");
@@ -174,7 +174,8 @@ std::string render_unattributed(const Report& report, const TextOptions& options
   }
   if (shown.empty()) return {};
   std::string more = count > shown.size() ? ", …" : "";
-  return fmt::format("\n  {}: {}{}\n", tinted("open, and no hooked function explains it", Tint::bold, options.colour),
+  return fmt::format("\n  {}: {}{}\n",
+                     tinted("open, but opened through no hooked function", Tint::bold, options.colour),
                      join(shown, ", "), more);
 }
 
@@ -231,12 +232,11 @@ class MissingLines {
     for (const auto& [path, is_named] : files_) {
       if (shown++ == kMost) break;
       std::string name = printable(base_name(path));
-      const char* what = is_named ? "no source lines" : "neither names of functions nor source lines";
-      text += report::is_system_module(path)
-                  ? fmt::format("  {} of {} are known here: the debug symbols of its package have them (Debian: …-dbgsym)\n",
-                                what, name)
-                  : fmt::format("  {} of {} are known here: build it with -g{}\n", what, name,
-                                is_named ? "" : ", and do not strip it");
+      const char* what = is_named ? "no source lines" : "neither function names nor source lines";
+      text +=
+          report::is_system_module(path)
+              ? fmt::format("  {} for {}: install the debug symbols of its package (Debian: …-dbgsym)\n", what, name)
+              : fmt::format("  {} for {}: build it with -g{}\n", what, name, is_named ? "" : ", and do not strip it");
     }
     return text.empty() ? text : "\n" + text;
   }
@@ -283,11 +283,12 @@ std::string render_places(const Report& report, const TextOptions& options) {
       }
     }
     if (left_out)
-      text += fmt::format("\n  and {} more, with {}\n", write_number_of(left_out, "place"),
+      text += fmt::format("\n  and {}, with {}\n", write_number_of(left_out, "more call site"),
                           write_number_of(held, noun_of(kind)));
   }
   if (report.sites_omitted)
-    quiet += fmt::format("\n  and {} more that the report leaves out\n", write_number_of(report.sites_omitted, "stack"));
+    quiet +=
+        fmt::format("\n  and {} that the report leaves out\n", write_number_of(report.sites_omitted, "more stack"));
   return broken + others + quiet + missing.describe();
 }
 
@@ -346,7 +347,7 @@ std::string render_totals(const Report& report) {
     ledger::Coverage coverage = report.coverage[at];
     std::string_view name = report::row_of(subject).name;
     if (!totals) {
-      if (coverage == ledger::Coverage::unavailable) text += fmt::format("  {:<7} not seen\n", name);
+      if (coverage == ledger::Coverage::unavailable) text += fmt::format("  {:<7} could not be tracked\n", name);
       continue;
     }
     // Few programs have any of these: that there are none is not worth a line.

@@ -88,7 +88,7 @@ std::string describe_state(const Thread& thread) {
   std::string how = printable(thread.thread_class) + ", ";
   if (thread.kernel_state == "R") return how + "running";
   if (thread.kernel_state == "T" || thread.kernel_state == "t") return how + "stopped";
-  return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "still there");
+  return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "alive");
 }
 
 bool is_over(const Report& report) { return report.trigger == Trigger::exit || report.trigger == Trigger::post_mortem; }
@@ -253,7 +253,7 @@ std::string render_threads(const Report& report, const TextOptions& options) {
                                            : fmt::format("thread {}", group.first->thread)) + name;
     text += fmt::format("\n  {} {}\n{}", tinted(heading, Tint::bold, options.colour), group.words, group.where);
   }
-  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "thread"));
+  if (left_out) text += fmt::format("\n  and {}\n", write_number_of(left_out, "more thread"));
   return text;
 }
 
@@ -264,7 +264,7 @@ std::string render_growth(const Report& report, const TextOptions& options) {
     if (!place.growing || !place.running || !place.site->suppressed_by.empty()) continue;
     if (shown++ == kMostGrowing) break;
     std::string heading = fmt::format("{} still running", write_number_of(place.running, "thread"));
-    text += fmt::format("\n  {}, of {} that {} started here: their number grows\n",
+    text += fmt::format("\n  {}, of {} that {} started here: their number keeps growing\n",
                         tinted(heading, Tint::bold, options.colour), write_count(place.total),
                         printable(place.site->acquired_by));
     std::string frames = render_frames(report, place.site->stack, options, "      ");
@@ -317,11 +317,12 @@ std::string render_exec_leaks(const Report& report, const TextOptions& options) 
     std::string heading =
         fmt::format("descriptor {}{} was inherited by {}", leak.fd, target,
                     leak.program.empty() ? "another program" : cut_to(options.paths.shorten(leak.program), 48));
-    text += fmt::format("\n  {} by {}{}\n    opened by {} without close-on-exec\n{}",
+    text += fmt::format("\n  {} through {}{}\n    opened by {} without close-on-exec\n{}",
                         tinted(heading, Tint::bold, options.colour), printable(leak.started_by), times,
                         printable(leak.acquired_by), render_frames(report, leak.stack, options, "        "));
   }
-  if (left_out) text += fmt::format("\n  and {} more that other programs inherited\n", write_number_of(left_out, "descriptor"));
+  if (left_out)
+    text += fmt::format("\n  and {} that other programs inherited\n", write_number_of(left_out, "more descriptor"));
   return text;
 }
 

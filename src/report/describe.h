@@ -104,15 +104,15 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("pid", process.pid, Presence::always, "");
   v.member("ppid", process.ppid, Presence::always, "");
   v.member("run", process.run, Presence::if_set,
-           "The same for all processes that descend from one that was started with unfreed.");
+           "The run's ID: the same for a process that was started with unfreed and all its descendants.");
   v.member("started", process.started, Presence::always, "RFC 3339.");
   v.member("exe", process.exe, Presence::always, "The executable's path.");
   v.member("argv", process.argv, Presence::always, "");
-  v.member("duration_ns", process.duration_ns, Presence::if_set, "Until its end, or this report.");
+  v.member("duration_ns", process.duration_ns, Presence::if_set, "From its start to its end, or to this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
   v.member("directory", process.directory, Presence::if_set, "The working directory when it started.");
   v.member("outside_rules", process.outside_rules, Presence::if_set,
-           "Rules are for other programs (UNFREED_RULES_FOR): none was applied.");
+           "No rule was applied: UNFREED_RULES_FOR names other programs.");
   v.member("exit_status", process.exit_status, Presence::if_set, "");
   v.member("signal", process.signal, Presence::if_set, "The signal that ended it.");
   v.member("signal_name", process.signal_name, Presence::if_set, "");
@@ -122,9 +122,10 @@ template <class Visitor>
 void describe(Visitor& v, Is<Object> auto& object) {
   v.member("fd", object.fd, Presence::if_set, "Descriptor number.");
   v.member("process", object.process, Presence::if_set, "A child's process number.");
-  v.member("handle", object.handle, Presence::if_set, "Of a timer, shared memory or a library: number or address.");
+  v.member("handle", object.handle, Presence::if_set,
+           "The number or address of a timer, of shared memory, of a library.");
   v.member("thread", object.thread, Presence::if_set, "The thread itself, or the one that acquired the object.");
-  v.member("bytes", object.bytes, Presence::if_set, "Where it has a size.");
+  v.member("bytes", object.bytes, Presence::if_set, "Its size, if it has one.");
   v.member("target", object.target, Presence::if_set, "What a descriptor refers to.");
   v.member("flags", object.flags, Presence::if_set, "");
   v.member("name", object.name, Presence::if_set, "");
@@ -134,9 +135,9 @@ void describe(Visitor& v, Is<Object> auto& object) {
   v.member("age_ns", object.age_ns, Presence::if_set, "");
   v.member("finished_ago_ns", object.finished_ago_ns, Presence::if_set, "");
   v.member("owner", object.owner, Presence::if_set, "The stream that owns a descriptor.", words::kOwners);
-  v.member("origin", object.origin, Presence::if_set, "Came in a message.", words::kReceived);
+  v.member("origin", object.origin, Presence::if_set, "Received in a message (SCM_RIGHTS).", words::kReceived);
   v.function("start_routine", object.start_routine, Presence::if_set, "");
-  v.member("site", object.site, Presence::if_set, "Where it was acquired, where that is not the site it is listed in.");
+  v.member("site", object.site, Presence::if_set, "The site that acquired it, if it is not the one that lists it.");
 }
 
 template <class Visitor>
@@ -144,31 +145,32 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("id", site.id, Presence::always, "Unique in this report only.");
   v.member("kind", site.kind, Presence::always, "");
   v.hash("signature", site.signature, Presence::always,
-         "Of the place: the same in every run, and in each build in which its functions are.");
+         "Of the call site: the same in every run, and in every build that leaves its functions unchanged.");
   v.member("known_by", site.known_by, Presence::if_set,
-           "What the place is known by: source lines; functions and the calls in them, where there is no debug "
-           "information; or addresses of a module, where there are no names either.");
+           "What identifies the call site: source lines; without debug information, functions and the calls in them; "
+           "without function names, addresses in a module.");
   v.member("grade", site.grade, Presence::always,
-           "leaked: nobody can release it any more; held: not released; informational: counts for nothing.");
+           "leaked: can no longer be released; held: not released; informational: not counted by rules.");
   v.member("live", site.live, Presence::always, "");
-  v.member("bytes", site.bytes, Presence::always, "Of live, as asked for.");
+  v.member("bytes", site.bytes, Presence::always, "Of live: the sizes requested.");
   v.member("total", site.total, Presence::always, "");
   v.member("total_bytes", site.total_bytes, Presence::if_set, "");
-  v.member("peak", site.peak, Presence::if_set, "Most live at once, where it was tracked.");
-  v.member("at_peak", site.at_peak, Presence::if_set, "Live here when the process held most of its kind (the peak in totals).");
+  v.member("peak", site.peak, Presence::if_set, "The highest number live at once, if that was tracked.");
+  v.member("at_peak", site.at_peak, Presence::if_set, 
+           "Live here when the process held most of this kind (the peak in totals).");
   v.member("running", site.running, Presence::if_set, "Threads or children started here that have not ended.");
   v.member("growing", site.growing, Presence::if_set,
-           "Threads are started here and do not end: there have never been more.");
+           "Threads are started here and do not end: their number is the highest so far.");
   v.member("acquired_by", site.acquired_by, Presence::always, "The function that acquired it; stack[0] is its caller.");
   v.stack("stack", site.stack, Presence::always, "");
   v.member("truncated", site.truncated, Presence::always, "Outer frames are missing.");
-  v.member("overflow", site.overflow, Presence::if_set, "Stands for all sites that found no room.");
-  v.member("owner", site.owner, Presence::if_set, "Holds it for its own use.", words::kLibc);
+  v.member("overflow", site.overflow, Presence::if_set, "Represents all sites that the full table had no room for.");
+  v.member("owner", site.owner, Presence::if_set, "Who holds it for its own use.", words::kLibc);
   v.member("first_age_ns", site.first_age_ns, Presence::if_set, "Since the first acquisition.");
   v.member("objects", site.objects, Presence::if_set, "The oldest and the newest.");
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,
-           "The suppression that covers it: it counts for no rule.");
+           "The suppression that covers it. Rules do not count it.");
 }
 
 template <class Visitor>
@@ -183,7 +185,7 @@ void describe(Visitor& v, Is<Descriptor> auto& one) {
 template <class Visitor>
 void describe(Visitor& v, Is<Holdings> auto& holds) {
   v.member("fd", holds.fd, Presence::always, "Descriptors it acquired that are still held.");
-  v.member("heap", holds.heap, Presence::always, "Blocks it allocated itself less those it freed itself.");
+  v.member("heap", holds.heap, Presence::always, "Blocks that it allocated, minus blocks that it freed.");
   v.member("heap_bytes", holds.heap_bytes, Presence::always, "");
   v.member("descriptors", holds.descriptors, Presence::always, "The oldest.");
   v.member("descriptors_omitted", holds.descriptors_omitted, Presence::if_set, "");
@@ -198,13 +200,13 @@ void describe(Visitor& v, Is<Thread> auto& thread) {
            "function started it.",
            words::kThreadClasses);
   v.member("state", thread.state, Presence::always, "", words::kThreadStates);
-  v.member("kernel_state", thread.kernel_state, Presence::if_set, "As in /proc/PID/stat: R runs, S and D wait.");
+  v.member("kernel_state", thread.kernel_state, Presence::if_set, "As in /proc/PID/stat: R running, S and D waiting.");
   v.member("site", thread.site, Presence::if_set, "Where it was created.");
   v.member("created_by", thread.created_by, Presence::if_set, "The thread that created it.");
   v.member("age_ns", thread.age_ns, Presence::if_set, "");
   v.member("finished_ago_ns", thread.finished_ago_ns, Presence::if_set, "");
   v.function("start_routine", thread.start_routine, Presence::if_set, "");
-  v.stack("stack", thread.stack, Presence::if_set, "Where it is blocked, if it waits in the kernel.");
+  v.stack("stack", thread.stack, Presence::if_set, "Where it is blocked, if it is waiting in the kernel.");
   v.member("truncated", thread.truncated, Presence::if_set, "Outer frames are missing.");
   v.member("holds", thread.holds, Presence::always, "");
 }
@@ -249,11 +251,12 @@ void describe(Visitor& v, Is<Misuse> auto& misuse) {
 template <class Visitor>
 void describe(Visitor& v, Is<ExecLeak> auto& leak) {
   v.member("fd", leak.fd, Presence::always, "Of the first time.");
-  v.member("count", leak.count, Presence::always, "How often one that was opened here was inherited.");
+  v.member("count", leak.count, Presence::always, "How many times a descriptor opened here was inherited.");
   v.member("target", leak.target, Presence::if_set, "What it referred to.");
-  v.member("program", leak.program, Presence::always, "As named to the function that started it; of the first time.");
-  v.member("started_by", leak.started_by, Presence::always, "That function.");
-  v.member("process", leak.process, Presence::always, "Which called it.");
+  v.member("program", leak.program, Presence::always,
+           "The first program that inherited one, as passed to the function that started it.");
+  v.member("started_by", leak.started_by, Presence::always, "The function that started the program.");
+  v.member("process", leak.process, Presence::always, "The process that called started_by.");
   v.member("acquired_by", leak.acquired_by, Presence::always, "");
   v.member("age_ns", leak.age_ns, Presence::always, "");
   v.stack("stack", leak.stack, Presence::always, "Of the opening.");
@@ -282,7 +285,7 @@ void describe(Visitor& v, Is<Failure> auto& failure) {
   v.member("count", failure.count, Presence::always, "");
   v.member("first", failure.first, Presence::always, "RFC 3339.");
   v.member("first_after_ns", failure.first_after_ns, Presence::always, "After the process started.");
-  v.member("live_then", failure.live_then, Presence::always, "How many of its kind were held at the first failure.");
+  v.member("live_then", failure.live_then, Presence::always, "How many of this kind were held at the first failure.");
   v.member("thread", failure.thread, Presence::always, "");
   v.stack("stack", failure.stack, Presence::always, "Of the first failure.");
   v.member("truncated", failure.truncated, Presence::always, "Outer frames are missing.");
@@ -291,7 +294,7 @@ void describe(Visitor& v, Is<Failure> auto& failure) {
 template <class Visitor>
 void describe(Visitor& v, Is<RuleOutcome> auto& outcome) {
   v.member("rule", outcome.rule, Presence::always, "");
-  v.member("value", outcome.value, Presence::if_set, "Absent where the rule could not be checked.");
+  v.member("value", outcome.value, Presence::if_set, "Absent if the rule could not be checked.");
   v.member("broken", outcome.broken, Presence::always, "");
   v.member("unchecked", outcome.unchecked, Presence::if_set, "Why the rule could not be checked.");
   v.member("site", outcome.site, Presence::if_set, "Of a site rule: the one with the highest value.");
@@ -301,54 +304,53 @@ template <class Visitor>
 void describe(Visitor& v, Is<Module> auto& module) {
   v.member("path", module.path, Presence::always, "");
   v.member("build_id", module.build_id, Presence::if_set, "Hexadecimal.");
-  v.member("base", module.base, Presence::always, "An address in the process is this plus an offset.");
+  v.member("base", module.base, Presence::always, "An offset in the module plus this is an address in the process.");
   v.member("size", module.size, Presence::always, "");
 }
 
 template <class Visitor>
 void describe(Visitor& v, Is<UntrackedProgram> auto& program) {
-  v.member("program", program.program, Presence::always, "Its path, as far as it is known.");
+  v.member("program", program.program, Presence::always, "Its path, or what is known of it.");
   v.member("reason", program.reason, Presence::always, "");
-  v.member("count", program.count, Presence::always, "How often it was started.");
-  v.member("allowed", program.allowed, Presence::if_set, "UNFREED_ALLOW_UNTRACKED names it.");
+  v.member("count", program.count, Presence::always, "How many times it was started.");
+  v.member("allowed", program.allowed, Presence::if_set, "Covered by UNFREED_ALLOW_UNTRACKED.");
 }
 
 template <class Visitor>
 void describe(Visitor& v, Is<Report> auto& report) {
   v.member("schema_version", report.schema_version, Presence::always, "");
   v.member("tool", report.tool, Presence::always, "");
-  v.member("trigger", report.trigger, Presence::always, "What made this report be written.");
+  v.member("trigger", report.trigger, Presence::always, "The event that caused this report.");
   v.member("complete", report.complete, Presence::always,
-           "False when something was dropped or could not be read; the notes say what.");
+           "False if something was dropped or could not be read; notes lists what.");
   v.member("notes", report.notes, Presence::always, "");
   v.member("process", report.process, Presence::always, "");
   v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
   v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
   v.totals("totals", report, "");
   v.worst_sites("worst_site", report,
-                "By kind, of each number that site rules may name: the highest of any place that counts, also of those "
-                "that hold nothing any more and are not listed.");
+                "By kind, for each number that site rules may name: the highest value of any call site that counts, "
+                "including call sites that no longer hold anything and are not listed.");
   v.member("sites", report.sites, Presence::always, "Worst first.");
   v.member("sites_omitted", report.sites_omitted, Presence::if_set, "Sites that are not in the list.");
   v.member("descriptors", report.descriptors, Presence::always,
-           "Descriptors that belong to no site, and those that count for nothing.");
+           "Descriptors that belong to no site, and those that are not counted.");
   v.member("descriptors_omitted", report.descriptors_omitted, Presence::if_set, "");
   v.member("threads", report.threads, Presence::always,
-           "Every thread that is there and what it keeps from being released, those that hold most first.");
+           "Every thread that exists and what it holds; those that hold most come first.");
   v.member("threads_omitted", report.threads_omitted, Presence::if_set, "");
   v.member("children", report.children, Presence::always,
-           "Children that belong to no site, and those that count for nothing.");
+           "Children that belong to no site, and those that are not counted.");
   v.member("children_omitted", report.children_omitted, Presence::if_set, "");
   v.member("misuse", report.misuse, Presence::always, "Invalid closes of descriptors.");
   v.member("inherited_by_child", report.exec_leaks, Presence::always,
-           "Descriptors without close-on-exec that another program inherited, by where they were opened.");
+           "Descriptors without close-on-exec that another program inherited, grouped by the stack that opened them.");
   v.member("of_run", report.of_run, Presence::if_set,
-           "The report of a run's own command: what is complete, and what was not tracked, is the whole run's.");
+           "This is the report of the run's command: complete and untracked cover the whole run.");
   v.member("untracked", report.untracked, Presence::always,
-           "Programs that were started and not tracked: by this process, or by any of its run's.");
-  v.member("exhaustion", report.exhaustion, Presence::if_set,
-           "The call that failed, where that made the report be written.");
-  v.member("threshold", report.threshold, Presence::if_set, "What was reached, where that made the report be written.");
+           "Untracked programs that were started by this process or, with of_run, by any process of the run.");
+  v.member("exhaustion", report.exhaustion, Presence::if_set, "The failed call that caused this report, if one did.");
+  v.member("threshold", report.threshold, Presence::if_set, "The number that was reached, if that caused this report.");
   v.member("failures", report.failures, Presence::always,
            "Calls that failed because a limit was reached, by function, error and stack.");
   v.member("rules", report.rules, Presence::always, "");

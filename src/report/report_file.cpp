@@ -20,14 +20,15 @@ using base::raw_syscall;
 
 namespace {
 
-constexpr const char* kNoReport = "the file that has this name is no report (--force, or UNFREED_FORCE=1, replaces it)";
+constexpr const char* kNoReport =
+    "a file of this name exists and is not a report (--force, or UNFREED_FORCE=1, replaces it)";
 constexpr const char* kUnreadable =
-    "the file that has this name cannot be looked at (--force, or UNFREED_FORCE=1, replaces it)";
-constexpr const char* kForeign = "what has this name is another user's, in a folder that all may write to";
-constexpr const char* kNoReader = "nobody reads the FIFO";
+    "a file of this name exists and cannot be examined (--force, or UNFREED_FORCE=1, replaces it)";
+constexpr const char* kForeign = "the file of this name belongs to another user, in a world-writable folder";
+constexpr const char* kNoReader = "no process reads the FIFO";
 constexpr const char* kFileLimit = "the file size limit (ulimit -f) is too low";
-constexpr const char* kOtherDescriptor = "the program has put something else there since it was started";
-constexpr const char* kTooMany = "too many reports have this name; %p in it stands for the pid";
+constexpr const char* kOtherDescriptor = "the program has replaced this descriptor since it was started";
+constexpr const char* kTooMany = "too many reports have this name; add %p, the pid, to it";
 
 long stat_at(long folder, const char* name, struct stat& out) {
   return raw_syscall(SYS_newfstatat, folder, reinterpret_cast<long>(name), reinterpret_cast<long>(&out),

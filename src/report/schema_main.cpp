@@ -10,8 +10,8 @@ namespace {
 
 constexpr const char* kTitle = "unfreed report, schema version 2";
 constexpr const char* kDescription =
-    "What a process held, and which code acquired it. Sizes are bytes. Times are integer nanoseconds (…_ns) or RFC 3339 "
-    "strings. Members that are not known are absent. Later versions may add members.";
+    "What a process held, and which code acquired it. Sizes are in bytes. Times are integer nanoseconds (…_ns) or RFC "
+    "3339 strings. Members whose value is unknown are absent. Later versions may add members.";
 
 class Schema {
  public:
@@ -77,12 +77,14 @@ class Schema {
   }
   void stacks(Text name, const Report&) {
     begin(name,
-          "Where there are many stacks, they are here and their places hold numbers. Stack n, counted from 1, is the call "
-          "calls[call[n - 1] - 1], then the stack caller[n - 1], which is less than n, and 0 for none.");
+          "The table of stacks, in reports with many of them: members that are stacks then hold numbers. Stack n, "
+          "counted "
+          "from 1, is the call calls[call[n - 1] - 1], followed by stack caller[n - 1], which is less than n; 0: no "
+          "caller.");
     json_.member("type", "object");
     json_.key("properties").begin_object();
     json_.key("calls").begin_object();
-    json_.member("description", "A function, after those that are inlined into it.");
+    json_.member("description", "The frames of one call: functions inlined into it first, the function itself last.");
     json_.member("type", "array");
     json_.key("items").begin_object(Layout::compact);
     list_of_frames();

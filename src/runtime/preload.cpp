@@ -104,7 +104,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
   base::FixedText<1100> line;
   line.add("unfreed: ");
   base::add_printable(line, program, 600);
-  line.add(" takes this process's place and is not tracked: ").add(elf::describe(obstacle));
+  line.add(" replaces this process and is not tracked: ").add(elf::describe(obstacle));
   say(line.add("; its rules cannot be checked (UNFREED_ALLOW_UNTRACKED accepts it)").text(), Line::verdict);
 }
 

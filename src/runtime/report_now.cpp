@@ -214,7 +214,7 @@ void say_unwritable(const Request& request, const Working& working, const base::
   add_path(line, working);
   base::add_problem(line.add(" cannot be written: "), problem);
   if (request.trigger == Trigger::exit && g_runtime.ledger_path[0])
-    line.add("; what it would say is kept: ").add(g_runtime.ledger_path);
+    line.add("; the ledger is kept: ").add(g_runtime.ledger_path);
   say(line.text(), line_kind());
 }
 
@@ -224,7 +224,7 @@ void say_replaced(const Working& working) {
   base::FixedText<kMostLineBytes> line;
   line.add("unfreed: report ");
   add_path(line, working);
-  say(line.add(" has replaced that of another process, some seconds old (%p in UNFREED_OUTPUT keeps both)").text());
+  say(line.add(" replaced one that another process wrote seconds before (%p in UNFREED_OUTPUT keeps both)").text());
 }
 
 /// The rule that a line names: the first that is broken, or else could not be checked; `more`: others like it.
@@ -376,7 +376,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
   if (!turn) {
-    say("unfreed: a report was asked for while another was being made; it is left out");
+    say("unfreed: a report was requested while another was being made; the request was dropped");
     return false;
   }
   track::adopt_fork_if_needed();
@@ -389,7 +389,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
                   is_frozen ? &frozen : nullptr, threshold};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
-  if (!is_made) say("unfreed: a report that was asked for could not be made");
+  if (!is_made) say("unfreed: a requested report could not be made");
   return is_made && answer.written;
 }
 

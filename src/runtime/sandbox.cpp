@@ -38,7 +38,7 @@ void announce() {
   base::FixedText<600> line;
   line.add("unfreed: pid ").add_signed(g_runtime.pid).add(" restricts its system calls (seccomp): ");
   if (g_runtime.ledger_path[0])
-    line.add("what it holds at its end is left for `unfreed report ").add(g_runtime.ledger_path).add("`");
+    line.add("its ledger is left at its end for `unfreed report ").add(g_runtime.ledger_path).add("`");
   else
     line.add("no report can be made at its end");
   say(line.text(), g_settings.has_rules() ? Line::verdict : Line::news);

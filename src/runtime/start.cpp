@@ -127,7 +127,9 @@ void cover(Kind kind, Coverage coverage, std::string_view reason = {}) {
 
 void cover_sampled_heap(uint64_t interval_bytes) {
   base::FixedText<128> reason;
-  reason.add("one block in ").add_number(interval_bytes).add(" bytes is tracked, and stands for the others");
+  reason.add("on average one block per ")
+      .add_number(interval_bytes)
+      .add(" bytes is tracked, and represents the others");
   cover(Kind::heap, Coverage::sampled, reason.text());
 }
 
@@ -135,11 +137,9 @@ void cover_sampled_heap(uint64_t interval_bytes) {
 void cover_foreign_heap(std::string_view owner) {
   base::FixedText<512> reason;
   if (owner.empty())
-    reason.add("the program has a malloc of its own, which does not pass through unfreed");
+    reason.add("the program has a malloc of its own, which bypasses unfreed");
   else
-    reason.add("malloc is that of ")
-        .add(base_name(owner))
-        .add(", which was loaded before unfreed and does not pass through it");
+    reason.add("malloc is that of ").add(base_name(owner)).add(", which was loaded before unfreed and bypasses it");
   cover(Kind::heap, Coverage::unavailable, reason.text());
 }
 
@@ -151,7 +151,7 @@ void describe_coverage(const report::Settings& settings) {
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
   else if (track::is_malloc_valgrinds())
-    cover(Kind::heap, Coverage::unavailable, "Valgrind puts its own malloc in the place of every other");
+    cover(Kind::heap, Coverage::unavailable, "Valgrind replaces every malloc by its own");
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
   if (!hook::malloc_is_libc())

@@ -23,7 +23,7 @@ constexpr base::ConstantText<> accepted_subjects(std::string_view start, bool pe
 }
 constexpr auto kMissingSubject = accepted_subjects("a kind is missing; accepted: ", false);
 constexpr auto kNoSubject = accepted_subjects("not a kind of resource; accepted: ", false);
-constexpr auto kNoSiteSubject = accepted_subjects("is counted for the process only; by site: ", true);
+constexpr auto kNoSiteSubject = accepted_subjects("is counted per process only; counted per site: ", true);
 
 struct CounterMessages {
   base::ConstantText<> of[kSubjectCount][2];

@@ -6,7 +6,7 @@ namespace unfreed::report {
 
 namespace {
 
-constexpr auto kForm = list_kinds("a suppression reads kind:pattern; kinds are ", ", ").add(", leak and *");
+constexpr auto kForm = list_kinds("a suppression has the form kind:pattern; kinds are ", ", ").add(", leak and *");
 constexpr auto kNotAKind = list_kinds("not a kind of resource; accepted: ", ", ").add(", leak and *");
 
 bool is_hexadecimal(std::string_view text) {

@@ -14,7 +14,7 @@ void note_go_objects() {
     if (!unwind::is_go(object)) return false;
     std::string_view name = base::base_name(object.name);
     reason.add(name.empty() ? "it" : name).add(" is a Go ").add(name.empty() ? "program" : "library");
-    reason.add(", whose runtime makes system calls by itself");
+    reason.add(", whose runtime makes system calls without libc");
     return true;
   });
   if (!found) return;
@@ -30,7 +30,7 @@ bool is_malloc_valgrinds() {
 
 void note_bypassing_library(std::string_view file, std::string_view how) {
   base::FixedText<256> reason;
-  reason.add(base::base_name(file)).add(" was opened ").add(how).add(": what it calls does not pass through unfreed");
+  reason.add(base::base_name(file)).add(" was opened ").add(how).add(": its calls bypass unfreed");
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());
 }
 

@@ -86,18 +86,18 @@ class ManySites(unittest.TestCase):
             with open(scratch.path("without.json"), "w") as file:
                 json.dump(without, file)
             diff = harness.unfreed("diff", scratch.path("without.json"), path)
-            self.assertIn("new (1 place)", diff.stdout)
+            self.assertIn("new (1 call site)", diff.stdout)
             everything = harness.unfreed("report", "--format", "html", path)
-            self.assertIn("more places", everything.stdout)
+            self.assertIn("more call sites", everything.stdout)
 
     def test_forged_stacks_are_refused_by_name(self):
         whole = self.raw(PATHS)
         call = [{"module": "x", "offset": 1, "inlined": False}]
         with harness.Scratch() as scratch:
-            for stacks, fault in (({"calls": [call], "call": [1, 1], "caller": [2, 1]}, "stacks leads nowhere at 0"),
-                                  ({"calls": [], "call": [7], "caller": [0]}, "stacks leads nowhere at 0"),
-                                  ({"calls": [[]], "call": [0], "caller": []}, "stacks has not three lists"),
-                                  ({"calls": 1, "call": [], "caller": []}, "stacks has not three lists"),
+            for stacks, fault in (({"calls": [call], "call": [1, 1], "caller": [2, 1]}, "stacks has an invalid reference at 0"),
+                                  ({"calls": [], "call": [7], "caller": [0]}, "stacks has an invalid reference at 0"),
+                                  ({"calls": [[]], "call": [0], "caller": []}, "stacks does not have three lists"),
+                                  ({"calls": 1, "call": [], "caller": []}, "stacks does not have three lists"),
                                   ({"calls": [call], "call": [1], "caller": [0]}, "is not the number of a stack")):
                 with self.subTest(fault=fault):
                     with open(scratch.path("forged.json"), "w") as file:

@@ -16,7 +16,7 @@ import harness
 
 BOUND = 10  # seconds, for what must not wait
 WAYS = ("run", "preload", "alone")  # under the launcher, with the command at hand, and the library by itself
-NO_REPORT = "the file that has this name is no report"
+NO_REPORT = "a file of this name exists and is not a report"
 OTHER_USER = 65534
 
 
@@ -178,7 +178,7 @@ class Files(Output):
                 with self.subTest(way=way, path=path):
                     status, _, stderr, _ = self.start(way, path)
                     self.assertEqual(status, 125 if way == "run" else 0, stderr)
-                    self.assertIn("a folder that all may write to", stderr)
+                    self.assertIn("a world-writable folder", stderr)
         self.assertFalse(os.path.exists(self.scratch.path("target.json")))
         self.assertEqual(os.stat(theirs).st_ino, before)
 
@@ -275,7 +275,7 @@ class Streams(Output):
                     status, _, stderr, _ = self.start(way, name, args=["/usr/bin/python3", "-c", script])
                     self.assertEqual(status, 0, stderr)
                     self.assertEqual(os.path.getsize(precious), 0)
-                    self.assertIn("the program has put something else there", stderr)
+                    self.assertIn("the program has replaced this descriptor", stderr)
 
     def small_pipe(self, fifo):
         """Its reader's end, which has no room for a report."""
@@ -290,7 +290,7 @@ class Streams(Output):
             with self.subTest(way=way, reader=False):
                 status, _, stderr, _ = self.start(way, fifo, env={"UNFREED_QUIET": "1"})
                 self.assertEqual(status, 125 if way == "run" else 0, stderr)
-                self.assertIn("nobody reads the FIFO", stderr)
+                self.assertIn("no process reads the FIFO", stderr)
             with self.subTest(way=way, reader=True):
                 reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE, text=True)
                 blocker = os.open(fifo, os.O_RDWR)  # so that cat has opened it before, and does not end too early
@@ -306,7 +306,7 @@ class Streams(Output):
                 status, _, stderr, _ = self.start(way, fifo, env={"UNFREED_QUIET": "1"}, timeout=60)
                 os.close(reader)
                 self.assertEqual(status, 125 if way == "run" else 0, stderr)
-                self.assertIn("nobody reads it", stderr)
+                self.assertIn("no process reads it", stderr)
                 self.assertLess(time.monotonic() - start, 30)
         self.assertTrue(stat.S_ISFIFO(os.stat(fifo).st_mode))
         self.assertEqual(self.names(), ["fifo"])
@@ -489,7 +489,7 @@ class Names(Output):
                 _, _, stderr, _ = self.start(way, self.report)
                 self.assertEqual(self.names(), ["r.json"])
                 self.assertNotEqual(self.programs()["r.json"]["pid"], first)
-                self.assertNotIn("has replaced", stderr)
+                self.assertNotIn("replaced one", stderr)
                 os.unlink(self.report)
 
     def test_programs_that_are_started_one_by_one(self):
@@ -498,7 +498,7 @@ class Names(Output):
             with self.subTest(way=way):
                 self.start(way, self.report)
                 _, _, stderr, _ = self.start(way, self.report)
-                (line,) = [line for line in stderr.splitlines() if "has replaced" in line]
+                (line,) = [line for line in stderr.splitlines() if "replaced one" in line]
                 self.assertIn("%p", line)
                 self.assertEqual(self.names(), ["r.json"])
                 os.unlink(self.report)

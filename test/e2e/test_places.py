@@ -144,7 +144,7 @@ class Places(unittest.TestCase):
             none = harness.run([binary, "none"], scratch=scratch)
             self.assertEqual(none.status, 0)
             difference = harness.unfreed("diff", scratch.path("report.json"), scratch.path("all.json")).stdout
-            self.assertIn("new (2 places)", difference)
+            self.assertIn("new (2 call sites)", difference)
             for signature, (count, _) in places(result.report).items():
                 with open(scratch.path("known.supp"), "w") as file:
                     file.write(f"*:signature:{signature}\n")

@@ -34,7 +34,7 @@ class Sampling(unittest.TestCase):
         self.assertEqual(result.report["coverage"]["heap"], "sampled")
         self.assertTrue(result.report["complete"])
         self.assertTrue(any("65536 bytes" in note and "estimates" in note for note in result.report["notes"]))
-        self.assertIn("estimated from one block in 64.0 KiB", result.stderr)
+        self.assertIn("estimated from one block per 64.0 KiB", result.stderr)
         self.assertEqual(heap["foreign_released"], 0)
 
     def test_descriptors_stay_exact(self):

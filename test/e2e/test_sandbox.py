@@ -12,7 +12,7 @@ class Sandbox(unittest.TestCase):
     def check_holdings(self, report, way):
         self.assertFalse(report["complete"])
         self.assertFalse(report["reconciled"])
-        self.assertIn("sandbox (seccomp)", "\n".join(report["notes"]))
+        self.assertIn("restricted its system calls (seccomp)", "\n".join(report["notes"]))
         self.assertEqual(report["totals"]["fd"]["live"], 1 if way == "strict" else 2)
         sites = harness.own_sites(report, harness.program("sandbox"), "fd")
         self.assertEqual({harness.base_function(harness.top(site)["function"]) for site in sites}, {"take"})

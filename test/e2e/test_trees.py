@@ -163,7 +163,7 @@ class Trees(unittest.TestCase):
             result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True)
             try:
                 self.assertEqual(result.status, 0, result)
-                self.assertIn(f"still running (what is tracked reports when it ends): sleep (pid {result.stdout.strip()})",
+                self.assertIn(f"still running (tracked processes report when they end): sleep (pid {result.stdout.strip()})",
                               result.stderr)
             finally:
                 os.kill(int(result.stdout), signal.SIGKILL)

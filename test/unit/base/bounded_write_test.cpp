@@ -52,7 +52,7 @@ TEST_F(BoundedWrite, WritesAll) {
 
 TEST_F(BoundedWrite, GivesUpOnAFullPipe) {
   std::string text(1 << 20, 'x');
-  double seconds = seconds_of([&] { EXPECT_EQ(why(write_bounded(pipe_[1], text, 200)), "nobody reads it"); });
+  double seconds = seconds_of([&] { EXPECT_EQ(why(write_bounded(pipe_[1], text, 200)), "no process reads it"); });
   EXPECT_GE(seconds, 0.19);
   EXPECT_LT(seconds, 5);
   EXPECT_EQ(fcntl(pipe_[1], F_GETFL) & O_NONBLOCK, 0) << "others may have the open file, too";
@@ -61,7 +61,7 @@ TEST_F(BoundedWrite, GivesUpOnAFullPipe) {
 TEST_F(BoundedWrite, GivesUpOnAFullSocket) {
   int pair[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-  EXPECT_EQ(why(write_bounded(pair[0], std::string(4 << 20, 'x'), 100)), "nobody reads it");
+  EXPECT_EQ(why(write_bounded(pair[0], std::string(4 << 20, 'x'), 100)), "no process reads it");
   close(pair[0]);
   close(pair[1]);
 }

@@ -91,7 +91,7 @@ TEST_F(FilesTest, SaysWhyAReportCannotBeWritten) {
   EXPECT_EQ(why_not(path("no/such/folder")), "No such file or directory");
   EXPECT_EQ(why_not(folder_.string()), "Is a directory");
   EXPECT_EQ(why_not("/dev/full"), "No space left on device");
-  EXPECT_TRUE(why_not(write("notes.txt", "mine")).starts_with("the file that has this name is no report"));
+  EXPECT_TRUE(why_not(write("notes.txt", "mine")).starts_with("a file of this name exists and is not a report"));
   EXPECT_EQ(slurp(path("notes.txt")), "mine");
 }
 

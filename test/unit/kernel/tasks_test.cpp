@@ -73,7 +73,7 @@ TEST_F(TasksTest, AChildThatHasEndedIsLiveOneThatRunsIsNot) {
 TEST_F(TasksTest, ItIsSaidWhereThreadsCouldNotBeAsked) {
   builder_.thread(site(Kind::thread), ThreadState::running);
   auto is_said = [this](ReportInput input = {}) {
-    return report(input)["notes"].dump().find("where they stood is missing") != std::string::npos;
+    return report(input)["notes"].dump().find("where threads were blocked is missing") != std::string::npos;
   };
   EXPECT_TRUE(is_said());
   ReportInput killed;

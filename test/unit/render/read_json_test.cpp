@@ -79,15 +79,15 @@ TEST_F(ReadJson, RefusesMembersOfTheWrongType) {
   EXPECT_EQ(fault(R"("sites": {})"), "is not a report: sites is not a list");
   EXPECT_EQ(fault(R"("process": 7)"), "is not a report: process is not an object");
   EXPECT_EQ(fault(R"("totals": {"fd": {"live": -1}})"),
-            "is not a report: totals.fd.live is not a whole number that is not negative");
+            "is not a report: totals.fd.live is not a non-negative whole number");
   EXPECT_EQ(fault(R"("sites": [{"live": 1}, {"live": "3"}])"),
-            "is not a report: sites[1].live is not a whole number that is not negative");
+            "is not a report: sites[1].live is not a non-negative whole number");
   EXPECT_EQ(fault(R"("sites": [{"live": 1e300}])"),
-            "is not a report: sites[0].live is not a whole number that is not negative");
+            "is not a report: sites[0].live is not a non-negative whole number");
   EXPECT_TRUE(fault(R"("sites": [{"kind": "banana"}])")
-                  .starts_with("is not a report: sites[0].kind is none of fd, heap, thread, child"));
+                  .starts_with("is not a report: sites[0].kind is not one of fd, heap, thread, child"));
   EXPECT_EQ(fault(R"("sites": [{"stack": [{}, {"line": "x"}]}])"),
-            "is not a report: sites[0].stack[1].line is not a whole number that is not negative");
+            "is not a report: sites[0].stack[1].line is not a non-negative whole number");
   EXPECT_EQ(fault(R"("sites": [{"objects": [null]}])"), "is not a report: sites[0].objects[0] is not an object");
   EXPECT_EQ(fault(R"("rules": [{"broken": 1}])"), "is not a report: rules[0].broken is neither true nor false");
   EXPECT_EQ(fault(R"("sites": [{"signature": "12"}])"),
@@ -97,11 +97,11 @@ TEST_F(ReadJson, RefusesMembersOfTheWrongType) {
 TEST_F(ReadJson, RefusesStacksThatLeadNowhere) {
   EXPECT_EQ(fault(R"("sites": [{"stack": 1}])"), "is not a report: sites[0].stack is not the number of a stack");
   EXPECT_EQ(fault(R"("stacks": {"calls": 1, "call": [], "caller": []})"),
-            "is not a report: stacks has not three lists: calls, and call and caller of one length");
+            "is not a report: stacks does not have three lists: calls, and call and caller of equal length");
   EXPECT_EQ(fault(R"("stacks": {"calls": [[{"offset": 1}]], "call": [1, 2], "caller": [0, 1]})"),
-            "is not a report: stacks leads nowhere at 1");
+            "is not a report: stacks has an invalid reference at 1");
   EXPECT_EQ(fault(R"("stacks": {"calls": [[{"offset": 1}]], "call": [1], "caller": [1]})"),
-            "is not a report: stacks leads nowhere at 0");
+            "is not a report: stacks has an invalid reference at 0");
 }
 
 TEST_F(ReadJson, RefusesWhatIsNoReport) {

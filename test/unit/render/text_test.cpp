@@ -52,10 +52,10 @@ TEST(Text, SaysInAFewLinesWhatIsHeld) {
   EXPECT_TRUE(has(text, "  thread  1 ended and never joined, of 4 started; 2 still running (partial)\n"));
   EXPECT_TRUE(has(text, "  FAIL fd>0: 4 descriptors held\n"));
   EXPECT_TRUE(has(text, "  not checked child>0: its kind was not tracked\n"));
-  EXPECT_TRUE(has(text, "open, and no hooked function explains it: 9 (/dev/null)\n"));
-  EXPECT_TRUE(has(
-      text,
-      "first failed openat: EMFILE, 12 times; 1,020 were held then; thread 4243\n      open_log (src/log.cpp:17)\n"));
+  EXPECT_TRUE(has(text, "open, but opened through no hooked function: 9 (/dev/null)\n"));
+  EXPECT_TRUE(has(text,
+                  "first failed call: openat: EMFILE, 12 times; 1,020 held at that time; thread 4243\n      open_log "
+                  "(src/log.cpp:17)\n"));
   EXPECT_TRUE(has(text, "this report is incomplete\n  note: 3 stacks were cut short"));
   EXPECT_LT(std::count(text.begin(), text.end(), '\n'), 45) << "ten seconds";
 }
@@ -88,11 +88,11 @@ TEST(Text, ShowsNoMorePlacesOfAKindThanAskedFor) {
   std::string text = render_text(report, options);
   EXPECT_TRUE(has(text, "  4 descriptors from fopen"));
   EXPECT_TRUE(has(text, "  2 descriptors from fopen"));
-  EXPECT_TRUE(has(text, "and 3 places more, with 6 descriptors\n"));
+  EXPECT_TRUE(has(text, "and 3 more call sites, with 6 descriptors\n"));
   EXPECT_TRUE(has(text, "  1 thread from pthread_create")) << "of each kind the worst";
   EXPECT_TRUE(has(text, "  12 blocks, 1.2 MiB from malloc"));
   report.sites_omitted = 1000;
-  EXPECT_TRUE(has(render_text(report, options), "and 1,000 stacks more that the report leaves out\n"));
+  EXPECT_TRUE(has(render_text(report, options), "and 1,000 more stacks that the report leaves out\n"));
 }
 
 TEST(Text, ColoursOnlyWhenTold) {
@@ -240,8 +240,8 @@ TEST(Diff, SortsChangesApart) {
   ASSERT_EQ(difference.gone.size(), 1u);
   EXPECT_EQ(difference.gone[0].place.site->kind, ledger::Kind::thread);
   std::string text = render_difference(older, newer, difference, plain());
-  EXPECT_TRUE(has(text, "grew (1 place)\n  4 -> 11\n"));
-  EXPECT_TRUE(has(text, "new (1 place)\n  1 thread from pthread_create"));
+  EXPECT_TRUE(has(text, "grew (1 call site)\n  4 -> 11\n"));
+  EXPECT_TRUE(has(text, "new (1 call site)\n  1 thread from pthread_create"));
 }
 
 TEST(Diff, MoreBytesInAsManyBlocksAreGrowth) {
@@ -260,7 +260,7 @@ TEST(Diff, MoreBytesInAsManyBlocksAreGrowth) {
 TEST(Diff, FindsNoDifferenceWhereThereIsNone) {
   Difference difference = compare(sample(), sample());
   EXPECT_FALSE(difference.is_worse());
-  EXPECT_TRUE(has(render_difference(sample(), sample(), difference, plain()), "no place differs"));
+  EXPECT_TRUE(has(render_difference(sample(), sample(), difference, plain()), "no call site differs"));
 }
 
 RuleOutcome judge(const char* text, const Report& report) {

@@ -154,7 +154,8 @@ TEST_F(ReportFiles, HaveModeFor) {
 }
 
 TEST_F(ReportFiles, ReplaceReportsAndEmptyFilesOnly) {
-  const std::string refused = "the file that has this name is no report (--force, or UNFREED_FORCE=1, replaces it)";
+  const std::string refused =
+      "a file of this name exists and is not a report (--force, or UNFREED_FORCE=1, replaces it)";
   write("r.json", json(1, "", ""));
   write("empty", "");
   write("page", std::string(kPageStart) + "...");
@@ -194,12 +195,12 @@ TEST_F(ReportFiles, FollowLinksToWhatIsReplaced) {
 
 TEST_F(ReportFiles, WriteToWhatIsNoFile) {
   ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
-  EXPECT_EQ(put("fifo", "x").problem, "nobody reads the FIFO");
+  EXPECT_EQ(put("fifo", "x").problem, "no process reads the FIFO");
   int reader = open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK);
   EXPECT_EQ(put("fifo", "through", {.patience_ms = 50}).problem, "");
   char text[8] = "";
   EXPECT_EQ(::read(reader, text, sizeof text), 7);
-  EXPECT_EQ(put("fifo", std::string(1 << 20, 'x'), {.patience_ms = 50}).problem, "nobody reads it");
+  EXPECT_EQ(put("fifo", std::string(1 << 20, 'x'), {.patience_ms = 50}).problem, "no process reads it");
   close(reader);
   EXPECT_TRUE(S_ISFIFO(mode("fifo")));
   EXPECT_EQ(put("/dev/null", "x").problem, "");
@@ -254,7 +255,7 @@ TEST_F(ReportFiles, AreNotPutWhereAnotherUserLies) {
   for (const char* name : {"shared/r.json", "shared/fifo"}) {
     ASSERT_EQ(chown(path(name).c_str(), kOther, kOther), 0);
     EXPECT_EQ(put(name, "x", {.replaces_anything = true}).problem,
-              "what has this name is another user's, in a folder that all may write to");
+              "the file of this name belongs to another user, in a world-writable folder");
   }
   close(reader);
   // Where he cannot have put it by himself it is replaced, and is not his any more.
