@@ -3,10 +3,11 @@
 // are between the runtime and this file, its status is one of report/answer.h.
 //
 //     unfreed finish --ledger-is PID:DEVICE:INODE --output TEMPLATE --program=NAME --report-number N [--fail-on RULES]
-//                    [--suppressions FILES] [--allow-untracked PATTERNS] [--rules-for PATTERNS] [--force] [--quiet] LEDGER
+//                    [--suppressions FILES] [--allow-untracked PATTERNS] [--rules-for PATTERNS] [--force] [--quiet]
+//                    LEDGER
 //
-// What the report does is said by the process, in arguments. The ledger says what it holds, and is read only if it is the
-// very file that the process has mapped: something else may lie under its name by now. It is left where it is.
+// What the report does is said by the process, in arguments. The ledger says what it holds, and is read only if it is
+// the very file that the process has mapped: something else may lie under its name by now. It is left where it is.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -88,8 +89,7 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
                    : report::is_unchecked(made.report) || !is_checked ? report::Verdict::unchecked
                                                                       : report::Verdict::passed;
   std::string path = output_path(settings.output, settings.program, view.header().pid, settings.number, error);
-  if (path.empty() ||
-      !write(view, settings, render::write_json(made.report, report::StackForm::file), path, error)) {
+  if (path.empty() || !write(view, settings, render::write_json(made.report, report::StackForm::file), path, error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
                          path.empty() ? settings.output : path, error, ledger_path));
     return answer;

@@ -12,9 +12,10 @@
 namespace unfreed::cli {
 
 int list_command(const Arguments& arguments) {
-  Parser parser("list", "",
-                "Lists the processes that are being tracked on this machine, as far as this user may see them: for how "
-                "long they run, what they hold, and what they were started with. `unfreed snapshot PID` says more of one.");
+  Parser parser(
+      "list", "",
+      "Lists the processes that are being tracked on this machine, as far as this user may see them: for how "
+      "long they run, what they hold, and what they were started with. `unfreed snapshot PID` says more of one.");
   parser.footer("Exit status: 0, also where nothing is tracked.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   std::vector<TrackedProcess> processes = list_tracked_processes();
@@ -22,12 +23,15 @@ int list_command(const Arguments& arguments) {
     std::puts("nothing is being tracked");
     return kSuccess;
   }
-  std::string text = fmt::format("{:>8}  {:<12} {:>7} {:>10} {:>8}  {}\n", "PID", "RUNNING", "FDS", "HEAP", "THREADS", "COMMAND");
+  std::string text =
+      fmt::format("{:>8}  {:<12} {:>7} {:>10} {:>8}  {}\n", "PID", "RUNNING", "FDS", "HEAP", "THREADS", "COMMAND");
   for (const TrackedProcess& one : processes) {
     constexpr size_t kMostColumns = 100;
-    std::string command = render::cut_to(render::printable(one.arguments.empty() ? one.name : one.arguments), kMostColumns);
-    text += fmt::format("{:>8}  {:<12} {:>7} {:>10} {:>8}  {}\n", one.pid, render::write_duration(one.running_ns),
-                        render::write_count(one.descriptors), render::write_bytes(one.heap_bytes), one.threads, command);
+    std::string command =
+        render::cut_to(render::printable(one.arguments.empty() ? one.name : one.arguments), kMostColumns);
+    text +=
+        fmt::format("{:>8}  {:<12} {:>7} {:>10} {:>8}  {}\n", one.pid, render::write_duration(one.running_ns),
+                    render::write_count(one.descriptors), render::write_bytes(one.heap_bytes), one.threads, command);
   }
   std::fwrite(text.data(), 1, text.size(), stdout);
   return kSuccess;

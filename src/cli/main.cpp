@@ -87,8 +87,8 @@ int dispatch(const Arguments& words) {
     if (command.summary) nearest.consider(command.name);
   for (const char* option : {"--help", "--version", "help"}) nearest.consider(option);
   std::string meant = nearest.found().empty() ? "" : fmt::format("; did you mean '{}'?", nearest.found());
-  complain(fmt::format("unknown {} '{}'{} (try 'unfreed --help')", wanted.starts_with('-') ? "option" : "command", wanted,
-                       meant));
+  complain(fmt::format("unknown {} '{}'{} (try 'unfreed --help')", wanted.starts_with('-') ? "option" : "command",
+                       wanted, meant));
   return kFailure;
 }
 

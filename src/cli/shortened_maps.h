@@ -1,5 +1,6 @@
-// Programs and debug information are mapped to be read, and whoever owns such a file may cut it short meanwhile: a touch of
-// what has gone is SIGBUS. It reads as zeros instead, as a damaged file might, and what reads it must bear that anyway.
+// Programs and debug information are mapped to be read, and whoever owns such a file may cut it short meanwhile: a
+// touch of what has gone is SIGBUS. It reads as zeros instead, as a damaged file might, and what reads it must bear
+// that anyway.
 #pragma once
 
 #include <signal.h>

@@ -55,10 +55,10 @@ class SignalRelay {
   void stop_like_program(int signal);
 
   std::atomic<pid_t> program_{-1};
-  std::atomic<uint64_t> ended_ns_{0};     ///< when CMD's end was noticed; 0: it runs
-  std::atomic<int> asked_by_{0};          ///< the signal that will end the launcher
+  std::atomic<uint64_t> ended_ns_{0};  ///< when CMD's end was noticed; 0: it runs
+  std::atomic<int> asked_by_{0};       ///< the signal that will end the launcher
   std::atomic<EarlyEnd> early_end_{nullptr};
-  std::atomic<int> shell_status_{0};      ///< CMD's, once it has ended
+  std::atomic<int> shell_status_{0};  ///< CMD's, once it has ended
   sigset_t inherited_mask_;
   sigset_t inherited_ignored_;
 };

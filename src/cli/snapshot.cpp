@@ -43,7 +43,8 @@ int snapshot_command(const Arguments& arguments) {
       "error. The process is not touched: not stopped, signalled or slowed down.");
   std::string target;
   SettingsInput input;
-  parser.operand("PID|NAME", target, "process number, also that of an `unfreed run`, or the name of a program that runs once");
+  parser.operand("PID|NAME", target,
+                 "process number, also that of an `unfreed run`, or the name of a program that runs once");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "

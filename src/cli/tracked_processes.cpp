@@ -57,7 +57,8 @@ void describe(int pid, const ledger::View& view, TrackedProcess& out) {
     return totals ? (*totals)[counter] : 0;
   };
   out.running_ns = made.report.process.duration_ns.value_or(0);
-  out.descriptors = number(report::Subject::fd, report::Counter::live) + number(report::Subject::fd, report::Counter::unattributed);
+  out.descriptors =
+      number(report::Subject::fd, report::Counter::live) + number(report::Subject::fd, report::Counter::unattributed);
   out.heap_bytes = number(report::Subject::heap, report::Counter::bytes);
   out.threads = number(report::Subject::thread, report::Counter::running);
 }
@@ -96,15 +97,15 @@ int find_target(const std::string& target, std::string& error) {
   if (is_number && find_ledger(pid).open.file) return pid;
   std::vector<TrackedProcess> all = list_tracked_processes();
   std::vector<TrackedProcess> meant;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(meant), [&](const TrackedProcess& one) {
-    return is_number ? one.parent == pid : one.name == target;
-  });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(meant),
+               [&](const TrackedProcess& one) { return is_number ? one.parent == pid : one.name == target; });
   // A launcher has one process, and is not tracked itself: that of another parent does not mean its child.
   bool is_found = meant.size() == 1 && (!is_number || is_launcher(pid));
   if (is_found) return meant[0].pid;
   if (is_number) return pid;  // which is not tracked: that is said in more words
   if (!meant.empty())
-    error = fmt::format("several processes called '{}' are tracked; give one's number: {}", target, list_numbers(meant));
+    error =
+        fmt::format("several processes called '{}' are tracked; give one's number: {}", target, list_numbers(meant));
   else if (all.empty())
     error = fmt::format("no process called '{}' is tracked, nor any other", target);
   else

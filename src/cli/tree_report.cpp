@@ -288,7 +288,8 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   options.colour = colour_;
   std::string verdicts;
   for (const report::RuleOutcome& rule : report.rules)
-    if (rule.broken || !rule.is_checked()) verdicts += (verdicts.empty() ? ": " : "; ") + render::describe_verdict(rule);
+    if (rule.broken || !rule.is_checked())
+      verdicts += (verdicts.empty() ? ": " : "; ") + render::describe_verdict(rule);
   if (verdicts.empty()) verdicts = " holds " + render::describe_held(report);
   Line line;
   line.process = render::describe_process(report.process);

@@ -55,10 +55,10 @@ class TreeReport {
   struct Line {
     std::string process;  ///< "worker (pid 4032)"
     int pid = 0;
-    std::string text;     ///< what its rules came to, or what it holds, and what it was started as
-    std::string place;    ///< its worst call site; "" none
-    std::string kind;     ///< the same for processes that are alike
-    std::string report;   ///< its file; "" none
+    std::string text;    ///< what its rules came to, or what it holds, and what it was started as
+    std::string place;   ///< its worst call site; "" none
+    std::string kind;    ///< the same for processes that are alike
+    std::string report;  ///< its file; "" none
   };
   void complete_earlier(const ledger::View& view, bool is_command);
   void complete_earlier(const ledger::View& view, const std::string& path);

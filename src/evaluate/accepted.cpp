@@ -20,7 +20,8 @@ struct Accepted {
   std::string_view reason;
 };
 constexpr Accepted kAccepted[] = {
-#define ACCEPTED(programs, subject, what, functions, reason) {programs, Subject::subject, What::what, functions, reason},
+#define ACCEPTED(programs, subject, what, functions, reason) \
+  {programs, Subject::subject, What::what, functions, reason},
 #include "settings/default_suppressions.inc"
 #undef ACCEPTED
 };
@@ -77,11 +78,12 @@ bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32
     std::string_view functions;
     bool found = false;
   } search{functions};
-  visit_stack(*evaluation.view, input.resolver, record->node, {&search, [](void* context, const FrameView& frame) {
-                auto& wanted = *static_cast<Search*>(context);
-                if (frame.resolved && !frame.resolved->function.empty())
-                  wanted.found = wanted.found || is_named(wanted.functions, frame.resolved->function);
-              }});
+  visit_stack(*evaluation.view, input.resolver, record->node,
+              {&search, [](void* context, const FrameView& frame) {
+                 auto& wanted = *static_cast<Search*>(context);
+                 if (frame.resolved && !frame.resolved->function.empty())
+                   wanted.found = wanted.found || is_named(wanted.functions, frame.resolved->function);
+               }});
   return search.found;
 }
 

@@ -1,4 +1,5 @@
-// Built-in suppressions: settings/default_suppressions.inc. Internal to this folder. Allocation-free, async-signal-safe.
+// Built-in suppressions: settings/default_suppressions.inc. Internal to this folder. Allocation-free,
+// async-signal-safe.
 #pragma once
 
 #include <cstdint>

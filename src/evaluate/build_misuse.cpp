@@ -12,8 +12,7 @@ namespace unfreed::report {
 
 namespace {
 
-constexpr Text kMisuseNames[] = {"",           "double_close", "not_open", "behind_owner",
-                                 "stale_owner", "standard_closed"};
+constexpr Text kMisuseNames[] = {"", "double_close", "not_open", "behind_owner", "stale_owner", "standard_closed"};
 
 /// One of the calls that explain an invalid close; absent where there is none.
 std::optional<ClosingCall> describe_call(Build& build, uint32_t site, int32_t thread, uint64_t when_ns) {

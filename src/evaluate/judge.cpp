@@ -32,7 +32,8 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   const Totals* totals = report.totals_of(rule.subject);
   bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
   if (!reason || is_partial) {
-    uint64_t value = rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
+    uint64_t value =
+        rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
     outcome.broken = rule.broken_by(value);
     // What was seen is enough to break a rule, not to pass it.
     if (!reason || outcome.broken) {

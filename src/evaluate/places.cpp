@@ -185,8 +185,8 @@ void group_places(Report& report, base::Arena& arena) {
     if (place) add_site(report, arena, *place, order[at]);
   }
   for (Place& place : report.places)
-    place.growing = place.growing || is_growing(report.sites[place.first()].kind, place.live + place.running, place.peak,
-                                                place.total);
+    place.growing = place.growing ||
+                    is_growing(report.sites[place.first()].kind, place.live + place.running, place.peak, place.total);
   std::sort(report.places.begin(), report.places.end(),
             [&](const Place& left, const Place& right) { return is_worse(report, left, right); });
 }

@@ -30,7 +30,7 @@ void add_noun(base::TextBuilder& line, std::string_view noun, uint64_t value) {
 std::string_view state_of(Subject subject, Counter counter) {
   switch (counter) {
     case Counter::live:
-      return subject == Subject::thread ? " ended and never joined"
+      return subject == Subject::thread  ? " ended and never joined"
              : subject == Subject::child ? " ended and never waited for"
                                          : " held";
     case Counter::bytes:

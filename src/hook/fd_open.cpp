@@ -55,13 +55,15 @@ UNFREED_HOOK int openat(int directory, const char* path, int flags, ...) {
 }
 UNFREED_HOOK int openat64(int directory, const char* path, int flags, ...) {
   UNFREED_TAKE_MODE(flags)
-  return fd_opened(g_real.openat64(directory, path, flags, mode), path, hook_number(Hook::openat64), caller_registers());
+  return fd_opened(g_real.openat64(directory, path, flags, mode), path, hook_number(Hook::openat64),
+                   caller_registers());
 }
 UNFREED_HOOK int __openat_2(int directory, const char* path, int flags) {
   return fd_opened(g_real.__openat_2(directory, path, flags), path, hook_number(Hook::__openat_2), caller_registers());
 }
 UNFREED_HOOK int __openat64_2(int directory, const char* path, int flags) {
-  return fd_opened(g_real.__openat64_2(directory, path, flags), path, hook_number(Hook::__openat64_2), caller_registers());
+  return fd_opened(g_real.__openat64_2(directory, path, flags), path, hook_number(Hook::__openat64_2),
+                   caller_registers());
 }
 UNFREED_HOOK int creat(const char* path, mode_t mode) {
   return fd_opened(g_real.creat(path, mode), path, hook_number(Hook::creat), caller_registers());
@@ -111,7 +113,8 @@ UNFREED_HOOK int posix_openpt(int flags) {
 UNFREED_HOOK int getpt() { return fd_acquired(g_real.getpt(), hook_number(Hook::getpt), caller_registers()); }
 
 UNFREED_HOOK int openat2(int directory, const char* path, const open_how* how, size_t how_bytes) {
-  return fd_opened(g_real.openat2(directory, path, how, how_bytes), path, hook_number(Hook::openat2), caller_registers());
+  return fd_opened(g_real.openat2(directory, path, how, how_bytes), path, hook_number(Hook::openat2),
+                   caller_registers());
 }
 UNFREED_HOOK int open_tree(int directory, const char* path, unsigned flags) noexcept {
   return fd_opened(g_real.open_tree(directory, path, flags), path, hook_number(Hook::open_tree), caller_registers());

@@ -106,8 +106,8 @@ void hook::take_events(int fd, const void* events, size_t bytes, Hook hook, cons
 }
 
 // Threads wait in these calls, and where they wait is found without knowing the frame pointer. caller_registers() needs
-// one. So it stands in functions that are entered only where there may be something to enter, by a jump: their caller is
-// the hook's.
+// one. So it stands in functions that are entered only where there may be something to enter, by a jump: their caller
+// is the hook's.
 namespace {
 
 [[gnu::noinline]] int make_by_ioctl(int fd, unsigned long request, void* argument) {

@@ -68,7 +68,8 @@ int accepted(int fd, int listener, const sockaddr* address, const socklen_t* len
 }  // namespace
 
 UNFREED_HOOK int accept(int listener, sockaddr* address, socklen_t* length) {
-  return accepted(g_real.accept(listener, address, length), listener, address, length, Hook::accept, caller_registers());
+  return accepted(g_real.accept(listener, address, length), listener, address, length, Hook::accept,
+                  caller_registers());
 }
 UNFREED_HOOK int accept4(int listener, sockaddr* address, socklen_t* length, int flags) {
   return accepted(g_real.accept4(listener, address, length, flags), listener, address, length, Hook::accept4,

@@ -73,8 +73,8 @@ pid_t hook::child_of(FILE* stream) {
 }
 
 UNFREED_HOOK FILE* fopen(const char* path, const char* mode) {
-  return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Hook::fopen,
-                caller_registers(), path);
+  return opened(owning([&] { return g_real.fopen(path, mode); }), FdOwner::file_stream, Hook::fopen, caller_registers(),
+                path);
 }
 UNFREED_HOOK FILE* fopen64(const char* path, const char* mode) {
   return opened(owning([&] { return g_real.fopen64(path, mode); }), FdOwner::file_stream, Hook::fopen64,
@@ -88,7 +88,8 @@ UNFREED_HOOK FILE* freopen(const char* path, const char* mode, FILE* stream) {
   return reopened(stream, path, Hook::freopen, caller_registers(), [&] { return g_real.freopen(path, mode, stream); });
 }
 UNFREED_HOOK FILE* freopen64(const char* path, const char* mode, FILE* stream) {
-  return reopened(stream, path, Hook::freopen64, caller_registers(), [&] { return g_real.freopen64(path, mode, stream); });
+  return reopened(stream, path, Hook::freopen64, caller_registers(),
+                  [&] { return g_real.freopen64(path, mode, stream); });
 }
 UNFREED_HOOK FILE* fdopen(int fd, const char* mode) noexcept {
   return adopted(fd, FdOwner::file_stream, owning([&] { return g_real.fdopen(fd, mode); }));

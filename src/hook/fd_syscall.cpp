@@ -166,7 +166,8 @@ void take_from_memory(long number, const Arguments& arguments, long result, cons
                                       *arguments.pointer<socklen_t>(4), Hook::syscall, from);
     case SYS_read:
       if (result > 0)
-        hook::take_events(arguments.fd(0), arguments.pointer<void>(1), static_cast<size_t>(result), Hook::syscall, from);
+        hook::take_events(arguments.fd(0), arguments.pointer<void>(1), static_cast<size_t>(result), Hook::syscall,
+                          from);
       return;
     case SYS_recvmsg:
       return hook::take_rights(*arguments.pointer<msghdr>(1), Hook::syscall, from);
@@ -254,10 +255,10 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     case SYS_munmap:
       return hook::unmapping(arguments.pointer<void>(0), static_cast<size_t>(arguments[1]), call);
     case SYS_mremap:
-      return reinterpret_cast<long>(hook::remapping(
-          {arguments.pointer<void>(0), static_cast<size_t>(arguments[1]), static_cast<size_t>(arguments[2]),
-           arguments.fd(3)},
-          Hook::syscall, from, [&] { return reinterpret_cast<void*>(call()); }));
+      return reinterpret_cast<long>(hook::remapping({arguments.pointer<void>(0), static_cast<size_t>(arguments[1]),
+                                                     static_cast<size_t>(arguments[2]), arguments.fd(3)},
+                                                    Hook::syscall, from,
+                                                    [&] { return reinterpret_cast<void*>(call()); }));
     case SYS_exit:
       if (!track::is_only_thread()) return call();
       [[fallthrough]];

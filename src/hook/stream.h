@@ -55,8 +55,8 @@ Stream* adopted(int fd, ledger::FdOwner owner, Stream* stream) {
 }
 
 /// Has the stream been closed already? Streams in memory (open_memstream …) are made without a hook; one may have the
-/// address now, which its flags say: _IO_MAGIC, and not _IO_IS_FILEBUF (libio.h, the same since glibc 2.0). What is left
-/// of a closed one looks otherwise, freed or not.
+/// address now, which its flags say: _IO_MAGIC, and not _IO_IS_FILEBUF (libio.h, the same since glibc 2.0). What is
+/// left of a closed one looks otherwise, freed or not.
 inline bool is_closed(FILE* stream) {
   if (!track::is_closed_stream(stream)) [[likely]]
     return false;
@@ -113,8 +113,8 @@ FILE* process_opened(const char* command, Hook hook, const unwind::Registers& fr
 }
 /// The child behind a stream that is about to be closed; 0 for none.
 inline pid_t child_behind(FILE* stream) {
-  bool is_process = !is_closed(stream) &&
-                    track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
+  bool is_process =
+      !is_closed(stream) && track::fd_is_owned_by(descriptor_of(stream), {ledger::FdOwner::popen_stream, stream});
   return is_process ? child_of(stream) : 0;
 }
 /// Wraps what closes a stream that may be popen's: the child is waited for.

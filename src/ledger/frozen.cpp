@@ -78,7 +78,8 @@ void Frozen::copy_section(const Writer& live, SectionId id, uint64_t first_recor
   uint64_t count = used(live, id);
   writer_.section(id).count.store(count, std::memory_order_relaxed);
   if (count <= first_record) return;
-  copy_pages(live, writer_, table.offset + first_record * table.record_bytes, table.offset + count * table.record_bytes);
+  copy_pages(live, writer_, table.offset + first_record * table.record_bytes,
+             table.offset + count * table.record_bytes);
 }
 
 void Frozen::take_thread_stacks(const Writer& live) {

@@ -331,7 +331,7 @@ struct ThreadRecord {
   std::atomic<uint32_t> state;       ///< ThreadState
   std::atomic<uint32_t> flags;       ///< kThread…
   std::atomic<uint32_t> generation;  ///< of this slot
-  uint32_t site;  ///< where it was created; 0 for the main thread and unattributed threads
+  uint32_t site;                     ///< where it was created; 0 for the main thread and unattributed threads
   int32_t tid;
   int32_t creator_tid;
   std::atomic<uint64_t> handle;  ///< pthread_t; odd while it is not known yet, 0 when it is no thread's
@@ -418,10 +418,10 @@ static_assert(sizeof(Failure) == 40);
 
 /// Invalid closes.
 enum class MisuseKind : uint8_t {
-  double_close = 1,  ///< closed, though it had been closed before and not been opened since
-  not_open = 2,      ///< closed, though it had never been seen open
-  behind_owner = 3,  ///< closed by its number, though a stream owns it
-  stale_owner = 4,   ///< a stream whose number was closed behind its back has closed somebody else's descriptor
+  double_close = 1,     ///< closed, though it had been closed before and not been opened since
+  not_open = 2,         ///< closed, though it had never been seen open
+  behind_owner = 3,     ///< closed by its number, though a stream owns it
+  stale_owner = 4,      ///< a stream whose number was closed behind its back has closed somebody else's descriptor
   standard_closed = 5,  ///< one of 0 to 2 was closed by its number, and not by whom it was opened
 };
 inline constexpr MisuseKind kLastMisuseKind = MisuseKind::standard_closed;

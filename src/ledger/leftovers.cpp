@@ -47,8 +47,8 @@ constexpr unsigned kAnyone = UINT32_MAX;
 
 unsigned owner_of(long folder, const char* name) {
   struct stat status {};
-  long result = raw_syscall(SYS_newfstatat, folder, text_argument(name), reinterpret_cast<long>(&status),
-                            AT_SYMLINK_NOFOLLOW);
+  long result =
+      raw_syscall(SYS_newfstatat, folder, text_argument(name), reinterpret_cast<long>(&status), AT_SYMLINK_NOFOLLOW);
   return is_error(result) ? kAnyone : status.st_uid;
 }
 
@@ -93,7 +93,8 @@ class Sweep {
     long file = open_own_file(folder_, text, user, O_RDONLY, status);
     if (is_error(file)) return;
     Header header;
-    bool has_header = raw_syscall(SYS_pread64, file, reinterpret_cast<long>(&header), sizeof header, 0) == sizeof header;
+    bool has_header =
+        raw_syscall(SYS_pread64, file, reinterpret_cast<long>(&header), sizeof header, 0) == sizeof header;
     bool is_begun = has_header && std::memcmp(header.magic, kMagic, sizeof kMagic) == 0;
     if (is_over(name, is_of_here, file, is_begun ? &header : nullptr)) {
       if (!is_begun || !is_evidence(header))
@@ -162,7 +163,8 @@ void sweep_folder(long directory, const char* name, unsigned user, Retention ret
     remove_file(folder, kLauncherFile.data());
     remove_file(folder, kBoardFile.data());
     each_entry(folder, true, [&](const char* entry) {
-      long others = std::string_view(entry).starts_with(kOthersPrefix) ? open_folder(folder, entry, user, true) : -ENOENT;
+      long others =
+          std::string_view(entry).starts_with(kOthersPrefix) ? open_folder(folder, entry, user, true) : -ENOENT;
       if (is_error(others)) return;
       sweep(others, kAnyone, Search::thorough, retention);
       base::close_file(others);

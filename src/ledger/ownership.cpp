@@ -25,8 +25,8 @@ long close_and_fail(long file, long error) {
   return error;
 }
 
-/// Field `wanted` of /proc/PID/stat, counted as in proc(5); `from` is the end of field 2, the name in parentheses, which
-/// may hold anything. 0 where it is missing.
+/// Field `wanted` of /proc/PID/stat, counted as in proc(5); `from` is the end of field 2, the name in parentheses,
+/// which may hold anything. 0 where it is missing.
 uint64_t stat_field(const char* from, int wanted) {
   for (int number = 2; from && number < wanted; ++number) from = std::strchr(from + 1, ' ');
   uint64_t value = 0;
@@ -50,8 +50,8 @@ long open_folder(long directory, const char* name, unsigned user, bool is_for_ot
 }
 
 long open_own_file(long folder, const char* name, unsigned user, int flags, struct stat& status) {
-  long file = raw_syscall(SYS_openat, folder, text_argument(name),
-                          flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
+  long file =
+      raw_syscall(SYS_openat, folder, text_argument(name), flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0);
   if (is_error(file)) return file;
   long result = raw_syscall(SYS_fstat, file, reinterpret_cast<long>(&status));
   if (is_error(result)) return close_and_fail(file, result);
@@ -61,8 +61,8 @@ long open_own_file(long folder, const char* name, unsigned user, int flags, stru
 
 uint64_t own_pid_namespace() {
   struct stat status {};
-  long result = raw_syscall(SYS_newfstatat, AT_FDCWD, text_argument("/proc/self/ns/pid"),
-                            reinterpret_cast<long>(&status), 0);
+  long result =
+      raw_syscall(SYS_newfstatat, AT_FDCWD, text_argument("/proc/self/ns/pid"), reinterpret_cast<long>(&status), 0);
   return is_error(result) ? 0 : status.st_ino;
 }
 

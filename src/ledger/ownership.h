@@ -13,8 +13,8 @@ namespace unfreed::ledger {
 long open_folder(long directory, const char* name, unsigned user, bool is_for_others = false);
 
 /// Opens a regular file of `user` in an opened folder, without waiting or following links: the descriptor, or
-/// −errno (−EPERM: it is another kind of file, or another user's). `flags`: O_RDONLY or O_WRONLY. `status` receives what
-/// fstat() says.
+/// −errno (−EPERM: it is another kind of file, or another user's). `flags`: O_RDONLY or O_WRONLY. `status` receives
+/// what fstat() says.
 long open_own_file(long folder, const char* name, unsigned user, int flags, struct stat& status);
 
 /// The inode of this process's pid namespace, which distinguishes its pids from other containers'. 0 without /proc.

@@ -30,8 +30,8 @@ class View {
   std::string_view text(StringRef ref) const;
   static constexpr uint32_t kMostTextBytes = 64 * 1024;
 
-  /// Calls `visit(std::string_view)` for each of at most `most` NUL-terminated strings, one after the other from `first`
-  /// on. Stops at the section's end, and at text that has no end: no byte is read twice.
+  /// Calls `visit(std::string_view)` for each of at most `most` NUL-terminated strings, one after the other from
+  /// `first` on. Stops at the section's end, and at text that has no end: no byte is read twice.
   template <class Visit>
   void each_text(StringRef first, uint32_t most, Visit visit) const {
     std::string_view text;

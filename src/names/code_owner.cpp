@@ -34,15 +34,14 @@ bool is_start_code(std::string_view function) {
 
 bool is_system_module(std::string_view path) {
   constexpr std::string_view kOwn[] = {"/usr/local/", "/usr/src/", "/usr/home/"};
-  constexpr std::string_view kSystem[] = {"/usr/", "/lib/",       "/lib32/",     "/lib64/", "/libx32/",
-                                          "/bin/", "/sbin/",      "/nix/store/", "/snap/",  "/gnu/store/",
-                                          "[vdso", "[vsyscall]"};
+  constexpr std::string_view kSystem[] = {"/usr/",  "/lib/",       "/lib32/", "/lib64/",     "/libx32/", "/bin/",
+                                          "/sbin/", "/nix/store/", "/snap/",  "/gnu/store/", "[vdso",    "[vsyscall]"};
   return path.empty() || (starts_with_any(path, kSystem) && !starts_with_any(path, kOwn));
 }
 
 bool is_library_source(std::string_view file) {
-  constexpr std::string_view kSystem[] = {"/usr/include/", "/usr/lib/", "/usr/lib64/", "/rustc/", "/usr/src/rustc-",
-                                          "/usr/share/cargo/registry/"};
+  constexpr std::string_view kSystem[] = {"/usr/include/", "/usr/lib/",       "/usr/lib64/",
+                                          "/rustc/",       "/usr/src/rustc-", "/usr/share/cargo/registry/"};
   return starts_with_any(file, kSystem) || contains(file, "/include/c++/") || contains(file, "/.cargo/registry/") ||
          contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/");
 }
@@ -54,10 +53,9 @@ bool is_library_function(std::string_view function) {
     return starts_with_any(function, kRust);
   }
   // Names as they are linked are seen where a process at its limits has written the report.
-  constexpr std::string_view kNames[] = {"std::",  "__gnu_cxx::", "__cxxabiv1::", "boost::",  "operator new",
-                                         "_ZNSt",  "_ZNKSt",      "_ZSt",         "_ZN9__gnu_cxx", "_ZN5boost",
-                                         "_ZNK5boost", "_Znw",    "_Zna",         "__rust_", "<std::", "<core::",
-                                         "<alloc::"};
+  constexpr std::string_view kNames[] = {"std::",  "__gnu_cxx::", "__cxxabiv1::",  "boost::",   "operator new", "_ZNSt",
+                                         "_ZNKSt", "_ZSt",        "_ZN9__gnu_cxx", "_ZN5boost", "_ZNK5boost",   "_Znw",
+                                         "_Zna",   "__rust_",     "<std::",        "<core::",   "<alloc::"};
   return starts_with_any(function, kNames);
 }
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "render/paths.h"
 #include "names/code_owner.h"
+#include "render/paths.h"
 
 namespace unfreed::render {
 
@@ -55,8 +55,7 @@ std::vector<ShownFrame> choose_own(const std::vector<StackFrame>& stack, const P
   auto with_line = std::find_if(own.begin(), own.end(), has_line);
   if (count && with_line >= end && with_line != own.end()) *(end - 1) = *with_line;
   std::vector<ShownFrame> shown;
-  for (size_t at = 0; at < count; ++at)
-    shown.push_back({&stack[own[at]], at > 0 && own[at] != own[at - 1] + 1});
+  for (size_t at = 0; at < count; ++at) shown.push_back({&stack[own[at]], at > 0 && own[at] != own[at - 1] + 1});
   return shown;
 }
 
@@ -75,7 +74,8 @@ std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std:
   std::vector<ShownFrame> shown;
   for (size_t at = first; at < last && shown.size() < most; ++at) shown.push_back({&stack[at], false});
   auto is_programs = [&](const StackFrame& frame) { return !exe.empty() && frame.module == exe; };
-  bool has_any = std::any_of(shown.begin(), shown.end(), [&](const ShownFrame& one) { return is_programs(*one.frame); });
+  bool has_any =
+      std::any_of(shown.begin(), shown.end(), [&](const ShownFrame& one) { return is_programs(*one.frame); });
   auto next = stack.begin() + static_cast<ptrdiff_t>(first + shown.size());
   auto end = stack.begin() + static_cast<ptrdiff_t>(last);
   if (has_any || shown.empty()) return shown;

@@ -95,15 +95,14 @@ std::string without_result(const std::string& text) {
 }  // namespace
 
 size_t columns_of(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
 }
 
 std::string cut_to(std::string_view text, size_t columns) {
   if (columns_of(text) <= columns) return std::string(text);
   size_t end = 0;
-  for (size_t left = columns ? columns - 1 : 0; left && end < text.size(); --left)
-    do ++end;
+  for (size_t left = columns ? columns - 1 : 0; left && end < text.size(); --left) do
+      ++end;
     while (end < text.size() && (text[end] & 0xc0) == 0x80);
   return std::string(text.substr(0, end)) + "…";
 }

@@ -212,8 +212,8 @@ std::string misuse_html(const Report& report) {
         fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
                     one.fd, escaped(one.type), write_count(one.count), escaped(one.suppressed_by));
     text += call_html("closed", one.closed, report) + call_html("opened anew before that", one.reopened, report) +
-            call_html("first closed", one.first_closed, report) +
-            call_html("opened", one.opened, report) + "</details>\n";
+            call_html("first closed", one.first_closed, report) + call_html("opened", one.opened, report) +
+            "</details>\n";
   }
   return text;
 }

@@ -128,8 +128,7 @@ std::string render_rules(const Report& report, const TextOptions& options) {
   std::string text;
   for (const RuleOutcome& rule : report.rules) {
     std::string line = describe_verdict(rule) + place_of_rule(report, rule, options);
-    if (!rule.is_checked() || rule.broken)
-      line = tinted(line, rule.broken ? Tint::red : Tint::yellow, options.colour);
+    if (!rule.is_checked() || rule.broken) line = tinted(line, rule.broken ? Tint::red : Tint::yellow, options.colour);
     text += "  " + line + "\n";
   }
   return text;
@@ -159,7 +158,8 @@ std::string render_peak(const Report& report, const TextOptions& options) {
   const report::Site& most = **std::max_element(
       held.begin(), held.end(), [](const auto* left, const auto* right) { return left->at_peak < right->at_peak; });
   std::string heading = write_number_of(most.at_peak, "descriptor") + " at the peak";
-  std::string text = fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most.acquired_by));
+  std::string text =
+      fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most.acquired_by));
   return text + render_frames(report, most.stack, options, "      ");
 }
 
@@ -220,7 +220,8 @@ class MissingLines {
     std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, options_.paths, options_.most_frames);
     bool has_line = std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return one.frame->line; });
     if (shown.empty() || has_line || shown[0].frame->module.empty() || has_lines(shown[0].frame->module)) return;
-    bool is_named = std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return !one.frame->function.empty(); });
+    bool is_named =
+        std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return !one.frame->function.empty(); });
     auto [file, is_new] = files_.try_emplace(std::string(shown[0].frame->module), is_named);
     file->second = file->second || is_named;
   }
@@ -254,8 +255,8 @@ class MissingLines {
   std::map<std::string, bool> files_;  ///< does it have names of functions?
 };
 
-/// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of each
-/// kind the worst, and how many more there are.
+/// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of
+/// each kind the worst, and how many more there are.
 std::string render_places(const Report& report, const TextOptions& options) {
   std::vector<Place> places = list_places(report);
   std::erase_if(places, [](const Place& one) { return !one.counts(); });

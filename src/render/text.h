@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "render/places.h"
 #include "render/paths.h"
+#include "render/places.h"
 
 namespace unfreed::render {
 

@@ -31,8 +31,8 @@ std::string end_of(const std::string& text, size_t columns) {
   size_t all = columns_of(text);
   if (all <= columns) return text;
   size_t start = 0;
-  for (size_t left = all - columns + 1; left; --left)
-    do ++start;
+  for (size_t left = all - columns + 1; left; --left) do
+      ++start;
     while (start < text.size() && (text[start] & 0xc0) == 0x80);
   return "…" + text.substr(start);
 }
@@ -221,7 +221,8 @@ std::string describe_running(const Report& report, const Place& place, const Tex
   std::string text;
   // std::thread and the like start all of theirs in one function of the library.
   report::CallId routine = place.objects.empty() ? 0 : place.objects[0]->start_routine;
-  bool is_own = routine && routine <= report.stacks.calls.size() && is_own_frame(frame_of(report.stacks.calls[routine - 1]));
+  bool is_own =
+      routine && routine <= report.stacks.calls.size() && is_own_frame(frame_of(report.stacks.calls[routine - 1]));
   if (is_own || most == waiting.end())
     if (std::string start = describe_function(report, routine, options); !start.empty())
       text += "    start routine " + start + "\n";
@@ -249,8 +250,9 @@ std::string render_threads(const Report& report, const TextOptions& options) {
       continue;
     }
     std::string name = group.first->name.empty() ? "" : fmt::format(" \"{}\"", printable(group.first->name));
-    std::string heading = (group.count > 1 ? write_number_of(group.count, "thread")
-                                           : fmt::format("thread {}", group.first->thread)) + name;
+    std::string heading =
+        (group.count > 1 ? write_number_of(group.count, "thread") : fmt::format("thread {}", group.first->thread)) +
+        name;
     text += fmt::format("\n  {} {}\n{}", tinted(heading, Tint::bold, options.colour), group.words, group.where);
   }
   if (left_out) text += fmt::format("\n  and {}\n", write_number_of(left_out, "more thread"));
@@ -313,7 +315,8 @@ std::string render_exec_leaks(const Report& report, const TextOptions& options) 
       continue;
     }
     std::string times = leak.count > 1 ? fmt::format(" ({} times)", write_count(leak.count)) : "";
-    std::string target = leak.target.empty() ? "" : fmt::format(" ({})", cut_to(options.paths.shorten(leak.target), 48));
+    std::string target =
+        leak.target.empty() ? "" : fmt::format(" ({})", cut_to(options.paths.shorten(leak.target), 48));
     std::string heading =
         fmt::format("descriptor {}{} was inherited by {}", leak.fd, target,
                     leak.program.empty() ? "another program" : cut_to(options.paths.shorten(leak.program), 48));

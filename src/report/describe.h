@@ -156,7 +156,7 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("total", site.total, Presence::always, "");
   v.member("total_bytes", site.total_bytes, Presence::if_set, "");
   v.member("peak", site.peak, Presence::if_set, "The highest number live at once, if that was tracked.");
-  v.member("at_peak", site.at_peak, Presence::if_set, 
+  v.member("at_peak", site.at_peak, Presence::if_set,
            "Live here when the process held most of this kind (the peak in totals).");
   v.member("running", site.running, Presence::if_set, "Threads or children started here that have not ended.");
   v.member("growing", site.growing, Presence::if_set,
@@ -234,7 +234,8 @@ template <class Visitor>
 void describe(Visitor& v, Is<Misuse> auto& misuse) {
   v.member("type", misuse.type, Presence::always,
            "double_close: closed before, by the same owner; not_open: never seen open; behind_owner: by its number, "
-           "though a stream owns it; stale_owner: by a stream whose number had been handed out anew; standard_closed: 0 to 2 "
+           "though a stream owns it; stale_owner: by a stream whose number had been handed out anew; standard_closed: "
+           "0 to 2 "
            "by its number, and not by whom it was opened.",
            words::kMisuseTypes);
   v.member("count", misuse.count, Presence::always, "");

@@ -176,7 +176,11 @@ void JsonText::put_escaped(std::string_view text) {
 }
 
 void JsonText::put_escape(uint32_t unit) {
-  const char escape[] = {'\\', 'u', kHexDigits[unit >> 12 & 15], kHexDigits[unit >> 8 & 15], kHexDigits[unit >> 4 & 15],
+  const char escape[] = {'\\',
+                         'u',
+                         kHexDigits[unit >> 12 & 15],
+                         kHexDigits[unit >> 8 & 15],
+                         kHexDigits[unit >> 4 & 15],
                          kHexDigits[unit & 15]};
   put(std::string_view(escape, sizeof escape));
 }

@@ -30,9 +30,8 @@ namespace unfreed::report {
 
 /// A report's name, or path, with the pid before the extension, and a number if it is not 0.
 void add_with_pid(base::TextBuilder& out, std::string_view path, int pid, unsigned number);
-/// That of a report made because a limit, or a number of the user's, was reached, the `number`-th of its process: nothing
-/// else takes its place.
-/// service.limit.json, service.limit.2.json
+/// That of a report made because a limit, or a number of the user's, was reached, the `number`-th of its process:
+/// nothing else takes its place. service.limit.json, service.limit.2.json
 void add_with_limit(base::TextBuilder& out, std::string_view path, unsigned number);
 
 struct ReportFileOptions {
@@ -40,7 +39,7 @@ struct ReportFileOptions {
   bool only_files = false;         ///< what is no file is left alone: it has been written to
   const Author* author = nullptr;  ///< nullptr: the name is meant as it is, and no pid goes into it
   bool has_pid = false;            ///< the name has the author's pid already
-  unsigned limit = 0;  ///< not 0: a file's name is add_with_limit() of the given one
+  unsigned limit = 0;              ///< not 0: a file's name is add_with_limit() of the given one
   bool (*may_use_descriptor)(int descriptor) = nullptr;  ///< is one of this process still what its user means?
   int patience_ms = 2000;             ///< for a FIFO or device, each time that nothing can be written
   int descriptor_patience_ms = 2000;  ///< likewise for a descriptor of this process

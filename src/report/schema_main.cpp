@@ -265,7 +265,8 @@ class Schema {
 
 int main() {
   static char buffer[kJsonBufferBytes];
-  JsonText json({nullptr, [](void*, std::string_view piece) {
+  JsonText json({nullptr,
+                 [](void*, std::string_view piece) {
                    return std::fwrite(piece.data(), 1, piece.size(), stdout) == piece.size();
                  }},
                 buffer);

@@ -85,9 +85,7 @@ End conclude(int status) {
 
 /// A process that restricts its system calls leaves its ledger where it is, and the launcher finds it by itself.
 /// Without one, rules remain unchecked.
-End end_in_sandbox() {
-  return !g_runtime.launcher_pid && g_settings.has_rules() ? End::unchecked : End::passed;
-}
+End end_in_sandbox() { return !g_runtime.launcher_pid && g_settings.has_rules() ? End::unchecked : End::passed; }
 
 /// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler
 /// that ends the process: it will not go on, but what it has started is waited for.
@@ -103,8 +101,8 @@ End end_process_image(int status) {
   bool has_kernel = base::may_call_system();
   SpareDescriptors spare;
   {
-    // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind, which
-    // would be taken for the program's.
+    // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
+    // which would be taken for the program's.
     base::SignalBlock block;
     if (has_kernel) describe_threads();
     g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
@@ -145,9 +143,7 @@ bool has_end() {
 
 /// A program's own failure wins.
 int status_after(End end, int status, bool& replaced) {
-  int ours = end == End::broken      ? g_settings.exit_code
-             : end == End::unchecked ? report::exit_status::failure
-                                     : 0;
+  int ours = end == End::broken ? g_settings.exit_code : end == End::unchecked ? report::exit_status::failure : 0;
   replaced = status >= 0 && (status & 0xff) == 0 && ours != 0;
   return replaced ? ours : status;
 }

@@ -64,8 +64,8 @@ bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer&
   file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
   file.add(':').add_number(g_runtime.ledger_identity.inode);
   program.add("--program=").add(g_settings.program);
-  const char* arguments[24] = {command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(),
-                               program.c_str(), "--output", g_settings.output.data()};
+  const char* arguments[24] = {command,      "finish",        "--report-number", number.c_str(),          "--ledger-is",
+                               file.c_str(), program.c_str(), "--output",        g_settings.output.data()};
   size_t count = 9;
   auto add = [&](const char* option, std::string_view value) {
     if (value.empty()) return;

@@ -50,8 +50,8 @@ int output_descriptor() { return g_output.descriptor; }
 base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
                               OwnReportFile& out) {
   std::string_view pattern = path ? path : g_settings.output;
-  size_t size = report::expand_output(pattern, g_runtime.working_directory, g_settings.program,
-                                      g_runtime.pid, report_number, out.path);
+  size_t size = report::expand_output(pattern, g_runtime.working_directory, g_settings.program, g_runtime.pid,
+                                      report_number, out.path);
   if (!size) {
     base::TextBuilder(out.path).add(pattern);
     bool is_relative = !pattern.starts_with('/') && !g_runtime.working_directory[0];

@@ -1,5 +1,5 @@
-// The settings that the process was started with, in memory that no other process shares. What its reports do (where they
-// go, by which rules, with which status) comes from here: a ledger is shared memory, and says nothing about it.
+// The settings that the process was started with, in memory that no other process shares. What its reports do (where
+// they go, by which rules, with which status) comes from here: a ledger is shared memory, and says nothing about it.
 #pragma once
 
 #include <string_view>

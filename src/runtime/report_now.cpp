@@ -161,7 +161,8 @@ struct Made {
 base::FileProblem write_file(const ledger::View& view, const Request& request, const report::Report& report,
                              Working& working) {
   report::ReportFile& file = working.output.file;
-  if (base::FileProblem problem = open_report(view, request.path, request.number, request.limit, working.output)) return problem;
+  if (base::FileProblem problem = open_report(view, request.path, request.number, request.limit, working.output))
+    return problem;
   report::Sink sink{&file, [](void* context, std::string_view piece) {
                       return !static_cast<report::ReportFile*>(context)->write(piece);
                     }};
@@ -385,8 +386,9 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
   bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;
-  Request request{trigger, path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true,
-                  is_frozen ? &frozen : nullptr, threshold};
+  Request request{
+      trigger,  path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true, is_frozen ? &frozen : nullptr,
+      threshold};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
   if (!is_made) say("unfreed: a requested report could not be made");

@@ -334,7 +334,8 @@ void reached(uint32_t level, uint64_t value) {
 void set_levels() {
   track::set_level_handler(reached);
   for (const report::Rule& rule : g_settings.report_at.all())
-    track::add_level({rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
+    track::add_level(
+        {rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
 }
 
 void start(int argc, char** argv, char** environment) {

@@ -44,9 +44,9 @@ std::span<const SettingRow> setting_rows();
 struct SettingError {
   std::string_view variable;  ///< "UNFREED_DEPTH"
   std::string_view value;
-  const char* accepted;  ///< static: "a number from 1 to 512"
-  ParseError detail;     ///< for UNFREED_FAIL_ON: where in the rules
-  bool fatal;            ///< the run must end with 125
+  const char* accepted;         ///< static: "a number from 1 to 512"
+  ParseError detail;            ///< for UNFREED_FAIL_ON: where in the rules
+  bool fatal;                   ///< the run must end with 125
   std::string_view meant = {};  ///< the variable that somebody may have meant by one that is none; "" else
 };
 

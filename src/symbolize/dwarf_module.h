@@ -17,8 +17,8 @@ struct SourceFrame {
   std::string linkage_name;  ///< as in the symbol table
   std::string file;          ///< absolute where the debug information tells
   uint32_t line = 0;
-  bool inlined = false;  ///< into the next frame
-  std::string plain_name;     ///< see report::ResolvedFrame
+  bool inlined = false;    ///< into the next frame
+  std::string plain_name;  ///< see report::ResolvedFrame
   uint32_t function_line = 0;
   std::string_view symbol;
   uint64_t symbol_offset = 0;

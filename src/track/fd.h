@@ -137,7 +137,8 @@ uint32_t fd_latest_serial();
 void fd_range_closed(FdRange range, uint32_t latest_serial, const FdCloser& closer);
 template <class Call>
 auto fd_range_closing(FdRange range, const FdCloser& closer, Call call) {
-  if (range.first == range.last && range.first <= INT32_MAX) return fd_closing(static_cast<int>(range.first), closer, call);
+  if (range.first == range.last && range.first <= INT32_MAX)
+    return fd_closing(static_cast<int>(range.first), closer, call);
   uint32_t serial = fd_latest_serial();
   auto result = call();
   if (result == 0) fd_range_closed(range, serial, closer);

@@ -69,7 +69,8 @@ bool add_up_heap(HeapSum& sum) {
   };
   auto counts_here = [&](uint64_t index) {
     auto* site = writer.known<ledger::Site>(SectionId::sites, index);
-    return site && site->kind == static_cast<uint8_t>(Kind::heap) && !(site->flags & ledger::kSiteLibc) ? site : nullptr;
+    return site && site->kind == static_cast<uint8_t>(Kind::heap) && !(site->flags & ledger::kSiteLibc) ? site
+                                                                                                        : nullptr;
   };
   uint64_t sites = writer.section(SectionId::sites).count.load(std::memory_order_acquire);
   for (uint64_t index = 0; index < sites; ++index)
@@ -108,8 +109,7 @@ void look_at_heap() {
     Known& known = g_levels[at];
     if (!is_heap(known.level)) continue;
     uint64_t reached = 0;
-    if (take(known, known.level.bytes ? sum.bytes : sum.blocks, reached))
-      g_handler(static_cast<uint32_t>(at), reached);
+    if (take(known, known.level.bytes ? sum.bytes : sum.blocks, reached)) g_handler(static_cast<uint32_t>(at), reached);
     look_after = std::min(look_after, headroom(known, sum));
   }
   g_allocated.store(0, std::memory_order_relaxed);

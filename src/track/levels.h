@@ -1,7 +1,7 @@
-// Numbers that make a report be written when they are reached (UNFREED_REPORT_AT), and again each time that what is held
-// has doubled. For kinds that are counted as a whole the number is compared where a resource is acquired; for the heap,
-// which is counted by thread and site, all counts are added up now and then: as often as enough has been allocated since
-// the last time to have reached it. All are thread-safe and async-signal-safe.
+// Numbers that make a report be written when they are reached (UNFREED_REPORT_AT), and again each time that what is
+// held has doubled. For kinds that are counted as a whole the number is compared where a resource is acquired; for the
+// heap, which is counted by thread and site, all counts are added up now and then: as often as enough has been
+// allocated since the last time to have reached it. All are thread-safe and async-signal-safe.
 #pragma once
 
 #include <atomic>

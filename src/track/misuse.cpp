@@ -159,8 +159,8 @@ class Frames {
   uint32_t node_;
 };
 
-/// How many frames two stacks have in common, from the innermost on: calls of one wrapper by one function are more alike
-/// than calls of it by two.
+/// How many frames two stacks have in common, from the innermost on: calls of one wrapper by one function are more
+/// alike than calls of it by two.
 uint32_t likeness(uint32_t one_site, uint32_t other_site) {
   constexpr uint32_t kMost = 64;
   Frames one(one_site);

@@ -11,8 +11,9 @@ using unwind::caller_registers;
 UNFREED_HOOK int widget_make(int size) {
   int result = g_real.widget_make(size);
   if (result >= 0)
-    track::handle_acquired({ledger::Kind::widget, static_cast<uint64_t>(result), static_cast<uint64_t>(size), "a widget"},
-                           hook_number(Hook::widget_make), caller_registers());
+    track::handle_acquired(
+        {ledger::Kind::widget, static_cast<uint64_t>(result), static_cast<uint64_t>(size), "a widget"},
+        hook_number(Hook::widget_make), caller_registers());
   else
     track::handle_not_acquired(ledger::Kind::widget, hook_number(Hook::widget_make), caller_registers());
   return result;

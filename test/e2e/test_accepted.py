@@ -110,7 +110,7 @@ class Node(unittest.TestCase):
         result = self.run_code("require('fs').openSync('/etc/passwd')")
         self.assertEqual(result.status, 23, result)
         (rule,) = result.report["rules"]
-        self.assertEqual(rule["actual"], 1)
+        self.assertEqual(rule["value"], 1)
 
 
 class RulesFor(unittest.TestCase):

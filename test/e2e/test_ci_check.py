@@ -98,7 +98,7 @@ class CiCheck(unittest.TestCase):
             for args, status, folder in ((["-m", "unittest", "test_opens"], 23, "."), (["-Bm", "unittest", "test_opens"], 23, "."),
                                          (["-munittest", "test_opens"], 23, "."), (["-m", "unittest", "test_clean"], 0, "."),
                                          (["-W", "error", "-m", "package"], 23, "."), (["-m", "opens"], 23, "."),
-                                         (["../elsewhere/pytest"], 23, "here"), (["../opens.py"], 0, "here"),
+                                         (["../elsewhere/pytest"], 23, "here"), (["../opens.py"], 125, "here"),
                                          (["-m", "json.tool", "/dev/null"], 1, ".")):
                 with self.subTest(args=args):
                     result = harness.bare([CHECK, *python, *args], cwd=scratch.path(folder),
@@ -116,8 +116,8 @@ class CiCheck(unittest.TestCase):
                 return harness.bare([CHECK, *command], cwd=scratch.path(folder),
                                     env={"UNFREED_LEDGER_DIR": scratch.ledgers}).status
 
-            self.assertEqual(check("project/build"), 0)
-            self.assertEqual(check("out"), 0)
+            self.assertEqual(check("project/build"), 125)
+            self.assertEqual(check("out"), 125)
             with open(scratch.path("out", "CMakeCache.txt"), "w") as file:
                 file.write(f"# a cache\nCMAKE_HOME_DIRECTORY:INTERNAL={scratch.path('project')}\n")
             self.assertEqual(check("out"), 23)

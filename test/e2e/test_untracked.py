@@ -430,7 +430,7 @@ class Partly(unittest.TestCase):
             }"""
         program = Place.program("large", source=source)
         (note,) = [note for note in harness.run([program]).report["notes"] if "MiB" in note]
-        self.assertRegex(note, r"^20\d MiB .* malloc was seen to give 0 MiB")
+        self.assertRegex(note, r"^20\d MiB .* malloc was seen to return 0 MiB")
         self.assertEqual(harness.run([program, "malloc"]).report["notes"], [])
 
     def test_libraries_that_find_libc_first(self):

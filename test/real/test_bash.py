@@ -30,13 +30,13 @@ class Bash(unittest.TestCase):
                 self.assertGreater(result.report["totals"]["fd"]["total"], 10, "pipes were made, and closed")
 
     def test_descriptor_left_open(self):
-        result = harness.run(["/bin/bash", "-c", "exec 7</etc/passwd; exec 8>/dev/null; exec 8>&-; true"],
+        result = harness.run(["/bin/bash", "-c", "exec 12</etc/passwd; exec 13>/dev/null; exec 13>&-; true"],
                              options=["--fail-on", "fd>0"])
         self.assertEqual(result.status, 23, result)
         self.assertEqual(result.report["totals"]["fd"]["live"], 1)
         (site,) = harness.live_sites(result.report, "fd")
-        self.assertEqual([(item["fd"], item["target"]) for item in site["objects"]], [(7, "/etc/passwd")])
-        # bash opens the file on the lowest number and moves it to 7.
+        self.assertEqual([(item["fd"], item["target"]) for item in site["objects"]], [(12, "/etc/passwd")])
+        # bash opens the file on the lowest number and moves it to 12.
         self.assertIn(site["acquired_by"], ("dup2", "open", "open64", "fcntl", "fcntl64"))
 
     def test_one_report_per_process(self):

@@ -33,7 +33,8 @@ StackPlace place(std::initializer_list<PlaceFrame> outermost_first) {
 }
 
 TEST(Places, ALineIsCountedFromItsFunction) {
-  auto of = [](uint32_t line, uint32_t function_line, std::string_view file = "/src/log.c", std::string_view name = "f") {
+  auto of = [](uint32_t line, uint32_t function_line, std::string_view file = "/src/log.c",
+               std::string_view name = "f") {
     return place({by_line("main", "/src/main.c", 9, 5), by_line(name, file, line, function_line)}).lasting();
   };
   EXPECT_EQ(of(12, 10), of(112, 110)) << "lines were added before the function";
@@ -54,7 +55,8 @@ TEST(Places, LibrariesFramesTakeNoPartWhereTheProgramsAre) {
   EXPECT_EQ(place({caller, callee, header}).known_by(), PlaceKnownBy::line);
   EXPECT_NE(direct.lasting(), place({callee, caller}).lasting());
   EXPECT_NE(direct.lasting(), place({callee}).lasting());
-  EXPECT_EQ(direct.lasting(), place({by_function("/usr/lib/libc.so.6", "__libc_start_main", 5), caller, callee}).lasting());
+  EXPECT_EQ(direct.lasting(),
+            place({by_function("/usr/lib/libc.so.6", "__libc_start_main", 5), caller, callee}).lasting());
 }
 
 TEST(Places, WithoutLinesCallsInAFunctionAreToldApart) {
@@ -63,12 +65,15 @@ TEST(Places, WithoutLinesCallsInAFunctionAreToldApart) {
   EXPECT_NE(of(20).lasting(), of(40).lasting());
   EXPECT_EQ(of(20).known_by(), PlaceKnownBy::function);
   EXPECT_NE(of(20).lasting(), place({by_function(kProgram, "open_all.constprop.0", 20)}).lasting());
-  StackPlace header = place({by_function(kProgram, "main", 8), by_function(kProgram, "std::function<int()>::call()", 20)});
+  StackPlace header =
+      place({by_function(kProgram, "main", 8), by_function(kProgram, "std::function<int()>::call()", 20)});
   EXPECT_NE(header.lasting(), place({by_function(kProgram, "main", 8)}).lasting()) << "it may hold inlined code";
 }
 
 TEST(Places, AnInterpretersLoopIsOnePlace) {
-  auto of = [](std::string_view symbol, uint64_t offset) { return place({by_function("/usr/bin/python3.11", symbol, offset)}); };
+  auto of = [](std::string_view symbol, uint64_t offset) {
+    return place({by_function("/usr/bin/python3.11", symbol, offset)});
+  };
   EXPECT_EQ(of("_PyEval_EvalFrameDefault", 20).lasting(), of("_PyEval_EvalFrameDefault", 400).lasting());
   EXPECT_EQ(of("eval.part.0", 20).lasting(), of("eval", 30).lasting());
   EXPECT_NE(of("eval", 20).lasting(), of("call", 20).lasting());
@@ -87,8 +92,9 @@ TEST(Places, TwoLinesWithOneSignatureAreToldApart) {
   StackPlace here = place({by_line("init", "/src/a/util.c", 12, 10)});
   StackPlace there = place({by_line("init", "/src/b/util.c", 52, 50)});
   ASSERT_EQ(here.lasting(), there.lasting());
-  std::vector<SignedStack> stacks = {{1, 5}, {here.lasting(), here.exact()}, {there.lasting(), there.exact()},
-                                     {here.lasting(), here.exact()}, {2, 6}, {2, 6}};
+  std::vector<SignedStack> stacks = {
+      {1, 5}, {here.lasting(), here.exact()}, {there.lasting(), there.exact()}, {here.lasting(), here.exact()}, {2, 6},
+      {2, 6}};
   std::vector<uint32_t> order(stacks.size());
   settle_signatures(stacks, order);
   EXPECT_NE(stacks[1].signature, stacks[2].signature);

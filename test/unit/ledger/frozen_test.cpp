@@ -9,9 +9,7 @@ namespace {
 
 class FrozenTest : public testing::Test {
  protected:
-  uint32_t site(uint64_t offset) {
-    return builder_.site(Kind::fd, 0, builder_.stack({{module_, offset}}));
-  }
+  uint32_t site(uint64_t offset) { return builder_.site(Kind::fd, 0, builder_.stack({{module_, offset}})); }
   test::LedgerBuilder builder_;
   uint32_t module_ = builder_.module("/usr/bin/program");
 };

@@ -31,9 +31,26 @@ TEST(FileNames, AreReadAsTheyAreWritten) {
 
 TEST(FileNames, AreNotReadFromAnythingElse) {
   FileName name;
-  for (const char* other : {"", "1", "1-", "1-2", "1-2-", "0-2-3", "-1-2-3", "1-2-3.", "1-2-3.tmp", "1-2-3.done2", "x-2-3",
-                            "1-x-3", "1-2-x", "2147483648-2-3", "1-18446744073709551616-3", "1-2-4294967296", "launcher",
-                            "others-ab", ".", ".."})
+  for (const char* other : {"",
+                            "1",
+                            "1-",
+                            "1-2",
+                            "1-2-",
+                            "0-2-3",
+                            "-1-2-3",
+                            "1-2-3.",
+                            "1-2-3.tmp",
+                            "1-2-3.done2",
+                            "x-2-3",
+                            "1-x-3",
+                            "1-2-x",
+                            "2147483648-2-3",
+                            "1-18446744073709551616-3",
+                            "1-2-4294967296",
+                            "launcher",
+                            "others-ab",
+                            ".",
+                            ".."})
     EXPECT_FALSE(parse_file_name(other, name)) << other;
 }
 

@@ -28,7 +28,8 @@ TEST(CodeOwner, SystemsModulesAndHeadersAreLibraries) {
 }
 
 TEST(CodeOwner, RustsLibraryIsBySourceOrLinkedName) {
-  EXPECT_EQ(owner("/home/me/app", "/rustc/897e3755/library/alloc/src/vec/mod.rs", "alloc::vec::push"), CodeOwner::library);
+  EXPECT_EQ(owner("/home/me/app", "/rustc/897e3755/library/alloc/src/vec/mod.rs", "alloc::vec::push"),
+            CodeOwner::library);
   EXPECT_EQ(owner("/home/me/app", "/usr/src/rustc-1.63.0/library/std/src/fs.rs", "std::fs::File::open"),
             CodeOwner::library);
   EXPECT_EQ(owner("/home/me/app", "/home/me/.cargo/registry/src/github.com-1/tokio-1.0/src/net.rs", "tokio::net"),

@@ -29,7 +29,9 @@ TEST(FunctionNames, TemplateArgumentsAndResultsAreLeftOut) {
 
 TEST(FunctionNames, ColumnsAreCharacters) {
   EXPECT_EQ(columns_of("a…b"), 3u);
-  EXPECT_EQ(cut_to("…….…", 3), "……" "…");
+  EXPECT_EQ(cut_to("…….…", 3),
+            "……"
+            "…");
   EXPECT_EQ(cut_to("abc", 3), "abc");
 }
 

@@ -65,8 +65,14 @@ inline report::FrameResolver numbered_resolver() {
             auto line = static_cast<uint32_t>(node.offset);
             std::string inner = "inlined_" + name;
             std::string shown = name + "(int)";
-            report::ResolvedFrame frame{.function = inner, .linkage_name = inner, .file = file, .line = line,
-                                        .inlined = true, .full_name = {}, .plain_name = inner, .symbol = {}};
+            report::ResolvedFrame frame{.function = inner,
+                                        .linkage_name = inner,
+                                        .file = file,
+                                        .line = line,
+                                        .inlined = true,
+                                        .full_name = {},
+                                        .plain_name = inner,
+                                        .symbol = {}};
             if (node.offset % 2 == 1) emit(context, frame);
             frame.function = shown;
             frame.linkage_name = frame.plain_name = frame.symbol = name;

@@ -34,13 +34,15 @@ TEST(PlainName, OperatorsAreNames) {
 }
 
 TEST(PlainName, RustsNamesKeepTheirTypes) {
-  EXPECT_EQ(plain_name("<store::Log<u8> as core::ops::drop::Drop>::drop"), "<store::Log as core::ops::drop::Drop>::drop");
+  EXPECT_EQ(plain_name("<store::Log<u8> as core::ops::drop::Drop>::drop"),
+            "<store::Log as core::ops::drop::Drop>::drop");
   EXPECT_EQ(plain_name("services::store::open_all::<&str>"), "services::store::open_all");
   EXPECT_EQ(plain_name("<services::store::Store>::open::{closure#0}"), "<services::store::Store>::open::{closure#0}");
 }
 
 TEST(PlainName, WhatCannotBeReadStays) {
-  for (const char* name : {"", "f(", "a<b", "x>y", "{", "f)(", "Cell<(a<b)>::open()"}) EXPECT_EQ(plain_name(name), name);
+  for (const char* name : {"", "f(", "a<b", "x>y", "{", "f)(", "Cell<(a<b)>::open()"})
+    EXPECT_EQ(plain_name(name), name);
 }
 
 }  // namespace
