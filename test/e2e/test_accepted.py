@@ -97,7 +97,8 @@ class Shells(unittest.TestCase):
 @unittest.skipUnless(shutil.which("node"), "node is not installed")
 class Node(unittest.TestCase):
     def run_code(self, code):
-        return harness.run(["node", "-e", code], options=["--fail-on", "fd>0"])
+        # Without the heap, as it takes seconds to name all that V8 allocates.
+        return harness.run(["node", "-e", code], options=["--track", "fd", "--fail-on", "fd>0"])
 
     def test_event_loop_lasts(self):
         server = ("const s = require('net').createServer(c => c.end()).listen(0, '127.0.0.1', () => "
