@@ -59,7 +59,7 @@ std::string wrapped(std::string_view text, size_t indent) {
   return out;
 }
 
-/// "  -o, --output FILE    what it does", wrapped; positionals likewise, by their names.
+/// "  -o, --output FILE    what it does", wrapped; positionals in the same form, by their names.
 std::string describe(const CLI::Option& option) {
   constexpr size_t kColumn = 26;
   std::string names;

@@ -472,7 +472,7 @@ struct ExecLeak {
   std::atomic<uint64_t> count;
   uint64_t acquired_ns;  ///< when it was opened
   char program[88];      ///< as it was named to the exec function, possibly cut; NUL-terminated
-  char target[128];      ///< what the descriptor referred to, likewise
+  char target[128];      ///< what the descriptor referred to, possibly cut
 };
 static_assert(sizeof(ExecLeak) == 256);
 

@@ -56,7 +56,7 @@ uint64_t written_ns(const struct stat& file) {
   return static_cast<uint64_t>(file.st_mtim.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(file.st_mtim.tv_nsec);
 }
 
-/// The folder's lock, as long as it is to be had at once or soon: others may hold it for reasons of their own, and not
+/// The folder's lock, if it is free at once or soon: others may hold it for reasons of their own, and not
 /// every file system has one. What is done without it is safe, but for two reports that replace an older one at once.
 class FolderLock {
  public:
@@ -271,7 +271,7 @@ ReportFile::Verdict ReportFile::judge(bool is_given_name, struct stat& found, Fi
   long result = stat_at(place_.folder, name_, found);
   if (result == -ENOENT) return Verdict::is_free;
   bool is_file = !is_error(result) && S_ISREG(found.st_mode);
-  // Only the name that was given can be refused; where another is not to be had, the next one will do.
+  // Only the name that was given can be refused; if another is taken, the next one will do.
   Verdict otherwise = is_given_name ? Verdict::refuse : Verdict::leave;
   problem = is_error(result) ? failed(result) : FileProblem{kNoReport};
   if (!is_file) return otherwise;

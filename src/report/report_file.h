@@ -42,7 +42,7 @@ struct ReportFileOptions {
   unsigned limit = 0;              ///< not 0: a file's name is add_with_limit() of the given one
   bool (*may_use_descriptor)(int descriptor) = nullptr;  ///< is one of this process still what its user means?
   int patience_ms = 2000;             ///< for a FIFO or device, each time that nothing can be written
-  int descriptor_patience_ms = 2000;  ///< likewise for a descriptor of this process
+  int descriptor_patience_ms = 2000;  ///< the same for a descriptor of this process
 };
 
 class ReportFile {

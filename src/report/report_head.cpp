@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t\r\n";
 
-/// Reads JSON as far as it must: what it looks for stands at known places, whoever has set it out.
+/// Reads JSON as far as it must: what it looks for is at known places, however the text is formatted.
 class Scan {
  public:
   explicit Scan(std::string_view text) : rest_(text) {}

@@ -64,7 +64,7 @@ bool may_be_unknown() {
 
 namespace {
 
-/// One more block at a stack that this thread has taken blocks at before: false where it is not that simple. (Each
+/// One more block at a stack that this thread has taken blocks at before: false if the slow path is needed. (Each
 /// counter moves by a single instruction: see recall().)
 [[gnu::always_inline]] inline bool heap_acquired_again(const ThreadState& state, void* block, size_t bytes,
                                                        uint16_t hook, const unwind::Registers& from) {

@@ -64,7 +64,7 @@ constexpr std::string_view kCachingFunctions[] = {
     // All that comes before main.
     "__libc_start_main"};
 
-/// Where one of libc's objects has its keepers.
+/// Where the caching functions of one of libc's objects are.
 struct CachingCode {
   /// Distances from the object's start.
   struct Range {

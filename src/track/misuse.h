@@ -1,5 +1,5 @@
-// Descriptors closed by who had no right to: closed twice, never open, closed behind the back of the stream that owns
-// them. Each distinct case is kept with the stacks that explain it. All are thread-safe, async-signal-safe.
+// Invalid closes: descriptors closed twice, never open, or closed although a stream owns them. Each distinct case is
+// kept with the stacks that explain it. All are thread-safe, async-signal-safe.
 //
 // A double close need not fail: the number may be another descriptor's by then, which is closed instead. It is noticed
 // when that one's owner closes it, and is put down to the close that was not the owner's:

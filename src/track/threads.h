@@ -46,7 +46,7 @@ uint64_t thread_lookup(pthread_t handle);
 void thread_joined(uint64_t looked_up);
 void thread_detached(uint64_t looked_up);
 
-/// Does the process end with the calling thread? By the kernel's word, or, where that is not to be had, by what was
+/// Does the process end with the calling thread? Asks the kernel, or, if it cannot answer, goes by what was
 /// seen to start.
 bool is_only_thread();
 
