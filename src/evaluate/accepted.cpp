@@ -1,8 +1,5 @@
 #include "evaluate/accepted.h"
 
-#include <sys/stat.h>
-
-#include "base/syscall.h"
 #include "base/text.h"
 #include "evaluate/frames.h"
 #include "settings/programs.h"
