@@ -13,6 +13,7 @@ constexpr uint32_t kMostHeld = 32;
 
 Text class_name(const EvaluatedThread& thread) {
   if (thread.main) return "main";
+  if (thread.libc) return "libc";
   if (thread.is_unattributed()) return "unattributed";
   if (thread.ignored) return "ignored";
   if (thread.finished) return "finished";
@@ -54,6 +55,10 @@ void describe_thread(Build& build, const EvaluatedThread& thread, Thread& out) {
     bool cut = false;
     out.stack = build.stacks.stack(record->current_node, cut);
     out.truncated = cut || record->current_truncated != 0;
+  } else if (thread.is_unattributed() && task && task->node) {
+    bool cut = false;
+    out.stack = build.stacks.stack(task->node, cut);
+    out.truncated = cut || (task->flags & ledger::kTaskTruncated);
   }
   describe_holdings(build, thread, out.holds);
 }

@@ -42,7 +42,9 @@ void total(Evaluation& evaluation) {
   Totals& totals = evaluation.of(Subject::thread);
   for (const EvaluatedThread& thread : evaluation.threads) {
     if (thread.main) continue;
-    if (thread.is_unattributed())
+    if (thread.libc)
+      ++totals[Counter::libc];
+    else if (thread.is_unattributed())
       ++totals[Counter::unattributed];
     else if (thread.ignored)
       ++totals[Counter::ignored];
@@ -88,7 +90,9 @@ size_t reconcile(Evaluation& evaluation, std::span<ListedTask> list, std::span<E
     thread.kernel = one.index;
     thread.tid = one.id;
     thread.main = one.id == evaluation.view->header().main_tid;
-    if (task) std::memcpy(thread.name, task->name, sizeof thread.name);
+    if (!task) continue;
+    thread.libc = task->flags & ledger::kTaskLibc;
+    std::memcpy(thread.name, task->name, sizeof thread.name);
   }
   return count;
 }

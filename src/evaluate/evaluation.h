@@ -61,6 +61,7 @@ struct EvaluatedThread {
   bool detached;
   bool ignored;
   bool main;
+  bool libc;  ///< started by libc for itself; unattributed
   char name[16];
   // What the thread holds.
   uint32_t first_fd;  ///< in Evaluation::fds_by_thread

@@ -46,7 +46,11 @@ template <class Call>
 
 }  // namespace
 
+constinit unfreed::hook::FreedBlocks* unfreed::hook::g_only_noted = nullptr;
+
 void unfreed::hook::release_slowly(void* block) {
+  if (g_only_noted) [[unlikely]]
+    return g_only_noted->add(block);
   if (!track::heap_passed_over(block)) track::heap_released_slowly(block);
   g_real.free(block);
 }

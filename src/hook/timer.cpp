@@ -3,6 +3,7 @@
 
 #include "hook/real.h"
 #include "track/handles.h"
+#include "unwind/owning_call.h"
 
 using namespace unfreed;
 using hook::g_real;
@@ -34,7 +35,7 @@ uint64_t id_of(timer_t timer) { return reinterpret_cast<uint64_t>(timer); }
 }  // namespace
 
 UNFREED_HOOK int timer_create(clockid_t clock, sigevent* event, timer_t* timer) noexcept {
-  int result = g_real.timer_create(clock, event, timer);
+  int result = unwind::owning([&] { return g_real.timer_create(clock, event, timer); });
   if (result == 0)
     track::handle_acquired({ledger::Kind::timer, id_of(*timer), 0, clock_name(clock)}, hook_number(Hook::timer_create),
                            caller_registers());

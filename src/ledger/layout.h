@@ -24,7 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
-inline constexpr uint32_t kFormatVersion = 2;
+inline constexpr uint32_t kFormatVersion = 3;
 inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
@@ -252,7 +252,8 @@ struct Site {
 static_assert(sizeof(Site) == 64);
 inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)
 inline constexpr uint8_t kSiteLibc = 1u << 1;  ///< held by libc or a language runtime for its own use: does not count
-inline constexpr uint8_t kSiteOverflow = 1u << 2;  ///< represents all sites that there was no room for
+inline constexpr uint8_t kSiteOverflow = 1u << 2;    ///< represents all sites that there was no room for
+inline constexpr uint8_t kSiteWithinLibc = 1u << 3;  ///< libc allocated, for itself or for its caller
 
 /// A descriptor's state, in one word that is written and read atomically:
 ///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.
@@ -453,10 +454,14 @@ struct KernelTask {
   int32_t id;  ///< tid or pid
   uint8_t is_child;
   char state;  ///< as in /proc/PID/stat: R, S, D, Z …; ' ' where only the caller's own wait functions could be asked
-  uint16_t reserved;
+  uint16_t flags;  ///< kTask…
+  /// A thread that no hooked function started: where it is blocked (innermost frame). 0: not known, or not asked.
+  uint32_t node;
   char name[16];
 };
-static_assert(sizeof(KernelTask) == 24);
+static_assert(sizeof(KernelTask) == 28);
+inline constexpr uint16_t kTaskTruncated = 1u << 0;  ///< outer frames of the stack are missing
+inline constexpr uint16_t kTaskLibc = 1u << 1;       ///< a thread that libc started for itself
 
 /// Descriptors without close-on-exec went along into other programs. By site of opening.
 inline constexpr uint32_t kExecLeakFilling = 1;

@@ -95,7 +95,7 @@ bool is_over(const Report& report) { return report.trigger == Trigger::exit || r
 
 /// At the end only those that keep something; before it, where each is blocked.
 bool is_worth_showing(const Report& report, const Thread& thread) {
-  if (thread.thread_class == "ignored") return false;
+  if (thread.thread_class == "ignored" || thread.thread_class == "libc") return false;
   if (is_over(report)) return thread.holds.fd > 0 && thread.thread_class != "main";
   return thread.state == "running";
 }

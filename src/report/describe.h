@@ -82,7 +82,8 @@ inline constexpr Text kChildOrigins[] = {"unattributed", "inherited", "ignored",
 inline constexpr Text kChildStates[] = {"zombie", "running", "unknown", "gone"};
 inline constexpr Text kThreadStates[] = {"running", "finished"};
 inline constexpr Text kObjectStates[] = {"running", "finished", "zombie", "unknown"};
-inline constexpr Text kThreadClasses[] = {"main", "finished", "joinable", "detached", "unattributed", "ignored"};
+inline constexpr Text kThreadClasses[] = {"main",         "finished", "joinable", "detached",
+                                          "unattributed", "ignored",  "libc"};
 inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner", "standard_closed"};
 inline constexpr Text kReceived[] = {"received"};
 inline constexpr Text kLibc[] = {"libc"};

@@ -78,6 +78,7 @@ ProcessStat read_stat(int pid) {
       value = value * 10 + static_cast<uint64_t>(*digit - '0');
     return value;
   };
+  if (field && field[1]) stat.state = field[2];
   stat.ppid = static_cast<int>(number(kParent));
   stat.start_ticks = number(kStart);
   return stat;

@@ -12,6 +12,7 @@ namespace unfreed::runtime {
 /// What /proc/PID/stat has about a process.
 struct ProcessStat {
   int ppid = 0;
+  char state = ' ';          ///< R, S, D …
   uint64_t start_ticks = 0;  ///< tells it from a later one of the same pid; 0: it could not be read
 };
 /// `pid` 0: this process, whichever numbering /proc uses.

@@ -15,6 +15,7 @@
 #include "base/lock.h"
 #include "base/syscall.h"
 #include "hook/own_child.h"
+#include "runtime/ancestry.h"
 
 namespace unfreed::runtime {
 
@@ -168,36 +169,45 @@ Look look_at(long pid, int& status) {
   return result == pid ? Look::ended : Look::lost;
 }
 
+/// Does the child sleep? (If /proc numbers processes as another namespace does, that number is somebody else's there.)
+bool sleeps(long pid) {
+  ProcessStat stat = read_stat(static_cast<int>(pid));
+  return stat.state == 'S' && stat.ppid == base::current_pid();
+}
+
 int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : kLost; }
 
 }  // namespace
 
-int wait_for(long pid, int milliseconds) {
+int wait_for(long pid, int milliseconds, bool may_sleep) {
   // A child made for a report needs a millisecond or less as a rule. It is looked at again after an eighth of the time
   // that it has taken: there is no way to be woken that does not take a signal or a descriptor of the program's.
   constexpr uint64_t kShortest = kMillisecond / 20, kLongest = 10 * kMillisecond;
   constexpr uint64_t kToDie = 1000 * kMillisecond;
   int status = 0;
   bool killed = false;
+  bool has_slept = false;
   for (uint64_t waited = 0, most = static_cast<uint64_t>(milliseconds) * kMillisecond;;) {
     Look look = look_at(pid, status);
     if (look == Look::ended) return killed ? kLost : exit_status(status);
     if (look == Look::lost) return kLost;
     if (waited >= most && killed) return kLost;  // it hangs in the kernel
-    if (waited >= most) {
+    bool has_slept_before = has_slept;
+    has_slept = !may_sleep && waited >= kMillisecond && sleeps(pid);
+    if (waited >= most || (has_slept && has_slept_before && !killed)) {
       raw_syscall(SYS_kill, pid, SIGKILL);
       killed = true;
-      most += kToDie;
+      most = waited + kToDie;
     }
     waited += std::max<uint64_t>(sleep_ns(std::clamp(waited / 8, kShortest, kLongest)), 1000);
   }
 }
 
-int wait_for_copy(int milliseconds) {
+int wait_for_copy(int milliseconds, bool may_sleep) {
   hook::OwnChild& child = hook::g_own_child;
   pid_t pid = child.pid.load(std::memory_order_acquire);
   if (!pid) return kLost;
-  int result = wait_for(pid, milliseconds);
+  int result = wait_for(pid, milliseconds, may_sleep);
   // A wait function of another thread may have met it, and be about to say so.
   uint64_t collected = 0;
   for (int looks = 0; result == kLost && looks < 20; ++looks) {

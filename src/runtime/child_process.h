@@ -31,11 +31,12 @@ long start_program(const Program& program);
 long start_copy(void* context, int kept, void (*body_before_closing)(void* context), int (*body)(void* context));
 
 /// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 –
-/// 255), or −1 if it was killed, there is none, or its status is unknown.
-int wait_for_copy(int milliseconds);
+/// 255), or −1 if it was killed, there is none, or its status is unknown. `may_sleep` false: it waits for nothing that
+/// will happen. If it sleeps, a lock that it needs was held by another thread when it was made: it is killed at once.
+int wait_for_copy(int milliseconds, bool may_sleep = true);
 
 /// Waits for a child of this process that was made in any way; otherwise the same.
-int wait_for(long pid, int milliseconds);
+int wait_for(long pid, int milliseconds, bool may_sleep = true);
 
 /// If no copy can be made: runs `body` in this thread, on a separate stack and with signals blocked. Returns what it
 /// returns, or −1 without memory for a stack.

@@ -11,12 +11,14 @@
 #include "kernel/kernel_tasks.h"
 #include "report/answer.h"
 #include "runtime/child_process.h"
+#include "runtime/libc_caches.h"
 #include "runtime/messages.h"
 #include "runtime/own_settings.h"
 #include "runtime/report_now.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "settings/settings.h"
+#include "track/thread_stacks.h"
 #include "track/tracker.h"
 
 namespace unfreed::runtime {
@@ -100,6 +102,7 @@ End end_process_image(int status) {
   ledger::Header& header = g_tracker.writer.header();
   bool has_kernel = base::may_call_system();
   SpareDescriptors spare;
+  find_libc_caches();
   {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
     // which would be taken for the program's.
@@ -111,6 +114,7 @@ End end_process_image(int status) {
     if (has_kernel) {
       report::take_kernel_facts(g_tracker.writer, 0);
       report::take_kernel_tasks(g_tracker.writer, 0);
+      track::take_unlisted_thread_stacks(0);
     }
     header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }

@@ -26,6 +26,7 @@
 #include "report/json_writer.h"
 #include "runtime/child_process.h"
 #include "runtime/helper.h"
+#include "runtime/libc_caches.h"
 #include "runtime/messages.h"
 #include "runtime/output.h"
 #include "runtime/own_settings.h"
@@ -73,13 +74,6 @@ uint32_t next_number() { return g_tracker.writer.header().report_count.fetch_add
 
 /// Lines about rules are written by every process.
 Line line_kind() { return g_settings.has_rules() ? Line::verdict : Line::news; }
-
-ledger::View own_view() {
-  ledger::View view;
-  const ledger::Writer& writer = g_tracker.writer;
-  ledger::View::open({static_cast<std::byte*>(writer.base()), writer.header().file_bytes}, view, writer.backed());
-  return view;
-}
 
 // ---- by this library ----
 
@@ -299,6 +293,7 @@ void take_facts(void* context) {
   ledger::Writer& source = source_of(request);
   report::take_kernel_facts(source, 0);
   report::take_kernel_tasks(source, g_runtime.pid);
+  if (!request.frozen) track::take_unlisted_thread_stacks(g_runtime.pid);
 }
 
 /// Calls that are one line of the source are one place where lines are known. A rule about places that holds here may
@@ -369,6 +364,13 @@ bool is_to_be_frozen(Trigger trigger) {
 }
 }  // namespace
 
+ledger::View own_view() {
+  ledger::View view;
+  const ledger::Writer& writer = g_tracker.writer;
+  ledger::View::open({static_cast<std::byte*>(writer.base()), writer.header().file_bytes}, view, writer.backed());
+  return view;
+}
+
 void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
 bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold) {
@@ -382,10 +384,11 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   }
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;
+  if (!is_limit) find_libc_caches();  // at a limit there is neither time nor room for it
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;
   Request request{
       trigger,  path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true, is_frozen ? &frozen : nullptr,
       threshold};

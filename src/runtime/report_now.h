@@ -1,7 +1,12 @@
 // Makes the last report, for the function that ends the process (ending.cpp).
 #pragma once
 
+#include "ledger/view.h"
+
 namespace unfreed::runtime {
+
+/// This process's ledger.
+ledger::View own_view();
 
 /// Records where each thread is blocked, which the process itself can find out most easily.
 void describe_threads();

@@ -44,7 +44,7 @@ constexpr std::string_view kCachingFunctions[] = {
     "getaliasbyname_r", "setnetgrent", "getnetgrent", "getnetgrent_r", "innetgr", "__nss_configure_lookup", "getspent",
     "setpwent", "setgrent", "setspent", "sethostent", "setnetent", "setprotoent", "setservent", "setrpcent",
     "setaliasent", "setutent", "setutxent", "setfsent", "setttyent", "setusershell", "fgetpwent", "fgetgrent",
-    "fgetspent", "getfsent", "getttyent", "getusershell", "ptsname", "getpass", "ttyname", "getlogin",
+    "fgetspent", "getfsent", "getttyent", "getusershell", "ptsname", "getpass", "ttyname", "getlogin", "rpmatch",
     // How characters are converted.
     "btowc", "mblen", "mbrlen", "mbrtowc", "mbsnrtowcs", "mbsrtowcs", "mbstowcs", "mbtowc", "wcrtomb", "wcsnrtombs",
     "wcsrtombs", "wcstombs", "wctob", "wctomb", "__mbstowcs_chk", "__mbsrtowcs_chk", "__mbsnrtowcs_chk",
@@ -129,21 +129,21 @@ bool is_kept_by(uintptr_t pc) {
 
 std::span<const std::string_view> libc_caching_functions() { return kCachingFunctions; }
 
-bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
-  if (frames.empty() || !is_system_module(frames[0].module)) return false;
+HeapOwner heap_owner(std::span<const unwind::Frame> frames, bool truncated) {
+  if (frames.empty() || !is_system_module(frames[0].module)) return HeapOwner::program;
   // Nothing but language runtimes on the stack: their own start-up (libstdc++'s emergency pool, stream set-up …).
   bool only_system = true;
   for (const unwind::Frame& frame : frames) only_system = only_system && is_system_module(frame.module);
-  if (only_system && !truncated) return true;
-  if (!is_libc_module(frames[0].module)) return false;
-  if (is_loader_module(frames[0].module)) return true;
+  if (only_system && !truncated) return HeapOwner::libc;
+  if (!is_libc_module(frames[0].module)) return HeapOwner::program;
+  if (is_loader_module(frames[0].module)) return HeapOwner::libc;
   // Somewhere between the block and the program a function that keeps memory was at work. The program itself may have
   // called one that has left its end to another (setenv, localtime and gettext do): then the call tells.
   size_t last = 0;
   for (;; ++last) {
-    if (frames[last].is_owned || is_kept_by(frames[last].pc - 1)) return true;
+    if (frames[last].is_owned || is_kept_by(frames[last].pc - 1)) return HeapOwner::libc;
     // A function that a signal has interrupted has called nobody.
-    if (last + 1 == frames.size() || frames[last + 1].exact_pc) return false;
+    if (last + 1 == frames.size() || frames[last + 1].exact_pc) return HeapOwner::undecided;
     // A hook of ours bears the name of the function that it calls.
     if (!is_libc_module(frames[last + 1].module) && frames[last + 1].module != g_tracker.runtime_module) break;
   }
@@ -151,7 +151,7 @@ bool is_libc_owned(std::span<const unwind::Frame> frames, bool truncated) {
   unwind::Object libc;
   bool is_in_libc =
       called && unwind::find_object(frames[last].pc - 1, libc) && called >= libc.image.low && called < libc.image.high;
-  return is_in_libc && is_kept_by(called);
+  return is_in_libc && is_kept_by(called) ? HeapOwner::libc : HeapOwner::undecided;
 }
 
 }  // namespace unfreed::track

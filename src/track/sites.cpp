@@ -1,6 +1,7 @@
 #include "track/sites.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/syscall.h"
 #include "track/counters.h"
@@ -21,6 +22,7 @@ using ledger::Site;
 
 namespace {
 
+constinit std::atomic<bool> g_is_any_within_libc;
 constinit NumberSet g_second_sites;  ///< all but the first of each node
 
 using Frames = std::span<const unwind::Frame>;
@@ -108,6 +110,8 @@ bool prepare_sites() {
   return prepare_stack_tree() && g_second_sites.prepare(kFirstSlots) && make_overflow_sites();
 }
 
+bool is_any_site_within_libc() { return g_is_any_within_libc.load(std::memory_order_relaxed); }
+
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated) {
   auto ignore = [](const unwind::Frame&, uint32_t) {};
   uint32_t node = follow_known(0, frames, ignore);
@@ -125,7 +129,7 @@ uint32_t share_walked(ThreadState& state, Frames& frames) {
   return state.walked_count ? state.walked_nodes[state.walked_count - 1] : 0;
 }
 
-uint32_t make_site(const SiteKey& key, bool libc_owned) {
+uint32_t make_site(const SiteKey& key, uint8_t owner_flags) {
   if (uint32_t known = find_site(key)) return known;
   uint64_t number;
   Site* site = g_tracker.writer.append<Site>(SectionId::sites, number);
@@ -134,7 +138,7 @@ uint32_t make_site(const SiteKey& key, bool libc_owned) {
     return overflow_site(static_cast<Kind>(key.kind));
   }
   site->kind = key.kind;
-  site->flags = static_cast<uint8_t>(key.truncated | (libc_owned ? ledger::kSiteLibc : 0));
+  site->flags = static_cast<uint8_t>(key.truncated | owner_flags);
   site->hook = key.hook;
   site->node = key.node;
   site->first_ns = base::monotonic_ns();
@@ -159,6 +163,21 @@ struct Captured {
 };
 size_t most_frames_walked() { return std::max<size_t>(g_tracker.depth, kFramesJudged); }
 
+uint8_t owner_flags(Kind kind, const Captured& stack) {
+  if (kind == Kind::mapping && !stack.judged.empty() && is_allocator_module(stack.judged[0].module))
+    return ledger::kSiteLibc;
+  if (kind != Kind::heap) return 0;
+  switch (heap_owner(stack.judged, stack.judged_truncated)) {
+    case HeapOwner::libc:
+      return ledger::kSiteLibc;
+    case HeapOwner::undecided:
+      g_is_any_within_libc.store(true, std::memory_order_relaxed);
+      return ledger::kSiteWithinLibc;
+    default:
+      return 0;
+  }
+}
+
 /// `state`: if the frames are those of its own stack, walked last; else null.
 uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& stack) {
   bool truncated = stack.truncated;
@@ -174,11 +193,9 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& 
   node = follow_known(node, left, note);
   if (left.empty())
     if (uint32_t known = find_site(key_at(node))) return known;
-  bool libc_owned = kind == Kind::heap      ? is_libc_owned(stack.judged, stack.judged_truncated)
-                    : kind == Kind::mapping ? !stack.judged.empty() && is_allocator_module(stack.judged[0].module)
-                                            : false;
+  uint8_t owner = owner_flags(kind, stack);
   node = make_all(node, left, truncated, note);
-  return make_site(key_at(node), libc_owned);
+  return make_site(key_at(node), owner);
 }
 
 }  // namespace

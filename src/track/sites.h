@@ -20,6 +20,9 @@ namespace unfreed::track {
 /// Allocates the hash tables. False: no memory.
 bool prepare_sites();
 
+/// Has libc allocated blocks that may be its own or its caller's (ledger::kSiteWithinLibc)?
+bool is_any_site_within_libc();
+
 /// The innermost node of the stack (frames innermost first). Frames for which there is no room are left out (outer
 /// ones), counted, and `truncated` is set.
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);

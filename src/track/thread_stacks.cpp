@@ -1,5 +1,7 @@
 #include "track/thread_stacks.h"
 
+#include <time.h>
+
 #include <algorithm>
 
 #include "base/syscall.h"
@@ -11,6 +13,7 @@
 
 namespace unfreed::track {
 
+using ledger::KernelTask;
 using ledger::SectionId;
 using ledger::ThreadRecord;
 
@@ -26,18 +29,48 @@ struct Work {
   unwind::Frame frames[kMostFramesShown];
 };
 
-/// `pid`: of the process, 0 for this one.
-void take_stack(int pid, ThreadRecord& record, Work& work) {
-  uint32_t generation = record.generation;
+/// The frames of a thread that waits, innermost first; none if it does not. `thread.pid`: 0 for this process.
+std::span<const unwind::Frame> walk_thread(const unwind::WaitingThread& thread, Work& work, bool& truncated) {
   std::span<unwind::Frame> frames = std::span(work.frames).first(std::min<size_t>(kMostFramesShown, g_tracker.depth));
   unwind::WalkResult walked;
-  unwind::WaitingThread thread{pid, record.tid, record.stack_low, record.stack_high};
-  if (walk_waiting(thread, work.stack, g_tracker.runtime_module, frames, walked) != unwind::WaitingWalk::done) return;
-  bool truncated = walked.truncated;
-  if (record.generation != generation) return;  // the slot is another thread's by now
-  record.current_node = intern_stack(frames.first(walked.frames), truncated);
+  if (walk_waiting(thread, work.stack, g_tracker.runtime_module, frames, walked) != unwind::WaitingWalk::done)
+    return {};
+  truncated = walked.truncated;
+  return frames.first(walked.frames);
+}
+
+void take_stack(int pid, ThreadRecord& record, Work& work) {
+  uint32_t generation = record.generation;
+  bool truncated = false;
+  auto frames = walk_thread({pid, record.tid, record.stack_low, record.stack_high}, work, truncated);
+  if (frames.empty() || record.generation != generation) return;  // the slot is another thread's by now
+  record.current_node = intern_stack(frames, truncated);
   record.current_truncated = truncated;
   record.current_ns = base::monotonic_ns();
+}
+
+/// clone, libc's start of a thread, and a start routine within libc.
+bool is_started_by_libc(std::span<const unwind::Frame> frames) {
+  constexpr size_t kOutermost = 3;
+  return frames.size() > kOutermost && std::all_of(frames.end() - kOutermost, frames.end(),
+                                                   [](const auto& frame) { return is_libc_module(frame.module); });
+}
+
+void take_stack(int pid, KernelTask& task, Work& work) {
+  bool truncated = false;
+  std::span<const unwind::Frame> frames;
+  // libc's own wait again as soon as they have done what they were asked for.
+  constexpr int kAttempts = 10;
+  for (int attempt = 0; attempt < kAttempts && frames.empty(); ++attempt) {
+    constexpr long kPauseNs = 100'000;
+    timespec pause{0, attempt ? kPauseNs : 0};
+    if (attempt) base::raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&pause), 0);
+    frames = walk_thread({pid, task.id, 0, 0}, work, truncated);
+  }
+  if (frames.empty()) return;
+  if (!truncated && is_started_by_libc(frames)) task.flags |= ledger::kTaskLibc;
+  task.node = intern_stack(frames, truncated);
+  if (truncated) task.flags |= ledger::kTaskTruncated;
 }
 
 /// Takes stacks one by one. The memory for it is there only when a stack is asked for.
@@ -52,7 +85,8 @@ class Stacks {
   Stacks& operator=(const Stacks&) = delete;
 
   /// False: there is no use in asking for more.
-  bool take(ThreadRecord& record) {
+  template <class Record>
+  bool take(Record& record) {
     if (!work_) work_ = static_cast<Work*>(base::map_memory(sizeof(Work)));
     int reading = work_ ? unwind::begin_reading_foreign_code() : -1;
     if (reading < 0) return false;
@@ -78,6 +112,17 @@ void each_running_thread(Visit visit) {
     ++running;
     if (!visit(*record)) return;
   }
+}
+
+bool is_known_thread(int tid) {
+  bool is_known = false;
+  uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
+  for (uint64_t i = 0; i < count && !is_known; ++i) {
+    auto* record = g_tracker.writer.touch<ThreadRecord>(SectionId::threads, i);
+    is_known = record && record->tid == tid &&
+               record->state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::ThreadState::running);
+  }
+  return is_known;
 }
 
 /// Is nothing of the program's own on this stack but, outermost, where it began? So stands a main thread that has
@@ -111,6 +156,18 @@ void take_thread_stacks(const unwind::Registers& from) {
 void take_missing_thread_stacks(int pid) {
   Stacks stacks(pid);
   each_running_thread([&](ThreadRecord& record) { return record.current_ns != 0 || stacks.take(record); });
+}
+
+void take_unlisted_thread_stacks(int pid) {
+  Stacks stacks(pid);
+  uint64_t tasks = g_tracker.writer.section(SectionId::kernel_tasks).count.load(std::memory_order_acquire);
+  size_t taken = 0;
+  for (uint64_t i = 0; i < tasks && taken < kMostThreads; ++i) {
+    auto* task = g_tracker.writer.touch<KernelTask>(SectionId::kernel_tasks, i);
+    if (!task || task->is_child || is_known_thread(task->id)) continue;
+    ++taken;
+    if (!stacks.take(*task)) return;
+  }
 }
 
 }  // namespace unfreed::track

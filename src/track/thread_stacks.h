@@ -16,4 +16,9 @@ void take_thread_stacks(const unwind::Registers& from);
 /// In a copy of the process `pid`, whose ledger it shares: those that could not be read there.
 void take_missing_thread_stacks(int pid);
 
+/// Of the process `pid` (0: this one): enters the stacks of those threads that the kernel lists and the thread table
+/// does not, and recognises libc's own (timer_create's with SIGEV_THREAD, aio_read's …). Call it after
+/// take_kernel_tasks().
+void take_unlisted_thread_stacks(int pid);
+
 }  // namespace unfreed::track

@@ -43,7 +43,7 @@ class Truth(unittest.TestCase):
     def test_what_libc_keeps(self):
         without = harness.run([harness.program("libc_keeps"), "clean"]).report["totals"]["heap"]["total"]
         for function in ("setenv", "localtime", "gmtime", "gettext", "getpwent", "atexit", "puts", "fgetwc", "mbstowcs",
-                         "regcomp"):
+                         "regcomp", "look_up", "fnmatch", "fputws", "glob", "aio_read", "timer", "look_up_and_exit"):
             with self.subTest(function=function):
                 heap = harness.run([harness.program("libc_keeps"), function],
                                    env={"TZ": "Nowhere+3", "LANGUAGE": "de"}).report["totals"]["heap"]
@@ -55,6 +55,26 @@ class Truth(unittest.TestCase):
         self.assertEqual(sorted(s["bytes"] for s in harness.live_sites(result.report, "heap")),
                          [len("copy") + 1, len("text of a stream") + 1, 77])
         self.assertEqual(result.report["totals"]["heap"]["foreign_released"], 0)
+
+    def test_what_libc_keeps_of_a_call_that_also_gives(self):
+        for run in (harness.run, harness.preload):
+            result = run([harness.program("libc_keeps"), "both"])
+            held = {}
+            for site in harness.live_sites(result.report, "heap"):
+                (line,) = {frame["line"] for frame in site["stack"] if frame.get("function") == "be_given_and_keep"}
+                held[line] = held.get(line, 0) + site["live"]
+            lines = [harness.line_of(os.path.join(FOLDER, "libc_keeps.c"), name)
+                     for name in ("addresses", "conversion", "wide")]
+            self.assertEqual(sorted(held), sorted(lines))
+            self.assertEqual((held[lines[0]], held[lines[2]]), (int(result.stdout), 1))
+            self.assertGreater(result.report["totals"]["heap"]["libc"], 10)
+
+    def test_threads_that_libc_starts_are_its_own(self):
+        for function in ("timer", "aio_read"):
+            with self.subTest(function=function):
+                result = harness.run([harness.program("libc_keeps"), function],
+                                     options=["--fail-on", "thread.unattributed>0"])
+                self.assertEqual((result.status, result.report["totals"]["thread"]["libc"]), (0, 1), result)
 
     def test_objects(self):
         result = harness.run([harness.program("fd_open"), "leak"])

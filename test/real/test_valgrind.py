@@ -47,6 +47,17 @@ class Valgrind(unittest.TestCase):
             with self.subTest(program=name):
                 self.check_heap([harness.program(name), "leak"])
 
+    def test_what_is_libcs(self):
+        # Valgrind, too, asks libc for what it keeps.
+        for function in ("both", "look_up", "fnmatch", "glob", "regcomp", "given"):
+            with self.subTest(function=function):
+                args = [harness.program("libc_keeps"), function]
+                said = harness.bare(["valgrind", "--leak-check=no", *args], env=VARIABLES).stderr
+                size, blocks = re.search(r"in use at exit: ([\d,]+) bytes in ([\d,]+) blocks", said).groups()
+                heap = harness.run(args, env=VARIABLES).report["totals"]["heap"]
+                self.assertEqual((heap["live"], heap["bytes"]),
+                                 (int(blocks.replace(",", "")), int(size.replace(",", ""))), args)
+
     def test_descriptors(self):
         for name in ("fd_accept", "fd_dup", "fd_fopen", "fd_open", "fd_opendir", "fd_pipe", "fd_socket"):
             with self.subTest(program=name):

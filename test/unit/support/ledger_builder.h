@@ -234,7 +234,7 @@ class LedgerBuilder {
   void kernel_task(int32_t id, bool is_child, char state, std::string_view name = "task") {
     uint64_t index = 0;
     auto* record = placed(writer_.append<ledger::KernelTask>(ledger::SectionId::kernel_tasks, index));
-    *record = {id, is_child, state, 0, {}};
+    *record = {id, is_child, state, 0, 0, {}};
     name.copy(record->name, sizeof record->name - 1);
     header().flags.fetch_or(is_child ? ledger::kHeaderFlagChildrenListed : ledger::kHeaderFlagThreadsListed);
     header().reconciled_monotonic_ns = 1'000'000;
