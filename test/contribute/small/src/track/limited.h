@@ -1,0 +1,5 @@
+// A number, limited.
+#pragma once
+
+int limited(int number);
+int unlimited(int number);
