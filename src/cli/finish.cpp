@@ -2,9 +2,8 @@
 // summary where a rule is broken: what the runtime calls where one may be, or something is left. Hidden: its arguments
 // are between the runtime and this file, its status is one of report/answer.h.
 //
-//     unfreed finish --ledger-is PID:DEVICE:INODE --output TEMPLATE --program=NAME --report-number N [--fail-on RULES]
-//                    [--suppressions FILES] [--allow-untracked PATTERNS] [--rules-for PATTERNS] [--force] [--quiet]
-//                    LEDGER
+//     unfreed finish --ledger-is PID:DEVICE:INODE --program=NAME --report-number N [--silent]
+//                    [options of the settings that reports use: settings/settings.inc] LEDGER
 //
 // What the report does is said by the process, in arguments. The ledger says what it holds, and is read only if it is
 // the very file that the process has mapped: something else may lie under its name by now. It is left where it is.
@@ -20,6 +19,7 @@
 #include "base/unique_fd.h"
 #include "cli/command.h"
 #include "cli/ledger_report.h"
+#include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
@@ -33,20 +33,14 @@ namespace unfreed::cli {
 
 namespace {
 
-/// From the process that the report is about.
-struct Settings {
-  std::string output;
+/// What the process says about its report, beside its settings.
+struct Wanted {
   std::string program;
-  std::string rules;
-  std::string suppressions;
-  std::string allow_untracked;
-  std::string rules_for;
   uint32_t number = 1;
-  bool force = false;
-  bool quiet = false;
+  bool silent = false;
 };
 
-bool write(const ledger::View& view, const Settings& settings, std::string_view json, std::string& path,
+bool write(const ledger::View& view, const report::Settings& settings, std::string_view json, std::string& path,
            std::string& error) {
   OutputOptions options;
   options.only_files = true;  // the process has written to what is none
@@ -64,38 +58,34 @@ void print_summary(const report::Report& report, const std::string& path) {
   write_message(text, kPatienceMilliseconds);
 }
 
-report::Answer finish(const ledger::View& view, const std::string& ledger_path, const Settings& settings) {
+report::Answer finish(const ledger::View& view, const std::string& ledger_path, const report::Settings& settings,
+                      const Wanted& wanted) {
   ReportRequest request;
   request.trigger = report::Trigger::exit;
-  report::RuleSet rules;
-  report::ParseError bad_rules;
-  bool is_checked = report::parse_rules(settings.rules, rules, bad_rules);
-  if (!is_checked) complain(fmt::format("rules '{}': {}", settings.rules, bad_rules.message));
+  request.settings = &settings;
   SuppressionFiles suppressions;
   std::string error;
+  bool is_checked = true;
   if (!suppressions.read(settings.suppressions, NamedBy::ledger, error)) {
-    is_checked = is_checked && rules.count == 0;
+    is_checked = settings.rules.count == 0;
     complain(error);
     request.notes.push_back(error);
   }
-  request.rules = rules.all();
-  request.rules_for = settings.rules_for;
   request.suppressions = suppressions.all();
-  request.allow_untracked = settings.allow_untracked;
   symbolize::Symbolizer symbolizer;
   OwnedReport made = make_report(view, request, symbolizer);
   report::Answer answer;
   answer.verdict = report::is_broken(made.report)                     ? report::Verdict::broken
                    : report::is_unchecked(made.report) || !is_checked ? report::Verdict::unchecked
                                                                       : report::Verdict::passed;
-  std::string path = output_path(settings.output, settings.program, view.header().pid, settings.number, error);
+  std::string path = output_path(settings.output, wanted.program, view.header().pid, wanted.number, error);
   if (path.empty() || !write(view, settings, render::write_json(made.report, report::StackForm::file), path, error)) {
     complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}",
-                         path.empty() ? settings.output : path, error, ledger_path));
+                         path.empty() ? std::string(settings.output) : path, error, ledger_path));
     return answer;
   }
   answer.written = true;
-  if (answer.verdict == report::Verdict::broken && !settings.quiet) print_summary(made.report, path);
+  if (answer.verdict == report::Verdict::broken && !settings.quiet && !wanted.silent) print_summary(made.report, path);
   return answer;
 }
 
@@ -119,24 +109,21 @@ int finish_command(const Arguments& arguments) {
   Parser parser("finish", "[OPTIONS] LEDGER", "Makes the report of a process that has no launcher, for the runtime.");
   std::string path;
   std::string identity;
-  Settings settings;
+  Wanted wanted;
+  SettingsInput input;
   parser.operand("LEDGER", path, "the process's ledger");
   parser.value("--ledger-is", "PID:DEVICE:INODE", identity, "which file that is");
-  parser.value("--output", "FILE", settings.output, "the report's file");
-  parser.value("--program", "NAME", settings.program, "what %e stands for");
-  parser.value("--report-number", "N", settings.number, "number of this report in the process");
-  parser.value("--fail-on", "RULES", settings.rules, "rules");
-  parser.value("--suppressions", "FILES", settings.suppressions, "suppression files");
-  parser.value("--allow-untracked", "PATTERNS", settings.allow_untracked, "programs that need not be tracked");
-  parser.value("--rules-for", "PATTERNS", settings.rules_for, "programs that rules are for");
-  parser.flag("--force", settings.force, "let any file be replaced");
-  parser.flag("--quiet", settings.quiet, "no summary");
+  parser.value("--program", "NAME", wanted.program, "what %e stands for");
+  parser.value("--report-number", "N", wanted.number, "number of this report in the process");
+  parser.flag("--silent", wanted.silent, "no summary: standard error is not the process's own any more");
+  input.add_options(parser, [](const report::SettingRow& row) { return row.used_by != report::SettingUse::process; });
   if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!input.read()) return kFailure;
   signal(SIGPIPE, SIG_IGN);  // the answer is wanted whether or not anybody reads the summary
   ledger::Copy copy;
   if (!load(path, identity, copy)) return kFailure;
   report::cover_inner_allocator(copy.writer(), report::find_inner_allocator(copy.writer()));
-  return report::to_status(finish(copy.view(), path, settings));
+  return report::to_status(finish(copy.view(), path, input.settings(), wanted));
 }
 
 }  // namespace unfreed::cli

@@ -19,14 +19,12 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   report::ReportInput input;
   input.view = &view;
   input.trigger = request.trigger;
-  input.rules = request.rules;
+  input.settings = request.settings;
   input.wait_status = request.wait_status;
   input.now_monotonic_ns = base::monotonic_ns();
   input.all_sites = request.all_sites;
   input.speaks_for_run = request.speaks_for_run;
   input.untracked_of_run = request.untracked_of_run;
-  input.allow_untracked = request.allow_untracked;
-  input.rules_for = request.rules_for;
   return input;
 }
 

@@ -16,15 +16,13 @@ namespace unfreed::cli {
 
 struct ReportRequest {
   report::Trigger trigger = report::Trigger::exit;
-  std::span<const report::Rule> rules;
+  const report::Settings* settings = &report::kDefaultSettings;
   std::span<const report::Suppression> suppressions;
   int wait_status = -1;  ///< from waitpid, where known
   std::vector<std::string> notes;
   bool all_sites = false;
   bool speaks_for_run = false;  ///< see report::ReportInput
   std::span<const report::UntrackedProgram> untracked_of_run;
-  std::string_view allow_untracked;
-  std::string_view rules_for;
 };
 
 /// A report and the memory that it lies in. Its source must outlive it.

@@ -73,7 +73,11 @@ std::optional<SourcedReport> read_report(const std::string& path, symbolize::Sym
     ReportRequest request;
     request.trigger = read.ledger->trigger;
     request.notes = read.ledger->notes;
-    read.owned = make_report(read.ledger->copy.view(), request, symbolizer);
+    const ledger::View& view = read.ledger->copy.view();
+    report::Settings settings;
+    report::read_evaluation_settings(view.text(view.header().settings), settings);
+    request.settings = &settings;
+    read.owned = make_report(view, request, symbolizer);
     return read;
   }
   std::string text;

@@ -13,13 +13,6 @@ namespace unfreed::cli {
 
 namespace {
 
-/// "output" of "-o,--output".
-std::string_view option_name(const report::SettingRow& row) {
-  std::string_view names = row.option;
-  size_t dashes = names.rfind("--");
-  return dashes == std::string_view::npos ? std::string_view() : names.substr(dashes + 2);
-}
-
 /// What one of the functions that put names under the working directory makes of `names`, each by that much longer.
 template <class Function>
 std::string under_working_directory(std::string_view names, Function add_absolute) {
@@ -43,12 +36,15 @@ std::string make_files_absolute(std::string_view files) {
 }
 
 void SettingsInput::add_options(Parser& parser, std::initializer_list<std::string_view> names) {
-  auto is_wanted = [&](std::string_view name) {
-    return names.size() == 0 || std::find(names.begin(), names.end(), name) != names.end();
-  };
+  add_options(parser, [&](const report::SettingRow& row) {
+    return names.size() == 0 || std::find(names.begin(), names.end(), option_name(row)) != names.end();
+  });
+}
+
+void SettingsInput::add_options(Parser& parser, const std::function<bool(const report::SettingRow&)>& is_wanted) {
   for (const report::SettingRow& row : report::setting_rows()) {
     std::string_view name = option_name(row);
-    if (name.empty() || !is_wanted(name)) continue;
+    if (name.empty() || !is_wanted(row)) continue;
     if (*row.value)
       parser.values(row.option, row.value, option_values_[std::string(name)], row.help);
     else
@@ -97,6 +93,7 @@ bool SettingsInput::read() {
   std::vector<std::string> texts;
   for (const auto& [variable, given] : given_) texts.push_back(variable + "=" + given.value);
   std::vector<const char*> pointers;
+  pointers.reserve(texts.size() + 1);
   for (const std::string& text : texts) pointers.push_back(text.c_str());
   pointers.push_back(nullptr);
   std::array<report::SettingError, report::kMaxSettingErrors> errors;

@@ -2,6 +2,7 @@
 // anything runs: a bad option ends the command, a bad variable falls back to its default.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@ class SettingsInput {
  public:
   /// Adds the named options ("output", "fail-on" …) to a command's parser, or all of them for {}.
   void add_options(Parser& parser, std::initializer_list<std::string_view> names = {});
+  void add_options(Parser& parser, const std::function<bool(const report::SettingRow&)>& is_wanted);
 
   /// Reads environment and options. False: a line has been printed, and the command ends with 125.
   bool read();

@@ -69,9 +69,12 @@ int snapshot_command(const Arguments& arguments) {
     return kFailure;
   }
   const ledger::View& view = loaded->copy.view();
+  report::Settings effective;
+  report::read_evaluation_settings(view.text(view.header().settings), effective);
+  report::prefer_given(settings, effective);
   SuppressionFiles suppressions;
   bool is_given = !settings.suppressions.empty();
-  std::string_view files = is_given ? settings.suppressions : view.text(view.header().suppressions);
+  std::string_view files = effective.suppressions;
   if (!is_given && !files.empty() && found.open.user != geteuid()) {
     // Another user does not say which files are opened here.
     loaded->notes.push_back("the process's own suppressions, which belong to another user, were not applied");
@@ -84,8 +87,7 @@ int snapshot_command(const Arguments& arguments) {
   ReportRequest request;
   request.trigger = report::Trigger::snapshot;
   request.notes = loaded->notes;
-  request.rules = settings.rules.all();
-  request.rules_for = settings.rules_for;
+  request.settings = &effective;
   request.suppressions = suppressions.all();
   // The target's files are where it sees them.
   symbolize::Symbolizer symbolizer(

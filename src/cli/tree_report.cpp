@@ -32,6 +32,7 @@ constexpr size_t kMostOthersShown = 10;
 /// For as long as `programs` are there.
 std::vector<report::UntrackedProgram> as_reported(const std::vector<UntrackedProgram>& programs) {
   std::vector<report::UntrackedProgram> reported;
+  reported.reserve(programs.size());
   for (const UntrackedProgram& one : programs) reported.push_back({one.program, one.reason, one.count, one.allowed});
   return reported;
 }
@@ -141,11 +142,9 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     unseen_ += view.header().dropped[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   ReportRequest request;
   request.trigger = post_mortem ? report::Trigger::post_mortem : report::Trigger::exit;
-  request.rules = settings_.rules.all();
+  request.settings = &settings_;
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
-  request.allow_untracked = settings_.allow_untracked;
-  request.rules_for = settings_.rules_for;
   request.speaks_for_run = is_command;
   std::vector<UntrackedProgram> untracked = is_command ? untracked_.list() : std::vector<UntrackedProgram>();
   std::vector<report::UntrackedProgram> untracked_of_run = as_reported(untracked);

@@ -25,10 +25,9 @@ constexpr Accepted kAccepted[] = {
 
 /// The rows for this process: `visit(row)` until it returns true.
 template <class Visit>
-uint32_t find_row(const Evaluation& evaluation, Subject subject, Visit visit) {
-  const ledger::Header& header = evaluation.view->header();
-  if (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagNoDefaultSuppressions) return kNoIndex;
-  std::string_view program = base::base_name(evaluation.view->text(header.exe));
+uint32_t find_row(const ReportInput& input, Subject subject, Visit visit) {
+  if (input.settings->no_default_suppressions) return kNoIndex;
+  std::string_view program = base::base_name(input.view->text(input.view->header().exe));
   for (uint32_t row = 0; row < std::size(kAccepted); ++row)
     if (kAccepted[row].subject == subject && is_named(kAccepted[row].programs, program) && visit(kAccepted[row]))
       return kFirstBuiltIn + row;
@@ -92,7 +91,7 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   uint32_t first = kNoIndex;
   for (uint32_t at = held.first_object; at < held.first_object + held.objects; ++at) {
     const EvaluatedFd& fd = evaluation.fds[at];
-    uint32_t row = find_row(evaluation, Subject::fd, [&](const Accepted& accepted) {
+    uint32_t row = find_row(input, Subject::fd, [&](const Accepted& accepted) {
       if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
       if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
@@ -104,9 +103,9 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   return first;
 }
 
-uint32_t accepted_misuse(const Evaluation& evaluation, uint32_t site) {
+uint32_t accepted_misuse(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
-  return find_row(evaluation, Subject::misuse, [&](const Accepted& accepted) {
+  return find_row(input, Subject::misuse, [&](const Accepted& accepted) {
     return accepted.what == What::own_code && record &&
            is_of_main_module(*evaluation.view, innermost(*evaluation.view, record->node));
   });

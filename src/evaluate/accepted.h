@@ -17,6 +17,6 @@ std::string_view built_in_reason(uint32_t suppression);
 /// The built-in suppression that covers a site of descriptors with all that it holds; kNoIndex for none.
 uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 /// The built-in suppression that covers an invalid close by a site.
-uint32_t accepted_misuse(const Evaluation& evaluation, uint32_t site);
+uint32_t accepted_misuse(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 
 }  // namespace unfreed::report

@@ -132,7 +132,7 @@ void build_untracked(Build& build) {
     Text reason = elf::describe(static_cast<elf::Obstacle>(record->obstacle));
     UntrackedProgram* out = find_untracked(build.out, program, reason);
     if (!out && (out = build.out.untracked.add(build.arena)))
-      *out = {build.arena.copy(program), reason, 0, is_named(build.input.allow_untracked, program)};
+      *out = {build.arena.copy(program), reason, 0, is_named(build.input.settings->allow_untracked, program)};
     if (out) out->count += count;
   }
 }

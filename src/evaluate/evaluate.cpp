@@ -72,14 +72,16 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_totals(build);
   build_untracked(build);
   if (!input.totals_only) build_lists(build);
-  out.process.outside_rules = !rules_are_for(input.rules_for, out.process.exe, out.process.directory, out.process.argv);
-  for (const Rule& rule : out.process.outside_rules ? std::span<const Rule>() : input.rules) {
+  out.process.outside_rules =
+      !rules_are_for(input.settings->rules_for, out.process.exe, out.process.directory, out.process.argv);
+  std::span<const Rule> rules = out.process.outside_rules ? std::span<const Rule>() : input.settings->rules.all();
+  for (const Rule& rule : rules) {
     RuleOutcome* outcome = out.rules.add(arena);
     if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices
     *outcome = evaluate_rule(rule, out);
     if (rule.per_site && outcome->is_checked()) outcome->site = worst_site(evaluation, rule);
   }
-  out.rules_asked = out.process.outside_rules ? 0 : input.rules.size();
+  out.rules_asked = rules.size();
   evaluation.short_of_memory |= arena.short_of_memory();
   build_notes(build);
 }

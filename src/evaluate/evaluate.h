@@ -14,7 +14,7 @@
 #include "ledger/view.h"
 #include "names/frame_resolver.h"
 #include "report/report.h"
-#include "settings/rules.h"
+#include "settings/settings.h"
 #include "settings/suppressions.h"
 
 namespace unfreed::report {
@@ -24,8 +24,8 @@ struct ReportInput {
   Trigger trigger = Trigger::exit;
   Threshold threshold;  ///< what was reached, where that is the trigger
   FrameResolver resolver;
-  std::span<const Rule> rules;
-  std::span<const Suppression> suppressions;
+  const Settings* settings = &kDefaultSettings;  ///< its rules; and whatever a row of settings.inc says is used
+  std::span<const Suppression> suppressions;     ///< of its files, which are the caller's to read
   int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;         ///< also sites with nothing live
@@ -36,8 +36,6 @@ struct ReportInput {
   /// are listed. A program that is not allowed makes the report incomplete.
   std::span<const UntrackedProgram> untracked_of_run;
   bool speaks_for_run = false;
-  std::string_view allow_untracked;         ///< UNFREED_ALLOW_UNTRACKED
-  std::string_view rules_for;               ///< UNFREED_RULES_FOR
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
 };
 

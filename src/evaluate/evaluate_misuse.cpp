@@ -9,7 +9,7 @@ namespace {
 uint32_t suppression_of(const ReportInput& input, const Evaluation& evaluation, uint32_t acting, uint32_t opened) {
   uint32_t found = find_suppression(input, evaluation, acting);
   if (found == kNoIndex) found = find_suppression(input, evaluation, opened);
-  return found != kNoIndex ? found : accepted_misuse(evaluation, acting);
+  return found != kNoIndex ? found : accepted_misuse(input, evaluation, acting);
 }
 
 Counter counter_of(uint8_t misuse_kind) {

@@ -121,8 +121,6 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tas
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
-inline constexpr uint32_t kHeaderFlagNoDefaultSuppressions = 1u << 15;  ///< UNFREED_NO_DEFAULT_SUPPRESSIONS
-
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then
 /// reads that, again while the process is deciding.
@@ -162,10 +160,10 @@ struct Header {
   StringRef exe;   ///< absolute path
   StringRef argv;  ///< arguments, each NUL-terminated, `argv_count` of them (possibly cut)
   uint32_t argv_count;
-  StringRef directory;     ///< where it was started; absolute, or none if not known
-  StringRef script;        ///< of a shell: the file that it was started to read, as the kernel names it
-  StringRef suppressions;  ///< UNFREED_SUPPRESSIONS
-  StringRef hook_names;    ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
+  StringRef directory;   ///< where it was started; absolute, or none if not known
+  StringRef script;      ///< of a shell: the file that it was started to read, as the kernel names it
+  StringRef settings;    ///< those that an evaluation uses (settings/settings.h)
+  StringRef hook_names;  ///< all names of acquiring functions, each NUL-terminated; Site::hook indexes them
   uint32_t hook_count;
   uint32_t kinds_tracked;               ///< bit per Kind
   uint32_t depth;                       ///< UNFREED_DEPTH

@@ -61,8 +61,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  constexpr uint32_t kKept =
-      ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc | ledger::kHeaderFlagNoDefaultSuppressions;
+  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc;
   to.flags.fetch_or((from.flags.load(std::memory_order_relaxed) & kKept) | ledger::kHeaderFlagForked,
                     std::memory_order_relaxed);
   to.run = from.run;
@@ -72,7 +71,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.argv_count = from.argv_count;
   to.directory = from.directory;
   to.script = from.script;
-  to.suppressions = from.suppressions;
+  to.settings = from.settings;
   to.hook_names = from.hook_names;
   to.hook_count = from.hook_count;
   to.kinds_tracked = from.kinds_tracked;

@@ -21,6 +21,8 @@ namespace {
 /// Debug information may be large. The process waits for this at its end, and its report is written already.
 constexpr int kMostMilliseconds = 20'000;
 
+constexpr size_t kDashes = 2;  // in front of an option's long name
+
 bool is_executable(const char* path) {
   constexpr int kMayExecute = 1;
   return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(path), kMayExecute) == 0;
@@ -64,20 +66,18 @@ bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer&
   file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
   file.add(':').add_number(g_runtime.ledger_identity.inode);
   program.add("--program=").add(g_settings.program);
-  const char* arguments[24] = {command,      "finish",        "--report-number", number.c_str(),          "--ledger-is",
-                               file.c_str(), program.c_str(), "--output",        g_settings.output.data()};
-  size_t count = 9;
-  auto add = [&](const char* option, std::string_view value) {
-    if (value.empty()) return;
-    arguments[count++] = option;
-    arguments[count++] = value.data();
-  };
-  add("--fail-on", g_settings.rules.text);
-  add("--suppressions", g_settings.suppressions);
-  add("--allow-untracked", allowed_untracked());
-  add("--rules-for", programs_under_rules());
-  if (g_settings.force) arguments[count++] = "--force";
-  if (!may_speak || g_settings.quiet) arguments[count++] = "--quiet";
+  constexpr size_t kOtherArguments = 16;
+  const char* arguments[2 * report::kSettingCount + kOtherArguments] = {
+      command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(), program.c_str()};
+  size_t count = 7;
+  for (size_t row = 0; row < report::kSettingCount; ++row) {
+    const report::SettingRow& setting = report::setting_rows()[row];
+    std::string_view given = g_settings.given[row];
+    if (setting.used_by == report::SettingUse::process || given.empty() || (!*setting.value && given != "1")) continue;
+    arguments[count++] = report::option_name(setting).data() - kDashes;
+    if (*setting.value) arguments[count++] = given.data();
+  }
+  if (!may_speak) arguments[count++] = "--silent";
   arguments[count++] = "--";
   arguments[count++] = g_runtime.ledger_path;
   long pid = start_program({command, arguments, environment, may_speak && is_stderr_unchanged()});

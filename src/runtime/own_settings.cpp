@@ -16,10 +16,9 @@ bool keep_settings(const report::Settings& settings, std::string_view program, s
   base::FixedText<4096> suppressions;
   report::add_absolute_output(output, settings.output, working_directory);
   report::add_absolute_files(suppressions, settings.suppressions, working_directory);
-  std::string_view output_text = output.cut() ? std::string_view() : output.text();  // no other name than was meant
-  constexpr size_t kTexts = 5;
-  size_t bytes = output_text.size() + program.size() + suppressions.size() + settings.rules.text.size() +
-                 settings.report_at.text.size() + kTexts;
+  constexpr size_t kExtraTexts = 3;  // what is made absolute, and the program
+  size_t bytes = output.size() + suppressions.size() + program.size() + report::kSettingCount + kExtraTexts;
+  for (std::string_view text : settings.given) bytes += text.size();
   auto* memory = static_cast<char*>(base::own_memory(bytes));  // zeroed
   if (!memory) return false;
   auto keep = [&memory](std::string_view text) {
@@ -28,15 +27,16 @@ bool keep_settings(const report::Settings& settings, std::string_view program, s
     memory += text.size() + 1;
     return kept;
   };
-  g_settings.output = keep(output_text);
+  auto apply = [](std::string_view variable, std::string_view text) {
+    report::SettingError error{};
+    report::apply_setting(variable, text, g_settings, error);  // without one, as before
+  };
+  for (size_t row = 0; row < report::kSettingCount; ++row)
+    apply(report::setting_rows()[row].variable, keep(settings.given[row]));
+  apply("UNFREED_OUTPUT", keep(output.text()));
+  apply("UNFREED_SUPPRESSIONS", keep(suppressions.text()));
+  if (output.cut()) g_settings.output = {};  // no other name than was meant
   g_settings.program = keep(program);
-  g_settings.suppressions = keep(suppressions.text());
-  report::ParseError error;
-  report::parse_rules(keep(settings.rules.text), g_settings.rules, error);  // without one, as before
-  report::parse_levels(keep(settings.report_at.text), g_settings.report_at, error);
-  g_settings.exit_code = settings.exit_code;
-  g_settings.quiet = settings.quiet;
-  g_settings.force = settings.force;
   return true;
 }
 

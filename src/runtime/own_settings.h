@@ -8,16 +8,10 @@
 
 namespace unfreed::runtime {
 
-/// All texts are NUL-terminated.
-struct OwnSettings {
-  std::string_view output;        ///< absolute, a template; "" where its folder cannot be named
-  std::string_view program;       ///< what %e stands for
-  std::string_view suppressions;  ///< files, absolute, ':'-separated
-  report::RuleSet rules;
-  report::RuleSet report_at;
-  int exit_code = report::kDefaultExitCode;
-  bool quiet = false;
-  bool force = false;
+/// All texts, also those in `given`, are NUL-terminated. Output and suppressions are absolute; output is "" where its
+/// folder cannot be named.
+struct OwnSettings : report::Settings {
+  std::string_view program;  ///< what %e stands for
 
   bool has_rules() const { return rules.count > 0; }
 };

@@ -25,8 +25,6 @@ constexpr std::string_view kPreload = "LD_PRELOAD=";
 /// Beside the library: folders by other names for it (see hook::Preloading).
 constexpr std::string_view kOtherNames = "/preload/";
 
-/// Copies: programs write over their environment.
-char g_only[2048], g_allowed[2048], g_rules_for[2048];
 char g_board[sizeof LedgerPlace::directory + sizeof LedgerPlace::run + 32];
 
 char* find_preload(char* const* environment) {
@@ -35,11 +33,7 @@ char* find_preload(char* const* environment) {
   return nullptr;
 }
 
-bool is_noted(std::string_view program) {
-  report::Settings settings;
-  settings.only = g_only;
-  return report::is_wanted(settings, program);
-}
+bool is_noted(std::string_view program) { return report::is_wanted(g_settings, program); }
 
 void find_own_path() {
   unwind::Object own;
@@ -62,26 +56,20 @@ void restore_preload(char** environment) {
   std::memset(preload + before.size(), 0, text.size() - before.size());
 }
 
-void prepare_preloading(char* const* environment, const report::Settings& settings) {
+void prepare_preloading(char* const* environment) {
   find_own_path();
-  base::TextBuilder(g_only).add(settings.only);
-  base::TextBuilder(g_allowed).add(settings.allow_untracked);
-  base::TextBuilder(g_rules_for).add(settings.rules_for);
   hook::Preloading& preloading = hook::g_preloading;
   char* preload = find_preload(environment);
   std::string_view entry = preload ? elf::find_entry(preload, g_runtime.library_path) : std::string_view();
   base::TextBuilder(preloading.entry).add(entry);
   base::TextBuilder(preloading.library).add(g_runtime.library_path);
   preloading.has_session = g_runtime.launcher_pid != 0;
-  if (!settings.disabled) preloading.is_noted = is_noted;
+  if (!g_settings.disabled) preloading.is_noted = is_noted;
   const LedgerPlace& place = g_runtime.place;
   if (!place.run[0]) return;
   base::TextBuilder(g_board).add(place.directory).add('/').add(place.run).add('/').add(ledger::kBoardFile);
   track::set_untracked_board(g_board);
 }
-
-std::string_view allowed_untracked() { return g_allowed; }
-std::string_view programs_under_rules() { return g_rules_for; }
 
 std::string_view library_folder() {
   std::string_view library(g_runtime.library_path);
@@ -100,7 +88,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without
   }
   if (!g_settings.has_rules()) return;
-  if (report::is_named(g_allowed, program)) return;
+  if (report::is_named(g_settings.allow_untracked, program)) return;
   base::FixedText<1100> line;
   line.add("unfreed: ");
   base::add_printable(line, program, 600);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "elf/obstacle.h"
-#include "settings/settings.h"
 
 namespace unfreed::runtime {
 
@@ -11,17 +10,12 @@ namespace unfreed::runtime {
 void restore_preload(char** environment);
 
 /// Enables the hooks of exec and spawn to examine what they start; also in processes that are not tracked themselves,
-/// which must not pass the library on to programs that it would harm. If `settings` are disabled, untracked programs
-/// are not recorded.
-void prepare_preloading(char* const* environment, const report::Settings& settings);
+/// which must not pass the library on to programs that it would harm. With UNFREED_DISABLE, untracked programs are not
+/// recorded. After keep_settings().
+void prepare_preloading(char* const* environment);
 
 /// This process is about to execute a program that is not tracked. (A hook::ProcessEvents function.)
 void leaving_untracked(std::string_view program, elf::Obstacle obstacle);
-
-/// UNFREED_ALLOW_UNTRACKED, as it was at the start.
-std::string_view allowed_untracked();
-/// UNFREED_RULES_FOR.
-std::string_view programs_under_rules();
 
 /// The folder that the library was installed to or built in, with its final '/'.
 std::string_view library_folder();

@@ -42,7 +42,6 @@
 namespace unfreed::runtime {
 
 using base::is_error;
-using base::raw_syscall;
 using report::Trigger;
 using track::g_tracker;
 
@@ -173,12 +172,10 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   report::cover_inner_allocator(source, report::find_inner_allocator(source));
   report::ReportInput input;
   input.view = &view;
-  input.allow_untracked = allowed_untracked();
-  input.rules_for = programs_under_rules();
+  input.settings = &g_settings;
   input.trigger = request.trigger;
   input.threshold = request.threshold;
   input.resolver = working.symbols.resolver();
-  input.rules = g_settings.rules.all();
   input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);

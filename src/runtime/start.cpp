@@ -191,6 +191,13 @@ ledger::StringRef add_script(const ledger::Writer& writer, std::string_view exe,
   return size > 0 ? writer.add_text({path, static_cast<size_t>(size)}) : 0;
 }
 
+ledger::StringRef add_settings(const ledger::Writer& writer) {
+  static char kept[16384];
+  base::TextBuilder text(kept);
+  report::add_evaluation_settings(text, g_settings);
+  return writer.add_text(text.text());
+}
+
 void fill_header(const report::Settings& settings, std::string_view exe, std::string_view program, int argc,
                  char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
@@ -203,15 +210,13 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
   if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
-  if (settings.no_default_suppressions)
-    header.flags.fetch_or(ledger::kHeaderFlagNoDefaultSuppressions, std::memory_order_relaxed);
   describe_run(settings);
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);
   header.directory = writer.add_text(g_runtime.working_directory);
   header.script = add_script(writer, exe, argc, argv);
   header.argv = add_arguments(writer, argc, argv, header.argv_count);
-  header.suppressions = writer.add_text(g_settings.suppressions);
+  header.settings = add_settings(writer);
   size_t hook_name_bytes;
   const char* hooks = hook::hook_names(hook_name_bytes);
   header.hook_names = writer.add_text({hooks, hook_name_bytes});
@@ -354,7 +359,8 @@ void start(int argc, char** argv, char** environment) {
   bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
   g_runtime.pid = base::current_pid();
   find_place(environment);
-  prepare_preloading(environment, settings);
+  bool is_kept = keep_settings(settings, program, g_runtime.working_directory);
+  prepare_preloading(environment);
   if (settings.disabled || !wanted) {
     g_tracker.heap_use = track::HeapUse::none;
     remove_replaced_ledger(g_runtime.place, g_runtime.pid);
@@ -364,8 +370,7 @@ void start(int argc, char** argv, char** environment) {
   g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
                                                    : is_parent_preloaded(base_name(g_runtime.library_path));
   if (report_setting_errors(errors, error_count)) base::end_process(report::exit_status::failure);
-  if (!keep_settings(settings, program, g_runtime.working_directory))
-    return say_no_tracking(settings, "there is no memory for the settings");
+  if (!is_kept) return say_no_tracking(settings, "there is no memory for the settings");
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));

@@ -10,6 +10,8 @@ namespace unfreed::report {
 
 namespace {
 
+/// ASCII's record separator: what no file name or pattern contains.
+constexpr char kBetweenKept = '\x1e';
 constexpr std::string_view kFailOn = "UNFREED_FAIL_ON";
 constexpr const char* kRulesAccepted = "rules such as fd>0,heap.bytes>1M";
 constexpr const char* kLevelsAccepted = "numbers such as fd>=800,heap.bytes>=1G";
@@ -20,9 +22,9 @@ constexpr auto kKindsHelp =
 constexpr auto kKindNames = list_kinds("all ", " ", " ");
 
 constexpr SettingRow kSettingRows[] = {
-#define SETTING(type, member, by_default, variable, option, value, joined, required, read, accepted, completes, help, \
-                more)                                                                                                 \
-  {"UNFREED_" variable, option, value, joined, completes, help, more},
+#define SETTING(type, member, by_default, variable, option, value, joined, required, used_by, read, accepted, \
+                completes, help, more)                                                                        \
+  {"UNFREED_" variable, option, value, joined, SettingUse::used_by, completes, help, more},
 #include "settings/settings.inc"
 #undef SETTING
 };
@@ -77,21 +79,30 @@ bool check_rules_are_tracked(const Settings& settings, SettingError& error) {
 
 std::span<const SettingRow> setting_rows() { return kSettingRows; }
 
+std::string_view option_name(const SettingRow& row) {
+  std::string_view names = row.option;
+  size_t dashes = names.rfind("--");
+  return dashes == std::string_view::npos ? std::string_view() : base::slice(names, dashes + 2);
+}
+
 bool apply_setting(std::string_view variable, std::string_view value, Settings& settings, SettingError& error) {
   // An empty value is how scripts say "not set".
   if (value.empty()) return true;
   ParseError detail;
-#define SETTING(type, member, by_default, name, option, shown_value, joined, required, read, accepted, completes, \
-                help, more)                                                                                       \
-  if (variable == "UNFREED_" name) {                                                                              \
-    type result = by_default;                                                                                     \
-    if (!call_reader<type>(read, value, result, detail)) {                                                        \
-      error = {variable, value, accepted, detail, required};                                                      \
-      return false;                                                                                               \
-    }                                                                                                             \
-    settings.member = result;                                                                                     \
-    return true;                                                                                                  \
-  }
+  size_t row = 0;
+#define SETTING(type, member, by_default, name, option, shown_value, joined, required, used_by, read, accepted, \
+                completes, help, more)                                                                          \
+  if (variable == "UNFREED_" name) {                                                                            \
+    type result = by_default;                                                                                   \
+    if (!call_reader<type>(read, value, result, detail)) {                                                      \
+      error = {variable, value, accepted, detail, required};                                                    \
+      return false;                                                                                             \
+    }                                                                                                           \
+    settings.member = result;                                                                                   \
+    settings.given[row] = value;                                                                                \
+    return true;                                                                                                \
+  }                                                                                                             \
+  ++row;
 #include "settings/settings.inc"
 #undef SETTING
   return true;
@@ -118,6 +129,31 @@ size_t read_settings(const char* const* environment, Settings& settings, std::sp
   SettingError error{};
   if (!check_rules_are_tracked(settings, error)) keep(error);
   return count;
+}
+
+void add_evaluation_settings(base::TextBuilder& out, const Settings& settings) {
+  for (size_t row = 0; row < kSettingCount; ++row)
+    if (kSettingRows[row].used_by == SettingUse::evaluation && !settings.given[row].empty())
+      out.add(kSettingRows[row].variable).add('=').add(settings.given[row]).add(kBetweenKept);
+}
+
+void read_evaluation_settings(std::string_view kept, Settings& settings) {
+  while (!kept.empty()) {
+    std::string_view entry = base::slice(kept, 0, kept.find(kBetweenKept));
+    kept = base::slice(kept, entry.size() + 1);
+    size_t equals = entry.find('=');
+    if (equals == std::string_view::npos) continue;
+    SettingError error{};
+    for (const SettingRow& row : kSettingRows)
+      if (row.used_by == SettingUse::evaluation && row.variable == base::slice(entry, 0, equals))
+        apply_setting(row.variable, base::slice(entry, equals + 1), settings, error);
+  }
+}
+
+void prefer_given(const Settings& given, Settings& settings) {
+  SettingError error{};
+  for (size_t row = 0; row < kSettingCount; ++row)
+    apply_setting(kSettingRows[row].variable, given.given[row], settings, error);
 }
 
 size_t describe(const SettingError& error, std::span<char> out) {

@@ -31,12 +31,13 @@ void write_report_over(std::span<const std::byte> bytes) {
   size_t line = 0;
   report::ParseError error;
   report::parse_suppressions("fd:*bare*\n*:signature:12\n", suppressions, count, error, line);
-  report::RuleSet rules;
-  report::parse_rules("fd>0,site.fd>1,heap.bytes>1,thread>0,child>0,misuse>0,inherited_by_child>0", rules, error);
+  report::Settings settings;
+  report::parse_rules("fd>0,site.fd>1,heap.bytes>1,thread>0,child>0,misuse>0,inherited_by_child>0", settings.rules,
+                      error);
   report::ReportInput input;
   input.view = &view;
   input.suppressions = {suppressions, count};
-  input.rules = rules.all();
+  input.settings = &settings;
   input.all_sites = true;
   for (report::StackForm form : {report::StackForm::file, report::StackForm::listed}) {
     std::string text;

@@ -31,11 +31,11 @@ class TasksTest : public ::testing::Test {
     return written.json;
   }
   ordered_json outcome(std::string_view rule) {
-    RuleSet rules;
+    Settings settings;
     ParseError error;
-    EXPECT_TRUE(parse_rules(rule, rules, error)) << rule;
+    EXPECT_TRUE(parse_rules(rule, settings.rules, error)) << rule;
     ReportInput input;
-    input.rules = rules.all();
+    input.settings = &settings;
     return report(input)["rules"][0];
   }
   ordered_json thread(int64_t tid) {

@@ -39,10 +39,10 @@ class ReportTest : public ::testing::Test {
   }
   /// The outcome of one rule.
   ordered_json outcome(std::string_view rule, ReportInput input = {}) {
-    RuleSet rules;
+    Settings settings;
     ParseError error;
-    EXPECT_TRUE(parse_rules(rule, rules, error)) << rule;
-    input.rules = rules.all();
+    EXPECT_TRUE(parse_rules(rule, settings.rules, error)) << rule;
+    input.settings = &settings;
     test::Report written = report(input);
     result_ = written.result;
     return written.json["rules"][0];
@@ -425,11 +425,11 @@ TEST_F(ReportTest, SuppressedSitesAreMarkedAndCountForNothing) {
   for (const std::string& line : {std::string("fd:f100"), std::string("fd:f100(int)"), std::string("fd:/src/m1.c"),
                                   std::string("*:m1.c"), std::string("fd:program"), std::string("fd:/usr/bin/prog*"),
                                   std::string("fd:f2"), "fd:signature:" + signature}) {
-    RuleSet rules;
+    Settings settings;
     ParseError error;
-    ASSERT_TRUE(parse_rules("fd>0,site.fd>0,fd.total>0", rules, error));
+    ASSERT_TRUE(parse_rules("fd>0,site.fd>0,fd.total>0", settings.rules, error));
     ReportInput input;
-    input.rules = rules.all();
+    input.settings = &settings;
     test::Report written = suppressed("heap:f100\n" + line, input);
     EXPECT_EQ(written.json["sites"][0]["suppressed_by"], line);
     EXPECT_EQ(written.json["totals"]["fd"]["live"], 1) << line;
@@ -535,11 +535,11 @@ TEST_F(ReportTest, ASinkThatRefusesIsReported) {
 
 TEST_F(ReportTest, TotalsAloneGiveTheSameVerdicts) {
   for (int held = 0; held < 2; ++held) {
-    RuleSet rules;
+    Settings settings;
     ParseError error;
-    ASSERT_TRUE(parse_rules("fd>0,site.heap>2,heap.bytes>299", rules, error));
+    ASSERT_TRUE(parse_rules("fd>0,site.heap>2,heap.bytes>299", settings.rules, error));
     ReportInput input;
-    input.rules = rules.all();
+    input.settings = &settings;
     test::Report whole = report(input);
     input.totals_only = true;
     test::Report totals = report(input);

@@ -30,12 +30,12 @@ class LinearTest : public ::testing::Test {
   }
   void expect_soon() {
     ledger::View view = builder_.view();
-    RuleSet rules;
+    Settings settings;
     ParseError error;
-    ASSERT_TRUE(parse_rules("fd>0,site.fd>=10,heap>0,thread>0", rules, error));
+    ASSERT_TRUE(parse_rules("fd>0,site.fd>=10,heap>0,thread>0", settings.rules, error));
     ReportInput input;
     input.view = &view;
-    input.rules = rules.all();
+    input.settings = &settings;
     input.all_sites = true;
     size_t bytes = 0;
     std::clock_t before = std::clock();

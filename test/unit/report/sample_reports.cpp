@@ -22,10 +22,10 @@ void write_full(const std::string& name, report::ReportInput input, void (*chang
   test::LedgerBuilder builder;
   test::fill(builder);
   change(builder);
-  report::RuleSet rules;
+  report::Settings settings;
   report::ParseError error;
-  parse_rules("fd>0,site.fd>=10,heap.bytes>1M,thread.running>0,fd.unattributed>0", rules, error);
-  input.rules = rules.all();
+  parse_rules("fd>0,site.fd>=10,heap.bytes>1M,thread.running>0,fd.unattributed>0", settings.rules, error);
+  input.settings = &settings;
   report::Suppression suppressions[2];
   size_t count = 0;
   size_t line = 0;

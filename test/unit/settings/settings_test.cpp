@@ -214,6 +214,49 @@ TEST(Output, PlaceholdersAreFilledIn) {
   EXPECT_EQ(expand("-"), "-") << "standard output";
 }
 
+TEST(EvaluationSettings, AreKeptAndReadAgain) {
+  Settings settings;
+  SettingError error{};
+  for (auto [variable, value] : {std::pair{"UNFREED_RULES_FOR", "app,/opt/*"},
+                                 {"UNFREED_ALLOW_UNTRACKED", "make"},
+                                 {"UNFREED_NO_DEFAULT_SUPPRESSIONS", "1"},
+                                 {"UNFREED_SUPPRESSIONS", "/a:/b"},
+                                 {"UNFREED_DEPTH", "7"},
+                                 {"UNFREED_OUTPUT", "/etc/elsewhere"}})
+    ASSERT_TRUE(apply_setting(variable, value, settings, error)) << variable;
+  std::array<char, 256> storage;
+  base::TextBuilder kept(storage);
+  add_evaluation_settings(kept, settings);
+  Settings again;
+  read_evaluation_settings(kept.text(), again);
+  EXPECT_EQ(again.rules_for, "app,/opt/*");
+  EXPECT_EQ(again.allow_untracked, "make");
+  EXPECT_TRUE(again.no_default_suppressions);
+  EXPECT_EQ(again.suppressions, "/a:/b");
+  EXPECT_EQ(again.depth, kDefaultDepth) << "no evaluation asks for it";
+  EXPECT_EQ(again.output, kDefaultOutput) << "a ledger does not say which files are written";
+}
+
+TEST(EvaluationSettings, OfALedgerMayBeAnything) {
+  Settings settings;
+  read_evaluation_settings("\x1e\x1eUNFREED_OUTPUT=/x\x1eUNFREED_RULES_FOR\x1e=\x1eUNFREED_NO_DEFAULT_SUPPRESSIONS=5",
+                           settings);
+  EXPECT_EQ(settings.output, kDefaultOutput);
+  EXPECT_EQ(settings.rules_for, "");
+  EXPECT_FALSE(settings.no_default_suppressions);
+}
+
+TEST(EvaluationSettings, OfTheUserTakePrecedence) {
+  Settings settings;
+  read_evaluation_settings("UNFREED_RULES_FOR=app\x1eUNFREED_ALLOW_UNTRACKED=make", settings);
+  Settings given;
+  SettingError error{};
+  ASSERT_TRUE(apply_setting("UNFREED_RULES_FOR", "other", given, error));
+  prefer_given(given, settings);
+  EXPECT_EQ(settings.rules_for, "other");
+  EXPECT_EQ(settings.allow_untracked, "make");
+}
+
 TEST(Output, KnowsWhatThePidIsIn) {
   EXPECT_TRUE(has_pid("r.%p.json"));
   EXPECT_TRUE(has_pid("%%%p"));
