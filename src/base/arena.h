@@ -39,7 +39,8 @@ class Arena {
     static_assert(std::is_trivially_destructible_v<T>);
     if (count == 0) return {};
     size_t bytes;
-    if (__builtin_mul_overflow(count, sizeof(T), &bytes)) {
+    if (__builtin_mul_overflow(count, sizeof(T),
+                               &bytes)) {  // NOLINT(bugprone-sizeof-expression): arrays of pointers, too
       short_ = true;
       return {};
     }

@@ -100,7 +100,7 @@ struct Parser::App : CLI::App {
   using CLI::App::App;
 };
 
-Parser::Parser(std::string name, std::string usage, std::string description)
+Parser::Parser(const std::string& name, const std::string& usage, std::string description)
     : name_("unfreed " + name), app_(std::make_unique<App>(std::move(description), name_)) {
   app_->formatter(std::make_shared<HelpFormat>("Usage: " + name_ + " " + usage + "\n\n"));
   app_->set_help_flag("-h,--help", "print this help and exit");

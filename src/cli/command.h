@@ -45,7 +45,7 @@ int finish_command(const Arguments& arguments);
 /// includes the library behind it, which takes ten seconds to compile.)
 class Parser {
  public:
-  Parser(std::string name, std::string usage, std::string description);
+  Parser(const std::string& name, const std::string& usage, std::string description);
   ~Parser();
 
   void flag(const char* names, bool& value, const char* help);

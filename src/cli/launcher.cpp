@@ -318,15 +318,15 @@ void Launcher::note_running() {
 /// False: the run was not what the user asked for, and a line has been printed.
 bool Launcher::check_tracking() {
   if (reports_.has_command()) return true;
+  bool only_others_wanted = !settings_.only.empty() && reports_.tracked() > 0;
+  bool untracked_accepted = !reports_.untracked().any_missed() && !reports_.untracked().list().empty();
   std::string line;
   if (settings_.disabled) {
     line = "nothing was tracked: UNFREED_DISABLE is set";
-  } else if (!settings_.only.empty() && reports_.tracked() > 0) {
-    return true;
-  } else if (!settings_.only.empty() && !report::is_wanted(settings_, plan_.words[0])) {
+  } else if (!settings_.only.empty() && reports_.tracked() == 0 && !report::is_wanted(settings_, plan_.words[0])) {
     line = fmt::format("nothing was tracked: no program's name matched '{}'", settings_.only);
-  } else if (!reports_.untracked().any_missed() && !reports_.untracked().list().empty()) {
-    return true;  // the user has accepted it
+  } else if (only_others_wanted || untracked_accepted) {
+    return true;
   } else if (command_is_gone_unseen_) {
     line = fmt::format("{} executed another program, which could not be tracked", plan_.words[0]);
   } else {

@@ -143,7 +143,8 @@ std::vector<std::shared_ptr<const LedgerFolder>> list_own_folders(const std::str
     if (!ledger::is_folder_name(name, user)) continue;
     base::UniqueFd folder(ledger::open_folder(opened.get(), name.c_str(), user));
     if (folder)
-      folders.push_back(std::make_shared<LedgerFolder>(LedgerFolder{std::move(folder), directory + "/" + name, false}));
+      folders.push_back(std::make_shared<LedgerFolder>(
+          LedgerFolder{std::move(folder), fmt::format("{}/{}", directory, name), false}));
   }
   return folders;
 }

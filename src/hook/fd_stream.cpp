@@ -47,7 +47,7 @@ auto walk_going(int options, Call call) {
 template <class Walk>
 Walk* walk_opened(Walk* walk, Hook hook, const Registers& from) {
   if (walk && !(walk->fts_options & FTS_NOCHDIR))
-    track::fd_acquired(walk->fts_rfd, hook_number(hook), from, {FdOwner::directory_stream, walk});
+    track::fd_acquired(walk->fts_rfd, hook_number(hook), from, {{FdOwner::directory_stream, walk}});
   return walk;
 }
 

@@ -14,7 +14,6 @@ extern char** environ;
 
 namespace unfreed::hook {
 
-using base::is_error;
 using base::raw_syscall;
 using elf::Obstacle;
 

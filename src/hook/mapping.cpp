@@ -16,7 +16,6 @@
 using namespace unfreed;
 using hook::g_real;
 using hook::Hook;
-using hook::hook_number;
 using ledger::Kind;
 using unwind::caller_registers;
 

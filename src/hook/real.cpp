@@ -66,18 +66,17 @@ void* missing_pointer() {
   return nullptr;
 }
 
-template <class Function>
-struct ResultOf;
-template <class Result, class... Arguments, bool kNoexcept>
-struct ResultOf<Result (*)(Arguments...) noexcept(kNoexcept)> {
-  using Type = Result;
-};
-template <class Result, class... Arguments, bool kNoexcept>
-struct ResultOf<Result (*)(Arguments..., ...) noexcept(kNoexcept)> {
-  using Type = Result;
-};
+// By conversion: a function's pointer type also says noexcept and noreturn.
+template <class Result, class... Arguments>
+constexpr bool returns_pointer(Result (*)(Arguments...)) {
+  return std::is_pointer_v<Result>;
+}
+template <class Result, class... Arguments>
+constexpr bool returns_pointer(Result (*)(Arguments..., ...)) {
+  return std::is_pointer_v<Result>;
+}
 constexpr bool kReturnsPointer[kCount] = {
-#define HOOK(symbol, shown, family, presence) std::is_pointer_v<ResultOf<decltype(&::symbol)>::Type>,
+#define HOOK(symbol, shown, family, presence) returns_pointer(static_cast<decltype(&::symbol)>(nullptr)),
 #include "hook/hooks.inc"
 #undef HOOK
 };
@@ -249,7 +248,7 @@ const char* foreign_malloc() {
 // has run (other libraries' resolvers apart), and before the loader binds the executable's references.
 extern "C" {
 using Nothing = void (*)();
-static Nothing unfreed_being_relocated() {
+[[gnu::used]] static Nothing unfreed_being_relocated() {
   unfreed::hook::bind_own_calls();
   unfreed::hook::resolve_real_functions();
   return [] {};

@@ -101,9 +101,7 @@ class Writer {
  private:
   template <class T>
   static bool is_set(const T& value) {
-    if constexpr (std::is_same_v<T, Text>)
-      return !value.empty();
-    else if constexpr (std::is_arithmetic_v<T>)
+    if constexpr (std::is_arithmetic_v<T>)
       return value != T{};
     else if constexpr (requires { value.has_value(); })
       return value.has_value();

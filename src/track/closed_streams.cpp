@@ -22,7 +22,7 @@ struct Slot {
   ClosedFd before;  ///< the one before that
 };
 constexpr size_t kSlots = 256;
-constinit Slot g_slots[kSlots];
+constinit Slot g_slots[kSlots] = {};
 
 uint64_t address_of(const void* stream) { return reinterpret_cast<uint64_t>(stream); }
 

@@ -63,7 +63,8 @@ void CfaMachine::read_cfa_expression(Cursor cursor, uint64_t size) {
                                               0x2a, 0x33, 0x24, 0x22};  // lit10: lazy IBT PLT
   if (op != 0x77 || offset != 8 || next != kPltTail[0] || size != 2 + sizeof kPltTail) return;
   auto* tail = reinterpret_cast<const uint8_t*>(cursor.at()) + 2;
-  if (std::memcmp(tail, kPltTail, sizeof kPltTail) && std::memcmp(tail, kPltTailShort, sizeof kPltTail)) return;
+  if (std::memcmp(tail, kPltTail, sizeof kPltTail) != 0 && std::memcmp(tail, kPltTailShort, sizeof kPltTail) != 0)
+    return;
   rules_.cfa_expression = CfaRule::plt;
   rules_.cfa_offset = tail[4] - 0x30;  // the threshold: 11 or 10
   rules_.cfa_unknown = false;
