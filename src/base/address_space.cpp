@@ -16,16 +16,15 @@ constexpr uint64_t kPlenty = uint64_t{16} << 30;
 /// Of what is free, the runtime takes one part in so many.
 constexpr uint64_t kPart = 8;
 
-// Bytes; RLIM_INFINITY: none. Of all of the address space, and of private memory that may be written to.
-constinit std::atomic<uint64_t> g_limit_all{RLIM_INFINITY};
-constinit std::atomic<uint64_t> g_limit_data{RLIM_INFINITY};
+/// Bytes; RLIM_INFINITY: none. The lower one of the limits on all of the address space, and on private memory that may
+/// be written to.
+constinit std::atomic<uint64_t> g_limit{RLIM_INFINITY};
 constinit std::atomic<bool> g_short{false};
 constinit std::atomic<size_t> g_taken{0};
+constinit std::atomic<size_t> g_refused_bytes{0};
+constinit std::atomic<uint64_t> g_refused_until{0};  ///< CLOCK_MONOTONIC
 
-bool is_limited() {
-  return g_limit_all.load(std::memory_order_relaxed) != RLIM_INFINITY ||
-         g_limit_data.load(std::memory_order_relaxed) != RLIM_INFINITY;
-}
+bool is_limited() { return g_limit.load(std::memory_order_relaxed) != RLIM_INFINITY; }
 
 uint64_t limit_of(int resource) {
   rlimit limit{};
@@ -58,9 +57,11 @@ Statm mapped_now() {
 }
 }  // namespace
 
+size_t limit_of_address_space() { return g_limit.load(std::memory_order_relaxed); }
+
 size_t free_address_space() {
-  if (!is_limited()) return SIZE_MAX;
-  uint64_t all = g_limit_all.load(std::memory_order_relaxed), data = g_limit_data.load(std::memory_order_relaxed);
+  uint64_t all = limit_of(RLIMIT_AS), data = limit_of(RLIMIT_DATA);
+  if (all == RLIM_INFINITY && data == RLIM_INFINITY) return SIZE_MAX;
   constexpr uint64_t kPageBytes = 4096;
   Statm mapped = mapped_now();
   auto left = [](uint64_t limit, uint64_t pages) {
@@ -70,8 +71,7 @@ size_t free_address_space() {
 }
 
 void measure_address_space() {
-  g_limit_all.store(limit_of(RLIMIT_AS), std::memory_order_relaxed);
-  g_limit_data.store(limit_of(RLIMIT_DATA), std::memory_order_relaxed);
+  g_limit.store(std::min(limit_of(RLIMIT_AS), limit_of(RLIMIT_DATA)), std::memory_order_relaxed);
   g_short.store(free_address_space() < kPlenty, std::memory_order_relaxed);
 }
 
@@ -79,12 +79,24 @@ bool is_address_space_short() { return g_short.load(std::memory_order_relaxed); 
 
 bool may_take_address_space(size_t bytes) {
   if (!is_limited()) return true;
+  // Who was refused asks again with every record: it takes a few system calls to answer.
+  uint64_t now = coarse_monotonic_ns();
+  if (bytes >= g_refused_bytes.load(std::memory_order_relaxed) && now < g_refused_until.load(std::memory_order_relaxed))
+    return false;
   size_t taken = g_taken.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   if (taken <= free_address_space() / kPart) return true;
   return_address_space(bytes);
+  constexpr uint64_t kRefusalNs = 20'000'000;
+  g_refused_bytes.store(bytes, std::memory_order_relaxed);
+  g_refused_until.store(now + kRefusalNs, std::memory_order_relaxed);
   return false;
 }
 
-void return_address_space(size_t bytes) { g_taken.fetch_sub(bytes, std::memory_order_relaxed); }
+void return_address_space(size_t bytes) {
+  // What was taken while there was no limit was not counted.
+  size_t taken = g_taken.load(std::memory_order_relaxed);
+  while (!g_taken.compare_exchange_weak(taken, taken - std::min(taken, bytes), std::memory_order_relaxed)) {
+  }
+}
 
 }  // namespace unfreed::base

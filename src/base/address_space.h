@@ -30,6 +30,9 @@ bool may_take_address_space(size_t bytes);
 /// Subtracts what was unmapped, or could not be mapped.
 void return_address_space(size_t bytes);
 
+/// The most it may map, in all; SIZE_MAX if nothing limits it.
+size_t limit_of_address_space();
+
 /// How much the process may still map, in all; SIZE_MAX if nothing limits it.
 size_t free_address_space();
 

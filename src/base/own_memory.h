@@ -30,6 +30,18 @@ void* own_memory_zeroed_in_children(size_t bytes);
 /// Async-signal-safe.
 bool zero_in_fork_children(void* start, size_t bytes);
 
+/// All mapped memory of the runtime but the ledger, which a scan of the process's memory must leave out: `index` from 0
+/// until false. An entry with no bytes is free. Async-signal-safe; other threads may map meanwhile.
+struct OwnMapping {
+  uintptr_t address;
+  size_t bytes;
+};
+bool own_mapping(size_t index, OwnMapping& out);
+void reset_own_memory_after_fork();
+
+/// Unmaps all of it: nothing will be tracked, and nobody uses it.
+void give_back_all_own_memory();
+
 template <class T>
 T* own_array(size_t count) {
   return static_cast<T*>(own_memory(count * sizeof(T)));
@@ -38,26 +50,49 @@ T* own_array(size_t count) {
 /// An address range of `bytes` where nothing is mapped, and nobody else is expected to map anything.
 uintptr_t own_addresses(size_t bytes);
 
-/// Maps memory at exactly `address`. False: something is mapped there already, or the kernel has none.
-/// `flags`, `fd` and `offset` as for mmap(2).
-bool map_own_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);
+/// These addresses are no longer used; those that were handed out last can be handed out again.
+void return_own_addresses(uintptr_t address, size_t bytes);
+
+/// Maps memory at exactly `address`, in whole pages. False: something is mapped there already, or the kernel has none.
+bool own_memory_at(uintptr_t address, size_t bytes);
+void give_back_own_memory(uintptr_t address, size_t bytes);
+
+/// Where address space is short, a few megabytes are reserved for making reports: by then the program may have used up
+/// all else. One thread at a time.
+void keep_spare_room();
+void give_spare_room();
+
+/// While it lives, that room is free to be mapped.
+class SpareRoom {
+ public:
+  SpareRoom() { give_spare_room(); }
+  ~SpareRoom() { keep_spare_room(); }
+  SpareRoom(const SpareRoom&) = delete;
+  SpareRoom& operator=(const SpareRoom&) = delete;
+};
 
 /// An array that is mapped from its beginning as far as needed. (An array of a few megabytes is mapped at once, as a
 /// neighbour of others, if address space is plenty: one mapping less.)
 class GrowingMemory {
  public:
   /// Reserves up to `most_bytes`. False: not even a first page could be mapped.
-  bool prepare(size_t most_bytes);
+  bool prepare(size_t most_bytes) { return begin(most_bytes, false); }
+  /// The same, zeroed in fork children, where as much of it is mapped as in the parent.
+  bool prepare_zeroed_in_children(size_t most_bytes) { return begin(most_bytes, true); }
   void* start() const { return reinterpret_cast<void*>(start_); }
   /// Makes its first `bytes` usable. False: there is no memory. Async-signal-safe.
   bool grow_to(size_t bytes) { return bytes <= mapped_.load(std::memory_order_acquire) || map_up_to(bytes); }
+  /// Unmaps it. Nobody uses it, or will grow it.
+  void give_back();
   void reset_lock_after_fork();
 
  private:
+  bool begin(size_t most_bytes, bool zeroed_in_children);
   bool map_up_to(size_t bytes);
 
   uintptr_t start_ = 0;
   size_t most_ = 0;
+  bool is_zeroed_in_children_ = false;
   std::atomic<size_t> mapped_{0};
   Lock lock_;
 };

@@ -1,7 +1,6 @@
 #include "base/syscall.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@ namespace {
 
 constinit std::atomic<bool> g_forbidden{false};
 constinit std::atomic<bool> g_has_clock{true};
+constinit std::atomic<bool> g_future_locked{false};
 /// Real and monotonic time when system calls were forbidden.
 constinit std::atomic<uint64_t> g_last_ns[2];
 
@@ -52,6 +52,8 @@ void end_process(int status) {
   for (;;) arch::system_call(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
+void set_future_locked(bool is_locked) { g_future_locked.store(is_locked, std::memory_order_relaxed); }
+
 uintptr_t apart_from_program() {
   constexpr uintptr_t kDistance = uintptr_t{64} << 30, kUnit = uintptr_t{1} << 30;
   auto here = reinterpret_cast<uintptr_t>(&apart_from_program);
@@ -63,8 +65,24 @@ void* map_memory(size_t bytes) {
   constexpr uintptr_t kHalfway = uintptr_t{32} << 30;
   uintptr_t wish = apart_from_program();
   long result = raw_syscall(SYS_mmap, static_cast<long>(wish ? wish + kHalfway : 0), static_cast<long>(bytes),
-                            PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+                            PROT_READ | PROT_WRITE, kPrivateMemory, -1, 0);
   return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
+}
+
+long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd, uint64_t offset) {
+  bool is_locked = g_future_locked.load(std::memory_order_relaxed);
+  // An address that is only wished for is not granted in a growing stack's way. (MAP_FIXED_NOREPLACE does not look.)
+  long result = raw_syscall(SYS_mmap, static_cast<long>(address), static_cast<long>(bytes),
+                            is_locked ? PROT_NONE : protection, flags, fd, static_cast<long>(offset));
+  if (is_error(result)) return result;
+  if (static_cast<uintptr_t>(result) != address) {
+    unmap_memory(reinterpret_cast<void*>(result), bytes);
+    return -EEXIST;
+  }
+  if (!is_locked) return 0;
+  // What may not be touched is not backed; once it is not locked any more, neither will it be.
+  raw_syscall(SYS_munlock, result, static_cast<long>(bytes));
+  return raw_syscall(SYS_mprotect, result, static_cast<long>(bytes), protection);
 }
 
 void unmap_memory(void* address, size_t bytes) {

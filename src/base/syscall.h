@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <cstddef>
@@ -28,6 +29,13 @@ inline bool is_error(long result) { return static_cast<unsigned long>(result) > 
 /// Anonymous private memory, zeroed, lazily backed, apart from the program's; nullptr if there is none.
 void* map_memory(size_t bytes);
 void unmap_memory(void* address, size_t bytes);
+/// Maps at `address`, a multiple of the page size, or not at all; the other arguments are those of mmap(2). −EEXIST:
+/// something is mapped there already, or so near below that it would be in a growing stack's way.
+long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);
+/// The kernel will lock, and so back, all memory that is mapped from now on (mlockall(2)); not what map_at() maps.
+void set_future_locked(bool is_locked);
+/// How private memory is mapped: lazily backed, and without reserving what may never be touched.
+inline constexpr int kPrivateMemory = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 /// Leaves memory out of core dumps: large tables would only make them larger.
 void leave_out_of_dumps(void* start, size_t bytes);
 /// An address many gigabytes away from where the kernel puts mappings: nothing is mapped near it, in either direction,

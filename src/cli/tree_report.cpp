@@ -9,6 +9,7 @@
 #include <array>
 #include <climits>
 #include <cstring>
+#include <new>
 
 #include "base/syscall.h"
 #include "base/time_text.h"
@@ -158,6 +159,24 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
       return;
     }
   }
+  // A limit on the command (ulimit -v) is the launcher's, too: frames without names are better than no report.
+  try {
+    report_on(file, view, request, is_command);
+  } catch (const std::bad_alloc&) {
+    symbolizer_.give_up();
+    try {
+      report_on(file, view, request, is_command);
+    } catch (const std::bad_alloc&) {
+      complain(fmt::format("process {} cannot be reported: there is not enough memory; its ledger is kept: {}",
+                           file.name.pid, ledger_path));
+      failed_ = true;
+      kept_.insert(ledger_path);
+    }
+  }
+}
+
+void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request,
+                           bool is_command) {
   OwnedReport made = make_report(view, request, symbolizer_);
   const report::Report& report = made.report;
   broken_ = broken_ || report::is_broken(report);
@@ -167,9 +186,9 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   std::string path;
   std::string problem;
   if (is_wanted && !write(view, is_command, report, path, problem)) {
-    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}", path, problem, ledger_path));
+    complain(fmt::format("report {} cannot be written: {}; the ledger is kept: {}", path, problem, file.path()));
     failed_ = true;
-    kept_.insert(ledger_path);
+    kept_.insert(file.path());
     path.clear();
   } else {
     remove_ledger(file);

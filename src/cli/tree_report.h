@@ -63,6 +63,7 @@ class TreeReport {
   void complete_earlier(const ledger::View& view, bool is_command);
   void complete_earlier(const ledger::View& view, const std::string& path);
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
+  void report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request, bool is_command);
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);
   void describe_other(const report::Report& report, const std::string& path);

@@ -36,4 +36,8 @@ void release_slowly(void* block);
   g_real.free(block);
 }
 
+/// From now on, when an allocation fails, the heap index is given up, and the call made once more
+/// (track::give_up_heap_index). Called before the program's code runs, if the index can be given up.
+void retry_failed_allocations();
+
 }  // namespace unfreed::hook

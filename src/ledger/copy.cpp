@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/unique_fd.h"
 
@@ -19,6 +20,8 @@ using base::is_error;
 using base::raw_syscall;
 
 CopyError refused(const char* message, long result) { return {message, static_cast<int>(-result)}; }
+
+constexpr CopyError kNoMemory{"cannot be copied: there is not enough memory", ENOMEM};
 
 CopyError why_not_opened(long result) {
   if (result == -ELOOP) return {"is a symbolic link; ledgers are not read through links", 0};
@@ -36,6 +39,8 @@ void take_acquired(std::byte* to, const std::byte* from, size_t bytes) {
   }
 }
 
+size_t growth_bytes(uint64_t file_bytes) { return sizeof(Extents) + kPageBytes + file_bytes / kPageBytes; }
+
 }  // namespace
 
 Copy::~Copy() { reset(); }
@@ -46,18 +51,25 @@ Copy& Copy::operator=(Copy&& other) noexcept {
   if (this == &other) return *this;
   reset();
   base_ = other.base_;
+  growth_ = other.growth_;
   bytes_ = other.bytes_;
   view_ = other.view_;
   writer_ = other.writer_;
   other.base_ = nullptr;
+  other.growth_ = nullptr;
   other.view_ = View();
   other.writer_ = Writer();
   return *this;
 }
 
 void Copy::reset() {
-  if (base_) base::unmap_memory(base_, bytes_);
+  if (base_) {
+    base::unmap_memory(base_, bytes_);
+    base::return_own_addresses(reinterpret_cast<uintptr_t>(base_), bytes_);
+  }
+  if (growth_) base::unmap_memory(growth_, growth_bytes(bytes_));
   base_ = nullptr;
+  growth_ = nullptr;
   bytes_ = 0;
   view_ = View();
   writer_ = Writer();
@@ -83,6 +95,7 @@ CopyError Copy::load(long file) {
   reset();
   file_ = file;
   CopyError error = check_file();
+  if (!error) error = take_memory();
   if (!error) error = copy_all();
   if (error) reset();
   file_ = -1;
@@ -96,15 +109,40 @@ CopyError Copy::check_file() {
   if (!S_ISREG(status.st_mode)) return {"is not a regular file", 0};
   if (status.st_size < static_cast<off_t>(kPageBytes)) return {"is too short to be a ledger", 0};
   if (static_cast<uint64_t>(status.st_size) > kMaxFileBytes) return {"is too large to be a ledger", 0};
-  bytes_ = static_cast<uint64_t>(status.st_size);
-  base_ = static_cast<std::byte*>(base::map_memory(bytes_));
-  if (!base_) return {"cannot be copied: there is not enough memory", ENOMEM};
+  bytes_ = (static_cast<uint64_t>(status.st_size) + kPageBytes - 1) / kPageBytes * kPageBytes;
   return {};
+}
+
+/// Addresses for all of it, and memory for its first page.
+CopyError Copy::take_memory() {
+  growth_ = static_cast<Growth*>(base::map_memory(growth_bytes(bytes_)));
+  if (!growth_) return kNoMemory;
+  constexpr int kAttempts = 8;  // where something lies in the way
+  for (int attempt = 0; attempt < kAttempts && !base_; ++attempt) {
+    base_ = reinterpret_cast<std::byte*>(base::own_addresses(bytes_));
+    if (!map(0, kPageBytes)) base_ = nullptr;
+  }
+  return base_ ? CopyError{} : kNoMemory;
+}
+
+bool Copy::map(uint64_t start, uint64_t end) {
+  for (uint64_t page = start / kPageBytes; page < end / kPageBytes; ++page) growth_->populated[page] = 1;
+  auto place = reinterpret_cast<uintptr_t>(base_) + start;
+  return start == end || base::map_at(place, end - start, PROT_READ | PROT_WRITE, base::kPrivateMemory) == 0;
+}
+
+/// As much of a section as is in use by now.
+bool Copy::map_used(SectionId id) {
+  uint64_t& end = growth_->ends[static_cast<size_t>(id)];
+  uint64_t from = end ? end : section(id).offset, to = Extents::used_end(section(id));
+  if (to <= from) return true;
+  end = to;
+  return map(from, to);
 }
 
 CopyError Copy::copy_header() {
   if (CopyError error = read_at(0, base_, kPageBytes)) return error;
-  if (const char* fault = View::open({base_, bytes_}, view_)) return {fault, 0};
+  if (const char* fault = View::open({base_, bytes_}, view_, growth_->populated)) return {fault, 0};
   const auto& header = *reinterpret_cast<const Header*>(base_);
   if (header.file_bytes > bytes_) return {"is truncated: it says that it was larger", 0};
   return {};
@@ -126,7 +164,8 @@ CopyError Copy::copy_all() {
   if (CopyError error = copy_counters()) return error;
   for (SectionId id : kReferredTo)
     if (CopyError error = copy_section(id)) return error;
-  writer_ = Writer(base_);
+  growth_->extents.set_used(*reinterpret_cast<const Header*>(base_));
+  writer_ = Writer(base_, Backing::private_memory, growth_->populated, &growth_->extents);
   return {};
 }
 
@@ -140,6 +179,7 @@ CopyError Copy::copy_section(SectionId id) {
   if (id == SectionId::chunks) count = section(SectionId::chunk_heads).count.load(std::memory_order_relaxed);
   if (count > table.capacity) count = table.capacity;
   table.count.store(count, std::memory_order_relaxed);
+  if (!map_used(id)) return kNoMemory;
   return copy_range(table.offset, count * table.record_bytes, nullptr);
 }
 

@@ -1,7 +1,6 @@
 // A private, writable copy of a ledger file, which the command reads. The file belongs to another process, perhaps of
 // another user, that may be writing it, or may have forged it. The copy does not change, and cannot be truncated under
-// its reader (a mapping can: SIGBUS). Only what is used is copied, at the same offsets, so the copy is as sparse as
-// the file.
+// its reader (a mapping can: SIGBUS). Only what is used is copied, and only that is mapped, at the same offsets.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +41,9 @@ class Copy {
 
  private:
   CopyError check_file();
+  CopyError take_memory();
+  bool map(uint64_t start, uint64_t end);
+  bool map_used(SectionId id);
   CopyError copy_all();
   CopyError copy_header();
   CopyError copy_section(SectionId id);
@@ -56,9 +58,17 @@ class Copy {
   bool is_running() const;
   void reset();
 
+  /// What a writer needs to add to it; behind it there is a byte for each page.
+  struct Growth {
+    Extents extents;
+    uint64_t ends[kSectionCount];  ///< of what is mapped so far
+    std::atomic<uint8_t> populated[1];
+  };
+
   std::byte* base_ = nullptr;
-  uint64_t bytes_ = 0;
-  long file_ = -1;  ///< while it is being read
+  Growth* growth_ = nullptr;
+  uint64_t bytes_ = 0;  ///< of the file, in whole pages
+  long file_ = -1;      ///< while it is being read
   View view_;
   Writer writer_;
 };

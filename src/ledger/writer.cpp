@@ -31,7 +31,23 @@ bool back_shared_memory(std::byte* first, size_t bytes) {
   return result == -EINVAL ? populate_by_reading(first, bytes) : !base::is_error(result);
 }
 
+namespace {
+/// In populate(), of all writers.
+constinit std::atomic<uint32_t> g_populating{0};
+struct Populating {
+  Populating() { g_populating.fetch_add(1, std::memory_order_seq_cst); }
+  ~Populating() { g_populating.fetch_sub(1, std::memory_order_release); }
+};
+}  // namespace
+
+void Writer::unmap_unused() const {
+  if (extents_) extents_->unmap_unused(base_, header(), populated_, g_populating);
+}
+
+void reset_writers_after_fork() { g_populating.store(0, std::memory_order_relaxed); }
+
 bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
+  Populating counted;
   auto is_there = [this](uint64_t page) { return populated_[page].load(std::memory_order_relaxed) != 0; };
   auto make = [this](uint64_t page, uint64_t pages) {
     std::byte* first = base_ + page * kPageBytes;
@@ -100,6 +116,9 @@ uint64_t end_of_place(const Header& header, size_t shape) {
   return header.sections[static_cast<size_t>(kShapes[shape + 1].id)].offset;
 }
 constexpr size_t kHeaderPart = kSectionCount;
+
+uint64_t whole_pages(uint64_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+uint64_t end_of(const Section& table) { return table.offset + whole_pages(table.capacity * table.record_bytes); }
 }  // namespace
 
 void Extents::set_whole(const Header& header) {
@@ -108,15 +127,16 @@ void Extents::set_whole(const Header& header) {
     ends_[static_cast<size_t>(kShapes[shape].id)].store(end_of_place(header, shape), std::memory_order_relaxed);
 }
 
-void Extents::set_used(const Header& header) {
+uint64_t Extents::used_end(const Section& table) {
   constexpr uint64_t kFirst = 4 * kPageBytes;
+  uint64_t used = std::min(table.count.load(std::memory_order_relaxed), table.capacity) * table.record_bytes;
+  return std::min(table.offset + whole_pages(std::max(kFirst, used)), end_of(table));
+}
+
+void Extents::set_used(const Header& header) {
   ends_[kHeaderPart].store(kPageBytes, std::memory_order_relaxed);
-  for (size_t id = 0; id < kSectionCount; ++id) {
-    const Section& table = header.sections[id];
-    uint64_t used = std::min(table.count.load(std::memory_order_relaxed), table.capacity) * table.record_bytes;
-    uint64_t pages = (std::max(kFirst, used) + kPageBytes - 1) / kPageBytes;
-    ends_[id].store(table.offset + pages * kPageBytes, std::memory_order_relaxed);
-  }
+  for (size_t id = 0; id < kSectionCount; ++id)
+    ends_[id].store(used_end(header.sections[id]), std::memory_order_relaxed);
 }
 
 size_t Extents::parts(const Header& header, std::span<Part, kMostParts> out) const {
@@ -133,17 +153,53 @@ size_t Extents::parts(const Header& header, std::span<Part, kMostParts> out) con
   return count;
 }
 
+bool Extents::unmap_unused(std::byte* base, const Header& header, const std::atomic<uint8_t>* populated,
+                           const std::atomic<uint32_t>& users) {
+  base::Hold hold(lock_);
+  uint64_t before[kMostParts];
+  for (size_t part = 0; part < kMostParts; ++part) before[part] = ends_[part].load(std::memory_order_relaxed);
+  // The end of what is in use; of each section at least a page, from which the mapping can go on.
+  auto in_use = [&](uint64_t start, uint64_t end) {
+    for (; end > start + kPageBytes; end -= kPageBytes)
+      if (populated[end / kPageBytes - 1].load(std::memory_order_relaxed)) break;
+    return end;
+  };
+  auto cut = [&] {
+    ends_[kHeaderPart].store(kPageBytes, std::memory_order_seq_cst);
+    for (size_t id = 0; id < kSectionCount; ++id)
+      ends_[id].store(in_use(header.sections[id].offset, before[id]), std::memory_order_seq_cst);
+  };
+  cut();
+  // Whoever has seen the ends as they were is about to fill a page there; or it is this very thread, which a signal has
+  // interrupted at that.
+  constexpr int kPatience = 200;
+  for (int i = 0; users.load(std::memory_order_seq_cst); ++i) {
+    if (i == kPatience) {
+      for (size_t part = 0; part < kMostParts; ++part) ends_[part].store(before[part], std::memory_order_seq_cst);
+      return false;
+    }
+    base::raw_syscall(SYS_sched_yield);
+  }
+  cut();
+  auto unmap = [base](uint64_t from, uint64_t to) {
+    if (from < to) base::unmap_memory(base + from, to - from);
+  };
+  unmap(kPageBytes, before[kHeaderPart]);
+  for (size_t id = 0; id < kSectionCount; ++id) unmap(ends_[id].load(std::memory_order_relaxed), before[id]);
+  return true;
+}
+
 uint64_t Extents::reach(std::byte* base, const Header& header, uint64_t offset) {
-  size_t shape = 0;
-  while (shape < kSectionCount && offset >= end_of_place(header, shape)) ++shape;
-  if (shape == kSectionCount) return 0;
-  auto& end = ends_[static_cast<size_t>(kShapes[shape].id)];
+  size_t id = 0;
+  while (id < kSectionCount && (offset < header.sections[id].offset || offset >= end_of(header.sections[id]))) ++id;
+  if (id == kSectionCount) return 0;
+  auto& end = ends_[id];
   if (uint64_t mapped = end.load(std::memory_order_acquire); offset < mapped) return mapped;
   base::Hold hold(lock_);
-  uint64_t mapped = end.load(std::memory_order_relaxed), most = end_of_place(header, shape);
+  uint64_t mapped = end.load(std::memory_order_relaxed), most = end_of(header.sections[id]);
   if (offset < mapped) return mapped;
   constexpr uint64_t kStep = 16 * kPageBytes;
-  uint64_t half_more = (mapped - header.sections[static_cast<size_t>(kShapes[shape].id)].offset) / 2;
+  uint64_t half_more = (mapped - header.sections[id].offset) / 2;
   for (uint64_t wanted : {offset + std::max(kStep, half_more / kPageBytes * kPageBytes), offset + kPageBytes}) {
     uint64_t more = std::min(wanted, most) - mapped;
     if (!base::may_take_address_space(more)) continue;

@@ -31,10 +31,16 @@ class Extents {
 
   /// All of a ledger is mapped, or is to be.
   void set_whole(const Header& header);
-  /// Only what is in use is mapped, and the first pages of each section.
+  /// Only what is in use is mapped, and the first pages of each section: up to used_end().
   void set_used(const Header& header);
+  static uint64_t used_end(const Section& table);
   /// The parts in their order, neighbours as one; returns how many.
   size_t parts(const Header& header, std::span<Part, kMostParts> out) const;
+
+  /// Unmaps what `populated`, a byte for each page, says is not in use. `users` counts who is in reach(), or uses what
+  /// it returned. False, and nothing done, if that does not become 0.
+  bool unmap_unused(std::byte* base, const Header& header, const std::atomic<uint8_t>* populated,
+                    const std::atomic<uint32_t>& users);
 
   /// Maps the page at `offset` if it is not mapped yet. Returns the end of the mapped part of its section, or 0 if the
   /// page cannot be mapped. Async-signal-safe.
@@ -105,6 +111,12 @@ class Writer {
   /// (Dropped::strings_full). Lock-free, async-signal-safe.
   StringRef add_text(std::string_view text) const;
 
+  /// How well a kind is seen from now on, and why not exactly.
+  void cover(Kind kind, Coverage coverage, std::string_view reason = {}) const {
+    header().coverage_reason[static_cast<size_t>(kind)] = add_text(reason);
+    header().coverage[static_cast<size_t>(kind)] = static_cast<uint8_t>(coverage);
+  }
+
   void drop(Dropped reason) const {
     header().dropped[static_cast<uint32_t>(reason)].fetch_add(1, std::memory_order_relaxed);
   }
@@ -118,6 +130,9 @@ class Writer {
       return true;
     return populate(first, last);
   }
+
+  /// Unmaps what of the ledger is not in use, as it may count for a limit. Async-signal-safe.
+  void unmap_unused() const;
 
   /// Provides storage for the next `records` of a table, before a time when none can be allocated.
   void reserve(SectionId id, uint64_t records) const;
@@ -138,6 +153,9 @@ class Writer {
   Extents* extents_ = nullptr;
   Backing backing_ = Backing::private_memory;
 };
+
+/// In a fork child: what other threads of the parent were at does not go on.
+void reset_writers_after_fork();
 
 /// Puts a complete section table for a ledger of at most `scale` eighths of the full size into `header`, sets
 /// file_bytes and magic. State stays `starting`. `header` is zeroed memory.

@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "base/lock.h"
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "kernel/kernel_facts.h"
@@ -102,6 +103,7 @@ End end_process_image(int status) {
   ledger::Header& header = g_tracker.writer.header();
   bool has_kernel = base::may_call_system();
   SpareDescriptors spare;
+  base::SpareRoom room;
   find_libc_caches();
   {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
@@ -155,7 +157,8 @@ int status_after(End end, int status, bool& replaced) {
 }  // namespace
 
 int finish(int status, bool& replaced) {
-  replaced = false;
+  replaced = g_runtime.is_unchecked && status == 0 && base::current_pid() == g_runtime.pid;
+  if (replaced) return report::exit_status::failure;
   bool is_again = track::g_fork_page.alive.load(std::memory_order_acquire) && g_runtime.ended.load();
   if (!is_again && !has_end()) return status;
   is_again = is_again || g_runtime.ended.exchange(1);

@@ -4,6 +4,7 @@
 // inherited. The heap index is empty here: the kernel has left it so, as it has what threads remember of stacks.
 #include <cstring>
 
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/runtime.h"
@@ -12,6 +13,7 @@
 #include "track/exec_leaks.h"
 #include "track/failures.h"
 #include "track/fd.h"
+#include "track/footprint.h"
 #include "track/handles.h"
 #include "track/heap.h"
 #include "track/levels.h"
@@ -82,6 +84,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
 }
 
 void reset_tables() {
+  base::reset_own_memory_after_fork();
   reset_reports_after_fork();
   unwind::reset_unloading_after_fork();
   unwind::reset_walks_after_fork();
@@ -104,6 +107,7 @@ void reset_tables() {
 
 void take_over_fork_child() {
   g_runtime.pid = base::current_pid();
+  track::footprint_unlocked();  // mlockall(2) is not inherited
   g_runtime.is_descendant = true;
   static ledger::Header fresh;
   std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);

@@ -1,7 +1,6 @@
 #include "runtime/ledger_memory.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -31,7 +30,6 @@ constinit Extents g_extents;
 constexpr unsigned kFull = 8, kSmall = 1;
 
 constexpr int kShared = MAP_SHARED | MAP_NORESERVE;
-constexpr int kPrivate = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
 // ---- which pages may be touched ----
 
@@ -142,12 +140,16 @@ std::byte* map_parts(const Header& header, long fd) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     uintptr_t place = base::own_addresses(header.file_bytes);
     auto map = [&](const Extents::Part& part) {
-      return base::map_own_at(place + part.start, part.end - part.start, PROT_READ | PROT_WRITE,
-                              fd < 0 ? kPrivate : kShared, fd, fd < 0 ? 0 : part.start);
+      return base::map_at(place + part.start, part.end - part.start, PROT_READ | PROT_WRITE,
+                          fd < 0 ? base::kPrivateMemory : kShared, fd, fd < 0 ? 0 : part.start) == 0;
     };
     size_t mapped = 0;
     while (mapped < count && map(parts[mapped])) ++mapped;
-    if (mapped == count) return reinterpret_cast<std::byte*>(place);
+    if (mapped == count) {
+      for (const Extents::Part& part : std::span(parts).first(count))
+        base::leave_out_of_dumps(reinterpret_cast<void*>(place + part.start), part.end - part.start);
+      return reinterpret_cast<std::byte*>(place);
+    }
     while (mapped-- > 0)
       base::unmap_memory(reinterpret_cast<void*>(place + parts[mapped].start), parts[mapped].end - parts[mapped].start);
   }
@@ -216,6 +218,15 @@ bool map_private(const Header& header, Writer& out) {
 }
 
 }  // namespace
+
+void unmap_ledger(Writer& ledger, std::span<char> path) {
+  static Header header;
+  std::memcpy(static_cast<void*>(&header), &ledger.header(), sizeof header);
+  unmap_parts(header, static_cast<std::byte*>(ledger.base()));
+  ledger = {};
+  if (path[0]) remove_ledger_file(path.data());
+  path[0] = '\0';
+}
 
 bool map_ledger(const LedgerPlace& place, int pid, Writer& out, std::span<char> path, FileIdentity& identity,
                 const char*& why_private) {
@@ -342,14 +353,14 @@ bool replace_by_private(const Header& fresh, const Writer& parent, std::atomic<u
       while (end < most && is_kept(end) == keeps) end += kPageBytes;
       if (keeps && is_own) continue;
       if (keeps) std::memcpy(buffer, base + at, end - at);
-      if (!map_over(base + at, end - at, kPrivate, -1, 0)) return false;
+      if (!map_over(base + at, end - at, base::kPrivateMemory, -1, 0)) return false;
       if (keeps) std::memcpy(base + at, buffer, end - at);
     }
     return true;
   };
   for (size_t i = 0; i < count; ++i)
     if (!replace(parts[i])) return false;
-  if (!map_over(base, kPageBytes, kPrivate, -1, 0)) return false;
+  if (!map_over(base, kPageBytes, base::kPrivateMemory, -1, 0)) return false;
   std::memcpy(static_cast<void*>(base), &fresh, sizeof fresh);
   mark(populated, 0, kPageBytes);
   unmap_between(base, fresh, {parts, count});
@@ -366,6 +377,7 @@ bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& le
   auto* populated = begin_populated(fresh);
   if (!populated) return false;
   g_extents.reset_lock_after_fork();
+  ledger::reset_writers_after_fork();
   auto keep = [populated](uint64_t offset, uint64_t bytes) {
     mark(populated, offset, bytes);
     return true;

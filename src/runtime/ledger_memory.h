@@ -17,6 +17,9 @@ namespace unfreed::runtime {
 bool map_ledger(const LedgerPlace& place, int pid, ledger::Writer& out, std::span<char> path, FileIdentity& identity,
                 const char*& why_private);
 
+/// Unmaps the ledger and removes its file: nothing will be tracked.
+void unmap_ledger(ledger::Writer& ledger, std::span<char> path);
+
 /// In a fork child: puts a ledger with the header `fresh` where its parent's (`ledger`) is mapped, so pointers into
 /// it stay valid. It has the parent's strings, modules, nodes, sites and descriptors, as they are; other tables are
 /// empty. Table sizes are the parent's. It touches no memory of the parent that may lack storage, writes to none of it,

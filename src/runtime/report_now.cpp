@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/arena.h"
+#include "base/own_memory.h"
 #include "base/regular_file.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -379,6 +380,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
     say("unfreed: a report was requested while another was being made; the request was dropped");
     return false;
   }
+  base::SpareRoom room;
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;

@@ -32,6 +32,7 @@ struct RuntimeState {
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
   int quick_exit_status;
+  bool is_unchecked;      ///< there are rules, but nothing is tracked, nor is there a launcher to say so
   bool is_first_sandbox;  ///< is the current seccomp call the first? If it fails, system calls are allowed again
 };
 extern RuntimeState g_runtime;

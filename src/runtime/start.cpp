@@ -8,8 +8,10 @@
 
 #include "base/address_space.h"
 #include "base/keep_errno.h"
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "hook/heap.h"
 #include "hook/process.h"
 #include "hook/real.h"
 #include "runtime/ancestry.h"
@@ -108,21 +110,19 @@ void find_place(const char* const* environment) {
 /// As many of the arguments as fit, as one run of NUL-terminated strings.
 ledger::StringRef add_arguments(const ledger::Writer& writer, int count, char** arguments, uint32_t& kept) {
   constexpr size_t kMostBytes = 64 * 1024;
-  static char text[kMostBytes];
+  auto* text = static_cast<char*>(base::map_memory(kMostBytes));
+  kept = 0;
+  if (!text) return 0;
   size_t bytes = 0;
-  for (kept = 0; kept < static_cast<uint32_t>(count); ++kept) {
+  for (; kept < static_cast<uint32_t>(count); ++kept) {
     size_t size = std::strlen(arguments[kept]) + 1;
     if (size > kMostBytes - bytes) break;
     std::memcpy(text + bytes, arguments[kept], size);
     bytes += size;
   }
-  return bytes ? writer.add_text({text, bytes - 1}) : 0;
-}
-
-void cover(Kind kind, Coverage coverage, std::string_view reason = {}) {
-  ledger::Header& header = g_tracker.writer.header();
-  header.coverage[static_cast<size_t>(kind)] = static_cast<uint8_t>(coverage);
-  header.coverage_reason[static_cast<size_t>(kind)] = g_tracker.writer.add_text(reason);
+  ledger::StringRef added = bytes ? writer.add_text({text, bytes - 1}) : 0;
+  base::unmap_memory(text, kMostBytes);
+  return added;
 }
 
 void cover_sampled_heap(uint64_t interval_bytes) {
@@ -130,7 +130,7 @@ void cover_sampled_heap(uint64_t interval_bytes) {
   reason.add("on average one block per ")
       .add_number(interval_bytes)
       .add(" bytes is tracked, and represents the others");
-  cover(Kind::heap, Coverage::sampled, reason.text());
+  g_tracker.writer.cover(Kind::heap, Coverage::sampled, reason.text());
 }
 
 /// `owner`: the library whose malloc it is, "" for the program.
@@ -140,18 +140,18 @@ void cover_foreign_heap(std::string_view owner) {
     reason.add("the program has a malloc of its own, which bypasses unfreed");
   else
     reason.add("malloc is that of ").add(base_name(owner)).add(", which was loaded before unfreed and bypasses it");
-  cover(Kind::heap, Coverage::unavailable, reason.text());
+  g_tracker.writer.cover(Kind::heap, Coverage::unavailable, reason.text());
 }
 
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
-    if (settings.kinds >> kind & 1) cover(static_cast<Kind>(kind), Coverage::exact);
+    if (settings.kinds >> kind & 1) g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::exact);
   track::note_go_objects();
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
   else if (track::is_malloc_valgrinds())
-    cover(Kind::heap, Coverage::unavailable, "Valgrind replaces every malloc by its own");
+    g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "Valgrind replaces every malloc by its own");
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
   if (!hook::malloc_is_libc())
@@ -248,16 +248,19 @@ bool prepare_tracking(const report::Settings& settings) {
                                  hook_number(Hook::_ZnwmSt11align_val_tRKSt9nothrow_t), hook_number(Hook::_Znam),
                                  hook_number(Hook::_ZnamRKSt9nothrow_t), hook_number(Hook::_ZnamSt11align_val_t),
                                  hook_number(Hook::_ZnamSt11align_val_tRKSt9nothrow_t)});
-  if (!track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
-  if (!track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8)) return false;
+  if (!track::prepare_modules() || !track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
+  bool has_index = track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8);
   unwind::Object own;
   if (unwind::find_object(reinterpret_cast<uintptr_t>(&prepare_tracking), own))
     g_tracker.runtime_module = track::module_number(own);
+  if (track::g_heap_index.is_compact()) hook::retry_failed_allocations();
   g_tracker.kinds = settings.kinds;
   g_tracker.depth = settings.depth;
   g_tracker.sample_bytes = settings.sample_bytes;
   bool has_heap = settings.kinds >> static_cast<unsigned>(Kind::heap) & 1;
-  g_tracker.heap_use = !has_heap               ? track::HeapUse::none
+  if (has_heap && !has_index && !hook::foreign_malloc())
+    g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "there is no memory for the heap index");
+  g_tracker.heap_use = !has_heap || !has_index ? track::HeapUse::none
                        : settings.sample_bytes ? track::HeapUse::sampled
                                                : track::HeapUse::every_block;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
@@ -267,13 +270,23 @@ bool prepare_tracking(const report::Settings& settings) {
   return track::prepare_threads() && track::prepare_children();
 }
 
+void register_endings();
+
+/// The program runs as it would by itself.
 void say_no_tracking(const report::Settings& settings, std::string_view why) {
   base::FixedText<512> line;
+  if (base::is_address_space_short()) why = "the limit on its address space (ulimit -v) leaves no room for that";
   g_tracker.heap_use = track::HeapUse::none;
+  // What has been taken so far would be lacking to the program.
+  if (g_tracker.writer) unmap_ledger(g_tracker.writer, g_runtime.ledger_path);
+  base::give_back_all_own_memory();
+  g_settings = {};  // its texts lay there
   line.add("unfreed: nothing is tracked: ").add(why);
   say(line.text(), settings.rules.count ? Line::verdict : Line::news);
-  // A gate that cannot be checked is never a silent pass.
-  if (settings.rules.count) base::end_process(report::exit_status::failure);
+  // A gate that cannot be checked is never a silent pass. (The launcher sees to it by itself.)
+  if (!settings.rules.count || g_runtime.launcher_pid) return;
+  g_runtime.is_unchecked = true;
+  register_endings();
 }
 
 /// Prints what could not be read; true if one of them ends the run.
@@ -343,6 +356,13 @@ void set_levels() {
         {rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
 }
 
+/// First of all (-z initfirst), so that they run last.
+void register_endings() {
+  hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing});
+  on_exit(at_exit, nullptr);
+  at_quick_exit(at_quick_exit_handler);
+}
+
 void start(int argc, char** argv, char** environment) {
   hook::resolve_real_functions();
   restore_preload(environment);
@@ -386,10 +406,8 @@ void start(int argc, char** argv, char** environment) {
   track::set_fork_handler(take_over_fork_child);
   track::set_exhaustion_handler(exhausted);
   set_levels();
-  hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing});
-  // Registered first of all (-z initfirst), so they run last.
-  on_exit(at_exit, nullptr);
-  at_quick_exit(at_quick_exit_handler);
+  register_endings();
+  base::keep_spare_room();
   track::own_state();
   track::fd_take_inherited();
   if (settings.report_signal) take_report_signal(settings.report_signal);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 
 #include "base/text.h"
 #include "names/code_owner.h"
@@ -66,6 +67,8 @@ std::unique_ptr<DwarfModule> DwarfModule::open(const Libdw& libdw, const std::st
   Dwarf_Addr bias = 0;
   module->dwarf_ = libdw.dwfl_module_getdwarf(module->module_, &bias);
   module->bias_ = bias;
+  // libdw would end this process when it has no memory.
+  if (module->dwarf_) libdw.dwarf_new_oom_handler(module->dwarf_, [] { throw std::bad_alloc(); });
   return module;
 }
 

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
+#include "base/address_space.h"
 #include "elf/opened.h"
 #include "names/code_owner.h"
 #include "symbolize/plain_name.h"
@@ -127,6 +129,13 @@ std::string_view Module::debug_symbol(uint64_t address) {
 void Module::read_debug_information() {
   if (debug_ || !has_debug_) return;
   has_debug_ = false;  // asked for once
+  // A limit on the command (ulimit -v) is this process's, too, and libdw does not survive to be without memory. A
+  // library's debug information, unpacked, takes some tens of megabytes.
+  constexpr size_t kRoom = size_t{160} << 20;
+  if (base::free_address_space() < kRoom) {
+    problem_ = "has no source lines here (the limit on the address space leaves no room for debug information)";
+    return;
+  }
   std::string error;
   const Libdw* libdw = Libdw::get(&error);
   if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, error);
@@ -179,8 +188,22 @@ const std::vector<SourceFrame>& Module::resolve(uint64_t offset, bool is_return_
   if (!read_) read_names();
   uint64_t address = is_return_address && offset ? offset - 1 : offset;
   auto [known, is_new] = frames_.try_emplace(address);
-  if (is_new && !file_.empty()) known->second = look_up(address);
+  if (!is_new || file_.empty()) return known->second;
+  try {
+    known->second = look_up(address);
+  } catch (const std::bad_alloc&) {
+    if (!debug_) throw;
+    give_up_debug_information();
+    known->second = look_up(address);
+  }
   return known->second;
+}
+
+/// Names from the symbol table take much less memory.
+void Module::give_up_debug_information() {
+  debug_.reset();
+  has_debug_ = false;
+  problem_ = "has no source lines here (there is not enough memory)";
 }
 
 Symbolizer::Symbolizer(Options options)
@@ -191,6 +214,11 @@ Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   std::unique_ptr<Module>& place = modules_[key];
   if (!place) place = std::make_unique<Module>(key.first, key.second, options_, *names_);
   return *place;
+}
+
+void Symbolizer::give_up() {
+  modules_.clear();
+  has_given_up_ = true;
 }
 
 report::ResolvedFrame as_resolved(const SourceFrame& frame) {
@@ -210,7 +238,7 @@ LedgerResolver::LedgerResolver(Symbolizer& symbolizer, const ledger::View& view)
     : symbolizer_(symbolizer), view_(view), modules_(view.module_count(), nullptr) {}
 
 Module* LedgerResolver::module(uint32_t index) {
-  if (index == 0 || index >= modules_.size()) return nullptr;
+  if (index == 0 || index >= modules_.size() || symbolizer_.has_given_up()) return nullptr;
   if (!modules_[index]) {
     const ledger::Module* recorded = view_.module(index);
     if (!recorded) return nullptr;
@@ -237,6 +265,8 @@ report::FrameResolver LedgerResolver::resolver() {
 
 std::vector<std::string> LedgerResolver::notes() {
   std::vector<std::string> notes;
+  if (symbolizer_.has_given_up())
+    notes.emplace_back("functions and source lines are missing: there was not enough memory");
   for (uint32_t index = 1; index < modules_.size(); ++index)
     if (modules_[index] && !modules_[index]->problem().empty())
       notes.push_back(std::string(view_.text(view_.module(index)->path)) + " " + modules_[index]->problem());

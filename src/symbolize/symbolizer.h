@@ -63,6 +63,7 @@ class Module {
   void read_debug_information();
   std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
+  void give_up_debug_information();
   void spell(SourceFrame& frame);
 
   std::string path_;
@@ -87,12 +88,16 @@ class Symbolizer {
 
   /// The module of that path and (raw) build ID; the same one each time. Valid as long as the symbolizer.
   Module& module(std::string_view path, std::string_view build_id);
+  /// Forgets all modules, and opens none any more: there is no memory for them.
+  void give_up();
+  bool has_given_up() const { return has_given_up_; }
   /// A function's name as a report shows it.
   std::string spell(std::string_view linkage_name) { return std::string(names_->of(linkage_name).shown); }
 
  private:
   Options options_;
   std::unique_ptr<report::FunctionNames> names_;
+  bool has_given_up_ = false;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
@@ -189,8 +188,7 @@ void keep_parents_exec_leaks(const ledger::Writer& parent) {
   }
   // In the place of a grandparent's; else in one that is made sure of first.
   auto place = earlier.header ? reinterpret_cast<uintptr_t>(earlier.header) : base::own_addresses(bytes);
-  constexpr int kReserved = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  if (!earlier.header && !base::map_own_at(place, bytes, PROT_NONE, kReserved)) return;
+  if (!earlier.header && base::map_at(place, bytes, PROT_NONE, base::kPrivateMemory) != 0) return;
   // mremap(2): an old size of 0 makes a second mapping of the same shared pages.
   long again = base::raw_syscall(SYS_mremap, reinterpret_cast<long>(parent.base()), 0, static_cast<long>(bytes),
                                  MREMAP_MAYMOVE | MREMAP_FIXED, static_cast<long>(place));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/address_space.h"
 #include "base/syscall.h"
 #include "track/failures.h"
 #include "track/levels.h"
@@ -104,7 +105,10 @@ namespace {
     if (!g_heap_index.put(address, fresh)) {
       Block displaced;
       if (g_heap_index.take(address, displaced)) count_released(state, displaced);
-      if (!g_heap_index.put(address, fresh)) return g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+      if (!g_heap_index.put(address, fresh)) {
+        g_tracker.writer.drop(ledger::Dropped::heap_index_full);
+        return cover_partly(Kind::heap, "there was no memory for the heap index");
+      }
     }
     Amount amount = amount_of(fresh, 1);
     ledger::Cell* cell = state ? cell_of(*state, site) : nullptr;
@@ -167,6 +171,16 @@ bool heap_ignore(const void* address) {
 void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from) {
   // Absurd sizes are probes or bugs of their own, not exhaustion.
   if (bytes < size_t{1} << 46) note_failure(Kind::heap, hook, 12 /* ENOMEM */, from);
+}
+
+bool give_up_heap_index(size_t bytes) {
+  if (!g_heap_index.is_compact() || !enter(Kind::heap)) return false;
+  if (bytes > base::limit_of_address_space()) return false;  // a probe: it cannot succeed
+  if (!g_heap_index.give_back()) return false;
+  g_tracker.heap_use = HeapUse::none;
+  g_tracker.writer.cover(Kind::heap, ledger::Coverage::unavailable,
+                         "the limit on address space was reached, and unfreed gave up its heap index");
+  return true;
 }
 
 int64_t heap_live_since(uint32_t epoch) {

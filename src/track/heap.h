@@ -78,6 +78,10 @@ void heap_dropped(void* block, const Detached& detached);
 /// The program requests that this block is not counted. False: unknown.
 bool heap_ignore(const void* block);
 
+/// An allocation of `bytes` has failed. In a process whose address space is short, the heap index is unmapped, and the
+/// heap is no longer tracked. True: the allocation may succeed now. Async-signal-safe.
+bool give_up_heap_index(size_t bytes);
+
 /// Live blocks born at `epoch` or later.
 int64_t heap_live_since(uint32_t epoch);
 

@@ -1,5 +1,6 @@
 #include "track/heap_index.h"
 
+#include "base/address_space.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
 
@@ -60,11 +61,13 @@ LargeBlock* look_up(uintptr_t address) {
 
 bool HeapIndex::prepare(unsigned grain_bytes) {
   grain_shift_ = static_cast<unsigned>(__builtin_ctz(grain_bytes));
+  if (base::is_address_space_short()) return compact_.prepare(grain_shift_);
   regions_ = base::own_array<std::atomic<std::atomic<uint64_t>*>>(kRegions);
   return regions_ != nullptr;
 }
 
 std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
+  if (compact_.is_in_use()) return compact_.make(address);
   if (address >> kAddressBits || !regions_) return nullptr;
   base::Hold hold(g_large.lock);
   auto& region = regions_[address >> kRegionBits];
@@ -112,6 +115,8 @@ uint64_t HeapIndex::large_size(uintptr_t address) const {
 }
 
 bool HeapIndex::ignore(uintptr_t address, Block& block) {
+  CompactIndex::Use use(compact_);
+  if (!use) return false;
   std::atomic<uint64_t>* word = find(address);
   if (!word) return false;
   uint64_t value = word->load(std::memory_order_relaxed);
@@ -123,6 +128,13 @@ bool HeapIndex::ignore(uintptr_t address, Block& block) {
 }
 
 void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&)) const {
+  auto visit_block = [&](uintptr_t address, uint64_t value) {
+    Block block;
+    unpack(value, block);
+    if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
+    visit(context, address, block);
+  };
+  if (compact_.is_in_use()) return compact_.each(visit_block);
   if (!regions_) return;
   const size_t words = words_of_region();
   for (size_t number = 0; number < kRegions; ++number) {
@@ -131,16 +143,14 @@ void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&
     std::atomic<uint64_t>* region = regions_[number].load(std::memory_order_acquire);
     for (size_t i = 0; region && i < words; ++i) {
       uint64_t value = region[i].load(std::memory_order_relaxed);
-      if (!value) continue;
-      Block block;
-      unpack(value, block);
-      uintptr_t address = number << kRegionBits | i << grain_shift_;
-      if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
-      visit(context, address, block);
+      if (value) visit_block(number << kRegionBits | i << grain_shift_, value);
     }
   }
 }
 
-void HeapIndex::reset_lock_after_fork() { g_large.lock.reset(); }
+void HeapIndex::reset_lock_after_fork() {
+  g_large.lock.reset();
+  compact_.reset_after_fork();
+}
 
 }  // namespace unfreed::track

@@ -9,7 +9,7 @@
 //
 // Sizes of 16 MiB − 1 and more are in a small side table. Before each region's words there is a count of sampled
 // blocks for every 4 KiB of heap: nearly all blocks that a sampled heap frees are untracked, and finding that out must
-// not touch a cache line each.
+// not touch a cache line each. Where address space is short there is a compact index instead (compact_index.h).
 // Thread-safe as described; async-signal-safe. A fork child finds the words 0: its parent's blocks are not its own.
 // Copying an index as large as a quarter of the heap would make a fork that much slower, and the parent would have
 // to copy each page that it goes on using.
@@ -21,6 +21,7 @@
 #include <cstdint>
 
 #include "base/add_owned.h"
+#include "track/compact_index.h"
 
 namespace unfreed::track {
 
@@ -40,6 +41,8 @@ class HeapIndex {
   /// Records a block. False if there is no memory for it, or if one is recorded there already: that one was freed
   /// through a hooked function that was not seen, or one hooked function got it from another.
   bool put(uintptr_t address, const Block& block) {
+    CompactIndex::Use use(compact_);
+    if (!use) return false;
     std::atomic<uint64_t>* word = find(address);
     if (!word) [[unlikely]] {
       word = make_region(address);
@@ -52,21 +55,22 @@ class HeapIndex {
       word->store(0, std::memory_order_relaxed);
       return false;
     }
-    if (block.sampled) [[unlikely]]
+    if (block.sampled && regions_) [[unlikely]]
       sampled_count(address)->fetch_add(1, std::memory_order_relaxed);
     return true;
   }
 
-  /// put() if the region is known, the size ordinary and the address free; else false, and nothing done.
+  /// put() if the region is known, the size ordinary and the address free; else false, and nothing done. Not for a
+  /// compact index.
   [[gnu::always_inline]] bool put_simply(uintptr_t address, uint32_t site, uint32_t epoch, size_t bytes) {
-    std::atomic<uint64_t>* word = find(address);
+    std::atomic<uint64_t>* word = find_in_region(address);
     return word && bytes < kLargeSize && fill(*word, pack({site, epoch, false, 0, false}, bytes));
   }
 
   /// The word of the block at `address`, if one is known, not ignored, not sampled and of ordinary size; else
-  /// nullptr. Storing 0 in it forgets the block.
+  /// nullptr. Storing 0 in it forgets the block. Not for a compact index.
   [[gnu::always_inline]] std::atomic<uint64_t>* find_simply(uintptr_t address, uint32_t& site, uint64_t& bytes) const {
-    std::atomic<uint64_t>* word = find(address);
+    std::atomic<uint64_t>* word = find_in_region(address);
     if (!word) [[unlikely]]
       return nullptr;
     uint64_t value = word->load(std::memory_order_relaxed);
@@ -79,15 +83,27 @@ class HeapIndex {
     return word;
   }
 
+  /// The block at `address`, but for the size of a large one. False: none is known there.
+  bool find_block(uintptr_t address, Block& block) const {
+    CompactIndex::Use use(compact_);
+    if (!use) return false;
+    const std::atomic<uint64_t>* word = find(address);
+    uint64_t value = word ? word->load(std::memory_order_relaxed) : 0;
+    unpack(value, block);
+    return value;
+  }
+
   /// Removes the block at `address` and returns it. False: none is known there.
   bool take(uintptr_t address, Block& block) {
+    CompactIndex::Use use(compact_);
+    if (!use) return false;
     std::atomic<uint64_t>* word = find(address);
     if (!word) return false;
     uint64_t value = word->load(std::memory_order_relaxed);
     if (!value) return false;
     word->store(0, std::memory_order_relaxed);
     unpack(value, block);
-    if (block.sampled) [[unlikely]]
+    if (block.sampled && regions_) [[unlikely]]
       forget_sampled(*sampled_count(address));
     if (block.size_bytes == kLargeSize) [[unlikely]]
       block.size_bytes = take_large(address);
@@ -96,6 +112,8 @@ class HeapIndex {
 
   /// Does a sampled block begin in the 4 KiB around `address`? If not, there is none at `address`.
   [[gnu::always_inline]] bool may_be_sampled(uintptr_t address) const {
+    if (!regions_) [[unlikely]]
+      return true;
     const std::atomic<uint16_t>* count = sampled_count(address);
     return count && count->load(std::memory_order_relaxed);
   }
@@ -107,6 +125,10 @@ class HeapIndex {
   void each(void* context, void (*visit)(void* context, uintptr_t address, const Block& block)) const;
 
   void reset_lock_after_fork();
+
+  /// Is it the one for processes whose address space is short? Then it can be given back; false: it cannot be.
+  bool is_compact() const { return compact_.is_in_use(); }
+  bool give_back() { return compact_.give_back(); }
 
  private:
   static constexpr unsigned kRegionBits = 26;
@@ -152,9 +174,14 @@ class HeapIndex {
     return number < kRegions ? regions_[number].load(std::memory_order_acquire) : nullptr;
   }
   static uintptr_t offset_in_region(uintptr_t address) { return address & ((uintptr_t{1} << kRegionBits) - 1); }
-  std::atomic<uint64_t>* find(uintptr_t address) const {
+  [[gnu::always_inline]] std::atomic<uint64_t>* find_in_region(uintptr_t address) const {
     std::atomic<uint64_t>* region = region_of(address);
     return region ? region + (offset_in_region(address) >> grain_shift_) : nullptr;
+  }
+  std::atomic<uint64_t>* find(uintptr_t address) const {
+    if (regions_) [[likely]]
+      return find_in_region(address);
+    return compact_.is_in_use() ? compact_.find(address) : nullptr;
   }
   std::atomic<uint16_t>* sampled_count(uintptr_t address) const {
     auto* end = reinterpret_cast<std::atomic<uint16_t>*>(region_of(address));
@@ -166,8 +193,9 @@ class HeapIndex {
   uint64_t take_large(uintptr_t address);
   uint64_t large_size(uintptr_t address) const;
 
-  std::atomic<std::atomic<uint64_t>*>* regions_ = nullptr;
+  std::atomic<std::atomic<uint64_t>*>* regions_ = nullptr;  ///< null: `compact_` it is
   unsigned grain_shift_ = 5;
+  CompactIndex compact_;
 };
 
 [[gnu::visibility("hidden")]] extern HeapIndex g_heap_index;

@@ -16,10 +16,10 @@ bool is_undecided(uint32_t site) {
 }
 
 /// The undecided site of a block that is counted one by one. 0: it is none.
-uint32_t undecided_site_of(uintptr_t block) {
-  uint32_t site = 0;
-  uint64_t bytes;
-  return g_heap_index.find_simply(block, site, bytes) && is_undecided(site) ? site : 0;
+uint32_t undecided_site_of(uintptr_t address) {
+  Block block;
+  bool counts = g_heap_index.find_block(address, block) && !block.ignored && !block.sampled;
+  return counts && is_undecided(block.site) ? block.site : 0;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/lock.h"
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "elf/program.h"
@@ -34,7 +35,8 @@ struct Known {
   bool loader = false;
   bool allocator = false;
 };
-constinit Known g_known[kMostModules]{};
+Known* g_known;
+constinit base::GrowingMemory g_known_memory;
 constinit std::atomic<uint32_t> g_generation;
 constinit std::atomic<uint32_t> g_cxx_module;
 constinit base::Lock g_lock;
@@ -93,7 +95,8 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   uint32_t index = g_module_count.load(std::memory_order_relaxed);
   const ledger::Writer& writer = g_tracker.writer;
   uint64_t number;
-  Module* module = index < kMostModules ? writer.append<Module>(SectionId::modules, number) : nullptr;
+  bool has_room = index < kMostModules && g_known_memory.grow_to((index + 1) * sizeof(Known));
+  Module* module = has_room ? writer.append<Module>(SectionId::modules, number) : nullptr;
   if (!module) {
     writer.drop(ledger::Dropped::modules_full);
     return 0;
@@ -173,6 +176,15 @@ bool is_allocator_module(uint32_t number) {
 }
 bool is_cxx_module(uint32_t number) { return number && number == g_cxx_module.load(std::memory_order_relaxed); }
 
-void reset_modules_after_fork() { g_lock.reset(); }
+bool prepare_modules() {
+  bool is_prepared = g_known_memory.prepare(kMostModules * sizeof(Known));
+  g_known = static_cast<Known*>(g_known_memory.start());
+  return is_prepared;
+}
+
+void reset_modules_after_fork() {
+  g_lock.reset();
+  g_known_memory.reset_lock_after_fork();
+}
 
 }  // namespace unfreed::track

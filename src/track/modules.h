@@ -9,6 +9,9 @@
 
 namespace unfreed::track {
 
+/// Allocates the table. False: no memory.
+bool prepare_modules();
+
 /// The number of a loaded object in the ledger's module table, recording it if it is new; 0 if the table is full.
 /// Thread-safe, async-signal-safe. (An unwind::ModuleNumber.)
 uint32_t module_number(const unwind::Object& object);

@@ -33,14 +33,13 @@ const RecentStacks::Leaf* RecentStacks::find_beyond(uint32_t number, uint64_t ha
 
 void RecentStacks::set_branch(uint32_t id, uintptr_t value, uint32_t child) {
   auto* known = const_cast<Branch*>(find_branch(id, value));
-  Branch& branch = known ? *known : branches_.room_for(Branch::hash_of(id, value), is_small_);
+  Branch& branch = known ? *known : branches_.room_for(Branch::hash_of(id, value), fewer_bits_);
   branch = {value, id, child};
 }
 
 bool RecentStacks::has_room(size_t places) const {
   constexpr uint32_t kMostMade = 3;  // segments, for one stack
-  unsigned shift = is_small_ ? leaves_.kSmallerBits : 0;
-  return place_count_ + places <= kPlaces >> shift && segment_count_ + kMostMade < kSegments >> shift;
+  return place_count_ + places <= kPlaces >> fewer_bits_ && segment_count_ + kMostMade < kSegments >> fewer_bits_;
 }
 
 /// Of the slots from `first_slot` on, with which the shape ends.
@@ -123,7 +122,7 @@ void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, c
   uint64_t place = Root::hash_of(key.pc, key.sp);
   auto* root = const_cast<Root*>(find_root(key.pc, key.sp, key.tag));
   if (!root) {
-    root = &roots_.room_for(place, is_small_);
+    root = &roots_.room_for(place, fewer_bits_);
     *root = {key.pc, key.sp, seed_of(key), key.tag, 0};
   }
   Segment& segment = segments_[learn_shape(*root, log)];
@@ -133,7 +132,7 @@ void RecentStacks::remember(const Key& key, uint32_t site, ledger::Cell* cell, c
     Leaf earlier = segment.latest;
     earlier.value += hash_of_shape(segment.id);
     Leaf* known = find_leaf(earlier.value);
-    (known ? *known : leaves_.room_for(earlier.value, is_small_)) = earlier;
+    (known ? *known : leaves_.room_for(earlier.value, fewer_bits_)) = earlier;
   }
   segment.latest = {hash, cell, site};
 }

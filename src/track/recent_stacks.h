@@ -78,8 +78,24 @@ class RecentStacks {
   /// Forgets everything.
   void clear();
 
-  /// The memory that it may use. Called before use; with more threads, each gets less.
-  void set_limit(bool small) { is_small_ = small; }
+  /// The memory that it may use: one part in 2^`fewer_bits`, at most kFewestBits. Called before use; with more threads,
+  /// each gets less.
+  void set_limit(unsigned fewer_bits) { fewer_bits_ = fewer_bits; }
+  static constexpr unsigned kFewestBits = 6;
+
+  /// Calls `visit(start, bytes)` for the parts of the object that may be touched then, in their order.
+  template <class Visit>
+  void each_part_in_use(unsigned fewer_bits, Visit visit) {
+    visit(&version_,
+          static_cast<size_t>(reinterpret_cast<std::byte*>(&roots_) - reinterpret_cast<std::byte*>(&version_)) +
+              roots_.bytes_in_use(fewer_bits));
+    visit(&leaves_, leaves_.bytes_in_use(fewer_bits));
+    visit(&branches_, branches_.bytes_in_use(fewer_bits));
+    visit(segments_, sizeof segments_ >> fewer_bits);
+    visit(places_, sizeof places_ >> fewer_bits);
+    visit(&last_word_,
+          static_cast<size_t>(reinterpret_cast<std::byte*>(this + 1) - reinterpret_cast<std::byte*>(&last_word_)));
+  }
 
   /// In fork children everything is forgotten, without a page of it being copied. The object lies in whole pages of
   /// private anonymous memory.
@@ -230,7 +246,7 @@ class RecentStacks {
   // From here on, in a fork child what it was in its parent.
   alignas(4096) uintptr_t last_word_;  ///< of the stack
   uint32_t last_version_;              ///< a fork child's versions go on from its parent's
-  bool is_small_;
+  unsigned fewer_bits_;
 };
 
 }  // namespace unfreed::track

@@ -38,11 +38,11 @@ class SetTable {
     return const_cast<Entry*>(static_cast<const SetTable*>(this)->find(hash, is));
   }
 
-  /// A slot for an entry that is not in the table: the caller fills it in. `is_small`: an eighth of the memory is all
-  /// that may be used.
-  Entry& room_for(uint64_t hash, bool is_small = false) {
+  /// A slot for an entry that is not in the table: the caller fills it in. One part in 2^`fewer_bits` of the memory is
+  /// all that may be used.
+  Entry& room_for(uint64_t hash, unsigned fewer_bits = 0) {
     for (;;) {
-      bool may_grow = kFirstBits + grown_ < kMostBits - (is_small ? kSmallerBits : 0);
+      bool may_grow = kFirstBits + grown_ + fewer_bits < kMostBits;
       bool is_full = count_ * 4 >= size() * kFullQuarters;
       Entry* free = may_grow && is_full ? nullptr : free_place(hash);
       if (free) {
@@ -60,7 +60,11 @@ class SetTable {
     count_ = grown_ = 0;
   }
 
-  static constexpr unsigned kSmallerBits = 3;
+  /// Of the object's memory: so much, from its start, may come to be touched then.
+  static constexpr size_t bytes_in_use(unsigned fewer_bits) {
+    return sizeof(SetTable) - sizeof entries_ +
+           sizeof(Entry) * std::max(size_t{1} << kFirstBits, std::size_t{1} << (kMostBits - fewer_bits));
+  }
 
  private:
   static constexpr size_t kSet = 4;

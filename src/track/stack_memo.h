@@ -54,7 +54,7 @@ class StackMemo {
     const Search& search = log.depends_on_bp ? searches.of_bp : searches.any_bp;
     if (!log.verifiable || log.overflowed || from.exact_pc || search.consumed > log.size) return;
     size_t count = log.size - search.consumed;
-    if (entry_count_ + 1 >= kEntries || slot_count_ + count > kSlots) {
+    if (entry_count_ + 1 >= kEntries >> fewer_bits_ || slot_count_ + count > kSlots >> fewer_bits_) {
       clear();
       return;
     }
@@ -76,6 +76,15 @@ class StackMemo {
     uint32_t& bucket = buckets_[bucket_of(entry.key_a, entry.key_b, entry.key_c)];
     entry.next = bucket;
     bucket = number;
+  }
+
+  /// As RecentStacks::set_limit() and each_part_in_use().
+  void set_limit(unsigned fewer_bits) { fewer_bits_ = fewer_bits; }
+  template <class Visit>
+  void each_part_in_use(unsigned fewer_bits, Visit visit) {
+    visit(this, static_cast<size_t>(reinterpret_cast<std::byte*>(entries_) - reinterpret_cast<std::byte*>(this)) +
+                    (sizeof entries_ >> fewer_bits));
+    visit(slots_, sizeof slots_ >> fewer_bits);
   }
 
   void clear() {
@@ -143,6 +152,7 @@ class StackMemo {
 
   uint32_t entry_count_;
   uint32_t slot_count_;
+  uint32_t fewer_bits_;
   uint32_t buckets_[kBuckets];
   Entry entries_[kEntries];
   unwind::Slot slots_[kSlots];

@@ -2,17 +2,32 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "base/address_space.h"
 #include "base/free_list.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "track/counters.h"
+#include "track/heap_index.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
 
 namespace unfreed::track {
+
+template <class Visit>
+void ThreadState::each_part_in_use(unsigned fewer_bits, size_t most_sites, Visit visit) {
+  recent.each_part_in_use(fewer_bits, visit);
+  size_t most_chunks = (most_sites + ledger::kChunkCells - 1) / ledger::kChunkCells;
+  visit(chunks, most_chunks * sizeof *chunks);
+  visit(used_chunks, most_chunks * sizeof *used_chunks);
+  auto* rest = reinterpret_cast<std::byte*>(&used_chunk_count);
+  visit(rest, static_cast<size_t>(reinterpret_cast<std::byte*>(&foreign) - rest));
+  foreign.each_part_in_use(fewer_bits, visit);
+  visit(&walked, static_cast<size_t>(reinterpret_cast<std::byte*>(this + 1) - reinterpret_cast<std::byte*>(&walked)));
+}
 
 thread_local constinit ThreadLocal t_local{};
 
@@ -23,6 +38,45 @@ std::atomic<uint32_t> g_made_states;
 
 /// From this many threads on, each may remember fewer stacks.
 constexpr uint32_t kLargeTables = 8;
+
+/// The tables of a thread: an eighth of the full ones, and the least.
+constexpr unsigned kSmallTables = 3, kLeastTables = RecentStacks::kFewestBits;
+
+/// For want of room the least; for want of much more, small ones.
+unsigned tables_where_space_is_short() {
+  constexpr size_t kSome = size_t{1} << 30;
+  return base::free_address_space() < kSome ? kLeastTables : kSmallTables;
+}
+
+constexpr size_t kPage = 4096;
+uintptr_t page_of(uintptr_t address) { return address & ~(kPage - 1); }
+
+/// Maps only the parts of a state that may come to be touched.
+ThreadState* map_in_parts(unsigned fewer_bits) {
+  uintptr_t place = base::own_addresses(sizeof(ThreadState)), end = place;
+  auto* state = reinterpret_cast<ThreadState*>(place);
+  size_t bytes = 0;
+  bool is_there = true;
+  // Before there is a ledger: it will be a small one (ledger::lay_out).
+  size_t most_sites = g_tracker.writer ? g_tracker.writer.section(ledger::SectionId::sites).capacity : kMostSites / 8;
+  auto each_range = [&](auto use) {
+    end = place;
+    state->each_part_in_use(fewer_bits, most_sites, [&](const void* start, size_t size) {
+      auto from = reinterpret_cast<uintptr_t>(start);
+      uintptr_t first = std::max(page_of(from), end), last = page_of(from + size + kPage - 1);
+      if (first >= last) return;
+      end = last;
+      use(first, last - first);
+    });
+  };
+  each_range([&](uintptr_t, size_t more) { bytes += more; });
+  if (!base::may_take_address_space(bytes)) return nullptr;
+  each_range([&](uintptr_t at, size_t more) { is_there = is_there && base::own_memory_at(at, more); });
+  if (is_there) return state;
+  base::give_back_own_memory(place, end - place);
+  base::return_address_space(bytes);
+  return nullptr;
+}
 
 /// Makes a state the calling thread's. `stack_high`: where its frames begin, downwards.
 void adopt(ThreadState* state, uintptr_t stack_high, size_t stack_bytes) {
@@ -46,9 +100,12 @@ size_t stack_bytes_of_thread() { return t_local.stack_bytes ? t_local.stack_byte
 ThreadState* take_state() {
   if (ThreadState* state = g_free_states.take()) return state;
   uint32_t made = g_made_states.fetch_add(1, std::memory_order_relaxed);
-  auto* state = base::own_array<ThreadState>(1);
+  bool is_short = base::is_address_space_short();
+  unsigned fewer_bits = is_short ? tables_where_space_is_short() : made >= kLargeTables ? kSmallTables : 0;
+  ThreadState* state = is_short ? map_in_parts(fewer_bits) : base::own_array<ThreadState>(1);
   if (!state) return nullptr;
-  state->recent.set_limit(made >= kLargeTables);
+  state->recent.set_limit(fewer_bits);
+  state->foreign.set_limit(is_short ? fewer_bits : 0);
   state->recent.forget_in_fork_children();
   return state;
 }
@@ -95,7 +152,7 @@ void forget_stacks(ThreadState& state) {
 
 void refresh_active() {
   bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy && !t_local.vfork_child &&
-              g_tracker.heap_use == HeapUse::every_block && tracks(ledger::Kind::heap);
+              g_tracker.heap_use == HeapUse::every_block && !g_heap_index.is_compact() && tracks(ledger::Kind::heap);
   t_local.active = fast ? t_local.state : nullptr;
 }
 

@@ -43,6 +43,11 @@ struct ThreadState {
   std::atomic<ThreadState*> next_free;
 
   bool is_own_stack(uintptr_t sp) const { return sp >= bounds.low && sp < bounds.high; }
+
+  /// Where every megabyte counts (base/address_space.h), only the parts that may come to be touched are mapped. Calls
+  /// `visit(start, bytes)` for them, in their order.
+  template <class Visit>
+  void each_part_in_use(unsigned fewer_bits, size_t most_sites, Visit visit);
 };
 static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 

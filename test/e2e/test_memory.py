@@ -141,5 +141,152 @@ class AddressSpace(unittest.TestCase):
             self.assertLess(bytes_near(run) - bare, 2 << 20)
 
 
+def limited(option, mib, command):
+    """The command with a limit of so many MiB: -v address space, -d private memory that may be written to."""
+    return ["bash", "-c", f'ulimit {option} {mib * 1024}; exec "$@"', "bash", *command]
+
+
+class Limits(unittest.TestCase):
+    """From the smallest limit that the program itself can do with, it does the same."""
+
+    STEP = 20  # MiB; smaller than what the library's file takes is not to be had
+
+    PROGRAMS = {
+        "true": ["true"],
+        "shell": ["bash", "-c", "x=$(echo hi; (exit 3); echo $?); echo $x; ls / | wc -l"],
+        "python": ["/usr/bin/python3", "-c",
+                   "import json, threading\n"
+                   "ts = [threading.Thread(target=lambda: [0] * 100000) for i in range(4)]\n"
+                   "[t.start() for t in ts], [t.join() for t in ts]\n"
+                   "print(sum(len(json.dumps(list(range(i)))) for i in range(200)))"],
+        "threads": None,  # set in setUpClass: the programs must have been built
+        "leak": None,
+        "libc_keeps": None,
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        cls.PROGRAMS["threads"] = [harness.program("room"), "threads", "here"]
+        cls.PROGRAMS["leak"] = [harness.program("room"), "leak", "forked"]
+        cls.PROGRAMS["libc_keeps"] = [harness.program("libc_keeps"), "both"]
+
+    def smallest(self, option, command, expected):
+        for mib in range(self.STEP // 4, 400, self.STEP // 4):
+            try:
+                got = harness.bare(limited(option, mib, command), timeout=10)
+            except AssertionError:  # with too little, some wait for ever
+                continue
+            if (got.status, got.stdout) == expected:
+                return mib
+        raise AssertionError(f"{command} does not run at all")
+
+    def check(self, option, steps):
+        for name, command in self.PROGRAMS.items():
+            unlimited = harness.bare(command)
+            expected = (unlimited.status, unlimited.stdout)
+            first = self.smallest(option, command, expected) // self.STEP * self.STEP
+            for mib in [first + self.STEP * (i + 1) for i in range(steps)] + [400]:
+                for run in (harness.run, harness.preload):
+                    with self.subTest(name=name, mib=mib, run=run.__name__):
+                        got = run(limited(option, mib, command))
+                        self.assertEqual((got.status, got.stdout), expected, got)
+
+    def test_of_address_space(self):
+        self.check("-v", 4)
+
+    def test_of_data(self):
+        self.check("-d", 2)
+
+    def test_what_is_held_is_counted_with_little(self):
+        """Megabytes are enough for that: all there is to a full ledger takes hundreds."""
+        command = limited("-v", 20, [harness.program("room"), "leak", "here"])
+        for run in (harness.run, harness.preload):
+            result = run(command)
+            self.assertEqual(result.report["totals"]["fd"]["live"], 3, result)
+            self.assertEqual(set(result.report["coverage"].values()) - {"off"}, {"exact"})
+            self.assertTrue(result.report["complete"], result.report["notes"])
+        self.assertEqual(harness.run(command, options=["--fail-on", "fd>0"]).status, 23)
+
+    def test_what_the_heap_index_takes_is_given_back(self):
+        """A program that allocates until there is no more gets as much as by itself; its heap's rule is not a pass."""
+        command = limited("-v", 160, [harness.program("room"), "fill", "here"])
+        most = int(harness.bare(command).stdout.split()[0])
+        self.assertGreater(most, 100)
+        for run in (harness.run, harness.preload):
+            result = run(command)
+            self.assertGreaterEqual(int(result.stdout.split()[0]), most - 6, result)
+            self.assertEqual(result.report["coverage"]["heap"], "unavailable")
+            self.assertFalse(result.report["complete"])
+            self.assertTrue(any("limit" in note for note in result.report["notes"]), result.report["notes"])
+        gated = harness.run(command, options=["--fail-on", "heap.bytes>1G"])
+        self.assertEqual(gated.status, 125, gated)
+        self.assertEqual(harness.run(command, options=["--fail-on", "fd>0"]).status, 0)
+
+    def test_where_nothing_can_be_tracked(self):
+        """There is no room for the runtime at all: the program runs, and a gate is not a silent pass."""
+        command = limited("-v", 6, ["true"])
+        if harness.bare(command).status:
+            self.skipTest("no program starts with so little")
+        result = harness.preload(command)
+        self.assertEqual((result.status, result.report), (0, None), result)
+        self.assertIn("nothing is tracked", result.stderr)
+        self.assertEqual(harness.preload(command, env={"UNFREED_FAIL_ON": "fd>0"}).status, 125)
+
+
+def can_lock(mib):
+    return os.geteuid() == 0 and subprocess.run(
+        ["prlimit", f"--memlock={mib << 20}", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
+class OwnLimits(unittest.TestCase):
+    """Limits that the program sets itself, and memory that it locks, are its own affair."""
+
+    def test_a_limit_set_later_leaves_room(self):
+        command = [harness.program("locked"), "limit", "300"]
+        bare = int(harness.bare(command).stdout)
+        self.assertGreater(bare, 250)
+        for run in (harness.run, harness.preload):
+            result = run(command)
+            self.assertGreater(int(result.stdout), bare - 60, result)
+            self.assertTrue(result.report["complete"], result.report["notes"])
+            self.assertEqual(result.report["totals"]["fd"]["live"], 0)
+
+    def locked(self, run, how, prefix=(), **keywords):
+        result = run([*prefix, harness.program("locked"), how], **keywords)
+        status, error, locked, resident, is_mapped = map(int, result.stdout.split())
+        return (status, error, is_mapped), locked, resident
+
+    def check_locked(self, how, prefix=(), **keywords):
+        bare, locked_bare, resident_bare = self.locked(harness.bare, how, prefix)
+        for run in (harness.run, harness.preload):
+            got, locked, resident = self.locked(run, how, prefix, **keywords)
+            self.assertEqual(got, bare)
+            self.assertLess(abs(locked - locked_bare), 4, "more is locked than the program's")
+            self.assertLess(resident - resident_bare, 12, "what is reserved has been backed")
+        return bare
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_locked_memory_is_the_programs(self):
+        for how in ("current", "future", "both", "onfault"):
+            with self.subTest(how=how):
+                self.assertEqual(self.check_locked(how)[0], 0)
+
+    @unittest.skipUnless(can_lock(20), "needs root, and a limit of 20 MiB for it")
+    def test_locked_memory_with_a_limit(self):
+        """Another user, who may lock 20 MiB, or 1: whether that is enough depends on the program alone."""
+        for mib, status in ((20, 0), (1, -1)):
+            for how in ("current", "both"):
+                with self.subTest(mib=mib, how=how), harness.Scratch() as scratch:
+                    os.chmod(scratch.folder, 0o777)
+                    os.chmod(scratch.ledgers, 0o777)
+                    prefix = ["prlimit", f"--memlock={mib << 20}", "setpriv", "--reuid=65534", "--regid=65534",
+                              "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+                    bare = self.locked(harness.bare, how, prefix)[0]
+                    self.assertEqual(bare[0], status)
+                    # What root's process left the other user may not remove.
+                    self.assertEqual(self.locked(harness.preload, how, prefix, scratch=scratch, keep_ledgers=True)[0],
+                                     bare)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -1,6 +1,7 @@
 // Calls every hooked function with what no hooked function can use, and prints a line per call: the expression, its
 // result and errno. Run alone and under the runtime it must print the same. Pointers are null or not; what crashes does
 // so in a child.
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -467,6 +468,15 @@ void process() {
   CALL(syscall(SYS_seccomp, 99, 0, nullptr));
   CALL(syscall(SYS_seccomp, 1, -1, nullptr));
   CRASHES(dlclose(nothing));
+  CALL(setrlimit(static_cast<__rlimit_resource_t>(99), reinterpret_cast<rlimit*>(8)));
+  CALL(setrlimit(RLIMIT_AS, reinterpret_cast<rlimit*>(8)));
+  CALL(setrlimit64(RLIMIT_AS, reinterpret_cast<rlimit64*>(8)));
+  CALL(prlimit(-1, RLIMIT_AS, nullptr, nullptr));
+  CALL(prlimit(0, RLIMIT_AS, reinterpret_cast<rlimit*>(8), nullptr));
+  CALL(prlimit64(0, RLIMIT_DATA, reinterpret_cast<rlimit64*>(8), nullptr));
+  CALL(mlockall(0));
+  CALL(mlockall(-1));
+  CALL(munlockall());
 }
 
 /// Timers, shared memory, libraries.

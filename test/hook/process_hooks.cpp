@@ -6,7 +6,9 @@
 // For the exec family the hooked function is tried twice: once where it must fail, so that the process goes on, then
 // for good.
 #include <dlfcn.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -96,6 +98,48 @@ void log_checked_list(const char* format, ...) {
   va_start(values, format);
   __vsyslog_chk(LOG_USER | LOG_DEBUG, 1, format, values);
   va_end(values);
+}
+
+/// Limits are what they were set to, and each of them fails as it would. What they and locking do to the runtime's
+/// memory is test/e2e/test_memory.py's.
+bool through_limit(const char* hook) {
+  rlimit now{}, nothing{};
+  rlimit64 large{};
+  rlimit low{1, 0};
+  rlimit64 large_low{1, 0};
+  if (getrlimit(RLIMIT_AS, &now) || getrlimit64(RLIMIT_AS, &large)) fail("getrlimit");
+  if (!strcmp(hook, "setrlimit")) {
+    now.rlim_cur = size_t{4} << 30;
+    if (setrlimit(RLIMIT_AS, &low) != -1 || errno != EINVAL || setrlimit(RLIMIT_AS, &now)) fail(hook);
+  } else if (!strcmp(hook, "setrlimit64")) {
+    large.rlim_cur = size_t{4} << 30;
+    if (setrlimit64(RLIMIT_AS, &large_low) != -1 || errno != EINVAL || setrlimit64(RLIMIT_AS, &large)) fail(hook);
+  } else if (!strcmp(hook, "prlimit")) {
+    now.rlim_cur = size_t{4} << 30;
+    if (prlimit(0, RLIMIT_AS, &low, nullptr) != -1 || errno != EINVAL || prlimit(0, RLIMIT_AS, &now, nullptr))
+      fail(hook);
+  } else if (!strcmp(hook, "prlimit64")) {
+    large.rlim_cur = size_t{4} << 30;
+    if (prlimit64(0, RLIMIT_AS, &large_low, nullptr) != -1 || errno != EINVAL) fail(hook);
+    if (prlimit64(getpid(), RLIMIT_AS, &large, nullptr)) fail(hook);
+  } else {
+    return false;
+  }
+  if (getrlimit(RLIMIT_AS, &nothing) || nothing.rlim_cur != size_t{4} << 30) fail("the limit is another");
+  give_back();
+  return true;
+}
+
+bool through_lock(const char* hook) {
+  bool locks = !strcmp(hook, "mlockall");
+  if (!locks && strcmp(hook, "munlockall") != 0) return false;
+  if (locks && (mlockall(0) != -1 || errno != EINVAL || mlockall(64) != -1 || errno != EINVAL))
+    fail("mlockall of nothing");
+  // It may not be allowed here.
+  if (mlockall(MCL_CURRENT | MCL_ONFAULT) && errno != EPERM && errno != ENOMEM) fail(hook);
+  if (munlockall()) fail("munlockall");
+  give_back();
+  return true;
 }
 
 /// A connection to the log is libc's, until closelog.
@@ -191,6 +235,8 @@ int main(int argc, char** argv) {
     through_dlclose();
   else if (!strcmp(hook, "prctl"))
     through_prctl();
+  else if (through_limit(hook) || through_lock(hook))
+    ;
   else if (!through_log(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;
   return 0;

@@ -4,6 +4,8 @@
 //   main     recursion down to near the limit of the main thread's stack
 //   break    sbrk(), 512 MiB of it
 //   leak     three descriptors
+//   threads  eight at once, with stacks of 8 MiB
+//   fill     blocks of 10,000 bytes, until there are no more; says how many megabytes
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -72,9 +74,39 @@ static int leak(void) {
   return 0;
 }
 
+static pthread_barrier_t all_there;
+
+static void* wait_for_all(void* unused) {
+  pthread_barrier_wait(&all_there);
+  return unused;
+}
+
+static int start_threads(void) {
+  enum { kThreads = 8 };
+  pthread_t threads[kThreads];
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, 8 << 20);
+  pthread_barrier_init(&all_there, NULL, kThreads + 1);
+  for (int i = 0; i < kThreads; ++i)
+    if (pthread_create(&threads[i], &attributes, wait_for_all, NULL)) return 6;
+  pthread_barrier_wait(&all_there);
+  for (int i = 0; i < kThreads; ++i) pthread_join(threads[i], NULL);
+  return 0;
+}
+
+static int fill(void) {
+  size_t bytes = 0;
+  for (char* block; (block = malloc(10000)); bytes += 10000) *block = 1;
+  printf("%zu MB\n", bytes / 1000000);
+  return 0;
+}
+
 static int use(const char* what) {
   if (strcmp(what, "stack") == 0) return on_growing_stack();
   if (strcmp(what, "main") == 0) return on_main_stack();
+  if (strcmp(what, "threads") == 0) return start_threads();
+  if (strcmp(what, "fill") == 0) return fill();
   return strcmp(what, "break") == 0 ? on_the_break() : leak();
 }
 

@@ -24,7 +24,7 @@ class Recent : public testing::Test {
  protected:
   Recent() : recent_(static_cast<RecentStacks*>(aligned_alloc(alignof(RecentStacks), sizeof(RecentStacks))), &free) {
     memset(static_cast<void*>(recent_.get()), 0, sizeof(RecentStacks));
-    recent_->set_limit(false);
+    recent_->set_limit(0);
     recent_->start(reinterpret_cast<uintptr_t>(words_ + std::size(words_)));
   }
 

@@ -23,7 +23,7 @@ class Set : public testing::Test {
   const Number* find(uint64_t value) const {
     return table_->find(Number{value}.hash(), [value](const Number& number) { return number.value == value; });
   }
-  void put(uint64_t value, bool is_small = false) { table_->room_for(Number{value}.hash(), is_small) = {value}; }
+  void put(uint64_t value, unsigned fewer_bits = 0) { table_->room_for(Number{value}.hash(), fewer_bits) = {value}; }
   uint64_t known_up_to(uint64_t last) const {
     uint64_t known = 0;
     for (uint64_t value = 1; value <= last; ++value) known += find(value) != nullptr;
@@ -61,7 +61,7 @@ TEST_F(Set, ReplacesOthersOnceItIsFull) {
 }
 
 TEST_F(Set, KeepsToAnEighthWhereItIsToldTo) {
-  for (uint64_t value = 1; value <= 5000; ++value) put(value, true);
+  for (uint64_t value = 1; value <= 5000; ++value) put(value, 3);
   EXPECT_LE(known_up_to(5000), 128u);
 }
 
