@@ -40,6 +40,7 @@ typedef uint64_t unfreed_mark_t;
 UNFREED_WEAK int unfreed_runtime_report(const char* path);
 UNFREED_WEAK unfreed_mark_t unfreed_runtime_mark(void);
 UNFREED_WEAK int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind);
+UNFREED_WEAK int64_t unfreed_runtime_lost_since(unfreed_mark_t mark);
 UNFREED_WEAK int unfreed_runtime_ignore_fd(int fd);
 UNFREED_WEAK int unfreed_runtime_ignore_block(const void* block);
 UNFREED_WEAK int unfreed_runtime_ignore_thread(pthread_t thread);
@@ -76,6 +77,15 @@ static inline unfreed_mark_t unfreed_mark(void) { return unfreed_runtime_mark ? 
  */
 static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {
   return unfreed_runtime_live_since ? unfreed_runtime_live_since(mark, kind) : -1;
+}
+
+/**
+ * @brief How many heap blocks that were allocated after `mark` are lost: no pointer leads to them any more.
+ * @return the count; -1 without the runtime, for a bad mark, or if it cannot be found out.
+ * Stops the other threads for some milliseconds and waits for the answer: meant for tests. Not async-signal-safe.
+ */
+static inline int64_t unfreed_lost_since(unfreed_mark_t mark) {
+  return unfreed_runtime_lost_since ? unfreed_runtime_lost_since(mark) : -1;
 }
 
 /** @brief This descriptor is meant to stay open: it is not counted until it is closed. @return 0, or -1 if unknown.

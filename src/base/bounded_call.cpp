@@ -4,7 +4,9 @@
 #include <sys/time.h>
 
 #include <atomic>
+#include <iterator>
 
+#include "base/signal_action.h"
 #include "base/syscall.h"
 
 #ifdef UNFREED_PORTABLE_STACKS
@@ -19,12 +21,18 @@ namespace {
 
 constexpr size_t kGuardBytes = 64 * 1024;
 
+constexpr int kFaults[] = {SIGSEGV, SIGBUS};
+
 /// The one whose body runs, for the signal handler.
 BoundedCall* volatile g_running;
 
 }  // namespace
 
 BoundedCall::~BoundedCall() {
+  if (stops_at_faults_) {
+    raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&faults_mask_before_), 0, 8);
+    for (size_t at = 0; at < std::size(kFaults); ++at) set_signal_action(kFaults[at], faults_before_[at], nullptr);
+  }
   give_signal_back();
   if (stack_) unmap_memory(stack_, stack_bytes_);
 }
@@ -45,11 +53,8 @@ bool BoundedCall::reserve(size_t stack_bytes) {
 
 void BoundedCall::take_signal() {
   if (has_signal_) return;
-  struct sigaction action {};
-  action.sa_handler = on_timer;
   // The handler may leave without returning: the signal is not to stay blocked then.
-  action.sa_flags = SA_RESTART | SA_NODEFER;
-  has_signal_ = sigaction(SIGVTALRM, &action, &action_before_) == 0;
+  has_signal_ = set_signal_action(SIGVTALRM, {on_signal, SA_RESTART | SA_NODEFER, nullptr, 0}, &action_before_);
   uint64_t mask = uint64_t{1} << (SIGVTALRM - 1);
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&mask), reinterpret_cast<long>(&mask_before_), 8);
 }
@@ -58,16 +63,29 @@ void BoundedCall::give_signal_back() {
   if (!has_signal_) return;
   uint64_t mask = uint64_t{1} << (SIGVTALRM - 1);
   if (mask_before_ & mask) raw_syscall(SYS_rt_sigprocmask, SIG_BLOCK, reinterpret_cast<long>(&mask), 0, 8);
-  sigaction(SIGVTALRM, &action_before_, nullptr);
+  set_signal_action(SIGVTALRM, action_before_, nullptr);
   has_signal_ = false;
 }
 
-bool BoundedCall::run(void (*body)(void*), void* argument) {
+void BoundedCall::stop_at_faults() {
+  for (size_t at = 0; at < std::size(kFaults); ++at)
+    set_signal_action(kFaults[at], {on_signal, SA_NODEFER, nullptr, 0}, &faults_before_[at]);
+  // A fault while its signal is blocked is the end.
+  uint64_t mask = 0;
+  for (int fault : kFaults) mask |= uint64_t{1} << (fault - 1);
+  raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&mask),
+              reinterpret_cast<long>(&faults_mask_before_), 8);
+  stops_at_faults_ = true;
+}
+
+bool BoundedCall::run(void (*body)(void*), void* argument, long most_microseconds) {
   body_ = body;
   argument_ = argument;
   take_signal();
   g_running = this;
-  itimerval limit{{0, kMostMicroseconds}, {0, kMostMicroseconds}};
+  constexpr long kSecond = 1'000'000;
+  timeval most{most_microseconds / kSecond, most_microseconds % kSecond};
+  itimerval limit{most, most};
   itimerval none{};
   raw_syscall(SYS_setitimer, ITIMER_VIRTUAL, reinterpret_cast<long>(&limit), 0);
   enter_stack(stack_, stack_bytes_, begin, this, &way_back_);
@@ -93,7 +111,7 @@ void BoundedCall::begin(void* self) {
   leave_stack(way_back_);
 }
 
-[[gnu::no_sanitize_address]] void BoundedCall::on_timer(int) {
+[[gnu::no_sanitize_address]] void BoundedCall::on_signal(int, siginfo_t*, void*) {
   BoundedCall* running = g_running;
   if (running && running->inside_) running->stop();
 }

@@ -16,6 +16,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/signal_action.h"
+
 namespace unfreed::base {
 
 class BoundedCall {
@@ -32,14 +34,18 @@ class BoundedCall {
   bool reserve(size_t stack_bytes);
 
   /// Runs `body`. False: it was stopped.
-  bool run(void (*body)(void*), void* argument);
+  bool run(void (*body)(void*), void* argument, long most_microseconds = kMostMicroseconds);
+
+  /// From now on a body that touches memory which is not there (SIGSEGV, SIGBUS) is stopped, too. Until the object
+  /// goes, no other thread of the process may run.
+  void stop_at_faults();
 
   /// Ends run() from within the body. Callers must be no_sanitize_address, which does not know this stack.
   [[noreturn]] void stop();
 
  private:
   static void begin(void* self);
-  static void on_timer(int);
+  static void on_signal(int, siginfo_t*, void*);
   void take_signal();
   void give_signal_back();
 
@@ -50,7 +56,10 @@ class BoundedCall {
   void* way_back_ = nullptr;          ///< where run() waits on the stack before
   volatile sig_atomic_t inside_ = 0;  ///< the body runs, so that there is something to stop
   bool has_signal_ = false;
-  struct sigaction action_before_ {};
+  bool stops_at_faults_ = false;
+  SignalAction faults_before_[2];
+  uint64_t faults_mask_before_ = 0;
+  SignalAction action_before_;
   uint64_t mask_before_ = 0;
 };
 

@@ -60,12 +60,25 @@ uintptr_t apart_from_program() {
   return here > 2 * kDistance ? (here - kDistance) & ~(kUnit - 1) : 0;
 }
 
+namespace {
+// Passing memory goes halfway to the program's mappings, out of the way of what stays.
+constexpr uintptr_t kPassingFrom = uintptr_t{32} << 30, kPassingUnit = uintptr_t{1} << 30;
+constexpr uintptr_t kPassingPlaces = 16;
+}  // namespace
+
+AddressRange passing_memory() {
+  uintptr_t start = apart_from_program();
+  if (!start) return {0, 0};
+  return {start + kPassingFrom, start + kPassingFrom + kPassingPlaces * kPassingUnit};
+}
+
 void* map_memory(size_t bytes) {
-  // Passing memory goes halfway to the program's mappings, out of the way of what stays.
-  constexpr uintptr_t kHalfway = uintptr_t{32} << 30;
+  // One after another in turn: where the wish is not free, the kernel chooses a place among the program's mappings.
+  static std::atomic<uint32_t> turn;
   uintptr_t wish = apart_from_program();
-  long result = raw_syscall(SYS_mmap, static_cast<long>(wish ? wish + kHalfway : 0), static_cast<long>(bytes),
-                            PROT_READ | PROT_WRITE, kPrivateMemory, -1, 0);
+  if (wish) wish += kPassingFrom + (turn.fetch_add(1, std::memory_order_relaxed) % kPassingPlaces) * kPassingUnit;
+  long result = raw_syscall(SYS_mmap, static_cast<long>(wish), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                            kPrivateMemory, -1, 0);
   return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
 }
 

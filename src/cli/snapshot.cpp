@@ -12,6 +12,7 @@
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/report_source.h"
+#include "cli/request_grading.h"
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
@@ -40,12 +41,16 @@ int snapshot_command(const Arguments& arguments) {
   Parser parser(
       "snapshot", "[OPTIONS] PID|NAME",
       "Reports on a running process that was started under unfreed: the report to a file, a summary to standard "
-      "error. The process is not touched: not stopped, signalled or slowed down.");
+      "error. The process is not touched: not stopped, signalled or slowed down, unless --grade asks for it.");
   std::string target;
+  bool is_graded = false;
   SettingsInput input;
   parser.operand("PID|NAME", target,
                  "process number, also that of an `unfreed run`, or the name of a program that runs once");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
+  parser.flag("--grade", is_graded,
+              "ask the process which heap blocks, streams and threads nothing leads to any more; its threads are "
+              "stopped for some milliseconds");
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not tracked, a rule cannot be checked or the report cannot be written.");
@@ -61,6 +66,10 @@ int snapshot_command(const Arguments& arguments) {
   FoundLedger found = find_ledger(pid);
   if (!found.open.file) {
     complain(explain_absence(pid));
+    return kFailure;
+  }
+  if (is_graded && !request_grading(pid, found.open.file.get(), error)) {
+    complain(error);
     return kFailure;
   }
   std::optional<LoadedLedger> loaded = load_ledger(found.open.file.get(), found.path, pid, error);

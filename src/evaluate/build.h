@@ -23,6 +23,7 @@ struct Build {
 
 void build_process(Build& build);
 void build_coverage(Build& build);
+void build_grading(Build& build);
 void build_totals(Build& build);
 void build_sites(Build& build);
 void build_descriptors(Build& build);

@@ -89,6 +89,21 @@ void build_coverage(Build& build) {
     fds = ledger::Coverage::unconfirmed;
 }
 
+void build_grading(Build& build) {
+  const ledger::Header& header = build.view().header();
+  auto state = static_cast<ledger::Grading>(header.grading.load(std::memory_order_acquire));
+  if (state == ledger::Grading::none) return;
+  Grading& grading = build.out.grading.emplace();
+  if (state == ledger::Grading::done) {
+    grading.age_ns = build.age_ns(header.graded_monotonic_ns);
+    return;
+  }
+  grading.state = GradingState::refused;
+  base::FixedText<256> reason;
+  reason.add("what is lost is not known: ").add(build.view().text(header.no_grading));
+  grading.reason = build.arena.copy(reason.text());
+}
+
 void build_totals(Build& build) {
   for (size_t at = 0; at < kSubjectCount; ++at)
     if (is_seen(build.view(), kSubjects[at].kind)) build.out.totals[at] = build.evaluation.totals[at];

@@ -23,6 +23,7 @@ constexpr uint32_t kMostDescriptors = 256;
 
 Grade grade_of(const EvaluatedSite& site) {
   if (site.libc || site.live == 0) return Grade::informational;
+  if (site.lost) return Grade::leaked;
   return site.kind == Kind::thread || site.kind == Kind::child ? Grade::leaked : Grade::held;
 }
 
@@ -42,6 +43,7 @@ void describe_fd(Build& build, const EvaluatedFd& fd, Object& out) {
   out.thread = fd.tid;
   out.age_ns = build.age_ns(fd.acquired_ns);
   out.owner = owner_name(fd.owner);
+  out.lost = fd.lost;
   if (fd.origin == ledger::FdOrigin::received) out.origin = "received";
 }
 
@@ -50,6 +52,7 @@ void describe_thread(Build& build, const EvaluatedThread& thread, Object& out) {
   out.name = build.arena.copy(name_of(thread.name));
   out.state = thread.finished ? "finished" : "running";
   out.detached = thread.detached;
+  out.lost = thread.lost;
   out.created_by = thread.creator_tid;
   out.age_ns = build.age_ns(thread.started_ns);
   if (thread.finished) out.finished_ago_ns = build.age_ns(thread.finished_ns);
@@ -90,6 +93,7 @@ void describe_site(Build& build, uint32_t index, const ledger::Site& record, Sit
   out.id = index;
   out.kind = site.kind;
   out.grade = grade_of(site);
+  static_cast<Losses&>(out) = site;
   out.live = site.live;
   out.bytes = site.bytes;
   out.total = site.total;

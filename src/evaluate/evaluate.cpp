@@ -69,6 +69,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   out.reconciled = evaluation.reconciled;
   build_process(build);
   build_coverage(build);
+  build_grading(build);
   build_totals(build);
   build_untracked(build);
   if (!input.totals_only) build_lists(build);

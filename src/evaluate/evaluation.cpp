@@ -122,13 +122,14 @@ int rank(const EvaluatedSite& site) {
   if (site.libc) return 4;
   if (site.is_suppressed()) return 3;
   if (site.live == 0) return 2;
-  return is_news(site.kind) ? 0 : 1;
+  return is_news(site.kind) || site.lost ? 0 : 1;
 }
 
 bool is_worse(const EvaluatedSite& left, const EvaluatedSite& right, uint32_t left_index, uint32_t right_index) {
   int left_rank = rank(left);
   int right_rank = rank(right);
   if (left_rank != right_rank) return left_rank < right_rank;
+  if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
   if (left.live != right.live) return left.live > right.live;
   if (left.running != right.running) return left.running > right.running;
@@ -159,6 +160,7 @@ void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& o
   evaluate_children(arena, out);
   evaluate_handles(arena, out);
   evaluate_holdings(arena, out);
+  evaluate_grades(out);
   total_heap(out);
   total_counted(out);
   out.short_of_memory = arena.short_of_memory();

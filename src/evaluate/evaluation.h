@@ -42,6 +42,7 @@ struct EvaluatedFd {
   uint64_t acquired_ns;
   uint32_t tid;
   FdClass fd_class;
+  bool lost;  ///< nothing leads to the stream that owns it
   ledger::FdOrigin origin;
   uint8_t owner;  ///< ledger::FdOwner
 };
@@ -62,6 +63,7 @@ struct EvaluatedThread {
   bool ignored;
   bool main;
   bool libc;  ///< started by libc for itself; unattributed
+  bool lost;  ///< its pthread_t lies nowhere
   char name[16];
   // What the thread holds.
   uint32_t first_fd;  ///< in Evaluation::fds_by_thread
@@ -112,7 +114,7 @@ struct EvaluatedExecLeak {
   uint64_t count;
 };
 
-struct EvaluatedSite {
+struct EvaluatedSite : Losses {
   uint64_t live;   ///< what was acquired here and is held
   uint64_t bytes;  ///< heap
   uint64_t total;
@@ -190,6 +192,8 @@ void evaluate_fds(base::Arena& arena, Evaluation& evaluation);
 void evaluate_threads(base::Arena& arena, Evaluation& evaluation);
 void evaluate_children(base::Arena& arena, Evaluation& evaluation);
 void evaluate_handles(base::Arena& arena, Evaluation& evaluation);
+/// What the process could not get at any more. Call after evaluate_fds() and evaluate_threads().
+void evaluate_grades(Evaluation& evaluation);
 /// Requires the suppressions of sites.
 void evaluate_misuse(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
 /// Determines what each thread holds. Call after evaluate_fds() and evaluate_threads().

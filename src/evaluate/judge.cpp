@@ -7,8 +7,15 @@ namespace unfreed::report {
 
 namespace {
 
-/// nullptr when it can be checked.
-const char* why_not_checked(const Rule& rule, const Report& report) {
+/// Is it about what the process cannot get at any more?
+bool is_about_loss(Counter counter) {
+  return counter == Counter::lost || counter == Counter::lost_bytes || counter == Counter::indirectly_lost ||
+         counter == Counter::indirectly_lost_bytes || counter == Counter::possibly_lost ||
+         counter == Counter::possibly_lost_bytes;
+}
+
+/// Empty when it can be checked.
+Text why_not_checked(const Rule& rule, const Report& report) {
   ledger::Coverage coverage = report.coverage[static_cast<size_t>(rule.kind())];
   const Totals* totals = report.totals_of(rule.subject);
   if (coverage == ledger::Coverage::off) return "its kind was not tracked";
@@ -20,7 +27,11 @@ const char* why_not_checked(const Rule& rule, const Report& report) {
     return "the kernel could not be asked whether its children had ended";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
     return "the kernel's list of open descriptors was not available";
-  return nullptr;
+  if (is_about_loss(rule.counter)) {
+    if (!report.grading) return "what is lost was not asked for (UNFREED_GRADE)";
+    if (report.grading->state == GradingState::refused) return report.grading->reason;
+  }
+  return {};
 }
 
 }  // namespace
@@ -28,15 +39,15 @@ const char* why_not_checked(const Rule& rule, const Report& report) {
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   RuleOutcome outcome;
   outcome.rule = rule.text;
-  const char* reason = why_not_checked(rule, report);
+  Text reason = why_not_checked(rule, report);
   const Totals* totals = report.totals_of(rule.subject);
   bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
-  if (!reason || is_partial) {
+  if (reason.empty() || is_partial) {
     uint64_t value =
         rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
     outcome.broken = rule.broken_by(value);
     // What was seen is enough to break a rule, not to pass it.
-    if (!reason || outcome.broken) {
+    if (reason.empty() || outcome.broken) {
       outcome.value = value;
       return outcome;
     }

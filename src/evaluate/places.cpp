@@ -122,13 +122,14 @@ int rank_of(const Place& place, const Site& site) {
   if (!site.owner.empty()) return 4;
   if (!site.suppressed_by.empty()) return 3;
   if (place.live == 0) return 2;
-  return is_news(site.kind) ? 0 : 1;
+  return is_news(site.kind) || place.lost ? 0 : 1;
 }
 
 bool is_worse(const Report& report, const Place& left, const Place& right) {
   int left_rank = rank_of(left, report.sites[left.first()]);
   int right_rank = rank_of(right, report.sites[right.first()]);
   if (left_rank != right_rank) return left_rank < right_rank;
+  if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
   if (left.live != right.live) return left.live > right.live;
   if (left.running != right.running) return left.running > right.running;
@@ -148,6 +149,7 @@ int compare(const Site& left, const Site& right) {
 void add_site(Report& report, base::Arena& arena, Place& place, uint32_t index) {
   const Site& site = report.sites[index];
   place.sites.add(arena, index);
+  place.add(site);
   place.live += site.live;
   place.running += site.running;
   place.bytes += site.bytes;

@@ -88,6 +88,7 @@ void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evalua
 
 void add_to_place(EvaluatedPlace& place, const EvaluatedSite& site, uint32_t index, const EvaluatedSite& worst) {
   EvaluatedSite& sum = place.sum;
+  sum.add(site);
   sum.live += site.live;
   sum.running += site.running;
   sum.bytes += site.bytes;

@@ -46,6 +46,15 @@ std::string_view state_of(Subject subject, Counter counter) {
       return " inherited";
     case Counter::unattributed:
       return " acquired through no hooked function";
+    case Counter::lost:
+    case Counter::lost_bytes:
+      return " lost";
+    case Counter::indirectly_lost:
+    case Counter::indirectly_lost_bytes:
+      return " lost with others that alone lead to them";
+    case Counter::possibly_lost:
+    case Counter::possibly_lost_bytes:
+      return " possibly lost";
     default:
       return "";
   }
@@ -66,7 +75,7 @@ void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
     add_noun(line, "descriptor", value);
     line.add(" inherited by other programs");
   } else {
-    bool is_bytes = rule.counter == Counter::bytes || rule.counter == Counter::total_bytes;
+    bool is_bytes = std::string_view(row_of(rule.counter).name).ends_with("bytes");
     add_noun(line, is_bytes ? "byte" : row_of(rule.subject).noun, value);
     line.add(state_of(rule.subject, rule.counter));
   }

@@ -75,6 +75,7 @@ int _IO_proc_close(FILE*);
 FILE* __setmntent(const char*, const char*) noexcept;
 int __endmntent(FILE*) noexcept;
 mqd_t __mq_open_2(const char*, int) noexcept;
+__sighandler_t bsd_signal(int, __sighandler_t) noexcept;
 void __syslog_chk(int, int, const char*, ...);
 void __vsyslog_chk(int, int, const char*, va_list);
 int openat2(int, const char*, const open_how*, size_t);

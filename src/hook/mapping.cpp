@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "hook/mapping.h"
 #include "hook/real.h"
+#include "track/kept_memory.h"
 #include "track/tracker.h"
 
 #ifndef MREMAP_DONTUNMAP
@@ -132,4 +133,9 @@ UNFREED_HOOK void* mremap(void* start, size_t old_bytes, size_t new_bytes, int f
   va_end(list);
   return hook::remapping({start, old_bytes, new_bytes, flags}, Hook::mremap, caller_registers(),
                          [&] { return g_real.mremap(start, old_bytes, new_bytes, flags, wanted); });
+}
+
+UNFREED_HOOK int madvise(void* start, size_t bytes, int advice) noexcept {
+  if (advice == MADV_DONTFORK) track::note_kept_from_children();
+  return g_real.madvise(start, bytes, advice);
 }

@@ -131,6 +131,16 @@ enum class Handover : uint32_t {
   itself = 3,  ///< the process makes it
 };
 
+/// What the report signal carries (sigqueue) to request a grading alone, without a report.
+inline constexpr uint32_t kGradingRequest = 0x6772ad3e;
+
+/// Has the heap been graded: which blocks the program can still get at?
+enum class Grading : uint32_t {
+  none = 0,
+  done = 1,     ///< `grades` is filled in
+  refused = 2,  ///< it was wanted, and could not be
+};
+
 struct Header {
   char magic[8];
   uint32_t format_version;
@@ -182,6 +192,12 @@ struct Header {
   /// Private memory of the process that is in use (the runtime's included), at the last reconciliation; 0
   /// unknown.
   std::atomic<uint64_t> private_bytes;
+
+  std::atomic<uint32_t> grading;       ///< Grading
+  std::atomic<int32_t> report_signal;  ///< that the runtime has taken for requests; 0: none
+  std::atomic<uint64_t> lost_since;    ///< blocks lost that were born since the mark that was asked about
+  StringRef no_grading;                ///< why there is none, in Grading::refused
+  uint64_t graded_monotonic_ns;        ///< when, in Grading::done
 
   uint8_t coverage[kKindSlots];           ///< Coverage
   StringRef coverage_reason[kKindSlots];  ///< why not exact
@@ -303,7 +319,8 @@ struct FdRecord {
   ClosedFd closed;       ///< the last that had this number and was closed
   ClosedFd before;       ///< the one before that
   FdTarget target;
-  uint64_t reserved;
+  std::atomic<uint32_t> lost_serial;  ///< of the descriptor whose stream nothing led to at the last grading; 0: none
+  uint32_t reserved;
 };
 static_assert(sizeof(FdRecord) == 256);
 /// The program asked for this very number (dup2), or duplicated or reopened something: a standard stream's number that
@@ -355,6 +372,7 @@ inline constexpr uint32_t kThreadDetached = 1u << 0;
 inline constexpr uint32_t kThreadMain = 1u << 1;
 inline constexpr uint32_t kThreadIgnored = 1u << 2;
 inline constexpr uint32_t kThreadEnded = 1u << 3;  ///< internal to the writer: tells which side releases the record
+inline constexpr uint32_t kThreadLost = 1u << 4;   ///< at the last grading its pthread_t lay nowhere
 
 /// A child process that has been started and not been waited for.
 enum class ChildState : uint32_t { free = 0, started = 1 };
@@ -499,6 +517,21 @@ constexpr uint64_t handle_word(Kind kind, uint32_t site, uint32_t serial) {
 constexpr Kind handle_kind(uint64_t word) { return static_cast<Kind>(word >> 56); }
 constexpr uint32_t handle_site(uint64_t word) { return static_cast<uint32_t>(word >> 32) & 0xffffff; }
 constexpr uint32_t handle_serial(uint64_t word) { return static_cast<uint32_t>(word); }
+
+/// What of a heap site's blocks the program could not get at, at the last grading. Sites without any have no record.
+struct BlocksAndBytes {
+  uint64_t blocks;
+  uint64_t bytes;
+};
+struct SiteGrades {
+  uint32_t site;
+  uint32_t reserved;
+  BlocksAndBytes lost;             ///< nothing leads to them
+  BlocksAndBytes indirectly_lost;  ///< only lost blocks do
+  BlocksAndBytes possibly_lost;    ///< only pointers into the middle of a block do
+};
+static_assert(sizeof(SiteGrades) == 56);
+
 /// A program that was started, or that a process went over to, and that was not tracked; by program and reason. There
 /// may be several records of the same, to be added up.
 inline constexpr uint32_t kUntrackedFilling = 1;

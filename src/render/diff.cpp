@@ -95,6 +95,9 @@ std::string render_difference(const Report& older, const Report& newer, const Di
     if (report::row_of(Counter::bytes).in_totals & report::bit_of(subject))
       text += fmt::format(", {} -> {}", old ? write_bytes((*old)[Counter::bytes]) : "?",
                           write_bytes((*now)[Counter::bytes]));
+    if ((*now)[Counter::lost] || (old && (*old)[Counter::lost]))
+      text += fmt::format("; lost {} -> {}", old ? write_count((*old)[Counter::lost]) : "?",
+                          write_count((*now)[Counter::lost]));
     text += '\n';
   }
   render_list("new", difference.appeared, false, options, text);

@@ -105,7 +105,7 @@ std::string objects_html(const Place& place) {
 
 std::string place_html(const Place& place, bool open) {
   const report::Site& site = *place.site;
-  std::string size = place.bytes ? ", " + write_bytes(place.bytes) : "";
+  std::string size = (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place);
   std::vector<StackFrame> stack = place.stack();
   std::vector<ShownFrame> chosen = choose_frames(stack, place.report->process.exe, PathShortener("", ""), 1);
   const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;

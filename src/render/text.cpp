@@ -54,7 +54,33 @@ std::string describe_heap(const Totals& totals, uint64_t live) {
                      write_bytes(totals[Counter::bytes_error]), write_number_of(totals[Counter::live_error], "block"));
 }
 
-std::string describe_totals(Subject subject, const Totals& totals) {
+/// "3 blocks of 300 B lost, with 5 of 80 B that only they lead to"
+std::string describe_lost_blocks(const Totals& totals) {
+  if (!totals[Counter::lost]) return "none lost";
+  std::string text = fmt::format("{} of {} lost", write_number_of(totals[Counter::lost], "block"),
+                                 write_bytes(totals[Counter::lost_bytes]));
+  if (uint64_t with_them = totals[Counter::indirectly_lost])
+    text +=
+        fmt::format(", and {} of {} with {}", write_count(with_them),
+                    write_bytes(totals[Counter::indirectly_lost_bytes]), totals[Counter::lost] == 1 ? "it" : "them");
+  return text;
+}
+
+/// What the process could not get at any more, if that is known.
+std::string describe_losses(Subject subject, const Totals& totals, const Report& report) {
+  bool is_graded = report.grading && report.grading->state == report::GradingState::done;
+  if (!is_graded) return {};
+  if (subject == Subject::heap && totals[Counter::live]) {
+    std::string text = describe_lost_blocks(totals);
+    if (uint64_t possibly = totals[Counter::possibly_lost])
+      text +=
+          fmt::format("; {} of {} possibly", write_count(possibly), write_bytes(totals[Counter::possibly_lost_bytes]));
+    return text;
+  }
+  return totals[Counter::lost] ? fmt::format("{} lost", write_count(totals[Counter::lost])) : "";
+}
+
+std::string describe_totals(Subject subject, const Totals& totals, const Report& report) {
   std::vector<std::string> parts;
   uint64_t live = totals[Counter::live];
   std::string held = live ? write_count(live) : "none";
@@ -76,6 +102,7 @@ std::string describe_totals(Subject subject, const Totals& totals) {
       if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("at most {} at once", write_count(peak)));
       add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, "inherited"}}, parts);
   }
+  if (std::string lost = describe_losses(subject, totals, report); !lost.empty()) parts.push_back(lost);
   add_counters(totals, {{Counter::suppressed, "suppressed"}}, parts);
   return join(parts, "; ");
 }
@@ -268,8 +295,11 @@ std::string render_places(const Report& report, const TextOptions& options) {
     auto kind = static_cast<ledger::Kind>(at);
     bool is_broken = std::any_of(report.rules.begin(), report.rules.end(),
                                  [&](const RuleOutcome& rule) { return rule.broken && is_about(rule, kind); });
-    std::string& text = is_broken ? broken : report::is_news(kind) ? others : quiet;
-    size_t most = is_broken || report::is_news(kind) ? options.most_sites : options.most_quiet_sites;
+    bool is_news = report::is_news(kind) || std::any_of(places.begin(), places.end(), [&](const Place& one) {
+                     return one.site->kind == kind && one.lost;
+                   });
+    std::string& text = is_broken ? broken : is_news ? others : quiet;
+    size_t most = is_broken || is_news ? options.most_sites : options.most_quiet_sites;
     size_t shown = 0;
     uint64_t left_out = 0;
     uint64_t held = 0;
@@ -323,11 +353,30 @@ std::string describe_held(const Report& report) {
     if (kind != ledger::Kind::fd) held += (*totals)[Counter::unattributed];
     if (held) parts.push_back(write_number_of(held, noun_of(kind)));
   }
+  if (const Totals* heap = report.totals_of(Subject::heap)) {
+    if (uint64_t lost = heap->counted(Counter::lost)) parts.push_back(write_number_of(lost, "lost block"));
+  }
   return parts.empty() ? "nothing" : join(parts, ", ");
+}
+
+std::string describe_loss(const report::Place& place) {
+  std::vector<std::string> parts;
+  auto add = [&](uint64_t count, const char* word) {
+    if (!count) return;
+    bool is_all = count == place.live;
+    parts.push_back(!is_all      ? fmt::format("{} {}", write_count(count), word)
+                    : count == 1 ? word
+                                 : fmt::format("all {}", word));
+  };
+  add(place.lost, "lost");
+  add(place.indirectly_lost, "lost with others");
+  add(place.possibly_lost, "possibly lost");
+  return parts.empty() ? "" : " (" + join(parts, ", ") + ")";
 }
 
 std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
   std::string heading = write_number_of(place.live, noun_of(place.site->kind));
+  heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
   std::string text = fmt::format("{}{}", indent, tinted(heading, Tint::bold, options.colour));
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
@@ -354,7 +403,7 @@ std::string render_totals(const Report& report) {
     // Few programs have any of these: that there are none is not worth a line.
     bool is_rare = subject == Subject::child || report::is_handle_kind(static_cast<ledger::Kind>(at));
     if (is_rare && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;
-    std::string line = describe_totals(subject, *totals);
+    std::string line = describe_totals(subject, *totals, report);
     if (coverage != ledger::Coverage::exact) line += fmt::format(" ({})", report::word_of(coverage));
     text += fmt::format("  {:<7} {}\n", name, line);
   }

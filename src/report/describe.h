@@ -31,6 +31,10 @@ struct EnumWords<Grade> {
   static constexpr Text kWords[] = {"leaked", "held", "informational"};
 };
 template <>
+struct EnumWords<GradingState> {
+  static constexpr Text kWords[] = {"done", "refused"};
+};
+template <>
 struct EnumWords<PlaceKnownBy> {
   static constexpr Text kWords[] = {"line", "function", "module"};
 };
@@ -132,6 +136,8 @@ void describe(Visitor& v, Is<Object> auto& object) {
   v.member("name", object.name, Presence::if_set, "");
   v.member("state", object.state, Presence::if_set, "", words::kObjectStates);
   v.member("detached", object.detached, Presence::if_set, "");
+  v.member("lost", object.lost, Presence::if_set,
+           "Nothing leads to the stream that owns the descriptor, or the thread's pthread_t lies nowhere.");
   v.member("created_by", object.created_by, Presence::if_set, "The thread that created it.");
   v.member("age_ns", object.age_ns, Presence::if_set, "");
   v.member("finished_ago_ns", object.finished_ago_ns, Presence::if_set, "");
@@ -156,6 +162,15 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("bytes", site.bytes, Presence::always, "Of live: the sizes requested.");
   v.member("total", site.total, Presence::always, "");
   v.member("total_bytes", site.total_bytes, Presence::if_set, "");
+  v.member("lost", site.lost, Presence::if_set,
+           "Of live: heap blocks that no pointer leads to (or only pointers in blocks that they lead to themselves); "
+           "descriptors whose stream, and threads whose pthread_t, nothing leads to.");
+  v.member("lost_bytes", site.lost_bytes, Presence::if_set, "");
+  v.member("indirectly_lost", site.indirectly_lost, Presence::if_set, "Of live: only lost blocks lead to them.");
+  v.member("indirectly_lost_bytes", site.indirectly_lost_bytes, Presence::if_set, "");
+  v.member("possibly_lost", site.possibly_lost, Presence::if_set,
+           "Of live: only pointers into the middle of a block lead to them.");
+  v.member("possibly_lost_bytes", site.possibly_lost_bytes, Presence::if_set, "");
   v.member("peak", site.peak, Presence::if_set, "The highest number live at once, if that was tracked.");
   v.member("at_peak", site.at_peak, Presence::if_set,
            "Live here when the process held most of this kind (the peak in totals).");
@@ -280,6 +295,13 @@ void describe(Visitor& v, Is<Threshold> auto& threshold) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<Grading> auto& grading) {
+  v.member("state", grading.state, Presence::always, "");
+  v.member("reason", grading.reason, Presence::if_set, "Why it could not be found out.");
+  v.member("age_ns", grading.age_ns, Presence::if_set, "");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Failure> auto& failure) {
   v.member("function", failure.function, Presence::always, "The function that failed.");
   v.member("kind", failure.kind, Presence::always, "");
@@ -328,6 +350,9 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("notes", report.notes, Presence::always, "");
   v.member("process", report.process, Presence::always, "");
   v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
+  v.member("grading", report.grading, Presence::if_set,
+           "Whether it was found out which blocks, streams and threads the process can still get at (lost and its "
+           "relatives).");
   v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
   v.totals("totals", report, "");
   v.worst_sites("worst_site", report,

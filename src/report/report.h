@@ -72,6 +72,25 @@ struct Stacks {
 
 enum class Grade : uint8_t { leaked, held, informational };
 
+/// Of what is live, what the process could not get at any more when that was last found out.
+struct Losses {
+  uint64_t lost = 0;
+  uint64_t lost_bytes = 0;
+  uint64_t indirectly_lost = 0;
+  uint64_t indirectly_lost_bytes = 0;
+  uint64_t possibly_lost = 0;
+  uint64_t possibly_lost_bytes = 0;
+
+  void add(const Losses& other) {
+    lost += other.lost;
+    lost_bytes += other.lost_bytes;
+    indirectly_lost += other.indirectly_lost;
+    indirectly_lost_bytes += other.indirectly_lost_bytes;
+    possibly_lost += other.possibly_lost;
+    possibly_lost_bytes += other.possibly_lost_bytes;
+  }
+};
+
 /// A number that sites and places have, by its name.
 template <class Numbers>
 uint64_t number_of(const Numbers& numbers, Counter counter) {
@@ -88,6 +107,18 @@ uint64_t number_of(const Numbers& numbers, Counter counter) {
       return numbers.peak;
     case Counter::running:
       return numbers.running;
+    case Counter::lost:
+      return numbers.lost;
+    case Counter::lost_bytes:
+      return numbers.lost_bytes;
+    case Counter::indirectly_lost:
+      return numbers.indirectly_lost;
+    case Counter::indirectly_lost_bytes:
+      return numbers.indirectly_lost_bytes;
+    case Counter::possibly_lost:
+      return numbers.possibly_lost;
+    case Counter::possibly_lost_bytes:
+      return numbers.possibly_lost_bytes;
     default:
       return 0;
   }
@@ -105,6 +136,7 @@ struct Object {
   Text name;
   Text state;
   std::optional<bool> detached;
+  bool lost = false;
   std::optional<int64_t> created_by;
   std::optional<uint64_t> age_ns;
   std::optional<uint64_t> finished_ago_ns;
@@ -118,7 +150,7 @@ struct Object {
 enum class PlaceKnownBy : uint8_t { line, function, module };
 
 /// One distinct stack by which one function acquired resources of a kind.
-struct Site {
+struct Site : Losses {
   uint64_t id = 0;
   ledger::Kind kind = ledger::Kind::fd;
   uint64_t signature = 0;
@@ -148,7 +180,7 @@ struct Site {
 };
 
 /// A call site: the sites of one signature, and their sums (evaluate/places.h). Suppressed sites have their own.
-struct Place {
+struct Place : Losses {
   List<uint32_t> sites;  ///< indexes, the worst first
   uint64_t live = 0;
   uint64_t bytes = 0;
@@ -310,6 +342,14 @@ struct RuleOutcome {
   bool is_checked() const { return value.has_value(); }
 };
 
+/// Whether it was found out what the process can still get at.
+enum class GradingState : uint8_t { done, refused };
+struct Grading {
+  GradingState state = GradingState::done;
+  Text reason;
+  uint64_t age_ns = 0;
+};
+
 struct Module {
   Text path;
   Text build_id;
@@ -325,6 +365,7 @@ struct Report {
   List<Text> notes;
   Process process;
   ledger::Coverage coverage[ledger::kKindCount] = {};
+  std::optional<Grading> grading;  ///< absent where nobody asked
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts

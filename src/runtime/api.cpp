@@ -9,6 +9,7 @@
 #include "track/fd.h"
 #include "track/handles.h"
 #include "track/heap.h"
+#include "track/root_regions.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 #include "unfreed/unfreed.h"
@@ -20,6 +21,9 @@ using track::g_tracker;
 namespace {
 
 #define UNFREED_API extern "C" __attribute__((visibility("default"), used))
+
+/// A sanitizer's own come first.
+#define UNFREED_LSAN extern "C" __attribute__((weak, visibility("default"), used))
 
 bool is_tracking() { return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking; }
 
@@ -65,6 +69,54 @@ UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed
     default:
       return track::handle_live_since(wanted, mark_serial(mark));
   }
+}
+
+namespace {
+/// Lost blocks born in `epoch` or later; −1: not known.
+int64_t count_lost_since(uint32_t epoch) {
+  constexpr int kPatienceMs = 20'000;
+  const ledger::Header& header = g_tracker.writer.header();
+  // What a copy of the process finds out comes back through the ledger.
+  bool is_shared = g_tracker.writer.backing() == ledger::Backing::shared_file;
+  if (!is_tracking() || !is_shared || !runtime::grade_now(kPatienceMs, epoch)) return -1;
+  bool is_done = header.grading.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::Grading::done);
+  return is_done ? static_cast<int64_t>(header.lost_since.load(std::memory_order_relaxed)) : -1;
+}
+}  // namespace
+
+UNFREED_API int64_t unfreed_runtime_lost_since(unfreed_mark_t mark) {
+  KeepErrno keep;
+  if (!(mark & kMarkBit) || mark_epoch(mark) == track::kLastEpoch) return -1;
+  return count_lost_since(mark_epoch(mark));
+}
+
+// ---- LeakSanitizer's interface (sanitizer/lsan_interface.h): programs that are annotated for it need no change ----
+
+UNFREED_LSAN void __lsan_ignore_object(const void* block) {
+  KeepErrno keep;
+  track::heap_ignore(block);
+}
+UNFREED_LSAN void __lsan_disable() {
+  ++track::t_local.heap_pause_depth;
+  track::refresh_active();
+}
+UNFREED_LSAN void __lsan_enable() {
+  if (track::t_local.heap_pause_depth) --track::t_local.heap_pause_depth;
+  track::refresh_active();
+}
+UNFREED_LSAN void __lsan_register_root_region(const void* start, size_t bytes) {
+  auto low = reinterpret_cast<uintptr_t>(start);
+  track::add_root_region({low, low + bytes});
+}
+UNFREED_LSAN void __lsan_unregister_root_region(const void* start, size_t bytes) {
+  auto low = reinterpret_cast<uintptr_t>(start);
+  track::remove_root_region({low, low + bytes});
+}
+/// Writes a report; unlike LeakSanitizer's it does not end the process: that is for rules.
+UNFREED_LSAN void __lsan_do_leak_check() { unfreed_runtime_report(nullptr); }
+UNFREED_LSAN int __lsan_do_recoverable_leak_check() {
+  KeepErrno keep;
+  return count_lost_since(0) > 0;
 }
 
 UNFREED_API int unfreed_runtime_ignore_fd(int fd) {

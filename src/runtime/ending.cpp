@@ -12,6 +12,7 @@
 #include "kernel/kernel_tasks.h"
 #include "report/answer.h"
 #include "runtime/child_process.h"
+#include "runtime/grading.h"
 #include "runtime/libc_caches.h"
 #include "runtime/messages.h"
 #include "runtime/own_settings.h"
@@ -105,6 +106,7 @@ End end_process_image(int status) {
   SpareDescriptors spare;
   base::SpareRoom room;
   find_libc_caches();
+  uintptr_t sp_to_grade_from = 0;
   {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
     // which would be taken for the program's.
@@ -117,13 +119,14 @@ End end_process_image(int status) {
       report::take_kernel_facts(g_tracker.writer, 0);
       report::take_kernel_tasks(g_tracker.writer, 0);
       track::take_unlisted_thread_stacks(0);
+      sp_to_grade_from = grade_at_end(unwind::caller_registers());
     }
     header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }
   if (!has_kernel) return end_in_sandbox();
   if (leave_to_launcher()) return End::passed;
   let_lines_wait(kLinesPatienceMs);
-  return conclude(make_last_report());
+  return conclude(make_last_report(sp_to_grade_from));
 }
 
 /// The process is ended once more while its last report is being made: by another thread, which waits for it, or by a

@@ -78,6 +78,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.hook_count = from.hook_count;
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
+  to.report_signal.store(from.report_signal.load(std::memory_order_relaxed), std::memory_order_relaxed);
   to.sample_bytes = from.sample_bytes;
   std::memcpy(to.coverage, from.coverage, sizeof to.coverage);
   std::memcpy(to.coverage_reason, from.coverage_reason, sizeof to.coverage_reason);

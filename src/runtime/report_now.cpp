@@ -26,6 +26,7 @@
 #include "report/describe.h"
 #include "report/json_writer.h"
 #include "runtime/child_process.h"
+#include "runtime/grading.h"
 #include "runtime/helper.h"
 #include "runtime/libc_caches.h"
 #include "runtime/messages.h"
@@ -62,6 +63,7 @@ struct Request {
   /// nullptr: as it is.
   ledger::Frozen* frozen = nullptr;
   report::Threshold threshold;
+  LiveGrading* grading = nullptr;  ///< where the copy is to find out what is lost
 };
 
 /// What the report is made from.
@@ -259,6 +261,7 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
     line.add(before).add_number(live).add(live == 1 ? unit.one : unit.many);
     if (unit.subject == report::Subject::heap)
       line.add(" of ").add_number(totals->counted(report::Counter::bytes)).add(" bytes");
+    if (uint64_t lost = totals->counted(report::Counter::lost)) line.add(", ").add_number(lost).add(" of them lost");
     before = ", ";
   }
   if (before[0] == ' ') line.add(" holds nothing");
@@ -315,6 +318,7 @@ bool is_worth_lines(const report::Report& report) {
 /// Makes the report; its exit status (report/answer.h).
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
+  if (request.grading) request.grading->grade_copy(source_of(request));
   Memory memory(sizeof(Working));
   if (!memory.start()) return 1;
   auto* working = new (memory.start()) Working;
@@ -340,7 +344,9 @@ int make(void* context) {
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
+  if (request.grading) request.grading->begin();
   long pid = start_copy(&request, output_descriptor(), take_facts, make);
+  if (request.grading) request.grading->end(source_of(request));
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;
   request.is_copy = false;
@@ -351,14 +357,23 @@ int make_isolated(Request& request, int most_milliseconds) {
 }  // namespace
 
 namespace {
-/// Is it about what is held, which may be given back as soon as the program goes on? (When memory has run out there is
-/// none to copy the ledger to.)
-bool is_to_be_frozen(Trigger trigger) {
-  if (trigger == Trigger::threshold) return true;
+/// Of which kind a resource has run out, where that is why a report is made.
+bool has_run_out(Trigger trigger, ledger::Kind& kind) {
   uint32_t number = g_tracker.writer.header().exhausted_by.load(std::memory_order_acquire);
   if (trigger != Trigger::exhaustion || number == 0) return false;
   auto* failure = g_tracker.writer.known<ledger::Failure>(ledger::SectionId::failures, number - 1);
-  return failure && failure->kind != static_cast<uint8_t>(ledger::Kind::heap);
+  if (failure) kind = static_cast<ledger::Kind>(failure->kind);
+  return failure;
+}
+/// Is it about what is held, which may be given back as soon as the program goes on? (When memory has run out there is
+/// none to copy the ledger to.)
+bool is_to_be_frozen(Trigger trigger) {
+  ledger::Kind kind;
+  return trigger == Trigger::threshold || (has_run_out(trigger, kind) && kind != ledger::Kind::heap);
+}
+bool is_to_be_graded(Trigger trigger) {
+  ledger::Kind kind;
+  return g_settings.grade == report::GradeWhen::on && !(has_run_out(trigger, kind) && kind == ledger::Kind::heap);
 }
 }  // namespace
 
@@ -388,17 +403,31 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  Request request{
-      trigger,  path, next_number(), is_limit ? ++g_runtime.limit_reports : 0, true, is_frozen ? &frozen : nullptr,
-      threshold};
+  LiveGrading grading;
+  Request request{trigger,       path,
+                  next_number(), is_limit ? ++g_runtime.limit_reports : 0,
+                  true,          is_frozen ? &frozen : nullptr,
+                  threshold,     is_to_be_graded(trigger) ? &grading : nullptr};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
   if (!is_made) say("unfreed: a requested report could not be made");
   return is_made && answer.written;
 }
 
-int make_last_report() {
-  Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}};
+bool grade_now(int patience_ms, uint32_t since_epoch) {
+  if (!base::may_call_system() || track::in_vfork_child()) return false;
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  ReportTurn turn(patience_ms);
+  if (!turn) return false;
+  track::adopt_fork_if_needed();
+  if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
+  grade_live(since_epoch);
+  return true;
+}
+
+int make_last_report(uintptr_t sp_to_grade_from) {
+  LiveGrading grading(sp_to_grade_from);
+  Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}, sp_to_grade_from ? &grading : nullptr};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }
 

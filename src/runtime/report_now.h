@@ -1,6 +1,8 @@
 // Makes the last report, for the function that ends the process (ending.cpp).
 #pragma once
 
+#include <cstdint>
+
 #include "ledger/view.h"
 
 namespace unfreed::runtime {
@@ -11,9 +13,10 @@ ledger::View own_view();
 /// Records where each thread is blocked, which the process itself can find out most easily.
 void describe_threads();
 
-/// Makes the report on a process that has ended and has read the kernel's lists. Waits for it, with a limit. Returns
+/// Makes the report on a process that has ended and has read the kernel's lists. `sp_to_grade_from`: 0, or as
+/// grade_at_end() has it. Waits for it, with a limit. Returns
 /// a status of report/answer.h, or −1 if it could not be made.
-int make_last_report();
+int make_last_report(uintptr_t sp_to_grade_from);
 /// Waits for the copy of this process that is making a report, whichever report that is; the same otherwise. For a
 /// signal handler that has interrupted the thread that started it.
 int wait_for_last_report();

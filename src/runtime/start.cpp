@@ -241,6 +241,16 @@ void measure_stacks() {
   pthread_attr_destroy(&defaults);
 }
 
+/// What was allocated before tracking began lies below. glibc takes a block of a size that nobody has freed yet from
+/// the end of its heap, and puts it back there.
+uintptr_t end_of_early_heap() {
+  constexpr size_t kUnusual = 3000;
+  if (!hook::malloc_is_libc()) return 0;
+  void* block = hook::g_real.malloc(kUnusual);
+  hook::g_real.free(block);
+  return reinterpret_cast<uintptr_t>(block);
+}
+
 bool prepare_tracking(const report::Settings& settings) {
   using hook::Hook;
   track::set_operator_new_hooks({hook_number(Hook::_Znwm), hook_number(Hook::_ZnwmRKSt9nothrow_t),
@@ -264,6 +274,7 @@ bool prepare_tracking(const report::Settings& settings) {
                        : settings.sample_bytes ? track::HeapUse::sampled
                                                : track::HeapUse::every_block;
   g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
+  if (g_tracker.heap_use == track::HeapUse::every_block) g_tracker.early_heap_end = end_of_early_heap();
   measure_stacks();
   for (size_t i = 0; i < settings.inheritable.count; ++i)
     track::allow_exec_leak(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);

@@ -97,6 +97,16 @@ bool read_switch(std::string_view text, bool& out) {
   return true;
 }
 
+bool read_grade_when(std::string_view text, GradeWhen& out) {
+  constexpr std::string_view kWords[] = {"off", "exit", "on"};
+  for (size_t at = 0; at < std::size(kWords); ++at) {
+    if (text != kWords[at]) continue;
+    out = static_cast<GradeWhen>(at);
+    return true;
+  }
+  return false;
+}
+
 bool parse_bytes(std::string_view text, uint64_t& out) {
   uint64_t unit = 1;
   if (!text.empty()) {

@@ -32,6 +32,9 @@ bool read_kinds(std::string_view text, uint32_t& out);
 bool read_ranges(std::string_view text, NumberRanges& out);
 /// A signal's name ("USR1", "SIGUSR1", "RTMIN+3") or number, or "off": 0. Not one that cannot be caught, nor a fault's.
 bool read_signal(std::string_view text, int& out);
+/// When the heap is graded: never, at the process's end, or also for reports that are asked for.
+enum class GradeWhen : uint8_t { off, exit, on };
+bool read_grade_when(std::string_view text, GradeWhen& out);
 /// A number, then K, M, G (powers of 1024) or nothing.
 bool parse_bytes(std::string_view text, uint64_t& out);
 

@@ -82,6 +82,17 @@ namespace {
   return true;
 }
 
+/// It counts for nobody, but what it leads to may be in use.
+void keep_uncounted(void* block, size_t bytes, bool in_use) {
+  if (!block || g_tracker.heap_use != HeapUse::every_block) return;
+  auto address = reinterpret_cast<uintptr_t>(block);
+  Block uncounted{0, g_tracker.heap_epoch.load(std::memory_order_relaxed), true, bytes, false, in_use};
+  if (g_heap_index.put(address, uncounted)) return;
+  Block displaced;
+  if (g_heap_index.take(address, displaced)) count_released(displaced);
+  g_heap_index.put(address, uncounted);
+}
+
 /// No state yet, guarded, paused, forked, at the thread's end, a stack that is new …
 [[gnu::noinline]] void heap_acquired_slowly(void* block, size_t bytes, uint16_t hook, unwind::HookFrame frame) {
   if (g_tracker.heap_use == HeapUse::none) {
@@ -91,9 +102,11 @@ namespace {
   unwind::Registers from = unwind::caller_registers(frame);
   // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
   bool sampling = g_tracker.heap_use == HeapUse::sampled, taken = !sampling || takes_sample(bytes);
-  if (t_local.heap_guard || !enter(Kind::heap)) return;
+  if (!enter(Kind::heap)) return;
+  if (t_local.heap_guard) return keep_uncounted(block, bytes, false);
   if (!block) return heap_failed(bytes, hook, from);
-  if (t_local.pause_depth || !taken) return;
+  if (t_local.pause_depth || t_local.heap_pause_depth) return keep_uncounted(block, bytes, true);
+  if (!taken) return;
   end_use_left_behind(from);
   {
     StateUse use;

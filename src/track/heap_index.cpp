@@ -3,6 +3,7 @@
 #include "base/address_space.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
+#include "base/syscall.h"
 
 namespace unfreed::track {
 
@@ -77,6 +78,9 @@ std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
         base::own_memory_zeroed_in_children((kCountWords + words_of_region()) * sizeof(uint64_t)));
     if (!start) return nullptr;
     region.store(start + kCountWords, std::memory_order_release);
+    size_t count = region_count_.load(std::memory_order_relaxed);
+    if (count < kListed) listed_[count] = static_cast<uint32_t>(address >> kRegionBits);
+    region_count_.store(count + 1, std::memory_order_release);
   }
   return find(address);
 }
@@ -123,29 +127,34 @@ bool HeapIndex::ignore(uintptr_t address, Block& block) {
   if (!value) return false;
   unpack(value, block);
   if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
-  word->store(value | kIgnored, std::memory_order_relaxed);
+  word->store(value | kIgnored | kInUse, std::memory_order_relaxed);
   return true;
 }
 
 void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&)) const {
-  auto visit_block = [&](uintptr_t address, uint64_t value) {
-    Block block;
-    unpack(value, block);
-    if (block.size_bytes == kLargeSize) block.size_bytes = large_size(address);
-    visit(context, address, block);
+  auto visit_block = [&](uintptr_t grain, uint64_t value) {
+    uintptr_t address = address_of(grain, 0, value);
+    visit(context, address, whole(address, value));
   };
   if (compact_.is_in_use()) return compact_.each(visit_block);
   if (!regions_) return;
-  const size_t words = words_of_region();
-  for (size_t number = 0; number < kRegions; ++number) {
+  each_region([&](std::atomic<uint64_t>* words, uintptr_t start) {
     // Untouched pages read as the kernel's shared zero page: this scan takes no memory. (mincore would skip them, but
     // also those that are swapped out.)
-    std::atomic<uint64_t>* region = regions_[number].load(std::memory_order_acquire);
-    for (size_t i = 0; region && i < words; ++i) {
-      uint64_t value = region[i].load(std::memory_order_relaxed);
-      if (value) visit_block(number << kRegionBits | i << grain_shift_, value);
-    }
-  }
+    for (size_t i = 0; i < words_of_region(); ++i)
+      if (uint64_t value = words[i].load(std::memory_order_relaxed)) visit_block(start | i << grain_shift_, value);
+  });
+}
+
+void HeapIndex::keep_in_children(bool kept) const {
+  constexpr long kKeep = 19, kWipe = 18;  // MADV_KEEPONFORK and MADV_WIPEONFORK
+  if (!regions_) return;
+  each_region([&](std::atomic<uint64_t>* words, uintptr_t) {
+    uintptr_t start = reinterpret_cast<uintptr_t>(words) - kCountsOfRegion * sizeof(uint16_t);
+    base::raw_syscall(SYS_madvise, static_cast<long>(start),
+                      static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
+                      kept ? kKeep : kWipe);
+  });
 }
 
 void HeapIndex::reset_lock_after_fork() {

@@ -31,6 +31,7 @@ struct Block {
   bool ignored = false;
   uint64_t size_bytes = 0;
   bool sampled = false;  ///< stands for others too
+  bool in_use = false;   ///< so says the program, whatever leads to it
 };
 
 class HeapIndex {
@@ -49,7 +50,7 @@ class HeapIndex {
       if (!word) return false;
     }
     uint64_t size = std::min(block.size_bytes, kLargeSize);
-    if (!fill(*word, pack(block, size))) [[unlikely]]
+    if (!fill(*word, pack(address, block, size))) [[unlikely]]
       return false;
     if (size == kLargeSize && !put_large(address, block.size_bytes)) [[unlikely]] {
       word->store(0, std::memory_order_relaxed);
@@ -64,7 +65,7 @@ class HeapIndex {
   /// compact index.
   [[gnu::always_inline]] bool put_simply(uintptr_t address, uint32_t site, uint32_t epoch, size_t bytes) {
     std::atomic<uint64_t>* word = find_in_region(address);
-    return word && bytes < kLargeSize && fill(*word, pack({site, epoch, false, 0, false}, bytes));
+    return word && bytes < kLargeSize && fill(*word, pack(address, {site, epoch, false, 0, false}, bytes));
   }
 
   /// The word of the block at `address`, if one is known, not ignored, not sampled and of ordinary size; else
@@ -124,6 +125,29 @@ class HeapIndex {
   /// Calls `visit(context, block)` for every live block, touching only backed regions.
   void each(void* context, void (*visit)(void* context, uintptr_t address, const Block& block)) const;
 
+  /// Calls `visit(address, block)` for those that begin in [low, high), in order of address. Only if is_in_order().
+  template <class Visit>
+  void each_in(uintptr_t low, uintptr_t high, Visit visit) const {
+    const size_t words = words_of_region();
+    for (uintptr_t number = low >> kRegionBits; number < kRegions && number << kRegionBits < high; ++number) {
+      std::atomic<uint64_t>* region = regions_[number].load(std::memory_order_acquire);
+      if (!region) continue;
+      uintptr_t start = number << kRegionBits;
+      size_t first = low > start ? (low - start) >> grain_shift_ : 0;
+      size_t last = std::min(words, (high - start + grain_bytes() - 1) >> grain_shift_);
+      for (size_t i = first; i < last; ++i)
+        if (uint64_t value = region[i].load(std::memory_order_relaxed)) {
+          uintptr_t address = address_of(start, i, value);
+          if (address >= low && address < high) visit(address, whole(address, value));
+        }
+    }
+  }
+  bool is_in_order() const { return regions_; }
+  size_t grain_bytes() const { return size_t{1} << grain_shift_; }
+
+  /// Around the making of a copy of the process that is to see the blocks: fork children do not. Async-signal-safe.
+  void keep_in_children(bool kept) const;
+
   void reset_lock_after_fork();
 
   /// Is it the one for processes whose address space is short? Then it can be given back; false: it cannot be.
@@ -139,10 +163,20 @@ class HeapIndex {
   static constexpr uint64_t kLargeSize = 0xffffff;
   static constexpr uint64_t kIgnored = 1;
   static constexpr uint64_t kSampled = 2;
+  static constexpr uint64_t kInUse = 8;
+  static constexpr uint64_t kHalf = 4;  ///< of a grain of 32 bytes: it begins in the second half
+  static constexpr unsigned kHalfShift = 2;
+  static constexpr unsigned kWideGrainShift = 5;
 
-  static uint64_t pack(const Block& block, uint64_t size) {
+  static uint64_t pack(uintptr_t address, const Block& block, uint64_t size) {
     return uint64_t{block.site} << 40 | size << 16 | uint64_t{block.epoch & 0xfff} << 4 |
-           (block.ignored ? kIgnored : 0) | (block.sampled ? kSampled : 0);
+           (block.ignored ? kIgnored : 0) | (block.sampled ? kSampled : 0) | (block.in_use ? kInUse : 0) |
+           (address >> kHalfShift & kHalf);
+  }
+  /// Where the block of word `i` begins: glibc's blocks at multiples of 16.
+  uintptr_t address_of(uintptr_t region_start, size_t i, uint64_t value) const {
+    uintptr_t grain = region_start | i << grain_shift_;
+    return grain_shift_ == kWideGrainShift ? grain | (value & kHalf) << kHalfShift : grain;
   }
   /// False, and nothing done, if the word is not 0. Its memory is written to before it is read: for a page that is new,
   /// it would cost two faults the other way round. (The block is the calling thread's alone.)
@@ -167,6 +201,7 @@ class HeapIndex {
     block.epoch = static_cast<uint32_t>(word >> 4) & 0xfff;
     block.ignored = word & kIgnored;
     block.sampled = word & kSampled;
+    block.in_use = word & kInUse;
   }
 
   [[gnu::always_inline]] std::atomic<uint64_t>* region_of(uintptr_t address) const {
@@ -190,11 +225,36 @@ class HeapIndex {
   size_t words_of_region() const { return size_t{1} << (kRegionBits - grain_shift_); }
   std::atomic<uint64_t>* make_region(uintptr_t address);
   bool put_large(uintptr_t address, uint64_t size);
+  Block whole(uintptr_t address, uint64_t value) const {
+    Block block;
+    unpack(value, block);
+    if (block.size_bytes == kLargeSize) [[unlikely]]
+      block.size_bytes = large_size(address);
+    return block;
+  }
+  /// Calls `visit(words, start)` for each region: where it is, and where what it is about begins.
+  template <class Visit>
+  void each_region(Visit visit) const {
+    size_t count = region_count_.load(std::memory_order_acquire);
+    auto look = [&](size_t number) {
+      std::atomic<uint64_t>* words = regions_[number].load(std::memory_order_acquire);
+      if (words) visit(words, number << kRegionBits);
+    };
+    if (count <= kListed) {
+      for (size_t at = 0; at < count; ++at) look(listed_[at]);
+    } else {
+      for (size_t number = 0; number < kRegions; ++number) look(number);
+    }
+  }
   uint64_t take_large(uintptr_t address);
   uint64_t large_size(uintptr_t address) const;
 
   std::atomic<std::atomic<uint64_t>*>* regions_ = nullptr;  ///< null: `compact_` it is
   unsigned grain_shift_ = 5;
+  // The regions that there are; if more than fit, all have to be looked at.
+  static constexpr size_t kListed = 4096;
+  uint32_t listed_[kListed] = {};
+  std::atomic<size_t> region_count_{0};
   CompactIndex compact_;
 };
 

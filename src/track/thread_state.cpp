@@ -151,8 +151,9 @@ void forget_stacks(ThreadState& state) {
 }
 
 void refresh_active() {
-  bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.busy && !t_local.vfork_child &&
-              g_tracker.heap_use == HeapUse::every_block && !g_heap_index.is_compact() && tracks(ledger::Kind::heap);
+  bool fast = t_local.state && !t_local.heap_guard && !t_local.pause_depth && !t_local.heap_pause_depth &&
+              !t_local.busy && !t_local.vfork_child && g_tracker.heap_use == HeapUse::every_block &&
+              !g_heap_index.is_compact() && tracks(ledger::Kind::heap);
   t_local.active = fast ? t_local.state : nullptr;
 }
 

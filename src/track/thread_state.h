@@ -54,16 +54,17 @@ static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 struct ThreadLocal {
   ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
-  uint32_t heap_guard;     ///< inside a real call whose allocations are its own affair
-  uint32_t pause_depth;    ///< unfreed_pause()
-  uint32_t busy;           ///< a verb is at work with `state`: a signal handler must not use it
-  uintptr_t busy_frame;    ///< where that verb's frame is
-  uint32_t vfork_child;    ///< a child may be running on the parent's memory: see in_vfork_child()
-  int32_t lender_tid;      ///< the thread whose storage this is, when it last lent its memory to such a child
-  size_t stack_bytes;      ///< size of this thread's stack as asked for at its creation; 0 unknown
-  size_t sample_gap;       ///< bytes up to the next heap block to look at; 0: every block, or not known yet
-  uint64_t sample_random;  ///< the thread's random numbers; 0: not seeded yet
-  uint32_t gone;           ///< the thread's own ending has begun: counters go straight to the sites
+  uint32_t heap_guard;        ///< inside a real call whose allocations are its own affair
+  uint32_t pause_depth;       ///< unfreed_pause()
+  uint32_t heap_pause_depth;  ///< __lsan_disable()
+  uint32_t busy;              ///< a verb is at work with `state`: a signal handler must not use it
+  uintptr_t busy_frame;       ///< where that verb's frame is
+  uint32_t vfork_child;       ///< a child may be running on the parent's memory: see in_vfork_child()
+  int32_t lender_tid;         ///< the thread whose storage this is, when it last lent its memory to such a child
+  size_t stack_bytes;         ///< size of this thread's stack as asked for at its creation; 0 unknown
+  size_t sample_gap;          ///< bytes up to the next heap block to look at; 0: every block, or not known yet
+  uint64_t sample_random;     ///< the thread's random numbers; 0: not seeded yet
+  uint32_t gone;              ///< the thread's own ending has begun: counters go straight to the sites
 };
 
 [[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;

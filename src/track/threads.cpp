@@ -15,6 +15,7 @@
 #include "track/failures.h"
 #include "track/modules.h"
 #include "track/sites.h"
+#include "track/thread_ranges.h"
 #include "track/tracker.h"
 #include "unwind/objects.h"
 
@@ -171,6 +172,10 @@ ThreadStart begin_thread(void* argument) {
     record.tid = state.tid;
     record.stack_low = state.bounds.low;
     record.stack_high = state.bounds.high;
+    // Above its frames libc keeps thread-local variables, and what it knows of the thread, to the end of the last page.
+    constexpr uintptr_t kPage = 4096;
+    auto self = static_cast<uintptr_t>(pthread_self());
+    note_thread_range({state.bounds.low, (self | (kPage - 1)) + 1, self});
   }
   refresh_active();
   return start;

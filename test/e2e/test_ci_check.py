@@ -28,16 +28,21 @@ class CiCheck(unittest.TestCase):
                 self.assertEqual(result.status, 23, result)
                 (report,) = harness.read_reports(scratch.path("unfreed-reports")).values()
                 self.assertEqual(os.path.basename(report["process"]["exe"]), name)
-                self.assertEqual([rule["rule"] for rule in report["rules"]], ["fd>0", "thread>0"])
+                self.assertEqual([rule["rule"] for rule in report["rules"]], ["fd>0", "thread>0", "child>0", "heap.lost>0"])
 
     def test_clean_passes(self):
         with harness.Scratch() as scratch:
             result = self.run_check(scratch, harness.program("fd_open"), "clean")
             self.assertEqual(result.status, 0, result)
 
-    def test_heap_is_not_asked_for_by_default(self):
+    def test_of_the_heap_only_what_is_lost_fails_by_default(self):
         with harness.Scratch() as scratch:
-            self.assertEqual(self.run_check(scratch, *self.leak("heap_malloc")).status, 0)
+            result = self.run_check(scratch, *self.leak("heap_malloc"))
+            self.assertIn("FAIL heap.lost>0", result.stderr)
+            self.assertEqual(result.status, 23)
+            # Much of it, and all of that within reach.
+            shell = shutil.copy(shutil.which("bash"), scratch.path("own_shell"))
+            self.assertEqual(self.run_check(scratch, shell, "-c", "x=$(seq 1 2000); test -n \"$x\"").status, 0)
             self.assertEqual(self.run_check(scratch, "--fail-on", "heap.bytes>=1000", *self.leak("heap_malloc")).status, 23)
 
     def test_own_status(self):

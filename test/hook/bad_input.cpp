@@ -474,6 +474,14 @@ void process() {
   CALL(prlimit(-1, RLIMIT_AS, nullptr, nullptr));
   CALL(prlimit(0, RLIMIT_AS, reinterpret_cast<rlimit*>(8), nullptr));
   CALL(prlimit64(0, RLIMIT_DATA, reinterpret_cast<rlimit64*>(8), nullptr));
+  CALL(madvise(reinterpret_cast<void*>(8), 4096, MADV_DONTFORK));
+  CALL(madvise(nullptr, 0, -1));
+  CALL(sigaction(-1, nullptr, nullptr));
+  CALL(signal(99, SIG_DFL) == SIG_ERR);
+  CALL(bsd_signal(-1, SIG_DFL) == SIG_ERR);
+  CALL(ssignal(0, SIG_DFL) == SIG_ERR);
+  CALL(sysv_signal(65, SIG_DFL) == SIG_ERR);
+  CALL(__sysv_signal(SIGSTOP, SIG_IGN) == SIG_ERR);
   CALL(mlockall(0));
   CALL(mlockall(-1));
   CALL(munlockall());

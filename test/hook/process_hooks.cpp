@@ -142,6 +142,47 @@ bool through_lock(const char* hook) {
   return true;
 }
 
+/// Memory that is kept from children is not there in one, and a call that fails does so as it would.
+bool through_advice(const char* hook) {
+  if (strcmp(hook, "madvise") != 0) return false;
+  constexpr size_t kBytes = 4096;
+  void* memory = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (madvise(static_cast<char*>(memory) + 1, kBytes, MADV_DONTFORK) != -1 || errno != EINVAL)
+    fail("madvise of no page");
+  if (madvise(memory, kBytes, MADV_DONTFORK)) fail(hook);
+  pid_t child = fork();
+  if (!child) _exit(madvise(memory, kBytes, MADV_NORMAL) == -1 && errno == ENOMEM ? 0 : 1);
+  int status = 0;
+  if (waitpid(child, &status, 0) != child || status != 0) fail("a child has what was kept from it");
+  munmap(memory, kBytes);
+  give_back();
+  return true;
+}
+
+int g_caught;
+extern "C" __sighandler_t bsd_signal(int, __sighandler_t) noexcept;
+
+/// Handlers are installed and called; what cannot have one is refused.
+bool through_handler(const char* hook) {
+  struct sigaction action {};
+  action.sa_handler = [](int) { ++g_caught; };
+  auto set = [&](int number) {
+    if (!strcmp(hook, "sigaction")) return sigaction(number, &action, nullptr) == 0;
+    auto function = !strcmp(hook, "signal")        ? ::signal
+                    : !strcmp(hook, "bsd_signal")  ? ::bsd_signal
+                    : !strcmp(hook, "ssignal")     ? ::ssignal
+                    : !strcmp(hook, "sysv_signal") ? ::sysv_signal
+                                                   : ::__sysv_signal;
+    return function(number, action.sa_handler) != SIG_ERR;
+  };
+  if (!strstr(hook, "signal") && !strstr(hook, "sigaction")) return false;
+  if (set(SIGKILL) || errno != EINVAL) fail("a handler for SIGKILL");
+  if (!set(SIGUSR1) || raise(SIGUSR1) || g_caught != 1) fail(hook);
+  signal(SIGUSR1, SIG_DFL);
+  give_back();
+  return true;
+}
+
 /// A connection to the log is libc's, until closelog.
 bool through_log(const char* hook) {
   if (!strcmp(hook, "openlog") || !strcmp(hook, "closelog"))
@@ -235,7 +276,7 @@ int main(int argc, char** argv) {
     through_dlclose();
   else if (!strcmp(hook, "prctl"))
     through_prctl();
-  else if (through_limit(hook) || through_lock(hook))
+  else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook))
     ;
   else if (!through_log(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;

@@ -93,7 +93,7 @@ TEST(Rules, DeedsAreCountedForTheProcess) {
 TEST(Rules, FieldsThatAKindDoesNotHaveAreErrors) {
   EXPECT_EQ(part_at_fault("fd.bytes>0"), "bytes");
   EXPECT_EQ(part_at_fault("heap.peak>0"), "peak");
-  EXPECT_EQ(part_at_fault("heap.lost>0"), "lost");
+  EXPECT_EQ(part_at_fault("child.lost>0"), "lost");
   EXPECT_EQ(part_at_fault("site.thread.unattributed>0"), "unattributed");
   EXPECT_EQ(part_at_fault("site.fd.unattributed>0"), "unattributed");
   EXPECT_EQ(part_at_fault("fd.>0"), "");

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <random>
+#include <vector>
 
 namespace unfreed::track {
 namespace {
@@ -56,7 +57,7 @@ TEST_P(Index, HoldsLargeSizesExactly) {
   }
 }
 
-TEST_P(Index, ListsAllThatLiveInAddressOrder) {
+TEST_P(Index, ListsAllThatLive) {
   std::map<uintptr_t, Block> expected;
   std::mt19937_64 random(2);
   for (int i = 0; i < 500; ++i) {
@@ -69,8 +70,7 @@ TEST_P(Index, ListsAllThatLiveInAddressOrder) {
   std::map<uintptr_t, Block> seen;
   index_.each(&seen, [](void* context, uintptr_t address, const Block& block) {
     auto& map = *static_cast<std::map<uintptr_t, Block>*>(context);
-    EXPECT_TRUE(map.empty() || map.rbegin()->first < address);
-    map[address] = block;
+    EXPECT_TRUE(map.emplace(address, block).second);
   });
   ASSERT_EQ(seen.size(), expected.size());
   for (auto& [address, block] : expected) {
@@ -78,6 +78,30 @@ TEST_P(Index, ListsAllThatLiveInAddressOrder) {
     EXPECT_EQ(seen[address].epoch, block.epoch);
     EXPECT_EQ(seen[address].size_bytes, block.size_bytes);
   }
+}
+
+TEST_P(Index, ListsARangeInOrder) {
+  // glibc's blocks begin at multiples of 16, two of them never in the same 32.
+  const uintptr_t first = 0x7d0003ffff90;  // up to the end of a region, and beyond
+  std::vector<uintptr_t> expected;
+  for (uintptr_t at = first; at < first + 0x1000; at += 48) {
+    ASSERT_TRUE(index_.put(at, {1, 1, false, at & 0xff}));
+    if (at >= first + 48 && at < first + 0x900) expected.push_back(at);
+  }
+  std::vector<uintptr_t> seen;
+  index_.each_in(first + 48, first + 0x900, [&](uintptr_t address, const Block& block) {
+    EXPECT_EQ(block.size_bytes, address & 0xff);
+    seen.push_back(address);
+  });
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_P(Index, GivesSizesOfLargeBlocksInARange) {
+  constexpr uintptr_t kPlace = 0x7f1234567010;
+  ASSERT_TRUE(index_.put(kPlace, {1, 1, false, uint64_t{5} << 30}));
+  uint64_t bytes = 0;
+  index_.each_in(kPlace, kPlace + 1, [&](uintptr_t, const Block& block) { bytes = block.size_bytes; });
+  EXPECT_EQ(bytes, uint64_t{5} << 30);
 }
 
 TEST_P(Index, RemembersThatABlockIsIgnored) {
@@ -89,6 +113,7 @@ TEST_P(Index, RemembersThatABlockIsIgnored) {
   EXPECT_TRUE(block.ignored);
   ASSERT_TRUE(index_.take(0x7f0000001000, block));
   EXPECT_TRUE(block.ignored);
+  EXPECT_TRUE(block.in_use) << "what it leads to is, too";
   EXPECT_EQ(block.size_bytes, 50u);
 }
 

@@ -1,0 +1,35 @@
+// The registers of a thread that a signal has interrupted: AArch64.
+#pragma once
+
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/waiting_call.h"
+
+namespace unfreed::arch {
+
+/// Not written yet: threads are not stopped.
+inline constexpr bool kKnowsSignalContext = false;
+
+inline uintptr_t stack_pointer(const ucontext_t& context) { return context.uc_mcontext.sp; }
+inline uintptr_t end_of_registers(const ucontext_t& context) { return reinterpret_cast<uintptr_t>(&context + 1); }
+
+inline void make_again(ucontext_t&, const base::WaitingCall&) {}
+
+/// The registers that a function keeps for its caller.
+inline constexpr size_t kKeptRegisters = 10;
+[[gnu::always_inline]] inline void save_kept_registers(uintptr_t (&out)[kKeptRegisters]) {
+  asm volatile(
+      "stp x19, x20, [%0]\n\t"
+      "stp x21, x22, [%0, #16]\n\t"
+      "stp x23, x24, [%0, #32]\n\t"
+      "stp x25, x26, [%0, #48]\n\t"
+      "stp x27, x28, [%0, #64]"
+      :
+      : "r"(out)
+      : "memory");
+}
+
+}  // namespace unfreed::arch

@@ -1,0 +1,66 @@
+// The registers of a thread that a signal has interrupted, as its handler finds them: x86-64.
+#pragma once
+
+#include <errno.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "base/waiting_call.h"
+
+namespace unfreed::arch {
+
+/// Can threads be stopped and a system call that was cut short by it be made again?
+inline constexpr bool kKnowsSignalContext = true;
+
+inline uintptr_t stack_pointer(const ucontext_t& context) {
+  return static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RSP]);
+}
+
+/// Where the frame of a signal ends: behind the general registers lie those of the floating-point and vector units.
+inline uintptr_t end_of_registers(const ucontext_t& context) {
+  constexpr uintptr_t kLegacyBytes = 512, kSoftwareBytesAt = 464;  // struct _fpx_sw_bytes (asm/sigcontext.h)
+  constexpr uint32_t kMagic = 0x46505853, kMostBytes = 64 * 1024;
+  auto area = reinterpret_cast<uintptr_t>(context.uc_mcontext.fpregs);
+  if (!area) return reinterpret_cast<uintptr_t>(&context + 1);
+  uint32_t magic_and_size[2];
+  std::memcpy(magic_and_size, reinterpret_cast<const void*>(area + kSoftwareBytesAt), sizeof magic_and_size);
+  bool is_extended = magic_and_size[0] == kMagic && magic_and_size[1] < kMostBytes;
+  return area + (is_extended ? magic_and_size[1] : kLegacyBytes);
+}
+
+/// SA_RESTART does not cover every call (signal(7)): one that the signal has cut short is made again.
+inline void make_again(ucontext_t& context, const base::WaitingCall& call) {
+  auto& registers = context.uc_mcontext.gregs;
+  if (call.number < 0 || registers[REG_RAX] != -EINTR || stack_pointer(context) != call.sp) return;
+  if (static_cast<uint64_t>(registers[REG_RDI]) != call.arguments[0] ||
+      static_cast<uint64_t>(registers[REG_RSI]) != call.arguments[1] ||
+      static_cast<uint64_t>(registers[REG_RDX]) != call.arguments[2])
+    return;
+  constexpr uint8_t kInstruction[] = {0x0f, 0x05};
+  auto next = static_cast<uintptr_t>(registers[REG_RIP]);
+  if (std::memcmp(reinterpret_cast<const void*>(next - sizeof kInstruction), kInstruction, sizeof kInstruction) != 0)
+    return;
+  registers[REG_RAX] = call.number;
+  registers[REG_RIP] = static_cast<greg_t>(next - sizeof kInstruction);
+}
+
+/// The registers that a function keeps for its caller: what callers of ours have not put on the stack yet.
+inline constexpr size_t kKeptRegisters = 6;
+[[gnu::always_inline]] inline void save_kept_registers(uintptr_t (&out)[kKeptRegisters]) {
+  asm volatile(
+      "movq %%rbx, 0(%0)\n\t"
+      "movq %%rbp, 8(%0)\n\t"
+      "movq %%r12, 16(%0)\n\t"
+      "movq %%r13, 24(%0)\n\t"
+      "movq %%r14, 32(%0)\n\t"
+      "movq %%r15, 40(%0)"
+      :
+      : "r"(out)
+      : "memory");
+}
+
+}  // namespace unfreed::arch

@@ -1,0 +1,58 @@
+#include "base/waiting_call.h"
+
+#include <errno.h>
+
+#include <string_view>
+
+#include "base/scan.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+namespace unfreed::base {
+
+namespace {
+
+/// "0x7f…"
+bool parse_hexadecimal(std::string_view text, uint64_t& out) {
+  if (text.size() < 3 || text[0] != '0' || text[1] != 'x') return false;
+  out = 0;
+  for (char digit : slice(text, 2)) {
+    bool is_letter = digit >= 'a' && digit <= 'f';
+    if (!is_digit(digit) && !is_letter) return false;
+    out = out << 4 | static_cast<uint64_t>(is_letter ? digit - 'a' + 10 : digit - '0');
+  }
+  return true;
+}
+
+}  // namespace
+
+// "NR ARGUMENT… SP PC", "-1 SP PC" (stopped elsewhere in the kernel), or "running"
+Waiting read_waiting_call(int pid, int tid, WaitingCall& out) {
+  FixedText<64> path;
+  path.add("/proc/");
+  if (pid)
+    path.add_signed(pid);
+  else
+    path.add("self");
+  path.add("/task/").add_signed(tid).add("/syscall");
+  char text[256];
+  long size = read_file(path.c_str(), text, sizeof text);
+  if (size == -EPERM || size == -EACCES) return Waiting::refused;
+  std::string_view rest = trimmed({text, size > 0 ? static_cast<size_t>(size) : 0});
+  out = {};
+  bool more = true;
+  std::string_view number = next_part(rest, ' ', more);
+  uint64_t value = 0;
+  if (parse_number(number, value)) {
+    out.number = static_cast<long>(value);
+    for (uint64_t& argument : out.arguments)
+      if (!more || !parse_hexadecimal(next_part(rest, ' ', more), argument)) return Waiting::runs;
+  } else if (number != "-1") {
+    return Waiting::runs;
+  }
+  bool has_place = more && parse_hexadecimal(next_part(rest, ' ', more), out.sp) && more &&
+                   parse_hexadecimal(next_part(rest, ' ', more), out.pc);
+  return has_place && out.sp && out.pc ? Waiting::yes : Waiting::runs;
+}
+
+}  // namespace unfreed::base

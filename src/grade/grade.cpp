@@ -1,0 +1,382 @@
+#include "grade/grade.h"
+
+#include <link.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include <algorithm>
+#include <new>
+
+#include "arch/thread_block.h"
+#include "base/own_memory.h"
+#include "base/syscall.h"
+#include "grade/allocator_memory.h"
+#include "grade/heap_graph.h"
+#include "grade/memory_map.h"
+#include "grade/page_scan.h"
+#include "grade/range_list.h"
+#include "track/heap_index.h"
+#include "track/root_regions.h"
+#include "track/thread_ranges.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+
+namespace unfreed::grade {
+
+using ledger::SectionId;
+using track::g_tracker;
+
+namespace {
+
+/// What a function may use below its stack pointer (System V ABI, AMD64, 3.2.2); other processors have none, or less.
+constexpr uintptr_t kRedZone = 128;
+
+constexpr size_t kMostBlocks = size_t{1} << 28;
+constexpr size_t kMostExclusions = size_t{1} << 16;
+constexpr size_t kMostOwn = 4096;
+
+Range image_around(uintptr_t address) {
+  unwind::Object object;
+  return unwind::find_object(address, object) ? Range{object.image.low, object.image.high} : Range{0, 0};
+}
+bool contains(const Range& range, uintptr_t address) { return address >= range.low && address < range.high; }
+
+class Grader {
+ public:
+  Grader(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out)
+      : threads_(threads), since_epoch_(since_epoch), out_(out), pages_(graph_) {}
+
+  const char* run() {
+    if (const char* problem = refuse()) return problem;
+    if (!map_.read()) return "the kernel's list of mappings cannot be read";
+    if (!find_own() || !prepare()) return kNoMemory;
+    if (!collect_blocks()) return "there are too many heap blocks";
+    if (!graph_.index(constants_.all())) return kNoMemory;
+    mark_streams();
+    if (!exclude()) return "there are too many mappings";
+    if (!scan_roots()) return "the kernel does not tell which memory is in use";
+    graph_.reach();
+    mark_lost_streams();
+    mark_lost_threads();
+    graph_.settle();
+    return write() ? nullptr : "the ledger has no room for it";
+  }
+
+ private:
+  static constexpr const char* kNoMemory = "there is no memory for it";
+
+  static const char* refuse() {
+    if (g_tracker.heap_use == track::HeapUse::none) return "the heap is not tracked";
+    if (g_tracker.heap_use == track::HeapUse::sampled) return "the heap is sampled";
+    const ledger::Header& header = g_tracker.writer.header();
+    auto coverage = static_cast<ledger::Coverage>(header.coverage[static_cast<size_t>(ledger::Kind::heap)]);
+    if (coverage == ledger::Coverage::unavailable) return "the heap cannot be tracked";
+    if (header.dropped[static_cast<size_t>(ledger::Dropped::heap_index_full)].load(std::memory_order_relaxed))
+      return "heap blocks are missing from the index";
+    if (!track::g_heap_index.is_in_order()) return "address space is limited";
+    return nullptr;
+  }
+
+  /// The runtime's memory. Some of it may have gone since the list was made.
+  bool find_own() {
+    if (!own_.prepare(kMostOwn)) return false;
+    Range image = image_around(reinterpret_cast<uintptr_t>(&g_tracker));
+    own_.add(image.low, image.high);
+    base::OwnMapping own;
+    for (size_t at = 0; base::own_mapping(at, own); ++at) own_.add(own.address, own.address + own.bytes);
+    base::AddressRange passing = base::passing_memory();
+    own_.add(passing.low, passing.high);
+    auto ledger = reinterpret_cast<uintptr_t>(g_tracker.writer.base());
+    own_.add(ledger, ledger + g_tracker.writer.header().file_bytes);
+    own_.sort();
+    return !own_.is_full();
+  }
+
+  bool may_be_heap(const Mapping& mapping) const {
+    bool is_memory = mapping.use == MappingUse::anonymous || mapping.use == MappingUse::heap;
+    return mapping.readable && !mapping.shared && is_memory && !own_.contains(mapping.low);
+  }
+
+  bool prepare() {
+    libc_ = image_around(reinterpret_cast<uintptr_t>(&getpagesize));
+    loader_ = image_around(reinterpret_cast<uintptr_t>(&_r_debug));
+    size_t most_bytes = 0;
+    for (const Mapping& mapping : map_.all())
+      if (may_be_heap(mapping)) most_bytes += mapping.high - mapping.low;
+    size_t most = std::min(most_bytes / track::g_heap_index.grain_bytes(), kMostBlocks) + kMostHandles;
+    if (!graph_.prepare(most) || !pages_.prepare() || !excluded_.prepare(kMostExclusions + most)) return false;
+    if (!constants_.prepare(map_.all().size())) return false;
+    for (const Mapping& mapping : map_.all())
+      if (mapping.use == MappingUse::file && mapping.readable && !mapping.writable)
+        constants_.add(mapping.low, mapping.high);
+    constants_.sort();
+    return true;
+  }
+
+  // ---- what there is ----
+
+  bool collect_blocks() {
+    collect_handles();
+    for (const Mapping& mapping : map_.all()) {
+      if (!may_be_heap(mapping)) continue;
+      auto add = [&](uintptr_t address, const track::Block& block) {
+        add_handles_before(address);
+        is_whole_ = graph_.add(described(address, block, mapping)) && is_whole_;
+      };
+      track::g_heap_index.each_in(mapping.low, mapping.high, add);
+    }
+    add_handles_before(UINTPTR_MAX);
+    return is_whole_;
+  }
+
+  Block described(uintptr_t address, const track::Block& block, const Mapping& mapping) const {
+    Block out{address, block.size_bytes, block.site, Grade::unreached, 0, 0};
+    if (block.ignored) out.flags |= kBlockUncounted;
+    if (block.in_use) out.flags |= kBlockInUse;
+    if (block.epoch >= since_epoch_ && !block.ignored) out.flags |= kBlockRecent;
+    auto* site = g_tracker.writer.known<ledger::Site>(SectionId::sites, block.site);
+    if (site && site->flags & ledger::kSiteLibc) out.flags |= kBlockUncounted | kBlockLibc;
+    if (address + block.size_bytes > mapping.high && !is_readable_to(mapping, address + block.size_bytes))
+      out.flags |= kBlockUnreadable;
+    return out;
+  }
+  /// Do mappings that can be read follow one another up to there?
+  bool is_readable_to(const Mapping& first, uintptr_t end) const {
+    for (const Mapping* mapping = &first; mapping->high < end;) {
+      const Mapping* next = map_.find(mapping->high);
+      if (!next || !next->readable) return false;
+      mapping = next;
+    }
+    return true;
+  }
+
+  /// Threads that have ended and were not joined.
+  void collect_handles() {
+    uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
+    for (uint64_t at = 0; at < count && handle_count_ < kMostHandles; ++at) {
+      auto* record = out_.known<ledger::ThreadRecord>(SectionId::threads, at);
+      if (!record || record->state.load() != static_cast<uint32_t>(ledger::ThreadState::finished)) continue;
+      if (record->flags.load() & (ledger::kThreadDetached | ledger::kThreadIgnored)) continue;
+      uint64_t handle = record->handle.load(std::memory_order_acquire);
+      if (handle && !(handle & 1)) handles_[handle_count_++] = {handle, record};
+    }
+    std::sort(handles_, handles_ + handle_count_, [](const Handle& a, const Handle& b) { return a.value < b.value; });
+  }
+  void add_handles_before(uintptr_t address) {
+    for (; handles_added_ < handle_count_ && handles_[handles_added_].value < address; ++handles_added_)
+      graph_.add({handles_[handles_added_].value, 1, 0, Grade::unreached,
+                  kBlockHandle | kBlockUncounted | kBlockUnreadable, 0});
+  }
+
+  template <class Visit>
+  void each_stream(Visit visit) {
+    uint64_t count = out_.section(SectionId::fds).count.load(std::memory_order_acquire);
+    for (uint64_t fd = 0; fd < count; ++fd) {
+      auto* record = out_.known<ledger::FdRecord>(SectionId::fds, fd);
+      uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
+      auto kind = record ? static_cast<ledger::FdOwner>(record->owner_kind) : ledger::FdOwner::none;
+      if (!word || kind == ledger::FdOwner::none || kind == ledger::FdOwner::message_queue) continue;
+      if (Block* block = graph_.find(record->owner)) visit(*record, word, *block);
+    }
+  }
+  void mark_streams() {
+    each_stream([](ledger::FdRecord&, uint64_t, Block& block) { block.flags |= kBlockStream | kBlockUncounted; });
+  }
+  void mark_lost_streams() {
+    each_stream([](ledger::FdRecord& record, uint64_t word, Block& block) {
+      bool is_lost = block.grade == Grade::unreached;
+      record.lost_serial.store(is_lost ? ledger::fd_serial(word) : 0, std::memory_order_relaxed);
+    });
+  }
+  void mark_lost_threads() {
+    for (size_t at = 0; at < handle_count_; ++at) {
+      Block* block = graph_.find(handles_[at].value);
+      if (!block || !(block->flags & kBlockHandle)) continue;
+      if (block->grade == Grade::unreached)
+        handles_[at].record->flags.fetch_or(ledger::kThreadLost, std::memory_order_relaxed);
+      else
+        handles_[at].record->flags.fetch_and(~ledger::kThreadLost, std::memory_order_relaxed);
+    }
+  }
+
+  // ---- what is no root ----
+
+  bool exclude() {
+    for (const Range& own : own_.all()) excluded_.add(own.low, own.high);
+    Scratch::each([this](uintptr_t low, uintptr_t high) { excluded_.add(low, high); });
+    exclude_stacks();
+    for (const Mapping& mapping : map_.all())
+      if (may_be_heap(mapping)) exclude_heap(mapping);
+    excluded_.sort();
+    return !excluded_.is_full();
+  }
+
+  /// Below stack pointers, and stacks of threads that have ended, which libc keeps for others to come.
+  void exclude_stacks() {
+    track::each_thread_range([&](const track::ThreadRange& range) {
+      const Mapping* mapping = map_.find(range.thread);
+      bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
+                      mapping->high - range.thread >= arch::kThreadBlockBytes;
+      if (is_there && arch::is_thread_over(range.thread)) excluded_.add(range.low, range.high);
+    });
+    for (const ThreadAtRest& thread : threads_) {
+      if (!thread.sp) continue;
+      const Mapping* mapping = map_.find(thread.sp);
+      if (mapping && mapping->use == MappingUse::stack) excluded_.add(mapping->low, thread.sp - kRedZone);
+      track::each_thread_range([&](const track::ThreadRange& range) {
+        if (thread.sp >= range.low && thread.sp < range.high) excluded_.add(range.low, thread.sp - kRedZone);
+      });
+    }
+  }
+
+  /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child or from before the
+  /// library's start, may be in use: of that only the known blocks are left out.
+  void exclude_heap(const Mapping& mapping) {
+    bool is_foreign = g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc;
+    std::span<Block> blocks = blocks_in(mapping);
+    if (g_tracker.is_fork_child) return exclude_blocks(blocks);
+    if (is_foreign) return exclude_surroundings(mapping, blocks);
+    if (mapping.use == MappingUse::heap) {
+      uintptr_t early = std::clamp(g_tracker.early_heap_end, mapping.low, mapping.high);
+      excluded_.add(early, mapping.high);
+      for (const Block& block : blocks) {
+        if (block.start >= early) break;
+        excluded_.add(block.start, block.start + block.bytes);
+      }
+      return;
+    }
+    RangeList arenas;
+    if (!mapping.writable || !arenas.prepare((mapping.high - mapping.low) / kArenaUnit + 1)) return;
+    add_arenas(mapping, arenas);
+    for (const Range& arena : arenas.all()) excluded_.add(arena.low, arena.high);
+    const Range* arena = arenas.all().data();
+    const Range* end = arena + arenas.all().size();
+    for (const Block& block : blocks) {
+      while (arena != end && arena->high <= block.start) ++arena;
+      if (arena != end && block.start >= arena->low) continue;
+      if (!add_large_block(block, mapping, excluded_)) excluded_.add(block.start, block.start + block.bytes);
+    }
+  }
+  std::span<Block> blocks_in(const Mapping& mapping) {
+    auto before = [](const Block& block, uintptr_t address) { return block.start < address; };
+    std::span<Block> all = graph_.blocks();
+    Block* first = std::lower_bound(all.data(), all.data() + all.size(), mapping.low, before);
+    Block* last = std::lower_bound(first, all.data() + all.size(), mapping.high, before);
+    return {first, last};
+  }
+  void exclude_blocks(std::span<const Block> blocks) {
+    for (const Block& block : blocks)
+      if (!(block.flags & kBlockHandle)) excluded_.add(block.start, block.start + block.bytes);
+  }
+  void exclude_surroundings(const Mapping& mapping, std::span<const Block> blocks) {
+    for (const Block& block : blocks)
+      if (!(block.flags & kBlockHandle)) add_surroundings(block, mapping, excluded_);
+  }
+
+  // ---- what is one ----
+
+  RootRule rule_for(const Mapping& mapping) const {
+    return contains(libc_, mapping.low)     ? RootRule::libc_data
+           : contains(loader_, mapping.low) ? RootRule::libc_lists
+                                            : RootRule::plain;
+  }
+
+  bool scan_roots() {
+    bool is_whole = true;
+    for (Block& block : graph_.blocks())
+      if (block.flags & kBlockInUse) graph_.use(block);
+    track::each_root_region([this](track::RootRegion region) { scan_region(region); });
+    for (const Mapping& mapping : map_.all()) {
+      bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
+      if (!mapping.readable || !(mapping.writable || is_private_memory)) continue;
+      if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) continue;
+      excluded_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
+        is_whole = pages_.scan(mapping, low, high, rule_for(mapping)) && is_whole;
+      });
+    }
+    for (const ThreadAtRest& thread : threads_)
+      graph_.scan_root(reinterpret_cast<const uintptr_t*>(thread.registers_low),
+                       (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), RootRule::plain);
+    // The program's, though they may lie in libc.
+    for (FILE* stream : {stdin, stdout, stderr}) graph_.scan_word(reinterpret_cast<uintptr_t>(stream));
+    return is_whole;
+  }
+
+  /// Memory that the program has named. It may be gone by now.
+  void scan_region(track::RootRegion region) {
+    for (uintptr_t at = region.low; at < region.high;) {
+      const Mapping* mapping = map_.find(at);
+      if (!mapping || !mapping->readable) return;
+      uintptr_t end = std::min(region.high, mapping->high);
+      pages_.scan(*mapping, at, end, RootRule::plain);
+      at = end;
+    }
+  }
+
+  // ---- what came out ----
+
+  bool write() {
+    ledger::Section& table = out_.section(SectionId::grades);
+    table.count.store(0, std::memory_order_relaxed);
+    uint64_t sites = std::min(g_tracker.writer.section(SectionId::sites).count.load(),
+                              g_tracker.writer.section(SectionId::sites).capacity);
+    Scratch memory;
+    auto* record_of_site = memory.reserve_array<uint32_t>(sites + 1);  // number + 1
+    if (!record_of_site) return false;
+    for (const Block& block : graph_.blocks()) {
+      if (block.grade == Grade::reachable || block.flags & kBlockUncounted || block.site >= sites) continue;
+      uint32_t& number = record_of_site[block.site];
+      if (!number) {
+        uint64_t index;
+        auto* record = out_.append<ledger::SiteGrades>(SectionId::grades, index);
+        if (!record) return false;
+        *record = {};
+        record->site = block.site;
+        number = static_cast<uint32_t>(index) + 1;
+      }
+      auto& grades = *out_.at<ledger::SiteGrades>(SectionId::grades, number - 1);
+      ledger::BlocksAndBytes& sum = block.grade == Grade::lost              ? grades.lost
+                                    : block.grade == Grade::indirectly_lost ? grades.indirectly_lost
+                                                                            : grades.possibly_lost;
+      ++sum.blocks;
+      sum.bytes += block.bytes;
+      lost_since_ += block.grade == Grade::lost && block.flags & kBlockRecent;
+    }
+    out_.header().lost_since = lost_since_;
+    return true;
+  }
+
+  struct Handle {
+    uint64_t value;
+    ledger::ThreadRecord* record;
+  };
+  static constexpr size_t kMostHandles = 4096;
+  static constexpr size_t kArenaUnit = size_t{64} << 20;
+
+  std::span<const ThreadAtRest> threads_;
+  uint32_t since_epoch_;
+  uint64_t lost_since_ = 0;
+  ledger::Writer& out_;
+  MemoryMap map_;
+  HeapGraph graph_;
+  PageScan pages_;
+  RangeList own_, constants_, excluded_;
+  Range libc_{}, loader_{};
+  Handle handles_[kMostHandles];
+  size_t handle_count_ = 0, handles_added_ = 0;
+  bool is_whole_ = true;
+};
+
+}  // namespace
+
+const char* grade(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out) {
+  Scratch memory;  // not on the stack, which may be a signal handler's small one
+  void* place = memory.reserve(sizeof(Grader));
+  if (!place) return "there is no memory for it";
+  auto* grader = new (place) Grader(threads, since_epoch, out);
+  const char* problem = grader->run();
+  grader->~Grader();
+  return problem;
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,33 @@
+// The verdict on each live heap block: can the program still get at it? Made in the process itself at its end, or in a
+// copy of it; either way nothing else runs. Also on streams (a descriptor whose FILE or DIR nothing leads to can never
+// be closed) and on threads (one whose pthread_t lies nowhere can never be joined).
+//
+// Roots are: writable memory of loaded objects, thread-local variables, stacks from their stack pointers on, registers,
+// and every mapping that is neither the allocator's nor the runtime's own. Free memory, stacks of threads that have
+// ended, and what lies below stack pointers are none.
+//
+// Reads /proc/self; allocates its own memory for the time; async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "ledger/writer.h"
+
+namespace unfreed::grade {
+
+/// A thread as it was stopped.
+struct ThreadAtRest {
+  uintptr_t sp;  ///< below it, but for the red zone, nothing counts; 0: not known, all of its stack counts
+  /// The memory that its registers were saved to.
+  uintptr_t registers_low;
+  uintptr_t registers_high;
+};
+
+/// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and
+/// threads. Header::lost_since counts lost blocks born in `since_epoch` or later. nullptr, or why there is no verdict
+/// (static).
+const char* grade(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out);
+
+}  // namespace unfreed::grade

@@ -1,0 +1,277 @@
+#include "grade/heap_graph.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace unfreed::grade {
+
+namespace {
+
+constexpr unsigned kAddressBits = 47, kRegionBits = 26, kPageBits = 12;
+constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
+constexpr size_t kPagesOfRegion = size_t{1} << (kRegionBits - kPageBits);
+constexpr uintptr_t kAddressMask = (uintptr_t{1} << 48) - 1;
+constexpr size_t kWord = sizeof(uintptr_t);
+
+uintptr_t region_of(uintptr_t address) { return address >> kRegionBits; }
+size_t page_in_region(uintptr_t address) { return address >> kPageBits & (kPagesOfRegion - 1); }
+
+/// A block of no bytes is where it is, all the same.
+uintptr_t end_of(const Block& block) { return block.start + std::max<uint64_t>(block.bytes, 1); }
+
+uintptr_t word_at(uintptr_t address) { return *reinterpret_cast<const uintptr_t*>(address); }
+
+/// glibc's bins and its arena's top point to a chunk, 16 bytes before the memory that it gives out: into the last eight
+/// bytes that the block before it may use.
+bool may_be_next_chunk(const Block& block, uintptr_t address) {
+  constexpr uintptr_t kChunkAlignment = 16;
+  return address % kChunkAlignment == 0 && address + kWord >= end_of(block) && address != block.start;
+}
+
+}  // namespace
+
+bool HeapGraph::prepare(size_t most_blocks) {
+  most_ = most_blocks;
+  blocks_ = block_memory_.reserve_array<Block>(most_ + 1);
+  queue_ = queue_memory_.reserve_array<uint32_t>(most_ + 1);
+  seeds_ = seed_memory_.reserve_array<uint32_t>(most_ + 1);
+  regions_ = region_memory_.reserve_array<uint32_t>(kRegions);
+  return blocks_ && queue_ && seeds_ && regions_ && most_ < UINT32_MAX;
+}
+
+bool HeapGraph::index(std::span<const Range> constants) {
+  constants_ = constants;
+  if (!count_) return true;
+  size_t regions = 0;
+  uintptr_t counted = 0;  // regions below it
+  for (const Block& block : blocks()) {
+    uintptr_t first = std::max(region_of(block.start), counted), last = region_of(end_of(block) - 1);
+    if (last >= kRegions) return false;
+    if (last >= first) regions += last - first + 1;
+    counted = std::max(counted, last + 1);
+  }
+  pages_ = page_memory_.reserve_array<uint32_t>(regions * (kPagesOfRegion + 1));
+  if (!pages_) return false;
+  uint32_t next = 0;  // block
+  uint32_t place = 1;
+  counted = 0;
+  for (size_t at = 0; at < count_; ++at) {
+    for (uintptr_t region = std::max(region_of(blocks_[at].start), counted);
+         region <= region_of(end_of(blocks_[at]) - 1); ++region) {
+      regions_[region] = place;
+      uint32_t* pages = pages_ + (place - 1);
+      for (size_t page = 0; page <= kPagesOfRegion; ++page) {
+        uintptr_t start = (region << kRegionBits) + (page << kPageBits);
+        while (next < count_ && blocks_[next].start < start) ++next;
+        pages[page] = next;
+      }
+      place += kPagesOfRegion + 1;
+      counted = region + 1;
+    }
+  }
+  lowest_ = blocks_[0].start;
+  span_ = end_of(blocks_[count_ - 1]) - lowest_;
+  return true;
+}
+
+uint32_t HeapGraph::block_at(uintptr_t address) const {
+  const auto none = static_cast<uint32_t>(count_);
+  uint32_t place = regions_[region_of(address)];
+  if (!place) return none;
+  const uint32_t* page = pages_ + (place - 1) + page_in_region(address);
+  uint32_t low = page[0], high = page[1];
+  while (low < high) {  // the first block beyond the address
+    uint32_t middle = low + (high - low) / 2;
+    if (blocks_[middle].start <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == 0) return none;
+  const Block& block = blocks_[low - 1];
+  // An empty array with a cookie is known by what would be its first element.
+  bool is_empty_array = block.bytes == kWord && address == block.start + kWord && word_at(block.start) == 0;
+  return address < end_of(block) || (is_empty_array && !(block.flags & kBlockUnreadable)) ? low - 1 : none;
+}
+
+Block* HeapGraph::find(uintptr_t address) {
+  if (address - lowest_ >= span_) return nullptr;
+  uint32_t at = block_at(address);
+  return at < count_ && blocks_[at].start == address ? &blocks_[at] : nullptr;
+}
+
+bool HeapGraph::is_virtual_table(uintptr_t address) const {
+  auto* next = std::upper_bound(constants_.data(), constants_.data() + constants_.size(), address,
+                                [](uintptr_t at, const Range& range) { return at < range.low; });
+  constexpr size_t kBeforeTable = 2 * kWord;  // offset to top and type information
+  return next != constants_.data() && address % kWord == 0 && address >= next[-1].low + kBeforeTable &&
+         address + kWord <= next[-1].high;
+}
+
+/// Is a pointer into the middle of a block what its owner knows it by?
+bool HeapGraph::is_start(const Block& block, uintptr_t address) const {
+  uintptr_t offset = address - block.start;
+  if (offset < kWord || block.flags & kBlockLibc) return true;  // its lowest bits are tags
+  if (block.flags & kBlockUnreadable || block.bytes < kWord || offset % kWord != 0) return false;
+  uintptr_t first = word_at(block.start);
+  if (offset == kWord) {
+    if (block.bytes == kWord) return first == 0;                            // new T[0]
+    if (first == block.bytes - kWord || first == block.bytes) return true;  // the size, in front of it
+    if (first != 0 && (block.bytes - kWord) % first == 0) return true;      // new T[first], with its cookie
+  }
+  constexpr uintptr_t kStringHeader = 3 * kWord;  // of std::string's characters: length, capacity, count of references
+  if (offset == kStringHeader && block.bytes > kStringHeader) {
+    uintptr_t capacity = word_at(block.start + kWord);
+    if (first <= capacity && capacity + kStringHeader + 1 == block.bytes) return true;
+  }
+  if (block.bytes < offset + kWord) return false;
+  uintptr_t table = word_at(address);
+  return is_virtual_table(table) && is_virtual_table(first) && word_at(table - 2 * kWord) == uintptr_t{0} - offset;
+}
+
+template <HeapGraph::Mode kMode>
+void HeapGraph::scan(const uintptr_t* words, size_t count, RootRule rule, uint8_t holder_flags) {
+  for (const uintptr_t* end = words + count; words != end; ++words) {
+    uintptr_t word = *words, address = word & kAddressMask;
+    if (address - lowest_ >= span_) [[likely]]
+      continue;
+    uint32_t at = block_at(address);
+    if (at == count_) continue;
+    Block& block = blocks_[at];
+    if constexpr (kMode != Mode::lost) {
+      if (block.grade != Grade::unreached) continue;
+    }
+    bool is_exact = address == block.start;
+    if (block.flags & (kBlockHandle | kBlockStream)) {
+      if (block.flags & kBlockHandle && (word != block.start || rule != RootRule::plain)) continue;
+      if (block.flags & kBlockStream && (rule == RootRule::libc_data || holder_flags & kBlockStream)) continue;
+    }
+    if (word != address && !is_exact) continue;  // a tag, or no pointer at all
+    if constexpr (kMode == Mode::root || kMode == Mode::reachable) {
+      if (!is_exact && !is_start(block, address)) {
+        if (rule == RootRule::libc_data && may_be_next_chunk(block, address)) continue;
+        if (block.flags & kBlockSeed) continue;
+        block.flags |= kBlockSeed;
+        block.offset = static_cast<uint16_t>(std::min<uintptr_t>(address - block.start, UINT16_MAX));
+        seeds_[seed_count_++] = at;
+        continue;
+      }
+      block.grade = Grade::reachable;
+      push(at);
+    } else if constexpr (kMode == Mode::possibly) {
+      block.grade = Grade::possibly_lost;
+      push(at);
+    } else {
+      if (block.grade == Grade::unreached) {
+        block.grade = Grade::indirectly_lost;
+        push(at);
+      } else if (block.grade == Grade::lost) {
+        block.grade = Grade::indirectly_lost;  // it began a clique that belongs to this one; who began this one: below
+      }
+    }
+  }
+}
+
+void HeapGraph::scan_root(const uintptr_t* words, size_t count, RootRule rule) {
+  if (span_) scan<Mode::root>(words, count, rule, 0);
+}
+
+void HeapGraph::scan_code(std::span<const std::byte> code) {
+  if (!span_) return;
+  for (size_t at = 0; at + kWord <= code.size(); ++at) {
+    uintptr_t word;
+    std::memcpy(&word, code.data() + at, sizeof word);
+    if (word - lowest_ < span_) scan_word(word);
+  }
+}
+
+template <HeapGraph::Mode kMode>
+void HeapGraph::drain() {
+  while (queue_begin_ != queue_end_) {
+    const Block& block = blocks_[queue_[queue_begin_++]];
+    if (block.flags & (kBlockUnreadable | kBlockHandle)) continue;
+    scan<kMode>(reinterpret_cast<const uintptr_t*>(block.start), block.bytes / kWord, RootRule::plain, block.flags);
+  }
+  queue_begin_ = queue_end_ = 0;
+}
+
+/// Pointers past a header of the same size into many blocks of a call site are how its owner knows them. True: some
+/// were accepted.
+bool HeapGraph::accept_headers() {
+  struct Header {
+    uint32_t blocks;
+    uint16_t bytes;
+    bool is_mixed;
+  };
+  constexpr uint32_t kMany = 16;
+  constexpr uint16_t kMostBytes = 64;
+  uint32_t sites = 0;
+  for (size_t at = 0; at < seed_count_; ++at) sites = std::max(sites, blocks_[seeds_[at]].site + 1);
+  Scratch memory;
+  auto* headers = sites ? memory.reserve_array<Header>(sites) : nullptr;
+  if (!headers) return false;
+  for (size_t at = 0; at < seed_count_; ++at) {
+    const Block& block = blocks_[seeds_[at]];
+    if (block.grade != Grade::unreached) continue;
+    Header& header = headers[block.site];
+    header.is_mixed = header.is_mixed || (header.blocks && header.bytes != block.offset);
+    header.bytes = block.offset;
+    ++header.blocks;
+  }
+  for (size_t at = 0; at < seed_count_; ++at) {
+    Block& block = blocks_[seeds_[at]];
+    const Header& header = headers[block.site];
+    bool is_header = header.blocks >= kMany && !header.is_mixed && header.bytes <= kMostBytes;
+    if (block.grade != Grade::unreached || !is_header || block.flags & kBlockUncounted) continue;
+    block.grade = Grade::reachable;
+    push(seeds_[at]);
+  }
+  return queue_end_;
+}
+
+void HeapGraph::reach() {
+  do drain<Mode::reachable>();
+  while (accept_headers());
+  for (size_t at = 0; at < seed_count_; ++at) {
+    Block& block = blocks_[seeds_[at]];
+    if (block.grade != Grade::unreached) continue;
+    block.grade = Grade::possibly_lost;
+    push(seeds_[at]);
+    drain<Mode::possibly>();
+  }
+  seed_count_ = 0;
+}
+
+void HeapGraph::settle() {
+  // Streams and threads that nothing leads to are libc's all the same, and what a stream uses is in use.
+  for (uint32_t at = 0; at < count_; ++at) {
+    Block& block = blocks_[at];
+    if (block.grade != Grade::unreached || !(block.flags & (kBlockStream | kBlockHandle))) continue;
+    block.grade = Grade::reachable;
+    push(at);
+  }
+  reach();
+  for (uint32_t at = 0; at < count_; ++at) {
+    Block& block = blocks_[at];
+    if (block.grade != Grade::unreached || !(block.flags & kBlockUncounted)) continue;
+    block.grade = Grade::possibly_lost;
+    push(at);
+  }
+  drain<Mode::possibly>();
+  find_cliques();
+}
+
+/// In order of address, as Valgrind does it: where lost blocks lead to one another in a circle, the first one met is
+/// lost and the others are so indirectly.
+void HeapGraph::find_cliques() {
+  for (uint32_t at = 0; at < count_; ++at) {
+    Block& leader = blocks_[at];
+    if (leader.grade != Grade::unreached) continue;
+    leader.grade = Grade::indirectly_lost;  // so that pointers to itself are nothing new
+    push(at);
+    drain<Mode::lost>();
+    leader.grade = Grade::lost;
+  }
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,134 @@
+// The heap as a graph: which blocks can the program still get at? Pure computation on memory that stands still; who
+// finds the blocks and the roots is beside it (roots.h).
+//
+//     add() in order of address ─▶ index() ─▶ scan_root() for each root ─▶ settle() ─▶ grade of each block
+//
+// The grades are Valgrind's (memcheck manual, "Memory leak detection"):
+//
+//   reachable        a chain of pointers to the starts of blocks leads to it from a root
+//   possibly lost    only a chain in which some pointer leads into the middle of a block
+//   lost             no pointer leads to it, or only such as lie in blocks that it leads to itself
+//   indirectly lost  only pointers in lost blocks lead to it
+//
+// What else counts as a pointer to a block's start: one with tags in its lowest three or highest sixteen bits; into the
+// characters of an old std::string, past the cookie of an array with destructors or the size in front of a block, to a
+// base class's part of an object (its table of virtual functions says how far it is from the start); and past a header,
+// where many blocks of one call site are all known by pointers at the same short distance from their start.
+//
+// Allocates only in prepare(); async-signal-safe.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "grade/scratch.h"
+
+namespace unfreed::grade {
+
+enum class Grade : uint8_t { unreached, reachable, possibly_lost, indirectly_lost, lost };
+
+struct Block {
+  uintptr_t start;
+  uint64_t bytes;  ///< requested
+  uint32_t site;
+  Grade grade;
+  uint8_t flags;    ///< kBlock…
+  uint16_t offset;  ///< of the first pointer that leads into its middle, where that is small; 0: none
+};
+inline constexpr uint8_t kBlockUncounted = 1u
+                                           << 0;  ///< nobody's report: what only it leads to is possibly lost at worst
+inline constexpr uint8_t kBlockLibc = 1u << 1;    ///< libc's own: pointers into its middle are as good as to its start
+inline constexpr uint8_t kBlockUnreadable = 1u << 2;  ///< its contents are not looked at
+inline constexpr uint8_t kBlockStream = 1u
+                                        << 3;  ///< a FILE: libc's list of them, and theirs of one another, do not count
+inline constexpr uint8_t kBlockHandle = 1u << 4;  ///< no block, but a thread's pthread_t: only its exact value counts
+inline constexpr uint8_t kBlockInUse = 1u << 6;   ///< a root, so says the program
+inline constexpr uint8_t kBlockRecent = 1u << 7;  ///< for the caller's use
+inline constexpr uint8_t kBlockSeed = 1u << 5;    ///< internal: a pointer leads into its middle
+
+struct Range {
+  uintptr_t low;
+  uintptr_t high;
+};
+
+/// What is special about a root.
+enum class RootRule : uint8_t {
+  plain,
+  libc_data,   ///< libc's own variables: its list of streams does not count, nor the allocator's pointers to chunks
+  libc_lists,  ///< the loader's and libc's lists of threads: no pthread_t counts
+};
+
+class HeapGraph {
+ public:
+  /// Room for so many blocks. False: no memory.
+  bool prepare(size_t most_blocks);
+
+  /// A live block; addresses ascend. False: no room.
+  bool add(const Block& block) {
+    if (count_ == most_) return false;
+    blocks_[count_++] = block;
+    return true;
+  }
+  /// All have been added. `constants`: read-only memory of loaded objects, in order of address, where tables of virtual
+  /// functions are. False: no memory.
+  bool index(std::span<const Range> constants);
+
+  /// Words of a root. `at`: their address in the process, where `words` is a copy of them.
+  void scan_root(const uintptr_t* words, size_t count, RootRule rule);
+  /// Code that the program has made: pointers are operands of instructions, at any address.
+  void scan_code(std::span<const std::byte> code);
+  /// One pointer more, such as a register.
+  void scan_word(uintptr_t word) { scan_root(&word, 1, RootRule::plain); }
+
+  /// A block is in use, whatever leads to it.
+  void use(Block& block) {
+    if (block.grade != Grade::unreached) return;
+    block.grade = Grade::reachable;
+    push(static_cast<uint32_t>(&block - blocks_));
+  }
+
+  /// All that is reached by start pointers, then by any; streams and threads that nothing leads to are still
+  /// `unreached` after it. Call it before settle().
+  void reach();
+  /// Grades the rest. Every block has a grade after it.
+  void settle();
+
+  std::span<Block> blocks() { return {blocks_, count_}; }
+  /// The block that starts at `address`; nullptr: none does.
+  Block* find(uintptr_t address);
+  void mark(Block& block, uint8_t flag) { block.flags |= flag; }
+
+ private:
+  enum class Mode : uint8_t { root, reachable, possibly, lost };
+
+  /// The block that the address lies in, or count_.
+  uint32_t block_at(uintptr_t address) const;
+  bool is_start(const Block& block, uintptr_t address) const;
+  bool is_virtual_table(uintptr_t address) const;
+  template <Mode kMode>
+  void scan(const uintptr_t* words, size_t count, RootRule rule, uint8_t holder_flags);
+  template <Mode kMode>
+  void drain();
+  void push(uint32_t block) { queue_[queue_end_++] = block; }
+  void find_cliques();
+  bool accept_headers();
+
+  Block* blocks_ = nullptr;
+  size_t count_ = 0;
+  size_t most_ = 0;
+  Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_;
+
+  uint32_t* queue_ = nullptr;  ///< of blocks to be scanned: first in, first out, each at most once in a mode
+  size_t queue_begin_ = 0, queue_end_ = 0;
+  uint32_t* seeds_ = nullptr;
+  size_t seed_count_ = 0;
+
+  // By address: 64 MiB regions, in each an entry a page: the first block that starts there or later.
+  uint32_t* regions_ = nullptr;  ///< place of its first page in pages_, plus 1; 0: no block lies there
+  uint32_t* pages_ = nullptr;
+  uintptr_t lowest_ = 0, span_ = 0;
+  std::span<const Range> constants_;
+};
+
+}  // namespace unfreed::grade

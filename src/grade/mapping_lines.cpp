@@ -1,0 +1,79 @@
+#include "grade/mapping_lines.h"
+
+#include <cstring>
+
+#include "base/scan.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+namespace unfreed::grade {
+
+namespace {
+
+/// Removes a hexadecimal number and the character behind it.
+bool take_hexadecimal(std::string_view& text, uint64_t& out) {
+  size_t at = 0;
+  for (out = 0; at < text.size(); ++at) {
+    char digit = text[at];
+    bool is_decimal = digit >= '0' && digit <= '9', is_letter = digit >= 'a' && digit <= 'f';
+    if (!is_decimal && !is_letter) break;
+    out = out << 4 | static_cast<uint64_t>(is_decimal ? digit - '0' : digit - 'a' + 10);
+  }
+  if (at == 0 || at == text.size()) return false;
+  text.remove_prefix(at + 1);
+  return true;
+}
+
+MappingUse use_of(std::string_view name, uint64_t inode) {
+  if (name.empty() || name.starts_with("[anon")) return MappingUse::anonymous;  // [anon:NAME]: prctl(PR_SET_VMA)
+  if (name == "[heap]") return MappingUse::heap;
+  if (name == "[stack]") return MappingUse::stack;
+  if (name.starts_with('[')) return MappingUse::kernel;
+  bool is_device = name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/zero");
+  return is_device && inode ? MappingUse::device : MappingUse::file;
+}
+
+}  // namespace
+
+bool parse_mapping(std::string_view line, Mapping& out) {
+  uint64_t low, high, offset, major, minor, inode;
+  if (!take_hexadecimal(line, low) || !take_hexadecimal(line, high) || line.size() < 5) return false;
+  std::string_view rights = base::slice(line, 0, 4);
+  line.remove_prefix(5);
+  if (!take_hexadecimal(line, offset) || !take_hexadecimal(line, major) || !take_hexadecimal(line, minor)) return false;
+  size_t blank = line.find(' ');
+  if (!base::parse_number(base::slice(line, 0, blank), inode)) return false;
+  std::string_view name = blank == line.npos ? std::string_view() : base::trimmed(base::slice(line, blank));
+  out = {low, high, rights[0] == 'r', rights[1] == 'w', rights[2] == 'x', rights[3] == 's', use_of(name, inode)};
+  return true;
+}
+
+bool each_mapping_line(const char* path, void* context, bool (*visit)(void*, std::string_view)) {
+  long file = base::open_file(path, O_RDONLY | O_CLOEXEC);
+  if (base::is_error(file)) return false;
+  // A line may be as long as a path; what is read ends in the middle of one.
+  constexpr size_t kBufferBytes = 32 * 1024;
+  Scratch buffer_memory;
+  auto* buffer = static_cast<char*>(buffer_memory.reserve(kBufferBytes));
+  size_t held = 0;
+  bool goes_on = buffer;
+  while (goes_on) {
+    long got = base::raw_syscall(SYS_read, file, reinterpret_cast<long>(buffer + held),
+                                 static_cast<long>(kBufferBytes - held));
+    if (got <= 0) {
+      goes_on = got == 0 && held == 0;
+      break;
+    }
+    held += static_cast<size_t>(got);
+    std::string_view text(buffer, held);
+    for (size_t end; goes_on && (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
+      goes_on = visit(context, base::slice(text, 0, end));
+    if (text.size() == kBufferBytes) goes_on = false;  // a line without an end
+    std::memmove(buffer, text.data(), text.size());
+    held = text.size();
+  }
+  base::close_file(file);
+  return goes_on;
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,21 @@
+// Reads the kernel's lists of the process's mappings (/proc/self/maps, smaps) line by line. Async-signal-safe.
+#pragma once
+
+#include <string_view>
+
+#include "grade/memory_map.h"
+
+namespace unfreed::grade {
+
+/// "55d0c8a3b000-55d0c8a5c000 rw-p 00000000 00:00 0                          [heap]". False: it is no such line.
+bool parse_mapping(std::string_view line, Mapping& out);
+
+/// Calls `visit(line)`, until it returns false. False: it did, or not all could be read.
+bool each_mapping_line(const char* path, void* context, bool (*visit)(void* context, std::string_view line));
+template <class Visit>
+bool each_mapping_line(const char* path, Visit visit) {
+  return each_mapping_line(path, &visit,
+                           [](void* context, std::string_view line) { return (*static_cast<Visit*>(context))(line); });
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,45 @@
+// The process's mappings, as the kernel lists them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "grade/scratch.h"
+
+namespace unfreed::grade {
+
+enum class MappingUse : uint8_t {
+  anonymous,
+  heap,    ///< what brk gives
+  stack,   ///< the main thread's
+  file,    ///< of a file in a file system, /dev/shm included
+  device,  ///< of a device: not memory
+  kernel,  ///< [vvar] …
+};
+
+struct Mapping {
+  uintptr_t low;
+  uintptr_t high;
+  bool readable;
+  bool writable;
+  bool executable;
+  bool shared;
+  MappingUse use;
+};
+
+class MemoryMap {
+ public:
+  /// Reads /proc/self/maps. False: it cannot be read, or there is no memory for it. Async-signal-safe.
+  bool read();
+  std::span<const Mapping> all() const { return {mappings_, count_}; }
+  /// nullptr: nothing is mapped there.
+  const Mapping* find(uintptr_t address) const;
+
+ private:
+  Scratch memory_;
+  Mapping* mappings_ = nullptr;
+  size_t count_ = 0;
+};
+
+}  // namespace unfreed::grade

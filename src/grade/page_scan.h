@@ -1,0 +1,41 @@
+// Scans the memory of a mapping for pointers, without making a page of it that is not there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "grade/heap_graph.h"
+#include "grade/memory_map.h"
+#include "grade/scratch.h"
+
+namespace unfreed::grade {
+
+class PageScan {
+ public:
+  explicit PageScan(HeapGraph& graph) : graph_(graph) {}
+  ~PageScan();
+  PageScan(const PageScan&) = delete;
+  PageScan& operator=(const PageScan&) = delete;
+
+  /// False: no memory.
+  bool prepare();
+
+  /// Scans [low, high) of `mapping`. False: too much of it may or may not be there, as the kernel does not tell.
+  /// What could fault (a file that gets shorter) is read by a system call.
+  bool scan(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule);
+
+ private:
+  enum class Pages : uint8_t { own, shared };
+  bool is_there(uint64_t entry, const Mapping& mapping) const;
+  template <class Visit>
+  bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
+  void read(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule);
+
+  HeapGraph& graph_;
+  long page_map_ = -1;
+  Scratch entry_memory_, copy_memory_;
+  uint64_t* entries_ = nullptr;
+  uintptr_t* copy_ = nullptr;
+};
+
+}  // namespace unfreed::grade

@@ -1,0 +1,250 @@
+#include "grade/stopped_threads.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <string_view>
+
+#include "arch/signal_context.h"
+#include "base/numbered_entries.h"
+#include "base/scan.h"
+#include "base/signal_action.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "base/waiting_call.h"
+
+namespace unfreed::grade {
+
+using base::is_error;
+using base::raw_syscall;
+
+struct StoppedThreads::Slot {
+  enum class State : uint32_t {
+    sent,
+    stopped,  ///< it waits in the handler
+    left,     ///< it blocks the signal, and waits in the kernel
+  };
+  int tid;
+  std::atomic<State> state;
+  base::WaitingCall call;  ///< that it was waiting in before
+  uintptr_t sp;
+  uintptr_t registers_low;
+  uintptr_t registers_high;
+};
+
+namespace {
+
+constexpr long kMillisecondNs = 1'000'000;
+/// How long threads have to stop, and those that block the signal to come to rest.
+constexpr int kMostWaits = 100;
+constexpr long kWaitNs = kMillisecondNs / 2;
+/// A report of a process that has lost its reporting thread does not hold it up for ever.
+constexpr int kMostSeconds = 2;
+
+/// Which stop it is: a signal that comes late belongs to none, or to an earlier one. 0: threads may go on.
+constinit std::atomic<uint32_t> g_stop{0};
+constinit std::atomic<uint32_t> g_last_stop{0};
+constinit std::atomic<uint32_t> g_answers{0};
+/// Of the stop that is under way. (StoppedThreads::Slot is private.)
+constinit void* g_slots = nullptr;
+
+void wait_on(const std::atomic<uint32_t>& word, uint32_t value, timespec limit) {
+  raw_syscall(SYS_futex, reinterpret_cast<long>(&word), FUTEX_WAIT_PRIVATE, value, reinterpret_cast<long>(&limit));
+}
+void wake(const std::atomic<uint32_t>& word) {
+  raw_syscall(SYS_futex, reinterpret_cast<long>(&word), FUTEX_WAKE_PRIVATE, INT32_MAX);
+}
+
+constexpr size_t kListBytes = 2048, kStatusBytes = 8192, kTextBytes = kListBytes + kStatusBytes;
+
+/// What a thread's status says of its state, and of which signals it blocks.
+bool read_status(int tid, std::span<char> text, char& state, uint64_t& blocked) {
+  base::FixedText<64> path;
+  path.add("/proc/self/task/").add_signed(tid).add("/status");
+  long size = base::read_file(path.c_str(), text.data(), text.size());
+  std::string_view rest(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
+  constexpr std::string_view kState = "\nState:\t", kBlocked = "\nSigBlk:\t";
+  size_t at = rest.find(kState), mask = rest.find(kBlocked);
+  if (at == rest.npos || mask == rest.npos || at + kState.size() >= rest.size()) return false;
+  state = rest[at + kState.size()];
+  blocked = 0;
+  for (char digit : base::slice(rest, mask + kBlocked.size(), 16))
+    blocked = blocked << 4 | static_cast<uint64_t>(base::is_digit(digit) ? digit - '0' : digit - 'a' + 10);
+  return true;
+}
+
+/// A real-time signal at its default action, which would end the process: so nobody sends it, or waits to be sent it.
+/// 0: there is none.
+int find_signal() {
+  constexpr int kLast = 64, kFirst = 40;
+  for (int signal = kLast - 1; signal >= kFirst; --signal) {
+    base::SignalAction action;
+    if (base::get_signal_action(signal, action) && !action.handler) return signal;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void StoppedThreads::on_signal(int, void* info_place, void* context_place) {
+  auto* info = static_cast<siginfo_t*>(info_place);
+  auto& context = *static_cast<ucontext_t*>(context_place);
+  auto number = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
+  uint32_t stop = g_stop.load(std::memory_order_acquire);
+  if (info->si_code != SI_QUEUE || !stop || number >> 32 != stop) return;
+  Slot& slot = static_cast<Slot*>(g_slots)[static_cast<uint32_t>(number)];
+  arch::make_again(context, slot.call);
+  slot.sp = arch::stack_pointer(context);
+  slot.registers_low = reinterpret_cast<uintptr_t>(&context);
+  slot.registers_high = arch::end_of_registers(context);
+  slot.state.store(Slot::State::stopped, std::memory_order_release);
+  g_answers.fetch_add(1, std::memory_order_release);
+  wake(g_answers);
+  for (int looks = 0; looks < kMostSeconds && g_stop.load(std::memory_order_acquire) == stop; ++looks)
+    wait_on(g_stop, stop, {1, 0});
+}
+
+const char* StoppedThreads::stop() {
+  if (!arch::kKnowsSignalContext) return "threads cannot be stopped on this processor";
+  slots_ = slot_memory_.reserve_array<Slot>(kMost);
+  at_rest_ = thread_memory_.reserve_array<ThreadAtRest>(kMost);
+  text_ = static_cast<char*>(text_memory_.reserve(kTextBytes));
+  if (!slots_ || !at_rest_ || !text_) return "there is no memory for it";
+  signal_ = find_signal();
+  if (!signal_) return "the program uses every signal that threads could be stopped by";
+  uint32_t number = g_last_stop.fetch_add(1) + 1;
+  g_slots = slots_;
+  g_answers.store(0);
+  g_stop.store(number, std::memory_order_release);
+  is_stopped_ = true;
+  constexpr uint64_t kAll = ~uint64_t{0};
+  auto handler = [](int signal, siginfo_t* info, void* context) { on_signal(signal, info, context); };
+  base::set_signal_action(signal_, {handler, SA_SIGINFO | SA_RESTART | SA_ONSTACK, nullptr, kAll}, nullptr);
+  const char* problem = finish_stop();
+  if (problem) release();
+  return problem;
+}
+
+/// Until no thread is found that is new: those that run may start others.
+const char* StoppedThreads::finish_stop() {
+  constexpr int kMostPasses = 10;
+  for (int pass = 0; pass < kMostPasses; ++pass) {
+    size_t before = slot_count_;
+    bool any_new = false;
+    if (!find_new(any_new)) return "a thread that blocks all signals does not rest, or there are too many threads";
+    if (!any_new) {
+      for (size_t at = 0; at < slot_count_; ++at) {
+        const Slot& slot = slots_[at];
+        if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
+          add({slot.sp, slot.registers_low, slot.registers_high});
+        else
+          add({slot.call.sp, reinterpret_cast<uintptr_t>(slot.call.arguments),
+               reinterpret_cast<uintptr_t>(std::end(slot.call.arguments))});
+      }
+      return nullptr;
+    }
+    if (!wait_for_stops(before)) return "a thread did not stop in time";
+  }
+  return "threads keep starting threads";
+}
+
+bool StoppedThreads::find_new(bool& any_new) {
+  long directory = base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (is_error(directory)) return false;
+  int own = base::current_tid();
+  size_t known = slot_count_;
+  bool is_whole = base::each_numbered_entry(directory, {text_, kListBytes}, [&](int tid) {
+    for (size_t at = 0; at < known; ++at)
+      if (slots_[at].tid == tid) return true;
+    return tid == own || take(tid);
+  });
+  base::close_file(directory);
+  any_new = slot_count_ != known;
+  return is_whole;
+}
+
+/// False: it cannot be stopped, and does not rest.
+bool StoppedThreads::take(int tid) {
+  if (slot_count_ == kMost) return false;
+  Slot& slot = slots_[slot_count_];
+  for (int looks = 0; looks < kMostWaits; ++looks) {
+    char state;
+    uint64_t blocked;
+    if (!read_status(tid, {text_ + kListBytes, kStatusBytes}, state, blocked)) return true;  // it is gone
+    if (state == 'Z' || state == 'X') return true;
+    bool waits = base::read_waiting_call(0, tid, slot.call) == base::Waiting::yes;
+    slot.tid = tid;
+    if (!(blocked >> (signal_ - 1) & 1)) return send(slot);
+    if (waits && state != 'R') {
+      slot.state.store(Slot::State::left, std::memory_order_relaxed);
+      ++slot_count_;
+      return true;
+    }
+    // It blocks signals for a moment, as libc and this library do.
+    timespec moment{0, kWaitNs};
+    raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+  }
+  return false;
+}
+
+bool StoppedThreads::send(Slot& slot) {
+  siginfo_t info{};
+  info.si_signo = signal_;
+  info.si_code = SI_QUEUE;
+  info.si_pid = base::current_pid();
+  info.si_value.sival_ptr = reinterpret_cast<void*>(uintptr_t{g_stop.load()} << 32 | slot_count_);
+  slot.state.store(Slot::State::sent, std::memory_order_release);
+  ++slot_count_;
+  long result = raw_syscall(SYS_rt_tgsigqueueinfo, info.si_pid, slot.tid, signal_, reinterpret_cast<long>(&info));
+  if (result == -ESRCH) --slot_count_;
+  return result == 0 || result == -ESRCH;
+}
+
+/// False: not all that were sent the signal have stopped.
+bool StoppedThreads::wait_for_stops(size_t first) {
+  for (int waits = 0; waits < kMostWaits;) {
+    uint32_t answers = g_answers.load(std::memory_order_acquire);
+    bool all = true;
+    for (size_t at = first; all && at < slot_count_; ++at)
+      all = slots_[at].state.load(std::memory_order_acquire) != Slot::State::sent;
+    if (all) return true;
+    if (g_answers.load(std::memory_order_acquire) != answers) continue;
+    wait_on(g_answers, answers, {0, kWaitNs});
+    if (g_answers.load(std::memory_order_acquire) == answers) ++waits;
+  }
+  // One that has ended does not answer.
+  for (size_t at = first; at < slot_count_; ++at) {
+    Slot& slot = slots_[at];
+    if (slot.state.load(std::memory_order_acquire) != Slot::State::sent) continue;
+    if (raw_syscall(SYS_tgkill, base::current_pid(), slot.tid, 0) != -ESRCH) return false;
+    slot.sp = slot.registers_low = slot.registers_high = 0;
+    slot.state.store(Slot::State::stopped, std::memory_order_relaxed);
+  }
+  return true;
+}
+
+const char* StoppedThreads::release() {
+  if (!is_stopped_) return nullptr;
+  is_stopped_ = false;
+  const char* problem = nullptr;
+  for (size_t at = 0; at < slot_count_; ++at) {
+    Slot& slot = slots_[at];
+    base::WaitingCall now;
+    if (slot.state.load(std::memory_order_acquire) != Slot::State::left) continue;
+    if (base::read_waiting_call(0, slot.tid, now) != base::Waiting::yes || now != slot.call)
+      problem = "a thread that blocks all signals went on";
+  }
+  g_stop.store(0, std::memory_order_release);
+  wake(g_stop);
+  // Ignoring a signal takes it away from those that have not got it yet; its default action would end the process.
+  base::set_signal_action(signal_, {base::kIgnoreSignal}, nullptr);
+  base::set_signal_action(signal_, {}, nullptr);
+  return problem;
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,62 @@
+// Stops all other threads of the process for the moment in which a copy of it is made: each waits in a signal handler,
+// its registers saved. A thread that blocks all signals is left alone, if it waits in the kernel all the time.
+//
+//     StoppedThreads threads;
+//     const char* problem = threads.stop();
+//     … clone …
+//     problem = threads.release();          the copy is of one moment, if there is none
+//
+// The signal is a real-time one that the program has left at its default action, and has it again afterwards. Waiting
+// calls that it cuts short are made again. Async-signal-safe; one at a time in a process.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "grade/grade.h"
+#include "grade/scratch.h"
+
+namespace unfreed::grade {
+
+class StoppedThreads {
+ public:
+  StoppedThreads() = default;
+  ~StoppedThreads() { release(); }
+  StoppedThreads(const StoppedThreads&) = delete;
+  StoppedThreads& operator=(const StoppedThreads&) = delete;
+
+  /// nullptr, or why not all stand still (static). Stopped threads are stopped until release().
+  const char* stop();
+  /// Lets them go on. nullptr, or why they did not all stand still until now.
+  const char* release();
+
+  /// While they are stopped, and in a copy of the process made meanwhile.
+  std::span<const ThreadAtRest> at_rest() const { return {at_rest_, count_}; }
+  /// Adds the calling thread; before the copy is made.
+  void add(const ThreadAtRest& thread) {
+    if (at_rest_ && count_ < kMost) at_rest_[count_++] = thread;
+  }
+
+ private:
+  struct Slot;
+  static constexpr size_t kMost = 8192;
+
+  static void on_signal(int number, void* info, void* context);
+  bool find_new(bool& any_new);
+  bool take(int tid);
+  bool send(Slot& slot);
+  bool wait_for_stops(size_t first);
+  const char* finish_stop();
+
+  Scratch slot_memory_, thread_memory_, text_memory_;
+  Slot* slots_ = nullptr;
+  ThreadAtRest* at_rest_ = nullptr;
+  char* text_ = nullptr;
+  size_t slot_count_ = 0;
+  size_t count_ = 0;
+  int signal_ = 0;
+  bool is_stopped_ = false;
+};
+
+}  // namespace unfreed::grade

@@ -1,0 +1,156 @@
+#include "runtime/grading.h"
+
+#include <signal.h>
+
+#include <span>
+
+#include "arch/signal_context.h"
+#include "base/bounded_call.h"
+#include "base/syscall.h"
+#include "grade/grade.h"
+#include "runtime/child_process.h"
+#include "runtime/own_settings.h"
+#include "settings/settings.h"
+#include "track/heap_index.h"
+#include "track/modules.h"
+#include "track/thread_state.h"
+#include "track/threads.h"
+#include "track/tracker.h"
+#include "unwind/walk.h"
+
+namespace unfreed::runtime {
+
+using grade::ThreadAtRest;
+using ledger::Grading;
+using track::g_tracker;
+
+namespace {
+
+/// 1 GB in seven million blocks takes a second.
+constexpr long kMostMicroseconds = 8'000'000;
+constexpr int kMostMilliseconds = 10'000;
+constexpr size_t kStackBytes = 256 * 1024;
+
+unwind::StackBounds bounds_around(uintptr_t sp) {
+  const track::ThreadState* state = track::t_local.state;
+  return state && state->is_own_stack(sp) ? state->bounds : unwind::probe_bounds(sp);
+}
+
+/// Where the frames of the program begin: those of libc and of this library are of no account, and what main has left
+/// behind is none any more. `from`: in one of them.
+uintptr_t find_program_sp(const unwind::Registers& from) {
+  constexpr size_t kMostFrames = 64;
+  unwind::Frame frames[kMostFrames];
+  unwind::SlotLog log;
+  unwind::StackBounds bounds = bounds_around(from.sp);
+  unwind::WalkResult walked = unwind::walk(from, bounds, g_tracker.runtime_module, frames, log);
+  uintptr_t sp = from.sp;
+  for (const unwind::Frame& frame : std::span(frames).first(walked.frames)) {
+    // Its callee has the address that it goes on at on the stack.
+    uintptr_t at = sp;
+    while (bounds.contains(at, sizeof at) && *reinterpret_cast<const uintptr_t*>(at) != frame.pc) at += sizeof at;
+    if (frame.pc != from.pc && !bounds.contains(at, sizeof at)) return from.sp;
+    if (frame.pc != from.pc) sp = at + sizeof at;
+    if (!track::is_libc_module(frame.module)) return sp;
+  }
+  return from.sp;
+}
+
+void enter(ledger::Writer& out, const char* problem) {
+  ledger::Header& header = out.header();
+  header.graded_monotonic_ns = base::monotonic_ns();
+  if (problem) header.no_grading = out.add_text(problem);
+  header.grading.store(static_cast<uint32_t>(problem ? Grading::refused : Grading::done), std::memory_order_release);
+}
+
+/// Where nothing else runs: at the process's end, or in a copy of it.
+void grade_here(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out) {
+  out.header().grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
+  base::BoundedCall call;
+  if (!call.reserve(kStackBytes)) return enter(out, "there is no memory for it");
+  call.stop_at_faults();
+  struct Work {
+    std::span<const ThreadAtRest> threads;
+    uint32_t since_epoch;
+    ledger::Writer& out;
+    const char* problem = "it took too long, or memory could not be read";
+  } work{threads, since_epoch, out};
+  call.run(
+      [](void* context) {
+        auto& the = *static_cast<Work*>(context);
+        the.problem = grade::grade(the.threads, the.since_epoch, the.out);
+      },
+      &work, kMostMicroseconds);
+  enter(out, work.problem);
+}
+
+/// In a copy of the process whose only task it is.
+int grade_copy_alone(void* context) {
+  static_cast<LiveGrading*>(context)->grade_copy(g_tracker.writer);
+  return 0;
+}
+
+void grade_in_copy(uintptr_t sp, uint32_t since_epoch = 0) {
+  LiveGrading grading(sp, since_epoch);
+  grading.begin();
+  long pid = start_copy(
+      &grading, -1, [](void*) {}, grade_copy_alone);
+  grading.end(g_tracker.writer);
+  bool is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
+  if (!is_there) enter(g_tracker.writer, "no copy of the process could be made, or it did not end well");
+}
+
+}  // namespace
+
+void LiveGrading::begin() {
+  arch::save_kept_registers(kept_.registers);
+  problem_ = threads_.stop();
+  if (problem_) return;
+  if (!kept_memory_.give()) {
+    problem_ = "memory that the program keeps from its children could not be found";
+    return;
+  }
+  stack_t alternate{};
+  base::raw_syscall(SYS_sigaltstack, 0, reinterpret_cast<long>(&alternate));
+  kept_.alternate_stack = reinterpret_cast<uintptr_t>(alternate.ss_sp);
+  auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  auto low = reinterpret_cast<uintptr_t>(&kept_);
+  threads_.add({sp_ ? sp_ : here, low, low + sizeof kept_});
+  track::g_heap_index.keep_in_children(true);
+}
+
+void LiveGrading::end(ledger::Writer& out) {
+  if (!problem_) track::g_heap_index.keep_in_children(false);
+  kept_memory_.keep_again();
+  const char* problem = threads_.release();
+  if (problem && !problem_) problem_ = problem;
+  if (problem) enter(out, problem);
+}
+
+void LiveGrading::grade_copy(ledger::Writer& out) {
+  if (problem_) return enter(out, problem_);
+  track::g_heap_index.reset_lock_after_fork();
+  grade_here(threads_.at_rest(), since_epoch_, out);
+}
+
+void grade_live(uint32_t since_epoch) {
+  if (g_settings.grade == report::GradeWhen::on)
+    grade_in_copy(0, since_epoch);
+  else
+    enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
+}
+
+uintptr_t grade_at_end(const unwind::Registers& from) {
+  if (g_settings.grade == report::GradeWhen::off) return 0;
+  uintptr_t sp = find_program_sp(from);
+  if (track::is_only_thread()) {
+    ThreadAtRest thread{sp, 0, 0};
+    grade_here({&thread, 1}, 0, g_tracker.writer);
+    return 0;
+  }
+  if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;
+  grade_in_copy(sp);
+  return 0;
+}
+
+}  // namespace unfreed::runtime

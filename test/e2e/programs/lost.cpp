@@ -1,0 +1,203 @@
+// Blocks that the program can still get at, in every way that there is, and blocks that it has lost. A line's marker
+// says what the report is to say of its blocks.
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "unfreed/unfreed.h"
+
+namespace {
+
+struct Link {
+  Link* next;
+  char rest[56];
+};
+struct First {
+  virtual ~First() = default;
+  long a = 1;
+};
+struct Second {
+  virtual ~Second() = default;
+  long b = 2;
+};
+struct Both : First, Second {
+  long c = 3;
+};
+struct Counted {
+  ~Counted() { ++destroyed; }
+  static inline int destroyed;
+  long value;
+};
+
+Link* g_list;
+Link* g_ring;
+void* g_static_array[4];
+char* g_middle;
+Second* g_second;
+Counted* g_counted;
+void* g_tagged;
+thread_local void* t_own;
+pthread_key_t g_key;
+sem_t g_ready, g_go;
+ucontext_t g_main, g_coroutine;
+char* g_stack;
+
+[[gnu::noinline]] void* make(size_t bytes) {
+  void* block = malloc(bytes);
+  if (!block) abort();
+  memset(block, 0, bytes);
+  return block;
+}
+
+constexpr size_t kPage = 4096;
+void* map_page() {
+  void* page = mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) abort();
+  return page;
+}
+
+/// What earlier calls have left on the stack.
+[[gnu::noinline]] void wipe_stack() {
+  volatile char waste[16384];
+  for (volatile char& one : waste) one = 0;
+}
+
+[[gnu::noinline]] void leave() {
+  for (int i = 0; i < 3; ++i) {
+    auto* link = static_cast<Link*>(make(sizeof(Link)));  // @reachable list
+    link->next = g_list;
+    g_list = link;
+  }
+  g_static_array[2] = make(100);                                                   // @reachable array
+  t_own = make(101);                                                               // @reachable thread_local
+  pthread_setspecific(g_key, make(102));                                           // @reachable key
+  g_middle = static_cast<char*>(make(400)) + 200;                                  // @possibly middle
+  g_second = new Both;                                                             // @reachable second_base
+  g_counted = new Counted[5];                                                      // @reachable cookie
+  g_tagged = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(make(103)) | 3);  // @reachable tag
+  // A page that is kept from children, as V8 keeps its heap, and one of code, where a pointer is an instruction's
+  // operand.
+  auto* page = static_cast<void**>(map_page());
+  madvise(page, kPage, MADV_DONTFORK);
+  page[3] = make(111);  // @reachable kept_from_children
+  auto* code = static_cast<char*>(map_page());
+  void* operand = make(112);  // @reachable operand
+  memcpy(code + 5, &operand, sizeof operand);
+  mprotect(code, kPage, PROT_READ | PROT_EXEC);
+  g_ring = static_cast<Link*>(make(sizeof(Link)));  // @reachable ring
+  g_ring->next = g_ring;
+  for (int i = 0; i < 7; ++i) (void)make(104);           // @lost plain
+  auto* outer = static_cast<Link*>(make(sizeof(Link)));  // @lost outer
+  outer->next = static_cast<Link*>(make(sizeof(Link)));  // @indirectly inner
+  auto* one = static_cast<Link*>(make(sizeof(Link)));    // @lost circle
+  one->next = static_cast<Link*>(make(sizeof(Link)));    // @indirectly circle_too
+  one->next->next = one;
+  (void)make(3 << 20);                // @lost large
+  g_static_array[3] = make(5 << 20);  // @reachable large_kept
+}
+
+/// Keeps a block in nothing but its own frame.
+void* hold(void*) {
+  void* volatile mine = make(105);  // @reachable thread_stack
+  t_own = make(106);                // @reachable thread_local_of_thread
+  (void)make(107);                  // @lost of_thread
+  wipe_stack();
+  sem_post(&g_ready);
+  while (sem_wait(&g_go) != 0) {
+  }
+  free(mine);
+  free(t_own);
+  return nullptr;
+}
+
+/// Its stack is kept by libc, with all that was on it.
+void* pass(void*) {
+  void* volatile mine = make(108);  // @lost by_ended_thread
+  (void)mine;
+  return nullptr;
+}
+
+void* finish(void*) { return nullptr; }
+void* pass_joined(void*) {
+  void* volatile mine = make(110);  // @lost by_joined_thread
+  (void)mine;
+  return nullptr;
+}
+
+void run_coroutine() {
+  void* volatile mine = make(109);  // @reachable coroutine
+  swapcontext(&g_coroutine, &g_main);
+  free(mine);
+}
+
+[[gnu::noinline]] void start_coroutine() {
+  constexpr size_t kBytes = 128 * 1024;
+  g_stack = static_cast<char*>(make(kBytes));  // @reachable coroutine_stack
+  getcontext(&g_coroutine);
+  g_coroutine.uc_stack.ss_sp = g_stack;
+  g_coroutine.uc_stack.ss_size = kBytes;
+  makecontext(&g_coroutine, run_coroutine, 0);
+  swapcontext(&g_main, &g_coroutine);
+}
+
+[[gnu::noinline]] FILE* open_one(const char* path) {
+  FILE* file = fopen(path, "r");
+  if (!file) abort();
+  return file;
+}
+FILE* g_file;
+[[gnu::noinline]] void leave_streams() {
+  g_file = open_one("/etc/passwd");
+  FILE* lost = fopen("/etc/group", "r");  // @lost_fd stream
+  if (!lost || fgetc(lost) == EOF) abort();
+}
+
+}  // namespace
+
+// lost [threads] [handler] [report PATH] [wait]
+int main(int count, char** arguments) {
+  pthread_key_create(&g_key, nullptr);
+  sem_init(&g_ready, 0, 0);
+  sem_init(&g_go, 0, 0);
+  leave();
+  leave_streams();
+  pthread_t holder{};
+  for (int at = 1; at < count; ++at) {
+    if (!strcmp(arguments[at], "threads")) {
+      static pthread_t known;
+      pthread_t unknown;
+      pthread_create(&unknown, nullptr, pass, nullptr);  // @lost_thread unknown
+      // Until it has ended: nobody will join it.
+      usleep(200'000);
+      unknown = 0;
+      pthread_create(&known, nullptr, finish, nullptr);  // @kept_thread known
+      pthread_t joined;
+      pthread_create(&joined, nullptr, pass_joined, nullptr);
+      pthread_join(joined, nullptr);
+      pthread_create(&holder, nullptr, hold, nullptr);
+      sem_wait(&g_ready);
+      start_coroutine();
+      usleep(100'000);
+    }
+    // As Java does: it takes the report signal for its own, and does not expect anybody else to send it.
+    if (!strcmp(arguments[at], "handler")) signal(SIGUSR2, [](int) { abort(); });
+    wipe_stack();
+    if (!strcmp(arguments[at], "report")) unfreed_report(arguments[++at]);
+    if (!strcmp(arguments[at], "wait")) {
+      puts("ready");
+      fflush(stdout);
+      for (;;) pause();
+    }
+  }
+  wipe_stack();
+  return 0;
+}

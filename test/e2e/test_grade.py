@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+"""What a process can still get at: heap blocks, streams and threads that nothing leads to are lost."""
+import json
+import os
+import re
+import signal
+import unittest
+
+import harness
+
+SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "lost.cpp")
+GRADES = {"reachable": (), "possibly": ("possibly_lost",), "lost": ("lost",), "indirectly": ("indirectly_lost",)}
+OF_THREADS = {"thread_stack", "thread_local_of_thread", "of_thread", "by_ended_thread", "by_joined_thread", "coroutine", "coroutine_stack"}
+
+
+def markers():
+    """line: (what is to be said, name)"""
+    found = {}
+    with open(SOURCE) as file:
+        for number, text in enumerate(file, 1):
+            if hit := re.search(r"// @(\w+) (\w+)", text):
+                found[number] = hit.groups()
+    return found
+
+
+def line_in_source(site):
+    known = markers()
+    return next((f["line"] for f in site["stack"] if f.get("file", "").endswith("lost.cpp") and f.get("line") in known), 0)
+
+
+class Grades(unittest.TestCase):
+    def check(self, report, threads):
+        self.assertEqual(report["grading"]["state"], "done", report["grading"])
+        sites = {line_in_source(site): site for site in report["sites"] if site["kind"] == "heap"}
+        seen = set()
+        for line, (expected, name) in markers().items():
+            if expected not in GRADES or (name in OF_THREADS and not threads):
+                continue
+            site = sites.get(line)
+            self.assertIsNotNone(site, f"{name}: nothing is held at line {line}")
+            said = {key: site[key] for key in ("lost", "indirectly_lost", "possibly_lost") if key in site}
+            self.assertEqual(said, {key: site["live"] for key in GRADES[expected]}, f"{name} (line {line}): {expected}")
+            seen.add(expected)
+        self.assertEqual(seen, set(GRADES))
+        heap = report["totals"]["heap"]
+        for counter in ("lost", "indirectly_lost", "possibly_lost"):
+            self.assertEqual(heap[counter], sum(s.get(counter, 0) for s in report["sites"] if s["kind"] == "heap"))
+            self.assertEqual(heap[counter + "_bytes"],
+                             sum(s.get(counter + "_bytes", 0) for s in report["sites"] if s["kind"] == "heap"))
+
+    def check_streams(self, report):
+        lost = [one["target"] for site in report["sites"] if site["kind"] == "fd"
+                for one in site["objects"] if one.get("lost")]
+        self.assertEqual(lost, ["/etc/group"])
+        self.assertEqual(report["totals"]["fd"]["lost"], 1)
+
+    def check_threads(self, report):
+        wanted = {line: what for line, (what, _) in markers().items() if what.endswith("_thread")}
+        said = {line_in_source(s): s.get("lost", 0) for s in report["sites"] if s["kind"] == "thread" and s["live"]}
+        self.assertEqual({line: wanted.get(line) for line, lost in said.items() if lost},
+                         {line: what for line, what in wanted.items() if what == "lost_thread"})
+        self.assertEqual(len(said), len(wanted))
+
+    def test_at_the_end(self):
+        report = harness.run([harness.program("lost")]).report
+        self.check(report, threads=False)
+        self.check_streams(report)
+
+    def test_at_the_end_of_the_bare_preload(self):
+        report = harness.preload([harness.program("lost")]).report
+        self.check(report, threads=False)
+        self.check_streams(report)
+
+    def test_at_the_end_with_threads(self):
+        for start in (harness.run, harness.preload):
+            report = start([harness.program("lost"), "threads"]).report
+            self.check(report, threads=True)
+            self.check_streams(report)
+            self.check_threads(report)
+
+    def test_while_it_runs(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("live.json")
+            harness.run([harness.program("lost"), "threads", "report", path], scratch=scratch)
+            report = harness.read_report(path, complete=True)
+        self.check(report, threads=True)
+        self.check_streams(report)
+        self.check_threads(report)
+
+    def test_without_shared_memory(self):
+        env = {"UNFREED_LEDGER_DIR": "/proc"}
+        with harness.Scratch() as scratch:
+            path = scratch.path("live.json")
+            settings = {"LD_PRELOAD": harness.LIBRARY, "UNFREED_OUTPUT": scratch.path("end.json"), **env}
+            harness.execute([harness.program("lost"), "threads", "report", path], env=harness.clean_environment(settings))
+            for name in (path, scratch.path("end.json")):
+                self.check(harness.read_report(name, complete=True), threads=True)
+
+    def test_snapshot_asks_the_process(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("lost"), "threads", "wait"], launcher=False,
+                                                           scratch=scratch) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            quiet = harness.unfreed("snapshot", "-q", "-o", scratch.path("quiet.json"), str(process.pid))
+            self.assertEqual(quiet.status, 0, quiet.stderr)
+            self.assertNotIn("grading", harness.read_report(scratch.path("quiet.json")))
+            asked = harness.unfreed("snapshot", "--grade", "--fail-on", "heap.lost>0", "-o", scratch.path("asked.json"),
+                                    str(process.pid))
+            self.assertEqual(asked.status, 23, asked.stderr)
+            self.assertIn("FAIL heap.lost>0: ", asked.stderr)
+            self.check(harness.read_report(scratch.path("asked.json")), threads=True)
+            self.assertIsNone(process.poll(), "it runs on")
+
+    def test_snapshot_leaves_a_signal_of_the_programs_alone(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("lost"), "handler", "wait"], launcher=False,
+                                                           scratch=scratch) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("x.json"), str(process.pid))
+            self.assertEqual(result.status, 125)
+            self.assertIn(f"process {process.pid} takes no requests", result.stderr)
+            self.assertIsNone(process.poll())
+
+    def test_snapshot_says_why_there_is_no_answer(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("lost"), "wait"], launcher=False, scratch=scratch,
+                                                           env={"UNFREED_SIGNAL": "off"}) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("x.json"), str(process.pid))
+            self.assertEqual(result.status, 125)
+            self.assertIn(f"process {process.pid} takes no requests", result.stderr)
+
+
+class Rules(unittest.TestCase):
+    def status(self, rules, *arguments, options=(), **keywords):
+        result = harness.run([harness.program("lost"), *arguments], options=["--fail-on", rules, *options], **keywords)
+        return result.status, result.stderr
+
+    def test_rules_about_what_is_lost(self):
+        for rule, expected in (("heap.lost>0", 23), ("heap.lost>100", 0), ("heap.lost_bytes>=3M", 23),
+                               ("heap.indirectly_lost>=2", 23), ("heap.possibly_lost>1", 0), ("site.heap.lost>=7", 23),
+                               ("site.heap.lost>7", 0), ("fd.lost>0", 23), ("thread.lost>0", 0)):
+            status, stderr = self.status(rule)
+            self.assertEqual(status, expected, f"{rule}\n{stderr}")
+        self.assertEqual(self.status("thread.lost>0", "threads")[0], 23)
+
+    def test_verdicts_name_what_is_lost(self):
+        _, stderr = self.status("heap.lost>0,fd.lost>0,thread.lost>0", "threads")
+        self.assertRegex(stderr, r"FAIL heap.lost>0: \d+ blocks lost")
+        self.assertIn("FAIL fd.lost>0: 1 descriptor lost", stderr)
+        self.assertIn("FAIL thread.lost>0: 1 thread lost", stderr)
+        self.assertRegex(stderr, r"heap .*; \d+ blocks of .* lost, and \d+ of .* with them; 1 of 400 B possibly")
+        self.assertRegex(stderr, r"7 blocks \(all lost\), 728 B")
+
+    def test_a_rule_is_not_checked_where_nothing_was_graded(self):
+        status, stderr = self.status("heap.lost>0", options=["--grade", "off"])
+        self.assertEqual(status, 125, stderr)
+        self.assertIn("not checked heap.lost>0: what is lost was not asked for", stderr)
+        status, stderr = self.status("heap.lost>0", options=["--sample", "64K"])
+        self.assertEqual(status, 125, stderr)
+        self.assertIn("what is lost is not known: the heap is sampled", stderr)
+
+    def test_suppressions_cover_it(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("known.supp")
+            with open(path, "w") as file:
+                file.write("heap:*leave*\nheap:*hold*\nheap:*pass*\n")
+            result = harness.run([harness.program("lost")], options=["--fail-on", "heap.lost>0", "--suppressions", path],
+                                 scratch=scratch)
+            self.assertEqual(result.status, 0, result.stderr)
+            heap = result.report["totals"]["heap"]
+            self.assertEqual(heap["lost"], heap["suppressed_lost"])
+
+    def test_check_answers_as_the_run_did(self):
+        with harness.Scratch() as scratch:
+            harness.run([harness.program("lost")], scratch=scratch)
+            report = scratch.path("report.json")
+            for rule, expected in (("heap.lost>0", 23), ("site.heap.lost>7", 0), ("heap.possibly_lost_bytes>=400", 23)):
+                self.assertEqual(harness.unfreed("check", "--fail-on", rule, report).status, expected, rule)
+
+
+class Program(unittest.TestCase):
+    """What the program itself can ask and say."""
+
+    def test_asks_what_it_has_lost(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("0.json")  # before the last report, by name
+            result = harness.preload([harness.program("annotated"), path], scratch=scratch)
+            with_root = harness.read_report(path, complete=True)
+        self.assertEqual(result.status, 0, result)
+        self.assertEqual(result.stdout.splitlines(), [
+            "annotated 1", "none 0", "check 0", "three 3", "two 2", "no mark -1", "check 1", "annotated blocks 0"])
+
+        def pooled(report):
+            return {s["bytes"]: (s.get("lost", 0), s.get("indirectly_lost", 0)) for s in report["sites"]
+                    if s["kind"] == "heap" and s["bytes"] in (53, 4096)}
+
+        self.assertEqual(pooled(with_root), {53: (0, 0), 4096: (1, 0)}, "a pointer in a root region counts")
+        self.assertEqual(pooled(result.report), {53: (0, 1), 4096: (1, 0)})
+
+    def test_is_told_nothing_without_the_runtime(self):
+        result = harness.bare([harness.program("annotated")])
+        self.assertEqual(result.stdout.splitlines(), ["annotated 0", "none -1", "three -1", "two -1", "no mark -1"])
+
+
+class Guest(unittest.TestCase):
+    def test_no_call_is_cut_short(self):
+        with harness.Scratch() as scratch:
+            result = harness.run([harness.program("interrupted"), scratch.path("live.json")], scratch=scratch)
+            self.assertEqual(result.stdout, "6 reports\n", result.stderr)
+            report = harness.read_report(scratch.path("live.json"))
+            self.assertEqual(report["grading"]["state"], "done", report["grading"])
+
+    def test_it_is_off_where_the_user_says_so(self):
+        for when, expected in (("off", None), ("exit", "done"), ("on", "done")):
+            report = harness.run([harness.program("lost")], options=["--grade", when]).report
+            self.assertEqual(report.get("grading", {}).get("state"), expected)
+
+    def test_requests_are_refused_where_it_is_for_the_end_only(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("lost"), "wait"], launcher=False, scratch=scratch,
+                                                           env={"UNFREED_GRADE": "exit"}) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            os.kill(process.pid, signal.SIGUSR2)
+            path = harness.wait_for(lambda: [n for n in os.listdir(scratch.folder) if n.endswith(".json")])[0]
+            self.assertNotIn("grading", json.load(open(scratch.path(path))))
+            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
+            self.assertEqual(result.status, 0, result.stderr)
+            grading = harness.read_report(scratch.path("asked.json"))["grading"]
+            self.assertEqual(grading["state"], "refused")
+            self.assertIn("UNFREED_GRADE", grading["reason"])
+
+
+if __name__ == "__main__":
+    harness.main()

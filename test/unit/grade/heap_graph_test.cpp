@@ -1,0 +1,263 @@
+// Grades of blocks: those that Valgrind's manual defines, on memory laid out for the purpose.
+#include "grade/heap_graph.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace unfreed::grade {
+namespace {
+
+/// A heap of words; blocks are cut from it one after another.
+class Heap : public testing::Test {
+ protected:
+  static constexpr size_t kWords = 1 << 16;
+
+  void SetUp() override {
+    void* memory = mmap(nullptr, kWords * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    words_ = static_cast<uintptr_t*>(memory);
+  }
+  void TearDown() override { munmap(words_, kWords * 8); }
+
+  /// A new block's number; `pointers` are its first words.
+  size_t block(size_t bytes, std::vector<uintptr_t> pointers = {}, uint8_t flags = 0, uint32_t site = 1) {
+    uintptr_t* start = words_ + used_;
+    used_ += (bytes + 15) / 16 * 2 + 2;
+    std::copy(pointers.begin(), pointers.end(), start);
+    blocks_.push_back({reinterpret_cast<uintptr_t>(start), bytes, site, Grade::unreached, flags, 0});
+    return blocks_.size() - 1;
+  }
+  uintptr_t at(size_t number, uintptr_t offset = 0) const { return blocks_[number].start + offset; }
+  /// Lets a word of one block point somewhere.
+  void point(size_t from, size_t word, uintptr_t to) { reinterpret_cast<uintptr_t*>(blocks_[from].start)[word] = to; }
+
+  void grade(std::vector<uintptr_t> roots, RootRule rule = RootRule::plain, std::vector<Range> constants = {}) {
+    ASSERT_TRUE(graph_.prepare(blocks_.size()));
+    for (const Block& block : blocks_) ASSERT_TRUE(graph_.add(block));
+    ASSERT_TRUE(graph_.index(constants));
+    graph_.scan_root(roots.data(), roots.size(), rule);
+    graph_.reach();
+    for (const Block& block : graph_.blocks()) reached_.push_back(block.grade != Grade::unreached);
+    graph_.settle();
+  }
+  Grade of(size_t number) { return graph_.blocks()[number].grade; }
+  bool was_reached(size_t number) const { return reached_[number]; }
+
+  HeapGraph graph_;
+
+ private:
+  uintptr_t* words_ = nullptr;
+  size_t used_ = 2;
+  std::vector<Block> blocks_;
+  std::vector<bool> reached_;
+};
+
+TEST_F(Heap, FollowsPointersFromRoots) {
+  size_t last = block(16), middle = block(64, {0, at(last)}), first = block(32, {at(middle)}), alone = block(16);
+  grade({12345, at(first)});
+  EXPECT_EQ(of(first), Grade::reachable);
+  EXPECT_EQ(of(middle), Grade::reachable);
+  EXPECT_EQ(of(last), Grade::reachable);
+  EXPECT_EQ(of(alone), Grade::lost);
+}
+
+TEST_F(Heap, TakesBlocksThatOnlyLostOnesLeadToAsIndirectlyLost) {
+  size_t leaf = block(16), inner = block(16, {at(leaf)}), outer = block(16, {at(inner)});
+  grade({});
+  EXPECT_EQ(of(outer), Grade::lost);
+  EXPECT_EQ(of(inner), Grade::indirectly_lost);
+  EXPECT_EQ(of(leaf), Grade::indirectly_lost);
+}
+
+TEST_F(Heap, CallsOneBlockOfACircleLost) {
+  size_t a = block(16), b = block(16, {at(a)}), own = block(16);
+  point(a, 0, at(b));
+  point(own, 0, at(own));
+  grade({});
+  EXPECT_EQ(of(a), Grade::lost);
+  EXPECT_EQ(of(b), Grade::indirectly_lost);
+  EXPECT_EQ(of(own), Grade::lost) << "a pointer to itself is none";
+}
+
+TEST_F(Heap, DoubtsPointersIntoTheMiddle) {
+  size_t leaf = block(16), held = block(800, {at(leaf)}), better = block(800);
+  grade({at(held, 400), at(better, 400), at(better)});
+  EXPECT_EQ(of(held), Grade::possibly_lost);
+  EXPECT_EQ(of(leaf), Grade::possibly_lost) << "what only doubtful blocks lead to";
+  EXPECT_EQ(of(better), Grade::reachable) << "a pointer to the start is better than one into the middle";
+}
+
+TEST_F(Heap, DoesNotTakeTheEndOfABlockForThatBlock) {
+  size_t one = block(32), empty = block(0);
+  grade({at(one, 32), at(empty)});
+  EXPECT_EQ(of(one), Grade::lost);
+  EXPECT_EQ(of(empty), Grade::reachable);
+}
+
+TEST_F(Heap, FindsLongBlocksByPointersToAnyPage) {
+  size_t small = block(16), large = block(200'000), next = block(16);
+  grade({at(large, 150'000)});
+  EXPECT_EQ(of(small), Grade::lost);
+  EXPECT_EQ(of(large), Grade::possibly_lost);
+  EXPECT_EQ(of(next), Grade::lost);
+}
+
+TEST_F(Heap, SeesThroughTags) {
+  size_t low = block(64), high = block(64), not_a_tag = block(64);
+  uintptr_t tag = uintptr_t{0x7f} << 56;
+  grade({at(low) | 5, at(high) | tag, (at(not_a_tag) + 32) | tag});
+  EXPECT_EQ(of(low), Grade::reachable);
+  EXPECT_EQ(of(high), Grade::reachable);
+  EXPECT_EQ(of(not_a_tag), Grade::lost) << "with a tag, only the start counts";
+}
+
+TEST_F(Heap, KnowsWhatLibrariesPutInFront) {
+  size_t array = block(8 + 3 * 24, {3}), sized = block(100, {92}), whole = block(100, {100}),
+         characters = block(3 * 8 + 20 + 1, {5, 20}), none = block(8 + 3 * 24, {7}), empty = block(8, {0}),
+         full = block(8, {5});
+  grade({at(array, 8), at(sized, 8), at(whole, 8), at(characters, 24), at(none, 8), at(empty, 8), at(full, 8)});
+  EXPECT_EQ(of(empty), Grade::reachable) << "new T[0]";
+  EXPECT_EQ(of(full), Grade::lost) << "its end is not in it";
+  EXPECT_EQ(of(array), Grade::reachable) << "new T[3]";
+  EXPECT_EQ(of(sized), Grade::reachable) << "its size in front";
+  EXPECT_EQ(of(whole), Grade::reachable) << "its size in front, itself included";
+  EXPECT_EQ(of(characters), Grade::reachable) << "characters of a counted std::string";
+  EXPECT_EQ(of(none), Grade::possibly_lost);
+}
+
+TEST_F(Heap, KnowsTheSecondBaseOfAnObject) {
+  // Two tables of virtual functions: offset to top, type information, functions.
+  static const uintptr_t tables[] = {0, 1, 2, 3, uintptr_t{0} - 16, 1, 2, 3};
+  auto start = reinterpret_cast<uintptr_t>(tables);
+  size_t object = block(32, {start + 16, 0, start + 48, 0}), other = block(32, {start + 16, start + 48, 0, 0});
+  grade({at(object, 16), at(other, 8)}, RootRule::plain, {{start, start + sizeof tables}});
+  EXPECT_EQ(of(object), Grade::reachable);
+  EXPECT_EQ(of(other), Grade::possibly_lost) << "that table is of a base that lies elsewhere";
+}
+
+TEST_F(Heap, AcceptsAHeaderThatManyBlocksOfASiteHave) {
+  std::vector<uintptr_t> roots;
+  std::vector<size_t> headed, mixed, few;
+  for (uintptr_t i = 0; i < 16; ++i) {
+    headed.push_back(block(200, {}, 0, 1));
+    mixed.push_back(block(200, {}, 0, 2));
+    roots.push_back(at(headed.back(), 17));
+    roots.push_back(at(mixed.back(), i == 9 ? 32 : 24));
+  }
+  for (uintptr_t i = 0; i < 15; ++i) {
+    few.push_back(block(200, {}, 0, 3));
+    roots.push_back(at(few.back(), 24));
+  }
+  grade(roots);
+  for (size_t one : headed) EXPECT_EQ(of(one), Grade::reachable);
+  for (size_t one : mixed) EXPECT_EQ(of(one), Grade::possibly_lost);
+  for (size_t one : few) EXPECT_EQ(of(one), Grade::possibly_lost);
+}
+
+TEST_F(Heap, FindsWhatAcceptedBlocksLeadTo) {
+  std::vector<uintptr_t> roots;
+  size_t leaf = block(16);
+  for (int i = 0; i < 16; ++i) roots.push_back(at(block(64, {at(leaf)}), 16));
+  grade(roots);
+  EXPECT_EQ(of(leaf), Grade::reachable);
+}
+
+TEST_F(Heap, LeavesOutTheAllocatorsPointersToChunks) {
+  // A chunk begins 16 bytes before its memory: in the last word that the block before it may use.
+  size_t before = block(24), other = block(240);
+  grade({at(before, 16), at(other, 128)}, RootRule::libc_data);
+  EXPECT_EQ(of(before), Grade::lost);
+  EXPECT_EQ(of(other), Grade::possibly_lost);
+}
+
+TEST_F(Heap, LeavesOutLibcsListOfStreams) {
+  size_t used = block(200, {}, kBlockUncounted), buffer = block(64);
+  size_t stream = block(200, {at(buffer), at(used)}, kBlockStream | kBlockUncounted);
+  size_t chained = block(200, {}, kBlockStream | kBlockUncounted);
+  point(stream, 2, at(chained));
+  grade({at(stream), at(chained)}, RootRule::libc_data);
+  EXPECT_FALSE(was_reached(stream));
+  EXPECT_FALSE(was_reached(chained)) << "nor theirs of one another";
+  EXPECT_EQ(of(buffer), Grade::reachable) << "what a stream uses is in use";
+}
+
+TEST_F(Heap, KeepsStreamsThatTheProgramKnows) {
+  size_t stream = block(200, {}, kBlockStream | kBlockUncounted);
+  grade({at(stream)});
+  EXPECT_TRUE(was_reached(stream));
+}
+
+TEST_F(Heap, TakesOnlyTheExactValueForAThread) {
+  size_t known = block(1, {}, kBlockHandle | kBlockUncounted | kBlockUnreadable);
+  size_t near = block(1, {}, kBlockHandle | kBlockUncounted | kBlockUnreadable);
+  grade({at(known), at(near) + 1});
+  EXPECT_TRUE(was_reached(known));
+  EXPECT_FALSE(was_reached(near));
+}
+
+TEST_F(Heap, DoubtsWhatUncountedBlocksLeadTo) {
+  size_t leaf = block(16), hidden = block(64, {at(leaf)}, kBlockUncounted);
+  grade({});
+  EXPECT_EQ(of(hidden), Grade::possibly_lost);
+  EXPECT_EQ(of(leaf), Grade::possibly_lost);
+}
+
+TEST_F(Heap, TakesPointersIntoLibcsOwnBlocksForTheirStart) {
+  size_t leaf = block(16), table = block(256, {at(leaf)}, kBlockLibc | kBlockUncounted);
+  grade({at(table, 16)});
+  EXPECT_EQ(of(leaf), Grade::reachable);
+}
+
+TEST_F(Heap, DoesNotLookIntoWhatCannotBeRead) {
+  size_t leaf = block(16), guarded = block(64, {at(leaf)}, kBlockUnreadable);
+  grade({at(guarded)});
+  EXPECT_EQ(of(guarded), Grade::reachable);
+  EXPECT_EQ(of(leaf), Grade::lost);
+}
+
+TEST_F(Heap, FindsABlockByItsStartAlone) {
+  size_t one = block(64);
+  grade({});
+  ASSERT_NE(graph_.find(at(one)), nullptr);
+  EXPECT_EQ(graph_.find(at(one))->start, at(one));
+  EXPECT_EQ(graph_.find(at(one, 8)), nullptr);
+  EXPECT_EQ(graph_.find(0), nullptr);
+  EXPECT_EQ(graph_.find(UINTPTR_MAX), nullptr);
+}
+
+TEST(HeapGraph, FindsOperandsOfInstructions) {
+  alignas(16) static uintptr_t block[2];
+  HeapGraph graph;
+  ASSERT_TRUE(graph.prepare(1) && graph.add({reinterpret_cast<uintptr_t>(block), 16, 1, Grade::unreached, 0, 0}));
+  ASSERT_TRUE(graph.index({}));
+  std::byte code[13] = {std::byte{0x48}, std::byte{0xb8}};  // movabs $…, %rax
+  auto address = reinterpret_cast<uintptr_t>(block);
+  graph.scan_code({code, 9});
+  graph.reach();
+  EXPECT_EQ(graph.blocks()[0].grade, Grade::unreached);
+  std::memcpy(code + 5, &address, sizeof address);
+  graph.scan_code({code, 12});
+  graph.reach();
+  EXPECT_EQ(graph.blocks()[0].grade, Grade::unreached) << "the end of it is missing";
+  graph.scan_code(code);
+  graph.reach();
+  EXPECT_EQ(graph.blocks()[0].grade, Grade::reachable);
+}
+
+TEST(HeapGraph, HasNothingToSayOfAnEmptyHeap) {
+  HeapGraph graph;
+  ASSERT_TRUE(graph.prepare(0));
+  EXPECT_FALSE(graph.add({}));
+  ASSERT_TRUE(graph.index({}));
+  graph.scan_word(4096);
+  graph.reach();
+  graph.settle();
+  EXPECT_EQ(graph.find(4096), nullptr);
+}
+
+}  // namespace
+}  // namespace unfreed::grade

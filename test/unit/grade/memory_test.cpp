@@ -1,0 +1,186 @@
+// What is read of the kernel's lists, and which memory is left out.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "grade/allocator_memory.h"
+#include "grade/mapping_lines.h"
+#include "grade/memory_map.h"
+#include "grade/page_scan.h"
+#include "grade/range_list.h"
+
+namespace unfreed::grade {
+
+bool operator==(const Range& a, const Range& b) { return a.low == b.low && a.high == b.high; }
+
+namespace {
+
+TEST(MappingLines, ReadsALine) {
+  Mapping one;
+  ASSERT_TRUE(parse_mapping("55d0c8a3b000-55d0c8a5c000 rw-p 00000000 00:00 0                          [heap]", one));
+  EXPECT_EQ(one.low, 0x55d0c8a3b000u);
+  EXPECT_EQ(one.high, 0x55d0c8a5c000u);
+  EXPECT_TRUE(one.readable && one.writable && !one.shared);
+  EXPECT_EQ(one.use, MappingUse::heap);
+}
+
+TEST(MappingLines, TellsUsesApart) {
+  auto use = [](std::string rest) {
+    Mapping one{};
+    EXPECT_TRUE(parse_mapping("1000-2000 r--s 00000000 " + rest, one)) << rest;
+    return one.use;
+  };
+  EXPECT_EQ(use("00:00 0 "), MappingUse::anonymous);
+  EXPECT_EQ(use("00:00 0 [anon:v8]"), MappingUse::anonymous);
+  EXPECT_EQ(use("00:00 0 [stack]"), MappingUse::stack);
+  EXPECT_EQ(use("00:00 0 [vvar]"), MappingUse::kernel);
+  EXPECT_EQ(use("fe:01 77 /usr/lib/a file with blanks.so"), MappingUse::file);
+  EXPECT_EQ(use("00:19 77 /dev/shm/x"), MappingUse::file);
+  EXPECT_EQ(use("00:05 77 /dev/dri/card0"), MappingUse::device);
+}
+
+TEST(MappingLines, RefusesOthers) {
+  Mapping one;
+  for (const char* line : {"", "Size: 4 kB", "VmFlags: rd wr", "1000-2000", "1000-2000 rw-p", "x-2000 rw-p 0 00:00 0",
+                           "1000-2000 rw-p 00000000 00:00 x"})
+    EXPECT_FALSE(parse_mapping(line, one)) << line;
+}
+
+TEST(MemoryMap, FindsThisProgramsMemory) {
+  MemoryMap map;
+  ASSERT_TRUE(map.read());
+  int here = 0;
+  const Mapping* stack = map.find(reinterpret_cast<uintptr_t>(&here));
+  ASSERT_NE(stack, nullptr);
+  EXPECT_TRUE(stack->writable);
+  const Mapping* code = map.find(reinterpret_cast<uintptr_t>(&getpagesize));
+  ASSERT_NE(code, nullptr);
+  EXPECT_EQ(code->use, MappingUse::file);
+  EXPECT_EQ(map.find(0), nullptr);
+}
+
+class Ranges : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(list_.prepare(8)); }
+  std::vector<Range> gaps(Range range) {
+    std::vector<Range> found;
+    list_.each_gap(range, [&](uintptr_t low, uintptr_t high) { found.push_back({low, high}); });
+    return found;
+  }
+  RangeList list_;
+};
+
+TEST_F(Ranges, GivesWhatIsBetweenThem) {
+  for (Range range : {Range{50, 60}, {10, 20}, {15, 30}, {60, 70}, {5, 5}}) list_.add(range.low, range.high);
+  list_.sort();
+  EXPECT_EQ(list_.all().size(), 2u);
+  EXPECT_EQ(gaps({0, 100}), (std::vector<Range>{{0, 10}, {30, 50}, {70, 100}}));
+  EXPECT_EQ(gaps({12, 55}), (std::vector<Range>{{30, 50}}));
+  EXPECT_EQ(gaps({10, 30}), std::vector<Range>{});
+  EXPECT_EQ(gaps({30, 50}), (std::vector<Range>{{30, 50}}));
+  EXPECT_TRUE(list_.contains(10) && list_.contains(29) && !list_.contains(30) && !list_.contains(9));
+}
+
+TEST_F(Ranges, SaysThatItIsFull) {
+  for (uintptr_t at = 0; at < 8; ++at) list_.add(at * 10, at * 10 + 5);
+  EXPECT_FALSE(list_.is_full());
+  list_.add(200, 201);
+  EXPECT_TRUE(list_.is_full());
+}
+
+/// Memory whose pages the test touches as it likes.
+class Pages : public testing::Test {
+ protected:
+  static constexpr size_t kPage = 4096, kBytes = size_t{64} << 20;
+  void map(int flags, int file = -1, size_t bytes = kBytes) {
+    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, file, 0);
+    ASSERT_NE(memory, MAP_FAILED);
+    low_ = reinterpret_cast<uintptr_t>(memory);
+    bytes_ = bytes;
+  }
+  void TearDown() override { munmap(reinterpret_cast<void*>(low_), bytes_); }
+  uintptr_t& word(size_t offset) { return *reinterpret_cast<uintptr_t*>(low_ + offset); }
+  size_t resident_pages() {
+    std::vector<unsigned char> state(bytes_ / kPage);
+    EXPECT_EQ(mincore(reinterpret_cast<void*>(low_), bytes_, state.data()), 0);
+    size_t count = 0;
+    for (unsigned char one : state) count += one & 1;
+    return count;
+  }
+  /// Is the block found by scanning all of it?
+  bool finds_block(bool is_file = false, bool is_shared = false) {
+    HeapGraph graph;
+    EXPECT_TRUE(graph.prepare(1) && graph.add({block_address(), 16, 1, Grade::unreached, 0, 0}) && graph.index({}));
+    PageScan scan(graph);
+    EXPECT_TRUE(scan.prepare());
+    Mapping mapping{
+        low_, low_ + bytes_, true, true, false, is_shared, is_file ? MappingUse::file : MappingUse::anonymous};
+    EXPECT_TRUE(scan.scan(mapping, low_, low_ + bytes_, RootRule::plain));
+    graph.reach();
+    return graph.blocks()[0].grade == Grade::reachable;
+  }
+  uintptr_t block_address() const { return reinterpret_cast<uintptr_t>(block_); }
+
+  uintptr_t low_ = 0;
+  size_t bytes_ = 0;
+  alignas(16) static inline uintptr_t block_[2];
+};
+
+TEST_F(Pages, FindsAWordAndMakesNoPage) {
+  map(MAP_PRIVATE | MAP_ANONYMOUS);
+  word(kBytes / 2 + 8) = block_address();
+  size_t before = resident_pages();
+  EXPECT_TRUE(finds_block());
+  EXPECT_EQ(resident_pages(), before) << "memory that was reserved and not used stays so";
+  word(kBytes / 2 + 8) = 0;
+  EXPECT_FALSE(finds_block());
+}
+
+TEST_F(Pages, MakesNoSharedPage) {
+  map(MAP_SHARED | MAP_ANONYMOUS);
+  word(kPage * 3) = block_address();
+  size_t before = resident_pages();
+  EXPECT_TRUE(finds_block(false, true));
+  EXPECT_EQ(resident_pages(), before);
+}
+
+TEST_F(Pages, SurvivesAFileThatGotShorter) {
+  char name[] = "/tmp/unfreed-test-XXXXXX";
+  int file = mkstemp(name);
+  ASSERT_GE(file, 0);
+  unlink(name);
+  ASSERT_EQ(ftruncate(file, kPage * 40), 0);
+  map(MAP_SHARED, file, kPage * 40);
+  word(kPage * 2) = block_address();
+  word(kPage * 30) = 1;
+  ASSERT_EQ(ftruncate(file, kPage * 3), 0);
+  EXPECT_TRUE(finds_block(true, true));
+  close(file);
+}
+
+TEST(AllocatorMemory, KnowsABlockThatHasAMappingToItself) {
+  auto* memory =
+      static_cast<size_t*>(mmap(nullptr, 4096 * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto low = reinterpret_cast<uintptr_t>(memory);
+  Mapping mapping{low, low + 4096 * 4, true, true, false, false, MappingUse::anonymous};
+  Block block{low + 4096 + 16, 5000, 1, Grade::unreached, 0, 0};
+  RangeList list;
+  ASSERT_TRUE(list.prepare(4));
+  EXPECT_FALSE(add_large_block(block, mapping, list)) << "nothing says so";
+  memory[512] = 0;
+  memory[513] = 4096 * 2 | 2;
+  EXPECT_TRUE(add_large_block(block, mapping, list));
+  list.sort();
+  ASSERT_EQ(list.all().size(), 1u);
+  EXPECT_EQ(list.all()[0], (Range{low + 4096, low + 4096 * 3}));
+  memory[513] = 4096 | 2;
+  EXPECT_FALSE(add_large_block(block, mapping, list)) << "it is larger than that";
+  munmap(memory, 4096 * 4);
+}
+
+}  // namespace
+}  // namespace unfreed::grade
