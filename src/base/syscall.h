@@ -20,6 +20,15 @@ long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, lo
 /// `may_read_clock` is false, or the vDSO cannot read it without the kernel, the clock stops from here on.
 void forbid_system_calls(bool may_read_clock);
 void allow_system_calls();
+/// A process can restrict its system calls without libc, by an instruction of its own, which no hook sees. From now on
+/// the kernel is asked whether it has (prctl), before any call that a filter may have on a list of fatal ones. Once it
+/// has, calls are forbidden, and `noticed` is called. A filter that does not allow prctl either is still fatal.
+void watch_for_sandbox(void (*noticed)());
+void watch_for_sandbox_in_fork_child();
+/// In a process that was started with a filter, as in most containers, filters must be counted, which needs a
+/// descriptor for a moment. Before calls of many kinds.
+void count_sandboxes();
+/// May system calls be made?
 bool may_call_system();
 /// The one call that a process makes at its end in any case.
 [[noreturn]] void end_process(int status);

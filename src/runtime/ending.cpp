@@ -102,6 +102,10 @@ void take_last_turn() {
 End end_process_image(int status) {
   take_last_turn();
   ledger::Header& header = g_tracker.writer.header();
+  {
+    base::SignalBlock block;
+    base::count_sandboxes();
+  }
   bool has_kernel = base::may_call_system();
   SpareDescriptors spare;
   base::SpareRoom room;

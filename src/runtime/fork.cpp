@@ -124,6 +124,7 @@ void take_over_fork_child() {
     g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
     return;
   }
+  base::watch_for_sandbox_in_fork_child();
   // The launcher does not come to see this one's: it learns of it from the parent's.
   if (g_runtime.launcher_pid && !g_runtime.ledger_path[0]) track::drop_in_parent(ledger::Dropped::children_apart);
   reset_sites();

@@ -388,7 +388,9 @@ void describe_threads() { track::take_thread_stacks(unwind::caller_registers());
 
 bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold) {
   // A vfork child has its parent's memory, and is not the process that this would be about.
-  if (!base::may_call_system() || track::in_vfork_child()) return false;
+  if (track::in_vfork_child()) return false;
+  base::count_sandboxes();
+  if (!base::may_call_system()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
   if (!turn) {

@@ -62,6 +62,9 @@ void reset_reports_after_fork();
 /// Installs the handler of the report signal, if the program has left it at its default.
 void take_report_signal(int signal);
 
+/// Notices restrictions that the hooks do not see, too.
+void watch_for_sandbox();
+
 /// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in between.
 /// (A hook::ProcessEvents function.)
 void sandboxing(hook::Sandbox sandbox, bool failed);

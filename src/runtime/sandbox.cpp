@@ -44,7 +44,11 @@ void announce() {
   say(line.text(), g_settings.has_rules() ? Line::verdict : Line::news);
 }
 
+void flag() { g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagSandboxed, std::memory_order_relaxed); }
+
 }  // namespace
+
+void watch_for_sandbox() { base::watch_for_sandbox(flag); }
 
 void sandboxing(hook::Sandbox sandbox, bool failed) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
@@ -55,7 +59,7 @@ void sandboxing(hook::Sandbox sandbox, bool failed) {
     if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
     announce();
     take_room();
-    g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagSandboxed, std::memory_order_relaxed);
+    flag();
     g_runtime.is_first_sandbox = true;
     base::forbid_system_calls(sandbox == hook::Sandbox::filter);
   } else if (failed && g_runtime.is_first_sandbox) {

@@ -427,6 +427,7 @@ void start(int argc, char** argv, char** environment) {
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
   track::refresh_active();
+  watch_for_sandbox();
 }
 
 /// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.

@@ -6,6 +6,8 @@ import unittest
 import harness
 
 SEALED = ["strict", "filter", "number", "fork"]
+# Past libc; the hooks do not see it.
+UNSEEN = ["inline", "within"]
 
 
 class Sandbox(unittest.TestCase):
@@ -25,7 +27,7 @@ class Sandbox(unittest.TestCase):
         self.assertEqual((result.status, result.stdout), (alone.status, alone.stdout), result)
 
     def test_under_run(self):
-        for way in SEALED:
+        for way in SEALED + UNSEEN:
             with self.subTest(way=way):
                 result = harness.run([harness.program("sandbox"), way])
                 self.check_same(way, result)
@@ -47,11 +49,19 @@ class Sandbox(unittest.TestCase):
                 self.assertEqual(later.status, 0, later)
                 self.check_holdings(harness.read_report(target), way)
 
+    def test_bare_without_a_word_where_it_is_not_seen(self):
+        for way in UNSEEN:
+            with self.subTest(way=way), harness.Scratch() as scratch:
+                result = harness.preload([harness.program("sandbox"), way], scratch=scratch, keep_ledgers=True)
+                self.check_same(way, result)
+                self.assertEqual(result.reports, {}, result)
+                self.assertEqual(len(scratch.leftovers()), 1)
+
     def test_rules(self):
         broken = harness.run([harness.program("sandbox"), "filter"], options=["--fail-on", "fd>0"])
         self.assertEqual(broken.status, 23, broken)
         # Without a launcher nobody can check them: no silent pass.
-        for way in SEALED:
+        for way in SEALED + UNSEEN:
             for rules in ("fd>100", "fd>0"):
                 with self.subTest(way=way, rules=rules):
                     unchecked = harness.preload([harness.program("sandbox"), way], env={"UNFREED_FAIL_ON": rules},

@@ -3,6 +3,8 @@
 //   strict   mode 1: only read, write and the end of the thread
 //   filter   by prctl: a list of calls, death for all others
 //   number   the same by seccomp(2), through syscall()
+//   inline   by a system call instruction of its own: a list of calls that are death, all others are allowed
+//   within   a harmless filter, then `inline` in a new image of the process, which starts with that filter
 //   refused  a filter that the kernel refuses: everything goes on as before
 //   fork     a filter, then a child
 #include <errno.h>
@@ -35,6 +37,35 @@ static struct sock_filter calls[] = {
     ALLOW(rt_sigprocmask),
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 };
+#define KILL(name) \
+  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+static struct sock_filter denied_calls[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    KILL(mmap),
+    KILL(madvise),
+    KILL(clone),
+    KILL(execve),
+    KILL(getdents64),
+    KILL(readlinkat),
+    KILL(process_vm_readv),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+static struct sock_fprog denied = {sizeof denied_calls / sizeof denied_calls[0], denied_calls};
+static struct sock_fprog harmless = {1, &denied_calls[sizeof denied_calls / sizeof denied_calls[0] - 1]};
+
+static long inline_call(long number, long first, long second, const void* third) {
+#ifdef __x86_64__
+  long result;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"(number), "D"(first), "S"(second), "d"(third)
+                   : "rcx", "r11", "memory");
+  return result;
+#else
+  return syscall(number, first, second, third);
+#endif
+}
+
 static struct sock_fprog program = {sizeof calls / sizeof calls[0], calls};
 
 static int take(void) {
@@ -49,12 +80,19 @@ int main(int argc, char** argv) {
   const char* way = argc > 1 ? argv[1] : "";
   take();
   free(malloc(10000));  // room, so that malloc can do without the kernel
+  if (!strcmp(way, "within")) {
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &harmless);
+    execl(argv[0], argv[0], "inline", NULL);
+  }
   if (strcmp(way, "refused")) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   long result = -1;
   if (!strcmp(way, "strict"))
     result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
   else if (!strcmp(way, "number"))
     result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+  else if (!strcmp(way, "inline"))
+    result = inline_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &denied);
   else if (!strcmp(way, "refused"))
     result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL);
   else
