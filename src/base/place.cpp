@@ -83,7 +83,7 @@ class Way {
 
   bool is_absolute() const { return at_ < all_.size() && all_[at_] == '/'; }
 
-  /// Takes the next name off. False: there is none left. `is_last`: and no slash behind it.
+  /// Takes the next name off: its length, 0 if there is none left, or −errno. `is_last`: and no slash behind it.
   long take(char (&name)[NAME_MAX + 1], bool& is_last) {
     while (is_absolute()) ++at_;
     size_t start = at_;

@@ -254,8 +254,10 @@ ReportFile::Verdict ReportFile::judge_report(const struct stat& found, FileProbl
   Verdict of_others = options_.replaces_anything ? Verdict::replace : Verdict::refuse;
   problem = {kUnreadable};
   if (is_error(file)) return of_others;
-  ReportHead head = read_head(read_start(file, bytes_));
+  std::string_view start = read_start(file, bytes_);
   base::close_file(file);
+  if (start.empty() && found.st_size > 0) return of_others;
+  ReportHead head = read_head(start);
   problem = {kNoReport};
   if (head.content == Content::foreign) return of_others;
   if (!author || head.content == Content::nothing || is_by(head, *author)) return Verdict::replace;

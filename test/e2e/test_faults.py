@@ -106,6 +106,24 @@ class Faults(unittest.TestCase):
     def test_no_broken_rule_passes(self):
         self.each_call(["keep"], "fd>0", (23, 125))
 
+    def test_a_file_that_cannot_be_read_is_not_replaced(self):
+        """Whether it is a report of ours cannot be known."""
+        with harness.Scratch() as scratch:
+            path = scratch.path("precious.json")
+            for fault, is_kept in (([], False), (["-e", "inject=read,pread64:error=EIO"], True)):
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write('{"schema_version": 2, "tool": {"name": "unfreed"}}' if not is_kept else "precious")
+                env = {"LD_PRELOAD": harness.LIBRARY, "UNFREED_OUTPUT": path, "UNFREED_LEDGER_DIR": scratch.ledgers}
+                environment = [f"-E{name}={value}" for name, value in env.items()]
+                status, stdout, stderr, _ = harness.execute(
+                    ["strace", "-f", "-o", scratch.path("log"), "-P", path, "-e", "trace=read,pread64", *fault, *environment,
+                     PROGRAM], env=harness.clean_environment())
+                self.assertEqual((status, stdout), (0, self.bare.stdout), stderr)
+                with open(path, encoding="utf-8") as file:
+                    self.assertEqual(file.read() == "precious", is_kept, stderr)
+                with open(scratch.path("log"), encoding="utf-8") as file:
+                    self.assertEqual("(INJECTED)" in file.read(), is_kept)
+
 
 if __name__ == "__main__":
     harness.main()
