@@ -14,6 +14,7 @@
 #include "base/syscall.h"
 #include "cli/ledger_files.h"
 #include "elf/opened.h"
+#include "ledger/composer.h"
 #include "names/elf_symbols.h"
 #include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
@@ -146,22 +147,6 @@ uint32_t module_number(const unwind::Object& object) {
   return 0;
 }
 
-/// Adds a stack as nodes of its own: a copy of a ledger is read once, so nothing is shared with the others.
-uint32_t add_nodes(ledger::Writer& writer, const ledger::View& view, std::span<const unwind::Frame> frames) {
-  uint64_t parent = 0;
-  for (size_t at = frames.size(); at-- > 0;) {
-    const ledger::Module* module = frames[at].module ? view.module(frames[at].module) : nullptr;
-    uint64_t index = 0;
-    auto* node = writer.append<ledger::Node>(ledger::SectionId::nodes, index);
-    if (!node) return static_cast<uint32_t>(parent);
-    node->parent = static_cast<uint32_t>(parent);
-    node->module = (module ? frames[at].module : 0) | (frames[at].exact_pc ? ledger::kNodeExactPc : 0);
-    node->offset = frames[at].pc - (module ? module->base : 0);
-    parent = index;
-  }
-  return static_cast<uint32_t>(parent);
-}
-
 constexpr size_t kMostFrames = 512;
 constexpr size_t kUsualFrames = 128;
 
@@ -169,19 +154,27 @@ constexpr size_t kUsualFrames = 128;
 struct Work {
   std::byte stack[unwind::kMostWaitingBytes];
   unwind::Frame frames[kMostFrames];
+  ledger::FrameKey keys[kMostFrames];
 };
 
 /// Walks the stack of one thread into its record.
-unwind::WaitingWalk take_stack(ledger::Copy& copy, int pid, ledger::ThreadRecord& record, Work& work) {
-  uint32_t depth = copy.view().header().depth;
+unwind::WaitingWalk take_stack(const ledger::View& view, ledger::Composer& composer, int pid,
+                               ledger::ThreadRecord& record, Work& work) {
+  uint32_t depth = view.header().depth;
   std::span<unwind::Frame> frames =
       std::span(work.frames).first(depth ? std::min<size_t>(depth, kMostFrames) : kUsualFrames);
   unwind::WalkResult walked;
   unwind::WaitingThread thread{pid, record.tid, record.stack_low, record.stack_high};
   unwind::WaitingWalk result = walk_waiting(thread, work.stack, 0, frames, walked);
   if (result != unwind::WaitingWalk::done) return result;
-  record.current_node = add_nodes(copy.writer(), copy.view(), frames.first(walked.frames));
-  record.current_truncated = walked.truncated;
+  for (size_t at = 0; at < walked.frames; ++at) {
+    const ledger::Module* module = frames[at].module ? view.module(frames[at].module) : nullptr;
+    work.keys[at] = {(module ? frames[at].module : 0) | (frames[at].exact_pc ? ledger::kNodeExactPc : 0),
+                     frames[at].pc - (module ? module->base : 0)};
+  }
+  bool truncated = walked.truncated;
+  record.current_node = composer.stack(std::span(work.keys).first(walked.frames), truncated);
+  record.current_truncated = truncated;
   record.current_ns = base::monotonic_ns();
   return result;
 }
@@ -192,7 +185,9 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveSta
   std::vector<ModuleImage> modules = list_modules(copy.view(), pid);
   g_modules = &modules;
   unwind::set_object_finder(find_module);
-  static const bool prepared = unwind::prepare(module_number);
+  static const bool can_walk = unwind::prepare(module_number);
+  ledger::Composer composer(copy.writer());
+  bool prepared = can_walk && composer.prepare(ledger::Existing::left_alone);
   unwind::forget_code();
   std::vector<ledger::ThreadRecord*> wanted;
   uint64_t count = std::min<uint64_t>(copy.view().thread_count(), kMostThreads);
@@ -208,7 +203,7 @@ std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveSta
   for (int look = 0; look < kMostLooks && !wanted.empty(); ++look) {
     if (look > 0) usleep(kBetweenLooksUs);
     std::erase_if(wanted, [&](ledger::ThreadRecord* record) {
-      unwind::WaitingWalk result = take_stack(copy, pid, *record, *work);
+      unwind::WaitingWalk result = take_stack(copy.view(), composer, pid, *record, *work);
       refused = refused || result == unwind::WaitingWalk::refused;
       return result != unwind::WaitingWalk::moves;
     });

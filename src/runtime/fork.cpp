@@ -20,7 +20,7 @@
 #include "track/mappings.h"
 #include "track/misuse.h"
 #include "track/modules.h"
-#include "track/stack_tree.h"
+#include "track/sites.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
@@ -90,7 +90,7 @@ void reset_tables() {
   unwind::reset_unloading_after_fork();
   unwind::reset_walks_after_fork();
   track::reset_counters_after_fork();
-  track::reset_stack_tree_after_fork();
+  track::reset_sites_after_fork();
   track::reset_failures_after_fork();
   track::reset_levels_after_fork();
   track::reset_misuse_after_fork();

@@ -4,12 +4,11 @@
 #include <atomic>
 
 #include "base/syscall.h"
+#include "ledger/interning.h"
 #include "track/counters.h"
 #include "track/libc_owned.h"
 #include "track/modules.h"
-#include "track/number_set.h"
 #include "track/operator_new.h"
-#include "track/stack_tree.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
 
@@ -23,16 +22,22 @@ using ledger::Site;
 namespace {
 
 constinit std::atomic<bool> g_is_any_within_libc;
-constinit NumberSet g_second_sites;  ///< all but the first of each node
+constinit ledger::StackTree g_stacks;
+constinit ledger::SiteTable g_sites;
 
 using Frames = std::span<const unwind::Frame>;
+
+ledger::FrameKey key_of(const unwind::Frame& frame) {
+  uint64_t base = frame.module ? g_tracker.writer.at<ledger::Module>(SectionId::modules, frame.module)->base : 0;
+  return {frame.module | (frame.exact_pc ? ledger::kNodeExactPc : 0), frame.pc - base};
+}
 
 /// Follows frames (innermost first) from `node` as far as they have their nodes; leaves the others in `frames`.
 /// `note(frame, node)` hears of each from the outermost in.
 template <class Note>
 uint32_t follow_known(uint32_t node, Frames& frames, Note note) {
   while (!frames.empty()) {
-    uint32_t known = find_child(node, key_of(frames.back()));
+    uint32_t known = g_stacks.find_child(g_tracker.writer, node, key_of(frames.back()));
     if (!known) break;
     note(frames.back(), node = known);
     frames = frames.first(frames.size() - 1);
@@ -44,7 +49,7 @@ uint32_t follow_known(uint32_t node, Frames& frames, Note note) {
 template <class Note>
 uint32_t make_all(uint32_t node, Frames frames, bool& truncated, Note note) {
   for (size_t left = frames.size(); left > 0; --left) {
-    uint32_t made = make_child(node, key_of(frames[left - 1]));
+    uint32_t made = g_stacks.make_child(g_tracker.writer, node, key_of(frames[left - 1]));
     if (!made) {
       truncated = true;
       break;
@@ -52,45 +57,6 @@ uint32_t make_all(uint32_t node, Frames frames, bool& truncated, Note note) {
     note(frames[left - 1], node = made);
   }
   return node;
-}
-
-struct SiteKey {
-  uint8_t kind;
-  uint8_t truncated;
-  uint16_t hook;
-  uint32_t node;
-};
-
-uint64_t site_hash(const SiteKey& key) {
-  return mix(uint64_t{key.node} << 32 | uint64_t{key.hook} << 16 | uint64_t{key.kind} << 8 | key.truncated, 0x51);
-}
-SiteKey key_of(const Site& site) {
-  return {site.kind, static_cast<uint8_t>(site.flags & ledger::kSiteTruncated), site.hook, site.node};
-}
-Site& site_record(uint32_t number) { return *g_tracker.writer.at<Site>(SectionId::sites, number); }
-
-bool is_for(const Site& site, const SiteKey& key) {
-  SiteKey known = key_of(site);
-  return known.kind == key.kind && known.truncated == key.truncated && known.hook == key.hook && known.node == key.node;
-}
-
-uint32_t find_site(const SiteKey& key) {
-  auto same = [&](uint32_t number) { return is_for(site_record(number), key); };
-  return g_second_sites.find_in_group(first_site_at(key.node), same, [&] { return site_hash(key); });
-}
-
-constexpr uint32_t overflow_site(Kind kind) { return 1 + static_cast<uint32_t>(kind); }
-
-/// Sites 1 … kKindCount stand for what finds no room, one a kind.
-bool make_overflow_sites() {
-  for (uint32_t kind = 0; kind < ledger::kKindCount; ++kind) {
-    uint64_t number;
-    Site* site = g_tracker.writer.append<Site>(SectionId::sites, number);
-    if (!site) return false;
-    site->kind = static_cast<uint8_t>(kind);
-    site->flags = ledger::kSiteOverflow | ledger::kSiteTruncated;
-  }
-  return true;
 }
 
 /// Where a walk may read of a stack that is not the thread's own.
@@ -106,9 +72,10 @@ constexpr size_t kShortStack = 64;
 }  // namespace
 
 bool prepare_sites() {
-  constexpr uint32_t kFirstSlots = 1024;
-  return prepare_stack_tree() && g_second_sites.prepare(kFirstSlots) && make_overflow_sites();
+  return g_stacks.prepare(g_tracker.writer, ledger::Existing::left_alone) && g_sites.prepare(g_tracker.writer);
 }
+
+void reset_sites_after_fork() { g_stacks.reset_lock_after_fork(); }
 
 bool is_any_site_within_libc() { return g_is_any_within_libc.load(std::memory_order_relaxed); }
 
@@ -127,26 +94,6 @@ uint32_t share_walked(ThreadState& state, Frames& frames) {
   state.walked_count = std::min(state.walked_count, most);
   frames = frames.first(frames.size() - state.walked_count);
   return state.walked_count ? state.walked_nodes[state.walked_count - 1] : 0;
-}
-
-uint32_t make_site(const SiteKey& key, uint8_t owner_flags) {
-  if (uint32_t known = find_site(key)) return known;
-  uint64_t number;
-  Site* site = g_tracker.writer.append<Site>(SectionId::sites, number);
-  if (!site || number >= kMostSites) {
-    g_tracker.writer.drop(Dropped::sites_full);
-    return overflow_site(static_cast<Kind>(key.kind));
-  }
-  site->kind = key.kind;
-  site->flags = static_cast<uint8_t>(key.truncated | owner_flags);
-  site->hook = key.hook;
-  site->node = key.node;
-  site->first_ns = base::monotonic_ns();
-  auto made = static_cast<uint32_t>(number);
-  // Another thread may have made the same meanwhile: then that one counts, and ours acquires nothing.
-  auto same = [&](uint32_t n) { return is_for(site_record(n), key); };
-  return g_second_sites.insert_in_group(first_site_at(key.node), made, same,
-                                        [](uint32_t n) { return site_hash(key_of(site_record(n))); });
 }
 
 /// A stack: the frames that are kept, and further ones where those are few to judge by.
@@ -185,17 +132,17 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& 
     if (state) state->walked_nodes[state->walked_count++] = node;
   };
   auto key_at = [&](uint32_t node) {
-    return SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), hook,
-                   node};
+    return ledger::SiteKey{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0),
+                           hook, node};
   };
   Frames left = stack.frames;
   uint32_t node = state ? share_walked(*state, left) : 0;
   node = follow_known(node, left, note);
   if (left.empty())
-    if (uint32_t known = find_site(key_at(node))) return known;
+    if (uint32_t known = g_sites.find(g_tracker.writer, g_stacks, key_at(node))) return known;
   uint8_t owner = owner_flags(kind, stack);
   node = make_all(node, left, truncated, note);
-  return make_site(key_at(node), owner);
+  return g_sites.make(g_tracker.writer, g_stacks, key_at(node), owner, base::monotonic_ns());
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
-// Sites: stacks interned as paths in the ledger's tree of nodes, and (kind, acquiring function, stack) interned as
-// sites. Lock-free.
+// Captures stacks and finds their sites in this process's ledger (ledger/interning.h). Lock-free.
 //
 // Code that a hook runs each time is [[gnu::hot]], here and elsewhere: it is contiguous in the library, since
 // after a system call little of it is left in the processor's caches.
@@ -17,8 +16,9 @@
 
 namespace unfreed::track {
 
-/// Allocates the hash tables. False: no memory.
+/// Allocates the tables. False: no memory.
 bool prepare_sites();
+void reset_sites_after_fork();
 
 /// Has libc allocated blocks that may be its own or its caller's (ledger::kSiteWithinLibc)?
 bool is_any_site_within_libc();

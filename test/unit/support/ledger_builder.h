@@ -9,12 +9,14 @@
 #include <algorithm>
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 #include <new>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "ledger/composer.h"
 #include "ledger/view.h"
 #include "ledger/writer.h"
 
@@ -72,20 +74,23 @@ class LedgerBuilder {
     writer_ = ledger::Writer(memory_);
     lay_out(header(), size);
     header().state.store(static_cast<uint32_t>(ledger::State::live));
-    header().pid = 4242;
-    header().ppid = 4241;
-    header().main_tid = 4242;
-    header().exe = text("/usr/bin/program");
-    header().argv = text(std::string_view("program\0--flag\0", 14));
-    header().argv_count = 2;
-    header().hook_names = text(std::string_view("open\0malloc\0pthread_create\0fopen", 32));
-    header().hook_count = 4;
+    composer_ = std::make_unique<ledger::Composer>(writer_);
+    composer_->describe({.pid = 4242,
+                         .ppid = 4241,
+                         .uid = 0,
+                         .exe = "/usr/bin/program",
+                         .argv = std::string_view("program\0--flag\0", 14),
+                         .argv_count = 2,
+                         .started_realtime_ns = 1'714'566'896'123'456'789,
+                         .started_monotonic_ns = 1'000});
+    composer_->name_hooks(std::string_view("open\0malloc\0pthread_create\0fopen", 32), 4);
     header().kinds_tracked = 15;
     for (size_t kind = 0; kind < 4; ++kind) header().coverage[kind] = static_cast<uint8_t>(ledger::Coverage::exact);
-    header().started_realtime_ns = 1'714'566'896'123'456'789;
-    header().started_monotonic_ns = 1'000;
   }
-  ~LedgerBuilder() { munmap(memory_, bytes_); }
+  ~LedgerBuilder() {
+    composer_.reset();
+    munmap(memory_, bytes_);
+  }
   LedgerBuilder(const LedgerBuilder&) = delete;
   LedgerBuilder& operator=(const LedgerBuilder&) = delete;
 
@@ -115,31 +120,22 @@ class LedgerBuilder {
   ledger::StringRef text(std::string_view value) { return writer_.add_text(value); }
 
   uint32_t module(std::string_view path, uint16_t flags = 0, std::string_view build_id = "\x01\x02\x03") {
-    uint64_t index = 0;
-    auto* module = placed(writer_.append<ledger::Module>(ledger::SectionId::modules, index));
-    module->base = 0x10000 * index;
-    module->start = module->base;
-    module->end = module->base + 0x8000;
-    module->path = text(path);
-    module->flags = flags;
-    module->build_id_bytes = static_cast<uint16_t>(build_id.size());
-    std::memcpy(module->build_id, build_id.data(), build_id.size());
-    return static_cast<uint32_t>(index);
+    uint64_t base = 0x10000 * writer_.section(ledger::SectionId::modules).count;
+    return composer_->module({path, build_id, base, base, base + 0x8000, flags});
   }
 
   /// A stack, innermost frame first; returns its leaf.
   uint32_t stack(std::vector<Frame> frames) {
-    uint32_t parent = 0;
-    for (size_t at = frames.size(); at-- > 0;) {
-      uint64_t index = 0;
-      auto* node = placed(writer_.append<ledger::Node>(ledger::SectionId::nodes, index));
-      *node = {parent, frames[at].module | frames[at].flags, frames[at].offset};
-      parent = static_cast<uint32_t>(index);
-    }
-    return parent;
+    if (!has_stacks_ && !composer_->prepare(ledger::Existing::found)) throw std::bad_alloc();
+    has_stacks_ = true;
+    std::vector<ledger::FrameKey> keys;
+    for (const Frame& frame : frames) keys.push_back({frame.module | frame.flags, frame.offset});
+    bool truncated = false;
+    return composer_->stack(keys, truncated);
   }
 
   ledger::Site& site(uint32_t index) { return *writer_.at<ledger::Site>(ledger::SectionId::sites, index); }
+  /// A site of its own, though there may be one like it.
   uint32_t site(ledger::Kind kind, uint16_t hook, uint32_t leaf, uint8_t flags = 0) {
     uint64_t index = 0;
     auto* site = placed(writer_.append<ledger::Site>(ledger::SectionId::sites, index));
@@ -161,14 +157,7 @@ class LedgerBuilder {
 
   /// A descriptor in the table, as its hooks would record it.
   void table_fd(uint32_t number, ledger::FdOrigin origin, uint32_t site_index = 0) {
-    auto* record = placed(writer_.touch<ledger::FdRecord>(ledger::SectionId::fds, number));
-    record->word = ledger::fd_word(origin, site_index, ++serial_);
-    record->acquired_ns = 2'000 + serial_;
-    record->tid = 4243;
-    auto& count = writer_.section(ledger::SectionId::fds).count;
-    if (count <= number) count = number + 1;
-    if (site_index != 0) site(site_index).acquired += 1;
-    if (origin == ledger::FdOrigin::acquired) header().totals[0].acquired += 1;
+    placed(composer_->add_fd(number, origin, site_index, 2'001 + fds_++))->tid = 4243;
   }
 
   /// A descriptor as the kernel lists it.
@@ -187,19 +176,13 @@ class LedgerBuilder {
 
   ledger::ThreadRecord& thread(uint32_t site_index, ledger::ThreadState state, uint32_t flags = 0,
                                std::string_view name = "worker") {
-    uint64_t index = 0;
-    auto* record = placed(writer_.append<ledger::ThreadRecord>(ledger::SectionId::threads, index));
-    record->state = static_cast<uint32_t>(state);
+    uint64_t index = writer_.section(ledger::SectionId::threads).count;
+    auto* record = placed(composer_->add_thread(static_cast<int32_t>(5000 + index), state, site_index, 3'000));
     record->flags = flags;
-    record->site = site_index;
-    record->tid = static_cast<int32_t>(5000 + index);
     record->creator_tid = 4242;
     record->serial = static_cast<uint32_t>(index + 1);
-    record->started_ns = 3'000;
     record->finished_ns = state == ledger::ThreadState::finished ? 4'000 : 0;
     name.copy(record->name, sizeof record->name - 1);
-    header().totals[2].acquired += 1;
-    if (site_index != 0) site(site_index).acquired += 1;
     return *record;
   }
 
@@ -217,16 +200,8 @@ class LedgerBuilder {
   }
 
   ledger::ChildRecord& child(uint32_t site_index, int32_t pid) {
-    uint64_t index = 0;
-    auto* record = placed(writer_.append<ledger::ChildRecord>(ledger::SectionId::children, index));
-    record->state = static_cast<uint32_t>(ledger::ChildState::started);
-    record->site = site_index;
-    record->pid = pid;
+    auto* record = placed(composer_->add_child(pid, site_index, 3'500));
     record->creator_tid = 4242;
-    record->serial = ++serial_;
-    record->started_ns = 3'500;
-    header().totals[3].acquired += 1;
-    if (site_index != 0) site(site_index).acquired += 1;
     return *record;
   }
 
@@ -289,7 +264,9 @@ class LedgerBuilder {
   void* memory_ = nullptr;
   size_t bytes_ = 0;
   ledger::Writer writer_;
-  uint32_t serial_ = 0;
+  std::unique_ptr<ledger::Composer> composer_;
+  bool has_stacks_ = false;
+  uint64_t fds_ = 0;
 };
 
 }  // namespace unfreed::test

@@ -1,5 +1,5 @@
 // The set of record numbers: nothing is lost or entered twice while it grows, whoever enters it.
-#include "track/number_set.h"
+#include "ledger/number_set.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-namespace unfreed::track {
+namespace unfreed::ledger {
 namespace {
 
 /// Numbers of records that say `keys[number]`.
@@ -73,4 +73,4 @@ TEST_F(Numbers, AreTheSameForAllThreads) {
 }
 
 }  // namespace
-}  // namespace unfreed::track
+}  // namespace unfreed::ledger

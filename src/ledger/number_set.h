@@ -14,13 +14,25 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 
-namespace unfreed::track {
+namespace unfreed::ledger {
 
 class NumberSet {
  public:
   bool prepare(uint32_t slots) {
     table_.store(allocate(slots), std::memory_order_release);
     return table_.load() != nullptr;
+  }
+
+  /// Unmaps the tables. Nobody uses them, or will.
+  void give_back() {
+    Table* table = first();
+    table_.store(nullptr, std::memory_order_relaxed);
+    while (table && next(*table)) table = next(*table);
+    while (table) {
+      Table* outgrown = table->previous;
+      base::give_back_own_memory(reinterpret_cast<uintptr_t>(table), bytes_of(table->mask + 1));
+      table = outgrown;
+    }
   }
 
   /// The number for which `same` returns true, or 0.
@@ -70,6 +82,7 @@ class NumberSet {
     std::atomic<Table*> next;
     std::atomic<bool> moved;  ///< to the next
     std::atomic<uint32_t>* slots;
+    Table* previous;
   };
   /// In a slot: the table ends here, and the rest is in the next.
   static constexpr uint32_t kMoved = UINT32_MAX;
@@ -110,6 +123,7 @@ class NumberSet {
     Table* larger = allocate((table.mask + 1) * 4);
     Table* none = nullptr;
     if (!larger || !table.next.compare_exchange_strong(none, larger, std::memory_order_acq_rel)) return;
+    larger->previous = &table;
     base::populate_memory(larger, bytes_of(larger->mask + 1));
     auto other = [](uint32_t) { return false; };
     for (uint64_t i = 0; i <= table.mask; ++i) {
@@ -127,4 +141,4 @@ class NumberSet {
   std::atomic<Table*> table_{nullptr};
 };
 
-}  // namespace unfreed::track
+}  // namespace unfreed::ledger
