@@ -18,7 +18,7 @@ namespace {
 struct Verdict {
   bool broken = false;
   bool failed = false;
-  bool judged = false;  ///< rules were for one of the reports
+  bool judged = false;  ///< the rules apply to at least one of the reports
 };
 
 void check_file(const std::string& file, const report::Settings& settings, symbolize::Symbolizer& symbolizer,

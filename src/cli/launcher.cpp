@@ -76,7 +76,7 @@ class Launcher {
     std::set<int> running;         ///< processes that go on; those of other pid namespaces by their numbers here
     std::set<LedgerKey> pending;   ///< their ledgers
     std::set<int> without_ledger;  ///< of those that go on
-    bool unsettled = false;        ///< some ledger was just being made, renamed or taken away, or its process deciding
+    bool unsettled = false;        ///< a ledger was being made, renamed or removed, or its process was deciding
   };
   void add_running(const LedgerFile& file, Found& found) const {
     if (file.name.pid_namespace == namespace_) found.running.insert(file.name.pid);
@@ -195,7 +195,7 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found)
     bool runs = false;
     if (!file.name.done) {
       runs = !is_command && has_process(file, facts);
-      // What it did between the two questions is in the ledger now, or in its name.
+      // It may have written between the two checks: read the ledger, and its name, again.
       if (!runs) facts = read_ledger_facts(file);
       // It is complete, and has only to be given its last name: no need to wait for a process that may be stopped.
       bool is_left = facts && facts->handover == ledger::Handover::left && facts->state == ledger::State::ended;
@@ -292,7 +292,7 @@ void Launcher::sweep() {
   if (!found.running.empty()) preload_.keep();
 }
 
-/// True: CMD was not tracked, or its last image, and why is known.
+/// True: CMD, or its last image, was not tracked, and the reason is known.
 bool Launcher::note_command() {
   if (command_ledger_ || settings_.disabled || !report::is_wanted(settings_, plan_.words[0])) return false;
   if (command_is_gone_unseen_) return true;  // as that image noted itself
@@ -355,7 +355,7 @@ void Launcher::complain_of_untracked() {
                        render::printable(names), render::printable(patterns)));
 }
 
-/// The contract's exit status. `is_checked`: all that rules are about was seen.
+/// The exit status. `is_checked`: everything that the rules are about was seen.
 int Launcher::verdict(int command_status, bool is_checked) const {
   if (command_status != 0) return command_status;
   if (reports_.failed() || (settings_.rules.count > 0 && !is_checked && !reports_.broken())) return kFailure;

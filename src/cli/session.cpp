@@ -162,11 +162,11 @@ bool Session::is_carried_by(int pid) const {
          environment.find("UNFREED_SESSION=" + name_ + '\0') != std::string::npos;
 }
 
-/// Asked by their numbers, where those are few. Empty: only the list of all processes tells.
+/// Checks the process numbers one by one, if they are few. Empty: they are not, so list all processes.
 std::optional<bool> Session::is_carried_after(int first) const {
-  constexpr int kFew = 200;  // that many are asked for in less time than all of a machine's are listed
+  constexpr int kFew = 200;  // checking so many takes less time than listing all processes of a machine
   for (int next = first + 1;;) {
-    // One that has started another, and ended before it was asked for, has left a newer number.
+    // A process that started another and ended before its check has left a newer number.
     int newest = newest_number();
     if (newest < first || newest - first > kFew) return {};
     if (next > newest) return false;

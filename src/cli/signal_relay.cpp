@@ -166,7 +166,7 @@ void SignalRelay::end_soon(int signal) {
   setitimer(ITIMER_REAL, &patience, nullptr);
 }
 
-/// Takes what CMD has to tell of itself, with signals blocked.
+/// Handles changes of CMD's state, with signals blocked.
 bool SignalRelay::has_program_ended() {
   auto program = static_cast<id_t>(program_.load());
   for (;;) {
@@ -213,7 +213,7 @@ SignalRelay::News SignalRelay::wait(int descriptor, int milliseconds) {
   sigset_t before;
   sigemptyset(&none);
   sigfillset(&all);
-  // Blocked but for ppoll(): what is told between the look and the wait ends the wait.
+  // Signals are unblocked in ppoll() only: one that arrives between the check and the wait ends the wait.
   sigprocmask(SIG_SETMASK, &all, &before);
   News news = News::nothing;
   for (;;) {

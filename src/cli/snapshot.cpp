@@ -85,7 +85,7 @@ int snapshot_command(const Arguments& arguments) {
   bool is_given = !settings.suppressions.empty();
   std::string_view files = effective.suppressions;
   if (!is_given && !files.empty() && found.open.user != geteuid()) {
-    // Another user does not say which files are opened here.
+    // Another user must not choose which files are opened here.
     loaded->notes.push_back("the process's own suppressions, which belong to another user, were not applied");
     files = {};
   }

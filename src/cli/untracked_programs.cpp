@@ -82,7 +82,7 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
 bool may_go_untracked(const report::Settings& settings, const std::string& program) {
   if (report::is_named(settings.allow_untracked, program)) return true;
   if (settings.rules_for.empty() || report::is_interpreter(program)) return false;
-  // A name that leads elsewhere by now, or was cut, tells nothing.
+  // A name that refers to another file by now, or was cut, proves nothing.
   if (!program.starts_with('/') || program.starts_with("/proc/") || program.size() + 1 >= sizeof(Untracked::program))
     return false;
   std::error_code none;

@@ -72,7 +72,7 @@ void build_misuse(Build& build) {
 }
 
 namespace {
-/// What the kernel says of a descriptor that is still open says more than its link did then ("socket:[4711]").
+/// For a descriptor that is still open, the kernel's answer says more than its link then ("socket:[4711]").
 Text target_of(Build& build, const ledger::ExecLeak& record) {
   for (const EvaluatedFd& fd : build.evaluation.fds) {
     if (fd.fd != record.fd || fd.serial != record.serial) continue;

@@ -148,7 +148,7 @@ Text suppression_text(const Build& build, uint32_t suppression) {
 }
 
 namespace {
-/// The kernel cannot be asked any more: what it was acquired with.
+/// The process is gone, so the kernel cannot say: name what it was acquired with.
 void describe_acquired_target(Build& build, const EvaluatedFd& fd, Text& target) {
   const ledger::FdRecord* record = build.view().fd(static_cast<uint32_t>(fd.fd));
   if (!record || record->target.serial.load(std::memory_order_acquire) != fd.serial) return;
@@ -201,7 +201,7 @@ void build_sites(Build& build) {
 }
 
 void build_descriptors(Build& build) {
-  // What nothing explains comes first: it is what the list is for.
+  // Unexplained ones come first: the list is there for them.
   for (bool unattributed : {true, false}) {
     for (const EvaluatedFd& fd : build.evaluation.fds) {
       bool belongs_to_site = fd.fd_class == FdClass::held && fd.site != 0;

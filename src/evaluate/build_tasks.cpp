@@ -63,7 +63,7 @@ void describe_thread(Build& build, const EvaluatedThread& thread, Thread& out) {
   describe_holdings(build, thread, out.holds);
 }
 
-/// Those that keep most from being released first, the main thread last: it is everybody's.
+/// Those that hold most first; the main thread last, as every process has one.
 bool comes_before(const EvaluatedThread& left, const EvaluatedThread& right) {
   if (left.main != right.main) return right.main;
   if (left.fds != right.fds) return left.fds > right.fds;

@@ -29,13 +29,13 @@ bool read_child(const Evaluation& evaluation, std::span<ListedTask> list, const 
   out.inherited = record.flags & ledger::kChildInherited;
   out.ignored = record.flags & ledger::kChildIgnored;
   out.child_class = classify(evaluation, out.kernel);
-  // Started after the kernel was asked: that it is not on the list means nothing.
+  // Started after the kernel was asked: its absence from the list means nothing.
   bool is_later = out.started_ns > evaluation.view->header().reconciled_monotonic_ns;
   if (out.child_class == ChildClass::reaped_unseen && is_later) out.child_class = ChildClass::running;
   return true;
 }
 
-/// Of two records of one pid the older child is gone: the kernel has handed the number out again.
+/// Of two records of one pid the older child is gone: the kernel has reused the number.
 void settle_reused(std::span<EvaluatedChild> children) {
   std::sort(children.begin(), children.end(), [](const EvaluatedChild& left, const EvaluatedChild& right) {
     return left.pid != right.pid ? left.pid < right.pid : left.serial < right.serial;
@@ -81,7 +81,7 @@ void total(Evaluation& evaluation) {
   }
 }
 
-/// Only what is there, and this process's own doing, belongs to its site's objects.
+/// Only children that exist and that this process started belong to a site's objects.
 uint32_t object_site(const EvaluatedChild& child) {
   return child.ignored || child.child_class == ChildClass::reaped_unseen ? 0 : child.site;
 }

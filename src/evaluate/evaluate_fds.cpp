@@ -61,7 +61,7 @@ FdClass classify(const Evaluation& evaluation, const EvaluatedFd& fd, const ledg
   }
 }
 
-/// Joins one number's record and the kernel's word on it. False when it is not open for anybody.
+/// Joins one number's record and the kernel's entry. False if it is open according to neither.
 bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* record, uint32_t kernel,
           EvaluatedFd& out) {
   uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
@@ -84,7 +84,7 @@ bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* 
       out.site = site;
   }
   out.fd_class = classify(evaluation, out, record);
-  // Taken after the kernel was asked: that it is not on the list means nothing.
+  // Acquired after the kernel was asked: its absence from the list means nothing.
   bool is_later = out.acquired_ns > evaluation.view->header().reconciled_monotonic_ns;
   if (evaluation.reconciled && kernel == kNoIndex && !is_later) out.fd_class = FdClass::closed_unseen;
   return true;

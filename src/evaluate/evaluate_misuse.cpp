@@ -5,7 +5,7 @@ namespace unfreed::report {
 
 namespace {
 
-/// A suppression of the place that closed, or of the one that opened, covers what went wrong between them.
+/// A suppression of the closing or of the opening call site covers the invalid close.
 uint32_t suppression_of(const ReportInput& input, const Evaluation& evaluation, uint32_t acting, uint32_t opened) {
   uint32_t found = find_suppression(input, evaluation, acting);
   if (found == kNoIndex) found = find_suppression(input, evaluation, opened);
@@ -44,7 +44,7 @@ void evaluate_misuses(const ReportInput& input, base::Arena& arena, Evaluation& 
     uint64_t count = record ? record->count.load(std::memory_order_relaxed) : 0;
     bool is_known = record && record->kind >= static_cast<uint8_t>(ledger::MisuseKind::double_close) &&
                     record->kind <= static_cast<uint8_t>(ledger::kLastMisuseKind);
-    // Taken back (a sweep over all numbers), or damage.
+    // Withdrawn (it was a loop over all numbers), or damaged.
     if (!is_known || count == 0 || count > INT64_MAX || !is_site(evaluation, record->site)) continue;
     EvaluatedMisuse& misuse = misuses[kept++];
     misuse = {index, suppression_of(input, evaluation, record->site, record->opened_site), count};

@@ -9,7 +9,7 @@ namespace {
 
 using ledger::ThreadState;
 
-/// Copies what a report says of a thread. False for slots that stand for none.
+/// Copies what a report says of a thread. False for empty slots.
 bool read_thread(const Evaluation& evaluation, const ledger::ThreadRecord& record, EvaluatedThread& out) {
   uint32_t state = record.state.load(std::memory_order_acquire);
   uint32_t flags = record.flags.load(std::memory_order_relaxed);
@@ -63,7 +63,7 @@ void total(Evaluation& evaluation) {
 uint32_t object_site(const EvaluatedThread& thread) { return thread.ignored ? 0 : thread.site; }
 
 /// Joins the table with the kernel's list: a thread that is said to run and is not on it has gone unnoticed (or just
-/// now), one that is on it only was made past the watched functions.
+/// now), one that is on it only was started through no hooked function.
 size_t reconcile(Evaluation& evaluation, std::span<ListedTask> list, std::span<EvaluatedThread> out) {
   size_t count = 0;
   for (uint32_t index = 0; index < evaluation.view->thread_count() && count < out.size(); ++index) {
@@ -190,7 +190,7 @@ void add_running_heap(base::Arena& arena, Evaluation& evaluation) {
   }
 }
 
-/// Held descriptors by the thread that took them, oldest first.
+/// Held descriptors by the thread that acquired them, oldest first.
 std::span<uint32_t> held_by_thread(base::Arena& arena, const Evaluation& evaluation) {
   std::span<uint32_t> order = arena.take_array<uint32_t>(evaluation.fds.size());
   size_t count = 0;
@@ -214,7 +214,7 @@ void evaluate_holdings(base::Arena& arena, Evaluation& evaluation) {
   evaluation.fds_by_thread = order;
   for (EvaluatedThread& thread : evaluation.threads) {
     if (thread.is_unattributed()) continue;
-    // Numbers of threads are used again: only what was taken in this one's lifetime is its own.
+    // Thread numbers are reused: only what was acquired in this one's lifetime is its own.
     auto first =
         std::lower_bound(order.begin(), order.end(), thread, [&](uint32_t index, const EvaluatedThread& wanted) {
           const EvaluatedFd& fd = evaluation.fds[index];

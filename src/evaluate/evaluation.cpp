@@ -110,7 +110,7 @@ void total_counted(Evaluation& out) {
   }
 }
 
-/// Descriptors given back by a process that cleans up while it dies: what it held is worth a word.
+/// Descriptors that a process released while it cleaned up at its end: what it held is listed.
 bool held_much(const EvaluatedSite& site) {
   constexpr uint64_t kMuch = 8;
   return site.kind == Kind::fd && site.at_peak >= kMuch;
@@ -172,7 +172,7 @@ void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation) {
   for (uint32_t index = 0; index < evaluation.sites.size() && count < indexes.size(); ++index) {
     const EvaluatedSite& site = evaluation.sites[index];
     bool holds = (site.live > 0 || site.running > 0 || held_much(site)) && !site.libc;
-    // A site that took nothing is one that closes.
+    // A site that acquired nothing is that of a close.
     if (site.valid && (holds || (all_sites && site.total > 0))) indexes[count++] = index;
   }
   evaluation.listed = indexes.first(count);

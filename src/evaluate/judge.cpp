@@ -1,4 +1,4 @@
-// What rules come to for one report.
+// Evaluates rules against one report.
 #include <algorithm>
 
 #include "evaluate/evaluate.h"

@@ -45,7 +45,7 @@ std::string_view coverage_text(ledger::Coverage coverage) {
   }
 }
 
-/// A kind the user left out is worth a word in "coverage", not a note.
+/// A kind that the user left out is mentioned in "coverage", without a note.
 bool note_coverage(const ledger::View& view, const NoteSink& sink) {
   bool any = false;
   for (size_t index = 0; index < ledger::kKindCount; ++index) {

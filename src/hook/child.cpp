@@ -1,4 +1,4 @@
-// Starting child processes, and collecting them.
+// Functions that start child processes, and that wait for them.
 #include <cerrno>
 #include <cstdarg>
 #include <string_view>
@@ -255,7 +255,7 @@ UNFREED_HOOK int waitid(idtype_t type, id_t id, siginfo_t* about, int options) {
   while (result == 0 && hook::own_child_met(*place, options));
   if (result != 0 || options & WNOWAIT) return result;
   bool ended = place->si_code == CLD_EXITED || place->si_code == CLD_KILLED || place->si_code == CLD_DUMPED;
-  // With WNOHANG and nothing to tell si_pid is 0, by Linux (POSIX leaves it open).
+  // With WNOHANG and no child to report, Linux sets si_pid to 0 (POSIX leaves it open).
   if (ended && place->si_pid > 0) track::child_reaped(place->si_pid);
   return result;
 }

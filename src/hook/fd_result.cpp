@@ -27,7 +27,7 @@ int number_at(const void* start, size_t offset) {
   return number;
 }
 
-/// Entered if it is one, and nobody has said so yet.
+/// Recorded if it is a descriptor that has no record yet.
 void take(int fd, Hook hook, const Registers& from) {
   if (fd < 0 || track::fd_origin_known(fd) != ledger::FdOrigin::none || !track::fd_is_open(fd)) return;
   track::fd_acquired(fd, hook_number(hook), from);

@@ -34,7 +34,7 @@ FILE* reopened(FILE* stream, const char* path, Hook hook, const Registers& from,
   return result;
 }
 
-/// A walk through a tree of files holds the directory it started in, unless it was told never to leave it (following
+/// A walk through a tree of files holds the directory it started in, unless its options forbid leaving it (following
 /// links implies that). Then it is heap blocks and nothing else, which are the program's.
 bool holds_directory(int options) { return !(options & (FTS_NOCHDIR | FTS_LOGICAL)); }
 

@@ -49,7 +49,7 @@ void opened(void* handle, const char* file, Hook function, const unwind::Registe
                          from);
 }
 
-/// Told once: from then on the library's count is what is known of it.
+/// Reported once: from then on coverage of this kind is partial.
 void note_uncounted() {
   static constinit std::atomic<bool> noted{false};
   if (!track::enter(ledger::Kind::library) || noted.exchange(true, std::memory_order_relaxed)) return;

@@ -76,7 +76,7 @@ class Subject {
   bool asks_thread_;  ///< as the main thread may have ended, and has nothing then
 };
 
-/// Status flags and close-on-exec of one descriptor, where the kernel tells. Is it open (still)?
+/// Status flags and close-on-exec of one descriptor, if the kernel says. Is it (still) open?
 base::Openness read_flags(const Subject& subject, int fd, KernelFd& out) {
   using base::Openness;
   if (subject.is_self()) {
@@ -316,7 +316,7 @@ bool build_list(ledger::Writer& writer, const Subject& subject) {
   return whole;
 }
 
-/// Does the fd table have something to say about this number?
+/// Does the fd table have a record of this number?
 bool is_in_table(const ledger::Writer& writer, int fd) {
   auto number = static_cast<uint64_t>(fd);
   if (number >= used_records(writer, SectionId::fds)) return false;

@@ -122,7 +122,7 @@ class Lister {
     return add(tid, false, status);
   }
 
-  /// One question instead of many, for the usual answer.
+  /// The usual case, by one system call instead of many.
   static bool may_have_children() {
     siginfo_t about{};
     return raw_syscall(SYS_waitid, P_ALL, 0, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL) !=
@@ -142,7 +142,7 @@ class Lister {
     }
   }
 
-  /// False where nothing could be found out about it. Its being gone is an answer.
+  /// False: nothing could be found out. That it has ended is a finding.
   bool list_child(int pid) {
     if (pid == own_pid_) return true;  // made for this report
     Path path;

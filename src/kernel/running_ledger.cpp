@@ -28,7 +28,7 @@ ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out) {
   bool ended = first.view().header().state.load() == static_cast<uint32_t>(ledger::State::ended);
   bool reconciled = ended || take_kernel_facts(first.writer(), pid);
   if (!ended) take_kernel_tasks(first.writer(), pid);
-  // The table is read after the kernel was asked. A descriptor taken since is known by its time; one given back since
+  // The table is read after the kernel was asked. A descriptor acquired since is known by its time; one released since
   // is on the list only, and is gone when looked for again.
   ledger::Copy second;
   if (!reconciled || ended || second.load(file)) {

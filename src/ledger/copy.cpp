@@ -189,8 +189,8 @@ CopyError Copy::copy_sites_and_chunks() {
   return {};
 }
 
-/// All that was released was read before this, so that a block which is taken by one thread and given back by another
-/// in between is not seen as given back only.
+/// Everything released was read before this, so that a block that one thread acquires and another one releases
+/// in between is not seen as released only.
 CopyError Copy::read_acquired_again() {
   const Section& chunks = section(SectionId::chunks);
   const Section& sites = section(SectionId::sites);

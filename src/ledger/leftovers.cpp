@@ -85,7 +85,7 @@ class Sweep {
     FileName name;
     if (!parse_file_name(text, name)) return;
     bool is_of_here = name.pid_namespace == namespace_ && namespace_;
-    // The cheapest question first: nothing has the number.
+    // The cheapest check first: no process has the number.
     if (is_of_here && raw_syscall(SYS_kill, name.pid, 0) != -ESRCH && search_ == Search::quick) return;
     if (!is_of_here && search_ == Search::quick) return;
     struct stat status {};
@@ -120,7 +120,7 @@ class Sweep {
     return has_something && !header.is_reported.load(std::memory_order_relaxed);
   }
 
-  /// Who finds first that its process is gone takes the right to write from it: the time of that is kept by the kernel.
+  /// Whoever first finds its process gone removes write permission: the kernel keeps the time of that change.
   void keep_or_remove(long file, const char* name, const struct stat& status, Kept& kept) {
     constexpr mode_t kFoundBefore = S_IRUSR;
     bool is_known = (status.st_mode & 07777) == kFoundBefore;

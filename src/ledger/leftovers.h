@@ -29,7 +29,7 @@ void remove_leftover_folders(const char* directory, unsigned user, Retention ret
 enum class Launcher : uint8_t { gone, there, unknown };
 Launcher find_launcher(long folder);
 
-/// For a launcher that is about to end: processes that still run are told to report by themselves, and the ledgers of
+/// For a launcher that is about to end: notifies processes that still run that they report by themselves; ledgers of
 /// those that do not, read or not, are removed. Of an opened folder of its run; `command`: a process that has ended.
 /// True: some do.
 bool abandon_run(long folder, int command);

@@ -117,7 +117,7 @@ bool may_be_mapped(long file) {
   // A lease for reading is refused while a file is open, or mapped, for writing. Other file systems (overlayfs) may map
   // a file other than the one that was asked about.
   if (!is_in_memory(file)) return true;
-  // Should somebody open it in this very moment, we are told by a signal; by one that does nothing.
+  // If somebody opens it at this moment, the kernel sends this process a signal: choose one that does nothing.
   raw_syscall(SYS_fcntl, file, F_SETSIG, SIGWINCH);
   if (is_error(raw_syscall(SYS_fcntl, file, F_SETLEASE, F_RDLCK))) return true;
   raw_syscall(SYS_fcntl, file, F_SETLEASE, F_UNLCK);

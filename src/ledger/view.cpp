@@ -210,8 +210,8 @@ bool View::sum_counts(std::span<Counts> out) const {
   for (int attempt = 0; attempt < kAttempts && !settled; ++attempt) {
     uint32_t before = header_->fold_sequence.load(std::memory_order_acquire);
     for (Counts& counts : out) counts = Counts{};
-    // All that was released before all that was acquired, over every thread: a block that one thread took and another
-    // gave back in the meantime is then seen as taken.
+    // All that was released before all that was acquired, over all threads: a block that one acquired and another
+    // released in the meantime is then seen as held.
     add_side(*this, Side::released, out);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     add_side(*this, Side::acquired, out);

@@ -48,7 +48,7 @@ bool is_library_source(std::string_view file) {
 
 bool is_library_function(std::string_view function) {
   if (is_linked_in_rust(function)) {
-    // "_ZN4core3ptr…", "_RNvNtCs1234_4core3ptr…"; with a type's name before it, one cannot tell.
+    // "_ZN4core3ptr…", "_RNvNtCs1234_4core3ptr…"; with a type's name before it, the owner is unknown.
     constexpr std::string_view kRust[] = {"_ZN4core", "_ZN5alloc", "_ZN3std", "_ZN7__rustc"};
     return starts_with_any(function, kRust);
   }

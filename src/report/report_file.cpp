@@ -302,7 +302,7 @@ FileProblem ReportFile::rename_to_name(bool replaces) {
   return {};
 }
 
-/// Late news of a full disk come with it.
+/// A full disk may be reported only now.
 FileProblem ReportFile::close_file() {
   if (!closes_) return {};
   long result = raw_syscall(SYS_close, fd_);
@@ -331,7 +331,7 @@ FileProblem ReportFile::take_name() {
     problem = close_file();
     if (!problem) problem = rename_to_name(verdict == Verdict::replace);
     if (problem.error == EEXIST && ++tries < kMostAttempts) {
-      --attempt;  // somebody who locks nothing was faster: look again
+      --attempt;  // a writer without the lock was faster: check again
       continue;
     }
     if (problem) return fail(problem);

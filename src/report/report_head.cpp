@@ -85,7 +85,7 @@ Scan member(const Scan& process, std::string_view quoted) {
 void read_author(std::string_view json, ReportHead& head) {
   Scan process(json);
   do {
-    // Children are told by a number of that name.
+    // Children have a member of that name, too: a number.
     if (!process.find_key("\"process\"")) return;
   } while (!process.take("{"));
   uint64_t pid = 0;

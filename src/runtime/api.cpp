@@ -44,7 +44,7 @@ UNFREED_API int unfreed_runtime_report(const char* path) {
 UNFREED_API unfreed_mark_t unfreed_runtime_mark() {
   if (!is_tracking()) return 0;
   track::adopt_fork_if_needed();
-  // Blocks born from now on carry the new epoch; at the last one marks can no longer be told apart.
+  // Blocks born from now on carry the new epoch; at the last one marks can no longer be distinguished.
   uint32_t epoch = g_tracker.heap_epoch.load(std::memory_order_relaxed);
   while (epoch < track::kLastEpoch &&
          !g_tracker.heap_epoch.compare_exchange_weak(epoch, epoch + 1, std::memory_order_acq_rel)) {

@@ -158,7 +158,7 @@ void describe_coverage(const report::Settings& settings) {
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
 
-/// Reports of one run that have one name are told apart by it.
+/// It distinguishes reports of one name that belong to different runs.
 void describe_run(const report::Settings& settings) {
   const ledger::Writer& writer = g_tracker.writer;
   ledger::Header& header = writer.header();

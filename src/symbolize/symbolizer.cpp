@@ -146,7 +146,7 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
   std::vector<SourceFrame> frames;
   uint64_t distance = 0;
   std::string_view symbol = symbols_->find(address, &distance);
-  // Every stack ends in start code, whose lines tell nobody anything, and for which libc's whole debug information
+  // Every stack ends in start code, whose lines are of no use, and for which libc's whole debug information
   // would be unpacked. Its functions' names stand in symbol tables.
   std::string_view name = symbol.empty() ? debug_symbol(address) : symbol;
   if (report::is_start_code(name)) {

@@ -16,7 +16,7 @@ inline constexpr size_t kMostWaitingBytes = 256 * 1024;
 struct WaitingThread {
   int pid;  ///< 0: this process
   int tid;
-  uintptr_t stack_low;  ///< of its own stack; it may stand on another, whose bounds nobody told
+  uintptr_t stack_low;  ///< of its own stack; it may be on another one, of unknown bounds
   uintptr_t stack_high;
 };
 

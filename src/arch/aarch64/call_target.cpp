@@ -2,6 +2,6 @@
 
 namespace unfreed::unwind {
 
-uintptr_t call_target(uintptr_t) { return 0; }  // not told: whoever asks does without
+uintptr_t call_target(uintptr_t) { return 0; }  // unknown: callers do without
 
 }  // namespace unfreed::unwind
