@@ -161,6 +161,16 @@ class Twins(unittest.TestCase):
                     more = acquired(aligned, [library]) - acquired(["malloc"], [library])
                     self.assertEqual(more, len(aligned) - 1)
 
+    def test_what_is_closed_is_closed_by_its_hook(self):
+        """One by one: in the run of all, the next descriptor of the same number would take the place of what was forgotten."""
+        for name in ("close", "dup2_onto_open", "dup3_onto_open", "fclose", "freopen", "freopen64", "freopen_to_nothing", "closedir",
+                     "pclose", "close_range", "closefrom", "fcloseall"):
+            with self.subTest(pair=name):
+                report, *_ = self.run_twins(os.path.join(FOLDER, "twins"), "clean", [name])
+                fds = report["totals"]["fd"]
+                self.assertEqual((fds["live"], fds["closed_unseen"]), (0, 0))
+                self.assertEqual(fds["peak"], 1)
+
     def test_the_tester(self):
         # What is planted must be found by the very checks that say "clean".
         report, sites, _ = self.run_twins(os.path.join(FOLDER, "twins"), "leak", ["close"])
