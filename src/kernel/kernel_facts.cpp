@@ -338,7 +338,7 @@ uint64_t read_private_bytes(const Subject& subject) {
 
 bool take_kernel_facts(ledger::Writer& writer, int pid) {
   ledger::Header& header = writer.header();
-  header.flags.fetch_and(~(ledger::kHeaderFlagReconciled | ledger::kHeaderFlagReconcileInside));
+  header.flags.fetch_and(~ledger::kHeaderFlagReconciled);
   Subject subject(pid);
   header.reconciled_monotonic_ns = base::monotonic_ns();
   header.private_bytes.store(read_private_bytes(subject), std::memory_order_relaxed);
@@ -347,8 +347,7 @@ bool take_kernel_facts(ledger::Writer& writer, int pid) {
     return false;
   }
   if (subject.is_self()) recheck_kernel_facts(writer, pid);
-  uint32_t flags = ledger::kHeaderFlagReconciled | (subject.is_self() ? ledger::kHeaderFlagReconcileInside : 0);
-  header.flags.fetch_or(flags, std::memory_order_release);
+  header.flags.fetch_or(ledger::kHeaderFlagReconciled, std::memory_order_release);
   return true;
 }
 

@@ -108,16 +108,14 @@ struct KindTotals {
 };
 static_assert(sizeof(KindTotals) == 32);
 
-inline constexpr uint32_t kHeaderFlagManaged = 1u << 0;  ///< started by `unfreed run`: the launcher reports
 inline constexpr uint32_t kHeaderFlagRoot = 1u << 1;    ///< the first process of its run: what was started with unfreed
 inline constexpr uint32_t kHeaderFlagForked = 1u << 2;  ///< a fork child that has not called exec
 inline constexpr uint32_t kHeaderFlagPrivate = 1u << 3;        ///< no shared memory: this ledger has no file
-inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process's malloc is not glibc's
+inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 /// The process restricted its system calls (seccomp): from then on the runtime made none.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
-inline constexpr uint32_t kHeaderFlagReconcileInside = 1u << 6;  ///< kernel facts were taken by the process itself
-inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;    ///< kernel_tasks has every thread
+inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;  ///< kernel_tasks has every thread
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
@@ -224,7 +222,6 @@ struct Module {
 static_assert(sizeof(Module) == 96);
 inline constexpr uint16_t kModuleMain = 1u << 0;     ///< the executable
 inline constexpr uint16_t kModuleRuntime = 1u << 1;  ///< libunfreed.so itself
-inline constexpr uint16_t kModuleSystem = 1u << 2;   ///< libc, ld.so, libstdc++, libgcc_s, vdso: the language runtimes
 
 /// A frame in the tree of stacks: the path to the root, parent by parent, is the stack, innermost frame first.
 struct Node {

@@ -63,9 +63,8 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  constexpr uint32_t kKept = ledger::kHeaderFlagManaged | ledger::kHeaderFlagForeignMalloc;
-  to.flags.fetch_or((from.flags.load(std::memory_order_relaxed) & kKept) | ledger::kHeaderFlagForked,
-                    std::memory_order_relaxed);
+  uint32_t kept = from.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForeignMalloc;
+  to.flags.fetch_or(kept | ledger::kHeaderFlagForked, std::memory_order_relaxed);
   to.run = from.run;
   to.exe = from.exe;
   to.program = from.program;

@@ -209,7 +209,6 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.process_start_ticks = read_stat(0).start_ticks;
   header.started_realtime_ns = base::realtime_ns();
   header.started_monotonic_ns = base::monotonic_ns();
-  if (g_runtime.launcher_pid) header.flags.fetch_or(ledger::kHeaderFlagManaged, std::memory_order_relaxed);
   describe_run(settings);
   header.exe = writer.add_text(exe.empty() && argc > 0 ? argv[0] : exe);
   header.program = writer.add_text(program);

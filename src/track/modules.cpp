@@ -109,16 +109,14 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   module->build_id_bytes = static_cast<uint16_t>(identity.build_id_bytes);
   std::memcpy(module->build_id, identity.build_id, identity.build_id_bytes);
   auto here = reinterpret_cast<uintptr_t>(&record);
-  bool system = is_system_name(base_name(path));
-  module->flags =
-      static_cast<uint16_t>((*object.name == '\0' ? ledger::kModuleMain : 0) | (system ? ledger::kModuleSystem : 0));
+  module->flags = *object.name == '\0' ? ledger::kModuleMain : uint16_t{0};
   if (here >= object.image.low && here < object.image.high) module->flags |= ledger::kModuleRuntime;
   Known& known = g_known[index];
   known.low = object.image.low;
   known.high = object.image.high;
   known.bias = object.bias;
   known.number = static_cast<uint32_t>(number);
-  known.system = system;
+  known.system = is_system_name(base_name(path));
   known.libc = is_libc_name(base_name(path));
   known.loader = is_loader_name(base_name(path));
   known.allocator = !elf::allocator_library(base_name(path)).empty();

@@ -277,7 +277,6 @@ TEST(KernelFacts, AnotherProcessIsReadFromOutside) {
   LedgerBuilder builder;
   EXPECT_TRUE(take_kernel_facts(builder.writer(), child));
   EXPECT_EQ(open_descriptors(), before);
-  EXPECT_FALSE(builder.header().flags & ledger::kHeaderFlagReconcileInside);
   Facts facts = facts_of(builder);
   EXPECT_EQ(facts[numbers[0]].target, "/dev/null");
   EXPECT_TRUE(facts[numbers[0]].cloexec);
