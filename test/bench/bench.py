@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import plot
 import programs
@@ -117,6 +118,56 @@ def print_table(results, names):
             print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
 
 
+def run_grading(options, environment, prefix, words, scratch):
+    """Pause and duration of a look in ms, and how long the process's end takes; None where it does not run."""
+    program = os.path.join(options.build, "test", "bench", "grading")
+    try:
+        done = subprocess.run([*prefix, program, *map(str, words)], env=environment, cwd=scratch, capture_output=True, text=True,
+                              timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    end = time.monotonic()
+    figures = [line.split() for line in done.stdout.splitlines() if len(line.split()) == 3]
+    if not figures:
+        return None
+    pause, duration, last = map(float, figures[-1])
+    return pause, duration, (end - last) * 1e3
+
+
+def print_grading(options, tools, scratch):
+    """What it costs to find out what is lost: while the program runs, and at its end, beside the tools that do so there."""
+    library = os.path.join(options.build, "src", "runtime", "libunfreed.so")
+    ways = {"bare": ({}, []),
+            **{f"unfreed, {when}": ({"LD_PRELOAD": library, "UNFREED_GRADE": when, "UNFREED_QUIET": "1", "UNFREED_HELPER": "none",
+                                     "UNFREED_OUTPUT": os.path.join(scratch, "grading.json")}, []) for when in ("off", "on")}}
+    ways.update({tool.name: (tool.environment(), tool.prefix) for tool in tools if tool.name in ("LSan", "valgrind", "Valgrind")
+                 or tool.name.startswith("LSan, frame")})
+    sizes = [(10, 1), (10, 8), (100, 1), (100, 8), (100, 64), (1000, 1)]
+    best = {}
+    for _ in range(1 if options.quick else 3):
+        for size, threads in sizes[:2] if options.quick else sizes:
+            for name, (environment, prefix) in ways.items():
+                if size > 100 and not (name == "bare" or name.startswith("unfreed")):
+                    continue
+                looks = 5 if name == "unfreed, on" else 0
+                environment = {**os.environ, **environment}
+                if "LSAN_OPTIONS" in environment:
+                    environment["LSAN_OPTIONS"] = environment["LSAN_OPTIONS"].replace("detect_leaks=0", "detect_leaks=1")
+                figures = run_grading(options, environment, prefix, (size, threads, looks), scratch)
+                if figures:
+                    best.setdefault((size, threads), {}).setdefault(name, []).append(figures)
+    print("finding out what is lost: minima, in ms\n")
+    names = [name for name in ways if any(name in row for row in best.values())]
+    print("| heap, threads | pause | duration | " + " | ".join(f"end, {name}" for name in names) + " |")
+    print("|---|---|---|" + "---|" * len(names))
+    for (size, threads), row in best.items():
+        looks = row.get("unfreed, on", [])
+        pause, took = (f"{min(one[at] for one in looks):.1f}" if looks else "–" for at in (0, 1))
+        ends = [f"{min(one[2] for one in row[name]):.1f}" if name in row else "–" for name in names]
+        print(f"| {size} MiB, {threads} | {pause} | {took} | " + " | ".join(ends) + " |")
+    print()
+
+
 def print_whole(results, names):
     """Geometric means over the whole programs, and their memory."""
     whole = [row for row in results if "peak_kib" in row]
@@ -194,6 +245,8 @@ def main():
     options.build = os.path.abspath(options.build)
     with tempfile.TemporaryDirectory(prefix="unfreed-bench-", ignore_cleanup_errors=True) as scratch:
         results, tools, missing = measure_all(options, scratch)
+        if options.only in "grading":
+            print_grading(options, tools, scratch)
     names = [tool.name for tool in tools[1:]]
     about = machine()
     title = f"{about['processor']}, {about['processors']} processors, Linux {about['kernel']}, {about['libc']}, {about['date']}"
