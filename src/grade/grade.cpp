@@ -8,6 +8,7 @@
 #include <new>
 
 #include "arch/thread_block.h"
+#include "base/free_memory.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "grade/allocator_memory.h"
@@ -49,7 +50,9 @@ class Grader {
   const char* run() {
     if (const char* problem = refuse()) return problem;
     if (!map_.read()) return "the kernel's list of mappings cannot be read";
-    if (!find_own() || !prepare()) return kNoMemory;
+    if (!find_own()) return kNoMemory;
+    if (!may_take_memory()) return "memory is short";
+    if (!prepare()) return kNoMemory;
     if (!collect_blocks()) return "there are too many heap blocks";
     if (!graph_.index(constants_.all())) return kNoMemory;
     mark_streams();
@@ -90,6 +93,20 @@ class Grader {
     own_.add(ledger, ledger + g_tracker.writer.header().file_bytes);
     own_.sort();
     return !own_.is_full();
+  }
+
+  /// What is kept of each block takes about a fifth of a heap of small ones. Nobody is to be killed for that.
+  bool may_take_memory() const {
+    constexpr uint64_t kLittle = 64 << 20, kBytesPerBlock = sizeof(Block) + 2 * sizeof(uint32_t), kPart = 2;
+    uint64_t mapped = 0, blocks = 0;
+    for (const Mapping& mapping : map_.all())
+      if (may_be_heap(mapping)) mapped += mapping.high - mapping.low;
+    if (mapped <= kLittle) return true;
+    for (const Mapping& mapping : map_.all())
+      if (may_be_heap(mapping))
+        track::g_heap_index.each_in(mapping.low, mapping.high, [&](uintptr_t, const track::Block&) { ++blocks; });
+    uint64_t needed = blocks * kBytesPerBlock;
+    return needed <= kLittle || needed <= base::free_memory() / kPart;
   }
 
   bool may_be_heap(const Mapping& mapping) const {

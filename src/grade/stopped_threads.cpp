@@ -12,6 +12,7 @@
 
 #include "arch/signal_context.h"
 #include "base/numbered_entries.h"
+#include "base/own_memory.h"
 #include "base/scan.h"
 #include "base/signal_action.h"
 #include "base/syscall.h"
@@ -111,7 +112,10 @@ void StoppedThreads::on_signal(int, void* info_place, void* context_place) {
 
 const char* StoppedThreads::stop() {
   if (!arch::kKnowsSignalContext) return "threads cannot be stopped on this processor";
-  slots_ = slot_memory_.reserve_array<Slot>(kMost);
+  // For good: a handler may be about to write to it, however late.
+  static Slot* slots;
+  if (!slots) slots = base::own_array<Slot>(kMost);
+  slots_ = slots;
   at_rest_ = thread_memory_.reserve_array<ThreadAtRest>(kMost);
   text_ = static_cast<char*>(text_memory_.reserve(kTextBytes));
   if (!slots_ || !at_rest_ || !text_) return "there is no memory for it";

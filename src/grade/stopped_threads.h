@@ -49,7 +49,7 @@ class StoppedThreads {
   bool wait_for_stops(size_t first);
   const char* finish_stop();
 
-  Scratch slot_memory_, thread_memory_, text_memory_;
+  Scratch thread_memory_, text_memory_;
   Slot* slots_ = nullptr;
   ThreadAtRest* at_rest_ = nullptr;
   char* text_ = nullptr;
