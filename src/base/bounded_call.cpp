@@ -111,9 +111,12 @@ void BoundedCall::begin(void* self) {
   leave_stack(way_back_);
 }
 
-[[gnu::no_sanitize_address]] void BoundedCall::on_signal(int, siginfo_t*, void*) {
+[[gnu::no_sanitize_address]] void BoundedCall::on_signal(int signal, siginfo_t*, void*) {
   BoundedCall* running = g_running;
   if (running && running->inside_) running->stop();
+  // A fault of somebody else's happens again at once, and then as it would have without us.
+  for (size_t at = 0; running && at < std::size(kFaults); ++at)
+    if (signal == kFaults[at]) set_signal_action(signal, running->faults_before_[at], nullptr);
 }
 
 }  // namespace unfreed::base

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <initializer_list>
+#include <iterator>
 
 #include "arch/system_call.h"
 
@@ -141,11 +142,42 @@ constexpr uintptr_t kPassingFrom = uintptr_t{32} << 30, kPassingUnit = uintptr_t
 constexpr uintptr_t kPassingPlaces = 16;
 }  // namespace
 
-AddressRange passing_memory() {
-  uintptr_t start = apart_from_program();
-  if (!start) return {0, 0};
-  return {start + kPassingFrom, start + kPassingFrom + kPassingPlaces * kPassingUnit};
+namespace {
+struct Passing {
+  std::atomic<uintptr_t> start;
+  std::atomic<size_t> bytes;
+};
+constinit Passing g_passing[256];
+constinit std::atomic<bool> g_passing_is_full{false};
+
+void note_passing(uintptr_t start, size_t bytes) {
+  for (Passing& one : g_passing) {
+    uintptr_t none = 0;
+    if (!one.start.compare_exchange_strong(none, start, std::memory_order_acq_rel)) continue;
+    one.bytes.store(bytes, std::memory_order_release);
+    return;
+  }
+  g_passing_is_full.store(true, std::memory_order_relaxed);
 }
+
+void forget_passing(uintptr_t start) {
+  for (Passing& one : g_passing) {
+    if (one.start.load(std::memory_order_relaxed) != start) continue;
+    one.bytes.store(0, std::memory_order_relaxed);
+    one.start.store(0, std::memory_order_release);
+    return;
+  }
+}
+}  // namespace
+
+bool passing_memory(size_t index, AddressRange& out) {
+  if (index >= std::size(g_passing)) return false;
+  uintptr_t start = g_passing[index].start.load(std::memory_order_acquire);
+  out = {start, start + g_passing[index].bytes.load(std::memory_order_acquire)};
+  return true;
+}
+
+bool is_passing_memory_unknown() { return g_passing_is_full.load(std::memory_order_relaxed); }
 
 void* map_memory(size_t bytes) {
   // One after another in turn: where the wish is not free, the kernel chooses a place among the program's mappings.
@@ -154,7 +186,9 @@ void* map_memory(size_t bytes) {
   if (wish) wish += kPassingFrom + (turn.fetch_add(1, std::memory_order_relaxed) % kPassingPlaces) * kPassingUnit;
   long result = raw_syscall(SYS_mmap, static_cast<long>(wish), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
                             kPrivateMemory, -1, 0);
-  return is_error(result) ? nullptr : reinterpret_cast<void*>(result);
+  if (is_error(result)) return nullptr;
+  note_passing(static_cast<uintptr_t>(result), (bytes + 4095) & ~size_t{4095});
+  return reinterpret_cast<void*>(result);
 }
 
 long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd, uint64_t offset) {
@@ -174,6 +208,7 @@ long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd,
 }
 
 void unmap_memory(void* address, size_t bytes) {
+  forget_passing(reinterpret_cast<uintptr_t>(address));
   raw_syscall(SYS_munmap, reinterpret_cast<long>(address), static_cast<long>(bytes));
 }
 

@@ -38,12 +38,14 @@ inline bool is_error(long result) { return static_cast<unsigned long>(result) > 
 /// Anonymous private memory, zeroed, lazily backed, apart from the program's; nullptr if there is none.
 void* map_memory(size_t bytes);
 void unmap_memory(void* address, size_t bytes);
-/// Where map_memory() maps, as a rule: nothing of the program's lies there.
+/// What map_memory() has mapped and has not been unmapped since: `index` from 0 until false; an empty range is none.
 struct AddressRange {
   uintptr_t low;
   uintptr_t high;
 };
-AddressRange passing_memory();
+bool passing_memory(size_t index, AddressRange& out);
+/// Has there been more than could be noted?
+bool is_passing_memory_unknown();
 /// Maps at `address`, a multiple of the page size, or not at all; the other arguments are those of mmap(2). −EEXIST:
 /// something is mapped there already, or so near below that it would be in a growing stack's way.
 long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);

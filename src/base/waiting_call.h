@@ -9,7 +9,7 @@ namespace unfreed::base {
 enum class Waiting : uint8_t {
   yes,
   runs,     ///< or is gone
-  refused,  ///< the kernel does not tell us
+  refused,  ///< the kernel does not say
 };
 
 struct WaitingCall {

@@ -6,8 +6,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "base/syscall.h"
@@ -22,11 +25,19 @@ bool read_header(int file, ledger::Header& header) {
   return pread(file, static_cast<void*>(&header), sizeof header, 0) == static_cast<ssize_t>(sizeof header);
 }
 
+/// Has the process a handler for the signal? Else it would end by it.
+bool is_caught(int pid, int signal) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("SigCgt:")) return std::strtoull(line.c_str() + 7, nullptr, 16) >> (signal - 1) & 1;
+  return false;
+}
+
 }  // namespace
 
 bool request_grading(int pid, int file, std::string& error) {
   auto header = std::make_unique<ledger::Header>();
-  if (!read_header(file, *header) || !header->report_signal) {
+  if (!read_header(file, *header) || header->report_signal < 1 || !is_caught(pid, header->report_signal)) {
     error =
         fmt::format("process {} takes no requests: UNFREED_SIGNAL is off, or the program uses that signal itself", pid);
     return false;

@@ -74,7 +74,7 @@ bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* 
     out.serial = ledger::fd_serial(word);
     out.acquired_ns = record->acquired_ns;
     out.tid = record->tid;
-    out.lost = record->lost_serial.load(std::memory_order_relaxed) == out.serial;
+    out.lost = evaluation.graded && record->lost_serial.load(std::memory_order_relaxed) == out.serial;
     out.owner = record->owner_kind <= static_cast<uint32_t>(ledger::FdOwner::message_queue)
                     ? static_cast<uint8_t>(record->owner_kind)
                     : uint8_t{0};

@@ -34,7 +34,7 @@ void total(Evaluation& evaluation, const EvaluatedSite& site) {
 
 void evaluate_grades(Evaluation& evaluation) {
   const ledger::View& view = *evaluation.view;
-  if (view.header().grading.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::Grading::done)) return;
+  if (!evaluation.graded) return;
   for (uint32_t at = 0; at < view.grades_of_site_count(); ++at) {
     const ledger::SiteGrades* grades = view.grades_of_site(at);
     if (!grades || grades->site >= evaluation.sites.size()) continue;

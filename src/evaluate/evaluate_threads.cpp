@@ -22,7 +22,7 @@ bool read_thread(const Evaluation& evaluation, const ledger::ThreadRecord& recor
   out.heap_blocks = record.heap_blocks;
   out.heap_bytes = record.heap_bytes;
   out.finished = finished;
-  out.lost = flags & ledger::kThreadLost;
+  out.lost = evaluation.graded && flags & ledger::kThreadLost;
   out.detached = detached;
   out.ignored = flags & ledger::kThreadIgnored;
   bool known = record.site < evaluation.sites.size() && evaluation.sites[record.site].valid &&

@@ -153,6 +153,7 @@ void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& o
   out.reconciled = flags & ledger::kHeaderFlagReconciled;
   out.threads_listed = flags & ledger::kHeaderFlagThreadsListed;
   out.children_listed = flags & ledger::kHeaderFlagChildrenListed;
+  out.graded = view.header().grading.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::Grading::done);
   read_functions(view, arena, out);
   read_sites(arena, out);
   evaluate_fds(arena, out);

@@ -153,6 +153,7 @@ struct Evaluation {
   bool reconciled = false;                ///< kernel facts are there
   bool threads_listed = false;
   bool children_listed = false;
+  bool graded = false;  ///< it is known what the process could not get at any more
   bool settled = true;  ///< counters could be read undisturbed
   bool short_of_memory = false;
   Totals totals[kSubjectCount];

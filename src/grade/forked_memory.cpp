@@ -27,14 +27,16 @@ bool has_flag(std::string_view line, std::string_view flag) {
 bool ForkedMemory::give() {
   if (!track::keeps_memory_from_children()) return true;
   kept_ = memory_.reserve_array<Range>(kMost);
-  if (!kept_) return false;
+  Scratch buffer_memory;
+  auto* buffer = static_cast<char*>(buffer_memory.reserve(kLineBytes));
+  if (!kept_ || !buffer) return false;
   Mapping current{};
   bool has_room = true;
-  bool is_read = each_mapping_line("/proc/self/smaps", [&](std::string_view line) {
+  bool is_read = each_mapping_line("/proc/self/smaps", {buffer, kLineBytes}, [&](std::string_view line) {
     Mapping mapping;
     if (parse_mapping(line, mapping)) {
       current = mapping;
-    } else if (has_flag(line, "dc") && current.use == MappingUse::anonymous && current.readable) {
+    } else if (has_flag(line, "dc") && current.use != MappingUse::device && current.readable && !current.shared) {
       if (count_ == kMost) return has_room = false;
       kept_[count_++] = {current.low, current.high};
     }

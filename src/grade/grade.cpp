@@ -44,20 +44,20 @@ bool contains(const Range& range, uintptr_t address) { return address >= range.l
 
 class Grader {
  public:
-  Grader(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out)
-      : threads_(threads), since_epoch_(since_epoch), out_(out), pages_(graph_) {}
+  Grader(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out)
+      : threads_(threads), taken_ns_(taken_ns), since_epoch_(since_epoch), out_(out), pages_(graph_) {}
 
   const char* run() {
     if (const char* problem = refuse()) return problem;
     if (!map_.read()) return "the kernel's list of mappings cannot be read";
-    if (!find_own()) return kNoMemory;
+    if (!find_own() || base::is_passing_memory_unknown()) return kNoMemory;
     if (!may_take_memory()) return "memory is short";
     if (!prepare()) return kNoMemory;
     if (!collect_blocks()) return "there are too many heap blocks";
     if (!graph_.index(constants_.all())) return kNoMemory;
     mark_streams();
     if (!exclude()) return "there are too many mappings";
-    if (!scan_roots()) return "the kernel does not tell which memory is in use";
+    if (!scan_roots()) return "the kernel does not say which memory is in use";
     graph_.reach();
     mark_lost_streams();
     mark_lost_threads();
@@ -87,8 +87,8 @@ class Grader {
     own_.add(image.low, image.high);
     base::OwnMapping own;
     for (size_t at = 0; base::own_mapping(at, own); ++at) own_.add(own.address, own.address + own.bytes);
-    base::AddressRange passing = base::passing_memory();
-    own_.add(passing.low, passing.high);
+    base::AddressRange passing;
+    for (size_t at = 0; base::passing_memory(at, passing); ++at) own_.add(passing.low, passing.high);
     auto ledger = reinterpret_cast<uintptr_t>(g_tracker.writer.base());
     own_.add(ledger, ledger + g_tracker.writer.header().file_bytes);
     own_.sort();
@@ -174,8 +174,9 @@ class Grader {
       auto* record = out_.known<ledger::ThreadRecord>(SectionId::threads, at);
       if (!record || record->state.load() != static_cast<uint32_t>(ledger::ThreadState::finished)) continue;
       if (record->flags.load() & (ledger::kThreadDetached | ledger::kThreadIgnored)) continue;
+      if (record->finished_ns > taken_ns_) continue;  // the memory knows nothing of it
       uint64_t handle = record->handle.load(std::memory_order_acquire);
-      if (handle && !(handle & 1)) handles_[handle_count_++] = {handle, record};
+      if (handle && !(handle & 1)) handles_[handle_count_++] = {handle, record, record->serial};
     }
     std::sort(handles_, handles_ + handle_count_, [](const Handle& a, const Handle& b) { return a.value < b.value; });
   }
@@ -209,6 +210,7 @@ class Grader {
     for (size_t at = 0; at < handle_count_; ++at) {
       Block* block = graph_.find(handles_[at].value);
       if (!block || !(block->flags & kBlockHandle)) continue;
+      if (handles_[at].record->serial != handles_[at].serial) continue;  // it is another thread's by now
       if (block->grade == Grade::unreached)
         handles_[at].record->flags.fetch_or(ledger::kThreadLost, std::memory_order_relaxed);
       else
@@ -231,19 +233,24 @@ class Grader {
   /// Below stack pointers, and stacks of threads that have ended, which libc keeps for others to come.
   void exclude_stacks() {
     track::each_thread_range([&](const track::ThreadRange& range) {
-      const Mapping* mapping = map_.find(range.thread);
-      bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
-                      mapping->high - range.thread >= arch::kThreadBlockBytes;
-      if (is_there && arch::is_thread_over(range.thread)) excluded_.add(range.low, range.high);
+      int tid = 0;
+      if (!find_thread(range.thread, tid)) return;
+      if (tid <= 0) return excluded_.add(range.low, range.high);
+      for (const ThreadAtRest& thread : threads_)
+        if (thread.tid == tid && thread.sp >= range.low && thread.sp < range.high)
+          excluded_.add(range.low, thread.sp - kRedZone);
     });
     for (const ThreadAtRest& thread : threads_) {
-      if (!thread.sp) continue;
-      const Mapping* mapping = map_.find(thread.sp);
+      const Mapping* mapping = thread.sp ? map_.find(thread.sp) : nullptr;
       if (mapping && mapping->use == MappingUse::stack) excluded_.add(mapping->low, thread.sp - kRedZone);
-      track::each_thread_range([&](const track::ThreadRange& range) {
-        if (thread.sp >= range.low && thread.sp < range.high) excluded_.add(range.low, thread.sp - kRedZone);
-      });
     }
+  }
+  /// Is there still what libc keeps of a thread? Then whose, as arch::find_thread() has it.
+  bool find_thread(uintptr_t thread, int& tid) const {
+    const Mapping* mapping = map_.find(thread);
+    bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
+                    mapping->high - thread >= arch::kThreadBlockBytes;
+    return is_there && arch::find_thread(thread, tid);
   }
 
   /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child or from before the
@@ -366,11 +373,13 @@ class Grader {
   struct Handle {
     uint64_t value;
     ledger::ThreadRecord* record;
+    uint32_t serial;
   };
   static constexpr size_t kMostHandles = 4096;
   static constexpr size_t kArenaUnit = size_t{64} << 20;
 
   std::span<const ThreadAtRest> threads_;
+  uint64_t taken_ns_;
   uint32_t since_epoch_;
   uint64_t lost_since_ = 0;
   ledger::Writer& out_;
@@ -386,11 +395,11 @@ class Grader {
 
 }  // namespace
 
-const char* grade(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out) {
+const char* grade(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out) {
   Scratch memory;  // not on the stack, which may be a signal handler's small one
   void* place = memory.reserve(sizeof(Grader));
   if (!place) return "there is no memory for it";
-  auto* grader = new (place) Grader(threads, since_epoch, out);
+  auto* grader = new (place) Grader(threads, taken_ns, since_epoch, out);
   const char* problem = grader->run();
   grader->~Grader();
   return problem;

@@ -19,6 +19,7 @@ namespace unfreed::grade {
 
 /// A thread as it was stopped.
 struct ThreadAtRest {
+  int tid;
   uintptr_t sp;  ///< below it, but for the red zone, nothing counts; 0: not known, all of its stack counts
   /// The memory that its registers were saved to.
   uintptr_t registers_low;
@@ -26,8 +27,8 @@ struct ThreadAtRest {
 };
 
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and
-/// threads. Header::lost_since counts lost blocks born in `since_epoch` or later. nullptr, or why there is no verdict
-/// (static).
-const char* grade(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out);
+/// threads. `taken_ns`: the moment that the memory is of (CLOCK_MONOTONIC). Header::lost_since counts lost blocks born
+/// in `since_epoch` or later. nullptr, or why there is no verdict (static).
+const char* grade(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out);
 
 }  // namespace unfreed::grade

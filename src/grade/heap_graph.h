@@ -1,5 +1,5 @@
 // The heap as a graph: which blocks can the program still get at? Pure computation on memory that stands still; who
-// finds the blocks and the roots is beside it (roots.h).
+// finds the blocks and the roots is beside it (grade.cpp).
 //
 //     add() in order of address ─▶ index() ─▶ scan_root() for each root ─▶ settle() ─▶ grade of each block
 //
@@ -15,7 +15,7 @@
 // base class's part of an object (its table of virtual functions says how far it is from the start); and past a header,
 // where many blocks of one call site are all known by pointers at the same short distance from their start.
 //
-// Allocates only in prepare(); async-signal-safe.
+// Allocates its own memory, for its life; async-signal-safe.
 #pragma once
 
 #include <cstddef>
@@ -74,7 +74,7 @@ class HeapGraph {
   /// functions are. False: no memory.
   bool index(std::span<const Range> constants);
 
-  /// Words of a root. `at`: their address in the process, where `words` is a copy of them.
+  /// Words of a root, or of a copy of one.
   void scan_root(const uintptr_t* words, size_t count, RootRule rule);
   /// Code that the program has made: pointers are operands of instructions, at any address.
   void scan_code(std::span<const std::byte> code);
@@ -97,7 +97,6 @@ class HeapGraph {
   std::span<Block> blocks() { return {blocks_, count_}; }
   /// The block that starts at `address`; nullptr: none does.
   Block* find(uintptr_t address);
-  void mark(Block& block, uint8_t flag) { block.flags |= flag; }
 
  private:
   enum class Mode : uint8_t { root, reachable, possibly, lost };

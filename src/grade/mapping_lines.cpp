@@ -48,28 +48,25 @@ bool parse_mapping(std::string_view line, Mapping& out) {
   return true;
 }
 
-bool each_mapping_line(const char* path, void* context, bool (*visit)(void*, std::string_view)) {
+bool each_mapping_line(const char* path, std::span<char> buffer, void* context,
+                       bool (*visit)(void*, std::string_view)) {
   long file = base::open_file(path, O_RDONLY | O_CLOEXEC);
   if (base::is_error(file)) return false;
-  // A line may be as long as a path; what is read ends in the middle of one.
-  constexpr size_t kBufferBytes = 32 * 1024;
-  Scratch buffer_memory;
-  auto* buffer = static_cast<char*>(buffer_memory.reserve(kBufferBytes));
   size_t held = 0;
-  bool goes_on = buffer;
+  bool goes_on = !buffer.empty();
   while (goes_on) {
-    long got = base::raw_syscall(SYS_read, file, reinterpret_cast<long>(buffer + held),
-                                 static_cast<long>(kBufferBytes - held));
+    long got = base::raw_syscall(SYS_read, file, reinterpret_cast<long>(buffer.data() + held),
+                                 static_cast<long>(buffer.size() - held));
     if (got <= 0) {
       goes_on = got == 0 && held == 0;
       break;
     }
     held += static_cast<size_t>(got);
-    std::string_view text(buffer, held);
+    std::string_view text(buffer.data(), held);
     for (size_t end; goes_on && (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
       goes_on = visit(context, base::slice(text, 0, end));
-    if (text.size() == kBufferBytes) goes_on = false;  // a line without an end
-    std::memmove(buffer, text.data(), text.size());
+    if (text.size() == buffer.size()) goes_on = false;  // a line without an end
+    std::memmove(buffer.data(), text.data(), text.size());
     held = text.size();
   }
   base::close_file(file);

@@ -1,6 +1,8 @@
 // Reads the kernel's lists of the process's mappings (/proc/self/maps, smaps) line by line. Async-signal-safe.
 #pragma once
 
+#include <cstddef>
+#include <span>
 #include <string_view>
 
 #include "grade/memory_map.h"
@@ -10,11 +12,15 @@ namespace unfreed::grade {
 /// "55d0c8a3b000-55d0c8a5c000 rw-p 00000000 00:00 0                          [heap]". False: it is no such line.
 bool parse_mapping(std::string_view line, Mapping& out);
 
-/// Calls `visit(line)`, until it returns false. False: it did, or not all could be read.
-bool each_mapping_line(const char* path, void* context, bool (*visit)(void* context, std::string_view line));
+/// As much as a line may be long, and more.
+inline constexpr size_t kLineBytes = 32 * 1024;
+
+/// Calls `visit(line)`, until it returns false. False: it did, or not all could be read. `buffer`: memory to read to.
+bool each_mapping_line(const char* path, std::span<char> buffer, void* context,
+                       bool (*visit)(void* context, std::string_view line));
 template <class Visit>
-bool each_mapping_line(const char* path, Visit visit) {
-  return each_mapping_line(path, &visit,
+bool each_mapping_line(const char* path, std::span<char> buffer, Visit visit) {
+  return each_mapping_line(path, buffer, &visit,
                            [](void* context, std::string_view line) { return (*static_cast<Visit*>(context))(line); });
 }
 

@@ -37,7 +37,7 @@ class MemoryMap {
   const Mapping* find(uintptr_t address) const;
 
  private:
-  Scratch memory_;
+  Scratch memory_, buffer_;
   Mapping* mappings_ = nullptr;
   size_t count_ = 0;
 };

@@ -15,7 +15,7 @@ constexpr size_t kEntries = 4096;  ///< pages asked about at once
 constexpr size_t kCopyBytes = 64 * 1024;
 /// A part as small as that is read without asking which of its pages are there.
 constexpr size_t kSmall = 16 * kPage;
-/// What is scanned where the kernel does not tell.
+/// What is scanned where the kernel does not say.
 constexpr size_t kMostUnknown = size_t{256} << 20;
 
 }  // namespace

@@ -20,12 +20,11 @@ class PageScan {
   /// False: no memory.
   bool prepare();
 
-  /// Scans [low, high) of `mapping`. False: too much of it may or may not be there, as the kernel does not tell.
+  /// Scans [low, high) of `mapping`. False: too much of it may or may not be there, as the kernel does not say.
   /// What could fault (a file that gets shorter) is read by a system call.
   bool scan(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule);
 
  private:
-  enum class Pages : uint8_t { own, shared };
   bool is_there(uint64_t entry, const Mapping& mapping) const;
   template <class Visit>
   bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);

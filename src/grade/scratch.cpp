@@ -1,5 +1,7 @@
 #include "grade/scratch.h"
 
+#include <iterator>
+
 #include "base/syscall.h"
 
 namespace unfreed::grade {
@@ -14,6 +16,19 @@ void* Scratch::reserve(size_t bytes) {
   next_ = g_first;
   g_first = this;
   return start_;
+}
+
+void Scratch::release_all() {
+  // They themselves may lie in memory that comes later in the list.
+  struct Held {
+    void* start;
+    size_t bytes;
+  } held[64];
+  size_t count = 0;
+  for (Scratch* one = g_first; one && count < std::size(held); one = one->next_)
+    held[count++] = {one->start_, one->bytes_};
+  g_first = nullptr;
+  for (size_t at = 0; at < count; ++at) base::unmap_memory(held[at].start, held[at].bytes);
 }
 
 void Scratch::release() {

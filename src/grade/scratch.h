@@ -21,6 +21,9 @@ class Scratch {
     return static_cast<T*>(reserve(count * sizeof(T)));
   }
 
+  /// Unmaps all of them: those who had them will not come back for them.
+  static void release_all();
+
   /// Calls `visit(low, high)` for each that there is.
   template <class Visit>
   static void each(Visit visit) {

@@ -29,6 +29,7 @@ struct StoppedThreads::Slot {
     sent,
     stopped,  ///< it waits in the handler
     left,     ///< it blocks the signal, and waits in the kernel
+    resumed,  ///< it has gone on by itself, as nobody let it
   };
   int tid;
   std::atomic<State> state;
@@ -36,13 +37,13 @@ struct StoppedThreads::Slot {
   uintptr_t sp;
   uintptr_t registers_low;
   uintptr_t registers_high;
+  uint64_t switches;  ///< how often it had been scheduled: more than that, and it has run since
 };
 
 namespace {
 
 constexpr long kMillisecondNs = 1'000'000;
-/// How long threads have to stop, and those that block the signal to come to rest.
-constexpr int kMostWaits = 100;
+/// How long a wait takes; two of them a millisecond.
 constexpr long kWaitNs = kMillisecondNs / 2;
 /// A report of a process that has lost its reporting thread does not hold it up for ever.
 constexpr int kMostSeconds = 2;
@@ -63,28 +64,89 @@ void wake(const std::atomic<uint32_t>& word) {
 
 constexpr size_t kListBytes = 2048, kStatusBytes = 8192, kTextBytes = kListBytes + kStatusBytes;
 
-/// What a thread's status says of its state, and of which signals it blocks.
-bool read_status(int tid, std::span<char> text, char& state, uint64_t& blocked) {
+struct Status {
+  char state;
+  uint64_t blocked;   ///< signals
+  uint64_t pending;   ///< for the thread or the process
+  uint64_t switches;  ///< of contexts
+};
+
+/// The number behind a name in a status file.
+uint64_t number_of(std::string_view status, std::string_view name, bool is_hexadecimal) {
+  size_t at = status.find(name);
+  uint64_t value = 0;
+  if (at == status.npos) return 0;
+  for (char digit : base::slice(status, at + name.size())) {
+    bool is_letter = is_hexadecimal && digit >= 'a' && digit <= 'f';
+    if (!base::is_digit(digit) && !is_letter) break;
+    value = value * (is_hexadecimal ? 16 : 10) + static_cast<uint64_t>(is_letter ? digit - 'a' + 10 : digit - '0');
+  }
+  return value;
+}
+
+enum class Read : uint8_t { done, gone, failed };
+
+Read read_status(int tid, std::span<char> text, Status& out) {
   base::FixedText<64> path;
   path.add("/proc/self/task/").add_signed(tid).add("/status");
   long size = base::read_file(path.c_str(), text.data(), text.size());
-  std::string_view rest(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
-  constexpr std::string_view kState = "\nState:\t", kBlocked = "\nSigBlk:\t";
-  size_t at = rest.find(kState), mask = rest.find(kBlocked);
-  if (at == rest.npos || mask == rest.npos || at + kState.size() >= rest.size()) return false;
-  state = rest[at + kState.size()];
-  blocked = 0;
-  for (char digit : base::slice(rest, mask + kBlocked.size(), 16))
-    blocked = blocked << 4 | static_cast<uint64_t>(base::is_digit(digit) ? digit - '0' : digit - 'a' + 10);
-  return true;
+  if (size == -ENOENT || size == -ESRCH) return Read::gone;
+  std::string_view status(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
+  constexpr std::string_view kState = "\nState:\t";
+  size_t at = status.find(kState);
+  if (at == status.npos || at + kState.size() >= status.size() || status.find("\nnonvoluntary_ctxt") == status.npos)
+    return Read::failed;
+  out.state = status[at + kState.size()];
+  out.blocked = number_of(status, "\nSigBlk:\t", true);
+  out.pending = number_of(status, "\nSigPnd:\t", true) | number_of(status, "\nShdPnd:\t", true);
+  out.switches = number_of(status, "\nvoluntary_ctxt_switches:\t", false) +
+                 number_of(status, "\nnonvoluntary_ctxt_switches:\t", false);
+  return out.state == 'Z' || out.state == 'X' ? Read::gone : Read::done;
 }
 
-/// A real-time signal at its default action, which would end the process: so nobody sends it, or waits to be sent it.
-/// 0: there is none.
-int find_signal() {
+/// A call that ended with EINTR may be made again if it has done nothing by then. close() has, and what an ioctl has
+/// done nobody knows.
+bool may_be_made_again(long number) {
+  static constexpr long kCalls[] = {
+      SYS_nanosleep,      SYS_clock_nanosleep, SYS_ppoll,      SYS_pselect6, SYS_epoll_pwait,  SYS_futex,
+      SYS_rt_sigsuspend,  SYS_semop,           SYS_semtimedop, SYS_msgrcv,   SYS_msgsnd,       SYS_mq_timedreceive,
+      SYS_mq_timedsend,   SYS_recvfrom,        SYS_recvmsg,    SYS_recvmmsg, SYS_sendto,       SYS_sendmsg,
+      SYS_accept,         SYS_accept4,         SYS_read,       SYS_write,    SYS_readv,        SYS_writev,
+      SYS_wait4,          SYS_waitid,          SYS_flock,      SYS_fcntl,    SYS_io_getevents, SYS_getrandom,
+#ifdef SYS_poll
+      SYS_poll,           SYS_select,          SYS_epoll_wait, SYS_pause,
+#endif
+#ifdef SYS_epoll_pwait2
+      SYS_epoll_pwait2,
+#endif
+#ifdef SYS_io_uring_enter
+      SYS_io_uring_enter,
+#endif
+#ifdef SYS_futex_waitv
+      SYS_futex_waitv,
+#endif
+  };
+  return std::find(std::begin(kCalls), std::end(kCalls), number) != std::end(kCalls);
+}
+
+/// Is there a signal of the program's that the thread will get as soon as it goes on? Then its call ends with EINTR as
+/// it would without us.
+bool has_signal_of_its_own(const ucontext_t& context) {
+  uint64_t pending = 0, blocked = 0;
+  raw_syscall(SYS_rt_sigpending, reinterpret_cast<long>(&pending), 8);
+  std::memcpy(&blocked, &context.uc_sigmask, sizeof blocked);
+  return pending & ~blocked;
+}
+
+/// A real-time signal at its default action, which would end the process, and of which none is queued. 0: there is
+/// none.
+int find_signal(std::span<char> text) {
   constexpr int kLast = 64, kFirst = 40;
+  Status own{};
+  if (read_status(base::current_tid(), text, own) != Read::done) return 0;
   for (int signal = kLast - 1; signal >= kFirst; --signal) {
     base::SignalAction action;
+    if (own.pending >> (signal - 1) & 1) continue;
     if (base::get_signal_action(signal, action) && !action.handler) return signal;
   }
   return 0;
@@ -92,14 +154,12 @@ int find_signal() {
 
 }  // namespace
 
-void StoppedThreads::on_signal(int, void* info_place, void* context_place) {
-  auto* info = static_cast<siginfo_t*>(info_place);
+void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   auto& context = *static_cast<ucontext_t*>(context_place);
   auto number = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   uint32_t stop = g_stop.load(std::memory_order_acquire);
   if (info->si_code != SI_QUEUE || !stop || number >> 32 != stop) return;
   Slot& slot = static_cast<Slot*>(g_slots)[static_cast<uint32_t>(number)];
-  arch::make_again(context, slot.call);
   slot.sp = arch::stack_pointer(context);
   slot.registers_low = reinterpret_cast<uintptr_t>(&context);
   slot.registers_high = arch::end_of_registers(context);
@@ -108,9 +168,12 @@ void StoppedThreads::on_signal(int, void* info_place, void* context_place) {
   wake(g_answers);
   for (int looks = 0; looks < kMostSeconds && g_stop.load(std::memory_order_acquire) == stop; ++looks)
     wait_on(g_stop, stop, {1, 0});
+  if (g_stop.load(std::memory_order_acquire) == stop) slot.state.store(Slot::State::resumed, std::memory_order_release);
+  if (may_be_made_again(slot.call.number) && !has_signal_of_its_own(context)) arch::make_again(context, slot.call);
 }
 
-const char* StoppedThreads::stop() {
+const char* StoppedThreads::stop(int patience_ms) {
+  most_waits_ = patience_ms * 2;
   if (!arch::kKnowsSignalContext) return "threads cannot be stopped on this processor";
   // For good: a handler may be about to write to it, however late.
   static Slot* slots;
@@ -119,7 +182,7 @@ const char* StoppedThreads::stop() {
   at_rest_ = thread_memory_.reserve_array<ThreadAtRest>(kMost);
   text_ = static_cast<char*>(text_memory_.reserve(kTextBytes));
   if (!slots_ || !at_rest_ || !text_) return "there is no memory for it";
-  signal_ = find_signal();
+  signal_ = find_signal({text_ + kListBytes, kStatusBytes});
   if (!signal_) return "the program uses every signal that threads could be stopped by";
   uint32_t number = g_last_stop.fetch_add(1) + 1;
   g_slots = slots_;
@@ -127,8 +190,7 @@ const char* StoppedThreads::stop() {
   g_stop.store(number, std::memory_order_release);
   is_stopped_ = true;
   constexpr uint64_t kAll = ~uint64_t{0};
-  auto handler = [](int signal, siginfo_t* info, void* context) { on_signal(signal, info, context); };
-  base::set_signal_action(signal_, {handler, SA_SIGINFO | SA_RESTART | SA_ONSTACK, nullptr, kAll}, nullptr);
+  base::set_signal_action(signal_, {handle, SA_SIGINFO | SA_RESTART | SA_ONSTACK, nullptr, kAll}, nullptr);
   const char* problem = finish_stop();
   if (problem) release();
   return problem;
@@ -140,14 +202,15 @@ const char* StoppedThreads::finish_stop() {
   for (int pass = 0; pass < kMostPasses; ++pass) {
     size_t before = slot_count_;
     bool any_new = false;
-    if (!find_new(any_new)) return "a thread that blocks all signals does not rest, or there are too many threads";
+    if (!find_new(any_new))
+      return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit is in the way";
     if (!any_new) {
       for (size_t at = 0; at < slot_count_; ++at) {
         const Slot& slot = slots_[at];
         if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
-          add({slot.sp, slot.registers_low, slot.registers_high});
+          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high});
         else
-          add({slot.call.sp, reinterpret_cast<uintptr_t>(slot.call.arguments),
+          add({slot.tid, slot.call.sp, reinterpret_cast<uintptr_t>(slot.call.arguments),
                reinterpret_cast<uintptr_t>(std::end(slot.call.arguments))});
       }
       return nullptr;
@@ -176,15 +239,18 @@ bool StoppedThreads::find_new(bool& any_new) {
 bool StoppedThreads::take(int tid) {
   if (slot_count_ == kMost) return false;
   Slot& slot = slots_[slot_count_];
-  for (int looks = 0; looks < kMostWaits; ++looks) {
-    char state;
-    uint64_t blocked;
-    if (!read_status(tid, {text_ + kListBytes, kStatusBytes}, state, blocked)) return true;  // it is gone
-    if (state == 'Z' || state == 'X') return true;
-    bool waits = base::read_waiting_call(0, tid, slot.call) == base::Waiting::yes;
+  for (int looks = 0; looks < most_waits_; ++looks) {
+    Status status;
+    Read read = read_status(tid, {text_ + kListBytes, kStatusBytes}, status);
+    if (read == Read::gone) return true;
+    base::Waiting waiting = base::read_waiting_call(0, tid, slot.call);
+    if (read == Read::failed || waiting == base::Waiting::refused) return false;
     slot.tid = tid;
-    if (!(blocked >> (signal_ - 1) & 1)) return send(slot);
-    if (waits && state != 'R') {
+    slot.switches = status.switches;
+    // A thread that waits for signals would be given ours, as the kernel unblocks those that it waits for.
+    bool takes_signals = waiting == base::Waiting::yes && slot.call.number == SYS_rt_sigtimedwait;
+    if (!(status.blocked >> (signal_ - 1) & 1) && !takes_signals) return send(slot);
+    if (waiting == base::Waiting::yes && status.state != 'R') {
       slot.state.store(Slot::State::left, std::memory_order_relaxed);
       ++slot_count_;
       return true;
@@ -211,7 +277,7 @@ bool StoppedThreads::send(Slot& slot) {
 
 /// False: not all that were sent the signal have stopped.
 bool StoppedThreads::wait_for_stops(size_t first) {
-  for (int waits = 0; waits < kMostWaits;) {
+  for (int waits = 0; waits < most_waits_;) {
     uint32_t answers = g_answers.load(std::memory_order_acquire);
     bool all = true;
     for (size_t at = first; all && at < slot_count_; ++at)
@@ -238,16 +304,24 @@ const char* StoppedThreads::release() {
   const char* problem = nullptr;
   for (size_t at = 0; at < slot_count_; ++at) {
     Slot& slot = slots_[at];
+    Slot::State state = slot.state.load(std::memory_order_acquire);
+    if (state == Slot::State::resumed) problem = "it took too long while threads were stopped";
+    if (state != Slot::State::left) continue;
     base::WaitingCall now;
-    if (slot.state.load(std::memory_order_acquire) != Slot::State::left) continue;
-    if (base::read_waiting_call(0, slot.tid, now) != base::Waiting::yes || now != slot.call)
-      problem = "a thread that blocks all signals went on";
+    Status status{};
+    bool rests = base::read_waiting_call(0, slot.tid, now) == base::Waiting::yes && now == slot.call &&
+                 read_status(slot.tid, {text_ + kListBytes, kStatusBytes}, status) == Read::done &&
+                 status.switches == slot.switches;
+    if (!rests) problem = "a thread that blocks all signals went on";
   }
   g_stop.store(0, std::memory_order_release);
   wake(g_stop);
   // Ignoring a signal takes it away from those that have not got it yet; its default action would end the process.
-  base::set_signal_action(signal_, {base::kIgnoreSignal}, nullptr);
-  base::set_signal_action(signal_, {}, nullptr);
+  base::SignalAction action;
+  if (base::get_signal_action(signal_, action) && action.handler == handle) {
+    base::set_signal_action(signal_, {base::kIgnoreSignal}, nullptr);
+    base::set_signal_action(signal_, {}, nullptr);
+  }
   return problem;
 }
 

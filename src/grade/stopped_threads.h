@@ -7,8 +7,11 @@
 //     problem = threads.release();          the copy is of one moment, if there is none
 //
 // The signal is a real-time one that the program has left at its default action, and has it again afterwards. Waiting
-// calls that it cuts short are made again. Async-signal-safe; one at a time in a process.
+// calls that it cuts short are made again, if that can be known and done. Async-signal-safe; one at a time in a
+// process.
 #pragma once
+
+#include <signal.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,8 +29,9 @@ class StoppedThreads {
   StoppedThreads(const StoppedThreads&) = delete;
   StoppedThreads& operator=(const StoppedThreads&) = delete;
 
-  /// nullptr, or why not all stand still (static). Stopped threads are stopped until release().
-  const char* stop();
+  /// nullptr, or why not all stand still (static). Stopped threads are stopped until release(), or for two seconds.
+  /// Each is waited for as long as `patience_ms`.
+  const char* stop(int patience_ms);
   /// Lets them go on. nullptr, or why they did not all stand still until now.
   const char* release();
 
@@ -42,7 +46,7 @@ class StoppedThreads {
   struct Slot;
   static constexpr size_t kMost = 8192;
 
-  static void on_signal(int number, void* info, void* context);
+  static void handle(int signal, siginfo_t* info, void* context);
   bool find_new(bool& any_new);
   bool take(int tid);
   bool send(Slot& slot);
@@ -56,6 +60,7 @@ class StoppedThreads {
   size_t slot_count_ = 0;
   size_t count_ = 0;
   int signal_ = 0;
+  int most_waits_ = 0;
   bool is_stopped_ = false;
 };
 

@@ -20,6 +20,8 @@
 #include "track/mappings.h"
 #include "track/misuse.h"
 #include "track/modules.h"
+#include "track/report_signal.h"
+#include "track/root_regions.h"
 #include "track/sites.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -77,7 +79,6 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.hook_count = from.hook_count;
   to.kinds_tracked = from.kinds_tracked;
   to.depth = from.depth;
-  to.report_signal.store(from.report_signal.load(std::memory_order_relaxed), std::memory_order_relaxed);
   to.sample_bytes = from.sample_bytes;
   std::memcpy(to.coverage, from.coverage, sizeof to.coverage);
   std::memcpy(to.coverage_reason, from.coverage_reason, sizeof to.coverage_reason);
@@ -126,6 +127,8 @@ void take_over_fork_child() {
   base::watch_for_sandbox_in_fork_child();
   // The launcher does not come to see this one's: it learns of it from the parent's.
   if (g_runtime.launcher_pid && !g_runtime.ledger_path[0]) track::drop_in_parent(ledger::Dropped::children_apart);
+  track::enter_report_signal();
+  track::reset_root_regions_after_fork();
   reset_sites();
   track::fd_keep_parents();
   reset_tables();

@@ -1,6 +1,7 @@
 #include "runtime/grading.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <span>
 
@@ -29,7 +30,16 @@ namespace {
 /// 1 GB in seven million blocks takes a second.
 constexpr long kMostMicroseconds = 8'000'000;
 constexpr int kMostMilliseconds = 10'000;
+/// How long each thread is waited for: those that have stopped stand still meanwhile.
+constexpr int kPatienceMs = 100, kPatienceAtEndMs = 1000;
 constexpr size_t kStackBytes = 256 * 1024;
+
+/// Shared with copies; nullptr: there is no memory.
+std::atomic<LiveGrading::Outcome>* map_shared_word() {
+  long result = base::raw_syscall(SYS_mmap, 0, sizeof(std::atomic<LiveGrading::Outcome>), PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return base::is_error(result) ? nullptr : reinterpret_cast<std::atomic<LiveGrading::Outcome>*>(result);
+}
 
 unwind::StackBounds bounds_around(uintptr_t sp) {
   const track::ThreadState* state = track::t_local.state;
@@ -58,30 +68,34 @@ uintptr_t find_program_sp(const unwind::Registers& from) {
 
 void enter(ledger::Writer& out, const char* problem) {
   ledger::Header& header = out.header();
+  header.grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
   header.graded_monotonic_ns = base::monotonic_ns();
   if (problem) header.no_grading = out.add_text(problem);
   header.grading.store(static_cast<uint32_t>(problem ? Grading::refused : Grading::done), std::memory_order_release);
 }
 
-/// Where nothing else runs: at the process's end, or in a copy of it.
-void grade_here(std::span<const ThreadAtRest> threads, uint32_t since_epoch, ledger::Writer& out) {
+/// Where nothing else runs: at the process's end, or in a copy of it. nullptr, or why there is no verdict.
+const char* grade_here(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch,
+                       ledger::Writer& out) {
   out.header().grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
   base::BoundedCall call;
-  if (!call.reserve(kStackBytes)) return enter(out, "there is no memory for it");
+  if (!call.reserve(kStackBytes)) return "there is no memory for it";
   call.stop_at_faults();
   struct Work {
     std::span<const ThreadAtRest> threads;
+    uint64_t taken_ns;
     uint32_t since_epoch;
     ledger::Writer& out;
     const char* problem = "it took too long, or memory could not be read";
-  } work{threads, since_epoch, out};
-  call.run(
+  } work{threads, taken_ns, since_epoch, out};
+  bool has_returned = call.run(
       [](void* context) {
         auto& the = *static_cast<Work*>(context);
-        the.problem = grade::grade(the.threads, the.since_epoch, the.out);
+        the.problem = grade::grade(the.threads, the.taken_ns, the.since_epoch, the.out);
       },
       &work, kMostMicroseconds);
-  enter(out, work.problem);
+  if (!has_returned) grade::Scratch::release_all();
+  return work.problem;
 }
 
 /// In a copy of the process whose only task it is.
@@ -90,24 +104,30 @@ int grade_copy_alone(void* context) {
   return 0;
 }
 
-void grade_in_copy(uintptr_t sp, uint32_t since_epoch = 0) {
-  LiveGrading grading(sp, since_epoch);
+void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
+  LiveGrading grading(sp, patience_ms, since_epoch);
   grading.begin();
   long pid = start_copy(
       &grading, -1, [](void*) {}, grade_copy_alone);
   grading.end(g_tracker.writer);
   bool is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
-  if (!is_there) enter(g_tracker.writer, "no copy of the process could be made, or it did not end well");
+  if (!is_there) grading.refuse(g_tracker.writer);
 }
 
 }  // namespace
 
 void LiveGrading::begin() {
   arch::save_kept_registers(kept_.registers);
-  problem_ = threads_.stop();
+  signals_.emplace();  // a handler of the program's might wait for one of the threads
+  outcome_ = map_shared_word();
+  problem_ = outcome_ ? threads_.stop(patience_ms_) : "there is no memory for it";
   if (problem_) return;
   if (!kept_memory_.give()) {
     problem_ = "memory that the program keeps from its children could not be found";
+    return;
+  }
+  if (!track::g_heap_index.keep_in_children(true)) {
+    problem_ = "the kernel does not let a copy have the heap index";
     return;
   }
   stack_t alternate{};
@@ -115,27 +135,42 @@ void LiveGrading::begin() {
   kept_.alternate_stack = reinterpret_cast<uintptr_t>(alternate.ss_sp);
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   auto low = reinterpret_cast<uintptr_t>(&kept_);
-  threads_.add({sp_ ? sp_ : here, low, low + sizeof kept_});
-  track::g_heap_index.keep_in_children(true);
+  threads_.add({base::current_tid(), sp_ ? sp_ : here, low, low + sizeof kept_});
+  taken_ns_ = base::monotonic_ns();
 }
 
 void LiveGrading::end(ledger::Writer& out) {
   if (!problem_) track::g_heap_index.keep_in_children(false);
   kept_memory_.keep_again();
   const char* problem = threads_.release();
+  signals_.reset();
   if (problem && !problem_) problem_ = problem;
-  if (problem) enter(out, problem);
+  if (outcome_) outcome_->store(problem_ ? Outcome::moved : Outcome::still, std::memory_order_release);
+  if (problem_) enter(out, problem_);
+}
+
+void LiveGrading::refuse(ledger::Writer& out) const {
+  enter(out, problem_ ? problem_ : "no copy of the process could be made, or it did not end well");
 }
 
 void LiveGrading::grade_copy(ledger::Writer& out) {
   if (problem_) return enter(out, problem_);
   track::g_heap_index.reset_lock_after_fork();
-  grade_here(threads_.at_rest(), since_epoch_, out);
+  const char* problem = grade_here(threads_.at_rest(), taken_ns_, since_epoch_, out);
+  // The process has known long since whether all stood still.
+  for (int looks = 0; looks < kMostMilliseconds && outcome_->load(std::memory_order_acquire) == Outcome::open; ++looks)
+    sleep_ns(1'000'000);
+  bool stood_still = outcome_->load(std::memory_order_acquire) == Outcome::still;
+  enter(out, problem ? problem : stood_still ? nullptr : "a thread went on meanwhile");
+}
+
+LiveGrading::~LiveGrading() {
+  if (outcome_) base::raw_syscall(SYS_munmap, reinterpret_cast<long>(outcome_), sizeof *outcome_);
 }
 
 void grade_live(uint32_t since_epoch) {
   if (g_settings.grade == report::GradeWhen::on)
-    grade_in_copy(0, since_epoch);
+    grade_in_copy(0, kPatienceMs, since_epoch);
   else
     enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
 }
@@ -144,12 +179,12 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   if (g_settings.grade == report::GradeWhen::off) return 0;
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
-    ThreadAtRest thread{sp, 0, 0};
-    grade_here({&thread, 1}, 0, g_tracker.writer);
+    ThreadAtRest thread{base::current_tid(), sp, 0, 0};
+    enter(g_tracker.writer, grade_here({&thread, 1}, base::monotonic_ns(), 0, g_tracker.writer));
     return 0;
   }
   if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;
-  grade_in_copy(sp);
+  grade_in_copy(sp, kPatienceAtEndMs);
   return 0;
 }
 

@@ -1,7 +1,11 @@
 // Grading what the process holds (grade/grade.h): when, of which threads, and how it is entered in the ledger.
 #pragma once
 
+#include <atomic>
+#include <optional>
+
 #include "arch/signal_context.h"
+#include "base/lock.h"
 #include "grade/forked_memory.h"
 #include "grade/stopped_threads.h"
 #include "ledger/writer.h"
@@ -23,23 +27,35 @@ void grade_live(uint32_t since_epoch);
 ///     begin();  start_copy(…);  end(…);        and in the copy, first of all, grade_copy(…)
 class LiveGrading {
  public:
-  /// `sp`: from where on the calling thread's stack counts; 0: from begin() on.
-  explicit LiveGrading(uintptr_t sp = 0, uint32_t since_epoch = 0) : sp_(sp), since_epoch_(since_epoch) {}
+  /// `sp`: from where on the calling thread's stack counts; 0: from begin() on. Each thread is waited for as long as
+  /// `patience_ms`.
+  LiveGrading(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0)
+      : sp_(sp), patience_ms_(patience_ms), since_epoch_(since_epoch) {}
+  ~LiveGrading();
   LiveGrading(const LiveGrading&) = delete;
   LiveGrading& operator=(const LiveGrading&) = delete;
 
-  /// Stops the other threads, and lets a copy see the heap's blocks.
+  /// Stops the other threads, and lets a copy see the heap's blocks. Signals of the calling thread wait until end().
   [[gnu::noinline]] void begin();
   /// Lets all go on.
   void end(ledger::Writer& out);
+  /// There is no copy.
+  void refuse(ledger::Writer& out) const;
   /// In the copy.
   void grade_copy(ledger::Writer& out);
+
+  /// Did all threads stand still when the copy was made?
+  enum class Outcome : uint32_t { open, still, moved };
 
  private:
   grade::StoppedThreads threads_;
   grade::ForkedMemory kept_memory_;
+  std::optional<base::SignalBlock> signals_;
+  std::atomic<Outcome>* outcome_ = nullptr;  ///< shared with the copy
   const char* problem_ = nullptr;
   uintptr_t sp_;
+  int patience_ms_;
+  uint64_t taken_ns_ = 0;
   uint32_t since_epoch_;
   /// Of the calling thread.
   struct Kept {

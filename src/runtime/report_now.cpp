@@ -350,6 +350,8 @@ int make_isolated(Request& request, int most_milliseconds) {
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;
   request.is_copy = false;
+  if (request.grading) request.grading->refuse(source_of(request));
+  request.grading = nullptr;  // other threads run
   take_facts(&request);
   return run_on_own_stack(&request, make);
 }
@@ -405,7 +407,8 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  LiveGrading grading;
+  constexpr int kPatienceWithThreadsMs = 100;
+  LiveGrading grading(0, kPatienceWithThreadsMs);
   Request request{trigger,       path,
                   next_number(), is_limit ? ++g_runtime.limit_reports : 0,
                   true,          is_frozen ? &frozen : nullptr,
@@ -428,7 +431,8 @@ bool grade_now(int patience_ms, uint32_t since_epoch) {
 }
 
 int make_last_report(uintptr_t sp_to_grade_from) {
-  LiveGrading grading(sp_to_grade_from);
+  constexpr int kPatienceWithThreadsMs = 1000;
+  LiveGrading grading(sp_to_grade_from, kPatienceWithThreadsMs);
   Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}, sp_to_grade_from ? &grading : nullptr};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }

@@ -146,15 +146,18 @@ void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&
   });
 }
 
-void HeapIndex::keep_in_children(bool kept) const {
+bool HeapIndex::keep_in_children(bool kept) const {
   constexpr long kKeep = 19, kWipe = 18;  // MADV_KEEPONFORK and MADV_WIPEONFORK
-  if (!regions_) return;
+  if (!regions_) return false;
+  bool is_done = true;
   each_region([&](std::atomic<uint64_t>* words, uintptr_t) {
     uintptr_t start = reinterpret_cast<uintptr_t>(words) - kCountsOfRegion * sizeof(uint16_t);
-    base::raw_syscall(SYS_madvise, static_cast<long>(start),
-                      static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
-                      kept ? kKeep : kWipe);
+    long result = base::raw_syscall(SYS_madvise, static_cast<long>(start),
+                                    static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
+                                    kept ? kKeep : kWipe);
+    is_done = is_done && result == 0;
   });
+  return is_done;
 }
 
 void HeapIndex::reset_lock_after_fork() {

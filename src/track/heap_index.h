@@ -146,7 +146,8 @@ class HeapIndex {
   size_t grain_bytes() const { return size_t{1} << grain_shift_; }
 
   /// Around the making of a copy of the process that is to see the blocks: fork children do not. Async-signal-safe.
-  void keep_in_children(bool kept) const;
+  /// False: the kernel refuses.
+  bool keep_in_children(bool kept) const;
 
   void reset_lock_after_fork();
 

@@ -6,6 +6,8 @@ namespace unfreed::track {
 
 /// The runtime has installed its handler.
 void set_report_signal(int signal);
+/// In a fork child, whose ledger is new.
+void enter_report_signal();
 /// The program has set an action for a signal.
 void signal_taken(int signal);
 

@@ -30,6 +30,8 @@ bool remove_root_region(RootRegion region) {
   return false;
 }
 
+void reset_root_regions_after_fork() { g_lock.reset(); }
+
 // No lock: nobody else runs where this is called, or somebody has stopped holding it.
 void each_root_region(void* context, void (*visit)(void*, RootRegion)) {
   for (size_t at = 0; at < g_count; ++at) visit(context, g_regions[at]);

@@ -1,5 +1,5 @@
-// grading MEBIBYTES THREADS LOOKS: a list of blocks of 128 bytes, and threads that watch the clock. Prints the longest time
-// that none of them was let run while somebody looked through the heap, how long that took (minima over LOOKS, in
+// grading MEBIBYTES THREADS LOOKS: a list of blocks of 128 bytes, and threads that watch the clock. Prints the longest
+// time that none of them was let run while somebody looked through the heap, how long that took (minima over LOOKS, in
 // milliseconds), and the clock (CLOCK_MONOTONIC, in seconds) at its end.
 #include <time.h>
 

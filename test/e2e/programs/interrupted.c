@@ -1,4 +1,4 @@
-// Twenty ways to wait in the kernel, one in each thread, while reports stop all threads again and again. Prints the name
+// Twenty-one ways to wait in the kernel, one in each thread, while reports stop all threads again and again. Prints the name
 // of each call that was cut short, or ended before its time.
 #include <errno.h>
 #include <fcntl.h>
@@ -70,6 +70,14 @@ static int by_sigtimedwait(void) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   return sigtimedwait(&set, NULL, &kWait);
 }
+static int by_sigwait(void) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, NULL);
+  int got = sigtimedwait(&all, NULL, &kWait);
+  if (got > 0) printf("sigwait was given %d\n", got);
+  return got;
+}
 static int by_recv(void) {
   int ends[2];
   char byte;
@@ -138,7 +146,7 @@ static struct Way ways[] = {
     {"nanosleep", by_nanosleep, 0, 0}, {"clock_nanosleep", by_clock_nanosleep, 0, 0}, {"usleep", by_usleep, 0, 0}, {"sleep", by_sleep, 0, 0},
     {"poll", by_poll, 0, 0}, {"ppoll", by_ppoll, 0, 0}, {"select", by_select, 0, 0}, {"pselect", by_pselect, 0, 0},
     {"epoll_wait", by_epoll_wait, 0, 0}, {"epoll_pwait", by_epoll_pwait, 0, 0}, {"sem_timedwait", by_sem_timedwait, 0, 0},
-    {"futex", by_futex, 0, 0}, {"pthread_cond_timedwait", by_condition, 0, 0}, {"sigtimedwait", by_sigtimedwait, 0, 0}, {"recv", by_recv, 0, 0},
+    {"futex", by_futex, 0, 0}, {"pthread_cond_timedwait", by_condition, 0, 0}, {"sigtimedwait", by_sigtimedwait, 0, 0}, {"sigwait", by_sigwait, 0, 0}, {"recv", by_recv, 0, 0},
     {"semtimedop", by_semtimedop, 0, 0}, {"mq_timedreceive", by_mq_timedreceive, 0, 0}, {"read", by_read, 0, 0}, {"waitpid", by_waitpid, 0, 0},
     {"msgrcv", by_msgrcv, 0, 0},
 };

@@ -5,10 +5,9 @@
 
 namespace unfreed::arch {
 
-/// As much of it as is_thread_over() reads.
 inline constexpr uintptr_t kThreadBlockBytes = 1024;
 
 /// Not known: the stack of a thread that has ended counts as one in use.
-inline bool is_thread_over(uintptr_t) { return false; }
+inline bool find_thread(uintptr_t, int&) { return false; }
 
 }  // namespace unfreed::arch

@@ -1,4 +1,4 @@
-// How a signal handler returns: x86-64, where the kernel wants to be told. For base/signal_action.cpp alone.
+// How a signal handler returns: x86-64, which the kernel does not know by itself. For base/signal_action.cpp alone.
 #pragma once
 
 #include <cstdint>

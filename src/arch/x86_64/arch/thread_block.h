@@ -7,18 +7,19 @@
 
 namespace unfreed::arch {
 
-/// As much of it as is_thread_over() reads.
+/// As much of it as find_thread() reads.
 inline constexpr uintptr_t kThreadBlockBytes = 1024;
 
-/// Has the thread of this pthread_t ended? The kernel clears its number then, and libc sets it to -1 when it is joined;
-/// libc keeps its stack for another one.
-/// False where the memory does not look like a thread's. `thread` can be read.
-inline bool is_thread_over(uintptr_t thread) {
+/// False where the memory does not look like a thread's. `tid`: its number; 0 or less for one that has ended (the
+/// kernel clears it, and a join sets it to -1; libc keeps the stack for another thread). `thread`: a pthread_t that can
+/// be read.
+inline bool find_thread(uintptr_t thread, int& tid) {
   // Unchanged from glibc 2.3.4 to 2.42: tcbhead_t with two pointers to itself, then the lists, then the number.
   constexpr uintptr_t kSelf = 0x10, kNumber = 0x2d0;
   bool is_thread = *reinterpret_cast<const uintptr_t*>(thread) == thread &&
                    *reinterpret_cast<const uintptr_t*>(thread + kSelf) == thread;
-  return is_thread && *reinterpret_cast<const pid_t*>(thread + kNumber) <= 0;
+  if (is_thread) tid = *reinterpret_cast<const pid_t*>(thread + kNumber);
+  return is_thread;
 }
 
 }  // namespace unfreed::arch
