@@ -293,8 +293,6 @@ void take_facts(void* context) {
   if (request.trigger == Trigger::exit) return;  // finish() has taken them
   ledger::Writer& source = source_of(request);
   report::take_kernel_facts(source, 0);
-  report::take_kernel_tasks(source, g_runtime.pid);
-  if (!request.frozen) track::take_unlisted_thread_stacks(g_runtime.pid);
 }
 
 /// Calls that are one line of the source are one place where lines are known. A rule about places that holds here may
@@ -319,6 +317,11 @@ bool is_worth_lines(const report::Report& report) {
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
   if (request.grading) request.grading->grade_copy(source_of(request));
+  // Not sooner: threads that were stopped have gone back to where they waited.
+  if (request.trigger != Trigger::exit) {
+    report::take_kernel_tasks(source_of(request), g_runtime.pid);
+    if (!request.frozen) track::take_unlisted_thread_stacks(g_runtime.pid);
+  }
   Memory memory(sizeof(Working));
   if (!memory.start()) return 1;
   auto* working = new (memory.start()) Working;
