@@ -38,6 +38,23 @@ class Misuse(unittest.TestCase):
         self.assertEqual(place(misuse, "closed"), ("close", at("again"), "again"))
         self.assertEqual(misuse["closed"]["stack"][1]["function"], "twice")
 
+    def test_double_close_however_the_handle_is_passed(self):
+        program = harness.program("closed_twice")
+        source = os.path.join(os.path.dirname(SOURCE), "closed_twice.cpp")
+        ways = harness.bare([program, "open"]).stdout.split()
+        self.assertGreater(len(ways), 10)
+        with harness.Scratch() as scratch:
+            for resource, opened in (("open", "open"), ("fopen", "fopen"), ("freopen", "freopen"), ("fdopen", "open"),
+                                     ("tmpfile", "tmpfile"), ("opendir", "opendir")):
+                for way in ways:
+                    with self.subTest(resource=resource, way=way):
+                        misuse = self.only(harness.run([program, resource, way], scratch=scratch), "double_close")
+                        self.assertEqual(place(misuse, "opened")[:2], (opened, harness.line_of(source, opened)))
+                        for which in ("first_closed", "closed"):
+                            self.assertIn("release", misuse[which]["stack"][0]["function"])
+                        names = " ".join(frame.get("function", "") for frame in misuse["opened"]["stack"])
+                        self.assertIn(f"{way}()", names)
+
     def test_threads_are_told_apart(self):
         misuse = self.only(self.run_cases("twice_by_two"), "double_close")
         threads = [misuse[which]["thread"] for which in ("opened", "first_closed", "closed")]
