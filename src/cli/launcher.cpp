@@ -222,6 +222,8 @@ void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found)
       // Just becoming another program, or a fork child with a ledger half made.
       if (runs && is_newest)
         add_running(file, found);
+      else if (facts->state == ledger::State::replaced)
+        reports_.add_replaced(file);
       else
         remove_ledger(file);
     } else if (runs) {

@@ -137,6 +137,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   const ledger::View& view = copy.view();
   cover_program(copy.writer(), std::string(view.text(view.header().exe)));
   complete_earlier(view, is_command);
+  untracked_.add_off_board(view);
   ++tracked_;
   has_command_ = has_command_ || is_command;
   for (ledger::Dropped reason : {ledger::Dropped::children_untracked, ledger::Dropped::children_apart})
@@ -197,6 +198,13 @@ void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, con
     show_command(report, path);
   else if (is_wanted)
     describe_other(report, path);
+}
+
+void TreeReport::add_replaced(const LedgerFile& file) {
+  ledger::Copy copy;
+  OpenLedger open = open_ledger(file);
+  if (open.file && !copy.load(open.file.get())) untracked_.add_off_board(copy.view());
+  remove_ledger(file);
 }
 
 /// A build runs one compiler a thousand times: its file is looked at once.

@@ -34,6 +34,8 @@ class TreeReport {
   void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
   /// CMD left no ledger: makes a report that says so. `words`: its command line.
   void add_command_without_ledger(const std::vector<std::string>& words, int pid, uint64_t started_ns, int wait_status);
+  /// A process whose last tracked image executed another program. Its ledger is removed.
+  void add_replaced(const LedgerFile& file);
   UntrackedPrograms& untracked() { return untracked_; }
   /// A process that is still running.
   void add_running(int pid);

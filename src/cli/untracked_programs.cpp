@@ -55,7 +55,36 @@ void UntrackedPrograms::add_if_missing(std::string program, elf::Obstacle obstac
 
 void UntrackedPrograms::add_tracked(int pid, uint64_t started_ns) { tracked_.emplace(pid, started_ns); }
 
+void UntrackedPrograms::add(const Untracked& record) {
+  if (record.state.load(std::memory_order_relaxed) != ledger::kUntrackedValid) return;
+  uint64_t count = record.count.load(std::memory_order_relaxed);
+  for (size_t slot = 0; slot < ledger::kUntrackedProcesses && count; ++slot) {
+    auto [first, last] = tracked_.equal_range(record.pids[slot].load(std::memory_order_relaxed));
+    uint64_t since = record.started_ns[slot].load(std::memory_order_relaxed);
+    if (std::any_of(first, last, [&](const auto& one) { return one.second >= since; })) --count;
+  }
+  add({record.program, strnlen(record.program, sizeof record.program)}, static_cast<elf::Obstacle>(record.obstacle),
+      count);
+}
+
+void UntrackedPrograms::add_off_board(const ledger::View& ledger) {
+  for (uint32_t index = 0; index < ledger.untracked_count(); ++index) {
+    const Untracked* record = ledger.untracked(index);
+    if (!record || !record->is_off_board) continue;
+    off_board_.push_back(std::make_unique<Untracked>());
+    std::memcpy(static_cast<void*>(off_board_.back().get()), record, sizeof *record);
+  }
+  if (has_read_board_) add_all_off_board();
+}
+
+void UntrackedPrograms::add_all_off_board() {
+  for (const auto& record : off_board_) add(*record);
+  off_board_.clear();
+}
+
 void UntrackedPrograms::read(const UntrackedBoardFile& file) {
+  has_read_board_ = true;
+  add_all_off_board();
   if (file.file_ < 0) return;
   // Read, not mapped: any process of the run could cut it short.
   auto bytes = std::make_unique<UntrackedBoard>();
@@ -63,18 +92,7 @@ void UntrackedPrograms::read(const UntrackedBoardFile& file) {
     return;
   const UntrackedBoard& board = *bytes;
   uint32_t used = std::min(board.count.load(std::memory_order_relaxed), UntrackedBoard::kRecords);
-  for (uint32_t index = 0; index < used; ++index) {
-    const Untracked& record = board.records[index];
-    if (record.state.load(std::memory_order_relaxed) != ledger::kUntrackedValid) continue;
-    uint64_t count = record.count.load(std::memory_order_relaxed);
-    for (size_t slot = 0; slot < ledger::kUntrackedProcesses && count; ++slot) {
-      auto [first, last] = tracked_.equal_range(record.pids[slot].load(std::memory_order_relaxed));
-      uint64_t since = record.started_ns[slot].load(std::memory_order_relaxed);
-      if (std::any_of(first, last, [&](const auto& one) { return one.second >= since; })) --count;
-    }
-    add({record.program, strnlen(record.program, sizeof record.program)}, static_cast<elf::Obstacle>(record.obstacle),
-        count);
-  }
+  for (uint32_t index = 0; index < used; ++index) add(board.records[index]);
   if (uint32_t dropped = board.dropped.load(std::memory_order_relaxed))
     add("(others)", "the list of programs was full", dropped);
 }

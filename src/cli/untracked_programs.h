@@ -1,15 +1,18 @@
-// The untracked programs of a run: processes that start one record it on the run's board; the launcher adds those that
-// it finds itself.
+// The untracked programs of a run: processes that start one record it on the run's board or, if they may not write to
+// that any more, in their ledgers; the launcher adds those that it finds itself.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "elf/obstacle.h"
+#include "ledger/layout.h"
+#include "ledger/view.h"
 #include "settings/settings.h"
 
 namespace unfreed::cli {
@@ -48,6 +51,8 @@ class UntrackedPrograms {
   void add_if_missing(std::string program, elf::Obstacle obstacle);
   /// A process that is tracked since then: the untracked program that it was before has been replaced.
   void add_tracked(int pid, uint64_t started_ns);
+  /// Adds what a ledger has that is not on the board.
+  void add_off_board(const ledger::View& ledger);
   /// Reads the board. After all add_tracked().
   void read(const UntrackedBoardFile& board);
 
@@ -56,7 +61,12 @@ class UntrackedPrograms {
   bool any_missed() const;
 
  private:
+  void add(const ledger::Untracked& record);
+  void add_all_off_board();
+
   const report::Settings& settings_;
+  std::vector<std::unique_ptr<ledger::Untracked>> off_board_;  ///< until all add_tracked() are known
+  bool has_read_board_ = false;
   std::map<std::pair<std::string, std::string>, uint64_t> counts_;  ///< by program and reason
   std::multimap<int, uint64_t> tracked_;                            ///< start times by pid
 };

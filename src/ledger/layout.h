@@ -474,7 +474,9 @@ struct KernelTask {
 };
 static_assert(sizeof(KernelTask) == 28);
 inline constexpr uint16_t kTaskTruncated = 1u << 0;  ///< outer frames of the stack are missing
-inline constexpr uint16_t kTaskLibc = 1u << 1;       ///< a thread that libc started for itself
+/// A child that Python's multiprocessing keeps until the process ends, at the other end of a pipe.
+inline constexpr uint16_t kTaskPythonHelper = 1u << 2;
+inline constexpr uint16_t kTaskLibc = 1u << 1;  ///< a thread that libc started for itself
 
 /// Descriptors without close-on-exec went along into other programs. By site of opening.
 inline constexpr uint32_t kExecLeakFilling = 1;
@@ -539,7 +541,9 @@ struct Untracked {
   std::atomic<uint32_t> count;
   std::atomic<uint32_t> processes_noted;  ///< ever; the newest are kept
   uint8_t obstacle;                       ///< elf::Obstacle
-  uint8_t reserved[3];
+  /// In a ledger: 1 if the run's board could not be written to, as for a process that has become another user.
+  uint8_t is_off_board;
+  uint8_t reserved[2];
   std::atomic<int32_t> pids[kUntrackedProcesses];         ///< 0 unknown
   std::atomic<uint64_t> started_ns[kUntrackedProcesses];  ///< CLOCK_MONOTONIC
   char program[192];  ///< its path, as far as it is known, possibly cut; NUL-terminated

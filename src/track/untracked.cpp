@@ -24,16 +24,23 @@ namespace {
 
 const char* g_board = "";
 
-bool is_same(const Untracked& record, const UntrackedProgram& program) {
+/// As it is entered in one table.
+struct Entry : UntrackedProgram {
+  bool is_off_board = false;
+};
+
+bool is_same(const Untracked& record, const Entry& program) {
+  if ((record.is_off_board != 0) != program.is_off_board) return false;
   if (record.state.load(std::memory_order_acquire) != ledger::kUntrackedValid) return false;
   if (record.obstacle != static_cast<uint8_t>(program.obstacle)) return false;
   std::string_view known(record.program, strnlen(record.program, sizeof record.program));
   return known == base::slice(program.path, 0, sizeof record.program - 1);
 }
 
-void fill(Untracked& record, const UntrackedProgram& program) {
+void fill(Untracked& record, const Entry& program) {
   record.state.store(ledger::kUntrackedFilling, std::memory_order_relaxed);
   record.obstacle = static_cast<uint8_t>(program.obstacle);
+  record.is_off_board = program.is_off_board;
   base::TextBuilder(record.program).add(program.path);
   record.state.store(ledger::kUntrackedValid, std::memory_order_release);
 }
@@ -56,7 +63,7 @@ void take_process(Untracked& record, int pid) {
 /// `Table`: count(), at(i) (nullptr: no room there), next() and full(). Several processes may write at once: two
 /// records of the same are harmless.
 template <class Table>
-void note_in(Table table, const UntrackedProgram& program) {
+void note_in(Table table, const Entry& program) {
   uint64_t used = table.count();
   for (uint64_t i = 0; i < used; ++i)
     if (Untracked* known = table.at(i); known && is_same(*known, program)) return add_process(*known, program.pid);
@@ -67,7 +74,7 @@ void note_in(Table table, const UntrackedProgram& program) {
 }
 
 template <class Table>
-void take_back_in(Table table, const UntrackedProgram& program) {
+void take_back_in(Table table, const Entry& program) {
   uint64_t used = table.count();
   for (uint64_t i = 0; i < used; ++i)
     if (Untracked* known = table.at(i); known && is_same(*known, program)) return take_process(*known, program.pid);
@@ -128,23 +135,35 @@ struct BoardTable {
   void full() const { board->dropped.fetch_add(1, std::memory_order_relaxed); }
 };
 
-/// Maps the board while it is written to: few programs are untracked, and each mapping makes a fork dearer.
+/// Maps the board while it is written to: few programs are untracked, and each mapping makes a fork dearer. False: it
+/// cannot be written to.
 template <class Act>
-void on_board(Act act) {
-  if (!*g_board || !base::may_call_system()) return;
+bool on_board(Act act) {
+  if (!base::may_call_system()) return false;
   // Only one's own: another user's may be cut short while it is mapped.
   struct stat status {};
   auto user = static_cast<unsigned>(raw_syscall(SYS_geteuid));
   long fd = ledger::open_own_file(AT_FDCWD, g_board, user, O_RDWR, status);
-  if (is_error(fd)) return;
+  if (is_error(fd)) return false;
   bool is_whole = status.st_size == sizeof(UntrackedBoard);
   long mapped =
       is_whole ? raw_syscall(SYS_mmap, 0, sizeof(UntrackedBoard), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : -1;
   base::close_file(fd);
-  if (is_error(mapped)) return;
+  if (is_error(mapped)) return false;
   auto* board = reinterpret_cast<UntrackedBoard*>(mapped);
-  if (std::memcmp(board->magic, UntrackedBoard::kBoardMagic, sizeof board->magic) == 0) act(BoardTable{board});
+  bool is_board = std::memcmp(board->magic, UntrackedBoard::kBoardMagic, sizeof board->magic) == 0;
+  if (is_board) act(BoardTable{board});
   base::unmap_memory(board, sizeof(UntrackedBoard));
+  return is_board;
+}
+
+/// Calls `act(table, entry)` for the run's board and the ledger.
+template <class Act>
+void in_tables(const UntrackedProgram& program, Act act) {
+  base::KeepErrno keep;
+  Entry entry{program};
+  entry.is_off_board = *g_board && !on_board([&](BoardTable table) { act(table, entry); });
+  in_ledger(program, [&](auto table) { act(table, entry); });
 }
 
 }  // namespace
@@ -152,15 +171,11 @@ void on_board(Act act) {
 void set_untracked_board(const char* path) { g_board = path; }
 
 void note_untracked(const UntrackedProgram& program) {
-  base::KeepErrno keep;
-  in_ledger(program, [&](auto table) { note_in(table, program); });
-  on_board([&](BoardTable table) { note_in(table, program); });
+  in_tables(program, [](auto table, const Entry& entry) { note_in(table, entry); });
 }
 
 void take_untracked_back(const UntrackedProgram& program) {
-  base::KeepErrno keep;
-  in_ledger(program, [&](auto table) { take_back_in(table, program); });
-  on_board([&](BoardTable table) { take_back_in(table, program); });
+  in_tables(program, [](auto table, const Entry& entry) { take_back_in(table, entry); });
 }
 
 }  // namespace unfreed::track

@@ -315,6 +315,21 @@ class Named(unittest.TestCase):
         os.chmod(program, 0o4755)
         self.gated(["/bin/sh", "-c", f"{program}; true"], "raised", "set-uid")
 
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "only root can become another user")
+    def test_started_by_who_has_become_another_user(self):
+        # Such a process may not write to the run's list: its ledger has them.
+        become = "setpriv --reuid=65533 --clear-groups"
+        program = Place.program("raised", source=SPEAKS)
+        os.chown(program, 65534, 65534)
+        os.chmod(program, 0o4755)
+        for command in (f"{become} {program}", f"{become} sh -c '{program}; true'"):
+            with self.subTest(command=command):
+                self.gated(["/bin/sh", "-c", f"{command}; true"], "raised", "set-uid")
+        for command, name, reason in ((static(), "static", "statically linked"),
+                                      (f"env -i {ordinary()}", "ordinary", "LD_PRELOAD")):
+            with self.subTest(command=command):
+                self.gated(["/bin/sh", "-c", f'{become} sh -c "{command}; true"; true'], name, reason)
+
     def test_equal_programs_are_counted_together(self):
         script = f"for i in 1 2 3 4 5 6 7; do {static()}; done; (cd / && {static()}); true"
         result = harness.run(["/bin/sh", "-c", script], options=["--fail-on", "fd>0"])
