@@ -1,5 +1,9 @@
 #include "evaluate/accepted.h"
 
+#include <fcntl.h>
+
+#include <algorithm>
+
 #include "base/text.h"
 #include "evaluate/frames.h"
 #include "settings/programs.h"
@@ -8,7 +12,7 @@ namespace unfreed::report {
 
 namespace {
 
-enum class What : uint8_t { own_script, own_digit, own_code, by_function };
+enum class What : uint8_t { own_script, own_digit, own_code, by_function, python_workers, python_helpers };
 struct Accepted {
   std::string_view programs;
   Subject subject;
@@ -83,6 +87,52 @@ bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32
   return search.found;
 }
 
+std::string_view target_of(const Evaluation& evaluation, const EvaluatedFd& fd) {
+  const ledger::View& view = *evaluation.view;
+  if (const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : view.kernel_fd(fd.kernel))
+    return view.text(kernel->target);
+  // The process was killed: what it was opened with is known.
+  const ledger::FdRecord* record = view.fd(static_cast<uint32_t>(fd.fd));
+  if (!record || record->target.serial.load(std::memory_order_acquire) != fd.serial) return {};
+  return {record->target.value, std::min<size_t>(record->target.bytes, sizeof record->target.value)};
+}
+
+/// What multiprocessing runs in a process that it has started: "" in one that it has forked, or that is not its own.
+std::string_view python_main(const Evaluation& evaluation) {
+  std::string_view found;
+  const ledger::Header& header = evaluation.view->header();
+  evaluation.view->each_text(header.argv, header.argv_count, [&](std::string_view argument) {
+    constexpr std::string_view kStart = "from multiprocessing.";
+    if (found.empty() && argument.starts_with(kStart)) found = base::slice(argument, kStart.size());
+  });
+  return found;
+}
+
+/// A worker's standard input is /dev/null under another number, once; one that was not forked has a copy of a pipe
+/// that tells it of its parent's end. A fork server runs no code of the program's before it forks.
+bool is_of_python_worker(const Evaluation& evaluation, const EvaluatedFd& fd, const EvaluatedSite& held) {
+  bool is_forked = evaluation.view->header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForked;
+  std::string_view main = python_main(evaluation);
+  if (!is_forked && main.starts_with("forkserver ")) return true;
+  if ((!is_forked && main.empty()) || held.objects != 1) return false;
+  const ledger::Site* record = evaluation.view->site(fd.site);
+  bool is_copy = record && evaluation.function_name(record->hook).starts_with("fcntl");
+  return target_of(evaluation, fd) == "/dev/null" || (!main.empty() && is_copy);
+}
+
+/// The writing end of a pipe, one for each helper that runs.
+bool is_python_helpers_pipe(const Evaluation& evaluation, const EvaluatedFd& fd, const EvaluatedSite& held) {
+  const ledger::View& view = *evaluation.view;
+  uint32_t helpers = 0;
+  for (uint32_t index = 0; index < view.kernel_task_count(); ++index) {
+    const ledger::KernelTask* task = view.kernel_task(index);
+    if (task && task->is_child && task->flags & ledger::kTaskPythonHelper) ++helpers;
+  }
+  const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : view.kernel_fd(fd.kernel);
+  return held.objects <= helpers && kernel && (kernel->status_flags & O_ACCMODE) == O_WRONLY &&
+         view.text(kernel->target).starts_with("pipe:");
+}
+
 }  // namespace
 
 uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
@@ -93,6 +143,8 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
     const EvaluatedFd& fd = evaluation.fds[at];
     uint32_t row = find_row(input, Subject::fd, [&](const Accepted& accepted) {
       if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
+      if (accepted.what == What::python_workers) return is_of_python_worker(evaluation, fd, held);
+      if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
       if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
       return accepted.what == What::own_script && kernel && is_script(evaluation.view->text(kernel->target), script);

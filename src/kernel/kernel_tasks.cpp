@@ -150,7 +150,9 @@ class Lister {
     Status status;
     bool is_gone;
     if (read_status(path.c_str(), text_, status, is_gone)) {
-      if (status.parent == static_cast<uint64_t>(pid_)) add(pid, true, status);
+      bool is_own = status.parent == static_cast<uint64_t>(pid_);
+      if (is_own && add(pid, true, status) && is_python_helper(pid, status.name))
+        writer_.at<KernelTask>(SectionId::kernel_tasks, count_ - 1)->flags |= ledger::kTaskPythonHelper;
       return true;  // else the number is somebody else's by now
     }
     siginfo_t about{};
@@ -159,6 +161,17 @@ class Lister {
         raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
     return !is_error(result) || result == -ECHILD;
+  }
+
+  /// Overwrites text_.
+  bool is_python_helper(int pid, std::string_view name) {
+    if (!name.starts_with("python") && !name.starts_with("pypy")) return false;
+    Path path;
+    path.add("/proc/").add_signed(pid).add("/cmdline");
+    long size = base::read_file(path.c_str(), text_, sizeof text_);
+    std::string_view arguments(text_, size > 0 ? static_cast<size_t>(size) : 0);
+    return arguments.find("from multiprocessing.resource_tracker import main") != arguments.npos ||
+           arguments.find("from multiprocessing.forkserver import main") != arguments.npos;
   }
 
   static bool has_proc() { return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>("/proc/self"), 0) == 0; }

@@ -154,5 +154,48 @@ class RulesFor(unittest.TestCase):
                 self.assertGreater(result.report["totals"]["fd"]["live"], 0)
 
 
+WORKERS = """
+import multiprocessing, os, sys
+
+def work(leaks):
+    if leaks: os.open("/etc/passwd", os.O_RDONLY)
+
+def main(method, who):
+    multiprocessing.set_start_method(method)
+    with multiprocessing.Pool(1) as pool:
+        pool.map(work, [who == "worker"])
+        pool.close()
+        pool.join()
+    worker = multiprocessing.Process(target=work, args=(who == "process",))
+    worker.start()
+    worker.join()
+    if who == "parent": os.pipe()
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+class Python(unittest.TestCase):
+    def status_of(self, *arguments, options=()):
+        with harness.Scratch() as scratch:
+            with open(scratch.path("workers.py"), "w") as file:
+                file.write(WORKERS)
+            return harness.run(["/usr/bin/python3", "workers.py", *arguments], scratch=scratch, cwd=scratch.folder,
+                               options=["--quiet", "--fail-on", "fd>0", *options]).status
+
+    def test_multiprocessing_is_clean(self):
+        for method in ("fork", "spawn", "forkserver"):
+            with self.subTest(method=method):
+                self.assertEqual(self.status_of(method, "nobody"), 0)
+                self.assertEqual(self.status_of(method, "nobody", options=["--no-default-suppressions"]), 23)
+
+    def test_and_hides_no_leak(self):
+        for method in ("fork", "spawn", "forkserver"):
+            for who in ("worker", "process", "parent"):
+                with self.subTest(method=method, who=who):
+                    self.assertEqual(self.status_of(method, who), 23)
+
+
 if __name__ == "__main__":
     harness.main()
