@@ -258,10 +258,11 @@ std::string DwarfModule::symbol_at(uint64_t address) {
   return found;
 }
 
-std::vector<SourceFrame> DwarfModule::resolve(uint64_t address) {
+std::vector<SourceFrame> DwarfModule::resolve(uint64_t address, std::string_view known_symbol) {
   std::vector<SourceFrame> frames;
   work_left_ = kMostWorkAtOnce;
-  std::string symbol = symbol_at(address);
+  // libdw goes through all symbols of the file for each address.
+  std::string symbol = known_symbol.empty() ? symbol_at(address) : std::string(known_symbol);
   Unit* unit = dwarf_ && address >= bias_ ? find_unit(address - bias_) : nullptr;
   if (unit) {
     uint64_t place = address - bias_;

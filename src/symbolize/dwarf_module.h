@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "symbolize/libdw.h"
@@ -39,8 +40,9 @@ class DwarfModule {
   DwarfModule& operator=(const DwarfModule&) = delete;
 
   /// The frames at `address` (the ELF file's own): innermost inlined one first, the physical function last. Empty when
-  /// nothing is known. Not thread-safe. Damaged debug information yields less, in bounded time.
-  std::vector<SourceFrame> resolve(uint64_t address);
+  /// nothing is known. Not thread-safe. Damaged debug information yields less, in bounded time. `known_symbol`: the
+  /// physical function's name by a symbol table; "" to look for it in all that libdw reads.
+  std::vector<SourceFrame> resolve(uint64_t address, std::string_view known_symbol);
 
  private:
   struct Unit;

@@ -155,7 +155,7 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
     return frames;
   }
   read_debug_information();
-  if (debug_) frames = debug_->resolve(address);
+  if (debug_) frames = debug_->resolve(address, name);
   if (!symbol.empty()) {
     if (frames.empty()) frames.emplace_back();
     frames.back().linkage_name = symbol;
