@@ -322,13 +322,7 @@ class Named(unittest.TestCase):
         program = Place.program("raised", source=SPEAKS)
         os.chown(program, 65534, 65534)
         os.chmod(program, 0o4755)
-        for command in (f"{become} {program}", f"{become} sh -c '{program}; true'"):
-            with self.subTest(command=command):
-                self.gated(["/bin/sh", "-c", f"{command}; true"], "raised", "set-uid")
-        for command, name, reason in ((static(), "static", "statically linked"),
-                                      (f"env -i {ordinary()}", "ordinary", "LD_PRELOAD")):
-            with self.subTest(command=command):
-                self.gated(["/bin/sh", "-c", f'{become} sh -c "{command}; true"; true'], name, reason)
+        self.gated(["/bin/sh", "-c", f"{become} {program}; true"], "raised", "set-uid")
 
     def test_equal_programs_are_counted_together(self):
         script = f"for i in 1 2 3 4 5 6 7; do {static()}; done; (cd / && {static()}); true"
