@@ -143,10 +143,10 @@ void LiveGrading::end(ledger::Writer& out) {
   if (!problem_) track::g_heap_index.keep_in_children(false);
   kept_memory_.keep_again();
   const char* problem = threads_.release();
-  signals_.reset();
   if (problem && !problem_) problem_ = problem;
   if (outcome_) outcome_->store(problem_ ? Outcome::moved : Outcome::still, std::memory_order_release);
   if (problem_) enter(out, problem_);
+  signals_.reset();  // last: a handler may end the process, and then waits for the copy, which waits for the outcome
 }
 
 void LiveGrading::refuse(ledger::Writer& out) const {
