@@ -17,7 +17,6 @@ namespace unfreed::track {
 using ledger::Dropped;
 using ledger::Kind;
 using ledger::SectionId;
-using ledger::Site;
 
 namespace {
 
