@@ -58,7 +58,7 @@ bool own_memory_at(uintptr_t address, size_t bytes);
 void give_back_own_memory(uintptr_t address, size_t bytes);
 
 /// Where address space is short, a few megabytes are reserved for making reports: by then the program may have used up
-/// all else. One thread at a time.
+/// the rest. One thread at a time.
 void keep_spare_room();
 void give_spare_room();
 

@@ -30,8 +30,6 @@ namespace {
 /// 1 GB in seven million blocks takes a second.
 constexpr long kMostMicroseconds = 8'000'000;
 constexpr int kMostMilliseconds = 10'000;
-/// How long each thread is waited for: those that have stopped stand still meanwhile.
-constexpr int kPatienceMs = 100, kPatienceAtEndMs = 1000;
 constexpr size_t kStackBytes = 256 * 1024;
 
 /// Shared with copies; nullptr: there is no memory.
@@ -170,7 +168,7 @@ LiveGrading::~LiveGrading() {
 
 void grade_live(uint32_t since_epoch) {
   if (g_settings.grade == report::GradeWhen::on)
-    grade_in_copy(0, kPatienceMs, since_epoch);
+    grade_in_copy(0, LiveGrading::kPatienceMs, since_epoch);
   else
     enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
 }
@@ -184,7 +182,7 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
     return 0;
   }
   if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;
-  grade_in_copy(sp, kPatienceAtEndMs);
+  grade_in_copy(sp, LiveGrading::kPatienceAtEndMs);
   return 0;
 }
 

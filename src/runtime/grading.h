@@ -27,6 +27,10 @@ void grade_live(uint32_t since_epoch);
 ///     begin();  start_copy(…);  end(…);        and in the copy, first of all, grade_copy(…)
 class LiveGrading {
  public:
+  /// How long each thread is waited for, while the process runs and at its end: those that have stopped stand still
+  /// meanwhile.
+  static constexpr int kPatienceMs = 100, kPatienceAtEndMs = 1000;
+
   /// `sp`: from where on the calling thread's stack counts; 0: from begin() on. Each thread is waited for as long as
   /// `patience_ms`.
   LiveGrading(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0)

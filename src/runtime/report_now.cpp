@@ -410,8 +410,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  constexpr int kPatienceWithThreadsMs = 100;
-  LiveGrading grading(0, kPatienceWithThreadsMs);
+  LiveGrading grading(0, LiveGrading::kPatienceMs);
   Request request{trigger,       path,
                   next_number(), is_limit ? ++g_runtime.limit_reports : 0,
                   true,          is_frozen ? &frozen : nullptr,
@@ -434,8 +433,7 @@ bool grade_now(int patience_ms, uint32_t since_epoch) {
 }
 
 int make_last_report(uintptr_t sp_to_grade_from) {
-  constexpr int kPatienceWithThreadsMs = 1000;
-  LiveGrading grading(sp_to_grade_from, kPatienceWithThreadsMs);
+  LiveGrading grading(sp_to_grade_from, LiveGrading::kPatienceAtEndMs);
   Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}, sp_to_grade_from ? &grading : nullptr};
   return make_isolated(request, kMostMillisecondsAtEnd);
 }
