@@ -57,4 +57,16 @@ inline bool parse_number(std::string_view text, uint64_t& out) {
   return true;
 }
 
+/// Removes the hexadecimal digits, in lower case, at the beginning of `text` and reads them. False if there are none.
+inline bool take_hexadecimal(std::string_view& text, uint64_t& out) {
+  size_t at = 0;
+  for (out = 0; at < text.size(); ++at) {
+    bool is_letter = text[at] >= 'a' && text[at] <= 'f';
+    if (!is_digit(text[at]) && !is_letter) break;
+    out = out << 4 | static_cast<uint64_t>(is_letter ? text[at] - 'a' + 10 : text[at] - '0');
+  }
+  text.remove_prefix(at);
+  return at != 0;
+}
+
 }  // namespace unfreed::base

@@ -14,14 +14,9 @@ namespace {
 
 /// "0x7f…"
 bool parse_hexadecimal(std::string_view text, uint64_t& out) {
-  if (text.size() < 3 || text[0] != '0' || text[1] != 'x') return false;
-  out = 0;
-  for (char digit : slice(text, 2)) {
-    bool is_letter = digit >= 'a' && digit <= 'f';
-    if (!is_digit(digit) && !is_letter) return false;
-    out = out << 4 | static_cast<uint64_t>(is_letter ? digit - 'a' + 10 : digit - '0');
-  }
-  return true;
+  if (!text.starts_with("0x")) return false;
+  text.remove_prefix(2);
+  return take_hexadecimal(text, out) && text.empty();
 }
 
 }  // namespace

@@ -11,16 +11,9 @@ namespace unfreed::grade {
 namespace {
 
 /// Removes a hexadecimal number and the character behind it.
-bool take_hexadecimal(std::string_view& text, uint64_t& out) {
-  size_t at = 0;
-  for (out = 0; at < text.size(); ++at) {
-    char digit = text[at];
-    bool is_decimal = digit >= '0' && digit <= '9', is_letter = digit >= 'a' && digit <= 'f';
-    if (!is_decimal && !is_letter) break;
-    out = out << 4 | static_cast<uint64_t>(is_decimal ? digit - '0' : digit - 'a' + 10);
-  }
-  if (at == 0 || at == text.size()) return false;
-  text.remove_prefix(at + 1);
+bool take_field(std::string_view& text, uint64_t& out) {
+  if (!base::take_hexadecimal(text, out) || text.empty()) return false;
+  text.remove_prefix(1);
   return true;
 }
 
@@ -37,10 +30,10 @@ MappingUse use_of(std::string_view name, uint64_t inode) {
 
 bool parse_mapping(std::string_view line, Mapping& out) {
   uint64_t low, high, offset, major, minor, inode;
-  if (!take_hexadecimal(line, low) || !take_hexadecimal(line, high) || line.size() < 5) return false;
+  if (!take_field(line, low) || !take_field(line, high) || line.size() < 5) return false;
   std::string_view rights = base::slice(line, 0, 4);
   line.remove_prefix(5);
-  if (!take_hexadecimal(line, offset) || !take_hexadecimal(line, major) || !take_hexadecimal(line, minor)) return false;
+  if (!take_field(line, offset) || !take_field(line, major) || !take_field(line, minor)) return false;
   size_t blank = line.find(' ');
   if (!base::parse_number(base::slice(line, 0, blank), inode)) return false;
   std::string_view name = blank == line.npos ? std::string_view() : base::trimmed(base::slice(line, blank));

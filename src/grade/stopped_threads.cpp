@@ -71,17 +71,24 @@ struct Status {
   uint64_t switches;  ///< of contexts
 };
 
-/// The number behind a name in a status file.
-uint64_t number_of(std::string_view status, std::string_view name, bool is_hexadecimal) {
+/// What follows a name in a status file, to the line's end.
+std::string_view value_of(std::string_view status, std::string_view name) {
   size_t at = status.find(name);
-  uint64_t value = 0;
-  if (at == status.npos) return 0;
-  for (char digit : base::slice(status, at + name.size())) {
-    bool is_letter = is_hexadecimal && digit >= 'a' && digit <= 'f';
-    if (!base::is_digit(digit) && !is_letter) break;
-    value = value * (is_hexadecimal ? 16 : 10) + static_cast<uint64_t>(is_letter ? digit - 'a' + 10 : digit - '0');
-  }
-  return value;
+  if (at == status.npos) return {};
+  std::string_view rest = base::slice(status, at + name.size());
+  return base::slice(rest, 0, rest.find('\n'));
+}
+/// 0 where there is none.
+uint64_t signals_in(std::string_view status, std::string_view name) {
+  std::string_view value = value_of(status, name);
+  uint64_t signals = 0;
+  base::take_hexadecimal(value, signals);
+  return signals;
+}
+uint64_t count_in(std::string_view status, std::string_view name) {
+  uint64_t count = 0;
+  base::parse_number(value_of(status, name), count);
+  return count;
 }
 
 enum class Read : uint8_t { done, gone, failed };
@@ -97,10 +104,9 @@ Read read_status(int tid, std::span<char> text, Status& out) {
   if (at == status.npos || at + kState.size() >= status.size() || status.find("\nnonvoluntary_ctxt") == status.npos)
     return Read::failed;
   out.state = status[at + kState.size()];
-  out.blocked = number_of(status, "\nSigBlk:\t", true);
-  out.pending = number_of(status, "\nSigPnd:\t", true) | number_of(status, "\nShdPnd:\t", true);
-  out.switches = number_of(status, "\nvoluntary_ctxt_switches:\t", false) +
-                 number_of(status, "\nnonvoluntary_ctxt_switches:\t", false);
+  out.blocked = signals_in(status, "\nSigBlk:\t");
+  out.pending = signals_in(status, "\nSigPnd:\t") | signals_in(status, "\nShdPnd:\t");
+  out.switches = count_in(status, "\nvoluntary_ctxt_switches:\t") + count_in(status, "\nnonvoluntary_ctxt_switches:\t");
   return out.state == 'Z' || out.state == 'X' ? Read::gone : Read::done;
 }
 
