@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/arena.h"
+#include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/regular_file.h"
 #include "base/syscall.h"
@@ -317,9 +318,11 @@ bool is_worth_lines(const report::Report& report) {
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
   if (request.grading) request.grading->grade_copy(source_of(request));
-  // Not sooner: threads that were stopped have gone back to where they waited.
+  uint32_t flags = source_of(request).header().flags.load(std::memory_order_relaxed);
+  bool has_tasks =
+      request.grading && flags & ledger::kHeaderFlagThreadsListed;  // there may have been no descriptor left
   if (request.trigger != Trigger::exit) {
-    report::take_kernel_tasks(source_of(request), g_runtime.pid);
+    if (!has_tasks) report::take_kernel_tasks(source_of(request), g_runtime.pid);
     if (!request.frozen) track::take_unlisted_thread_stacks(g_runtime.pid);
   }
   Memory memory(sizeof(Working));
@@ -347,6 +350,11 @@ int make(void* context) {
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
+  if (request.grading && request.trigger != Trigger::exit) {
+    // Before threads are stopped: afterwards they take a while to be back where they waited.
+    base::SignalBlock block;
+    report::take_kernel_tasks(source_of(request), 0);
+  }
   if (request.grading) request.grading->begin();
   long pid = start_copy(&request, output_descriptor(), take_facts, make);
   if (request.grading) request.grading->end(source_of(request));
