@@ -1,28 +1,30 @@
 // unfreed report: reports in every format.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "render/completion.h"
 #include "render/renderers.h"
+#include "render/samples.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
 
 namespace {
 
-/// Empty: `error` is one line for the user.
-std::optional<std::string> render_file(const std::string& path, const render::Renderer& renderer,
-                                       const render::RenderOptions& options, symbolize::Symbolizer& symbolizer,
-                                       std::string& error) {
-  std::optional<SourcedReport> source = read_report(path, symbolizer, error);
-  if (!source) return {};
-  // What was made from a ledger just now has every name already.
-  if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
-  return renderer.render(source->report(), options);
+/// Git's measure.
+bool is_binary(std::string_view text) { return text.substr(0, 8000).find('\0') != std::string_view::npos; }
+
+std::string describe_formats() {
+  std::string text;
+  for (const render::Renderer& one : render::renderers())
+    text += fmt::format("{}{}: {}", text.empty() ? "" : "; ", one.name, one.what);
+  return text;
 }
 
 }  // namespace
@@ -38,17 +40,21 @@ int report_command(const Arguments& arguments) {
   OutputOptions output_options;
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
   std::vector<std::string> formats;
-  std::string what;
-  for (const render::Renderer& one : render::renderers()) {
-    formats.emplace_back(one.name);
-    what += fmt::format("{}{}: {}", what.empty() ? "" : "; ", one.name, one.what);
-  }
-  std::string format_help = what + " (default: text)";
+  for (const render::Renderer& one : render::renderers()) formats.emplace_back(one.name);
+  std::string format_help = describe_formats() + " (default: text)";
   parser.value("-f,--format", "FORMAT", format, format_help.c_str(), formats);
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
   bool show_suppressed = false;
   parser.flag("--show-suppressed", show_suppressed, "also list what suppressions cover, and which ones");
+  std::string measure;
+  parser.value(
+      "--value", "NUMBER", measure,
+      "for folded and pprof: the number of call sites to show (first), such as fd, heap.bytes, heap.lost_bytes "
+      "(default: folded: what is live of each kind; pprof: what matters most)");
+  std::string source_root;
+  parser.value("--source-root", "FOLDER", source_root,
+               "name source files from there, for other tools (default: the CI's checkout, or the Git working tree)");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   const render::Renderer& renderer = *std::find_if(render::renderers().begin(), render::renderers().end(),
@@ -57,22 +63,39 @@ int report_command(const Arguments& arguments) {
     complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
     return kFailure;
   }
-  render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed};
+  render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed, {}, {}};
+  if (!measure.empty() && !render::parse_measure(measure, options.measure.emplace())) {
+    complain(
+        fmt::format("--value {}: expected a kind and a number of call sites, such as fd, heap.bytes or "
+                    "heap.lost_bytes",
+                    measure));
+    return kFailure;
+  }
+  if (!source_root.empty()) options.root.emplace(std::filesystem::absolute(source_root).string());
   symbolize::Symbolizer symbolizer;
-  std::string text;
   std::string error;
   bool failed = false;
+  std::vector<SourcedReport> sources;
   for (const std::string& file : files) {
-    std::optional<std::string> rendered = render_file(file, renderer, options, symbolizer, error);
-    if (!rendered) {
+    std::optional<SourcedReport> source = read_report(file, symbolizer, error);
+    if (!source) {
       complain(error);
       failed = true;
       continue;
     }
-    if (!text.empty() && format == "text") text += '\n';
-    text += *rendered;
+    // What was made from a ledger just now has every name already.
+    if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
+    sources.push_back(std::move(*source));
   }
-  if (!text.empty() && !write_report_file(output, text, output_options, error)) {
+  if (sources.empty()) return kFailure;
+  std::vector<const report::Report*> reports;
+  for (const SourcedReport& source : sources) reports.push_back(&source.report());
+  std::string text = renderer.render(reports, options);
+  if (output == "-" && isatty(STDOUT_FILENO) && is_binary(text)) {
+    complain(fmt::format("--format {} is not text: use --output FILE", format));
+    return kFailure;
+  }
+  if (!write_report_file(output, text, output_options, error)) {
     complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
     failed = true;
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "render/frames.h"
+#include "render/markup.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/text.h"
@@ -44,40 +45,14 @@ box.addEventListener('input', () => {
 </script>
 )";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char character : printable(text)) {
-    switch (character) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += character;
-    }
-  }
-  return out;
-}
-
 std::string frame_html(const StackFrame& frame) {
   std::string place;
   if (!frame.file.empty()) place = frame.line ? fmt::format("{}:{}", frame.file, frame.line) : std::string(frame.file);
   std::string where = fmt::format("{}+{:#x}", frame.module, frame.offset);
   std::string_view name = frame.function.empty() ? base_name(where) : frame.function;
   return fmt::format("<li class=\"frame{}\" title=\"{}\">{} <span class=\"faint\">{}{}</span></li>\n",
-                     is_runtime_frame(frame) ? " faint" : "", escaped(where), escaped(name),
-                     escaped(place.empty() ? base_name(frame.module) : place), frame.inlined ? " (inlined)" : "");
+                     is_runtime_frame(frame) ? " faint" : "", escape_markup(where), escape_markup(name),
+                     escape_markup(place.empty() ? base_name(frame.module) : place), frame.inlined ? " (inlined)" : "");
 }
 
 std::string stack_html(const Report& report, report::StackId id, bool truncated) {
@@ -97,8 +72,8 @@ std::string objects_html(const Place& place) {
     if (!object.state.empty()) what += fmt::format("{}{}", what.empty() ? "" : ", ", object.state);
     text += fmt::format(
         "<tr><td class=\"number\">{}</td><td><code>{}</code></td><td class=\"number\">{}</td><td>{}</td></tr>\n",
-        object.fd ? std::to_string(*object.fd) : "", escaped(what), object.thread ? std::to_string(*object.thread) : "",
-        object.age_ns ? write_duration(*object.age_ns) : "");
+        object.fd ? std::to_string(*object.fd) : "", escape_markup(what),
+        object.thread ? std::to_string(*object.thread) : "", object.age_ns ? write_duration(*object.age_ns) : "");
   }
   return text + "</table>\n";
 }
@@ -118,8 +93,8 @@ std::string place_html(const Place& place, bool open) {
   std::string text = fmt::format(
       "<details class=\"site\"{}><summary><b>{} × {}</b>{} from <code>{}</code> in <code>{}</code>{} "
       "<span class=\"faint\">{}</span></summary>\n",
-      open ? " open" : "", write_count(place.live), report::kind_name(site.kind), size, escaped(site.acquired_by),
-      escaped(first.function), escaped(line), escaped(remark));
+      open ? " open" : "", write_count(place.live), report::kind_name(site.kind), size, escape_markup(site.acquired_by),
+      escape_markup(first.function), escape_markup(line), escape_markup(remark));
   text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
                       site.signature);
   return text + stack_html(*place.report, site.stack, place.truncated) + objects_html(place) + "</details>\n";
@@ -148,33 +123,33 @@ std::string rules_html(const Report& report) {
   std::string text = "<h2>Rules</h2>\n<table>\n";
   for (const report::RuleOutcome& rule : report.rules)
     text += fmt::format("<tr><td><code>{}</code></td><td class=\"{}\">{}</td><td class=\"number\">{}</td></tr>\n",
-                        escaped(rule.rule),
+                        escape_markup(rule.rule),
                         rule.broken         ? "bad"
                         : rule.is_checked() ? "good"
                                             : "faint",
                         rule.broken         ? "broken"
                         : rule.is_checked() ? "pass"
                                             : "not checked",
-                        rule.value ? write_count(*rule.value) : escaped(rule.unchecked));
+                        rule.value ? write_count(*rule.value) : escape_markup(rule.unchecked));
   return text + "</table>\n";
 }
 
 std::string process_html(const Report& report) {
   std::string arguments;
   for (report::Text word : report.process.argv) arguments += fmt::format("{}{}", arguments.empty() ? "" : " ", word);
-  std::string text = fmt::format("<h1>{}</h1>\n<p><code>{}</code></p>\n", escaped(describe_process(report.process)),
-                                 escaped(arguments));
-  text += fmt::format("<p class=\"faint\">started {}, report made by {}", escaped(report.process.started),
+  std::string text = fmt::format("<h1>{}</h1>\n<p><code>{}</code></p>\n",
+                                 escape_markup(describe_process(report.process)), escape_markup(arguments));
+  text += fmt::format("<p class=\"faint\">started {}, report made by {}", escape_markup(report.process.started),
                       report::word_of(report.trigger));
   if (report.process.duration_ns) text += " after " + write_duration(*report.process.duration_ns);
   if (report.process.exit_status) text += fmt::format(", exit status {}", *report.process.exit_status);
   if (report.process.signal) text += fmt::format(", signal {}", *report.process.signal);
   text += "</p>\n";
   if (report.exhaustion)
-    text += fmt::format("<p class=\"bad\">A limit was reached: {}: {}</p>\n", escaped(report.exhaustion->function),
-                        escaped(report.exhaustion->error));
+    text += fmt::format("<p class=\"bad\">A limit was reached: {}: {}</p>\n",
+                        escape_markup(report.exhaustion->function), escape_markup(report.exhaustion->error));
   if (!report.complete) text += "<p class=\"bad\">This report is incomplete.</p>\n";
-  for (report::Text note : report.notes) text += fmt::format("<p>{}</p>\n", escaped(note));
+  for (report::Text note : report.notes) text += fmt::format("<p>{}</p>\n", escape_markup(note));
   return text;
 }
 
@@ -185,14 +160,14 @@ std::string threads_html(const Report& report) {
     text += fmt::format(
         "<details><summary>thread <b>{}</b> {} <span class=\"faint\">{}, {}; {} descriptors, {} of heap</span>"
         "</summary>\n",
-        thread.thread, escaped(thread.name), escaped(thread.thread_class), escaped(thread.state),
+        thread.thread, escape_markup(thread.name), escape_markup(thread.thread_class), escape_markup(thread.state),
         write_count(thread.holds.fd),
         write_bytes(static_cast<uint64_t>(std::max<int64_t>(thread.holds.heap_bytes, 0))));
     if (report::Text start = function_of(report, thread.start_routine); !start.empty())
-      text += fmt::format("<p>started in <code>{}</code></p>\n", escaped(start));
+      text += fmt::format("<p>started in <code>{}</code></p>\n", escape_markup(start));
     if (thread.stack) text += "<p>blocked at</p>\n" + stack_html(report, *thread.stack, thread.truncated);
     for (const report::Object& one : thread.holds.descriptors)
-      text += fmt::format("<p>descriptor {} <code>{}</code></p>\n", one.fd.value_or(-1), escaped(one.target));
+      text += fmt::format("<p>descriptor {} <code>{}</code></p>\n", one.fd.value_or(-1), escape_markup(one.target));
     text += "</details>\n";
   }
   return text;
@@ -200,8 +175,8 @@ std::string threads_html(const Report& report) {
 
 std::string call_html(std::string_view title, const std::optional<report::ClosingCall>& call, const Report& report) {
   if (!call) return {};
-  return fmt::format("<p>{} by <code>{}</code> in thread {}</p>\n{}", title, escaped(call->function), call->thread,
-                     stack_html(report, call->stack, call->truncated));
+  return fmt::format("<p>{} by <code>{}</code> in thread {}</p>\n{}", title, escape_markup(call->function),
+                     call->thread, stack_html(report, call->stack, call->truncated));
 }
 
 std::string misuse_html(const Report& report) {
@@ -210,7 +185,7 @@ std::string misuse_html(const Report& report) {
   for (const report::Misuse& one : report.misuse) {
     text +=
         fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
-                    one.fd, escaped(one.type), write_count(one.count), escaped(one.suppressed_by));
+                    one.fd, escape_markup(one.type), write_count(one.count), escape_markup(one.suppressed_by));
     text += call_html("closed", one.closed, report) + call_html("opened anew before that", one.reopened, report) +
             call_html("first closed", one.first_closed, report) + call_html("opened", one.opened, report) +
             "</details>\n";
@@ -225,7 +200,7 @@ std::string exec_leaks_html(const Report& report) {
     text += fmt::format(
         "<details><summary>descriptor <b>{}</b> by <code>{}</code>, {} times; opened by <code>{}</code></summary>\n{}"
         "</details>\n",
-        one.fd, escaped(one.program), write_count(one.count), escaped(one.acquired_by),
+        one.fd, escape_markup(one.program), write_count(one.count), escape_markup(one.acquired_by),
         stack_html(report, one.stack, one.truncated));
   return text;
 }
@@ -235,7 +210,7 @@ std::string untracked_html(const Report& report) {
   std::string text = "<h2>Programs that were not tracked</h2>\n<table>\n";
   for (const report::UntrackedProgram& one : report.untracked)
     text += fmt::format("<tr><td class=\"number\">{}</td><td><code>{}</code></td><td>{}{}</td></tr>\n",
-                        write_count(one.count), escaped(one.program), escaped(one.reason),
+                        write_count(one.count), escape_markup(one.program), escape_markup(one.reason),
                         one.allowed ? " (accepted)" : "");
   return text + "</table>\n";
 }
@@ -245,9 +220,10 @@ constexpr size_t kMostPlaces = 1000;
 
 }  // namespace
 
-std::string render_report_html(const Report& report, const RenderOptions&) {
+std::string render_report_html(Reports reports, const RenderOptions&) {
+  const Report& report = *reports[0];
   std::string text = std::string(report::kPageStart).append(kHead);
-  text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escaped(describe_process(report.process)));
+  text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escape_markup(describe_process(report.process)));
   text += process_html(report) + rules_html(report) + totals_html(report);
   text += "<h2>What is held, and which code acquired it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
   std::vector<Place> places = list_places(report);
@@ -261,7 +237,7 @@ std::string render_report_html(const Report& report, const RenderOptions&) {
     if (!any) text += "<h2>Other open descriptors</h2>\n<table>\n";
     any = true;
     text += fmt::format("<tr><td class=\"number\">{}</td><td>{}</td><td><code>{}</code></td></tr>\n", one.fd,
-                        escaped(one.origin), escaped(one.target));
+                        escape_markup(one.origin), escape_markup(one.target));
   }
   if (any) text += "</table>\n";
   text += threads_html(report) + misuse_html(report) + exec_leaks_html(report) + untracked_html(report);
@@ -269,8 +245,8 @@ std::string render_report_html(const Report& report, const RenderOptions&) {
   for (const report::Failure& failure : report.failures)
     text += fmt::format(
         "<details><summary><code>{}</code>: {}, {} times; {} held at the first failure</summary>\n{}</details>\n",
-        escaped(failure.function), escaped(failure.error), write_count(failure.count), write_count(failure.live_then),
-        stack_html(report, failure.stack, failure.truncated));
+        escape_markup(failure.function), escape_markup(failure.error), write_count(failure.count),
+        write_count(failure.live_then), stack_html(report, failure.stack, failure.truncated));
   text += kScript;
   return text + "</body>\n</html>\n";
 }

@@ -17,8 +17,10 @@ std::string write_json(const report::Report& report, report::StackForm form) {
   return json;
 }
 
-std::string render_report_json(const report::Report& report, const RenderOptions&) {
-  return write_json(report, report::StackForm::listed);
+std::string render_report_json(Reports reports, const RenderOptions&) {
+  std::string text;
+  for (const report::Report* report : reports) text += write_json(*report, report::StackForm::listed);
+  return text;
 }
 
 }  // namespace unfreed::render

@@ -1,28 +1,40 @@
 // The formats of `unfreed report`, from renderers.inc.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
+#include "render/source_root.h"
 #include "report/report.h"
 
 namespace unfreed::render {
 
+/// At least one; more only for a renderer that takes several.
+using Reports = std::span<const report::Report* const>;
+
+/// A number of every call site: "heap.lost_bytes".
+struct Measure {
+  ledger::Kind kind = ledger::Kind::fd;
+  report::Counter counter = report::Counter::live;
+};
+
 struct RenderOptions {
   bool colour = false;
-  bool show_suppressed = false;  ///< of text: what suppressions cover, and which
+  bool show_suppressed = false;    ///< of text: what suppressions cover, and which
+  std::optional<Measure> measure;  ///< of stacks in other tools' formats: the one to show (first)
+  std::optional<SourceRoot> root;  ///< that source files are named from; otherwise SourceRoot::here()
 };
 
 struct Renderer {
   const char* name;
-  std::string (*render)(const report::Report& report, const RenderOptions& options);
-  bool takes_several;  ///< one report after another makes sense
+  std::string (*render)(Reports reports, const RenderOptions& options);
+  bool takes_several;  ///< several reports, as one text
   const char* what;
 };
 std::span<const Renderer> renderers();
 
-#define RENDERER(name, function, several, what) \
-  std::string function(const report::Report& report, const RenderOptions& options);
+#define RENDERER(name, function, several, what) std::string function(Reports reports, const RenderOptions& options);
 #include "render/renderers.inc"
 #undef RENDERER
 

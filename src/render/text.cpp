@@ -374,14 +374,18 @@ std::string describe_loss(const report::Place& place) {
   return parts.empty() ? "" : " (" + join(parts, ", ") + ")";
 }
 
-std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
+std::string describe_place(const Place& place, const TextOptions& options) {
   std::string heading = write_number_of(place.live, noun_of(place.site->kind));
   heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
-  std::string text = fmt::format("{}{}", indent, tinted(heading, Tint::bold, options.colour));
+  std::string text = tinted(heading, Tint::bold, options.colour);
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
   if (std::string targets = describe_targets(place, options); !targets.empty()) text += ": " + targets;
-  text += '\n';
+  return text;
+}
+
+std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
+  std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   return text + (frames.empty() ? deeper + "(no stack)\n" : frames);
@@ -431,14 +435,18 @@ std::string render_text(const Report& report, const TextOptions& options) {
   return text + render_failure(report, options) + render_notes(report, options);
 }
 
-std::string render_report_text(const Report& report, const RenderOptions& options) {
+std::string render_report_text(Reports reports, const RenderOptions& options) {
   TextOptions text;
   text.colour = options.colour;
   text.most_sites = 20;
   text.most_quiet_sites = 10;
   text.most_frames = 12;
-  std::string shown = render_text(report, text);
-  if (options.show_suppressed) shown += render_suppressed(report, text);
+  std::string shown;
+  for (const Report* report : reports) {
+    if (!shown.empty()) shown += '\n';
+    shown += render_text(*report, text);
+    if (options.show_suppressed) shown += render_suppressed(*report, text);
+  }
   return shown;
 }
 

@@ -107,6 +107,21 @@ std::string render_call(std::string_view title, const std::optional<report::Clos
                      render_frames(report, call->stack, options, "        "));
 }
 
+bool is_asked_for(const Report& report, std::string_view type) {
+  return std::any_of(report.rules.begin(), report.rules.end(), [&](const RuleOutcome& rule) {
+    return rule.rule.starts_with("misuse.") && rule.rule.substr(7).starts_with(type);
+  });
+}
+
+/// close(-1) is in many programs, and a standard stream is often closed to say that no more will come: they are in the
+/// report. So is what comes of it.
+bool is_worth_showing(const Report& report, const Misuse& misuse) {
+  if (counts(misuse) || is_asked_for(report, misuse.type)) return true;
+  return misuse.type == "standard_closed" ? misuse.opened.has_value() : misuse.fd >= 0;
+}
+
+}  // namespace
+
 std::string describe_misuse(const Misuse& misuse) {
   std::string owner = misuse.owner == "directory_stream" ? "directory stream" : "stream";
   if (misuse.type == "double_close" && !misuse.owner.empty()) return fmt::format("a {} was closed twice", owner);
@@ -125,23 +140,7 @@ std::string describe_misuse(const Misuse& misuse) {
   return fmt::format("descriptor {}: {}", misuse.fd, printable(misuse.type));
 }
 
-/// Some is done on purpose, and counts for rules of its own only.
 bool counts(const Misuse& misuse) { return misuse.type != "not_open" && misuse.type != "standard_closed"; }
-
-bool is_asked_for(const Report& report, std::string_view type) {
-  return std::any_of(report.rules.begin(), report.rules.end(), [&](const RuleOutcome& rule) {
-    return rule.rule.starts_with("misuse.") && rule.rule.substr(7).starts_with(type);
-  });
-}
-
-/// close(-1) is in many programs, and a standard stream is often closed to say that no more will come: they are in the
-/// report. So is what comes of it.
-bool is_worth_showing(const Report& report, const Misuse& misuse) {
-  if (counts(misuse) || is_asked_for(report, misuse.type)) return true;
-  return misuse.type == "standard_closed" ? misuse.opened.has_value() : misuse.fd >= 0;
-}
-
-}  // namespace
 
 std::string tinted(std::string_view text, Tint tint, bool colour) {
   if (!colour) return std::string(text);
@@ -304,6 +303,12 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
   return text;
 }
 
+std::string describe_exec_leak(const ExecLeak& leak, const TextOptions& options) {
+  std::string target = leak.target.empty() ? "" : fmt::format(" ({})", cut_to(options.paths.shorten(leak.target), 48));
+  return fmt::format("descriptor {}{} was inherited by {}", leak.fd, target,
+                     leak.program.empty() ? "another program" : cut_to(options.paths.shorten(leak.program), 48));
+}
+
 std::string render_exec_leaks(const Report& report, const TextOptions& options) {
   std::string text;
   size_t left_out = 0;
@@ -315,11 +320,7 @@ std::string render_exec_leaks(const Report& report, const TextOptions& options) 
       continue;
     }
     std::string times = leak.count > 1 ? fmt::format(" ({} times)", write_count(leak.count)) : "";
-    std::string target =
-        leak.target.empty() ? "" : fmt::format(" ({})", cut_to(options.paths.shorten(leak.target), 48));
-    std::string heading =
-        fmt::format("descriptor {}{} was inherited by {}", leak.fd, target,
-                    leak.program.empty() ? "another program" : cut_to(options.paths.shorten(leak.program), 48));
+    std::string heading = describe_exec_leak(leak, options);
     text += fmt::format("\n  {} through {}{}\n    opened by {} without close-on-exec\n{}",
                         tinted(heading, Tint::bold, options.colour), printable(leak.started_by), times,
                         printable(leak.acquired_by), render_frames(report, leak.stack, options, "        "));

@@ -28,6 +28,12 @@ std::string render_threads(const report::Report& report, const TextOptions& opti
 std::string render_growth(const report::Report& report, const TextOptions& options);
 /// A function with file and line, as in a stack; "" unknown.
 std::string describe_function(const report::Report& report, report::CallId call, const TextOptions& options);
+/// "descriptor 7 was closed twice"
+std::string describe_misuse(const report::Misuse& misuse);
+/// Is it among the invalid closes that `misuse>0` counts? Some is done on purpose, and has rules of its own.
+bool counts(const report::Misuse& misuse);
+/// "descriptor 5 (/etc/passwd) was inherited by /bin/ls"
+std::string describe_exec_leak(const report::ExecLeak& leak, const TextOptions& options);
 /// Invalid closes of descriptors.
 std::string render_misuse(const report::Report& report, const TextOptions& options);
 /// Descriptors that other programs inherited.

@@ -1,6 +1,7 @@
 #include "report/report_head.h"
 
 #include "base/scan.h"
+#include "settings/subjects.h"
 
 namespace unfreed::report {
 
@@ -76,6 +77,39 @@ bool is_text(std::string_view text) {
   return line.starts_with("unfreed: ") && line.find(" (pid ") != line.npos;
 }
 
+bool is_workflow_command(std::string_view text) {
+  std::string_view line = base::slice(text, 0, text.find('\n'));
+  return line.starts_with("::") && line.find("title=unfreed%3A ") != line.npos;
+}
+
+/// gzip's header with a comment and nothing else that is optional (RFC 1952).
+bool is_profile(std::string_view bytes) {
+  constexpr size_t kFlags = 3;
+  constexpr size_t kHeader = 10;
+  constexpr char kHasComment = 0x10;
+  return bytes.size() > kHeader && bytes.starts_with("\x1f\x8b") && bytes[kFlags] == kHasComment &&
+         base::slice(bytes, kHeader, bytes.size()).starts_with(kProfileComment);
+}
+
+/// "fd;main;open_log 25"
+bool is_folded(std::string_view text) {
+  std::string_view line = base::slice(text, 0, text.find('\n'));
+  size_t name = line.find_first_of(";.");
+  size_t number = line.rfind(' ');
+  Subject subject = Subject::fd;
+  uint64_t value = 0;
+  return name != line.npos && number != line.npos && line.find(';') != line.npos &&
+         subject_from_name(base::slice(line, 0, name), subject) &&
+         base::parse_number(base::slice(line, number + 1, line.size()), value);
+}
+
+bool is_in_other_format(std::string_view bytes) {
+  for (std::string_view start :
+       {kSarifStart, kJunitStart, kMarkdownStart, kCsvStart, kCodeQualityStart, kOpenMetricsStart})
+    if (bytes.starts_with(start)) return true;
+  return bytes == kNoCodeQuality || is_workflow_command(bytes) || is_profile(bytes) || is_folded(bytes);
+}
+
 /// A member of the process's object, which may stand before or behind others.
 Scan member(const Scan& process, std::string_view quoted) {
   Scan at = process;
@@ -104,7 +138,7 @@ ReportHead read_head(std::string_view bytes) {
   } else if (is_json_report(Scan(bytes))) {
     head.content = Content::report;
     read_author(bytes, head);
-  } else if (is_page(bytes) || is_text(bytes)) {
+  } else if (is_page(bytes) || is_text(bytes) || is_in_other_format(bytes)) {
     head.content = Content::report;
   }
   return head;

@@ -10,7 +10,7 @@ namespace unfreed::report {
 
 enum class Content : uint8_t {
   nothing,  ///< an empty file, as mktemp makes them
-  report,   ///< JSON, a page, or a text, made by this program
+  report,   ///< made by this program, in any format
   foreign,  ///< anything else
 };
 
@@ -26,6 +26,27 @@ struct ReportHead {
 inline constexpr size_t kHeadBytes = 64 * 1024;
 
 ReportHead read_head(std::string_view bytes);
+
+// How what this program writes in the formats of others begins (src/render). Stacks that are folded have no room for
+// that: their first frame is a kind's name.
+
+/// The comment in a compressed profile's header.
+inline constexpr std::string_view kProfileComment = "made by unfreed";
+inline constexpr std::string_view kSarifStart =
+    R"({
+ "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+ "version": "2.1.0",
+ "properties": {"made_by": "unfreed"},)";
+inline constexpr std::string_view kJunitStart = R"(<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="unfreed")";
+inline constexpr std::string_view kMarkdownStart = "<!-- made by unfreed -->\n";
+inline constexpr std::string_view kCsvStart = "process,pid,kind";
+inline constexpr std::string_view kCodeQualityStart = R"([
+{"check_name":"unfreed.)";
+inline constexpr std::string_view kNoCodeQuality = "[\n]\n";
+inline constexpr std::string_view kOpenMetricsStart = R"(# TYPE unfreed_report_complete gauge
+# HELP unfreed_report_complete Whether everything could be seen, by process.
+)";
 
 /// The first bytes of a page of HTML.
 inline constexpr std::string_view kPageStart =

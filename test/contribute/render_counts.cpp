@@ -3,12 +3,13 @@
 
 namespace unfreed::render {
 
-std::string render_report_counts(const report::Report& report, const RenderOptions&) {
+std::string render_report_counts(Reports reports, const RenderOptions&) {
   std::string text;
-  for (size_t at = 0; at < ledger::kKindCount; ++at)
-    if (report.totals[at])
-      text += std::string(report::kSubjects[at].name) + " " +
-              std::to_string((*report.totals[at])[report::Counter::live]) + "\n";
+  for (const report::Report* report : reports)
+    for (size_t at = 0; at < ledger::kKindCount; ++at)
+      if (report->totals[at])
+        text += std::string(report::kSubjects[at].name) + " " +
+                std::to_string((*report->totals[at])[report::Counter::live]) + "\n";
   return text;
 }
 

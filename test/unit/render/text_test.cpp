@@ -213,7 +213,8 @@ TEST(Html, IsOnePageThatEscapesEverything) {
   Report report = sample();
   report.process.argv[0] = "<script>alert('x')</script>";
   report.sites[0].objects[0].target = "\"><img src=x>";
-  std::string page = render_report_html(report, {});
+  const Report* one[] = {&report};
+  std::string page = render_report_html(one, {});
   EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_EQ(page.find("<img"), std::string::npos);

@@ -1,0 +1,303 @@
+#include "render/findings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "render/frames.h"
+#include "render/text_parts.h"
+#include "settings/rules.h"
+
+namespace unfreed::render {
+
+using report::Counter;
+using report::Report;
+using report::Subject;
+using Level = Finding::Level;
+
+namespace {
+
+constexpr size_t kMostFrames = 12;
+
+TextOptions text_options(const SourceRoot& root) {
+  TextOptions options;
+  options.most_frames = kMostFrames;
+  options.paths = PathShortener(root.folder(), "");
+  return options;
+}
+
+/// The rules of one report that matter here.
+struct AskedRule {
+  report::Rule rule;
+  const report::RuleOutcome* outcome;
+  std::string text() const { return std::string(outcome->rule); }
+};
+
+bool counts_place(const AskedRule& asked, const Place& place) {
+  if (asked.rule.subject != report::subject_of(place.site->kind) || !place.site->counts()) return false;
+  uint64_t value = place.value(asked.rule.counter);
+  return asked.rule.per_site ? asked.rule.broken_by(value) : value > 0;
+}
+
+/// "heap.lost" for the counters of what is lost, else the kind alone: the rule in which somebody would ask for it.
+std::string id_of(const Place& place) {
+  std::string id(report::kind_name(place.site->kind));
+  return place.site->kind == ledger::Kind::heap && place.lost ? id + ".lost" : id;
+}
+
+/// Finds what one report has, and adds it to what others have.
+class Finder {
+ public:
+  Finder(const RenderOptions& options, size_t most) : root_(root_of(options)), most_(most) {}
+
+  void look_at(const Report& report) {
+    if (report.process.outside_rules) return;
+    report_ = &report;
+    asked_.clear();
+    explained_.clear();
+    left_out_.clear();
+    for (const report::RuleOutcome& outcome : report.rules) {
+      report::RuleSet rules;
+      report::ParseError error;
+      if (report::parse_rules(outcome.rule, rules, error) && rules.count == 1)
+        asked_.push_back({rules.rules[0], &outcome});
+      if (!outcome.is_checked()) add_unchecked(outcome);
+    }
+    if (report.of_run) add_untracked();
+    add_places();
+    add_unattributed();
+    add_misuse();
+    add_exec_leaks();
+    add_other_rules();
+  }
+
+  std::vector<Finding> result() {
+    std::stable_sort(found_.begin(), found_.end(),
+                     [](const Finding& left, const Finding& right) { return left.level < right.level; });
+    return std::move(found_);
+  }
+
+ private:
+  /// Of what no broken rule counts.
+  Level level_of(Subject subject) const {
+    bool is_asked =
+        std::any_of(asked_.begin(), asked_.end(), [&](const AskedRule& one) { return one.rule.subject == subject; });
+    return is_asked ? Level::note : Level::warning;
+  }
+
+  /// The broken rules that `is_of` is true of.
+  template <class IsOf>
+  std::vector<std::string> broken_rules(IsOf is_of) {
+    std::vector<std::string> rules;
+    for (const AskedRule& one : asked_)
+      if (one.outcome->broken && is_of(one)) rules.push_back(one.text());
+    return rules;
+  }
+
+  void add(Finding finding) {
+    finding.report = report_;
+    finding.processes = {describe_process(report_->process)};
+    if (!finding.rules.empty()) finding.level = Level::error;
+    explained_.insert(finding.rules.begin(), finding.rules.end());
+    if (finding.stack_id) {
+      SourceLine where = find_source_line(*report_, finding.stack_id, root_);
+      finding.file = where.file;
+      finding.line = where.line;
+      finding.stack = render_frames(*report_, finding.stack_id, text_options(root_), "");
+    }
+    auto [known, is_new] = known_.try_emplace(finding.id + finding.fingerprint, found_.size());
+    if (is_new) {
+      found_.push_back(std::move(finding));
+      return;
+    }
+    Finding& before = found_[known->second];
+    before.processes.push_back(finding.processes[0]);
+    before.level = std::min(before.level, finding.level);
+    for (std::string& rule : finding.rules)
+      if (std::find(before.rules.begin(), before.rules.end(), rule) == before.rules.end())
+        before.rules.push_back(std::move(rule));
+  }
+
+  void add_places() {
+    std::vector<Place> places = list_places(*report_);
+    std::map<ledger::Kind, size_t> shown;
+    for (const Place& place : places) {
+      Finding finding;
+      finding.rules = broken_rules([&](const AskedRule& one) { return counts_place(one, place); });
+      bool is_news = place.counts() && (report::is_news(place.site->kind) || place.lost);
+      if (finding.rules.empty() && !is_news) continue;
+      if (++shown[place.site->kind] > most_) continue;
+      finding.level = level_of(report::subject_of(place.site->kind));
+      finding.id = id_of(place);
+      finding.message = describe_place(place, text_options(root_));
+      if (!place.live && place.running)
+        finding.message =
+            fmt::format("{} still running, from {}", write_running(place), printable(place.site->acquired_by));
+      finding.fingerprint = fmt::format("{:016x}", place.site->signature);
+      finding.stack_id = place.site->stack;
+      add(std::move(finding));
+    }
+    for (const auto& [kind, count] : shown)
+      if (count > most_) left_out_[kind] = count - most_;
+  }
+
+  static std::string write_running(const Place& place) {
+    return fmt::format("{} {}", place.running, place.site->kind == ledger::Kind::child ? "child processes" : "threads");
+  }
+
+  void add_unattributed() {
+    std::vector<std::string> rules = broken_rules([](const AskedRule& one) {
+      return one.rule.subject == Subject::fd && !one.rule.per_site &&
+             (one.rule.counter == Counter::live || one.rule.counter == Counter::unattributed);
+    });
+    for (const report::Descriptor& one : report_->descriptors) {
+      if (one.origin != "unattributed") continue;
+      Finding finding;
+      finding.rules = rules;
+      finding.level = level_of(Subject::fd);
+      finding.id = "fd.unattributed";
+      std::string target = one.target.empty() ? "" : fmt::format(" ({})", printable(one.target));
+      finding.message = fmt::format("descriptor {}{} was opened through no hooked function", one.fd, target);
+      finding.fingerprint = fmt::format("{:016x}", base::hash_text(one.target));
+      add(std::move(finding));
+    }
+  }
+
+  void add_misuse() {
+    for (const report::Misuse& one : report_->misuse) {
+      if (!one.suppressed_by.empty()) continue;
+      Finding finding;
+      finding.rules = broken_rules([&](const AskedRule& asked) {
+        if (asked.rule.subject != Subject::misuse) return false;
+        return asked.rule.counter == Counter::live ? counts(one) : report::row_of(asked.rule.counter).name == one.type;
+      });
+      if (finding.rules.empty() && !counts(one)) continue;
+      finding.level = level_of(Subject::misuse);
+      finding.id = fmt::format("misuse.{}", one.type);
+      finding.message = describe_misuse(one);
+      const auto& call = one.closed ? one.closed : one.opened;
+      finding.stack_id = call ? call->stack : 0;
+      finding.fingerprint = fingerprint_stack(*report_, finding.stack_id, finding.id);
+      add(std::move(finding));
+    }
+  }
+
+  void add_exec_leaks() {
+    for (const report::ExecLeak& one : report_->exec_leaks) {
+      if (!one.suppressed_by.empty()) continue;
+      Finding finding;
+      finding.rules = broken_rules([](const AskedRule& asked) { return asked.rule.subject == Subject::exec; });
+      if (finding.rules.empty()) continue;  // few programs avoid it, and few care
+      finding.id = "inherited_by_child";
+      finding.message = fmt::format("{}; opened by {} without close-on-exec",
+                                    describe_exec_leak(one, text_options(root_)), printable(one.acquired_by));
+      finding.stack_id = one.stack;
+      finding.fingerprint = fingerprint_stack(*report_, one.stack, finding.id);
+      add(std::move(finding));
+    }
+  }
+
+  void add_unchecked(const report::RuleOutcome& outcome) {
+    Finding finding;
+    finding.level = Level::error;
+    finding.id = "unchecked";
+    finding.message = describe_verdict(outcome);
+    finding.fingerprint = fmt::format("{:016x}", base::hash_text(outcome.rule));
+    add(std::move(finding));
+  }
+
+  void add_untracked() {
+    for (const report::UntrackedProgram& one : report_->untracked) {
+      if (one.allowed) continue;
+      Finding finding;
+      finding.level = report_->rules.empty() ? Level::warning : Level::error;
+      finding.id = "untracked";
+      finding.message = fmt::format("{} was not tracked: {}", printable(one.program), printable(one.reason));
+      finding.fingerprint = fmt::format("{:016x}", base::hash_text(one.program));
+      add(std::move(finding));
+    }
+  }
+
+  /// A broken rule that nothing above explains: about an unattributed thread, or what the report leaves out.
+  void add_other_rules() {
+    for (const AskedRule& one : asked_) {
+      if (!one.outcome->broken || explained_.contains(one.text())) continue;
+      Finding finding;
+      finding.rules = {one.text()};
+      finding.id = report::row_of(one.rule.subject).name;
+      finding.message = describe_verdict(*one.outcome);
+      finding.fingerprint = fmt::format("{:016x}", base::hash_text(one.outcome->rule));
+      add(std::move(finding));
+    }
+    for (const auto& [kind, count] : left_out_) {
+      Finding finding;
+      finding.id = report::kind_name(kind);
+      finding.message = fmt::format("and {} more call sites", count);
+      finding.fingerprint = fmt::format("{:016x}", base::hash_text("more"));
+      add(std::move(finding));
+    }
+  }
+
+  SourceRoot root_;
+  size_t most_;
+  const Report* report_ = nullptr;
+  std::vector<AskedRule> asked_;
+  std::vector<Finding> found_;
+  std::map<std::string, size_t> known_;
+  std::set<std::string> explained_;          ///< broken rules that have a finding
+  std::map<ledger::Kind, size_t> left_out_;  ///< call sites
+};
+
+}  // namespace
+
+std::string Finding::describe() const {
+  if (processes.size() < 2) return fmt::format("{}, in {}", message, processes.empty() ? "" : processes[0]);
+  return fmt::format("{}, in {} and {} more", message, processes[0], processes.size() - 1);
+}
+
+std::string describe_id(std::string_view id) {
+  if (id == "unchecked") return "A rule could not be checked, so it did not pass.";
+  if (id == "untracked") return "A program was not tracked, so nothing is known of it.";
+  if (id == "fd.unattributed") return "A descriptor was opened through no hooked function and is still open.";
+  if (id == "heap.lost") return "Heap blocks were lost: no pointer leads to them any more, so they can never be freed.";
+  if (id == "inherited_by_child") return "A descriptor without close-on-exec was inherited by another program.";
+  if (id == "thread") return "Threads ended and were neither joined nor detached.";
+  if (id == "child") return "Child processes ended and were never waited for.";
+  if (id.starts_with("misuse.")) return "A descriptor or stream was closed by code that had no right to.";
+  Subject subject = Subject::fd;
+  std::string_view noun = report::subject_from_name(id, subject) ? report::row_of(subject).noun : "resource";
+  return fmt::format("A {} was acquired here and never released.", noun);
+}
+
+SourceRoot root_of(const RenderOptions& options) { return options.root ? *options.root : SourceRoot::here(); }
+
+SourceLine find_source_line(const Report& report, report::StackId stack, const SourceRoot& root) {
+  SourceLine first;
+  for (const StackFrame& frame : list_frames(report, stack)) {
+    if (!frame.line || frame.file.empty() || !is_own_frame(frame)) continue;
+    if (std::string file = root.relative(frame.file); !file.empty()) return {file, frame.line};
+    if (!first.line) first = {root.name(frame.file), frame.line};
+  }
+  return first;
+}
+
+std::string fingerprint_stack(const Report& report, report::StackId stack, std::string_view what) {
+  uint64_t hash = base::hash_text(what);
+  for (const StackFrame& frame : list_frames(report, stack)) {
+    if (!is_own_frame(frame)) continue;
+    hash = base::hash_text(frame.function, hash);
+    hash = base::hash_text(base_name(frame.file.empty() ? frame.module : frame.file), hash);
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+std::vector<Finding> list_findings(Reports reports, const RenderOptions& options, size_t most) {
+  Finder finder(options, most);
+  for (const Report* report : reports) finder.look_at(*report);
+  return finder.result();
+}
+
+}  // namespace unfreed::render

@@ -1,0 +1,125 @@
+// A report in GitHub's Markdown, for pull requests, issues and the summary of a job.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "render/findings.h"
+#include "render/quantities.h"
+#include "render/text.h"
+#include "report/describe.h"
+#include "report/report_head.h"
+
+namespace unfreed::render {
+
+using report::Counter;
+using report::Report;
+using report::Totals;
+
+namespace {
+
+/// Longer texts are refused by GitHub: 64 KiB for a comment, 1 MiB for a summary.
+constexpr size_t kMostFindings = 30;
+constexpr size_t kMostBytes = 60'000;
+
+/// The longest row of backquotes in a text.
+size_t longest_quotes(std::string_view text) {
+  size_t longest = 0;
+  size_t row = 0;
+  for (char character : text) {
+    row = character == '`' ? row + 1 : 0;
+    longest = std::max(longest, row);
+  }
+  return longest;
+}
+
+/// Text as code, whatever is in it. `|` would end a table's cell even there.
+std::string as_code(std::string_view text, bool in_table = false) {
+  std::string quotes(longest_quotes(text) + 1, '`');
+  std::string inner;
+  for (char character : text) {
+    if (in_table && character == '|') inner += '\\';
+    inner += character;
+  }
+  bool needs_room = text.starts_with('`') || text.ends_with('`');
+  return fmt::format("{0}{2}{1}{2}{0}", quotes, inner, needs_room ? " " : "");
+}
+
+std::string as_block(std::string_view text) {
+  std::string fence(std::max<size_t>(longest_quotes(text) + 1, 3), '`');
+  return fmt::format("{0}text\n{1}{2}{0}\n", fence, text, text.ends_with('\n') ? "" : "\n");
+}
+
+std::string totals_of(const Report& report) {
+  std::string text = "| kind | held | lost | acquired | |\n|---|--:|--:|--:|---|\n";
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    const Totals* totals = report.totals[at] ? &*report.totals[at] : nullptr;
+    ledger::Coverage coverage = report.coverage[at];
+    std::string_view name = report::kSubjects[at].name;
+    if (!totals) {
+      if (coverage == ledger::Coverage::unavailable) text += fmt::format("| {} | | | | could not be tracked |\n", name);
+      continue;
+    }
+    if (!(*totals)[Counter::total] && !(*totals)[Counter::live]) continue;
+    std::string held = write_count((*totals)[Counter::live]);
+    if ((*totals)[Counter::bytes]) held += " (" + write_bytes((*totals)[Counter::bytes]) + ")";
+    text += fmt::format("| {} | {} | {} | {} | {} |\n", name, held, write_count((*totals)[Counter::lost]),
+                        write_count((*totals)[Counter::total]),
+                        coverage == ledger::Coverage::exact ? "" : report::word_of(coverage));
+  }
+  return text + "\n";
+}
+
+std::string rules_of(const Report& report) {
+  std::string text;
+  for (const report::RuleOutcome& rule : report.rules) {
+    std::string verdict = describe_verdict(rule);
+    text +=
+        fmt::format("- {}\n", rule.broken || !rule.is_checked() ? "**" + as_code(verdict) + "**" : as_code(verdict));
+  }
+  return text.empty() ? text : text + "\n";
+}
+
+std::string finding_of(const Finding& finding) {
+  std::string text = fmt::format("- {}", as_code(finding.message));
+  if (finding.line) text += fmt::format(" at {}", as_code(fmt::format("{}:{}", finding.file, finding.line)));
+  if (!finding.rules.empty())
+    text += fmt::format(", breaks {}", as_code(fmt::format("{}", fmt::join(finding.rules, ", "))));
+  if (finding.processes.size() > 1) text += fmt::format(", in {} processes", finding.processes.size());
+  text += "\n";
+  if (finding.stack.empty()) return text;
+  // The block belongs to the item: it is indented with it.
+  std::string block = "\n<details><summary>stack</summary>\n\n" + as_block(finding.stack) + "\n</details>\n";
+  std::string indented;
+  for (size_t at = 0; at < block.size();) {
+    size_t end = std::min(block.find('\n', at), block.size() - 1);
+    if (end > at) indented += "  ";
+    indented += block.substr(at, end - at + 1);
+    at = end + 1;
+  }
+  return text + indented;
+}
+
+}  // namespace
+
+std::string render_report_markdown(Reports reports, const RenderOptions& options) {
+  std::string text(report::kMarkdownStart);
+  for (const Report* report : reports) {
+    if (report->process.outside_rules && reports.size() > 1) continue;
+    text += fmt::format("### unfreed: {}\n\n", as_code(describe_process(report->process)));
+    if (!report->complete) text += "**This report is incomplete.**\n\n";
+    text += rules_of(*report) + totals_of(*report);
+    for (report::Text note : report->notes) text += fmt::format("Note: {}\n\n", as_code(printable(note)));
+  }
+  std::vector<Finding> findings = list_findings(reports, options, kMostFindings);
+  if (!findings.empty()) text += "#### What to look at\n\n";
+  size_t shown = 0;
+  for (; shown < findings.size() && shown < kMostFindings; ++shown) {
+    std::string one = finding_of(findings[shown]);
+    if (text.size() + one.size() > kMostBytes) break;
+    text += one;
+  }
+  if (shown < findings.size()) text += fmt::format("\nand {} more\n", findings.size() - shown);
+  return text;
+}
+
+}  // namespace unfreed::render

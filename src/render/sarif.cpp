@@ -1,0 +1,125 @@
+// Findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), for GitHub's code scanning, Azure DevOps,
+// editors and others. One run, whatever the number of processes: GitHub accepts no more.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "render/findings.h"
+#include "render/places.h"
+#include "render/text.h"
+#include "report/report_head.h"
+
+namespace unfreed::render {
+
+using Json = nlohmann::ordered_json;
+
+namespace {
+
+const char* word_of(Finding::Level level) {
+  switch (level) {
+    case Finding::Level::error:
+      return "error";
+    case Finding::Level::warning:
+      return "warning";
+    default:
+      return "note";
+  }
+}
+
+/// A path as the URI reference that SARIF wants.
+std::string as_uri(std::string_view path) {
+  std::string uri;
+  for (char character : path) {
+    auto byte = static_cast<unsigned char>(character);
+    bool is_plain =
+        std::isalnum(byte) || std::string_view("/-._~+@,=$!&'()*;").find(character) != std::string_view::npos;
+    uri += is_plain ? std::string(1, character) : fmt::format("%{:02X}", byte);
+  }
+  return uri;
+}
+
+Json artifact(const std::string& file) {
+  if (file.starts_with('/')) return {{"uri", "file://" + as_uri(file)}};
+  return {{"uri", as_uri(file)}, {"uriBaseId", "%SRCROOT%"}};
+}
+
+Json physical(const std::string& file, uint32_t line) {
+  Json place = {{"artifactLocation", artifact(file)}};
+  if (line) place["region"] = {{"startLine", line}};
+  return place;
+}
+
+Json frames(const Finding& finding, const SourceRoot& root) {
+  Json list = Json::array();
+  for (const StackFrame& frame : list_frames(*finding.report, finding.stack_id)) {
+    Json location = Json::object();
+    if (!frame.file.empty()) location["physicalLocation"] = physical(root.name(printable(frame.file)), frame.line);
+    if (!frame.function.empty())
+      location["logicalLocations"] =
+          Json::array({{{"fullyQualifiedName", printable(frame.function)}, {"kind", "function"}}});
+    Json one = {{"location", location}};
+    if (!frame.module.empty()) one["module"] = printable(frame.module);
+    list.push_back(one);
+  }
+  return list;
+}
+
+Json result_of(const Finding& finding, const SourceRoot& root) {
+  std::string message = finding.describe();
+  if (!finding.rules.empty()) message += fmt::format(" (breaks {})", fmt::join(finding.rules, ", "));
+  Json result = {{"ruleId", finding.id}, {"level", word_of(finding.level)}, {"message", {{"text", message}}}};
+  // GitHub shows nothing that has no place; the program itself is one.
+  std::string program = finding.report->process.exe.empty() ? "unknown" : printable(finding.report->process.exe);
+  Json location = finding.line ? physical(finding.file, finding.line) : physical(root.name(program), 0);
+  result["locations"] = Json::array({{{"physicalLocation", location}}});
+  result["partialFingerprints"] = {{"unfreedSignature/v1", finding.fingerprint}};
+  if (Json list = frames(finding, root); !list.empty())
+    result["stacks"] = Json::array({{{"message", {{"text", "innermost call first"}}}, {"frames", list}}});
+  result["properties"] = {{"processes", finding.processes}, {"rules", finding.rules}};
+  return result;
+}
+
+Json invocation_of(const report::Report& report) {
+  Json one = {{"executionSuccessful", report.complete}};
+  if (!report.process.argv.empty()) {
+    Json words = Json::array();
+    for (size_t at = 1; at < report.process.argv.size(); ++at) words.push_back(printable(report.process.argv[at]));
+    one["arguments"] = words;
+  }
+  if (report.process.exit_status) one["exitCode"] = *report.process.exit_status;
+  if (report.process.signal) one["exitSignalNumber"] = *report.process.signal;
+  if (!report.process.started.empty()) one["startTimeUtc"] = report.process.started;
+  one["processId"] = report.process.pid;
+  Json notes = Json::array();
+  for (report::Text note : report.notes)
+    notes.push_back({{"level", report.complete ? "note" : "warning"}, {"message", {{"text", printable(note)}}}});
+  if (!notes.empty()) one["toolExecutionNotifications"] = notes;
+  return one;
+}
+
+}  // namespace
+
+std::string render_report_sarif(Reports reports, const RenderOptions& options) {
+  SourceRoot root = root_of(options);
+  Json results = Json::array();
+  Json rules = Json::array();
+  std::set<std::string> ids;
+  for (const Finding& finding : list_findings(reports, options)) {
+    results.push_back(result_of(finding, root));
+    if (ids.insert(finding.id).second)
+      rules.push_back({{"id", finding.id}, {"shortDescription", {{"text", describe_id(finding.id)}}}});
+  }
+  Json invocations = Json::array();
+  for (const report::Report* report : reports) invocations.push_back(invocation_of(*report));
+  Json driver = {{"name", "unfreed"}, {"version", UNFREED_VERSION}, {"rules", rules}};
+  Json run = {{"tool", {{"driver", driver}}},
+              {"invocations", invocations},
+              {"originalUriBaseIds", {{"%SRCROOT%", {{"uri", "file://" + as_uri(root.folder()) + "/"}}}}},
+              {"results", results}};
+  // The head is as report_head.h knows it.
+  std::string text = Json{{"runs", Json::array({run})}}.dump(1, ' ', false, Json::error_handler_t::replace);
+  return std::string(report::kSarifStart) + text.substr(1) + "\n";
+}
+
+}  // namespace unfreed::render
