@@ -26,6 +26,8 @@ void build_coverage(Build& build);
 void build_grading(Build& build);
 void build_totals(Build& build);
 void build_sites(Build& build);
+/// Who keeps blocks alive.
+void build_retention(Build& build);
 void build_descriptors(Build& build);
 void build_threads(Build& build);
 void build_children(Build& build);

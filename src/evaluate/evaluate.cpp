@@ -43,6 +43,7 @@ uint32_t worst_site(const Evaluation& evaluation, const Rule& rule) {
 void build_lists(Build& build) {
   build_sites(build);
   group_places(build.out, build.arena);
+  build_retention(build);
   build_descriptors(build);
   build_threads(build);
   build_children(build);

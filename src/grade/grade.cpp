@@ -16,6 +16,8 @@
 #include "grade/memory_map.h"
 #include "grade/page_scan.h"
 #include "grade/range_list.h"
+#include "grade/retention.h"
+#include "grade/root_parts.h"
 #include "track/heap_index.h"
 #include "track/root_regions.h"
 #include "track/thread_ranges.h"
@@ -40,7 +42,6 @@ Range image_around(uintptr_t address) {
   unwind::Object object;
   return unwind::find_object(address, object) ? Range{object.image.low, object.image.high} : Range{0, 0};
 }
-bool contains(const Range& range, uintptr_t address) { return address >= range.low && address < range.high; }
 
 class Grader {
  public:
@@ -97,7 +98,7 @@ class Grader {
 
   /// What is kept of each block takes about a fifth of a heap of small ones. Nobody is to be killed for that.
   bool may_take_memory() const {
-    constexpr uint64_t kLittle = 64 << 20, kBytesPerBlock = sizeof(Block) + 2 * sizeof(uint32_t), kPart = 2;
+    constexpr uint64_t kLittle = 64 << 20, kBytesPerBlock = sizeof(Block) + 3 * sizeof(uint32_t), kPart = 2;
     uint64_t mapped = 0, blocks = 0;
     for (const Mapping& mapping : map_.all())
       if (may_be_heap(mapping)) mapped += mapping.high - mapping.low;
@@ -299,40 +300,68 @@ class Grader {
 
   // ---- what is one ----
 
-  RootRule rule_for(const Mapping& mapping) const {
-    return contains(libc_, mapping.low)     ? RootRule::libc_data
-           : contains(loader_, mapping.low) ? RootRule::libc_lists
-                                            : RootRule::plain;
+  /// Paths from variables win against those from stacks, where there may be stale pointers.
+  bool scan_roots() {
+    using ledger::RootKind;
+    if (!parts_.collect(map_, threads_, libc_, loader_)) return false;
+    bool is_whole = true;
+    for (RootKind kind : {RootKind::variable, RootKind::thread_variable, RootKind::libc, RootKind::stack,
+                          RootKind::registers, RootKind::region, RootKind::request, RootKind::memory}) {
+      if (kind == RootKind::registers)
+        scan_registers();
+      else if (kind == RootKind::region)
+        track::each_root_region([this](track::RootRegion region) { scan_region(region); });
+      else if (kind == RootKind::request)
+        use_requested();
+      else
+        is_whole = scan_mappings(kind) && is_whole;
+      graph_.follow();
+    }
+    return is_whole;
   }
 
-  bool scan_roots() {
+  bool scan_mappings(ledger::RootKind kind) {
     bool is_whole = true;
-    for (Block& block : graph_.blocks())
-      if (block.flags & kBlockInUse) graph_.use(block);
-    track::each_root_region([this](track::RootRegion region) { scan_region(region); });
     for (const Mapping& mapping : map_.all()) {
       bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
       if (!mapping.readable || !(mapping.writable || is_private_memory)) continue;
       if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) continue;
       excluded_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
-        is_whole = pages_.scan(mapping, low, high, rule_for(mapping)) && is_whole;
+        parts_.each(mapping, {low, high}, kind, [&](uintptr_t from, uintptr_t to, const RootPart& part) {
+          is_whole = pages_.scan(mapping, from, to, part) && is_whole;
+        });
       });
     }
-    for (const ThreadAtRest& thread : threads_)
-      graph_.scan_root(reinterpret_cast<const uintptr_t*>(thread.registers_low),
-                       (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), RootRule::plain);
     // The program's, though they may lie in libc.
-    for (FILE* stream : {stdin, stdout, stderr}) graph_.scan_word(reinterpret_cast<uintptr_t>(stream));
+    RootPart streams;
+    streams.root.kind = ledger::RootKind::libc;
+    if (kind == ledger::RootKind::libc)
+      for (FILE* stream : {stdin, stdout, stderr}) graph_.scan_word(reinterpret_cast<uintptr_t>(stream), streams);
     return is_whole;
+  }
+
+  void scan_registers() {
+    for (const ThreadAtRest& thread : threads_) {
+      RootPart part;
+      part.root = {ledger::RootKind::registers, thread.tid, 0};
+      graph_.scan_root(reinterpret_cast<const uintptr_t*>(thread.registers_low),
+                       (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), part, thread.registers_low);
+    }
+  }
+  void use_requested() {
+    for (Block& block : graph_.blocks())
+      if (block.flags & kBlockInUse) graph_.use(block);
   }
 
   /// Memory that the program has named. It may be gone by now.
   void scan_region(track::RootRegion region) {
+    RootPart part;
+    part.root = {ledger::RootKind::region, 0, region.low};
     for (uintptr_t at = region.low; at < region.high;) {
       const Mapping* mapping = map_.find(at);
       if (!mapping || !mapping->readable) return;
       uintptr_t end = std::min(region.high, mapping->high);
-      pages_.scan(*mapping, at, end, RootRule::plain);
+      pages_.scan(*mapping, at, end, part);
       at = end;
     }
   }
@@ -367,7 +396,7 @@ class Grader {
       lost_since_ += block.grade == Grade::lost && block.flags & kBlockRecent;
     }
     out_.header().lost_since = lost_since_;
-    return true;
+    return write_retention(graph_, out_);
   }
 
   struct Handle {
@@ -386,6 +415,7 @@ class Grader {
   MemoryMap map_;
   HeapGraph graph_;
   PageScan pages_;
+  RootParts parts_;
   RangeList own_, constants_, excluded_;
   Range libc_{}, loader_{};
   Handle handles_[kMostHandles];

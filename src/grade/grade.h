@@ -14,6 +14,7 @@
 #include <span>
 
 #include "ledger/writer.h"
+#include "unwind/frame.h"
 
 namespace unfreed::grade {
 
@@ -24,6 +25,8 @@ struct ThreadAtRest {
   /// The memory that its registers were saved to.
   uintptr_t registers_low;
   uintptr_t registers_high;
+  /// Where a walk of its stack begins; a pc of 0: not known.
+  unwind::Registers walk_from{};
 };
 
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and

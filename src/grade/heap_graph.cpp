@@ -36,7 +36,8 @@ bool HeapGraph::prepare(size_t most_blocks) {
   queue_ = queue_memory_.reserve_array<uint32_t>(most_ + 1);
   seeds_ = seed_memory_.reserve_array<uint32_t>(most_ + 1);
   regions_ = region_memory_.reserve_array<uint32_t>(kRegions);
-  return blocks_ && queue_ && seeds_ && regions_ && most_ < UINT32_MAX;
+  nodes_ = node_memory_.reserve_array<uint32_t>(most_ + 1);
+  return blocks_ && queue_ && seeds_ && regions_ && nodes_ && retention_.prepare() && most_ < UINT32_MAX;
 }
 
 bool HeapGraph::index(std::span<const Range> constants) {
@@ -94,10 +95,15 @@ uint32_t HeapGraph::block_at(uintptr_t address) const {
   return address < end_of(block) || (is_empty_array && !(block.flags & kBlockUnreadable)) ? low - 1 : none;
 }
 
-Block* HeapGraph::find(uintptr_t address) {
+Block* HeapGraph::find_around(uintptr_t address) {
   if (address - lowest_ >= span_) return nullptr;
   uint32_t at = block_at(address);
-  return at < count_ && blocks_[at].start == address ? &blocks_[at] : nullptr;
+  return at < count_ ? &blocks_[at] : nullptr;
+}
+
+Block* HeapGraph::find(uintptr_t address) {
+  Block* block = find_around(address);
+  return block && block->start == address ? block : nullptr;
 }
 
 bool HeapGraph::is_virtual_table(uintptr_t address) const {
@@ -129,8 +135,28 @@ bool HeapGraph::is_start(const Block& block, uintptr_t address) const {
   return is_virtual_table(table) && is_virtual_table(first) && word_at(table - 2 * kWord) == uintptr_t{0} - offset;
 }
 
+uintptr_t HeapGraph::virtual_table_of(uintptr_t address) {
+  const Block* block = find(address);
+  if (!block || block->flags & (kBlockUnreadable | kBlockHandle) || block->bytes < kWord) return 0;
+  uintptr_t table = word_at(address);
+  return is_virtual_table(table) && word_at(table - 2 * kWord) == 0 ? table : 0;
+}
+
+uint32_t HeapGraph::holder_node(const Holder& holder, uintptr_t word_address) {
+  if (!holder.part) return holder.node;
+  Root root = holder.part->root;
+  if (holder.part->is_by_word) root.place = word_address - holder.part->base;
+  return retention_.root(root, word_address);
+}
+
 template <HeapGraph::Mode kMode>
-void HeapGraph::scan(const uintptr_t* words, size_t count, RootRule rule, uint8_t holder_flags) {
+void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder) {
+  RootRule rule = holder.part ? holder.part->rule : RootRule::plain;
+  const uintptr_t* first = words;
+  auto note_path = [&](uint32_t at) {
+    uintptr_t word_address = holder.address + static_cast<uintptr_t>(words - first) * kWord;
+    nodes_[at] = retention_.step(holder_node(holder, word_address), blocks_[at].site, blocks_[at].start, word_address);
+  };
   for (const uintptr_t* end = words + count; words != end; ++words) {
     uintptr_t word = *words, address = word & kAddressMask;
     if (address - lowest_ >= span_) [[likely]]
@@ -144,7 +170,7 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, RootRule rule, uint8_
     bool is_exact = address == block.start;
     if (block.flags & (kBlockHandle | kBlockStream)) {
       if (block.flags & kBlockHandle && (word != block.start || rule != RootRule::plain)) continue;
-      if (block.flags & kBlockStream && (rule == RootRule::libc_data || holder_flags & kBlockStream)) continue;
+      if (block.flags & kBlockStream && (rule == RootRule::libc_data || holder.flags & kBlockStream)) continue;
     }
     if (word != address && !is_exact) continue;  // a tag, or no pointer at all
     if constexpr (kMode == Mode::root || kMode == Mode::reachable) {
@@ -154,12 +180,15 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, RootRule rule, uint8_
         block.flags |= kBlockSeed;
         block.offset = static_cast<uint16_t>(std::min<uintptr_t>(address - block.start, UINT16_MAX));
         seeds_[seed_count_++] = at;
+        note_path(at);
         continue;
       }
       block.grade = Grade::reachable;
+      note_path(at);
       push(at);
     } else if constexpr (kMode == Mode::possibly) {
       block.grade = Grade::possibly_lost;
+      note_path(at);
       push(at);
     } else {
       if (block.grade == Grade::unreached) {
@@ -172,25 +201,37 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, RootRule rule, uint8_
   }
 }
 
-void HeapGraph::scan_root(const uintptr_t* words, size_t count, RootRule rule) {
-  if (span_) scan<Mode::root>(words, count, rule, 0);
+void HeapGraph::scan_root(const uintptr_t* words, size_t count, const RootPart& part, uintptr_t address) {
+  if (span_) scan<Mode::root>(words, count, {&part, 0, 0, address});
 }
 
-void HeapGraph::scan_code(std::span<const std::byte> code) {
+void HeapGraph::reach_from(Block& block, ledger::RootKind kind) {
+  if (block.grade != Grade::unreached) return;
+  block.grade = Grade::reachable;
+  auto at = static_cast<uint32_t>(&block - blocks_);
+  nodes_[at] = retention_.step(retention_.root({kind, 0, 0}, 0), block.site, block.start, 0);
+  push(at);
+}
+
+void HeapGraph::follow() { drain<Mode::reachable>(); }
+
+void HeapGraph::scan_code(std::span<const std::byte> code, const RootPart& part) {
   if (!span_) return;
   for (size_t at = 0; at + kWord <= code.size(); ++at) {
     uintptr_t word;
     std::memcpy(&word, code.data() + at, sizeof word);
-    if (word - lowest_ < span_) scan_word(word);
+    if (word - lowest_ < span_) scan_word(word, part);
   }
 }
 
 template <HeapGraph::Mode kMode>
 void HeapGraph::drain() {
   while (queue_begin_ != queue_end_) {
-    const Block& block = blocks_[queue_[queue_begin_++]];
+    uint32_t at = queue_[queue_begin_++];
+    const Block& block = blocks_[at];
     if (block.flags & (kBlockUnreadable | kBlockHandle)) continue;
-    scan<kMode>(reinterpret_cast<const uintptr_t*>(block.start), block.bytes / kWord, RootRule::plain, block.flags);
+    scan<kMode>(reinterpret_cast<const uintptr_t*>(block.start), block.bytes / kWord,
+                {nullptr, nodes_[at], block.flags, block.start});
   }
   queue_begin_ = queue_end_ = 0;
 }
@@ -230,7 +271,7 @@ bool HeapGraph::accept_headers() {
 }
 
 void HeapGraph::reach() {
-  do drain<Mode::reachable>();
+  do follow();
   while (accept_headers());
   for (size_t at = 0; at < seed_count_; ++at) {
     Block& block = blocks_[seeds_[at]];
@@ -246,19 +287,27 @@ void HeapGraph::settle() {
   // Streams and threads that nothing leads to are libc's all the same, and what a stream uses is in use.
   for (uint32_t at = 0; at < count_; ++at) {
     Block& block = blocks_[at];
-    if (block.grade != Grade::unreached || !(block.flags & (kBlockStream | kBlockHandle))) continue;
-    block.grade = Grade::reachable;
-    push(at);
+    if (block.flags & (kBlockStream | kBlockHandle)) reach_from(block, ledger::RootKind::libc);
   }
   reach();
   for (uint32_t at = 0; at < count_; ++at) {
     Block& block = blocks_[at];
     if (block.grade != Grade::unreached || !(block.flags & kBlockUncounted)) continue;
+    reach_from(block, ledger::RootKind::libc);
     block.grade = Grade::possibly_lost;
-    push(at);
   }
   drain<Mode::possibly>();
+  count_kept();
   find_cliques();
+}
+
+/// Before the rest is graded.
+void HeapGraph::count_kept() {
+  for (uint32_t at = 0; at < count_; ++at) {
+    const Block& block = blocks_[at];
+    bool is_kept = block.grade == Grade::reachable || block.grade == Grade::possibly_lost;
+    if (is_kept && !(block.flags & kBlockUncounted) && nodes_[at]) retention_.count(nodes_[at], block.bytes);
+  }
 }
 
 /// In order of address, as Valgrind does it: where lost blocks lead to one another in a circle, the first one met is

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <span>
 
+#include "grade/retention_tree.h"
 #include "grade/scratch.h"
 
 namespace unfreed::grade {
@@ -59,6 +60,15 @@ enum class RootRule : uint8_t {
   libc_lists,  ///< the loader's and libc's lists of threads: no pthread_t counts
 };
 
+/// What words of memory are.
+struct RootPart {
+  RootRule rule = RootRule::plain;
+  Root root{};
+  /// Each word is a root of its own: its place is its address less this. False: they are one root.
+  bool is_by_word = false;
+  uintptr_t base = 0;
+};
+
 class HeapGraph {
  public:
   /// Room for so many blocks. False: no memory.
@@ -74,19 +84,17 @@ class HeapGraph {
   /// functions are. False: no memory.
   bool index(std::span<const Range> constants);
 
-  /// Words of a root, or of a copy of one.
-  void scan_root(const uintptr_t* words, size_t count, RootRule rule);
+  /// Words of a root, or of a copy of them; `address`: where they are.
+  void scan_root(const uintptr_t* words, size_t count, const RootPart& part, uintptr_t address);
   /// Code that the program has made: pointers are operands of instructions, at any address.
-  void scan_code(std::span<const std::byte> code);
-  /// One pointer more, such as a register.
-  void scan_word(uintptr_t word) { scan_root(&word, 1, RootRule::plain); }
+  void scan_code(std::span<const std::byte> code, const RootPart& part);
+  /// One pointer more, that lies nowhere.
+  void scan_word(uintptr_t word, const RootPart& part) { scan_root(&word, 1, part, 0); }
+  /// Reaches what the roots that have been scanned lead to. Paths from them win against those from roots to come.
+  void follow();
 
   /// A block is in use, whatever leads to it.
-  void use(Block& block) {
-    if (block.grade != Grade::unreached) return;
-    block.grade = Grade::reachable;
-    push(static_cast<uint32_t>(&block - blocks_));
-  }
+  void use(Block& block) { reach_from(block, ledger::RootKind::request); }
 
   /// All that is reached by start pointers, then by any; streams and threads that nothing leads to are still
   /// `unreached` after it. Call it before settle().
@@ -95,6 +103,12 @@ class HeapGraph {
   void settle();
 
   std::span<Block> blocks() { return {blocks_, count_}; }
+  /// Who keeps the blocks that are reachable or possibly lost. Complete after settle().
+  RetentionTree& retention() { return retention_; }
+  /// The table of virtual functions that the block's first word leads to; 0: it does not look like one.
+  uintptr_t virtual_table_of(uintptr_t block);
+  /// The block that contains `address`; nullptr: none does.
+  Block* find_around(uintptr_t address);
   /// The block that starts at `address`; nullptr: none does.
   Block* find(uintptr_t address);
 
@@ -105,18 +119,30 @@ class HeapGraph {
   uint32_t block_at(uintptr_t address) const;
   bool is_start(const Block& block, uintptr_t address) const;
   bool is_virtual_table(uintptr_t address) const;
+  /// The words of a root, or of a block.
+  struct Holder {
+    const RootPart* part;  ///< nullptr: it is a block
+    uint32_t node;         ///< of a block
+    uint8_t flags;         ///< of a block
+    uintptr_t address;     ///< of the words
+  };
   template <Mode kMode>
-  void scan(const uintptr_t* words, size_t count, RootRule rule, uint8_t holder_flags);
+  void scan(const uintptr_t* words, size_t count, const Holder& holder);
   template <Mode kMode>
   void drain();
   void push(uint32_t block) { queue_[queue_end_++] = block; }
+  uint32_t holder_node(const Holder& holder, uintptr_t word_address);
+  void reach_from(Block& block, ledger::RootKind kind);
+  void count_kept();
   void find_cliques();
   bool accept_headers();
 
   Block* blocks_ = nullptr;
   size_t count_ = 0;
   size_t most_ = 0;
-  Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_;
+  Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_, node_memory_;
+  RetentionTree retention_;
+  uint32_t* nodes_ = nullptr;  ///< of retention_, by block
 
   uint32_t* queue_ = nullptr;  ///< of blocks to be scanned: first in, first out, each at most once in a mode
   size_t queue_begin_ = 0, queue_end_ = 0;

@@ -67,28 +67,28 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
   return true;
 }
 
-void PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule) {
+void PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
   low = (low + sizeof(uintptr_t) - 1) & ~(sizeof(uintptr_t) - 1);
   if (mapping.use != MappingUse::file && !mapping.shared) {
     if (low >= high) return;
     if (mapping.executable)
-      graph_.scan_code({reinterpret_cast<const std::byte*>(low), high - low});
+      graph_.scan_code({reinterpret_cast<const std::byte*>(low), high - low}, part);
     else
-      graph_.scan_root(reinterpret_cast<const uintptr_t*>(low), (high - low) / sizeof(uintptr_t), rule);
+      graph_.scan_root(reinterpret_cast<const uintptr_t*>(low), (high - low) / sizeof(uintptr_t), part, low);
     return;
   }
   while (low < high) {
     size_t bytes = std::min<size_t>(kCopyBytes, high - low);
     long got = base::copy_memory(0, low, copy_, bytes);
-    if (got > 0) graph_.scan_root(copy_, static_cast<size_t>(got) / sizeof(uintptr_t), rule);
+    if (got > 0) graph_.scan_root(copy_, static_cast<size_t>(got) / sizeof(uintptr_t), part, low);
     // Past the end of a file that has got shorter there is nothing.
     low = got == static_cast<long>(bytes) ? low + bytes
                                           : (low + static_cast<uintptr_t>(std::max(got, 0L))) / kPage * kPage + kPage;
   }
 }
 
-bool PageScan::scan(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule) {
-  auto read_run = [&](uintptr_t from, uintptr_t to) { read(mapping, from, to, rule); };
+bool PageScan::scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
+  auto read_run = [&](uintptr_t from, uintptr_t to) { read(mapping, from, to, part); };
   bool is_small = high - low <= kSmall && !mapping.shared && mapping.use != MappingUse::file;
   if (!is_small && (mapping.shared || page_map_ >= 0) && each_run(mapping, low, high, read_run)) return true;
   if (mapping.shared || high - low > kMostUnknown) return false;

@@ -22,13 +22,13 @@ class PageScan {
 
   /// Scans [low, high) of `mapping`. False: too much of it may or may not be there, as the kernel does not say.
   /// What could fault (a file that gets shorter) is read by a system call.
-  bool scan(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule);
+  bool scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
 
  private:
   bool is_there(uint64_t entry, const Mapping& mapping) const;
   template <class Visit>
   bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
-  void read(const Mapping& mapping, uintptr_t low, uintptr_t high, RootRule rule);
+  void read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
 
   HeapGraph& graph_;
   long page_map_ = -1;

@@ -37,6 +37,7 @@ struct StoppedThreads::Slot {
   uintptr_t sp;
   uintptr_t registers_low;
   uintptr_t registers_high;
+  unwind::Registers walk_from;
   uint64_t switches;  ///< how often it had been scheduled: more than that, and it has run since
 };
 
@@ -169,6 +170,7 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   slot.sp = arch::stack_pointer(context);
   slot.registers_low = reinterpret_cast<uintptr_t>(&context);
   slot.registers_high = arch::end_of_registers(context);
+  slot.walk_from = arch::registers_of(context);
   slot.state.store(Slot::State::stopped, std::memory_order_release);
   g_answers.fetch_add(1, std::memory_order_release);
   wake(g_answers);
@@ -214,10 +216,13 @@ const char* StoppedThreads::finish_stop() {
       for (size_t at = 0; at < slot_count_; ++at) {
         const Slot& slot = slots_[at];
         if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
-          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high});
+          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high, slot.walk_from});
         else
-          add({slot.tid, slot.call.sp, reinterpret_cast<uintptr_t>(slot.call.arguments),
-               reinterpret_cast<uintptr_t>(std::end(slot.call.arguments))});
+          add({slot.tid,
+               slot.call.sp,
+               reinterpret_cast<uintptr_t>(slot.call.arguments),
+               reinterpret_cast<uintptr_t>(std::end(slot.call.arguments)),
+               {slot.call.pc, slot.call.sp, 0, true, false}});
       }
       return nullptr;
     }
@@ -299,6 +304,7 @@ bool StoppedThreads::wait_for_stops(size_t first) {
     if (slot.state.load(std::memory_order_acquire) != Slot::State::sent) continue;
     if (raw_syscall(SYS_tgkill, base::current_pid(), slot.tid, 0) != -ESRCH) return false;
     slot.sp = slot.registers_low = slot.registers_high = 0;
+    slot.walk_from = {};
     slot.state.store(Slot::State::stopped, std::memory_order_relaxed);
   }
   return true;

@@ -139,6 +139,19 @@ enum class Grading : uint32_t {
   refused = 2,  ///< it was wanted, and could not be
 };
 
+/// Where a path of pointers to reachable heap blocks begins.
+enum class RootKind : uint8_t {
+  none = 0,
+  variable = 1,         ///< of a loaded object
+  thread_variable = 2,  ///< thread-local, or another thing that libc keeps with a thread (pthread_setspecific)
+  stack = 3,
+  registers = 4,
+  memory = 5,   ///< a mapping that the program made
+  region = 6,   ///< named by the program (__lsan_register_root_region)
+  request = 7,  ///< the block itself is in use, says the program (__lsan_ignore_object)
+  libc = 8,     ///< variables of libc or of the loader
+};
+
 struct Header {
   char magic[8];
   uint32_t format_version;
@@ -530,6 +543,27 @@ struct SiteGrades {
   BlocksAndBytes possibly_lost;    ///< only pointers into the middle of a block do
 };
 static_assert(sizeof(SiteGrades) == 56);
+
+/// Who keeps blocks alive, at the last grading: the shortest paths from roots, put together in a tree (a record comes
+/// after its parent's). A record stands for a root, or for blocks of one call site that are reached through those of
+/// its parent.
+struct RetentionRecord {
+  uint32_t parent;  ///< number of its record + 1; 0: it is a root
+  uint32_t site;    ///< of the blocks
+  uint8_t root;     ///< RootKind
+  uint8_t reserved[3];
+  int32_t thread;        ///< of a root; 0: no thread's
+  uint32_t module;       ///< that `place` is an offset in; 0: it is an address
+  uint32_t type_module;  ///< that `type` is an offset in; 0: not known
+  /// Of a root: a variable, code of a stack's frame, a mapping. Of a thread-local variable: where its initial value is,
+  /// or, without a module, from the thread pointer on.
+  uint64_t place;
+  uint64_t type;  ///< the table of virtual functions of a block of them
+  uint64_t link;  ///< where in a block of the parent the first pointer lies, in bytes
+  uint64_t blocks;
+  uint64_t bytes;
+};
+static_assert(sizeof(RetentionRecord) == 64);
 
 /// A program that was started, or that a process went over to, and that was not tracked; by program and reason. There
 /// may be several records of the same, to be added up.

@@ -29,6 +29,8 @@ bool ElfSymbols::open(std::span<const std::byte> file) {
     std::span<const std::byte> found = part(id);
     build_id_ = {reinterpret_cast<const char*>(found.data()), found.size()};
   }
+  elf::Segment locals;
+  if (elf.find_segment(PT_TLS, locals)) thread_locals_ = locals.address;
   elf::Section section, table{}, strings;
   for (uint32_t index = 0; index < elf.section_count() && elf.section(index, section); ++index) {
     bool is_better = section.type == SHT_SYMTAB || (section.type == SHT_DYNSYM && table.type != SHT_SYMTAB);
@@ -56,20 +58,26 @@ std::string_view ElfSymbols::name(const Elf64_Sym& symbol) const {
   return {start, static_cast<size_t>(static_cast<const char*>(end) - start)};
 }
 
-bool ElfSymbols::is_function(const Elf64_Sym& symbol) const {
+bool ElfSymbols::is_named(const Elf64_Sym& symbol) const {
   int type = ELF64_ST_TYPE(symbol.st_info);
-  if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE) return false;
-  if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS || symbol.st_value == 0) return false;
+  bool is_variable = (type == STT_OBJECT || type == STT_TLS) && symbol.st_size > 0;
+  if (type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE && !is_variable) return false;
+  if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx == SHN_ABS) return false;
+  if (symbol.st_value == 0 && type != STT_TLS) return false;
   std::string_view text = name(symbol);
   // "$x" and the like mark kinds of code on ARM; names in dots are local labels.
   return !text.empty() && text.front() != '$' && text.front() != '.';
+}
+
+uint64_t ElfSymbols::address(const Elf64_Sym& symbol) const {
+  return ELF64_ST_TYPE(symbol.st_info) == STT_TLS ? thread_locals_ + symbol.st_value : symbol.st_value;
 }
 
 /// By address; of several names for one address the best comes last, where find() meets it first.
 bool ElfSymbols::is_before(uint32_t left, uint32_t right) const {
   Elf64_Sym a = symbol(left);
   Elf64_Sym b = symbol(right);
-  if (a.st_value != b.st_value) return a.st_value < b.st_value;
+  if (address(a) != address(b)) return address(a) < address(b);
   auto rank = [](const Elf64_Sym& symbol) {
     int score = symbol.st_size > 0 ? 4 : 0;
     if (ELF64_ST_TYPE(symbol.st_info) != STT_NOTYPE) score += 2;
@@ -90,7 +98,7 @@ bool ElfSymbols::is_before(uint32_t left, uint32_t right) const {
 void ElfSymbols::build_index(std::span<uint32_t> words) {
   size_t used = 0;
   for (uint32_t index = 0; index < count_ && used < words.size(); ++index)
-    if (is_function(symbol(index))) words[used++] = index;
+    if (is_named(symbol(index))) words[used++] = index;
   index_ = words.first(used);
   // Not std::sort: the file is mapped and may change meanwhile, and an order that changes leads std::sort out of
   // bounds.
@@ -100,12 +108,13 @@ void ElfSymbols::build_index(std::span<uint32_t> words) {
 }
 
 std::string_view ElfSymbols::find(uint64_t address, uint64_t* distance) const {
-  auto after = std::upper_bound(index_.begin(), index_.end(), address,
-                                [this](uint64_t value, uint32_t index) { return value < symbol(index).st_value; });
+  auto after = std::upper_bound(index_.begin(), index_.end(), address, [this](uint64_t value, uint32_t index) {
+    return value < this->address(symbol(index));
+  });
   // The nearest function may be one that lies inside the one that is meant.
   for (size_t step = 0; step < kNesting && after != index_.begin(); ++step) {
     Elf64_Sym candidate = symbol(*--after);
-    uint64_t into = address - candidate.st_value;
+    uint64_t into = address - this->address(candidate);
     bool covers = candidate.st_size > 0 ? into < candidate.st_size : step == 0 && into < kUnsizedReach;
     if (!covers) continue;
     if (distance) *distance = into;

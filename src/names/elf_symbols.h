@@ -1,5 +1,5 @@
-// Function names from an ELF file's symbol table. The file is not trusted: every offset and size in it is checked, and
-// a corrupt one has fewer names or none. Both halves use it, as signatures are made of these names.
+// Names of functions and variables from an ELF file's symbol table. The file is not trusted: every offset and size in
+// it is checked, and a corrupt one has fewer names or none. Both halves use it, as signatures are made of these names.
 // Allocation-free, async-signal-safe; thread-compatible.
 #pragma once
 
@@ -22,20 +22,22 @@ class ElfSymbols {
   /// The build ID note, raw; empty when there is none.
   std::string_view build_id() const { return build_id_; }
 
-  /// Words of memory that an index of the functions needs.
+  /// Words of memory that an index needs.
   size_t index_words() const { return count_; }
-  /// Sorts the functions by address into `words` (at least index_words(), kept by the caller). Required by find().
+  /// Sorts functions and variables by address into `words` (at least index_words(), kept by the caller). Required by
+  /// find().
   void build_index(std::span<uint32_t> words);
 
-  /// Name, as linked, of the function at an address of the file; empty when none covers it. `distance`: from
-  /// where it begins.
+  /// Name, as linked, of the function or variable at an address of the file; empty when none covers it. `distance`:
+  /// from where it begins. A thread-local variable's address is that of its initial value.
   std::string_view find(uint64_t address, uint64_t* distance = nullptr) const;
 
  private:
   std::span<const std::byte> part(elf::Range range) const;
   Elf64_Sym symbol(uint32_t index) const;
   std::string_view name(const Elf64_Sym& symbol) const;
-  bool is_function(const Elf64_Sym& symbol) const;
+  bool is_named(const Elf64_Sym& symbol) const;
+  uint64_t address(const Elf64_Sym& symbol) const;
   bool is_before(uint32_t left, uint32_t right) const;
 
   std::span<const std::byte> file_;
@@ -43,6 +45,7 @@ class ElfSymbols {
   std::span<const std::byte> strings_;
   uint32_t count_ = 0;
   std::string_view build_id_;
+  uint64_t thread_locals_ = 0;  ///< address of their initial values
   std::span<uint32_t> index_;
 };
 

@@ -8,6 +8,7 @@
 #include "render/markup.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
+#include "render/retention.h"
 #include "render/text.h"
 #include "report/describe.h"
 #include "report/report_head.h"
@@ -78,6 +79,20 @@ std::string objects_html(const Place& place) {
   return text + "</table>\n";
 }
 
+std::string retention_html(const Place& place) {
+  constexpr size_t kMostPaths = 20;
+  std::vector<RetentionPath> paths = list_retention(place, PathShortener("", ""));
+  if (paths.empty()) return {};
+  std::string text = "<table>\n<tr><th>blocks</th><th>bytes</th><th>kept by</th></tr>\n";
+  for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at)
+    text += fmt::format("<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
+                        write_count(paths[at].blocks), write_bytes(paths[at].bytes), escape_markup(paths[at].text));
+  text += "</table>\n";
+  if (paths.size() > kMostPaths)
+    text += fmt::format("<p class=\"faint\">and {}</p>\n", write_number_of(paths.size() - kMostPaths, "more path"));
+  return text;
+}
+
 std::string place_html(const Place& place, bool open) {
   const report::Site& site = *place.site;
   std::string size = (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place);
@@ -97,7 +112,8 @@ std::string place_html(const Place& place, bool open) {
       escape_markup(first.function), escape_markup(line), escape_markup(remark));
   text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
                       site.signature);
-  return text + stack_html(*place.report, site.stack, place.truncated) + objects_html(place) + "</details>\n";
+  return text + stack_html(*place.report, site.stack, place.truncated) + retention_html(place) + objects_html(place) +
+         "</details>\n";
 }
 
 std::string totals_html(const Report& report) {

@@ -14,6 +14,7 @@
 #include "render/function_names.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
+#include "render/retention.h"
 #include "render/text_parts.h"
 #include "report/describe.h"
 
@@ -384,11 +385,25 @@ std::string describe_place(const Place& place, const TextOptions& options) {
   return text;
 }
 
+/// What keeps most of it alive.
+std::string render_retention(const Place& place, const TextOptions& options, std::string_view indent) {
+  constexpr size_t kMostPaths = 2;
+  std::vector<RetentionPath> paths = list_retention(place, options.paths);
+  std::string text;
+  for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at) {
+    std::string count = paths[at].blocks < place.live ? fmt::format("{} of them ", write_count(paths[at].blocks)) : "";
+    text += fmt::format("{}{}kept by {}\n", indent, count, printable(paths[at].text));
+  }
+  if (paths.size() > kMostPaths)
+    text += fmt::format("{}and {}\n", indent, write_number_of(paths.size() - kMostPaths, "more path"));
+  return text;
+}
+
 std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
   std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
-  return text + (frames.empty() ? deeper + "(no stack)\n" : frames);
+  return text + (frames.empty() ? deeper + "(no stack)\n" : frames) + render_retention(place, options, deeper);
 }
 
 namespace {

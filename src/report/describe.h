@@ -35,6 +35,11 @@ struct EnumWords<GradingState> {
   static constexpr Text kWords[] = {"done", "refused"};
 };
 template <>
+struct EnumWords<ledger::RootKind> {
+  static constexpr Text kWords[] = {"none",   "variable", "thread_variable", "stack", "registers",
+                                    "memory", "region",   "request",         "libc"};
+};
+template <>
 struct EnumWords<PlaceKnownBy> {
   static constexpr Text kWords[] = {"line", "function", "module"};
 };
@@ -187,6 +192,23 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,
            "The suppression that covers it. Rules do not count it.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<RetentionNode> auto& node) {
+  v.member("parent", node.parent, Presence::if_set, "The node that leads to it: its place in this list, from 1 on.");
+  v.member(
+      "root", node.root, Presence::if_set,
+      "Where the path begins: a variable, a thread-local one (or other memory that libc keeps for a thread), a frame "
+      "of a stack, registers, a mapping, a region or a block that the program has declared to be in use, or libc.");
+  v.member("thread", node.thread, Presence::if_set, "Whose stack, registers or variable it is.");
+  v.function("place", node.place, Presence::if_set, "The variable, or the function whose frame it is.");
+  v.member("address", node.address, Presence::if_set, "Of a root that has no name.");
+  v.member("site", node.site, Presence::if_set, "Which acquired the blocks.");
+  v.member("type", node.type, Presence::if_set, "The class of a block of them, by its table of virtual functions.");
+  v.member("link", node.link, Presence::if_set, "Where in a block of the parent a pointer to them lies, in bytes.");
+  v.member("blocks", node.blocks, Presence::always, "Reached on this path, not on a shorter one.");
+  v.member("bytes", node.bytes, Presence::always, "");
 }
 
 template <class Visitor>
@@ -359,6 +381,10 @@ void describe(Visitor& v, Is<Report> auto& report) {
                 "By kind, for each number that site rules may name: the highest value of any call site that counts, "
                 "including call sites that no longer hold anything and are not listed.");
   v.member("sites", report.sites, Presence::always, "Worst first.");
+  v.member(
+      "retention", report.retention, Presence::if_set,
+      "Who keeps blocks alive, when that was last found out (grading): the shortest paths of pointers from roots to "
+      "blocks, put together by call site. What keeps least is left out.");
   v.member("sites_omitted", report.sites_omitted, Presence::if_set, "Sites that are not in the list.");
   v.member("descriptors", report.descriptors, Presence::always,
            "Descriptors that belong to no site, and those that are not counted.");

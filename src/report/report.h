@@ -195,6 +195,21 @@ struct Place : Losses {
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
 };
 
+/// Who keeps blocks alive: a root, where paths of pointers begin, or the blocks of one site that were reached through
+/// those of the parent.
+struct RetentionNode {
+  uint64_t parent = 0;  ///< index + 1, less than the node's own; 0: it is a root
+  ledger::RootKind root = ledger::RootKind::none;
+  std::optional<int64_t> thread;
+  CallId place = 0;  ///< of a root: the variable, or the function whose frame it is
+  std::optional<uint64_t> address;
+  uint64_t site = 0;
+  Text type;
+  uint64_t link = 0;
+  uint64_t blocks = 0;
+  uint64_t bytes = 0;
+};
+
 /// An open descriptor that belongs to no site.
 struct Descriptor {
   int64_t fd = -1;
@@ -371,7 +386,8 @@ struct Report {
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts
   List<Site> sites;                  ///< worst first
   uint64_t sites_omitted = 0;
-  List<Place> places;  ///< of `sites`, worst first; not written
+  List<Place> places;             ///< of `sites`, worst first; not written
+  List<RetentionNode> retention;  ///< those that keep most
   List<Descriptor> descriptors;
   uint64_t descriptors_omitted = 0;
   List<Thread> threads;

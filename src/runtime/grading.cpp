@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <span>
 
 #include "arch/signal_context.h"
@@ -102,6 +103,17 @@ int grade_copy_alone(void* context) {
   return 0;
 }
 
+/// What a copy has written lies in the ledger's file, but this process does not know yet that it may be touched.
+void take_over_pages(const ledger::Writer& out) {
+  using ledger::SectionId;
+  for (SectionId id : {SectionId::grades, SectionId::retention, SectionId::modules, SectionId::strings}) {
+    const ledger::Section& section = out.section(id);
+    uint64_t bytes = std::min(section.count.load(std::memory_order_acquire), section.capacity) * section.record_bytes;
+    for (uint64_t at = 0; at < bytes; at += ledger::kPageBytes)
+      if (!out.ensure(section.offset + at, std::min<uint64_t>(ledger::kPageBytes, bytes - at))) return;
+  }
+}
+
 void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
   LiveGrading grading(sp, patience_ms, since_epoch);
   grading.begin();
@@ -109,7 +121,10 @@ void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
       &grading, -1, [](void*) {}, grade_copy_alone);
   grading.end(g_tracker.writer);
   bool is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
-  if (!is_there) grading.refuse(g_tracker.writer);
+  if (is_there)
+    take_over_pages(g_tracker.writer);
+  else
+    grading.refuse(g_tracker.writer);
 }
 
 }  // namespace
@@ -133,7 +148,8 @@ void LiveGrading::begin() {
   kept_.alternate_stack = reinterpret_cast<uintptr_t>(alternate.ss_sp);
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   auto low = reinterpret_cast<uintptr_t>(&kept_);
-  threads_.add({base::current_tid(), sp_ ? sp_ : here, low, low + sizeof kept_});
+  uintptr_t sp = sp_ ? sp_ : here;
+  threads_.add({base::current_tid(), sp, low, low + sizeof kept_, unwind::caller_registers()});
   taken_ns_ = base::monotonic_ns();
 }
 
@@ -154,6 +170,7 @@ void LiveGrading::refuse(ledger::Writer& out) const {
 void LiveGrading::grade_copy(ledger::Writer& out) {
   if (problem_) return enter(out, problem_);
   track::g_heap_index.reset_lock_after_fork();
+  track::reset_modules_after_fork();
   const char* problem = grade_here(threads_.at_rest(), taken_ns_, since_epoch_, out);
   // The process has known long since whether all stood still.
   for (int looks = 0; looks < kMostMilliseconds && outcome_->load(std::memory_order_acquire) == Outcome::open; ++looks)
@@ -177,7 +194,7 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   if (g_settings.grade == report::GradeWhen::off) return 0;
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
-    ThreadAtRest thread{base::current_tid(), sp, 0, 0};
+    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from};
     enter(g_tracker.writer, grade_here({&thread, 1}, base::monotonic_ns(), 0, g_tracker.writer));
     return 0;
   }

@@ -298,6 +298,7 @@ int64_t thread_live_since(uint32_t serial) {
 
 namespace {
 void enter_main_thread() {
+  g_tracker.main_thread = static_cast<uintptr_t>(pthread_self());
   uint32_t index = take_record();
   if (index == kNone) return;
   ThreadRecord& record = record_at(index);

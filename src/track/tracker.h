@@ -36,6 +36,7 @@ struct Tracker {
   uint64_t sample_bytes;             ///< UNFREED_SAMPLE, where the heap is sampled
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
+  uintptr_t main_thread;       ///< the main thread's pthread_t
   uintptr_t early_heap_end;    ///< what lies below, of what brk gives, is from before tracking began
   size_t default_stack_bytes;  ///< of threads that were created without saying
   /// Grows with every descriptor and thread acquired. On a line of its own: all threads read the above all the time.

@@ -128,6 +128,63 @@ class Grades(unittest.TestCase):
             self.assertIn(f"process {process.pid} takes no requests", result.stderr)
 
 
+class WhoKeeps(unittest.TestCase):
+    """Each reachable block is on a path from a root, and the root has its name."""
+
+    def paths(self, report):
+        """By size of the blocks at the end: (root, its variable or function, sizes of the blocks on the way, blocks)"""
+        sizes = {site["id"]: site["bytes"] // site["live"] for site in report["sites"]
+                 if site["kind"] == "heap" and site["live"]}
+        known, found = [], {}
+        for node in report["retention"]:
+            self.assertLessEqual(node.get("parent", 0), len(known), "a parent comes first")
+            known.append(known[node["parent"] - 1] + [node] if "parent" in node else [node])
+            root, *steps = known[-1]
+            if node["blocks"]:
+                found.setdefault(sizes[node["site"]], []).append(
+                    (root["root"], root.get("place", {}).get("function", "").rpartition("::")[2],
+                     tuple(sizes[one["site"]] for one in steps[:-1]), node["blocks"]))
+        return found
+
+    def check(self, report):
+        self.assertEqual(report["grading"]["state"], "done", report["grading"])
+        paths = self.paths(report)
+        main = report["process"]["pid"]
+        self.assertEqual(paths[50], [("variable", "g_buckets", (), 512)])
+        self.assertEqual(paths[555], [("thread_variable", "t_own", (), 1)])
+        self.assertEqual(paths[777], [("stack", "wait_in_thread()", (), 1)])
+        self.assertIn(("variable", "first", (), 30), paths[16])
+        self.assertEqual(paths[100], [("variable", "first", (16,), 30)])
+        [(root, name, steps, blocks)] = paths[666]
+        self.assertEqual((root, name, steps, blocks), ("memory", "", (), 1))
+        sessions = next(node for node in report["retention"] if "Session" in node.get("type", ""))
+        self.assertEqual(sessions["blocks"], 40)
+        roots = {node["place"]["function"].rpartition("::")[2]: node for node in report["retention"]
+                 if node.get("root") in ("variable", "thread_variable") and "place" in node}
+        self.assertIn("g_registry", roots)
+        self.assertEqual(next(n["thread"] for n in report["retention"] if n.get("root") == "thread_variable"
+                              and n.get("place", {}).get("function", "").endswith("t_own")), main)
+        # Every block that is reachable is kept by somebody.
+        kept = {}
+        for node in report["retention"]:
+            kept[node.get("site")] = kept.get(node.get("site"), 0) + node["blocks"]
+        for site in report["sites"]:
+            if site["kind"] == "heap" and "owner" not in site:
+                self.assertEqual(kept.get(site["id"], 0), site["live"] - site.get("lost", 0) - site.get("indirectly_lost", 0))
+
+    def test_at_the_end(self):
+        result = harness.run([harness.program("kept")])
+        self.check(result.report)
+        self.assertIn("kept by variable ", result.stderr)
+        self.assertRegex(result.stderr, r"kept by variable .*g_registry → 40 blocks from ")
+
+    def test_at_the_end_of_the_bare_preload(self):
+        self.check(harness.preload([harness.program("kept")]).report)
+
+    def test_without_the_command(self):
+        self.check(harness.preload([harness.program("kept")], helper=False).report)
+
+
 class Rules(unittest.TestCase):
     def status(self, rules, *arguments, options=(), **keywords):
         result = harness.run([harness.program("lost"), *arguments], options=["--fail-on", rules, *options], **keywords)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string>
 #include <vector>
 
 namespace unfreed::grade {
@@ -15,6 +16,7 @@ namespace {
 class Heap : public testing::Test {
  protected:
   static constexpr size_t kWords = 1 << 16;
+  static constexpr uintptr_t kRoots = 4096;  ///< the address that roots are said to be at
 
   void SetUp() override {
     void* memory = mmap(nullptr, kWords * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -39,7 +41,12 @@ class Heap : public testing::Test {
     ASSERT_TRUE(graph_.prepare(blocks_.size()));
     for (const Block& block : blocks_) ASSERT_TRUE(graph_.add(block));
     ASSERT_TRUE(graph_.index(constants));
-    graph_.scan_root(roots.data(), roots.size(), rule);
+    RootPart part;
+    part.rule = rule;
+    part.root = {ledger::RootKind::variable, 0, 0};
+    part.is_by_word = true;
+    part.base = kRoots;
+    graph_.scan_root(roots.data(), roots.size(), part, kRoots);
     graph_.reach();
     for (const Block& block : graph_.blocks()) reached_.push_back(block.grade != Grade::unreached);
     graph_.settle();
@@ -63,6 +70,58 @@ TEST_F(Heap, FollowsPointersFromRoots) {
   EXPECT_EQ(of(middle), Grade::reachable);
   EXPECT_EQ(of(last), Grade::reachable);
   EXPECT_EQ(of(alone), Grade::lost);
+}
+
+/// "root 8 > site 2 x3" for each node with blocks.
+std::vector<std::string> paths_of(RetentionTree& tree) {
+  std::vector<std::string> names(1), found;
+  for (size_t at = 1; at < tree.nodes().size(); ++at) {
+    const RetentionNode& node = tree.nodes()[at];
+    std::string own = node.parent ? "site " + std::to_string(node.site) : "root " + std::to_string(node.root.place);
+    names.push_back(node.parent ? names[node.parent] + " > " + own : own);
+    if (node.blocks) found.push_back(names.back() + " x" + std::to_string(node.blocks));
+  }
+  return found;
+}
+
+TEST_F(Heap, SaysWhoKeepsBlocks) {
+  size_t leaf = block(16, {}, 0, 3), other = block(16, {}, 0, 3), table = block(32, {at(leaf), at(other)}, 0, 2);
+  grade({0, at(table), at(leaf)});
+  // The shortest path wins: the second root leads to the leaf itself.
+  EXPECT_EQ(paths_of(graph_.retention()),
+            (std::vector<std::string>{"root 8 > site 2 x1", "root 16 > site 3 x1", "root 8 > site 2 > site 3 x1"}));
+}
+
+TEST_F(Heap, TakesAListAsOneNode) {
+  size_t before = block(16, {0}, 0, 2);
+  for (int count = 1; count < 100; ++count) {
+    size_t payload = block(16, {}, 0, 3);
+    before = block(16, {at(before), at(payload)}, 0, 2);
+  }
+  grade({at(before)});
+  EXPECT_EQ(paths_of(graph_.retention()),
+            (std::vector<std::string>{"root 0 > site 2 x100", "root 0 > site 2 > site 3 x99"}));
+}
+
+TEST_F(Heap, KeepsBlocksByTheirMiddleToo) {
+  size_t inner = block(64, {}, 0, 3);
+  grade({at(inner, 16)});
+  EXPECT_EQ(of(inner), Grade::possibly_lost);
+  EXPECT_EQ(paths_of(graph_.retention()), std::vector<std::string>{"root 0 > site 3 x1"});
+}
+
+TEST_F(Heap, JoinsNeighbouringVariablesWhereThereAreMany) {
+  std::vector<uintptr_t> roots;
+  for (int count = 0; count < 1000; ++count) roots.push_back(at(block(16, {}, 0, 2)));
+  grade(roots);
+  EXPECT_EQ(paths_of(graph_.retention()).size(), 1000U);
+  RetentionTree joined;
+  ASSERT_TRUE(graph_.retention().join_variables(10, joined));
+  std::vector<std::string> paths = paths_of(joined);
+  EXPECT_LE(paths.size(), 10U);
+  uint64_t blocks = 0;
+  for (const RetentionNode& node : joined.nodes()) blocks += node.blocks;
+  EXPECT_EQ(blocks, 1000U);
 }
 
 TEST_F(Heap, TakesBlocksThatOnlyLostOnesLeadToAsIndirectlyLost) {
@@ -236,14 +295,14 @@ TEST(HeapGraph, FindsOperandsOfInstructions) {
   ASSERT_TRUE(graph.index({}));
   std::byte code[13] = {std::byte{0x48}, std::byte{0xb8}};  // movabs $…, %rax
   auto address = reinterpret_cast<uintptr_t>(block);
-  graph.scan_code({code, 9});
+  graph.scan_code({code, 9}, {});
   graph.reach();
   EXPECT_EQ(graph.blocks()[0].grade, Grade::unreached);
   std::memcpy(code + 5, &address, sizeof address);
-  graph.scan_code({code, 12});
+  graph.scan_code({code, 12}, {});
   graph.reach();
   EXPECT_EQ(graph.blocks()[0].grade, Grade::unreached) << "the end of it is missing";
-  graph.scan_code(code);
+  graph.scan_code(code, {});
   graph.reach();
   EXPECT_EQ(graph.blocks()[0].grade, Grade::reachable);
 }
@@ -253,7 +312,7 @@ TEST(HeapGraph, HasNothingToSayOfAnEmptyHeap) {
   ASSERT_TRUE(graph.prepare(0));
   EXPECT_FALSE(graph.add({}));
   ASSERT_TRUE(graph.index({}));
-  graph.scan_word(4096);
+  graph.scan_word(4096, {});
   graph.reach();
   graph.settle();
   EXPECT_EQ(graph.find(4096), nullptr);

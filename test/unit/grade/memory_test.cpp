@@ -119,7 +119,7 @@ class Pages : public testing::Test {
     EXPECT_TRUE(scan.prepare());
     Mapping mapping{
         low_, low_ + bytes_, true, true, false, is_shared, is_file ? MappingUse::file : MappingUse::anonymous};
-    EXPECT_TRUE(scan.scan(mapping, low_, low_ + bytes_, RootRule::plain));
+    EXPECT_TRUE(scan.scan(mapping, low_, low_ + bytes_, {}));
     graph.reach();
     return graph.blocks()[0].grade == Grade::reachable;
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/waiting_call.h"
+#include "unwind/frame.h"
 
 namespace unfreed::arch {
 
@@ -14,6 +15,9 @@ namespace unfreed::arch {
 inline constexpr bool kKnowsSignalContext = false;
 
 inline uintptr_t stack_pointer(const ucontext_t& context) { return context.uc_mcontext.sp; }
+inline unwind::Registers registers_of(const ucontext_t& context) {
+  return {context.uc_mcontext.pc, context.uc_mcontext.sp, context.uc_mcontext.regs[29], true};
+}
 inline uintptr_t end_of_registers(const ucontext_t& context) { return reinterpret_cast<uintptr_t>(&context + 1); }
 
 inline void make_again(ucontext_t&, const base::WaitingCall&) {}

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "base/waiting_call.h"
+#include "unwind/frame.h"
 
 namespace unfreed::arch {
 
@@ -18,6 +19,12 @@ inline constexpr bool kKnowsSignalContext = true;
 
 inline uintptr_t stack_pointer(const ucontext_t& context) {
   return static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RSP]);
+}
+
+inline unwind::Registers registers_of(const ucontext_t& context) {
+  auto& registers = context.uc_mcontext.gregs;
+  return {static_cast<uintptr_t>(registers[REG_RIP]), static_cast<uintptr_t>(registers[REG_RSP]),
+          static_cast<uintptr_t>(registers[REG_RBP]), true};
 }
 
 /// Where the frame of a signal ends: behind the general registers lie those of the floating-point and vector units.

@@ -1,0 +1,131 @@
+#include "grade/retention.h"
+
+#include <algorithm>
+
+#include "grade/retention_tree.h"
+#include "track/modules.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+
+namespace unfreed::grade {
+
+using ledger::RootKind;
+using ledger::SectionId;
+
+namespace {
+
+/// Roots are joined until there are not more of them.
+constexpr size_t kMostVariables = 2048;
+constexpr size_t kMostRecords = 8192;
+
+/// With all that hangs on it.
+struct Weight {
+  uint64_t blocks;
+  uint64_t bytes;
+};
+
+class RetentionWriter {
+ public:
+  RetentionWriter(HeapGraph& graph, ledger::Writer& out) : graph_(graph), out_(out) {}
+
+  bool write() {
+    out_.section(SectionId::retention).count.store(0, std::memory_order_relaxed);
+    if (!graph_.retention().join_variables(kMostVariables, tree_)) return false;
+    nodes_ = tree_.nodes();
+    weights_ = weight_memory_.reserve_array<Weight>(nodes_.size() + 1);
+    records_ = record_memory_.reserve_array<uint32_t>(nodes_.size() + 1);
+    if (!weights_ || !records_) return false;
+    for (size_t at = nodes_.size(); at-- > 1;) {
+      Weight& weight = weights_[at];
+      weight.blocks += nodes_[at].blocks;
+      weight.bytes += nodes_[at].bytes;
+      Weight& parent = weights_[nodes_[at].parent];
+      parent.blocks += weight.blocks;
+      parent.bytes += weight.bytes;
+    }
+    choose();
+    for (size_t at = 1; at < nodes_.size(); ++at)
+      if (is_chosen(at) && !enter(at)) break;
+    return true;
+  }
+
+ private:
+  /// The heaviest, by blocks or by bytes. A parent is as heavy as its children.
+  bool is_chosen(size_t at) const {
+    return weights_[at].blocks && (weights_[at].blocks >= least_.blocks || weights_[at].bytes >= least_.bytes);
+  }
+  void choose() {
+    constexpr uint64_t kFirstPart = 1u << 16;
+    for (uint64_t part = kFirstPart; part > 1; part /= 2) {
+      least_ = {weights_[0].blocks / part, weights_[0].bytes / part + 1};
+      size_t chosen = 0;
+      for (size_t at = 1; at < nodes_.size(); ++at) chosen += is_chosen(at);
+      if (chosen <= kMostRecords) return;
+    }
+  }
+
+  bool enter(size_t at) {
+    const RetentionNode& node = nodes_[at];
+    if (node.parent && !records_[node.parent]) return true;
+    uint64_t index;
+    auto* record = out_.append<ledger::RetentionRecord>(SectionId::retention, index);
+    if (!record) return false;
+    *record = {};
+    records_[at] = static_cast<uint32_t>(index) + 1;
+    record->blocks = node.blocks;
+    record->bytes = node.bytes;
+    if (node.parent) {
+      record->parent = records_[node.parent];
+      record->site = node.site;
+      if (const Block* holder = graph_.find_around(node.link)) record->link = node.link - holder->start;
+      if (uintptr_t table = graph_.virtual_table_of(node.example)) locate(table, record->type_module, record->type);
+    } else {
+      record->root = static_cast<uint8_t>(node.root.kind);
+      record->thread = node.root.thread;
+      place(node.root, node.link, *record);
+    }
+    return true;
+  }
+
+  void place(const Root& root, uintptr_t word, ledger::RetentionRecord& record) {
+    record.place = root.place;
+    if (root.kind == RootKind::variable) locate(word, record.module, record.place);
+    if (root.kind == RootKind::stack && root.place) locate(root.place, record.module, record.place);
+    if (root.kind == RootKind::thread_variable) locate_thread_variable(record);
+  }
+  static void locate(uintptr_t address, uint32_t& module, uint64_t& offset) {
+    unwind::Object object;
+    offset = address;
+    if (!unwind::find_object(address, object)) return;
+    module = track::module_number(object);
+    if (module) offset = address - object.bias;
+  }
+  /// The executable's come right before the thread pointer.
+  static void locate_thread_variable(ledger::RetentionRecord& record) {
+    auto before = static_cast<intptr_t>(record.place);
+    unwind::any_object([&](const unwind::Object& object) {
+      unwind::ThreadLocals locals = unwind::thread_locals(object);
+      auto bytes = static_cast<intptr_t>(locals.bytes);
+      if (before < 0 && before >= -bytes) {
+        record.module = track::module_number(object);
+        if (record.module) record.place = locals.address + static_cast<uint64_t>(before + bytes);
+      }
+      return true;  // the executable is the first
+    });
+  }
+
+  HeapGraph& graph_;
+  ledger::Writer& out_;
+  RetentionTree tree_;
+  Scratch weight_memory_, record_memory_;
+  std::span<RetentionNode> nodes_;
+  Weight* weights_ = nullptr;
+  uint32_t* records_ = nullptr;  ///< by node, + 1; 0: it is left out
+  Weight least_{};
+};
+
+}  // namespace
+
+bool write_retention(HeapGraph& graph, ledger::Writer& out) { return RetentionWriter(graph, out).write(); }
+
+}  // namespace unfreed::grade

@@ -1,0 +1,13 @@
+// Enters who keeps blocks alive in the ledger.
+#pragma once
+
+#include "grade/heap_graph.h"
+#include "ledger/writer.h"
+
+namespace unfreed::grade {
+
+/// Fills in SectionId::retention: the paths that most blocks and bytes are reached by. False: no memory.
+/// Async-signal-safe.
+bool write_retention(HeapGraph& graph, ledger::Writer& out);
+
+}  // namespace unfreed::grade

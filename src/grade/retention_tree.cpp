@@ -1,0 +1,109 @@
+#include "grade/retention_tree.h"
+
+namespace unfreed::grade {
+
+namespace {
+
+constexpr size_t kSlots = size_t{1} << 21;
+/// How far back a call site is looked for among the ancestors.
+constexpr int kFold = 16;
+
+uint64_t mix(uint64_t value) {
+  value = (value ^ value >> 32) * 0x9e3779b97f4a7c15;
+  return value ^ value >> 29;
+}
+
+bool is_same(const RetentionNode& a, const RetentionNode& b) {
+  return a.parent == b.parent && a.site == b.site && a.root.kind == b.root.kind && a.root.thread == b.root.thread &&
+         a.root.place == b.root.place;
+}
+
+}  // namespace
+
+bool RetentionTree::prepare() {
+  nodes_ = node_memory_.reserve_array<RetentionNode>(kMostNodes);
+  slots_ = slot_memory_.reserve_array<uint32_t>(kSlots);
+  return nodes_ && slots_;
+}
+
+uint32_t RetentionTree::find_or_add(uint64_t key, const RetentionNode& node) {
+  for (size_t slot = mix(key) % kSlots;; slot = (slot + 1) % kSlots) {
+    uint32_t number = slots_[slot];
+    if (number && !is_same(nodes_[number], node)) continue;
+    if (number) return number;
+    if (count_ == kMostNodes) return 0;
+    nodes_[count_] = node;
+    slots_[slot] = static_cast<uint32_t>(count_);
+    return static_cast<uint32_t>(count_++);
+  }
+}
+
+uint32_t RetentionTree::root(const Root& root, uintptr_t word) {
+  RetentionNode node{};
+  node.root = root;
+  node.link = word;
+  return find_or_add(
+      mix(root.place ^ uint64_t{static_cast<uint32_t>(root.thread)} << 40) + static_cast<uint64_t>(root.kind), node);
+}
+
+uint32_t RetentionTree::step(uint32_t holder, uint32_t site, uintptr_t block, uintptr_t word) {
+  if (holder == last_holder_ && site == last_site_ && last_node_) return last_node_;
+  uint32_t found = 0;
+  uint32_t at = holder;
+  for (int looks = 0; looks < kFold && nodes_[at].parent && !found; ++looks, at = nodes_[at].parent)
+    if (nodes_[at].site == site) found = at;
+  if (!found) {
+    RetentionNode node{};
+    node.parent = holder;
+    node.site = site;
+    node.example = block;
+    node.link = word;
+    found = holder ? find_or_add(uint64_t{holder} << 32 | site, node) : 0;
+  }
+  last_holder_ = holder;
+  last_site_ = site;
+  last_node_ = found;
+  return found;
+}
+
+bool RetentionTree::join_variables(size_t most, RetentionTree& out) const {
+  using ledger::RootKind;
+  if (!out.prepare()) return false;
+  unsigned shift = 0;
+  auto place_of = [&shift](const RetentionNode& node) {
+    return node.root.kind == RootKind::variable ? node.root.place >> shift : node.root.place;
+  };
+  Scratch memory;
+  auto* moved = memory.reserve_array<uint32_t>(count_ + 1);  // node of `out`, by node of this
+  if (!moved) return false;
+  // Neighbours were found one after another, or nearly so.
+  constexpr unsigned kFirstShift = 6, kStep = 2, kLastShift = 24;
+  auto count_variables = [&] {
+    size_t variables = 0;
+    uintptr_t before = 0;
+    for (size_t at = 1; at < count_; ++at) {
+      if (nodes_[at].parent || nodes_[at].root.kind != RootKind::variable) continue;
+      variables += place_of(nodes_[at]) != before;
+      before = place_of(nodes_[at]);
+    }
+    return variables;
+  };
+  for (unsigned next = kFirstShift; count_variables() > most && next <= kLastShift; next += kStep) shift = next;
+  for (size_t at = 1; at < count_; ++at) {
+    const RetentionNode& from = nodes_[at];
+    uint32_t node;
+    if (from.parent) {
+      node = moved[from.parent] ? out.step(moved[from.parent], from.site, from.example, from.link) : 0;
+    } else {
+      Root root = from.root;
+      root.place = place_of(from) << (root.kind == RootKind::variable ? shift : 0);
+      node = out.root(root, from.link);
+    }
+    moved[at] = node;
+    out.nodes_[node].blocks += from.blocks;
+    out.nodes_[node].bytes += from.bytes;
+  }
+  return true;
+}
+
+}  // namespace unfreed::grade

@@ -1,0 +1,131 @@
+#include "grade/root_parts.h"
+
+#include <algorithm>
+
+#include "arch/thread_block.h"
+#include "track/thread_ranges.h"
+#include "track/tracker.h"
+#include "unwind/objects.h"
+#include "unwind/walk.h"
+
+namespace unfreed::grade {
+
+using ledger::RootKind;
+
+namespace {
+
+constexpr size_t kMost = size_t{1} << 17, kMostFrames = 128, kMostSlots = 4 * kMostFrames;
+/// Of glibc's struct pthread, which follows a thread's variables; and what it may put in front of them.
+constexpr uintptr_t kThreadBytes = 2304, kSurplusBytes = 2048;
+
+struct WalkMemory {
+  unwind::Frame frames[kMostFrames];
+  unwind::Slot slots[kMostSlots];
+};
+
+}  // namespace
+
+const RootParts::Known* RootParts::next_after(uintptr_t address) const {
+  return std::upper_bound(known_, known_ + count_, address,
+                          [](uintptr_t at, const Known& one) { return at < one.high; });
+}
+
+void RootParts::add(uintptr_t low, uintptr_t high, const RootPart& part) {
+  if (low < high && count_ < kMost) known_[count_++] = {low, high, part};
+}
+
+/// Each frame reaches from where its callee returns to, to the same of its own.
+void RootParts::add_frames(const ThreadAtRest& thread, const unwind::StackBounds& bounds) {
+  auto* room = static_cast<WalkMemory*>(walk_memory_.reserve(sizeof(WalkMemory)));
+  uintptr_t low = thread.sp ? thread.sp : bounds.low;
+  auto part_of = [&](uintptr_t pc) {
+    RootPart part;
+    part.root = {RootKind::stack, thread.tid, pc};
+    return part;
+  };
+  if (!room || !thread.walk_from.pc || !bounds.contains(thread.walk_from.sp, sizeof(uintptr_t)))
+    return add(low, bounds.high, part_of(0));
+  unwind::SlotLog log;
+  log.slots = room->slots;
+  log.capacity = kMostSlots;
+  unwind::WalkResult walked =
+      unwind::walk(thread.walk_from, bounds, track::g_tracker.runtime_module, room->frames, log);
+  uintptr_t at = bounds.low;
+  const unwind::Slot* slot = log.slots;
+  const unwind::Slot* end = log.slots + log.size;
+  for (size_t frame = 0; frame < walked.frames; ++frame) {
+    uintptr_t top = bounds.high;
+    if (frame + 1 < walked.frames) {
+      while (slot != end && (slot->value != room->frames[frame + 1].pc || slot->address < at)) ++slot;
+      if (slot == end) return add(at, bounds.high, part_of(0));
+      top = slot->address + sizeof(uintptr_t);
+    }
+    // A return address may already belong to the next line, or to the next function.
+    add(at, top, part_of(room->frames[frame].pc - !room->frames[frame].exact_pc));
+    at = top;
+  }
+}
+
+void RootParts::add_thread_variables(uintptr_t thread, int tid, uintptr_t low, uintptr_t high) {
+  RootPart part;
+  part.root = {RootKind::thread_variable, tid, 0};
+  part.is_by_word = true;
+  part.base = thread;
+  add(std::max(low, thread - thread_local_bytes_), std::min(high, thread + kThreadBytes), part);
+}
+
+bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> threads, const Range& libc,
+                        const Range& loader) {
+  known_ = memory_.reserve_array<Known>(kMost);
+  if (!known_) return false;
+  thread_local_bytes_ = kSurplusBytes;
+  unwind::any_object([&](const unwind::Object& object) {
+    thread_local_bytes_ += unwind::thread_locals(object).bytes;
+    RootPart part;
+    bool is_libc = object.image.low == libc.low, is_loader = object.image.low == loader.low;
+    part.rule = is_libc ? RootRule::libc_data : is_loader ? RootRule::libc_lists : RootRule::plain;
+    part.root = {is_libc || is_loader ? RootKind::libc : RootKind::variable, 0, 0};
+    part.is_by_word = part.root.kind == RootKind::variable;
+    add(object.image.low, object.image.high, part);
+    return false;
+  });
+  auto at_rest = [&](int tid) -> const ThreadAtRest* {
+    for (const ThreadAtRest& thread : threads)
+      if (thread.tid == tid) return &thread;
+    return nullptr;
+  };
+  track::each_thread_range([&](const track::ThreadRange& range) {
+    int tid = 0;
+    const Mapping* mapping = map.find(range.thread);
+    bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
+                    mapping->high - range.thread >= arch::kThreadBlockBytes;
+    if (!is_there || !arch::find_thread(range.thread, tid) || tid <= 0) return;
+    add_thread_variables(range.thread, tid, range.low, range.high);
+    if (const ThreadAtRest* thread = at_rest(tid))
+      add_frames(*thread, {std::max(range.low, mapping->low), range.thread - thread_local_bytes_});
+  });
+  uintptr_t main = track::g_tracker.main_thread;
+  const Mapping* block = map.find(main);
+  if (main && block) add_thread_variables(main, track::g_tracker.writer.header().main_tid, block->low, block->high);
+  for (const ThreadAtRest& thread : threads) {
+    const Mapping* mapping = thread.sp ? map.find(thread.sp) : nullptr;
+    if (mapping && mapping->use == MappingUse::stack) add_frames(thread, {mapping->low, mapping->high});
+  }
+  settle();
+  return true;
+}
+
+/// Puts them in order; where two overlap the earlier one ends.
+void RootParts::settle() {
+  std::sort(known_, known_ + count_, [](const Known& a, const Known& b) { return a.low < b.low; });
+  size_t kept = 0;
+  for (size_t at = 0; at < count_; ++at) {
+    Known one = known_[at];
+    if (kept && known_[kept - 1].high > one.low) known_[kept - 1].high = one.low;
+    if (kept && known_[kept - 1].low >= known_[kept - 1].high) --kept;
+    known_[kept++] = one;
+  }
+  count_ = kept;
+}
+
+}  // namespace unfreed::grade

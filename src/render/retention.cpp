@@ -1,0 +1,122 @@
+#include "render/retention.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "render/frames.h"
+#include "render/quantities.h"
+#include "render/text.h"
+
+namespace unfreed::render {
+
+namespace {
+
+using ledger::RootKind;
+using report::Report;
+using report::RetentionNode;
+
+/// A path that is longer is cut in the middle.
+constexpr size_t kMostSteps = 6;
+
+std::string describe_call(const Report& report, report::CallId id, const PathShortener& paths) {
+  if (!id || id > report.stacks.calls.size()) return {};
+  const report::Call& call = report.stacks.calls[id - 1];
+  report::Text name = function_of(report, id);
+  if (name.empty()) return fmt::format("{}+{:#x}", base_name(call.module), call.offset);
+  const report::Frame& frame = call.frames[call.frames.size() - 1];
+  return frame.line ? fmt::format("{} ({}:{})", name, paths.shorten(frame.file), frame.line) : std::string(name);
+}
+
+std::string describe_root(const Report& report, const RetentionNode& root, const PathShortener& paths) {
+  std::string place = describe_call(report, root.place, paths);
+  std::string thread = root.thread ? fmt::format("thread {}", *root.thread) : "a thread";
+  switch (root.root) {
+    case RootKind::variable:
+      return "variable " + place;
+    case RootKind::thread_variable:
+      return place.empty() ? "thread-local memory of " + thread
+                           : fmt::format("thread-local variable {} of {}", place, thread);
+    case RootKind::stack:
+      return "the stack of " + thread + (place.empty() ? "" : ", in " + place);
+    case RootKind::registers:
+      return "a register of " + thread;
+    case RootKind::memory:
+      return fmt::format("memory mapped at {:#x}", root.address.value_or(0));
+    case RootKind::region:
+      return fmt::format("the registered region at {:#x}", root.address.value_or(0));
+    case RootKind::request:
+      return "the program's request (__lsan_ignore_object)";
+    case RootKind::libc:
+      return "libc";
+    default:
+      return "an unknown root";
+  }
+}
+
+class Paths {
+ public:
+  Paths(const Report& report, const PathShortener& paths) : report_(report), paths_(paths) {
+    for (const report::Site& site : report.sites) sites_[site.id] = &site;
+  }
+
+  std::string describe(const RetentionNode& last) const {
+    std::vector<const RetentionNode*> steps;
+    for (uint64_t at = last.parent; at && at <= report_.retention.size();) {
+      const RetentionNode& node = report_.retention[at - 1];
+      steps.push_back(&node);
+      at = node.parent < at ? node.parent : 0;
+    }
+    if (steps.empty()) return {};
+    std::reverse(steps.begin(), steps.end());
+    std::string text = describe_root(report_, *steps[0], paths_);
+    for (size_t at = 1; at < steps.size(); ++at) {
+      bool is_cut = steps.size() > kMostSteps && at > kMostSteps / 2 && at + kMostSteps / 2 < steps.size();
+      if (is_cut && at == kMostSteps / 2 + 1) text += " → …";
+      if (!is_cut) text += " → " + describe_step(*steps[at]);
+    }
+    return text;
+  }
+
+ private:
+  std::string describe_step(const RetentionNode& node) const {
+    std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
+    if (!node.type.empty()) what += fmt::format(" of {}", node.type);
+    auto site = sites_.find(node.site);
+    if (site == sites_.end()) return what;
+    std::vector<StackFrame> stack = list_frames(report_, site->second->stack);
+    std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, paths_, 1);
+    if (shown.empty()) return what;
+    const StackFrame& frame = *shown[0].frame;
+    what += fmt::format(" from {}", frame.function.empty() ? base_name(frame.module) : frame.function);
+    return frame.line ? fmt::format("{} ({}:{})", what, paths_.shorten(frame.file), frame.line) : what;
+  }
+
+  const Report& report_;
+  const PathShortener& paths_;
+  std::map<uint64_t, const report::Site*> sites_;
+};
+
+}  // namespace
+
+std::vector<RetentionPath> list_retention(const Place& place, const PathShortener& paths) {
+  const Report& report = *place.report;
+  std::vector<RetentionPath> found;
+  if (report.retention.empty() || place.site->kind != ledger::Kind::heap) return found;
+  Paths all(report, paths);
+  for (const RetentionNode& node : report.retention) {
+    auto is_own = [&](uint32_t at) { return report.sites[at].id == node.site; };
+    if (!node.blocks || !std::any_of(place.sites.begin(), place.sites.end(), is_own)) continue;
+    std::string text = all.describe(node);
+    auto same = std::find_if(found.begin(), found.end(), [&](const RetentionPath& one) { return one.text == text; });
+    if (same == found.end()) same = found.insert(found.end(), {text, 0, 0});
+    same->blocks += node.blocks;
+    same->bytes += node.bytes;
+  }
+  std::sort(found.begin(), found.end(),
+            [](const RetentionPath& a, const RetentionPath& b) { return a.bytes > b.bytes; });
+  return found;
+}
+
+}  // namespace unfreed::render

@@ -1,0 +1,67 @@
+// Blocks that are kept alive by every sort of root. The end is by _exit: no destructor runs.
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+
+namespace {
+
+struct Session {
+  explicit Session(int id) : name("a name that is too long for the object itself " + std::to_string(id)) {}
+  virtual ~Session() = default;
+  std::string name;
+};
+
+class Registry {
+ public:
+  void add(int id) { sessions_[id] = std::make_unique<Session>(id); }
+
+ private:
+  std::map<int, std::unique_ptr<Session>> sessions_;
+};
+
+struct Entry {
+  Entry* next;
+  void* payload;
+};
+
+Registry g_registry;
+void* g_buckets[512];
+thread_local void* t_own = nullptr;
+std::atomic<bool> g_is_ready;
+
+void push() {
+  static Entry* first;
+  first = new Entry{first, std::malloc(100)};
+}
+
+[[gnu::noinline]] void* take(size_t bytes) { return std::malloc(bytes); }
+
+[[gnu::noinline]] void wait_in_thread() {
+  void* volatile kept = take(777);
+  g_is_ready = true;
+  for (;;) pause();
+  std::free(kept);
+}
+
+}  // namespace
+
+int main() {
+  for (int id = 0; id < 40; ++id) g_registry.add(id);
+  for (void*& bucket : g_buckets) bucket = std::malloc(50);
+  for (int count = 0; count < 30; ++count) push();
+  t_own = std::malloc(555);
+  auto** mapped = static_cast<void**>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  mapped[3] = std::malloc(666);
+  std::thread(wait_in_thread).detach();
+  while (!g_is_ready) usleep(1000);
+  std::fflush(nullptr);
+  _exit(0);
+}
