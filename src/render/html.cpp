@@ -10,6 +10,7 @@
 #include "render/renderers.h"
 #include "render/retention.h"
 #include "render/text.h"
+#include "render/text_parts.h"
 #include "report/describe.h"
 #include "report/report_head.h"
 
@@ -86,7 +87,8 @@ std::string retention_html(const Place& place) {
   std::string text = "<table>\n<tr><th>blocks</th><th>bytes</th><th>kept by</th></tr>\n";
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at)
     text += fmt::format("<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>\n",
-                        write_count(paths[at].blocks), write_bytes(paths[at].bytes), escape_markup(paths[at].text));
+                        write_count(paths[at].blocks), write_bytes(paths[at].bytes),
+                        escape_markup(join(paths[at].steps, " → ")));
   text += "</table>\n";
   if (paths.size() > kMostPaths)
     text += fmt::format("<p class=\"faint\">and {}</p>\n", write_number_of(paths.size() - kMostPaths, "more path"));

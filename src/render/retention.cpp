@@ -6,6 +6,7 @@
 #include <map>
 
 #include "render/frames.h"
+#include "render/function_names.h"
 #include "render/quantities.h"
 #include "render/text.h"
 
@@ -19,6 +20,7 @@ using report::RetentionNode;
 
 /// A path that is longer is cut in the middle.
 constexpr size_t kMostSteps = 6;
+constexpr size_t kNameColumns = 60;
 
 std::string describe_call(const Report& report, report::CallId id, const PathShortener& paths) {
   if (!id || id > report.stacks.calls.size()) return {};
@@ -26,7 +28,8 @@ std::string describe_call(const Report& report, report::CallId id, const PathSho
   report::Text name = function_of(report, id);
   if (name.empty()) return fmt::format("{}+{:#x}", base_name(call.module), call.offset);
   const report::Frame& frame = call.frames[call.frames.size() - 1];
-  return frame.line ? fmt::format("{} ({}:{})", name, paths.shorten(frame.file), frame.line) : std::string(name);
+  std::string shown = fit_function(name, kNameColumns);
+  return frame.line ? fmt::format("{} ({}:{})", shown, paths.shorten(frame.file), frame.line) : shown;
 }
 
 std::string describe_root(const Report& report, const RetentionNode& root, const PathShortener& paths) {
@@ -61,7 +64,7 @@ class Paths {
     for (const report::Site& site : report.sites) sites_[site.id] = &site;
   }
 
-  std::string describe(const RetentionNode& last) const {
+  std::vector<std::string> describe(const RetentionNode& last) const {
     std::vector<const RetentionNode*> steps;
     for (uint64_t at = last.parent; at && at <= report_.retention.size();) {
       const RetentionNode& node = report_.retention[at - 1];
@@ -70,26 +73,26 @@ class Paths {
     }
     if (steps.empty()) return {};
     std::reverse(steps.begin(), steps.end());
-    std::string text = describe_root(report_, *steps[0], paths_);
+    std::vector<std::string> texts{describe_root(report_, *steps[0], paths_)};
     for (size_t at = 1; at < steps.size(); ++at) {
       bool is_cut = steps.size() > kMostSteps && at > kMostSteps / 2 && at + kMostSteps / 2 < steps.size();
-      if (is_cut && at == kMostSteps / 2 + 1) text += " → …";
-      if (!is_cut) text += " → " + describe_step(*steps[at]);
+      if (is_cut && at == kMostSteps / 2 + 1) texts.emplace_back("…");
+      if (!is_cut) texts.push_back(describe_step(*steps[at]));
     }
-    return text;
+    return texts;
   }
 
  private:
   std::string describe_step(const RetentionNode& node) const {
     std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
-    if (!node.type.empty()) what += fmt::format(" of {}", node.type);
+    if (!node.type.empty()) what += " of " + fit_function(node.type, kNameColumns);
     auto site = sites_.find(node.site);
     if (site == sites_.end()) return what;
     std::vector<StackFrame> stack = list_frames(report_, site->second->stack);
     std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, paths_, 1);
     if (shown.empty()) return what;
     const StackFrame& frame = *shown[0].frame;
-    what += fmt::format(" from {}", frame.function.empty() ? base_name(frame.module) : frame.function);
+    what += " from " + fit_function(frame.function.empty() ? base_name(frame.module) : frame.function, kNameColumns);
     return frame.line ? fmt::format("{} ({}:{})", what, paths_.shorten(frame.file), frame.line) : what;
   }
 
@@ -108,9 +111,9 @@ std::vector<RetentionPath> list_retention(const Place& place, const PathShortene
   for (const RetentionNode& node : report.retention) {
     auto is_own = [&](uint32_t at) { return report.sites[at].id == node.site; };
     if (!node.blocks || !std::any_of(place.sites.begin(), place.sites.end(), is_own)) continue;
-    std::string text = all.describe(node);
-    auto same = std::find_if(found.begin(), found.end(), [&](const RetentionPath& one) { return one.text == text; });
-    if (same == found.end()) same = found.insert(found.end(), {text, 0, 0});
+    std::vector<std::string> steps = all.describe(node);
+    auto same = std::find_if(found.begin(), found.end(), [&](const RetentionPath& one) { return one.steps == steps; });
+    if (same == found.end()) same = found.insert(found.end(), {steps, 0, 0});
     same->blocks += node.blocks;
     same->bytes += node.bytes;
   }

@@ -12,7 +12,7 @@
 namespace unfreed::render {
 
 struct RetentionPath {
-  std::string text;  ///< "variable g_sessions → 1 block from open_table (table.c:12)"
+  std::vector<std::string> steps;  ///< "variable g_sessions", "1 block from open_table (table.c:12)"
   uint64_t blocks;
   uint64_t bytes;
 };

@@ -392,7 +392,17 @@ std::string render_retention(const Place& place, const TextOptions& options, std
   std::string text;
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at) {
     std::string count = paths[at].blocks < place.live ? fmt::format("{} of them ", write_count(paths[at].blocks)) : "";
-    text += fmt::format("{}{}kept by {}\n", indent, count, printable(paths[at].text));
+    std::string line = fmt::format("{}{}kept by", indent, count);
+    for (size_t step = 0; step < paths[at].steps.size(); ++step) {
+      std::string more =
+          fmt::format(" {}{}", step ? "→ " : "", cut_to(printable(paths[at].steps[step]), kMostColumns / 2));
+      if (columns_of(line) + columns_of(more) > kMostColumns) {
+        text += line + "\n";
+        line = std::string(indent) + "   ";
+      }
+      line += more;
+    }
+    text += line + "\n";
   }
   if (paths.size() > kMostPaths)
     text += fmt::format("{}and {}\n", indent, write_number_of(paths.size() - kMostPaths, "more path"));
