@@ -155,9 +155,12 @@ class Limits(unittest.TestCase):
         "true": ["true"],
         "shell": ["bash", "-c", "x=$(echo hi; (exit 3); echo $?); echo $x; ls / | wc -l"],
         "python": ["/usr/bin/python3", "-c",
-                   "import json, threading\n"
-                   "ts = [threading.Thread(target=lambda: [0] * 100000) for i in range(4)]\n"
-                   "[t.start() for t in ts], [t.join() for t in ts]\n"
+                   "import json, os, threading\n"
+                   "all = threading.Barrier(5)  # there at the same time, whoever is quick\n"
+                   "ts = [threading.Thread(target=lambda: (all.wait(), [0] * 100000)) for i in range(4)]\n"
+                   "try: [t.start() for t in ts]\n"
+                   "except RuntimeError: os._exit(1)\n"
+                   "all.wait(), [t.join() for t in ts]\n"
                    "print(sum(len(json.dumps(list(range(i)))) for i in range(200)))"],
         "threads": None,  # set in setUpClass: the programs must have been built
         "leak": None,
@@ -174,10 +177,10 @@ class Limits(unittest.TestCase):
         for mib in range(self.STEP // 4, 400, self.STEP // 4):
             try:
                 got = harness.bare(limited(option, mib, command), timeout=10)
+                if (got.status, got.stdout) == expected:
+                    return mib
             except AssertionError:  # with too little, some wait for ever
                 continue
-            if (got.status, got.stdout) == expected:
-                return mib
         raise AssertionError(f"{command} does not run at all")
 
     def check(self, option, steps):
