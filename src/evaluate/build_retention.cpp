@@ -11,22 +11,17 @@ using ledger::RootKind;
 
 namespace {
 
-struct Start {
-  bool has_name = false;
-  uint64_t offset = 0;  ///< from the variable's beginning
-};
-
 ledger::Node node_at(uint32_t module, uint64_t place) { return {0, module | ledger::kNodeExactPc, place}; }
 
-Start find_start(const Build& build, uint32_t module, uint64_t place) {
-  Start start;
+/// Where the variable begins that is there; the place itself if it has no name.
+uint64_t find_start(const Build& build, uint32_t module, uint64_t place) {
+  uint64_t into = 0;
   const FrameResolver& resolver = build.input.resolver;
-  if (!resolver.resolve) return start;
-  resolver.resolve(resolver.context, build.view(), node_at(module, place), &start,
-                   [](void* context, const ResolvedFrame& frame) {
-                     *static_cast<Start*>(context) = {!frame.symbol.empty(), frame.symbol_offset};
-                   });
-  return start;
+  if (resolver.resolve)
+    resolver.resolve(
+        resolver.context, build.view(), node_at(module, place), &into,
+        [](void* context, const ResolvedFrame& frame) { *static_cast<uint64_t*>(context) = frame.symbol_offset; });
+  return place - std::min(into, place);
 }
 
 /// "vtable for Session" is Session's.
@@ -88,9 +83,9 @@ class Retention {
     if (record.thread) node.thread = record.thread;
     bool is_variable = kind == RootKind::variable || kind == RootKind::thread_variable;
     if (record.module) {
-      uint64_t start = is_variable ? find_start(build_, record.module, record.place).offset : 0;
-      node.place = build_.stacks.function_at(record.module, record.place - std::min(start, record.place));
-    } else if (record.place) {
+      uint64_t start = is_variable ? find_start(build_, record.module, record.place) : record.place;
+      node.place = build_.stacks.function_at(record.module, start);
+    } else if (record.place && kind != RootKind::thread_variable) {
       node.address = record.place;
     }
   }

@@ -16,7 +16,6 @@ namespace {
 
 /// Roots are joined until there are not more of them.
 constexpr size_t kMostVariables = 2048;
-constexpr size_t kMostRecords = 8192;
 
 /// With all that hangs on it.
 struct Weight {
@@ -56,11 +55,12 @@ class RetentionWriter {
   }
   void choose() {
     constexpr uint64_t kFirstPart = 1u << 16;
+    uint64_t most = out_.section(SectionId::retention).capacity;
     for (uint64_t part = kFirstPart; part > 1; part /= 2) {
       least_ = {weights_[0].blocks / part, weights_[0].bytes / part + 1};
       size_t chosen = 0;
       for (size_t at = 1; at < nodes_.size(); ++at) chosen += is_chosen(at);
-      if (chosen <= kMostRecords) return;
+      if (chosen <= most) return;
     }
   }
 
@@ -104,11 +104,10 @@ class RetentionWriter {
   static void locate_thread_variable(ledger::RetentionRecord& record) {
     auto before = static_cast<intptr_t>(record.place);
     unwind::any_object([&](const unwind::Object& object) {
-      unwind::ThreadLocals locals = unwind::thread_locals(object);
-      auto bytes = static_cast<intptr_t>(locals.bytes);
+      auto bytes = static_cast<intptr_t>(unwind::thread_local_bytes(object));
       if (before < 0 && before >= -bytes) {
         record.module = track::module_number(object);
-        if (record.module) record.place = locals.address + static_cast<uint64_t>(before + bytes);
+        if (record.module) record.place = ledger::kThreadLocals + static_cast<uint64_t>(before + bytes);
       }
       return true;  // the executable is the first
     });

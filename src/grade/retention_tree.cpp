@@ -1,10 +1,11 @@
 #include "grade/retention_tree.h"
 
+#include <cstring>
+
 namespace unfreed::grade {
 
 namespace {
 
-constexpr size_t kSlots = size_t{1} << 21;
 /// How far back a call site is looked for among the ancestors.
 constexpr int kFold = 16;
 
@@ -22,28 +23,44 @@ bool is_same(const RetentionNode& a, const RetentionNode& b) {
 
 bool RetentionTree::prepare() {
   nodes_ = node_memory_.reserve_array<RetentionNode>(kMostNodes);
-  slots_ = slot_memory_.reserve_array<uint32_t>(kSlots);
+  slots_ = slot_memory_.reserve_array<uint32_t>(kMostSlots);
   return nodes_ && slots_;
 }
 
-uint32_t RetentionTree::find_or_add(uint64_t key, const RetentionNode& node) {
-  for (size_t slot = mix(key) % kSlots;; slot = (slot + 1) % kSlots) {
-    uint32_t number = slots_[slot];
-    if (number && !is_same(nodes_[number], node)) continue;
-    if (number) return number;
-    if (count_ == kMostNodes) return 0;
-    nodes_[count_] = node;
-    slots_[slot] = static_cast<uint32_t>(count_);
-    return static_cast<uint32_t>(count_++);
+/// The one that has the node, or that it belongs in.
+size_t RetentionTree::slot_of(const RetentionNode& node) const {
+  uint64_t hash = mix(node.root.place ^ uint64_t{static_cast<uint32_t>(node.root.thread)} << 40) +
+                  static_cast<uint64_t>(node.root.kind);
+  hash = mix(hash + (uint64_t{node.parent} << 32 | node.site));
+  size_t slot = hash % slot_count_;
+  while (slots_[slot] && !is_same(nodes_[slots_[slot]], node)) slot = (slot + 1) % slot_count_;
+  return slot;
+}
+
+void RetentionTree::grow() {
+  std::memset(slots_, 0, slot_count_ * sizeof *slots_);
+  slot_count_ *= 4;
+  for (size_t at = 1; at < count_; ++at) slots_[slot_of(nodes_[at])] = static_cast<uint32_t>(at);
+}
+
+uint32_t RetentionTree::find_or_add(const RetentionNode& node) {
+  size_t slot = slot_of(node);
+  if (slots_[slot]) return slots_[slot];
+  if (count_ == kMostNodes) return 0;
+  if (count_ * 2 >= slot_count_) {
+    grow();
+    slot = slot_of(node);
   }
+  nodes_[count_] = node;
+  slots_[slot] = static_cast<uint32_t>(count_);
+  return static_cast<uint32_t>(count_++);
 }
 
 uint32_t RetentionTree::root(const Root& root, uintptr_t word) {
   RetentionNode node{};
   node.root = root;
   node.link = word;
-  return find_or_add(
-      mix(root.place ^ uint64_t{static_cast<uint32_t>(root.thread)} << 40) + static_cast<uint64_t>(root.kind), node);
+  return find_or_add(node);
 }
 
 uint32_t RetentionTree::step(uint32_t holder, uint32_t site, uintptr_t block, uintptr_t word) {
@@ -58,7 +75,7 @@ uint32_t RetentionTree::step(uint32_t holder, uint32_t site, uintptr_t block, ui
     node.site = site;
     node.example = block;
     node.link = word;
-    found = holder ? find_or_add(uint64_t{holder} << 32 | site, node) : 0;
+    found = holder ? find_or_add(node) : 0;
   }
   last_holder_ = holder;
   last_site_ = site;

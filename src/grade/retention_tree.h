@@ -60,13 +60,16 @@ class RetentionTree {
   bool join_variables(size_t most, RetentionTree& out) const;
 
  private:
-  static constexpr size_t kMostNodes = size_t{1} << 20;
+  static constexpr size_t kMostNodes = size_t{1} << 20, kMostSlots = 4 * kMostNodes;
 
-  uint32_t find_or_add(uint64_t key, const RetentionNode& node);
+  uint32_t find_or_add(const RetentionNode& node);
+  size_t slot_of(const RetentionNode& node) const;
+  void grow();
 
   Scratch node_memory_, slot_memory_;
   RetentionNode* nodes_ = nullptr;
-  uint32_t* slots_ = nullptr;  ///< hash table of nodes, open addressing
+  uint32_t* slots_ = nullptr;  ///< hash table of nodes, open addressing: as much of it as they need
+  size_t slot_count_ = size_t{1} << 10;
   size_t count_ = 1;
   // Most blocks are of the node that the block before was of.
   uint32_t last_holder_ = 0, last_site_ = 0, last_node_ = 0;

@@ -79,13 +79,15 @@ bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> thre
   known_ = memory_.reserve_array<Known>(kMost);
   if (!known_) return false;
   thread_local_bytes_ = kSurplusBytes;
+  // Whatever state the loader's list is in.
+  add(libc.low, libc.high, {RootRule::libc_data, {RootKind::libc, 0, 0}});
+  add(loader.low, loader.high, {RootRule::libc_lists, {RootKind::libc, 0, 0}});
   unwind::any_object([&](const unwind::Object& object) {
-    thread_local_bytes_ += unwind::thread_locals(object).bytes;
+    thread_local_bytes_ += unwind::thread_local_bytes(object);
+    if (object.image.low == libc.low || object.image.low == loader.low) return false;
     RootPart part;
-    bool is_libc = object.image.low == libc.low, is_loader = object.image.low == loader.low;
-    part.rule = is_libc ? RootRule::libc_data : is_loader ? RootRule::libc_lists : RootRule::plain;
-    part.root = {is_libc || is_loader ? RootKind::libc : RootKind::variable, 0, 0};
-    part.is_by_word = part.root.kind == RootKind::variable;
+    part.root.kind = RootKind::variable;
+    part.is_by_word = true;
     add(object.image.low, object.image.high, part);
     return false;
   });

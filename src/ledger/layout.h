@@ -247,6 +247,8 @@ static_assert(sizeof(Node) == 16);
 /// nodes the calling line is found at offset − 1.
 inline constexpr uint32_t kNodeExactPc = 1u << 31;
 inline constexpr uint32_t kNodeModuleMask = 0x00ffffff;
+/// Offsets in a module from here on are those of its thread-local variables: no file's own addresses reach so far.
+inline constexpr uint64_t kThreadLocals = uint64_t{1} << 48;
 
 /// Plain counters, and those of a counter cell. live = acquired − released.
 struct Counts {
@@ -555,8 +557,8 @@ struct RetentionRecord {
   int32_t thread;        ///< of a root; 0: no thread's
   uint32_t module;       ///< that `place` is an offset in; 0: it is an address
   uint32_t type_module;  ///< that `type` is an offset in; 0: not known
-  /// Of a root: a variable, code of a stack's frame, a mapping. Of a thread-local variable: where its initial value is,
-  /// or, without a module, from the thread pointer on.
+  /// Of a root: a variable, code of a stack's frame, a mapping. Of a thread-local variable: kThreadLocals and more, or,
+  /// without a module, from the thread pointer on.
   uint64_t place;
   uint64_t type;  ///< the table of virtual functions of a block of them
   uint64_t link;  ///< where in a block of the parent the first pointer lies, in bytes

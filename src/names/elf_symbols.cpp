@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ledger/layout.h"
+
 namespace unfreed::report {
 
 namespace {
@@ -29,8 +31,6 @@ bool ElfSymbols::open(std::span<const std::byte> file) {
     std::span<const std::byte> found = part(id);
     build_id_ = {reinterpret_cast<const char*>(found.data()), found.size()};
   }
-  elf::Segment locals;
-  if (elf.find_segment(PT_TLS, locals)) thread_locals_ = locals.address;
   elf::Section section, table{}, strings;
   for (uint32_t index = 0; index < elf.section_count() && elf.section(index, section); ++index) {
     bool is_better = section.type == SHT_SYMTAB || (section.type == SHT_DYNSYM && table.type != SHT_SYMTAB);
@@ -69,8 +69,8 @@ bool ElfSymbols::is_named(const Elf64_Sym& symbol) const {
   return !text.empty() && text.front() != '$' && text.front() != '.';
 }
 
-uint64_t ElfSymbols::address(const Elf64_Sym& symbol) const {
-  return ELF64_ST_TYPE(symbol.st_info) == STT_TLS ? thread_locals_ + symbol.st_value : symbol.st_value;
+uint64_t ElfSymbols::address(const Elf64_Sym& symbol) {
+  return symbol.st_value + (ELF64_ST_TYPE(symbol.st_info) == STT_TLS ? ledger::kThreadLocals : 0);
 }
 
 /// By address; of several names for one address the best comes last, where find() meets it first.
@@ -109,12 +109,12 @@ void ElfSymbols::build_index(std::span<uint32_t> words) {
 
 std::string_view ElfSymbols::find(uint64_t address, uint64_t* distance) const {
   auto after = std::upper_bound(index_.begin(), index_.end(), address, [this](uint64_t value, uint32_t index) {
-    return value < this->address(symbol(index));
+    return value < ElfSymbols::address(symbol(index));
   });
   // The nearest function may be one that lies inside the one that is meant.
   for (size_t step = 0; step < kNesting && after != index_.begin(); ++step) {
     Elf64_Sym candidate = symbol(*--after);
-    uint64_t into = address - this->address(candidate);
+    uint64_t into = address - ElfSymbols::address(candidate);
     bool covers = candidate.st_size > 0 ? into < candidate.st_size : step == 0 && into < kUnsizedReach;
     if (!covers) continue;
     if (distance) *distance = into;

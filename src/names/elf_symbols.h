@@ -29,7 +29,7 @@ class ElfSymbols {
   void build_index(std::span<uint32_t> words);
 
   /// Name, as linked, of the function or variable at an address of the file; empty when none covers it. `distance`:
-  /// from where it begins. A thread-local variable's address is that of its initial value.
+  /// from where it begins. A thread-local variable's is ledger::kThreadLocals and more.
   std::string_view find(uint64_t address, uint64_t* distance = nullptr) const;
 
  private:
@@ -37,7 +37,7 @@ class ElfSymbols {
   Elf64_Sym symbol(uint32_t index) const;
   std::string_view name(const Elf64_Sym& symbol) const;
   bool is_named(const Elf64_Sym& symbol) const;
-  uint64_t address(const Elf64_Sym& symbol) const;
+  static uint64_t address(const Elf64_Sym& symbol);
   bool is_before(uint32_t left, uint32_t right) const;
 
   std::span<const std::byte> file_;
@@ -45,7 +45,6 @@ class ElfSymbols {
   std::span<const std::byte> strings_;
   uint32_t count_ = 0;
   std::string_view build_id_;
-  uint64_t thread_locals_ = 0;  ///< address of their initial values
   std::span<uint32_t> index_;
 };
 

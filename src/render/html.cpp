@@ -80,9 +80,9 @@ std::string objects_html(const Place& place) {
   return text + "</table>\n";
 }
 
-std::string retention_html(const Place& place) {
+std::string retention_html(const Place& place, const RetentionPaths& retention) {
   constexpr size_t kMostPaths = 20;
-  std::vector<RetentionPath> paths = list_retention(place, PathShortener("", ""));
+  std::vector<RetentionPath> paths = retention.to(place);
   if (paths.empty()) return {};
   std::string text = "<table>\n<tr><th>blocks</th><th>bytes</th><th>kept by</th></tr>\n";
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at)
@@ -95,7 +95,7 @@ std::string retention_html(const Place& place) {
   return text;
 }
 
-std::string place_html(const Place& place, bool open) {
+std::string place_html(const Place& place, const RetentionPaths& retention, bool open) {
   const report::Site& site = *place.site;
   std::string size = (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place);
   std::vector<StackFrame> stack = place.stack();
@@ -114,8 +114,8 @@ std::string place_html(const Place& place, bool open) {
       escape_markup(first.function), escape_markup(line), escape_markup(remark));
   text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
                       site.signature);
-  return text + stack_html(*place.report, site.stack, place.truncated) + retention_html(place) + objects_html(place) +
-         "</details>\n";
+  return text + stack_html(*place.report, site.stack, place.truncated) + retention_html(place, retention) +
+         objects_html(place) + "</details>\n";
 }
 
 std::string totals_html(const Report& report) {
@@ -245,8 +245,9 @@ std::string render_report_html(Reports reports, const RenderOptions&) {
   text += process_html(report) + rules_html(report) + totals_html(report);
   text += "<h2>What is held, and which code acquired it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
   std::vector<Place> places = list_places(report);
+  RetentionPaths retention(report, PathShortener("", ""));
   size_t shown = 0;
-  for (; shown < std::min(places.size(), kMostPlaces); ++shown) text += place_html(places[shown], shown < 3);
+  for (; shown < std::min(places.size(), kMostPlaces); ++shown) text += place_html(places[shown], retention, shown < 3);
   if (places.empty()) text += "<p>Nothing.</p>\n";
   if (uint64_t left_out = places.size() - shown + report.sites_omitted)
     text += fmt::format("<p>and {} more call sites, which hold less</p>\n", write_count(left_out));

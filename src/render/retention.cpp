@@ -37,7 +37,7 @@ std::string describe_root(const Report& report, const RetentionNode& root, const
   std::string thread = root.thread ? fmt::format("thread {}", *root.thread) : "a thread";
   switch (root.root) {
     case RootKind::variable:
-      return "variable " + place;
+      return place.empty() ? fmt::format("a variable at {:#x}", root.address.value_or(0)) : "variable " + place;
     case RootKind::thread_variable:
       return place.empty() ? "thread-local memory of " + thread
                            : fmt::format("thread-local variable {} of {}", place, thread);
@@ -58,68 +58,63 @@ std::string describe_root(const Report& report, const RetentionNode& root, const
   }
 }
 
-class Paths {
- public:
-  Paths(const Report& report, const PathShortener& paths) : report_(report), paths_(paths) {
-    for (const report::Site& site : report.sites) sites_[site.id] = &site;
-  }
-
-  std::vector<std::string> describe(const RetentionNode& last) const {
-    std::vector<const RetentionNode*> steps;
-    for (uint64_t at = last.parent; at && at <= report_.retention.size();) {
-      const RetentionNode& node = report_.retention[at - 1];
-      steps.push_back(&node);
-      at = node.parent < at ? node.parent : 0;
-    }
-    if (steps.empty()) return {};
-    std::reverse(steps.begin(), steps.end());
-    std::vector<std::string> texts{describe_root(report_, *steps[0], paths_)};
-    for (size_t at = 1; at < steps.size(); ++at) {
-      bool is_cut = steps.size() > kMostSteps && at > kMostSteps / 2 && at + kMostSteps / 2 < steps.size();
-      if (is_cut && at == kMostSteps / 2 + 1) texts.emplace_back("…");
-      if (!is_cut) texts.push_back(describe_step(*steps[at]));
-    }
-    return texts;
-  }
-
- private:
-  std::string describe_step(const RetentionNode& node) const {
-    std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
-    if (!node.type.empty()) what += " of " + fit_function(node.type, kNameColumns);
-    auto site = sites_.find(node.site);
-    if (site == sites_.end()) return what;
-    std::vector<StackFrame> stack = list_frames(report_, site->second->stack);
-    std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, paths_, 1);
-    if (shown.empty()) return what;
-    const StackFrame& frame = *shown[0].frame;
-    what += " from " + fit_function(frame.function.empty() ? base_name(frame.module) : frame.function, kNameColumns);
-    return frame.line ? fmt::format("{} ({}:{})", what, paths_.shorten(frame.file), frame.line) : what;
-  }
-
-  const Report& report_;
-  const PathShortener& paths_;
-  std::map<uint64_t, const report::Site*> sites_;
-};
-
 }  // namespace
 
-std::vector<RetentionPath> list_retention(const Place& place, const PathShortener& paths) {
-  const Report& report = *place.report;
-  std::vector<RetentionPath> found;
-  if (report.retention.empty() || place.site->kind != ledger::Kind::heap) return found;
-  Paths all(report, paths);
-  for (const RetentionNode& node : report.retention) {
-    auto is_own = [&](uint32_t at) { return report.sites[at].id == node.site; };
-    if (!node.blocks || !std::any_of(place.sites.begin(), place.sites.end(), is_own)) continue;
-    std::vector<std::string> steps = all.describe(node);
-    auto same = std::find_if(found.begin(), found.end(), [&](const RetentionPath& one) { return one.steps == steps; });
-    if (same == found.end()) same = found.insert(found.end(), {steps, 0, 0});
-    same->blocks += node.blocks;
-    same->bytes += node.bytes;
+RetentionPaths::RetentionPaths(const Report& report, const PathShortener& paths) : report_(report), paths_(paths) {
+  for (const RetentionNode& node : report.retention)
+    if (node.parent) nodes_[node.site].push_back(&node);
+  for (const report::Site& site : report.sites)
+    if (nodes_.count(site.id)) sites_[site.id] = &site;
+}
+
+std::vector<std::string> RetentionPaths::describe(const RetentionNode& last) const {
+  std::vector<const RetentionNode*> steps;
+  for (uint64_t at = last.parent; at && at <= report_.retention.size();) {
+    const RetentionNode& node = report_.retention[at - 1];
+    steps.push_back(&node);
+    at = node.parent < at ? node.parent : 0;
   }
-  std::sort(found.begin(), found.end(),
-            [](const RetentionPath& a, const RetentionPath& b) { return a.bytes > b.bytes; });
-  return found;
+  if (steps.empty()) return {};
+  std::reverse(steps.begin(), steps.end());
+  std::vector<std::string> texts{describe_root(report_, *steps[0], paths_)};
+  for (size_t at = 1; at < steps.size(); ++at) {
+    bool is_cut = steps.size() > kMostSteps && at > kMostSteps / 2 && at + kMostSteps / 2 < steps.size();
+    if (is_cut && at == kMostSteps / 2 + 1) texts.emplace_back("…");
+    if (!is_cut) texts.push_back(describe_step(*steps[at]));
+  }
+  return texts;
+}
+
+std::string RetentionPaths::describe_step(const RetentionNode& node) const {
+  std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
+  if (!node.type.empty()) what += " of " + fit_function(node.type, kNameColumns);
+  auto site = sites_.find(node.site);
+  if (site == sites_.end()) return what;
+  std::vector<StackFrame> stack = list_frames(report_, site->second->stack);
+  std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, paths_, 1);
+  if (shown.empty()) return what;
+  const StackFrame& frame = *shown[0].frame;
+  what += " from " + fit_function(frame.function.empty() ? base_name(frame.module) : frame.function, kNameColumns);
+  return frame.line ? fmt::format("{} ({}:{})", what, paths_.shorten(frame.file), frame.line) : what;
+}
+
+std::vector<RetentionPath> RetentionPaths::to(const Place& place) const {
+  std::map<std::vector<std::string>, RetentionPath> found;
+  for (uint32_t at : place.sites) {
+    auto nodes = nodes_.find(report_.sites[at].id);
+    if (nodes == nodes_.end()) continue;
+    for (const RetentionNode* node : nodes->second) {
+      if (!node->blocks) continue;
+      RetentionPath& path = found[describe(*node)];
+      path.blocks += node->blocks;
+      path.bytes += node->bytes;
+    }
+  }
+  std::vector<RetentionPath> paths;
+  for (auto& [steps, path] : found) paths.push_back({steps, path.blocks, path.bytes});
+  std::stable_sort(paths.begin(), paths.end(),
+                   [](const RetentionPath& a, const RetentionPath& b) { return a.bytes > b.bytes; });
+  return paths;
 }
 
 }  // namespace unfreed::render

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "render/paths.h"
@@ -13,11 +14,26 @@ namespace unfreed::render {
 
 struct RetentionPath {
   std::vector<std::string> steps;  ///< "variable g_sessions", "1 block from open_table (table.c:12)"
-  uint64_t blocks;
-  uint64_t bytes;
+  uint64_t blocks = 0;
+  uint64_t bytes = 0;
 };
 
-/// The paths from roots to the blocks of a place, those that keep most first. Texts are as in the report: not escaped.
-std::vector<RetentionPath> list_retention(const Place& place, const PathShortener& paths);
+/// Made once for a report, which must outlive it, for all its places.
+class RetentionPaths {
+ public:
+  RetentionPaths(const report::Report& report, const PathShortener& paths);
+
+  /// From roots to the blocks of a place, those that keep most bytes first. Texts are as in the report: not escaped.
+  std::vector<RetentionPath> to(const Place& place) const;
+
+ private:
+  std::vector<std::string> describe(const report::RetentionNode& last) const;
+  std::string describe_step(const report::RetentionNode& node) const;
+
+  const report::Report& report_;
+  PathShortener paths_;
+  std::unordered_map<uint64_t, std::vector<const report::RetentionNode*>> nodes_;  ///< by site
+  std::unordered_map<uint64_t, const report::Site*> sites_;                        ///< by id, of those nodes
+};
 
 }  // namespace unfreed::render

@@ -388,7 +388,8 @@ std::string describe_place(const Place& place, const TextOptions& options) {
 /// What keeps most of it alive.
 std::string render_retention(const Place& place, const TextOptions& options, std::string_view indent) {
   constexpr size_t kMostPaths = 2;
-  std::vector<RetentionPath> paths = list_retention(place, options.paths);
+  if (place.site->kind != ledger::Kind::heap || place.report->retention.empty()) return {};
+  std::vector<RetentionPath> paths = RetentionPaths(*place.report, options.paths).to(place);
   std::string text;
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at) {
     std::string count = paths[at].blocks < place.live ? fmt::format("{} of them ", write_count(paths[at].blocks)) : "";

@@ -263,15 +263,14 @@ bool find_segment(const Object& object, uintptr_t address, Segment& out) {
   return out.low < out.high;
 }
 
-ThreadLocals thread_locals(const Object& object) {
+size_t thread_local_bytes(const Object& object) {
   Headers headers = program_headers(object);
   for (size_t i = 0; i < headers.count; ++i) {
     const ElfW(Phdr)& segment = headers.first[i];
-    if (segment.p_type != PT_TLS) continue;
     size_t alignment = segment.p_align ? segment.p_align : 1;
-    return {segment.p_vaddr, (segment.p_memsz + alignment - 1) / alignment * alignment};
+    if (segment.p_type == PT_TLS) return (segment.p_memsz + alignment - 1) / alignment * alignment;
   }
-  return {};
+  return 0;
 }
 
 const ElfW(Dyn) * dynamic_section(const Object& object) {

@@ -65,12 +65,8 @@ bool is_outermost(uintptr_t pc, const Object& object);
 /// Can these bytes be read: do they lie in one of a loaded object's readable segments, not in a gap between them?
 bool is_readable(const Object& object, uintptr_t address, size_t bytes);
 
-/// The thread-local variables of a loaded object (PT_TLS).
-struct ThreadLocals {
-  uintptr_t address = 0;  ///< of their initial values, in the object's file
-  size_t bytes = 0;       ///< that each thread has of them, alignment included; 0: there are none
-};
-ThreadLocals thread_locals(const Object& object);
+/// How much memory each thread has for the thread-local variables of a loaded object, alignment included; 0: none.
+size_t thread_local_bytes(const Object& object);
 
 /// A loaded object's dynamic section; nullptr if it has none.
 const ElfW(Dyn) * dynamic_section(const Object& object);
