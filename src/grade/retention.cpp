@@ -14,9 +14,6 @@ using ledger::SectionId;
 
 namespace {
 
-/// Roots are joined until there are not more of them.
-constexpr size_t kMostVariables = 2048;
-
 /// With all that hangs on it.
 struct Weight {
   uint64_t blocks;
@@ -29,8 +26,7 @@ class RetentionWriter {
 
   bool write() {
     out_.section(SectionId::retention).count.store(0, std::memory_order_relaxed);
-    if (!graph_.retention().join_variables(kMostVariables, tree_)) return false;
-    nodes_ = tree_.nodes();
+    nodes_ = graph_.retention().nodes();
     weights_ = weight_memory_.reserve_array<Weight>(nodes_.size() + 1);
     records_ = record_memory_.reserve_array<uint32_t>(nodes_.size() + 1);
     if (!weights_ || !records_) return false;
@@ -115,7 +111,6 @@ class RetentionWriter {
 
   HeapGraph& graph_;
   ledger::Writer& out_;
-  RetentionTree tree_;
   Scratch weight_memory_, record_memory_;
   std::span<RetentionNode> nodes_;
   Weight* weights_ = nullptr;

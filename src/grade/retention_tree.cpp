@@ -6,6 +6,9 @@ namespace unfreed::grade {
 
 namespace {
 
+/// From so many variables on, all within so many bits of an address are one root.
+constexpr size_t kSeveral = 1024, kMany = 2 * kSeveral;
+constexpr unsigned kBitsOfSeveral = 8, kBitsOfMany = 16;
 /// How far back a call site is looked for among the ancestors.
 constexpr int kFold = 16;
 
@@ -60,7 +63,15 @@ uint32_t RetentionTree::root(const Root& root, uintptr_t word) {
   RetentionNode node{};
   node.root = root;
   node.link = word;
-  return find_or_add(node);
+  bool is_variable = root.kind == ledger::RootKind::variable;
+  if (is_variable && variables_ >= kSeveral) {
+    unsigned bits = variables_ >= kMany ? kBitsOfMany : kBitsOfSeveral;
+    node.root.place = root.place >> bits << bits;
+  }
+  size_t before = count_;
+  uint32_t found = find_or_add(node);
+  if (is_variable) variables_ += count_ - before;
+  return found;
 }
 
 uint32_t RetentionTree::step(uint32_t holder, uint32_t site, uintptr_t block, uintptr_t word) {
@@ -81,46 +92,6 @@ uint32_t RetentionTree::step(uint32_t holder, uint32_t site, uintptr_t block, ui
   last_site_ = site;
   last_node_ = found;
   return found;
-}
-
-bool RetentionTree::join_variables(size_t most, RetentionTree& out) const {
-  using ledger::RootKind;
-  if (!out.prepare()) return false;
-  unsigned shift = 0;
-  auto place_of = [&shift](const RetentionNode& node) {
-    return node.root.kind == RootKind::variable ? node.root.place >> shift : node.root.place;
-  };
-  Scratch memory;
-  auto* moved = memory.reserve_array<uint32_t>(count_ + 1);  // node of `out`, by node of this
-  if (!moved) return false;
-  // Neighbours were found one after another, or nearly so.
-  constexpr unsigned kFirstShift = 6, kStep = 2, kLastShift = 24;
-  auto count_variables = [&] {
-    size_t variables = 0;
-    uintptr_t before = 0;
-    for (size_t at = 1; at < count_; ++at) {
-      if (nodes_[at].parent || nodes_[at].root.kind != RootKind::variable) continue;
-      variables += place_of(nodes_[at]) != before;
-      before = place_of(nodes_[at]);
-    }
-    return variables;
-  };
-  for (unsigned next = kFirstShift; count_variables() > most && next <= kLastShift; next += kStep) shift = next;
-  for (size_t at = 1; at < count_; ++at) {
-    const RetentionNode& from = nodes_[at];
-    uint32_t node;
-    if (from.parent) {
-      node = moved[from.parent] ? out.step(moved[from.parent], from.site, from.example, from.link) : 0;
-    } else {
-      Root root = from.root;
-      root.place = place_of(from) << (root.kind == RootKind::variable ? shift : 0);
-      node = out.root(root, from.link);
-    }
-    moved[at] = node;
-    out.nodes_[node].blocks += from.blocks;
-    out.nodes_[node].bytes += from.bytes;
-  }
-  return true;
 }
 
 }  // namespace unfreed::grade

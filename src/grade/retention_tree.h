@@ -42,7 +42,8 @@ class RetentionTree {
   /// False: no memory.
   bool prepare();
 
-  /// The node of a root. `word`: where the pointer was found. 0: there is no room for more nodes.
+  /// The node of a root. `word`: where the pointer was found. 0: there is no room for more nodes. Where there are very
+  /// many variables, such as the buckets of a table, those that lie close together are one root.
   uint32_t root(const Root& root, uintptr_t word);
   /// The node of a block of `site` that a word of a block of `holder` leads to.
   uint32_t step(uint32_t holder, uint32_t site, uintptr_t block, uintptr_t word);
@@ -54,10 +55,6 @@ class RetentionTree {
 
   /// Node 0 is none. A node comes after its parent.
   std::span<RetentionNode> nodes() { return {nodes_, count_}; }
-
-  /// Variables that lie close together become one root each, until there are not more than `most` of them: the buckets
-  /// of a table, say. `out` is empty before; the result is in it. False: no memory.
-  bool join_variables(size_t most, RetentionTree& out) const;
 
  private:
   static constexpr size_t kMostNodes = size_t{1} << 20, kMostSlots = 4 * kMostNodes;
@@ -71,6 +68,7 @@ class RetentionTree {
   uint32_t* slots_ = nullptr;  ///< hash table of nodes, open addressing: as much of it as they need
   size_t slot_count_ = size_t{1} << 10;
   size_t count_ = 1;
+  size_t variables_ = 0;  ///< roots of that kind
   // Most blocks are of the node that the block before was of.
   uint32_t last_holder_ = 0, last_site_ = 0, last_node_ = 0;
 };

@@ -110,18 +110,19 @@ TEST_F(Heap, KeepsBlocksByTheirMiddleToo) {
   EXPECT_EQ(paths_of(graph_.retention()), std::vector<std::string>{"root 0 > site 3 x1"});
 }
 
-TEST_F(Heap, JoinsNeighbouringVariablesWhereThereAreMany) {
+TEST_F(Heap, TakesNeighbouringVariablesAsOneRootWhereThereAreVeryMany) {
+  constexpr size_t kVariables = 12000, kMostRoots = 2200;
   std::vector<uintptr_t> roots;
-  for (int count = 0; count < 1000; ++count) roots.push_back(at(block(16, {}, 0, 2)));
+  for (size_t count = 0; count < kVariables; ++count) roots.push_back(at(block(16, {}, 0, 2)));
   grade(roots);
-  EXPECT_EQ(paths_of(graph_.retention()).size(), 1000U);
-  RetentionTree joined;
-  ASSERT_TRUE(graph_.retention().join_variables(10, joined));
-  std::vector<std::string> paths = paths_of(joined);
-  EXPECT_LE(paths.size(), 10U);
+  std::span<RetentionNode> nodes = graph_.retention().nodes();
   uint64_t blocks = 0;
-  for (const RetentionNode& node : joined.nodes()) blocks += node.blocks;
-  EXPECT_EQ(blocks, 1000U);
+  for (const RetentionNode& node : nodes) blocks += node.blocks;
+  EXPECT_EQ(blocks, kVariables);
+  EXPECT_EQ(nodes[1].root.place, 0U) << "the first ones are told apart";
+  EXPECT_EQ(nodes[3].root.place, 8U);
+  auto is_root = [](const RetentionNode& node) { return node.root.kind == ledger::RootKind::variable; };
+  EXPECT_LT(std::count_if(nodes.begin(), nodes.end(), is_root), kMostRoots);
 }
 
 TEST_F(Heap, TakesBlocksThatOnlyLostOnesLeadToAsIndirectlyLost) {
