@@ -377,11 +377,13 @@ int Launcher::finish() {
   }
   bool is_tracked = check_tracking();
   int command_status = WIFSIGNALED(wait_status_) ? 128 + WTERMSIG(wait_status_) : WEXITSTATUS(wait_status_);
+  bool is_written = reports_.write_outputs(plan_.outputs);
   bool has_rules = settings_.rules.count > 0;
   bool misses_programs = reports_.untracked().any_missed();
   bool any_judged = settings_.rules_for.empty() || reports_.judged();
   int status = verdict(command_status,
                        is_tracked && !misses_programs && any_judged && !reports_.unchecked() && !reports_.unseen());
+  if (!is_written && status == kSuccess) status = kFailure;
   final_status_.store(status);
   if (!settings_.quiet) write_message(reports_.summary());
   if (has_rules && misses_programs) complain_of_untracked();

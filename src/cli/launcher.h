@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/command.h"
+#include "cli/run_outputs.h"
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 
@@ -13,6 +15,7 @@ struct LaunchPlan {
   Arguments words;      ///< CMD and its arguments
   std::string runtime;  ///< absolute path of libunfreed.so
   bool all_reports = false;
+  std::vector<RunOutput> outputs;
 };
 
 /// Runs it and returns the exit status. One per process: it changes the process's signal state.

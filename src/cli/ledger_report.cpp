@@ -25,6 +25,7 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.all_sites = request.all_sites;
   input.speaks_for_run = request.speaks_for_run;
   input.untracked_of_run = request.untracked_of_run;
+  input.clean_processes = request.clean_processes;
   return input;
 }
 

@@ -23,6 +23,7 @@ struct ReportRequest {
   bool all_sites = false;
   bool speaks_for_run = false;  ///< see report::ReportInput
   std::span<const report::UntrackedProgram> untracked_of_run;
+  uint64_t clean_processes = 0;
 };
 
 /// A report and the memory that it lies in. Its source must outlive it.

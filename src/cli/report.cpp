@@ -2,13 +2,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <filesystem>
 
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
-#include "render/completion.h"
 #include "render/renderers.h"
 #include "render/samples.h"
 #include "render/text.h"
@@ -57,8 +55,7 @@ int report_command(const Arguments& arguments) {
                "name source files from there, for other tools (default: the CI's checkout, or the Git working tree)");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
-  const render::Renderer& renderer = *std::find_if(render::renderers().begin(), render::renderers().end(),
-                                                   [&](const render::Renderer& one) { return one.name == format; });
+  const render::Renderer& renderer = *render::find_renderer(format);
   if (!renderer.takes_several && files.size() > 1) {
     complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
     return kFailure;
@@ -74,19 +71,8 @@ int report_command(const Arguments& arguments) {
   if (!source_root.empty()) options.root.emplace(std::filesystem::absolute(source_root).string());
   symbolize::Symbolizer symbolizer;
   std::string error;
-  bool failed = false;
   std::vector<SourcedReport> sources;
-  for (const std::string& file : files) {
-    std::optional<SourcedReport> source = read_report(file, symbolizer, error);
-    if (!source) {
-      complain(error);
-      failed = true;
-      continue;
-    }
-    // What was made from a ledger just now has every name already.
-    if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
-    sources.push_back(std::move(*source));
-  }
+  bool failed = !read_reports(files, symbolizer, sources);
   if (sources.empty()) return kFailure;
   std::vector<const report::Report*> reports;
   for (const SourcedReport& source : sources) reports.push_back(&source.report());

@@ -7,12 +7,14 @@
 #include <cstring>
 
 #include "base/unique_fd.h"
+#include "cli/command.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/live_stacks.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
 #include "kernel/running_ledger.h"
+#include "render/completion.h"
 #include "render/read_json.h"
 
 namespace unfreed::cli {
@@ -88,6 +90,24 @@ std::optional<SourcedReport> read_report(const std::string& path, symbolize::Sym
   if (render::read_json(text, read.owned.arena, read.owned.report, error)) return read;
   error = fmt::format("{} {}", path, error);
   return {};
+}
+
+bool read_reports(const std::vector<std::string>& paths, symbolize::Symbolizer& symbolizer,
+                  std::vector<SourcedReport>& reports) {
+  bool are_read = true;
+  for (const std::string& path : paths) {
+    std::string error;
+    std::optional<SourcedReport> source = read_report(path, symbolizer, error);
+    if (!source) {
+      complain(error);
+      are_read = false;
+      continue;
+    }
+    // What was made from a ledger just now has every name already.
+    if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
+    reports.push_back(std::move(*source));
+  }
+  return are_read;
 }
 
 }  // namespace unfreed::cli

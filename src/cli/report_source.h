@@ -32,4 +32,8 @@ struct SourcedReport {
 std::optional<SourcedReport> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
                                          std::string& error);
 
+/// Several of them, with all names completed. False: a line has been printed for each that could not be read.
+bool read_reports(const std::vector<std::string>& paths, symbolize::Symbolizer& symbolizer,
+                  std::vector<SourcedReport>& reports);
+
 }  // namespace unfreed::cli

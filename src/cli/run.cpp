@@ -34,6 +34,11 @@ int run_command(const Arguments& arguments) {
   SettingsInput input;
   input.add_options(parser);
   parser.flag("--all-reports", plan.all_reports, "write a report for every process, even one that holds nothing");
+  std::vector<std::string> outputs;
+  parser.values(
+      "--write", "FORMAT=FILE", outputs,
+      "when the run is over, also write its reports (of programs that the rules are for, and CMD's) as one text "
+      "in FORMAT, as `unfreed report` does; FORMAT+=FILE appends; may be given several times");
   parser.footer(options_as_variables() +
                 "\n\nExit status: CMD's own if it is not 0 (128+N for signal N); else 0, or:\n" + exit_statuses());
   size_t options = parser.count_options(arguments);
@@ -46,8 +51,13 @@ int run_command(const Arguments& arguments) {
     return kFailure;
   }
   if (!input.read()) return kFailure;
-  SuppressionFiles suppressions;
   std::string error;
+  for (const std::string& output : outputs) {
+    if (parse_run_output(output, plan.outputs.emplace_back(), error)) continue;
+    complain(error);
+    return kFailure;
+  }
+  SuppressionFiles suppressions;
   if (!suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
     // With rules there is no going on: what was to be left out would break them.
     bool ends = input.is_option("UNFREED_SUPPRESSIONS") || input.settings().rules.count > 0;

@@ -148,6 +148,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
   request.speaks_for_run = is_command;
+  if (is_command) request.clean_processes = clean_;
   std::vector<UntrackedProgram> untracked = is_command ? untracked_.list() : std::vector<UntrackedProgram>();
   std::vector<report::UntrackedProgram> untracked_of_run = as_reported(untracked);
   request.untracked_of_run = untracked_of_run;
@@ -156,6 +157,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     OwnedReport first = make_totals(view, request);
     judged_ = judged_ || !first.report.process.outside_rules;
     if (!is_news(first.report)) {
+      count_clean(first.report);
       remove_ledger(file);
       return;
     }
@@ -184,6 +186,7 @@ void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, con
   judged_ = judged_ || !report.process.outside_rules;
   unchecked_ = unchecked_ || report::is_unchecked(report);
   bool is_wanted = is_command || all_reports_ || is_news(report);
+  if (!is_wanted) count_clean(report);
   std::string path;
   std::string problem;
   if (is_wanted && !write(view, is_command, report, path, problem)) {
@@ -228,6 +231,7 @@ void TreeReport::add_command_without_ledger(const std::vector<std::string>& word
   report.trigger = report::Trigger::post_mortem;
   report.complete = false;
   report.of_run = true;
+  report.clean_processes = clean_;
   report.notes.add(made.arena, "the command was not tracked: what it held is unknown");
   report.process.pid = pid;
   report.process.ppid = getpid();
@@ -321,6 +325,7 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   line.process = render::describe_process(report.process);
   line.pid = static_cast<int>(report.process.pid);
   line.report = path;
+  line.is_outside_rules = report.process.outside_rules;
   std::string arguments = describe_arguments(report.process);
   bool has_more = report.process.argv.size() > 1;
   line.text = verdicts + "\n" + (has_more ? "    started as: " + arguments + "\n" : "");
@@ -350,6 +355,14 @@ std::string TreeReport::describe_others() const {
   }
   if (groups.size() > kMostOthersShown) text += fmt::format("  and {} more\n", groups.size() - kMostOthersShown);
   return text;
+}
+
+bool TreeReport::write_outputs(const std::vector<RunOutput>& outputs) {
+  std::vector<std::string> paths;
+  if (!command_path_.empty()) paths.push_back(command_path_);
+  for (const Line& line : others_)
+    if (!line.report.empty() && !line.is_outside_rules) paths.push_back(line.report);
+  return write_run_outputs(outputs, paths, symbolizer_);
 }
 
 std::string TreeReport::summary() const {

@@ -9,6 +9,7 @@
 
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
+#include "cli/run_outputs.h"
 #include "cli/suppression_files.h"
 #include "cli/untracked_programs.h"
 #include "ledger/writer.h"
@@ -50,6 +51,9 @@ class TreeReport {
   /// Forked processes that had no ledger to be read here.
   uint64_t unseen() const { return unseen_; }
 
+  /// What `--write` asks for, from the reports that have been written. False: a line has been printed.
+  bool write_outputs(const std::vector<RunOutput>& outputs);
+
   /// The summary at the end: CMD's, the other processes that hold something, and where the reports are.
   std::string summary() const;
 
@@ -61,9 +65,13 @@ class TreeReport {
     std::string place;   ///< its worst call site; "" none
     std::string kind;    ///< the same for processes that are alike
     std::string report;  ///< its file; "" none
+    bool is_outside_rules = false;
   };
   void complete_earlier(const ledger::View& view, bool is_command);
   void complete_earlier(const ledger::View& view, const std::string& path);
+  void count_clean(const report::Report& report) {
+    clean_ += settings_.rules.count > 0 && !report.process.outside_rules;
+  }
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
   void report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request, bool is_command);
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
@@ -88,6 +96,7 @@ class TreeReport {
   std::vector<Line> earlier_;  ///< reports that processes have made themselves while they ran
   std::vector<std::string> running_;
   size_t tracked_ = 0;
+  uint64_t clean_ = 0;  ///< other processes that rules were for and that have no report
   uint64_t unseen_ = 0;
   bool has_command_ = false;
   bool broken_ = false;

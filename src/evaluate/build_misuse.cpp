@@ -117,6 +117,7 @@ UntrackedProgram* find_untracked(Report& report, Text program, Text reason) {
 
 void build_untracked(Build& build) {
   build.out.of_run = build.input.speaks_for_run;
+  build.out.clean_processes = build.input.clean_processes;
   if (build.input.speaks_for_run) {
     for (const UntrackedProgram& one : build.input.untracked_of_run)
       if (UntrackedProgram* out = build.out.untracked.add(build.arena))

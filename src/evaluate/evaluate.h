@@ -35,6 +35,7 @@ struct ReportInput {
   /// The programs of the whole run, if the report is that of its command; else those that the process itself started
   /// are listed. A program that is not allowed makes the report incomplete.
   std::span<const UntrackedProgram> untracked_of_run;
+  uint64_t clean_processes = 0;  ///< report.h
   bool speaks_for_run = false;
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
 };

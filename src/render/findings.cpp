@@ -258,6 +258,11 @@ std::string Finding::describe() const {
   return fmt::format("{}, in {} and {} more", message, processes[0], processes.size() - 1);
 }
 
+bool any_judged(Reports reports) {
+  return std::any_of(reports.begin(), reports.end(),
+                     [](const Report* one) { return !one->process.outside_rules || one->clean_processes > 0; });
+}
+
 std::string describe_id(std::string_view id) {
   if (id == "unchecked") return "A rule could not be checked, so it did not pass.";
   if (id == "untracked") return "A program was not tracked, so nothing is known of it.";

@@ -39,6 +39,9 @@ struct Finding {
   std::string describe() const;
 };
 
+/// Was a rule for any process? A run with rules that were for none does not pass.
+bool any_judged(Reports reports);
+
 /// What an id means, as a sentence; for tools that list the checks of a program.
 std::string describe_id(std::string_view id);
 

@@ -23,6 +23,14 @@ struct Counts {
   size_t errors = 0;
   size_t skipped = 0;
   double seconds = 0;
+
+  void add(const Counts& other) {
+    tests += other.tests;
+    failures += other.failures;
+    errors += other.errors;
+    skipped += other.skipped;
+    seconds += other.seconds;
+  }
 };
 
 std::string attributes_of(const Counts& counts) {
@@ -80,7 +88,9 @@ std::string untracked_tests(const Report& report, const std::string& suite, Coun
   return text;
 }
 
-std::string suite_of(const Report& report, const RenderOptions& options, const std::string& name, Counts& all) {
+/// `is_error`: that no rule was for it, as none was for any other process.
+std::string suite_of(const Report& report, const RenderOptions& options, const std::string& name, bool is_error,
+                     Counts& all) {
   Counts counts;
   counts.seconds = static_cast<double>(report.process.duration_ns.value_or(0)) / 1e9;
   const Report* one[] = {&report};
@@ -91,16 +101,15 @@ std::string suite_of(const Report& report, const RenderOptions& options, const s
   tests += untracked_tests(report, name, counts);
   if (!counts.tests) {
     ++counts.tests;
-    ++counts.skipped;
-    tests += fmt::format(
-        "    <testcase classname=\"{}\" name=\"rules\">\n      <skipped message=\"{}\"/>\n    </testcase>\n", name,
-        report.process.outside_rules ? "rules are not for this program" : "no rules were given");
+    ++(is_error ? counts.errors : counts.skipped);
+    const char* why = is_error                       ? "the rules are for none of the programs that ran"
+                      : report.process.outside_rules ? "the rules are not for this program"
+                                                     : "no rules were given";
+    tests +=
+        fmt::format("    <testcase classname=\"{}\" name=\"rules\">\n      <{} message=\"{}\"/>\n    </testcase>\n",
+                    name, is_error ? "error" : "skipped", why);
   }
-  all.tests += counts.tests;
-  all.failures += counts.failures;
-  all.errors += counts.errors;
-  all.skipped += counts.skipped;
-  all.seconds += counts.seconds;
+  all.add(counts);
   std::string time = report.process.started.empty()
                          ? std::string()
                          : fmt::format(" timestamp=\"{}\"", escape_markup(report.process.started.substr(0, 19)));
@@ -108,6 +117,18 @@ std::string suite_of(const Report& report, const RenderOptions& options, const s
   text.most_sites = 20;
   return fmt::format("  <testsuite name=\"{}\" {}{}>\n{}    <system-out>{}</system-out>\n  </testsuite>\n", name,
                      attributes_of(counts), time, tests, escape_lines(render_text(report, text)));
+}
+
+/// Processes of a run that kept every rule and held nothing: there are no reports of them.
+std::string clean_suite(const Report& report, Counts& all) {
+  if (!report.clean_processes) return {};
+  Counts counts;
+  counts.tests = 1;
+  all.add(counts);
+  return fmt::format(
+      "  <testsuite name=\"other processes\" {}>\n    <testcase classname=\"other processes\" name=\"rules\"/>\n"
+      "    <system-out>{} processes keep every rule and hold nothing</system-out>\n  </testsuite>\n",
+      attributes_of(counts), report.clean_processes);
 }
 
 }  // namespace
@@ -121,7 +142,8 @@ std::string render_report_junit(Reports reports, const RenderOptions& options) {
     const report::Process& process = report->process;
     std::string name(base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe));
     if (size_t number = ++names[name]; number > 1) name += fmt::format(" {}", number);
-    suites += suite_of(*report, options, escape_markup(name), counts);
+    suites += suite_of(*report, options, escape_markup(name), report->of_run && !any_judged(reports), counts);
+    suites += clean_suite(*report, counts);
   }
   return fmt::format("{} {}>\n{}</testsuites>\n", report::kJunitStart, attributes_of(counts), suites);
 }

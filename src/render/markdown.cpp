@@ -79,6 +79,15 @@ std::string rules_of(const Report& report) {
   return text.empty() ? text : text + "\n";
 }
 
+/// Of a run: what became of processes that are not listed.
+std::string others_of(const Report& report, bool any_judged) {
+  if (report.clean_processes)
+    return fmt::format("Processes that keep every rule and hold nothing: {}\n\n", write_count(report.clean_processes));
+  if (report.of_run && !any_judged)
+    return "**No rule was checked: the rules are for none of the programs that ran.**\n\n";
+  return {};
+}
+
 std::string finding_of(const Finding& finding) {
   std::string text = fmt::format("- {}", as_code(finding.message));
   if (finding.line) text += fmt::format(" at {}", as_code(fmt::format("{}:{}", finding.file, finding.line)));
@@ -104,8 +113,11 @@ std::string finding_of(const Finding& finding) {
 std::string render_report_markdown(Reports reports, const RenderOptions& options) {
   std::string text(report::kMarkdownStart);
   for (const Report* report : reports) {
-    if (report->process.outside_rules && reports.size() > 1) continue;
-    text += fmt::format("### unfreed: {}\n\n", as_code(describe_process(report->process)));
+    bool is_beside = report->process.outside_rules && (reports.size() > 1 || report->clean_processes);
+    if (is_beside && !report->clean_processes) continue;
+    text += fmt::format("### unfreed: {}\n\n{}", as_code(describe_process(report->process)),
+                        others_of(*report, any_judged(reports)));
+    if (is_beside) continue;
     if (!report->complete) text += "**This report is incomplete.**\n\n";
     text += rules_of(*report) + totals_of(*report);
     for (report::Text note : report->notes) text += fmt::format("Note: {}\n\n", as_code(printable(note)));

@@ -12,4 +12,10 @@ constexpr Renderer kRenderers[] = {
 
 std::span<const Renderer> renderers() { return kRenderers; }
 
+const Renderer* find_renderer(std::string_view name) {
+  for (const Renderer& one : kRenderers)
+    if (one.name == name) return &one;
+  return nullptr;
+}
+
 }  // namespace unfreed::render

@@ -33,6 +33,8 @@ struct Renderer {
   const char* what;
 };
 std::span<const Renderer> renderers();
+/// nullptr: there is no such format.
+const Renderer* find_renderer(std::string_view name);
 
 #define RENDERER(name, function, several, what) std::string function(Reports reports, const RenderOptions& options);
 #include "render/renderers.inc"

@@ -400,6 +400,8 @@ void describe(Visitor& v, Is<Report> auto& report) {
            "Descriptors without close-on-exec that another program inherited, grouped by the stack that opened them.");
   v.member("of_run", report.of_run, Presence::if_set,
            "This is the report of the run's command: complete and untracked cover the whole run.");
+  v.member("clean_processes", report.clean_processes, Presence::if_set,
+           "Processes of the run that rules are for, that keep them, hold nothing, and have no report of their own.");
   v.member("untracked", report.untracked, Presence::always,
            "Untracked programs that were started by this process or, with of_run, by any process of the run.");
   v.member("exhaustion", report.exhaustion, Presence::if_set, "The failed call that caused this report, if one did.");

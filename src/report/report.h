@@ -396,7 +396,8 @@ struct Report {
   uint64_t children_omitted = 0;
   List<Misuse> misuse;
   List<ExecLeak> exec_leaks;
-  bool of_run = false;  ///< of a run's command: what is complete, and what was not tracked, is the whole run's
+  bool of_run = false;           ///< of a run's command: what is complete, and what was not tracked, is the whole run's
+  uint64_t clean_processes = 0;  ///< of_run: that have no report of their own
   List<UntrackedProgram> untracked;
   std::optional<Exhaustion> exhaustion;
   std::optional<Threshold> threshold;

@@ -122,6 +122,8 @@ FileProblem ReportFile::open(std::string_view path, const ReportFileOptions& opt
   raw_syscall(SYS_fstat, place_.folder, reinterpret_cast<long>(&folder));
   long result = stat_at(place_.folder, place_.name, found);
   if (is_error(result) && result != -ENOENT) return fail(failed(result));
+  if (options.appends && (is_error(result) || S_ISREG(found.st_mode)))
+    return open_to_append(folder, is_error(result) ? nullptr : &found);
   if (is_error(result) || S_ISREG(found.st_mode))
     return name_after_limit() ? make_temporary() : fail(failed(-ENAMETOOLONG));
   if (S_ISDIR(found.st_mode)) return fail(failed(-EISDIR));
@@ -153,6 +155,14 @@ FileProblem ReportFile::open_stream(const struct stat& folder, const struct stat
   struct stat opened {};
   raw_syscall(SYS_fstat, fd_, reinterpret_cast<long>(&opened));
   if ((opened.st_mode & S_IFMT) != (found.st_mode & S_IFMT)) return fail(failed(-EAGAIN));  // another one by now
+  return {};
+}
+
+FileProblem ReportFile::open_to_append(const struct stat& folder, const struct stat* found) {
+  if (found && !base::is_trusted(folder, found->st_uid)) return fail({kForeign});
+  fd_ = open_at(place_.folder, place_.name, O_WRONLY | O_APPEND | O_NONBLOCK | (found ? 0 : O_CREAT | O_EXCL), 0600);
+  if (is_error(fd_)) return fail(failed(fd_));
+  is_stream_ = closes_ = true;
   return {};
 }
 

@@ -37,6 +37,7 @@ void add_with_limit(base::TextBuilder& out, std::string_view path, unsigned numb
 struct ReportFileOptions {
   bool replaces_anything = false;  ///< --force: also a file that is no report
   bool only_files = false;         ///< what is no file is left alone: it has been written to
+  bool appends = false;            ///< a file is added to, not replaced, whatever it is: nothing is lost by that
   const Author* author = nullptr;  ///< nullptr: the name is meant as it is, and no pid goes into it
   bool has_pid = false;            ///< the name has the author's pid already
   unsigned limit = 0;              ///< not 0: a file's name is add_with_limit() of the given one
@@ -77,6 +78,7 @@ class ReportFile {
   base::FileProblem fail(base::FileProblem problem);
   base::FileProblem skip();
   base::FileProblem open_stream(const struct stat& folder, const struct stat& found);
+  base::FileProblem open_to_append(const struct stat& folder, const struct stat* found);
   base::FileProblem make_temporary();
   bool name_after_limit();
   bool build_name(unsigned attempt);

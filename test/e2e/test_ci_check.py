@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """scripts/ci-check: one step of a CI job."""
+import json
 import os
 import shutil
 import unittest
+from xml.etree import ElementTree
 
 import harness
 
@@ -82,7 +84,7 @@ class CiCheck(unittest.TestCase):
                 with self.subTest(args=args):
                     result = self.run_check(scratch, *args)
                     self.assertEqual(result.status, status, result)
-                    reports = os.listdir(scratch.path("unfreed-reports"))
+                    reports = harness.read_reports(scratch.path("unfreed-reports"))
                     # What check says of the reports is what the run said.
                     broken = any(harness.unfreed("check", "-q", "--fail-on", "fd>0",
                                                  scratch.path("unfreed-reports", name)).status == 23
@@ -136,6 +138,60 @@ class CiCheck(unittest.TestCase):
             env = {"UNFREED_FAIL_ON": "fd>=3", "UNFREED_REPORTS": "there"}
             self.assertEqual(self.run_check(scratch, *self.leak(), env=env).status, 23)
             self.assertEqual(len(harness.read_reports(scratch.path("there"))), 1)
+
+    def test_what_a_ci_shows_by_itself(self):
+        with harness.Scratch() as scratch:
+            os.mkdir(scratch.path(".git"))
+            shutil.copy(harness.program("fd_open"), scratch.path("own"))
+            with open(scratch.path("summary.md"), "w") as file:
+                file.write("# of a step before\n")
+            shell = os.path.basename(os.path.realpath("/bin/sh"))
+            env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": scratch.path("summary.md"), "GITLAB_CI": "true"}
+
+            def check(*args, env=env):
+                result = self.run_check(scratch, *args, env=env)
+                with open(scratch.path("summary.md"), encoding="utf-8") as file:
+                    summary = file.read()
+                suites = ElementTree.parse(scratch.path("unfreed-reports", "junit.xml")).getroot()
+                cases = {(case.get("classname"), case.get("name")): case for case in suites.iter("testcase")}
+                return result, summary, suites, cases
+
+            result, summary, suites, cases = check("sh", "-c", "./own clean; ./own clean; ./own leak")
+            self.assertEqual(result.status, 23)
+            self.assertRegex(result.stderr, r"(?m)^::error (file=\S+,line=\d+,)?title=unfreed%3A fd>0::")
+            self.assertEqual(result.stdout, "")
+            self.assertTrue(summary.startswith("# of a step before\n<!-- made by unfreed -->\n"), summary)
+            self.assertIn("FAIL fd>0", summary)
+            self.assertIn("hold nothing: 2", summary)
+            self.assertEqual(suites.get("failures"), "1")
+            self.assertIsNotNone(cases["own", "fd>0"].find("failure"))
+            self.assertIsNone(cases["own", "thread>0"].find("failure"))
+            self.assertIsNotNone(cases[shell, "rules"].find("skipped"))
+            self.assertEqual(list(cases["other processes", "rules"]), [])
+            with open(scratch.path("unfreed-reports", "gl-code-quality-report.json"), encoding="utf-8") as file:
+                self.assertIn("fd>0", str(json.load(file)))
+
+            # What is kept is no report of this job's, and what a step before said stays.
+            result, later, suites, cases = check("sh", "-c", "./own clean; :")
+            self.assertEqual(result.status, 0, result)
+            self.assertTrue(later.startswith(summary) and len(later) > len(summary))
+            self.assertEqual((suites.get("failures"), suites.get("errors")), ("0", "0"))
+            self.assertNotIn("::error", result.stderr)
+            with open(scratch.path("unfreed-reports", "gl-code-quality-report.json"), encoding="utf-8") as file:
+                self.assertEqual(json.load(file), [])
+
+            # Rules that are for nobody are no pass here, either.
+            result, later, suites, cases = check("sh", "-c", "true; :")
+            self.assertEqual(result.status, 125)
+            self.assertIsNotNone(cases[shell, "rules"].find("error"))
+            self.assertIn("**No rule was checked", later)
+
+            # Elsewhere nothing but JUnit's file.
+            os.remove(scratch.path("unfreed-reports", "gl-code-quality-report.json"))
+            result, again, suites, cases = check("./own", "leak", env={})
+            self.assertEqual((result.status, again), (23, later))
+            self.assertNotIn("::error", result.stderr)
+            self.assertNotIn("gl-code-quality-report.json", os.listdir(scratch.path("unfreed-reports")))
 
     def test_misuse(self):
         with harness.Scratch() as scratch:

@@ -203,6 +203,39 @@ class Formats(unittest.TestCase):
         self.assertEqual(len(twice), len(once))
         self.assertIn("and 1 more", twice[0]["message"]["text"])
 
+    def test_formats_that_a_run_writes_itself(self):
+        leak = [harness.program("fd_open"), "leak"]
+        with harness.Scratch() as scratch:
+            def run(*options, command=leak):
+                return harness.bare([harness.COMMAND, "run", "-q", "-o", scratch.path("report.json"), *options, "--", *command],
+                                    cwd=scratch.folder, env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+
+            with open(scratch.path("kept.csv"), "w") as file:
+                file.write("before\n")
+            result = run("--write", "markdown=a=b.md", "--write=csv+=kept.csv", "--write", "csv+=made.csv", "--write", "folded=-")
+            self.assertEqual(result.status, 0, result)
+            for name, format_name in (("a=b.md", "markdown"), ("made.csv", "csv")):
+                with open(scratch.path(name), encoding="utf-8", newline="") as file:
+                    later = harness.bare([harness.COMMAND, "report", "-f", format_name, "report.json"], cwd=scratch.folder)
+                    self.assertEqual(file.read(), later.stdout)
+                self.assertEqual(os.stat(scratch.path(name)).st_mode & 0o777, 0o600)
+            with open(scratch.path("made.csv")) as made, open(scratch.path("kept.csv")) as kept:
+                self.assertEqual(kept.read(), "before\n" + made.read())
+            self.assertTrue(result.stdout.startswith("fd;"), result.stdout)
+
+            # What is no report is not replaced, and a run that could not write what it was told to does not pass.
+            self.assertEqual(run("--write", "markdown=kept.csv").status, 125)
+            self.assertEqual(run("--fail-on", "fd>0", "--write", "markdown=kept.csv").status, 23)
+            self.assertEqual(run("--write", "markdown+=.", command=["sh", "-c", "exit 3"]).status, 3)
+            with open(scratch.path("kept.csv")) as kept:
+                self.assertTrue(kept.read().startswith("before\n"))
+            for bad in ("markdown", "=file", "markdown=", "nothing=file", "html=page.html", "+=x"):
+                with self.subTest(bad=bad):
+                    result = run("--write", bad)
+                    self.assertEqual(result.status, 125)
+                    self.assertIn("expected FORMAT=FILE", result.stderr)
+                    self.assertEqual(len(result.stderr.splitlines()), 1)
+
     def test_junit(self):
         root = ElementTree.fromstring(self.render("junit", self.broken, self.plain))
         self.assertEqual({name: root.get(name) for name in ("tests", "failures", "errors", "skipped")},

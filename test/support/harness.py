@@ -135,9 +135,9 @@ def read_report(path, complete=False):
 def read_reports(folder, complete=False):
     """All finished reports of a folder by file name; unfinished or stray ones are an error."""
     reports = {}
-    for path in sorted(glob.glob(os.path.join(folder, "*"))):
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*"))):
         name = os.path.basename(path)
-        if name.endswith(".json"):
+        if name.endswith(".json") and not name.startswith("gl-code-quality"):
             reports[name] = read_report(path, complete)
         assert ".tmp" not in name, f"{path} was left behind"
     return reports
