@@ -116,7 +116,11 @@ void Parser::value(const char* names, const char* value_name, std::string& value
   std::string words;
   for (const std::string& choice : choices) words += (words.empty() ? "" : " ") + choice;
   documents_[names].completes = words.empty() && std::string_view(value_name) == "FILE" ? "<file>" : words;
-  if (!choices.empty()) option->check(CLI::IsMember(choices));
+  if (choices.empty()) return;
+  option->check([choices](const std::string& given) {
+    if (std::find(choices.begin(), choices.end(), given) != choices.end()) return std::string();
+    return fmt::format("'{}' is none of its values; expected {}", given, fmt::join(choices, ", "));
+  });
 }
 
 void Parser::value(const char* names, const char* value_name, uint32_t& value, const char* help) {

@@ -90,6 +90,10 @@ bool SettingsInput::complain_about(const report::SettingError& error) {
 
 bool SettingsInput::read() {
   gather();
+  if (is_option("UNFREED_FAIL_ON") && !is_given("UNFREED_FAIL_ON")) {
+    complain("--fail-on is empty: no rule would be checked");
+    return false;
+  }
   std::vector<std::string> texts;
   for (const auto& [variable, given] : given_) texts.push_back(variable + "=" + given.value);
   std::vector<const char*> pointers;

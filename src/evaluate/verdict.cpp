@@ -30,9 +30,7 @@ void add_noun(base::TextBuilder& line, std::string_view noun, uint64_t value) {
 std::string_view state_of(Subject subject, Counter counter) {
   switch (counter) {
     case Counter::live:
-      return subject == Subject::thread  ? " ended and never joined"
-             : subject == Subject::child ? " ended and never waited for"
-                                         : " held";
+      return subject == Subject::thread ? " ended unjoined" : subject == Subject::child ? " unreaped" : " held";
     case Counter::bytes:
       return " held";
     case Counter::total:
@@ -51,7 +49,7 @@ std::string_view state_of(Subject subject, Counter counter) {
       return " lost";
     case Counter::indirectly_lost:
     case Counter::indirectly_lost_bytes:
-      return " lost with others that alone lead to them";
+      return " indirectly lost";
     case Counter::possibly_lost:
     case Counter::possibly_lost_bytes:
       return " possibly lost";
@@ -66,11 +64,15 @@ void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
   add_grouped(line, value);
   line.add(' ');
   if (rule.subject == Subject::misuse) {
-    bool is_not_open = rule.counter == Counter::not_open;
-    add_noun(line, is_not_open ? "close" : "invalid close", value);
-    line.add(!is_not_open ? ""
-             : value == 1 ? " of a descriptor that was not open"
-                          : " of descriptors that were not open");
+    if (rule.counter == Counter::not_open) {
+      add_noun(line, "close", value);
+      line.add(value == 1 ? " of a descriptor that was not open" : " of descriptors that were not open");
+    } else if (rule.counter == Counter::standard_closed) {
+      add_noun(line, "standard stream", value);
+      line.add(" closed by number");
+    } else {
+      add_noun(line, "invalid close", value);
+    }
   } else if (rule.subject == Subject::exec) {
     add_noun(line, "descriptor", value);
     line.add(" inherited by other programs");

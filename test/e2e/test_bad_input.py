@@ -50,6 +50,8 @@ class Options(unittest.TestCase):
 
     def test_nothing_of_the_program_ran(self):
         with harness.Scratch() as scratch:
+            # As where a variable that a script expects is not set.
+            self.refused("run", "--fail-on", "", "--", "/usr/bin/touch", scratch.path("ran"), names=["--fail-on is empty"])
             self.refused("run", "--fail-on", "fd>", "--", "/usr/bin/touch", scratch.path("ran"))
             self.assertFalse(os.path.exists(scratch.path("ran")))
 
