@@ -33,7 +33,7 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
   for (const report::UntrackedProgram& one : source->report().untracked) {
     bool is_accepted = one.allowed || may_go_untracked(settings, std::string(one.program));
     if (!source->report().of_run || is_accepted) continue;
-    complain(fmt::format("{}: {} was not tracked: {}; --allow-untracked '{}' accepts that", file, one.program,
+    complain(fmt::format("{}: {} was not tracked: {}; use --allow-untracked '{}' to accept that", file, one.program,
                          one.reason, render::base_name(one.program)));
     verdict.failed = true;
   }
@@ -43,7 +43,7 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
                         : !report::rules_are_for(settings.rules_for, process.exe, process.directory, process.argv);
   if (is_outside) {
     if (!settings.quiet)
-      complain(fmt::format("{}: rules are not for {} (--rules-for '*' applies them)", file,
+      complain(fmt::format("{}: rules do not apply to {} (use --rules-for '*' to apply them)", file,
                            render::describe_process(process)));
     return;
   }
@@ -53,13 +53,13 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
     if (!outcome.is_checked()) {
       complain(fmt::format("{}: {}", file, render::describe_verdict(outcome)));
       verdict.failed = true;
-    } else if (outcome.broken) {
-      verdict.broken = true;
-      std::string text =
-          fmt::format("{}: {}: {}\n", render::printable(file), render::describe_process(source->report().process),
-                      render::describe_verdict(outcome));
-      if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
+      continue;
     }
+    verdict.broken |= outcome.broken;
+    std::string text =
+        fmt::format("{}: {}: {}\n", render::printable(file), render::describe_process(source->report().process),
+                    render::describe_verdict(outcome));
+    if (!settings.quiet) std::fwrite(text.data(), 1, text.size(), stdout);
   }
 }
 
@@ -73,7 +73,7 @@ int check_command(const Arguments& arguments) {
   parser.operands("FILE", files, "report JSON or ledger; - is standard input");
   input.add_options(parser, {"fail-on", "allow-untracked", "rules-for", "exit-code", "quiet"});
   parser.footer(
-      "Exit status: 0 all rules hold, 23 (--exit-code) a rule is broken, 125 a file or a rule cannot be read, or a "
+      "Exit status: 0 all rules pass, 23 (--exit-code) a rule is broken, 125 a file or a rule cannot be read, or a "
       "rule "
       "cannot be checked because its kind was not tracked.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
@@ -86,7 +86,7 @@ int check_command(const Arguments& arguments) {
   Verdict verdict;
   for (const std::string& file : files) check_file(file, input.settings(), symbolizer, verdict);
   if (verdict.broken) return input.settings().exit_code;
-  if (!verdict.judged && !verdict.failed) complain("no rule was checked: they are for none of the reports");
+  if (!verdict.judged && !verdict.failed) complain("no rule was checked: the rules apply to none of the reports");
   return verdict.failed || !verdict.judged ? kFailure : kSuccess;
 }
 

@@ -35,7 +35,7 @@ int doctor_command(const Arguments& arguments) {
   Diagnosis diagnosis = diagnose(command);
   std::string tried;
   std::string runtime = find_runtime(tried);
-  if (runtime.empty()) diagnosis.obstacles.push_back("libunfreed.so is missing; looked at: " + tried);
+  if (runtime.empty()) diagnosis.obstacles.push_back("libunfreed.so is missing; searched: " + tried);
   bool trackable = diagnosis.obstacles.empty();
   std::string text =
       fmt::format("{}: {}\n", render::printable(command), trackable ? "can be tracked" : "cannot be tracked");
@@ -51,7 +51,7 @@ int doctor_command(const Arguments& arguments) {
     text += fmt::format(
         "  {:<10} {}\n", "not seen",
         "system calls made without libc (descriptors that they open are listed, without a stack), calls from "
-        "RTLD_DEEPBIND and dlmopen objects, and static programs, or ones without LD_PRELOAD, that it starts");
+        "libraries opened by dlmopen or with RTLD_DEEPBIND, and child programs that are static or lack LD_PRELOAD");
   }
   add(text, "note", diagnosis.remarks);
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -335,7 +335,7 @@ bool Launcher::check_tracking() {
     Diagnosis diagnosis = diagnose(plan_.words[0]);
     line = fmt::format("{} was not tracked: {}", plan_.words[0],
                        diagnosis.obstacles.empty()
-                           ? fmt::format("the runtime left no ledger in {} (is it writable, and does the program keep "
+                           ? fmt::format("the library left no ledger in {} (is it writable, and does the program keep "
                                          "LD_PRELOAD?)",
                                          session_.directory())
                            : fmt::format("{}", fmt::join(diagnosis.obstacles, "; ")));
@@ -353,8 +353,9 @@ void Launcher::complain_of_untracked() {
     if (names.find(name) == std::string::npos) patterns += (patterns.empty() ? "" : ",") + name;
     names += fmt::format("{}{} ({})", names.empty() ? "" : "; ", one.program, one.reason);
   }
-  complain(fmt::format("rules could not be checked for untracked programs: {}; --allow-untracked '{}' accepts that",
-                       render::printable(names), render::printable(patterns)));
+  complain(
+      fmt::format("rules could not be checked for untracked programs: {}; use --allow-untracked '{}' to accept that",
+                  render::printable(names), render::printable(patterns)));
 }
 
 /// The exit status. `is_checked`: everything that the rules are about was seen.
@@ -388,12 +389,12 @@ int Launcher::finish() {
   if (!settings_.quiet) write_message(reports_.summary());
   if (has_rules && misses_programs) complain_of_untracked();
   if (has_rules && is_tracked && !any_judged)
-    complain(
-        fmt::format("no rule was checked: --rules-for '{}' names none of the programs that ran", settings_.rules_for));
-  if (reports_.unchecked()) complain("a rule could not be checked; see above, and the report's notes");
+    complain(fmt::format("no rule was checked: --rules-for '{}' matches none of the programs that ran",
+                         settings_.rules_for));
+  if (reports_.unchecked()) complain("a rule could not be checked: see above and the report's notes");
   if (reports_.unseen())
     complain(
-        fmt::format("{} forked processes had no room for their ledgers in {}: they report separately, or not at all",
+        fmt::format("{} forked processes found no room for their ledgers in {}: they report separately or not at all",
                     reports_.unseen(), session_.directory()));
   return status;
 }

@@ -14,9 +14,9 @@ namespace unfreed::cli {
 int list_command(const Arguments& arguments) {
   Parser parser(
       "list", "",
-      "Lists the processes that are being tracked on this machine, as far as this user may see them: for how "
-      "long they run, what they hold, and what they were started with. `unfreed snapshot PID` says more of one.");
-  parser.footer("Exit status: 0, also where nothing is tracked.");
+      "Lists the processes that are being tracked on this machine, as far as this user may see them: how long "
+      "they have run, what they hold and their command lines. `unfreed snapshot PID` shows more about one.");
+  parser.footer("Exit status: 0, even if nothing is tracked.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   std::vector<TrackedProcess> processes = list_tracked_processes();
   if (processes.empty()) {

@@ -17,12 +17,12 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"run", "[OPTIONS] [--] CMD [ARGS...]", "run CMD, and every process it starts, under unfreed", run_command},
-    {"report", "[OPTIONS] FILE...", "render reports: JSON, or a ledger left behind", report_command},
+    {"report", "[OPTIONS] FILE...", "show or convert reports (JSON or ledgers)", report_command},
     {"diff", "[OPTIONS] OLD NEW", "compare two reports: what is new, grew, shrank or is gone", diff_command},
-    {"check", "[OPTIONS] FILE...", "apply rules to existing reports", check_command},
+    {"check", "[OPTIONS] FILE... --fail-on RULES", "apply rules to existing reports", check_command},
     {"list", "", "show what is being tracked on this machine", list_command},
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
-    {"doctor", "[OPTIONS] CMD", "check whether CMD can be tracked, and how well", doctor_command},
+    {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };
 

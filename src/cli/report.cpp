@@ -30,8 +30,9 @@ std::string describe_formats() {
 int report_command(const Arguments& arguments) {
   Parser parser(
       "report", "[OPTIONS] FILE...",
-      "Renders reports, from JSON or from a ledger that a process left behind. Source lines and inlined frames are "
-      "added where the binaries are available.");
+      "Shows reports, or converts them to other formats. A FILE is report JSON, or a ledger: the shared memory file of "
+      "a "
+      "killed or running process. Source lines and inlined frames are added where the binaries are available.");
   std::vector<std::string> files;
   std::string format = "text";
   std::string output = "-";
@@ -44,15 +45,15 @@ int report_command(const Arguments& arguments) {
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
   bool show_suppressed = false;
-  parser.flag("--show-suppressed", show_suppressed, "also list what suppressions cover, and which ones");
+  parser.flag("--show-suppressed", show_suppressed, "also list what is suppressed, and by which suppression");
   std::string measure;
-  parser.value(
-      "--value", "NUMBER", measure,
-      "for folded and pprof: the number of call sites to show (first), such as fd, heap.bytes, heap.lost_bytes "
-      "(default: folded: what is live of each kind; pprof: what matters most)");
+  parser.value("--value", "NUMBER", measure,
+               "for folded and pprof: which figure to show (first), such as fd, heap.bytes, heap.lost_bytes "
+               "(default: folded: what is live of each kind; pprof: what matters most)");
   std::string source_root;
-  parser.value("--source-root", "FOLDER", source_root,
-               "name source files from there, for other tools (default: the CI's checkout, or the Git working tree)");
+  parser.value(
+      "--source-root", "FOLDER", source_root,
+      "print source paths relative to FOLDER, for other tools (default: the CI's checkout, or the Git working tree)");
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   const render::Renderer& renderer = *render::find_renderer(format);
@@ -63,7 +64,7 @@ int report_command(const Arguments& arguments) {
   render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed, {}, {}};
   if (!measure.empty() && !render::parse_measure(measure, options.measure.emplace())) {
     complain(
-        fmt::format("--value {}: expected a kind and a number of call sites, such as fd, heap.bytes or "
+        fmt::format("--value {}: expected a kind and, optionally, a field, such as fd, heap.bytes or "
                     "heap.lost_bytes",
                     measure));
     return kFailure;

@@ -17,7 +17,7 @@ std::string options_as_variables() {
 
 std::string exit_statuses() {
   std::string text;
-#define EXIT_STATUS(name, number, meaning) text += "  " #number "  " meaning "\n";
+#define EXIT_STATUS(name, number, meaning) text += "  " #number ": " meaning "\n";
 #include "settings/exit_statuses.inc"
 #undef EXIT_STATUS
   text.pop_back();
@@ -67,7 +67,7 @@ int run_command(const Arguments& arguments) {
   std::string tried;
   plan.runtime = find_runtime(tried);
   if (plan.runtime.empty()) {
-    complain("libunfreed.so is missing; looked at: " + tried);
+    complain("libunfreed.so is missing; searched: " + tried);
     return kFailure;
   }
   return launch(plan, input, suppressions);

@@ -30,8 +30,8 @@ std::string explain_absence(int pid) {
   if (access((process_folder(pid) + "/maps").c_str(), R_OK) != 0)
     return fmt::format("process {} cannot be examined: {}", pid, std::strerror(errno));
   return fmt::format(
-      "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the runtime "
-      "preloaded, or has no ledger in shared memory",
+      "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the library "
+      "preloaded, or it has no ledger in shared memory",
       pid);
 }
 
@@ -41,16 +41,17 @@ int snapshot_command(const Arguments& arguments) {
   Parser parser(
       "snapshot", "[OPTIONS] PID|NAME",
       "Reports on a running process that was started under unfreed: the report to a file, a summary to standard "
-      "error. The process is not touched: not stopped, signalled or slowed down, unless --grade asks for it.");
+      "error. The process is not stopped, signalled or slowed down, except with --grade.");
   std::string target;
   bool is_graded = false;
   SettingsInput input;
-  parser.operand("PID|NAME", target,
-                 "process number, also that of an `unfreed run`, or the name of a program that runs once");
+  parser.operand(
+      "PID|NAME", target,
+      "pid of the process, or of its `unfreed run`; or the name of its program, if no other tracked process has it");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "quiet", "force"});
   parser.flag("--grade", is_graded,
-              "ask the process which heap blocks, streams and threads nothing leads to any more; its threads are "
-              "stopped for some milliseconds");
+              "have the process search for lost heap blocks, streams and threads: it gets the report signal, and its "
+              "threads are stopped for some milliseconds");
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not tracked, a rule cannot be checked or the report cannot be written.");

@@ -23,7 +23,7 @@ struct OutputOptions : report::ReportFileOptions {
   OutputOptions() { descriptor_patience_ms = base::kForever; }
 };
 
-inline constexpr const char* kForceHelp = "replace FILE whatever it is (default: only a report)";
+inline constexpr const char* kForceHelp = "overwrite FILE even if it is not a report or empty";
 
 /// Writes a report, in any format (report/report_file.h). False: `error` is the reason, and nothing is left behind.
 /// `where` (may be nullptr) receives the path that was used.

@@ -104,12 +104,11 @@ int find_target(const std::string& target, std::string& error) {
   if (is_found) return meant[0].pid;
   if (is_number) return pid;  // which is not tracked: that is said in more words
   if (!meant.empty())
-    error =
-        fmt::format("several processes called '{}' are tracked; give one's number: {}", target, list_numbers(meant));
+    error = fmt::format("several tracked processes are named '{}'; give a pid: {}", target, list_numbers(meant));
   else if (all.empty())
-    error = fmt::format("no process called '{}' is tracked, nor any other", target);
+    error = fmt::format("no tracked process is named '{}': nothing is being tracked", target);
   else
-    error = fmt::format("no process called '{}' is tracked; these are: {}", target, list_numbers(all));
+    error = fmt::format("no tracked process is named '{}'; tracked processes: {}", target, list_numbers(all));
   return 0;
 }
 

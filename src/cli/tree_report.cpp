@@ -65,7 +65,7 @@ namespace {
 /// What a report was made for, while its process ran.
 std::string describe_occasion(const report::Report& report) {
   if (report.exhaustion)
-    return fmt::format("a limit was reached: {}: {}", render::printable(report.exhaustion->function),
+    return fmt::format("a limit was reached: {} failed with {}", render::printable(report.exhaustion->function),
                        render::printable(report.exhaustion->error));
   if (report.threshold) return fmt::format("reached {}", render::printable(report.threshold->rule));
   return report.trigger == report::Trigger::signal ? "requested by a signal" : "requested by the program";

@@ -11,7 +11,7 @@ std::string_view describe(Obstacle obstacle) {
     case Obstacle::static_go:
       return "it is a statically linked Go program: no library can be preloaded into it";
     case Obstacle::musl:
-      return "its libc is musl; the runtime is built for glibc";
+      return "its libc is musl; libunfreed.so needs glibc";
     case Obstacle::foreign_loader:
       return "its dynamic loader is not glibc's";
     case Obstacle::other_processor:
@@ -25,9 +25,9 @@ std::string_view describe(Obstacle obstacle) {
     case Obstacle::sanitizer_first:
       return "its sanitizer must be loaded first, and refuses to start after a preloaded library";
     case Obstacle::no_preload:
-      return "the environment it was started with does not preload unfreed (LD_PRELOAD)";
+      return "it was started without unfreed in LD_PRELOAD";
     case Obstacle::no_session:
-      return "the environment it was started with lacks UNFREED_SESSION: it reports separately, outside this run";
+      return "it was started without UNFREED_SESSION: it reports separately, outside this run";
     case Obstacle::changed_ids:
       return "its effective and real user or group differ: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::unreachable:

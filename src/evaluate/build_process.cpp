@@ -100,7 +100,7 @@ void build_grading(Build& build) {
   }
   grading.state = GradingState::refused;
   base::FixedText<256> reason;
-  reason.add("what is lost is not known: ").add(build.view().text(header.no_grading));
+  reason.add("lost objects could not be determined: ").add(build.view().text(header.no_grading));
   grading.reason = build.arena.copy(reason.text());
 }
 

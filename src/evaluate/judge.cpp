@@ -18,17 +18,17 @@ bool is_about_loss(Counter counter) {
 Text why_not_checked(const Rule& rule, const Report& report) {
   ledger::Coverage coverage = report.coverage[static_cast<size_t>(rule.kind())];
   const Totals* totals = report.totals_of(rule.subject);
-  if (coverage == ledger::Coverage::off) return "its kind was not tracked";
-  if (coverage == ledger::Coverage::unavailable || !totals) return "its kind could not be tracked in this process";
-  if (coverage == ledger::Coverage::partial) return "its kind was only partly seen";
+  if (coverage == ledger::Coverage::off) return "this kind was not tracked";
+  if (coverage == ledger::Coverage::unavailable || !totals) return "this kind could not be tracked in this process";
+  if (coverage == ledger::Coverage::partial) return "this kind was only partly seen";
   bool is_live_child =
       rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
   if (is_live_child && (*totals)[Counter::unknown] > 0)
-    return "the kernel could not be asked whether its children had ended";
+    return "whether its children had ended could not be read from the kernel";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
     return "the kernel's list of open descriptors was not available";
   if (is_about_loss(rule.counter)) {
-    if (!report.grading) return "what is lost was not asked for (UNFREED_GRADE)";
+    if (!report.grading) return "lost objects were not searched for (UNFREED_GRADE)";
     if (report.grading->state == GradingState::refused) return report.grading->reason;
   }
   return {};

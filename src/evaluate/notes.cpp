@@ -39,7 +39,7 @@ std::string_view coverage_text(ledger::Coverage coverage) {
     case ledger::Coverage::partial:
       return "was only partly seen";
     case ledger::Coverage::unavailable:
-      return "could not be tracked: this report knows nothing about it";
+      return "could not be tracked: this report has no figures for it";
     default:
       return "was not tracked";
   }
@@ -76,12 +76,12 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
   };
   if (!evaluation.reconciled && is_tracked(view, ledger::Kind::fd))
     add("the kernel's list of open descriptors was not available: descriptors are counted from the process's own calls "
-        "alone, targets are missing, and what was opened or closed through no hooked function was not seen");
+        "alone, targets are those of the opening calls, and what was opened or closed in other ways was missed");
   else if (is_post_mortem && is_tracked(view, ledger::Kind::fd))
     add("descriptors were compared with the kernel's list while the process ran, but not at its end");
   if (evaluation.of(Subject::child)[Counter::unknown] > 0)
-    add("the kernel could not be asked whether children that were not waited for had ended: they count neither as "
-        "ended nor as running");
+    add("whether unreaped children had ended could not be read from the kernel: they count neither as ended nor as "
+        "running");
   bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
   if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem &&
       !is_sandboxed)
@@ -148,12 +148,12 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
     NoteText note;
     uint64_t closed = evaluation.of(Subject::fd)[Counter::closed_unseen];
     note.add_number(closed).add(closed == 1 ? " descriptor was" : " descriptors were");
-    note.add(" closed through no hooked function, and not counted");
+    note.add(" closed without a hooked function, and not counted");
     sink.add(sink.context, note.text());
   }
   if (view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagPrivate)
     sink.add(sink.context,
-             "there was no shared memory for the ledger: had the process been killed, there would be no report");
+             "the ledger could not be put into shared memory: a killed process would have left no report");
   for (std::string_view note : input.notes) sink.add(sink.context, note);
   note_unseen_memory(evaluation, sink);
   bool is_whole_run = note_untracked(input, report, sink);

@@ -4,7 +4,7 @@
 //     FAIL site.fd>=20: 25 descriptors held at one call site
 //     pass thread>0
 //     pass heap.bytes>1M: 917 bytes held
-//     not checked child>0: its kind was not tracked
+//     not checked child>0: this kind was not tracked
 //
 // Allocation-free, async-signal-safe.
 #pragma once

@@ -52,7 +52,7 @@ class Grader {
     if (const char* problem = refuse()) return problem;
     if (!map_.read()) return "the kernel's list of mappings cannot be read";
     if (!find_own() || base::is_passing_memory_unknown()) return kNoMemory;
-    if (!may_take_memory()) return "memory is short";
+    if (!may_take_memory()) return "too little memory is free";
     if (!prepare()) return kNoMemory;
     if (!collect_blocks()) return "there are too many heap blocks";
     if (!graph_.index(constants_.all())) return kNoMemory;

@@ -211,7 +211,7 @@ const char* StoppedThreads::finish_stop() {
     size_t before = slot_count_;
     bool any_new = false;
     if (!find_new(any_new))
-      return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit is in the way";
+      return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit prevents it";
     if (!any_new) {
       for (size_t at = 0; at < slot_count_; ++at) {
         const Slot& slot = slots_[at];
@@ -228,7 +228,7 @@ const char* StoppedThreads::finish_stop() {
     }
     if (!wait_for_stops(before)) return "a thread did not stop in time";
   }
-  return "threads keep starting threads";
+  return "new threads kept starting";
 }
 
 bool StoppedThreads::find_new(bool& any_new) {
@@ -324,7 +324,7 @@ const char* StoppedThreads::release() {
     bool rests = base::read_waiting_call(0, slot.tid, now) == base::Waiting::yes && now == slot.call &&
                  read_status(slot.tid, {text_ + kListBytes, kStatusBytes}, status) == Read::done &&
                  status.switches == slot.switches;
-    if (!rests) problem = "a thread that blocks all signals went on";
+    if (!rests) problem = "a thread that blocks all signals kept running";
   }
   g_stop.store(0, std::memory_order_release);
   wake(g_stop);

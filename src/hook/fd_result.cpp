@@ -105,9 +105,9 @@ void hook::take_events(int fd, const void* events, size_t bytes, Hook hook, cons
   if (flags & ledger::kFdUserfault) take_fault_events(start, bytes, hook, from);
 }
 
-// Threads wait in these calls, and where they wait is found without knowing the frame pointer. caller_registers() needs
-// one. So it stands in functions that are entered only where there may be something to enter, by a jump: their caller
-// is the hook's.
+// Threads block in these calls, and their stacks are then walked without a known frame pointer, so the hooks must not
+// set one up. caller_registers() does. It is therefore called in separate functions, which a hook tail-calls when there
+// may be something to record: their caller is the hook's caller.
 namespace {
 
 [[gnu::noinline]] int make_by_ioctl(int fd, unsigned long request, void* argument) {

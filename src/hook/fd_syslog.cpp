@@ -1,5 +1,5 @@
-// syslog: libc connects to the log on its own account and tells nobody the descriptor's number. It is looked for after
-// each call that may have opened it, and known by its peer; it is libc's, not the caller's.
+// syslog: libc connects to the log itself and does not return the descriptor. It is searched for after each call that
+// may have opened it, and recognised by its peer address; it counts as libc's, not the caller's.
 #include <sys/un.h>
 
 #include <atomic>

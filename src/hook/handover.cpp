@@ -28,7 +28,7 @@ constexpr std::string_view kDisabled = "UNFREED_DISABLE=1";
 constexpr std::string_view kValgrind = "VALGRIND_LAUNCHER=";
 constexpr size_t kPageBytes = 4096;
 
-/// What a call is given may lead nowhere: the real one answers EFAULT, and so must the hook's.
+/// Arguments may be invalid pointers: the real call fails with EFAULT, and so must the hook.
 class GivenMemory {
  public:
   explicit GivenMemory(bool is_trusted) : is_trusted_(is_trusted) {}
@@ -162,7 +162,7 @@ Handover::Handover(const ProgramName& program, char* const* environment) : envir
 }
 
 Handover::~Handover() {
-  // An exec that went well does not come back, and what comes back from a spawn needs it no more.
+  // A successful exec does not return, and after a spawn the environment is no longer needed.
   if (t_memory.start) {
     base::KeepErrno keep;
     give_memory_back();
@@ -217,7 +217,7 @@ void Handover::judge_environment() {
     verdict_.remedy = elf::Remedy::leave_out;  // else the loader complains
   }
   if (is_named && verdict_.remedy != elf::Remedy::keep) replace_preload();
-  // The user's own word that this one is to be left alone; and a tool that is not what will be tracked.
+  // The user disabled unfreed for it, or it is Valgrind's launcher, which is not the program that will be tracked.
   if (is_disabled || (is_valgrind && verdict_.obstacle == Obstacle::static_program)) {
     verdict_.obstacle = Obstacle::none;
     return;

@@ -2,9 +2,9 @@
 //
 // Where they are libstdc++'s, new is malloc and delete is free: calling those directly spares a nested hook and keeps
 // one record per block. Only when memory runs out does libstdc++'s own function take over: it knows the new-handler,
-// and throws. An allocator library gets each call that it brings a form for in that form; it may leave others to
-// libstdc++ (jemalloc the aligned ones). Where the program has replaced any form, ours only pass on: libstdc++'s
-// defaults must reach the program's, and those come by malloc.
+// and throws. Calls for which an allocator library has its own form go to that form; it may leave others to libstdc++
+// (jemalloc leaves the aligned ones). If the program has replaced any form, ours only pass calls on: libstdc++'s
+// defaults must reach the program's functions, which call malloc.
 //
 // No guard object may live across a call that can throw: these functions have no unwinding of their own.
 #include "hook/heap.h"

@@ -1,5 +1,5 @@
-// A process whose address space is short: its heap index is given up when the program would fail for want of what that
-// takes. The calls that do so stand between the hooks and the real functions, and only in such a process.
+// For processes with little address space: if an allocation fails, the heap index is freed and the allocation retried.
+// These wrappers sit between the hooks and the real functions, in such processes only.
 #include <cerrno>
 
 #include "hook/heap.h"

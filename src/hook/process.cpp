@@ -162,7 +162,7 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
   return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call));
 }
 
-/// Another library may come to lie where one was: nothing known of those addresses holds any more.
+/// Another library may be loaded at the same addresses: everything cached about them becomes invalid.
 UNFREED_HOOK int dlclose(void* handle) noexcept {
   int unloading = unwind::begin_unloading();
   track::HandleRelease release = track::handle_releasing(ledger::Kind::library, reinterpret_cast<uint64_t>(handle));

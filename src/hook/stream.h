@@ -75,7 +75,7 @@ int closing_fd(int fd, const void* stream, Hook hook, const unwind::Registers& f
   track::fd_release_ends(fd, release, true);
   return result;
 }
-/// The stream is gone, too. One that is closed already has no descriptor to speak of: anything may lie there by now.
+/// The stream is closed, too. If it was closed before, its descriptor is not read: the memory may have been reused.
 template <class Stream, class Call>
 int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call) {
   if (is_closed(stream)) [[unlikely]] {

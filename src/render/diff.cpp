@@ -105,7 +105,7 @@ std::string render_difference(const Report& older, const Report& newer, const Di
   render_list("shrank", difference.shrank, true, options, text);
   render_list("gone", difference.gone, false, options, text);
   bool same = !difference.is_worse() && difference.shrank.empty() && difference.gone.empty();
-  return same ? text + "\nno call site differs\n" : text;
+  return same ? text + "\nno differences\n" : text;
 }
 
 }  // namespace unfreed::render

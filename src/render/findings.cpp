@@ -265,13 +265,13 @@ bool any_judged(Reports reports) {
 
 std::string describe_id(std::string_view id) {
   if (id == "unchecked") return "A rule could not be checked, so it did not pass.";
-  if (id == "untracked") return "A program was not tracked, so nothing is known of it.";
+  if (id == "untracked") return "A program was not tracked, so nothing is known about it.";
   if (id == "fd.unattributed") return "A descriptor was opened through no hooked function and is still open.";
   if (id == "heap.lost") return "Heap blocks were lost: no pointer leads to them any more, so they can never be freed.";
   if (id == "inherited_by_child") return "A descriptor without close-on-exec was inherited by another program.";
   if (id == "thread") return "Threads ended and were neither joined nor detached.";
   if (id == "child") return "Child processes ended and were never waited for.";
-  if (id.starts_with("misuse.")) return "A descriptor or stream was closed by code that had no right to.";
+  if (id.starts_with("misuse.")) return "A descriptor or stream was closed twice, or by code that does not own it.";
   Subject subject = Subject::fd;
   std::string_view noun = report::subject_from_name(id, subject) ? report::row_of(subject).noun : "resource";
   return fmt::format("A {} was acquired here and never released.", noun);

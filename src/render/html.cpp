@@ -157,14 +157,14 @@ std::string process_html(const Report& report) {
   for (report::Text word : report.process.argv) arguments += fmt::format("{}{}", arguments.empty() ? "" : " ", word);
   std::string text = fmt::format("<h1>{}</h1>\n<p><code>{}</code></p>\n",
                                  escape_markup(describe_process(report.process)), escape_markup(arguments));
-  text += fmt::format("<p class=\"faint\">started {}, report made by {}", escape_markup(report.process.started),
+  text += fmt::format("<p class=\"faint\">started {}, report trigger: {}", escape_markup(report.process.started),
                       report::word_of(report.trigger));
   if (report.process.duration_ns) text += " after " + write_duration(*report.process.duration_ns);
   if (report.process.exit_status) text += fmt::format(", exit status {}", *report.process.exit_status);
   if (report.process.signal) text += fmt::format(", signal {}", *report.process.signal);
   text += "</p>\n";
   if (report.exhaustion)
-    text += fmt::format("<p class=\"bad\">A limit was reached: {}: {}</p>\n",
+    text += fmt::format("<p class=\"bad\">A limit was reached: {} failed with {}</p>\n",
                         escape_markup(report.exhaustion->function), escape_markup(report.exhaustion->error));
   if (!report.complete) text += "<p class=\"bad\">This report is incomplete.</p>\n";
   for (report::Text note : report.notes) text += fmt::format("<p>{}</p>\n", escape_markup(note));
@@ -173,7 +173,7 @@ std::string process_html(const Report& report) {
 
 std::string threads_html(const Report& report) {
   if (report.threads.empty()) return {};
-  std::string text = "<h2>Threads, and what they keep</h2>\n";
+  std::string text = "<h2>Threads and what they hold</h2>\n";
   for (const report::Thread& thread : report.threads) {
     text += fmt::format(
         "<details><summary>thread <b>{}</b> {} <span class=\"faint\">{}, {}; {} descriptors, {} of heap</span>"
@@ -204,7 +204,7 @@ std::string misuse_html(const Report& report) {
     text +=
         fmt::format("<details><summary>descriptor <b>{}</b>: {}, {} times <span class=\"faint\">{}</span></summary>\n",
                     one.fd, escape_markup(one.type), write_count(one.count), escape_markup(one.suppressed_by));
-    text += call_html("closed", one.closed, report) + call_html("opened anew before that", one.reopened, report) +
+    text += call_html("closed", one.closed, report) + call_html("reopened before that", one.reopened, report) +
             call_html("first closed", one.first_closed, report) + call_html("opened", one.opened, report) +
             "</details>\n";
   }
@@ -229,7 +229,7 @@ std::string untracked_html(const Report& report) {
   for (const report::UntrackedProgram& one : report.untracked)
     text += fmt::format("<tr><td class=\"number\">{}</td><td><code>{}</code></td><td>{}{}</td></tr>\n",
                         write_count(one.count), escape_markup(one.program), escape_markup(one.reason),
-                        one.allowed ? " (accepted)" : "");
+                        one.allowed ? " (allowed)" : "");
   return text + "</table>\n";
 }
 

@@ -123,7 +123,7 @@ std::string render_report_markdown(Reports reports, const RenderOptions& options
     for (report::Text note : report->notes) text += fmt::format("Note: {}\n\n", as_code(printable(note)));
   }
   std::vector<Finding> findings = list_findings(reports, options, kMostFindings);
-  if (!findings.empty()) text += "#### What to look at\n\n";
+  if (!findings.empty()) text += "#### Findings\n\n";
   size_t shown = 0;
   for (; shown < findings.size() && shown < kMostFindings; ++shown) {
     std::string one = finding_of(findings[shown]);

@@ -60,12 +60,13 @@ struct Metric {
 };
 constexpr Metric kMetrics[] = {
     {"held", "gauge", "", "", Counter::live, "Resources acquired and not released"},
-    {"held_bytes", "gauge", "", "bytes", Counter::bytes, "Of what is held, the sizes requested"},
-    {"lost", "gauge", "", "", Counter::lost, "Resources that nothing leads to any more"},
-    {"lost_bytes", "gauge", "", "bytes", Counter::lost_bytes, "Of what is lost, the sizes requested"},
+    {"held_bytes", "gauge", "", "bytes", Counter::bytes, "Requested bytes of held resources"},
+    {"lost", "gauge", "", "", Counter::lost, "Resources that no pointer leads to any more"},
+    {"lost_bytes", "gauge", "", "bytes", Counter::lost_bytes, "Requested bytes of lost resources"},
     {"running", "gauge", "", "", Counter::running, "Threads and child processes that have not ended"},
     {"acquired", "counter", "_total", "", Counter::total, "Resources acquired since the process started"},
-    {"acquired_bytes", "counter", "_total", "bytes", Counter::total_bytes, "Of what was acquired, the sizes requested"},
+    {"acquired_bytes", "counter", "_total", "bytes", Counter::total_bytes,
+     "Requested bytes of all resources acquired since the process started"},
 };
 
 std::string head_of(const std::string& name, const Metric& metric, const char* of) {

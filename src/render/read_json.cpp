@@ -347,8 +347,8 @@ std::optional<Json> parse(std::string_view text, std::string& error) {
     size_t at = std::min(problem.byte ? problem.byte - 1 : 0, text.size());
     size_t line = 1 + static_cast<size_t>(std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n'));
     bool cut = at >= text.size();
-    error =
-        fmt::format("is not JSON: {} at line {} (byte {})", cut ? "it ends too early" : "unexpected text", line, at);
+    error = fmt::format("is neither a JSON report nor a ledger: {} at line {} (byte {})",
+                        cut ? "it ends too early" : "unexpected text", line, at);
   } catch (const Json::exception&) {
     error = "is not JSON that can be read (a number or a text in it is out of bounds)";
   }

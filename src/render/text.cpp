@@ -55,15 +55,14 @@ std::string describe_heap(const Totals& totals, uint64_t live) {
                      write_bytes(totals[Counter::bytes_error]), write_number_of(totals[Counter::live_error], "block"));
 }
 
-/// "3 blocks of 300 B lost, with 5 of 80 B that only they lead to"
+/// "3 blocks (300 B) lost, 5 (80 B) indirectly lost"
 std::string describe_lost_blocks(const Totals& totals) {
   if (!totals[Counter::lost]) return "none lost";
-  std::string text = fmt::format("{} of {} lost", write_number_of(totals[Counter::lost], "block"),
+  std::string text = fmt::format("{} ({}) lost", write_number_of(totals[Counter::lost], "block"),
                                  write_bytes(totals[Counter::lost_bytes]));
   if (uint64_t with_them = totals[Counter::indirectly_lost])
-    text +=
-        fmt::format(", and {} of {} with {}", write_count(with_them),
-                    write_bytes(totals[Counter::indirectly_lost_bytes]), totals[Counter::lost] == 1 ? "it" : "them");
+    text += fmt::format(", {} ({}) indirectly lost", write_count(with_them),
+                        write_bytes(totals[Counter::indirectly_lost_bytes]));
   return text;
 }
 
@@ -74,8 +73,8 @@ std::string describe_losses(Subject subject, const Totals& totals, const Report&
   if (subject == Subject::heap && totals[Counter::live]) {
     std::string text = describe_lost_blocks(totals);
     if (uint64_t possibly = totals[Counter::possibly_lost])
-      text +=
-          fmt::format("; {} of {} possibly", write_count(possibly), write_bytes(totals[Counter::possibly_lost_bytes]));
+      text += fmt::format("; {} ({}) possibly lost", write_count(possibly),
+                          write_bytes(totals[Counter::possibly_lost_bytes]));
     return text;
   }
   return totals[Counter::lost] ? fmt::format("{} lost", write_count(totals[Counter::lost])) : "";
@@ -91,20 +90,21 @@ std::string describe_totals(Subject subject, const Totals& totals, const Report&
       parts.push_back(describe_heap(totals, live));
       break;
     case Subject::thread:
-      parts.push_back(fmt::format("{} ended and never joined, of {} started", held, total));
+      parts.push_back(fmt::format("{} ended unjoined, of {} started", held, total));
       add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
       break;
     case Subject::child:
-      parts.push_back(fmt::format("{} ended and never waited for, of {} started", held, total));
+      parts.push_back(fmt::format("{} unreaped, of {} started", held, total));
       add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
       break;
     default:
       parts.push_back(fmt::format("{} held, of {} acquired", held, total));
-      if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("at most {} at once", write_count(peak)));
+      if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("peak {}", write_count(peak)));
       add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, "inherited"}}, parts);
   }
   if (std::string lost = describe_losses(subject, totals, report); !lost.empty()) parts.push_back(lost);
-  add_counters(totals, {{Counter::suppressed, "suppressed"}}, parts);
+  if (uint64_t suppressed = totals[Counter::suppressed])
+    parts.push_back(fmt::format("{} of the {} suppressed", write_count(suppressed), held));
   return join(parts, "; ");
 }
 
@@ -115,9 +115,9 @@ std::string describe_end(const Report& report) {
     text = fmt::format("was killed by signal {}", *process.signal);
     if (!process.signal_name.empty()) text += fmt::format(" ({})", printable(process.signal_name));
   } else if (process.exit_status) {
-    text = fmt::format("ended with status {}", *process.exit_status);
+    text = fmt::format("exited with status {}", *process.exit_status);
   } else {
-    text = report.trigger == Trigger::post_mortem ? "has ended" : "still running";
+    text = report.trigger == Trigger::post_mortem ? "has ended" : "is still running";
   }
   if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
   return text;
@@ -165,9 +165,9 @@ std::string render_rules(const Report& report, const TextOptions& options) {
 std::string render_failure(const Report& report, const TextOptions& options) {
   if (report.failures.empty()) return {};
   const report::Failure& first = report.failures[0];
-  std::string text = fmt::format("\n  first failed call: {}: {}", printable(first.function), printable(first.error));
+  std::string text = fmt::format("\n  first failed call: {} ({})", printable(first.function), printable(first.error));
   if (first.count > 1) text += fmt::format(", {} times", write_count(first.count));
-  if (first.live_then) text += fmt::format("; {} held at that time", write_count(first.live_then));
+  if (first.live_then) text += fmt::format("; {} held at the time", write_count(first.live_then));
   if (first.thread) text += fmt::format("; thread {}", first.thread);
   text += '\n';
   return text + render_frames(report, first.stack, options, "      ");
@@ -203,7 +203,7 @@ std::string render_unattributed(const Report& report, const TextOptions& options
   if (shown.empty()) return {};
   std::string more = count > shown.size() ? ", …" : "";
   return fmt::format("\n  {}: {}{}\n",
-                     tinted("open, but opened through no hooked function", Tint::bold, options.colour),
+                     tinted("open, but not opened through a hooked function", Tint::bold, options.colour),
                      join(shown, ", "), more);
 }
 
@@ -218,7 +218,7 @@ std::string render_untracked(const Report& report, const TextOptions& options) {
     }
     std::string times = one.count > 1 ? fmt::format(", {} times", write_count(one.count)) : "";
     text += fmt::format("      {}{}{}: {}\n", options.paths.shorten(one.program), times,
-                        one.allowed ? " (accepted)" : "", printable(one.reason));
+                        one.allowed ? " (allowed)" : "", printable(one.reason));
   }
   if (text.empty()) return text;
   return fmt::format("\n  {}:\n{}", tinted("not tracked", Tint::bold, options.colour), text);
@@ -261,7 +261,7 @@ class MissingLines {
     for (const auto& [path, is_named] : files_) {
       if (shown++ == kMost) break;
       std::string name = printable(base_name(path));
-      const char* what = is_named ? "no source lines" : "neither function names nor source lines";
+      const char* what = is_named ? "no source lines" : "no function names or source lines";
       text +=
           report::is_system_module(path)
               ? fmt::format("  {} for {}: install the debug symbols of its package (Debian: …-dbgsym)\n", what, name)
@@ -370,7 +370,7 @@ std::string describe_loss(const report::Place& place) {
                                  : fmt::format("all {}", word));
   };
   add(place.lost, "lost");
-  add(place.indirectly_lost, "lost with others");
+  add(place.indirectly_lost, "indirectly lost");
   add(place.possibly_lost, "possibly lost");
   return parts.empty() ? "" : " (" + join(parts, ", ") + ")";
 }
@@ -431,7 +431,8 @@ std::string render_totals(const Report& report) {
       continue;
     }
     // Few programs have any of these: that there are none is not worth a line.
-    bool is_rare = subject == Subject::child || report::is_handle_kind(static_cast<ledger::Kind>(at));
+    bool is_rare = subject == Subject::thread || subject == Subject::child ||
+                   report::is_handle_kind(static_cast<ledger::Kind>(at));
     if (is_rare && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;
     std::string line = describe_totals(subject, *totals, report);
     if (coverage != ledger::Coverage::exact) line += fmt::format(" ({})", report::word_of(coverage));
@@ -447,7 +448,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
                      describe_end(report) + "\n";
   if (report.exhaustion) {
     std::string call =
-        fmt::format("{}: {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
+        fmt::format("{} failed with {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
     text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
   if (report.threshold)

@@ -127,16 +127,16 @@ std::string describe_misuse(const Misuse& misuse) {
   if (misuse.type == "double_close" && !misuse.owner.empty()) return fmt::format("a {} was closed twice", owner);
   if (misuse.type == "double_close")
     return fmt::format("descriptor {} was closed twice{}", misuse.fd,
-                       misuse.reopened ? ", the second time as somebody else's" : "");
+                       misuse.reopened ? "; the second close hit another owner's descriptor" : "");
   if (misuse.type == "standard_closed")
     return fmt::format("descriptor {}{}", misuse.fd,
-                       misuse.opened ? " was closed by what had closed a standard stream there before"
-                                     : ", a standard stream, was closed by its number");
+                       misuse.opened ? " was closed by code that had already closed a standard stream of that number"
+                                     : ", a standard stream, was closed by number");
   if (misuse.type == "not_open") return fmt::format("descriptor {} was closed, but was not open", misuse.fd);
   if (misuse.type == "behind_owner")
-    return fmt::format("descriptor {} was closed by its number, though a {} owns it", misuse.fd, owner);
+    return fmt::format("descriptor {} was closed by number, although a {} owns it", misuse.fd, owner);
   if (misuse.type == "stale_owner")
-    return fmt::format("a stream closed descriptor {}, which had been handed out anew", misuse.fd);
+    return fmt::format("a stream closed descriptor {}, whose number had been reused", misuse.fd);
   return fmt::format("descriptor {}: {}", misuse.fd, printable(misuse.type));
 }
 
@@ -292,14 +292,14 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
     std::string times = misuse.count > 1 ? fmt::format(" ({} times)", write_count(misuse.count)) : "";
     text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
     text += render_call("closed", misuse.closed, report, options);
-    text += render_call("opened anew before that", misuse.reopened, report, options);
-    text += render_call(misuse.type == "stale_owner"       ? "closed by its number before"
+    text += render_call("reopened before that", misuse.reopened, report, options);
+    text += render_call(misuse.type == "stale_owner"       ? "closed by number before"
                         : misuse.type == "standard_closed" ? "the standard stream closed before"
                                                            : "first closed",
                         misuse.first_closed, report, options);
     text += render_call("opened", misuse.opened, report, options);
   }
-  if (left_out) text += fmt::format("\n  and {} more\n", write_number_of(left_out, "invalid close"));
+  if (left_out) text += fmt::format("\n  and {}\n", write_number_of(left_out, "more invalid close"));
   return text;
 }
 

@@ -37,7 +37,7 @@ uint32_t mark_serial(unfreed_mark_t mark) { return static_cast<uint32_t>(mark); 
 UNFREED_API int unfreed_runtime_report(const char* path) {
   KeepErrno keep;
   if (!is_tracking()) return -1;
-  constexpr int kPatienceMs = 20'000;  // there may be another one before it, and yet another
+  constexpr int kPatienceMs = 20'000;  // two other reports may be made before it
   return runtime::report_now(report::Trigger::api, path, kPatienceMs) ? 0 : EIO;
 }
 

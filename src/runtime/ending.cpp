@@ -75,7 +75,7 @@ End conclude(int status) {
   if (!is_known) {
     base::FixedText<600> line;
     line.add("unfreed: the report could not be made");
-    if (g_runtime.ledger_path[0]) line.add("; what it would say is kept: ").add(g_runtime.ledger_path);
+    if (g_runtime.ledger_path[0]) line.add("; its ledger is kept: ").add(g_runtime.ledger_path);
     say(line.text(), has_rules ? Line::verdict : Line::news);
   }
   bool is_said = has_rules || !g_runtime.is_descendant;
@@ -91,8 +91,8 @@ End conclude(int status) {
 /// Without one, rules remain unchecked.
 End end_in_sandbox() { return !g_runtime.launcher_pid && g_settings.has_rules() ? End::unchecked : End::passed; }
 
-/// Has the last report. The thread that was asked for one before may be this one, interrupted by the signal handler
-/// that ends the process: it will not go on, but what it has started is waited for.
+/// Takes the turn for the last report. If this thread was already making a report and was interrupted by the signal
+/// handler that ends the process, that report's code will not resume, but the copy it started is waited for.
 void take_last_turn() {
   ReportTurn turn(kPatienceMs);
   if (!turn && is_own_turn()) wait_for_last_report();
@@ -145,8 +145,7 @@ End wait_for_end() {
   return g_end.load(std::memory_order_acquire);
 }
 
-/// Has this process an end to report? A fork child in which nothing was ever tracked has nothing to say, and no ledger
-/// of its own to say it in.
+/// Is there anything to report at the end? A fork child in which nothing was ever tracked has no ledger of its own.
 bool has_end() {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   if (g_runtime.wants_all_reports) track::adopt_fork_if_needed();

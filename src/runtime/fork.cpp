@@ -125,7 +125,7 @@ void take_over_fork_child() {
     return;
   }
   base::watch_for_sandbox_in_fork_child();
-  // The launcher does not come to see this one's: it learns of it from the parent's.
+  // The launcher cannot see this child's private ledger: the parent's ledger tells it.
   if (g_runtime.launcher_pid && !g_runtime.ledger_path[0]) track::drop_in_parent(ledger::Dropped::children_apart);
   track::enter_report_signal();
   track::reset_root_regions_after_fork();

@@ -136,11 +136,11 @@ void LiveGrading::begin() {
   problem_ = outcome_ ? threads_.stop(patience_ms_) : "there is no memory for it";
   if (problem_) return;
   if (!kept_memory_.give()) {
-    problem_ = "memory that the program keeps from its children could not be found";
+    problem_ = "memory hidden from fork children (MADV_DONTFORK) could not be located";
     return;
   }
   if (!track::g_heap_index.keep_in_children(true)) {
-    problem_ = "the kernel does not let a copy have the heap index";
+    problem_ = "the kernel does not let a copy of the process see the heap index";
     return;
   }
   stack_t alternate{};
@@ -164,7 +164,7 @@ void LiveGrading::end(ledger::Writer& out) {
 }
 
 void LiveGrading::refuse(ledger::Writer& out) const {
-  enter(out, problem_ ? problem_ : "no copy of the process could be made, or it did not end well");
+  enter(out, problem_ ? problem_ : "no copy of the process could be made, or the copy failed");
 }
 
 void LiveGrading::grade_copy(ledger::Writer& out) {
@@ -176,7 +176,7 @@ void LiveGrading::grade_copy(ledger::Writer& out) {
   for (int looks = 0; looks < kMostMilliseconds && outcome_->load(std::memory_order_acquire) == Outcome::open; ++looks)
     sleep_ns(1'000'000);
   bool stood_still = outcome_->load(std::memory_order_acquire) == Outcome::still;
-  enter(out, problem ? problem : stood_still ? nullptr : "a thread went on meanwhile");
+  enter(out, problem ? problem : stood_still ? nullptr : "a thread kept running meanwhile");
 }
 
 LiveGrading::~LiveGrading() {

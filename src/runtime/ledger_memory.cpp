@@ -185,8 +185,8 @@ bool begin(const Header& header, long fd, bool has_first, Writer& out) {
   return false;
 }
 
-/// The launcher writes into every ledger that it finds that it takes no more; to one that was begun later its file's
-/// absence says so.
+/// When the launcher ends, it notes in every ledger that it finds that it accepts no more; a process that starts a
+/// ledger later sees that the launcher's file is gone.
 void note_launcher(const LedgerPlace& place, const FileIdentity& identity, const Writer& ledger) {
   if (!identity.is_launchers || !launcher_takes_ledgers(place))
     ledger.header().launcher_gone.store(1, std::memory_order_release);
@@ -294,8 +294,8 @@ bool map_over(std::byte* place, uint64_t bytes, int flags, long fd, uint64_t off
   return true;
 }
 
-/// What lies between the parts, where all is the runtime's: a larger parent's, or that of a thread of its that was
-/// about to map more when another one forked.
+/// Unmaps what is between the parts. That range belongs to the runtime: it is left from a larger parent, or from a
+/// parent's thread that was mapping more when another one forked.
 void unmap_between(std::byte* base, const Header& header, std::span<const Extents::Part> parts) {
   uint64_t at = 0;
   for (const Extents::Part& part : parts) {

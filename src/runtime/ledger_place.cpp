@@ -85,7 +85,7 @@ bool is_own_earlier(long folder, const char* name, const FileName& parts) {
   base::close_file(file);
   if (size != sizeof header || std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) != 0) return false;
   auto state = static_cast<ledger::State>(header.state.load(std::memory_order_relaxed));
-  // It ended in order, and its report is somebody's business: only its exit handlers have called exec.
+  // It had ended normally and its report is being handled: only its exit handlers called exec.
   if (state == ledger::State::ended) return false;
   if (!parts.pid_namespace) return state == ledger::State::replaced;  // without /proc nobody knows
   return header.pid == parts.pid && ledger::is_running(parts.pid, header.created_boottime_ns);
@@ -111,7 +111,7 @@ long create_file(const Folder& folder, FileName& name, base::TextBuilder& path) 
   return -EEXIST;
 }
 
-/// Makes the file in one folder after the other, until one can be had.
+/// Tries to create the file in each folder in turn.
 long create_somewhere(const LedgerPlace& place, FileName& name, base::TextBuilder& path, bool& is_launchers) {
   is_launchers = false;
   Folder run;

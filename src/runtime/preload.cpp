@@ -93,7 +93,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
   line.add("unfreed: ");
   base::add_printable(line, program, 600);
   line.add(" replaces this process and is not tracked: ").add(elf::describe(obstacle));
-  say(line.add("; its rules cannot be checked (UNFREED_ALLOW_UNTRACKED accepts it)").text(), Line::verdict);
+  say(line.add("; rules cannot be checked for it (UNFREED_ALLOW_UNTRACKED accepts that)").text(), Line::verdict);
 }
 
 }  // namespace unfreed::runtime

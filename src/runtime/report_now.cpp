@@ -188,7 +188,7 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
 
 constexpr size_t kMostLineBytes = 2600;
 
-/// Its end is what matters of a long one.
+/// Of a long path the end is shown, which matters most.
 void add_path(base::TextBuilder& line, const Working& working) {
   constexpr size_t kMostShown = 700;
   std::string_view path = working.output.shown_path();
@@ -220,7 +220,7 @@ void say_replaced(const Working& working) {
   base::FixedText<kMostLineBytes> line;
   line.add("unfreed: report ");
   add_path(line, working);
-  say(line.add(" replaced one that another process wrote seconds before (%p in UNFREED_OUTPUT keeps both)").text());
+  say(line.add(" replaced one that another process wrote seconds ago (put %p in UNFREED_OUTPUT to keep both)").text());
 }
 
 /// The rule that a line names: the first that is broken, or else could not be checked; `more`: others like it.
@@ -251,8 +251,8 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
   static constexpr Unit kUnits[] = {
       {report::Subject::fd, " descriptor", " descriptors"},
       {report::Subject::heap, " heap block", " heap blocks"},
-      {report::Subject::thread, " thread neither joined nor detached", " threads neither joined nor detached"},
-      {report::Subject::child, " child not waited for", " children not waited for"},
+      {report::Subject::thread, " unjoined thread", " unjoined threads"},
+      {report::Subject::child, " zombie child", " zombie children"},
   };
   const char* before = " holds ";
   for (const Unit& unit : kUnits) {
@@ -261,11 +261,14 @@ void add_held(base::TextBuilder& line, const report::Report& report) {
     if (!live) continue;
     line.add(before).add_number(live).add(live == 1 ? unit.one : unit.many);
     if (unit.subject == report::Subject::heap)
-      line.add(" of ").add_number(totals->counted(report::Counter::bytes)).add(" bytes");
+      line.add(" (").add_number(totals->counted(report::Counter::bytes)).add(" bytes)");
     if (uint64_t lost = totals->counted(report::Counter::lost)) line.add(", ").add_number(lost).add(" of them lost");
     before = ", ";
   }
   if (before[0] == ' ') line.add(" holds nothing");
+  const report::Totals* misuse = report.totals_of(report::Subject::misuse);
+  if (uint64_t count = misuse ? misuse->counted(report::Counter::live) : 0)
+    line.add("; ").add_number(count).add(count == 1 ? " invalid close" : " invalid closes");
 }
 
 /// The one line about a report: at the end of the process what a rule says, else what is held; and where it is.
@@ -278,9 +281,9 @@ void say_made(const Request& request, const Working& working, const Made& made, 
   base::FixedText<kMostLineBytes> line;
   add_subject(line);
   if (const auto& limit = made.report.exhaustion)
-    line.add(": a limit was reached: ").add(limit->function).add(": ").add(limit->error).add("; it");
+    line.add(": a limit was reached: ").add(limit->function).add(" failed with ").add(limit->error).add("; it");
   else if (const auto& threshold = made.report.threshold)
-    line.add(": reached ").add(threshold->rule).add(" (").add_number(threshold->value).add("); it");
+    line.add(": reached ").add(threshold->rule).add(" (now ").add_number(threshold->value).add("); it");
   if (rule)
     add_rule(line, *rule, more);
   else
@@ -351,7 +354,7 @@ int make(void* context) {
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
   if (request.grading && request.trigger != Trigger::exit) {
-    // Before threads are stopped: afterwards they take a while to be back where they waited.
+    // Before threads are stopped: afterwards it takes a while until they wait again.
     base::SignalBlock block;
     report::take_kernel_tasks(source_of(request), 0);
   }

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kPatienceMs = 1000;
 
-/// What a program finds out about itself after it has shut itself in is little: a megabyte or two.
+/// Reserves room for what is recorded after the filter is installed, which is little: a megabyte or two.
 void take_room() {
   struct Room {
     SectionId section;
@@ -38,9 +38,9 @@ void announce() {
   base::FixedText<600> line;
   line.add("unfreed: pid ").add_signed(g_runtime.pid).add(" restricts its system calls (seccomp): ");
   if (g_runtime.ledger_path[0])
-    line.add("its ledger is left at its end for `unfreed report ").add(g_runtime.ledger_path).add("`");
+    line.add("it writes no report when it ends; use `unfreed report ").add(g_runtime.ledger_path).add("`");
   else
-    line.add("no report can be made at its end");
+    line.add("no report can be made when it ends");
   say(line.text(), g_settings.has_rules() ? Line::verdict : Line::news);
 }
 

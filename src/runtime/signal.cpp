@@ -25,8 +25,8 @@ void on_signal(int, siginfo_t* info, void*) {
 }
 }  // namespace
 
-// By libc itself, whose way back from the handler unwinders know, ours among them: not by a function that the program
-// or a sanitizer has in its place.
+// Installed through libc's own function, because unwinders (ours included) recognise its signal trampoline; not through
+// a replacement in the program or a sanitizer.
 void take_report_signal(int signal) {
   struct sigaction now {};
   if (__sigaction(signal, nullptr, &now) != 0 || now.sa_flags & SA_SIGINFO || now.sa_handler != SIG_DFL) return;

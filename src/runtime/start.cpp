@@ -127,9 +127,7 @@ ledger::StringRef add_arguments(const ledger::Writer& writer, int count, char** 
 
 void cover_sampled_heap(uint64_t interval_bytes) {
   base::FixedText<128> reason;
-  reason.add("on average one block per ")
-      .add_number(interval_bytes)
-      .add(" bytes is tracked, and represents the others");
+  reason.add("on average one block per ").add_number(interval_bytes).add(" bytes is tracked and stands for the others");
   g_tracker.writer.cover(Kind::heap, Coverage::sampled, reason.text());
 }
 
@@ -151,7 +149,7 @@ void describe_coverage(const report::Settings& settings) {
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
   else if (track::is_malloc_valgrinds())
-    g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "Valgrind replaces every malloc by its own");
+    g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "Valgrind replaces malloc with its own");
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
   if (!hook::malloc_is_libc())
@@ -287,7 +285,7 @@ void say_no_tracking(const report::Settings& settings, std::string_view why) {
   base::FixedText<512> line;
   if (base::is_address_space_short()) why = "the limit on its address space (ulimit -v) leaves no room for that";
   g_tracker.heap_use = track::HeapUse::none;
-  // What has been taken so far would be lacking to the program.
+  // Give back the memory taken so far, which the program would lack.
   if (g_tracker.writer) unmap_ledger(g_tracker.writer, g_runtime.ledger_path);
   base::give_back_all_own_memory();
   g_settings = {};  // its texts lay there
@@ -316,9 +314,9 @@ bool report_setting_errors(const report::SettingError* errors, size_t count) {
 void at_exit(int status, void*) {
   bool replaced = false;
   int final_status = finish(status, replaced);
-  // exit() within exit() goes on with what is left to be done, and ends with the other status: handlers there are none
-  // any more, but the streams are flushed as libc does it at a program's end, whoever holds their locks.
-  // fflush(nullptr) would wait for them: a thread in getchar() never lets go of stdin's.
+  // exit() within exit() runs what is left and ends with the new status. No handlers are left, but libc flushes the
+  // streams as at every exit, ignoring locks held by other threads. fflush(nullptr) would wait for those locks: a
+  // thread in getchar() never releases stdin's.
   if (replaced) exit(final_status);
 }
 

@@ -21,9 +21,9 @@ constexpr base::ConstantText<> accepted_subjects(std::string_view start, bool pe
     if (has_rules(static_cast<Subject>(at), per_site)) names[count++] = kSubjects[at].name;
   return message.add_list(std::span(names).first(count), " or ");
 }
-constexpr auto kMissingSubject = accepted_subjects("a kind is missing; accepted: ", false);
-constexpr auto kNoSubject = accepted_subjects("not a kind of resource; accepted: ", false);
-constexpr auto kNoSiteSubject = accepted_subjects("is counted per process only; counted per site: ", true);
+constexpr auto kMissingSubject = accepted_subjects("missing kind; expected ", false);
+constexpr auto kNoSubject = accepted_subjects("unknown kind; expected ", false);
+constexpr auto kNoSiteSubject = accepted_subjects("is counted per process only; counted per call site: ", true);
 
 struct CounterMessages {
   base::ConstantText<> of[kSubjectCount][2];
@@ -37,7 +37,7 @@ struct CounterMessages {
         base::ConstantText<>& message = of[at][per_site];
         message.add(per_site ? "site." : "");
         message.add(kSubjects[at].name);
-        message.add(" has ").add_list(std::span(names).first(count), " and ");
+        message.add(" has the fields ").add_list(std::span(names).first(count), " and ");
       }
     }
   }
@@ -113,7 +113,7 @@ class RuleParser {
   }
 
   bool parse_operator(Rule& rule) {
-    if (!take('>')) return fail(position_, position_ < end_ ? 1 : 0, "an operator is missing; accepted: > or >=");
+    if (!take('>')) return fail(position_, position_ < end_ ? 1 : 0, "expected > or >=");
     rule.or_equal = take('=');
     return true;
   }
@@ -122,13 +122,13 @@ class RuleParser {
     size_t start = position_;
     while (position_ < end_ && base::is_digit(text_[position_])) ++position_;
     if (position_ == start)
-      return fail(start, end_ - start, "a number is missing; accepted: a whole number, then K, M, G or nothing");
+      return fail(start, end_ - start, "expected a whole number, optionally followed by K, M or G");
     if (!base::parse_number(base::slice(text_, start, position_ - start), rule.limit))
       return fail(start, position_ - start, "the number is too large");
     uint64_t unit = position_ < end_ ? base::unit_of(text_[position_]) : 1;
     if (unit != 1) ++position_;
     if (position_ < end_ && is_word(text_[position_]))
-      return fail(position_, end_ - position_, "not a unit; accepted: K, M or G (powers of 1024)");
+      return fail(position_, end_ - position_, "unknown unit; expected K, M or G (powers of 1024)");
     if (__builtin_mul_overflow(rule.limit, unit, &rule.limit))
       return fail(start, position_ - start, "the number is too large");
     return true;
@@ -186,8 +186,8 @@ bool parse_levels(std::string_view text, RuleSet& out, ParseError& error) {
     bool is_one_too_many = static_cast<size_t>(&rule - out.rules.data()) >= kMostLevels;
     if (is_level(rule) && !is_one_too_many) continue;
     error = {static_cast<size_t>(rule.text.data() - text.data()), rule.text.size(),
-             is_one_too_many ? "there may be 16 of them"
-                             : "reports can be made at numbers of fd, heap, heap.bytes, timer, shm and library"};
+             is_one_too_many ? "at most 16 are allowed"
+                             : "only fd, heap, heap.bytes, timer, shm and library can be used here"};
     out = RuleSet();
     return false;
   }

@@ -68,7 +68,7 @@ bool check_rules_are_tracked(const Settings& settings, SettingError& error) {
   for (const Rule& rule : settings.rules.all()) {
     if (settings.kinds & 1u << static_cast<uint32_t>(rule.kind())) continue;
     ParseError detail{static_cast<size_t>(rule.text.data() - settings.rules.text.data()), rule.text.size(),
-                      "the rule's kind is not tracked: UNFREED_TRACK leaves it out"};
+                      "this kind is not tracked (see --track, UNFREED_TRACK)"};
     error = {kFailOn, settings.rules.text, "rules about kinds that are tracked", detail, true};
     return false;
   }
@@ -160,15 +160,16 @@ size_t describe(const SettingError& error, std::span<char> out) {
   constexpr size_t kMostShownOfAValue = 120;
   base::TextBuilder line(out);
   if (!error.meant.empty()) {
+    line.add("unknown variable ");
     base::add_printable(line, error.variable, kMostShownOfAValue);
-    line.add(" is no variable of unfreed's: did you mean UNFREED_").add(error.meant).add('?');
+    line.add("; did you mean UNFREED_").add(error.meant).add('?');
     return line.size();
   }
   line.add(error.variable).add('=');
   base::add_printable(line, error.value, kMostShownOfAValue);
   line.add(": ");
   if (!error.detail.message) {
-    line.add("not understood; accepted: ").add(error.accepted);
+    line.add("invalid; expected ").add(error.accepted);
     return line.size();
   }
   if (error.detail.length > 0) {

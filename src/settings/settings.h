@@ -86,8 +86,8 @@ void read_evaluation_settings(std::string_view kept, Settings& settings);
 void prefer_given(const Settings& given, Settings& settings);
 
 /// Writes the one line a user sees for `error` (without newline) to `out`; returns its length (cut to fit):
-///     UNFREED_DEPTH=ten: not understood; accepted: a number from 1 to 512
-///     UNFREED_FAILON is no variable of unfreed's: did you mean UNFREED_FAIL_ON?
+///     UNFREED_DEPTH=ten: invalid; expected a number from 1 to 512
+///     unknown variable UNFREED_FAILON; did you mean UNFREED_FAIL_ON?
 size_t describe(const SettingError& error, std::span<char> out);
 
 /// Is a program with this base name tracked under UNFREED_ONLY?

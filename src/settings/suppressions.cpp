@@ -7,7 +7,7 @@ namespace unfreed::report {
 namespace {
 
 constexpr auto kForm = list_kinds("a suppression has the form kind:pattern; kinds are ", ", ").add(", leak and *");
-constexpr auto kNotAKind = list_kinds("not a kind of resource; accepted: ", ", ").add(", leak and *");
+constexpr auto kNotAKind = list_kinds("unknown kind; expected ", ", ").add(", leak and *");
 
 bool is_hexadecimal(std::string_view text) {
   for (char character : text)

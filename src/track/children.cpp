@@ -39,7 +39,7 @@ constinit base::GrowingMemory g_next_memory;
 uint32_t g_first_free;  // record + 1
 uint32_t g_in_use;
 uint32_t g_next_sweep = kFirstSweep;
-/// Collected before they were entered, perhaps.
+/// Pids that were reaped, perhaps before they were recorded.
 struct Early {
   pid_t pid;
   uint64_t last_start;  ///< that had begun by then
@@ -69,8 +69,8 @@ void release_record(uint32_t index) {
   free_record(index);
 }
 
-/// Children that are reaped by the kernel (SIGCHLD ignored), or past the watched functions, are gone without a word.
-/// Asked for when there are many.
+/// Removes records of children that the kernel has reaped (SIGCHLD ignored), or that were reaped through no hooked
+/// function. Called when there are many.
 void sweep() {
   uint64_t count = g_tracker.writer.section(SectionId::children).count.load(std::memory_order_relaxed);
   for (uint32_t i = 0; i < count; ++i) {

@@ -1,8 +1,8 @@
 // The children's verbs. A child process is held from the call that starts it to the wait that reaps it. A child that
 // has ended and was not waited for is a zombie.
 //
-// Another thread may reap a child before the call that started it has returned. So pids that were reaped and are not
-// known are remembered for a while, for starts that were in progress then. A start leaves no state that must be reset:
+// Another thread may reap a child before the call that started it has returned. So unknown pids that are reaped are
+// remembered while starts are in progress. A start leaves no state that must be reset:
 // the call may never return (an atfork handler that throws, a signal handler that jumps).
 //
 // All are thread-safe, async-signal-safe and keep errno.

@@ -1,10 +1,10 @@
-// Streams and directories that were closed lately, by their addresses: closing one once more is undefined, and libc may
-// abort in it, so it is noticed before libc is called.
+// Recently closed streams and directories, by address. Closing one again is undefined behaviour, and libc may abort, so
+// it is detected before libc is called.
 //
 //     opened ─▶ (in the table only if one closed before had this address) ─▶ closed ─▶ closed again: misuse
 //
-// A table of fixed size, of which each address has one slot that others may take over: what is found is true, but a
-// stream that was closed long ago may be unknown. Lock-free; all are thread-safe and async-signal-safe.
+// A table of fixed size, in which each address has one slot that other addresses may overwrite: what is found is right,
+// but a stream that was closed long ago may be missing. Lock-free; all are thread-safe and async-signal-safe.
 #pragma once
 
 #include <cstdint>

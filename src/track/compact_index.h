@@ -1,7 +1,7 @@
 // The heap index of a process whose address space is short: the same word for each block as in heap_index.h, but found
-// through a hash table of small leaves, so that what it takes is a quarter of the heap in use, not of the regions that
-// the heap lies in. It costs more time. And it can be given back, when the program would fail for want of what it
-// takes.
+// through a hash table of small leaves, so it takes a quarter of the size of the heap in use, not of the regions that
+// the heap lies in. It is slower. It can be freed when an allocation of the program would otherwise fail for lack of
+// address space.
 //
 //     slots:  hash(address / 64 KiB) ─▶ key │ leaf ─▶ leaf:  a word for each grain of those 64 KiB
 //

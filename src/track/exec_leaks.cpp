@@ -52,7 +52,7 @@ bool stays_open(int fd) {
 void copy_name(const char* from, char (&to)[sizeof ExecLeak::program]) {
   std::memset(to, 0, sizeof to);
   auto address = reinterpret_cast<uintptr_t>(from);
-  // A page that cannot be read would take what lies before it along.
+  // Page by page: an unreadable page must not make the copy of the page before it fail.
   size_t wanted = sizeof to - 1, on_page = std::min<size_t>(wanted, 4096 - address % 4096);
   base::copy_memory(0, address, to, on_page);
   if (on_page < wanted) base::copy_memory(0, address + on_page, to + on_page, wanted - on_page);
@@ -75,8 +75,8 @@ bool back_parents(Record* records, uint64_t count) {
   return ledger::back_shared_memory(reinterpret_cast<std::byte*>(records), bytes);
 }
 
-/// The caller may be another process than the ledger's: nothing but atomics stands between the two, and two records
-/// for the same exec leak are harmless.
+/// The caller may be a different process from the ledger's owner. Only atomics synchronize the two; duplicate records
+/// of one exec leak are harmless.
 ExecLeak* note(const FdRecord& from, uint64_t word, int fd, uint16_t hook, const char* program) {
   bool in_parent = ledger::fd_origin(word) == FdOrigin::inherited;
   ledger::Header& header = in_parent ? *g_parent.header : g_tracker.writer.header();

@@ -20,7 +20,7 @@ namespace unfreed::track {
 /// What happens to the caller's descriptors in the child before it execs.
 struct ChildFds {
   static constexpr int kMost = 256;
-  int numbers[kMost];  ///< closed or replaced: they do not cross
+  int numbers[kMost];  ///< closed or replaced in the child: not inherited
   int count = 0;
   int closed_from = INT32_MAX;
   bool closes_popen_streams = false;  ///< popen's child closes what earlier popens have left open (POSIX)

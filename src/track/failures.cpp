@@ -21,7 +21,7 @@ ExhaustionHandler g_handler;
 constexpr uint64_t kBetweenCallsNs = 10'000'000'000;
 std::atomic<uint64_t> g_last_call_ns;
 
-/// May the handler be called now? Says so to one caller only.
+/// May the handler be called now? True for one caller only.
 bool take_turn(ledger::Kind kind, uint64_t live) {
   auto& quiet = g_quiet_until_below[static_cast<size_t>(kind)];
   if (quiet.load(std::memory_order_acquire)) return false;

@@ -189,7 +189,7 @@ void fd_addressed(int fd, FdTargetForm form, const void* address, uint32_t bytes
 }
 
 namespace {
-/// For whoever closes the number once more: who closed it last, and what it was.
+/// Keeps who closed the number, and what it was, to describe a later double close.
 void note_closed(const FdRelease& release) {
   FdRecord& record = *release.record;
   ClosedFd& closed = record.closed;
@@ -217,8 +217,8 @@ void note_opening(FdRelease& release) {
   release.tid = release.record->tid;
 }
 
-/// The stream that does not know that its number goes. One from before a fork is the parent's to close: a child does
-/// well to close the number only, since closing the stream would write what the parent has buffered.
+/// Notes the stream whose descriptor is closed by number. Not for a stream from before a fork: a child is right to
+/// close only the number, since closing the stream would write what the parent has buffered.
 [[gnu::always_inline]] inline void note_owner_left_behind(int fd, const FdCloser& closer, FdRelease& release) {
   const FdRecord& record = *release.record;
   // A message queue has no stream: it is its descriptor, and may be closed as one.
@@ -231,7 +231,7 @@ void note_opening(FdRelease& release) {
 
 FdRelease fd_release_begins(int fd, const FdCloser& closer) {
   FdRelease release;
-  // What has no number has nothing to close; close(-1) is misuse.
+  // A stream without a descriptor closes none; close(-1) is misuse.
   if ((fd < 0 && (closer.stream || closer.replaces)) || !enter(Kind::fd)) return release;
   release.site = capture_site(Kind::fd, closer.hook, closer.from);
   FdRecord* record = record_if_any(fd);

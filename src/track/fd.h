@@ -1,6 +1,6 @@
-// The descriptors' verbs. A hooked function that makes a descriptor says so after the real call; one that ends it wraps
-// the real call: who closes is noted before it, and afterwards the record is erased if it is still the one of before,
-// since another thread may get the number at once. So a call that never returns (thread cancellation, an exception,
+// The descriptors' verbs. A hook that makes a descriptor records it after the real call. A hook that closes one wraps
+// the real call: it notes the closer first, and afterwards erases the record if it is unchanged, since another thread
+// may get the number at once. So a call that never returns (thread cancellation, an exception,
 // longjmp) leaves the record as it is: a descriptor that is still open keeps its call site, and one that is closed is
 // missing from the kernel's list. All are thread-safe, async-signal-safe and keep errno.
 #pragma once
@@ -16,7 +16,7 @@
 
 namespace unfreed::track {
 
-/// Who else stands for a descriptor: a stream that owns it.
+/// The stream that owns a descriptor, if any.
 struct FdOwnership {
   ledger::FdOwner kind = ledger::FdOwner::none;
   const void* owner = nullptr;
@@ -128,7 +128,7 @@ int fd_replacing(int source, int target, uint16_t hook, const unwind::Registers&
 
 /// Wraps close_range or closefrom over first … last (inclusive). `call` returns 0 when it has closed them. Only records
 /// from before the call go: a number may be another thread's again by the time it returns. A range of one number closes
-/// it by its number; one of several closes whatever may be open, which is nobody's mistake.
+/// it by number; a larger range closes whatever is open in it, which is no misuse.
 struct FdRange {
   unsigned first;
   unsigned last;

@@ -1,6 +1,5 @@
-// What the runtime takes of the process's address space and memory, when the program sets limits to those or locks
-// them. A full ledger is mapped as a whole and hardly touched, and so are the tables beside it: that is free as long as
-// only what is touched counts.
+// The runtime's share of address space and memory, when the program limits or locks these. The ledger and the tables
+// beside it are mapped in full and hardly touched, which costs nothing as long as only touched pages count.
 #pragma once
 
 #include "track/tracker.h"
@@ -11,7 +10,7 @@ namespace unfreed::track {
 /// use is given back. Async-signal-safe.
 void shrink_footprint();
 
-/// The limits are others now.
+/// The limits have changed.
 void footprint_limits_changed();
 
 /// mlockall(2) of what is the program's: the runtime's memory is locked neither now nor later, since locking backs it.
@@ -47,8 +46,8 @@ int lock_without_footprint(int flags, Call call) {
   shrink_footprint();
   int on_fault = flags & kLockOnFault;
   if (flags & kLockCurrent) {
-    // Who may lock more than the limit says is known to the kernel alone. It counts the runtime's mappings, too, and
-    // would back them, if it did not leave that to the first touch.
+    // Only the kernel knows who may lock more than the limit (CAP_IPC_LOCK). It also counts the runtime's mappings, and
+    // would back them with pages, hence MLOCK_ONFAULT.
     bool is_checked = memlock_limit_suffices();
     if (!is_checked && call(kLockCurrent | kLockOnFault) != 0) return -1;
     if (!is_checked) unlock_own_mappings();

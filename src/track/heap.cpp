@@ -82,7 +82,7 @@ namespace {
   return true;
 }
 
-/// It counts for nobody, but what it leads to may be in use.
+/// The block itself is not counted, but blocks that it points to may be in use.
 void keep_uncounted(void* block, size_t bytes, bool in_use) {
   if (!block || g_tracker.heap_use != HeapUse::every_block) return;
   auto address = reinterpret_cast<uintptr_t>(block);
@@ -100,7 +100,7 @@ void keep_uncounted(void* block, size_t bytes, bool in_use) {
     return;
   }
   unwind::Registers from = unwind::caller_registers(frame);
-  // Drawn even where nothing is tracked: what comes next must not depend on what was passed through meanwhile.
+  // Draw even if the block is not tracked: later samples must not depend on which calls were untracked.
   bool sampling = g_tracker.heap_use == HeapUse::sampled, taken = !sampling || takes_sample(bytes);
   if (!enter(Kind::heap)) return;
   if (t_local.heap_guard) return keep_uncounted(block, bytes, false);

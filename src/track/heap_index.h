@@ -8,8 +8,8 @@
 //         │  site    │  size   │ epoch │flags│      0: no live block starts here
 //
 // Sizes of 16 MiB − 1 and more are in a small side table. Before each region's words there is a count of sampled
-// blocks for every 4 KiB of heap: nearly all blocks that a sampled heap frees are untracked, and finding that out must
-// not touch a cache line each. Where address space is short there is a compact index instead (compact_index.h).
+// blocks for every 4 KiB of heap: nearly all blocks freed in a sampled heap are untracked, and finding that out must
+// not cost a cache miss each. Where address space is short there is a compact index instead (compact_index.h).
 // Thread-safe as described; async-signal-safe. A fork child finds the words 0: its parent's blocks are not its own.
 // Copying an index as large as a quarter of the heap would make a fork that much slower, and the parent would have
 // to copy each page that it goes on using.
@@ -31,7 +31,7 @@ struct Block {
   bool ignored = false;
   uint64_t size_bytes = 0;
   bool sampled = false;  ///< stands for others too
-  bool in_use = false;   ///< so says the program, whatever leads to it
+  bool in_use = false;   ///< the program declared it in use, whether or not a pointer leads to it
 };
 
 class HeapIndex {

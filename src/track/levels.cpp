@@ -95,7 +95,7 @@ uint64_t headroom(const Known& known, const HeapSum& sum) {
   uint64_t next = known.next.load(std::memory_order_relaxed);
   uint64_t live = known.level.bytes ? sum.bytes : sum.blocks;
   uint64_t missing = next > live ? next - live : 0;
-  // Not for every step shortly before it is reached.
+  // Do not sum at every allocation just below the threshold.
   missing = std::max(missing, next / 64);
   if (!known.level.bytes && __builtin_mul_overflow(missing, kSmallest, &missing)) missing = UINT64_MAX;
   return std::max(missing, kHeapStepBytes);

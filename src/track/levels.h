@@ -1,7 +1,7 @@
-// Numbers that make a report be written when they are reached (UNFREED_REPORT_AT), and again each time that what is
-// held has doubled. For kinds that are counted as a whole the number is compared where a resource is acquired; for the
-// heap, which is counted by thread and site, all counts are added up now and then: as often as enough has been
-// allocated since the last time to have reached it. All are thread-safe and async-signal-safe.
+// Thresholds at which a report is written (UNFREED_REPORT_AT), and again each time the count has doubled. Kinds that
+// are counted as a whole are compared at each acquisition. The heap is counted by thread and site, so its counts are
+// summed only when enough has been allocated since the last time to have reached the threshold. All are thread-safe and
+// async-signal-safe.
 #pragma once
 
 #include <atomic>

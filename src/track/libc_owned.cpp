@@ -137,12 +137,12 @@ HeapOwner heap_owner(std::span<const unwind::Frame> frames, bool truncated) {
   if (only_system && !truncated) return HeapOwner::libc;
   if (!is_libc_module(frames[0].module)) return HeapOwner::program;
   if (is_loader_module(frames[0].module)) return HeapOwner::libc;
-  // Somewhere between the block and the program a function that keeps memory was at work. The program itself may have
-  // called one that has left its end to another (setenv, localtime and gettext do): then the call tells.
+  // Look for a function that keeps memory between the block and the program's frames. If the program called one that
+  // ended in a tail call (as in setenv, localtime and gettext), the call instruction tells which it was.
   size_t last = 0;
   for (;; ++last) {
     if (frames[last].is_owned || is_kept_by(frames[last].pc - 1)) return HeapOwner::libc;
-    // A function that a signal has interrupted has called nobody.
+    // A frame interrupted by a signal has made no call.
     if (last + 1 == frames.size() || frames[last + 1].exact_pc) return HeapOwner::undecided;
     // A hook of ours bears the name of the function that it calls.
     if (!is_libc_module(frames[last + 1].module) && frames[last + 1].module != g_tracker.runtime_module) break;

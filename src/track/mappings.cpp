@@ -108,7 +108,7 @@ void cut(uint64_t address, TakenMappings& taken) {
   insert(at + 1, second);
 }
 
-/// Cuts count as acquired what has become more by them, and that is all that is left to do.
+/// Counts the records added by cuts as acquired. Nothing else remains to be done.
 void settle(TakenMappings& taken) {
   for (uint32_t& site : taken.cut_sites) {
     if (site) count_acquired_with_peak(Kind::mapping, site);

@@ -20,7 +20,7 @@ namespace {
 
 /// A run of closes from one place that meets so many numbers which were never open is a sweep.
 constexpr uint32_t kSweep = 3;
-/// A sweep leaves out what it wants to keep.
+/// A sweep may skip the numbers that it wants to keep.
 constexpr int kWidestGap = 16;
 
 std::atomic<uint32_t> g_generation;  // grows with forks: records noted before are the parent's
@@ -28,7 +28,7 @@ std::atomic<uint32_t> g_generation;  // grows with forks: records noted before a
 /// The calling thread's latest closes by number.
 struct Run {
   uint32_t generation;
-  uint32_t site;  ///< from where, with all its callers: a function that closes for others is many places
+  uint32_t site;  ///< call site with its full stack: a close wrapper has many
   int32_t fd;
   int32_t step;  ///< its direction
   uint32_t unknown;
@@ -173,10 +173,10 @@ uint32_t likeness(uint32_t one_site, uint32_t other_site) {
   return kMost;
 }
 
-/// A number, or a stream's address, has had two owners. The newer one closes it and finds it closed: was that by itself
-/// before, or by the older one, which had closed it already? Only what speaks clearly for the latter is believed: the
-/// close was made by the older one's thread and not by the newer one's, or by the code that had closed the older one
-/// and not by that which closes the newer one. Where both were opened at one place their owners do the same things.
+/// A number, or a stream's address, has had two owners, and the newer one finds it closed already. Did the newer owner
+/// close it twice, or did the older one, which had closed its own before? The older one is blamed only on clear
+/// evidence: its thread made the close and the newer one's did not, or the close came from the code that had closed
+/// the older one and not from the code that closes the newer one. If both were opened at one place, there is none.
 bool is_closed_by_older(const ClosedFd& older, const ClosedFd& newer, uint32_t site) {
   uint64_t older_word = older.word.load(std::memory_order_acquire);
   if (!older_word) return false;
@@ -272,7 +272,7 @@ void note_stale_owner(int fd, const FdRecord& record, const FdRelease& release) 
 }
 
 namespace {
-/// Nothing but the program's own descriptors, got by accident, is anybody else's to close.
+/// Only a descriptor that the program got under this number by accident can be closed wrongly here.
 bool is_by_accident(const FdRecord& record, uint64_t word) {
   ledger::FdOrigin origin = ledger::fd_origin(word);
   bool is_own = origin == ledger::FdOrigin::acquired || origin == ledger::FdOrigin::received;

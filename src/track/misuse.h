@@ -2,7 +2,7 @@
 // kept with the stacks that explain it. All are thread-safe, async-signal-safe.
 //
 // A double close need not fail: the number may be another descriptor's by then, which is closed instead. It is noticed
-// when that one's owner closes it, and is put down to the close that was not the owner's:
+// when that one's owner closes it, and is attributed to the close that was not the owner's:
 //
 //     A opens, and closes; B gets the number; A closes again; B closes, which fails
 //
@@ -32,9 +32,8 @@ void note_behind_owner(int fd, const FdRelease& release);
 /// A stream whose number was closed behind its back is about to close it, though it is somebody else's by now.
 void note_stale_owner(int fd, const ledger::FdRecord& record, const FdRelease& release);
 
-/// One of 0 to 2 was closed by its number. Worth a word if it was not the program that opened it, or not for itself:
-/// such a close is what a struct full of zeroes makes. Taken back when all three are closed (a daemon's beginning), and
-/// when the program puts something else there.
+/// One of 0 to 2 was closed by number. Noted if the program did not open it for itself: destroying a zeroed struct does
+/// that. Withdrawn when all three are closed (a daemon starting), or when the program puts something else there.
 void note_standard_closed(int fd, const FdRelease& release);
 /// 0 to 2 has been acquired.
 void note_standard_filled(int fd, const ledger::FdRecord& record, uint32_t serial);

@@ -48,7 +48,7 @@ struct FormCode {
   }
 };
 
-/// As a rule there is one libstdc++: it is looked at once. Others are each time.
+/// Usually there is one libstdc++, whose forms are cached. Any other is searched each time.
 FormCode code_of(const unwind::Frame& frame) {
   enum State : uint8_t { kNone, kUnderWay, kDone };
   static constinit std::atomic<uint8_t> state{kNone};

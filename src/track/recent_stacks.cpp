@@ -56,7 +56,7 @@ void RecentStacks::add_child(uint32_t segment, uint32_t child) {
   segments_[segment].first_child = child;
 }
 
-/// Makes the rest of a segment, after the addresses that are kept, a segment of its own, which is as it goes on.
+/// Splits a segment: the addresses after the first `kept` become a segment of their own, its continuation.
 void RecentStacks::split(uint32_t number, uint32_t kept) {
   Segment& segment = segments_[number];
   uint32_t rest = ++segment_count_;

@@ -23,10 +23,10 @@
 // 0 modulo 2^64: where all differences are multiples of 2^k, a chance of 2^-(63-k) for each pair. That is 2^-63 for
 // most code, and 2^-42 for two copies of one library that lie a multiple of 2 MiB apart.
 //
-// All of it concerns the thread's own stack, whose words can be read at any time. One thread at a time, but a signal
-// handler may change everything between two instructions of find(), or make a child in which everything is 0: hence
-// `version`, and hence addresses are stored as distances from the stack's end, not from sp: any that find() meets
-// can be read.
+// All of this is about the thread's own stack, whose words can be read at any time. Used by one thread at a time, but a
+// signal handler may change everything between two instructions of find(), or fork a child in which everything is 0.
+// That is why there is a `version`, and why addresses are stored relative to the stack's end, not to sp: find() can
+// read any address it encounters.
 #pragma once
 
 #include <array>

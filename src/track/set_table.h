@@ -1,7 +1,7 @@
 // A hash table of sets of four, like a processor's cache: an entry is in the slot that its hash selects or, if
 // that was occupied, in another of the same set, or else of a second set. If both are full, one of the entries there
-// moves to its own other set (cuckoo hashing, Pagh and Rodler, 2001, but one step of it). So the table
-// fills up before one set overflows, and a short program touches few pages. It starts small and grows within its
+// moves to its own alternative set (one step of cuckoo hashing; Pagh and Rodler, 2001). So the table fills up
+// evenly, and a short program touches few pages. It starts small and grows within its
 // memory; once that is all in use, newcomers replace others. It lies in zeroed memory.
 #pragma once
 

@@ -182,16 +182,16 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
     if (!walked.truncated) break;
   }
   count_failed(walked);
-  // Guesses are repeated by their words alone where every word may be read; elsewhere only what unwind information led
-  // to.
+  // A stack that was walked by guessing can be recognised only where every word may be read (the thread's own stack);
+  // elsewhere only stacks walked by unwind information can.
   if (walked.followed_guess) log.verifiable = false;
   Frames kept = frames.first(walked.frames);
   if (kind == Kind::heap) skip_operator_new(kept, hook);
   return site_for(nullptr, kind, hook, {kept, walked.truncated});
 }
 
-/// Puts a stack among those that the thread recognises. Only blocks are counted by threads, and one by one only where
-/// they are not sampled.
+/// Adds a stack to those that the thread recognises. Only heap blocks are counted per thread, and singly only if the
+/// heap is not sampled.
 void remember_recent(ThreadState& state, const unwind::Registers& from, Kind kind, uint16_t hook, uint32_t site,
                      const unwind::SlotLog& log) {
   if (!log.verifiable || log.depends_on_bp || log.overflowed || from.exact_pc) return;

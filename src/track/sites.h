@@ -1,7 +1,7 @@
 // Captures stacks and finds their sites in this process's ledger (ledger/interning.h). Lock-free.
 //
-// Code that a hook runs each time is [[gnu::hot]], here and elsewhere: it is contiguous in the library, since
-// after a system call little of it is left in the processor's caches.
+// Code that hooks run on every call is [[gnu::hot]], here and elsewhere: this makes it contiguous in the library, as
+// system calls evict most of it from the processor's caches.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t hook) {
 /// What is known of a stack at which the thread acquires again and again.
 struct Recalled {
   uint32_t site;
-  ledger::Cell* cell;  ///< the thread's counters for the site; null where one more there is not simply one more
+  ledger::Cell* cell;  ///< the thread's counters for the site; null if adding 1 there is not enough
 };
 
 /// What is known of this very stack; false: it must be captured.

@@ -125,8 +125,8 @@ bool is_known_thread(int tid) {
   return is_known;
 }
 
-/// Is nothing of the program's own on this stack but, outermost, where it began? So stands a main thread that has
-/// returned from main: nothing to tell, and libc's debug information, where it is installed, takes long to read.
+/// Are all frames libc's, except the outermost, where the program began? Such is the stack of a main thread that has
+/// returned from main. It says nothing, and libc's debug information, if installed, takes long to read.
 bool is_all_libc(uint32_t node) {
   while (node) {
     const auto& frame = *g_tracker.writer.at<ledger::Node>(SectionId::nodes, node);

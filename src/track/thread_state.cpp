@@ -42,7 +42,7 @@ constexpr uint32_t kLargeTables = 8;
 /// The tables of a thread: an eighth of the full ones, and the least.
 constexpr unsigned kSmallTables = 3, kLeastTables = RecentStacks::kFewestBits;
 
-/// For want of room the least; for want of much more, small ones.
+/// The smallest tables if less than 1 GiB of address space is free, else small ones.
 unsigned tables_where_space_is_short() {
   constexpr size_t kSome = size_t{1} << 30;
   return base::free_address_space() < kSome ? kLeastTables : kSmallTables;

@@ -78,7 +78,7 @@ void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
 /// Adds a flag and tells which there were.
 uint32_t flag(ThreadRecord& record, uint32_t one) { return record.flags.fetch_or(one, std::memory_order_acq_rel); }
 
-/// The thread runs: so say itself and its creator, whoever comes first. (The record may be another's by then.)
+/// Counts the thread as started, once. Called by the thread and by its creator. (The record may be reused by then.)
 void count_started(uint32_t index, uint32_t generation, uint32_t site) {
   uint64_t expected = uint64_t{generation} + 1;
   if (g_tickets[index].uncounted.compare_exchange_strong(expected, 0, std::memory_order_acq_rel))
@@ -91,8 +91,8 @@ void stop_counting(ThreadRecord& record) {
     count_released_with_peak(Kind::thread, record.site);
 }
 
-/// The thread is gone, and nobody will ask for it. Once for each generation, however many say so: a program may detach
-/// a thread that is being joined.
+/// Frees the record of a thread that is gone for good. Only the first call for each generation has an effect: a program
+/// may detach a thread that is being joined.
 void release_record(uint32_t index, uint32_t generation) {
   ThreadRecord& record = record_at(index);
   if (!record.generation.compare_exchange_strong(generation, generation + 1, std::memory_order_acq_rel)) return;

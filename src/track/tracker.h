@@ -70,8 +70,8 @@ void forget_remembered_stacks();
 using ForkHandler = void (*)();
 void set_fork_handler(ForkHandler handler);
 
-/// Runs the fork handler if this process is a fork child that has not yet done so. Callers that are allowed to track
-/// pass through here first.
+/// Runs the fork handler if this process is a fork child that has not done so yet. Every verb that may track calls
+/// this first.
 void adopt_fork();
 
 inline void adopt_fork_if_needed() {

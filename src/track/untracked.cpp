@@ -135,12 +135,12 @@ struct BoardTable {
   void full() const { board->dropped.fetch_add(1, std::memory_order_relaxed); }
 };
 
-/// Maps the board while it is written to: few programs are untracked, and each mapping makes a fork dearer. False: it
+/// Maps the board only while it is written to: few programs are untracked, and each mapping slows down fork. False: it
 /// cannot be written to.
 template <class Act>
 bool on_board(Act act) {
   if (!base::may_call_system()) return false;
-  // Only one's own: another user's may be cut short while it is mapped.
+  // Only a file of this user: another user could truncate it while it is mapped.
   struct stat status {};
   auto user = static_cast<unsigned>(raw_syscall(SYS_geteuid));
   long fd = ledger::open_own_file(AT_FDCWD, g_board, user, O_RDWR, status);

@@ -120,7 +120,7 @@ class RulesFor(unittest.TestCase):
             result = harness.run([harness.program("fd_open"), "leak"], scratch=scratch, options=[
                 "--fail-on", "fd>0", "--rules-for", "nobody"])
             self.assertEqual(result.status, 125, "a rule that is for nobody is no pass")
-            self.assertIn("names none of the programs that ran", result.stderr)
+            self.assertIn("matches none of the programs that ran", result.stderr)
             path = scratch.path("report.json")
             for options, status in (([], 125), (["--rules-for", "*"], 23), (["--rules-for", "fd_open"], 23),
                                     (["--rules-for", "nobody"], 125)):

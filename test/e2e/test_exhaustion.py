@@ -92,7 +92,7 @@ class Exhaustion(unittest.TestCase):
                                  options=["--output", scratch.path("%n.json"), "--fail-on", "fd>0"])
             self.assertEqual(result.status, 23)
             self.assertEqual(sorted(r["trigger"] for r in result.reports.values()), ["exhaustion", "exit"])
-            self.assertRegex(result.stderr, "a limit was reached: open(64)?: EMFILE")
+            self.assertRegex(result.stderr, "a limit was reached: open(64)? failed with EMFILE")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class Formats(unittest.TestCase):
         with open(cls.broken) as file:
             report = json.load(file)
         report["rules"].append({"rule": "mapping>0", "broken": False,
-                                "unchecked": "its kind was not tracked"})
+                                "unchecked": "this kind was not tracked"})
         with open(cls.broken, "w") as file:
             json.dump(report, file)
 

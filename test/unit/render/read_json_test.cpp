@@ -107,8 +107,9 @@ TEST_F(ReadJson, RefusesStacksThatLeadNowhere) {
 TEST_F(ReadJson, RefusesWhatIsNoReport) {
   EXPECT_EQ(refusal(""), "is empty");
   EXPECT_EQ(refusal(" \n"), "is empty");
-  EXPECT_EQ(refusal("hello"), "is not JSON: unexpected text at line 1 (byte 0)");
-  EXPECT_EQ(refusal("{\n\"schema_version\": 2,\n oops"), "is not JSON: unexpected text at line 3 (byte 24)");
+  EXPECT_EQ(refusal("hello"), "is neither a JSON report nor a ledger: unexpected text at line 1 (byte 0)");
+  EXPECT_EQ(refusal("{\n\"schema_version\": 2,\n oops"),
+            "is neither a JSON report nor a ledger: unexpected text at line 3 (byte 24)");
   EXPECT_NE(refusal("{\"schema_version\": 2").find("it ends too early"), std::string::npos);
   EXPECT_EQ(refusal("[]"), "is not a report: it has no schema_version");
   EXPECT_EQ(refusal("{}"), "is not a report: it has no schema_version");

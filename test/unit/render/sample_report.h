@@ -22,7 +22,7 @@ inline constexpr std::string_view kSampleReport = R"json({
   },
   "worst_site": {"fd": {"live": 4, "total": 101, "peak": 4}, "heap": {"live": 12, "bytes": 1234567}},
   "rules": [{"rule": "fd>0", "value": 4, "broken": true},
-    {"rule": "child>0", "value": null, "broken": false, "unchecked": "its kind was not tracked"}],
+    {"rule": "child>0", "value": null, "broken": false, "unchecked": "this kind was not tracked"}],
   "sites": [
     {"id": 3, "kind": "fd", "signature": "00000000000000aa", "grade": "held", "live": 3, "bytes": 0, "total": 100,
       "peak": 3, "acquired_by": "fopen", "truncated": false,

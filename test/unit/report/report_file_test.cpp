@@ -40,7 +40,7 @@ TEST(ReportHead, KnowsReports) {
   for (std::string_view text :
        {R"({"schema_version": 1, "tool": {"name": "unfreed")",
         "\n{\n  \"schema_version\" : 12,\n\t\"tool\": {\r\n \"name\": \"unfreed\",", kPageStart.data(),
-        "unfreed: service (pid 12) ended with status 0\n  fd", "unfreed: a (pid 1) -> b (pid 2)\n"})
+        "unfreed: service (pid 12) exited with status 0\n  fd", "unfreed: a (pid 1) -> b (pid 2)\n"})
     EXPECT_EQ(content(text), Content::report) << text;
   for (std::string_view text :
        {" ", "x",

@@ -104,7 +104,7 @@ TEST(Rules, KindsThatAreNotKnownAreErrorsThatNameThoseThatAre) {
   std::string message = read_error("gadget>0").message;
   for (const SubjectRow& row : kSubjects) EXPECT_NE(message.find(row.name), std::string::npos) << row.name;
   EXPECT_EQ(part_at_fault("fd>0,gadget>0"), "gadget");
-  EXPECT_NE(std::string(read_error("site.misuse>0").message).find("counted per site: fd, heap, thread, child"),
+  EXPECT_NE(std::string(read_error("site.misuse>0").message).find("counted per call site: fd, heap, thread, child"),
             std::string::npos);
 }
 

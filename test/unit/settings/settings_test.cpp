@@ -103,14 +103,14 @@ TEST(Settings, BadValuesKeepTheDefaultAndAreDescribed) {
     const char* line;
   };
   constexpr auto kTrack =
-      list_kinds("UNFREED_TRACK=fd,sockets: not understood; accepted: ", " and ").add(", separated by commas, or all");
+      list_kinds("UNFREED_TRACK=fd,sockets: invalid; expected ", " and ").add(", separated by commas, or all");
   for (const Case& bad :
-       {Case{"UNFREED_DEPTH=ten", "UNFREED_DEPTH=ten: not understood; accepted: a number from 1 to 512"},
-        Case{"UNFREED_DEPTH=0", "UNFREED_DEPTH=0: not understood; accepted: a number from 1 to 512"},
-        Case{"UNFREED_QUIET=maybe", "UNFREED_QUIET=maybe: not understood; accepted: 0 or 1"},
+       {Case{"UNFREED_DEPTH=ten", "UNFREED_DEPTH=ten: invalid; expected a number from 1 to 512"},
+        Case{"UNFREED_DEPTH=0", "UNFREED_DEPTH=0: invalid; expected a number from 1 to 512"},
+        Case{"UNFREED_QUIET=maybe", "UNFREED_QUIET=maybe: invalid; expected 0 or 1"},
         Case{"UNFREED_TRACK=fd,sockets", kTrack.text},
         Case{"UNFREED_INHERITABLE=3-",
-             "UNFREED_INHERITABLE=3-: not understood; accepted: descriptor numbers and ranges of them, separated by "
+             "UNFREED_INHERITABLE=3-: invalid; expected descriptor numbers and ranges of them, separated by "
              "commas: 3,10-19"}}) {
     std::vector<std::string> environment = {bad.entry};
     Read result = read(environment);
@@ -129,7 +129,7 @@ TEST(Settings, BadRulesAndExitCodesAreFatal) {
   EXPECT_TRUE(result.errors[0].fatal);
   EXPECT_EQ(result.settings.rules.count, 0u);
   EXPECT_EQ(description(result.errors[0]),
-            list_kinds("UNFREED_FAIL_ON=fd>0,sockets>1: at 'sockets': not a kind of resource; accepted: ", ", ")
+            list_kinds("UNFREED_FAIL_ON=fd>0,sockets>1: at 'sockets': unknown kind; expected ", ", ")
                 .add(", misuse or inherited_by_child")
                 .text);
   for (const char* value : {"0", "256", "-1", "x", "23 "}) {
