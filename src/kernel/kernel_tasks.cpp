@@ -29,7 +29,16 @@ struct Status {
   std::string_view name;
   char state = ' ';
   uint64_t parent = 0;
+  uint64_t exit_signal = 0;
 };
+
+/// The `number`-th field of a /proc/…/stat, counted as in proc(5), from what begins with the fourth.
+bool read_field(std::string_view from_fourth, int number, uint64_t& out) {
+  bool more = true;
+  std::string_view field;
+  for (int at = 4; at <= number; ++at) field = more ? base::next_part(from_fourth, ' ', more) : std::string_view();
+  return base::parse_number(field, out);
+}
 
 /// `is_gone`: there is no such process or thread (any more), by the kernel's word.
 bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is_gone) {
@@ -43,7 +52,10 @@ bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is
   out.name = base::slice(text, open + 1, close - open - 1);
   out.state = text[close + 2];
   std::string_view rest = base::slice(text, close + 4);
-  return base::parse_number(base::slice(rest, 0, rest.find(' ')), out.parent);
+  constexpr int kParent = 4;
+  constexpr int kExitSignal = 38;
+  if (!read_field(rest, kExitSignal, out.exit_signal)) out.exit_signal = SIGCHLD;
+  return read_field(rest, kParent, out.parent);
 }
 
 class Lister {
@@ -151,6 +163,8 @@ class Lister {
     bool is_gone;
     if (read_status(path.c_str(), text_, status, is_gone)) {
       bool is_own = status.parent == static_cast<uint64_t>(pid_);
+      // The process may be making a report at this moment, in a copy of itself (hook/own_child.h).
+      if (is_own && !is_self() && !status.exit_signal && !is_recorded(pid)) return true;
       if (is_own && add(pid, true, status) && is_python_helper(pid, status.name))
         writer_.at<KernelTask>(SectionId::kernel_tasks, count_ - 1)->flags |= ledger::kTaskPythonHelper;
       return true;  // else the number is somebody else's by now
@@ -161,6 +175,12 @@ class Lister {
         raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
     if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
     return !is_error(result) || result == -ECHILD;
+  }
+
+  bool is_recorded(int pid) {
+    bool is_found = false;
+    each_record([&](const ledger::ChildRecord& record) { is_found |= record.pid == pid; });
+    return is_found;
   }
 
   /// Overwrites text_.
@@ -177,15 +197,23 @@ class Lister {
   static bool has_proc() { return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>("/proc/self"), 0) == 0; }
 
   bool list_known_children() {
-    uint64_t used = writer_.section(SectionId::children).count.load(std::memory_order_acquire);
     bool whole = true;
+    each_record([&](const ledger::ChildRecord& record) {
+      if (!is_listed_child(record.pid)) whole = list_child(record.pid) && whole;
+    });
+    return whole;
+  }
+
+  /// Children that hooked functions started.
+  template <class Visit>
+  void each_record(Visit visit) {
+    uint64_t used = writer_.section(SectionId::children).count.load(std::memory_order_acquire);
     for (uint64_t i = 0; i < used; ++i) {
       const auto* record = writer_.touch<ledger::ChildRecord>(SectionId::children, i);
-      if (!record) break;
-      bool known = record->state.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::ChildState::free);
-      if (known && !is_listed_child(record->pid)) whole = list_child(record->pid) && whole;
+      if (!record) return;
+      if (record->state.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::ChildState::free))
+        visit(*record);
     }
-    return whole;
   }
 
   ledger::Writer& writer_;

@@ -93,6 +93,14 @@ class Children(unittest.TestCase):
         self.assertEqual(result.report["totals"]["child"]["unattributed"], 1)
         self.assertEqual([(one["origin"], one["state"]) for one in result.report["children"]], [("unattributed", "zombie")])
 
+    def test_a_copy_that_makes_a_report_is_no_child_to_others(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("children"), "raw_silent"], scratch=scratch) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            result = harness.unfreed("snapshot", "-o", scratch.path("now.json"), str(harness.child_of(process)),
+                                     env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+            self.assertEqual(result.status, 0, result)
+            self.assertEqual([one["origin"] for one in harness.read_report(scratch.path("now.json"))["children"]], ["unattributed"])
+
 
 class ExecLeak(unittest.TestCase):
     def run_case(self, *arguments, options=(), **keywords):

@@ -105,6 +105,27 @@ int main(int count, char** arguments) {
     __asm__ volatile("syscall" : "=a"(child) : "a"(SYS_fork) : "rcx", "r11", "memory");
     if (child == 0) _exit(0);
     wait_until_ended((pid_t)child);
+  } else if (!strcmp(name, "raw_silent")) {
+    // Two that end with this process, one of them without a signal.
+    int ends[2];
+    if (pipe(ends) != 0) return 1;
+    for (long flags = 0; flags <= SIGCHLD; flags += SIGCHLD) {
+      long child;
+      register long none __asm__("r10") = 0;
+      register long thread __asm__("r8") = 0;
+      __asm__ volatile("syscall"
+                       : "=a"(child)
+                       : "a"(SYS_clone), "D"(flags), "S"(0), "d"(0), "r"(none), "r"(thread)
+                       : "rcx", "r11", "memory");
+      if (child != 0) continue;
+      char byte;
+      close(ends[1]);
+      ssize_t got = read(ends[0], &byte, 1);
+      _exit(got == 0 ? 0 : 1);
+    }
+    puts("ready");
+    fflush(stdout);
+    getchar();
 #endif
   } else if (!strcmp(name, "exec_leak")) {
     open_inheritable();
