@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "cli/age_filter.h"
 #include "cli/command.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
@@ -54,8 +55,11 @@ int report_command(const Arguments& arguments) {
   parser.value(
       "--source-root", "FOLDER", source_root,
       "print source paths relative to FOLDER, for other tools (default: the CI's checkout, or the Git working tree)");
+  AgeFilter older;
+  older.add_option(parser);
   parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!older.read()) return kFailure;
   const render::Renderer& renderer = *render::find_renderer(format);
   if (!renderer.takes_several && files.size() > 1) {
     complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
@@ -75,6 +79,7 @@ int report_command(const Arguments& arguments) {
   std::vector<SourcedReport> sources;
   bool failed = !read_reports(files, symbolizer, sources);
   if (sources.empty()) return kFailure;
+  for (SourcedReport& source : sources) older.apply(source.owned);
   std::vector<const report::Report*> reports;
   for (const SourcedReport& source : sources) reports.push_back(&source.report());
   std::string text = renderer.render(reports, options);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cli/age_filter.h"
 #include "cli/command.h"
 #include "cli/find_ledger.h"
 #include "cli/ledger_files.h"
@@ -45,6 +46,7 @@ int snapshot_command(const Arguments& arguments) {
   std::string target;
   bool is_graded = false;
   SettingsInput input;
+  AgeFilter older;
   parser.operand(
       "PID|NAME", target,
       "pid of the process, or of its `unfreed run`; or the name of its program, if no other tracked process has it");
@@ -52,11 +54,12 @@ int snapshot_command(const Arguments& arguments) {
   parser.flag("--grade", is_graded,
               "have the process search for lost heap blocks, streams and threads: it gets the report signal, and its "
               "threads are stopped for some milliseconds");
+  older.add_option(parser);
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not tracked, a rule cannot be checked or the report cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
-  if (!input.read()) return kFailure;
+  if (!input.read() || !older.read()) return kFailure;
   const report::Settings& settings = input.settings();
   std::string error;
   int pid = find_target(target, error);
@@ -103,6 +106,7 @@ int snapshot_command(const Arguments& arguments) {
   symbolize::Symbolizer symbolizer(
       {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
   OwnedReport made = make_report(view, request, symbolizer);
+  older.apply(made);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   OutputOptions output_options;
   output_options.replaces_anything = settings.force;

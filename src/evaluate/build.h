@@ -36,6 +36,14 @@ void build_exec_leaks(Build& build);
 void build_failures(Build& build);
 void build_untracked(Build& build);
 
+/// What the process has entered of its blocks' ages.
+struct HeapAges {
+  std::span<const ledger::HeapAge*> by_site;  ///< the oldest of each first
+};
+HeapAges read_heap_ages(Build& build);
+/// Site::ages, as far as they are known.
+void build_ages(Build& build, const HeapAges& known, const EvaluatedSite& site, Site& out);
+
 /// A descriptor's target and flags, as the kernel listed them.
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);
 /// A child that belongs to a site.

@@ -88,7 +88,7 @@ void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
   out.objects_omitted = site.objects - kept;
 }
 
-void describe_site(Build& build, uint32_t index, const ledger::Site& record, Site& out) {
+void describe_site(Build& build, const HeapAges& ages, uint32_t index, const ledger::Site& record, Site& out) {
   const EvaluatedSite& site = build.evaluation.sites[index];
   out.id = index;
   out.kind = site.kind;
@@ -111,6 +111,7 @@ void describe_site(Build& build, uint32_t index, const ledger::Site& record, Sit
   out.overflow = record.flags & ledger::kSiteOverflow;
   if (site.libc) out.owner = "libc";
   if (record.first_ns != 0) out.first_age_ns = build.age_ns(record.first_ns);
+  build_ages(build, ages, site, out);
   describe_objects(build, site, out);
   out.suppressed_by = suppression_text(build, site.suppression);
 }
@@ -193,10 +194,11 @@ void build_sites(Build& build) {
     build.out.sites_omitted = listed.size();
     return;
   }
+  HeapAges ages = read_heap_ages(build);
   for (uint32_t index : listed) {
     const ledger::Site* record = build.view().site(index);
     // A live ledger's table does not shrink: only a forged one's does.
-    if (record) describe_site(build, index, *record, *sites.add(build.arena));
+    if (record) describe_site(build, ages, index, *record, *sites.add(build.arena));
   }
 }
 

@@ -12,6 +12,7 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "grade/allocator_memory.h"
+#include "grade/heap_ages.h"
 #include "grade/heap_graph.h"
 #include "grade/memory_map.h"
 #include "grade/page_scan.h"
@@ -46,7 +47,7 @@ Range image_around(uintptr_t address) {
 class Grader {
  public:
   Grader(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out)
-      : threads_(threads), taken_ns_(taken_ns), since_epoch_(since_epoch), out_(out), pages_(graph_) {}
+      : threads_(threads), taken_ns_(taken_ns), since_epoch_(since_epoch), out_(out), ages_(taken_ns), pages_(graph_) {}
 
   const char* run() {
     if (const char* problem = refuse()) return problem;
@@ -63,6 +64,7 @@ class Grader {
     mark_lost_streams();
     mark_lost_threads();
     graph_.settle();
+    ages_.write(out_);
     return write() ? nullptr : "the ledger has no room for it";
   }
 
@@ -139,7 +141,9 @@ class Grader {
       if (!may_be_heap(mapping)) continue;
       auto add = [&](uintptr_t address, const track::Block& block) {
         add_handles_before(address);
-        is_whole_ = graph_.add(described(address, block, mapping)) && is_whole_;
+        Block one = described(address, block, mapping);
+        if (!(one.flags & kBlockUncounted)) ages_.add(block.site, block.epoch, block.size_bytes);
+        is_whole_ = graph_.add(one) && is_whole_;
       };
       track::g_heap_index.each_in(mapping.low, mapping.high, add);
     }
@@ -413,6 +417,7 @@ class Grader {
   uint64_t lost_since_ = 0;
   ledger::Writer& out_;
   MemoryMap map_;
+  HeapAges ages_;
   HeapGraph graph_;
   PageScan pages_;
   RootParts parts_;

@@ -567,6 +567,17 @@ struct RetentionRecord {
 };
 static_assert(sizeof(RetentionRecord) == 64);
 
+/// Live blocks of one site that are of about one age, at the last grading.
+struct HeapAge {
+  uint32_t site;
+  uint32_t reserved;
+  uint64_t blocks;
+  uint64_t bytes;
+  uint64_t born_from_ns;  ///< CLOCK_MONOTONIC: none was born before …
+  uint64_t born_to_ns;    ///< … or after
+};
+static_assert(sizeof(HeapAge) == 40);
+
 /// A program that was started, or that a process went over to, and that was not tracked; by program and reason. There
 /// may be several records of the same, to be added up.
 inline constexpr uint32_t kUntrackedFilling = 1;

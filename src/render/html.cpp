@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "render/ages.h"
 #include "render/frames.h"
 #include "render/markup.h"
 #include "render/quantities.h"
@@ -112,8 +113,8 @@ std::string place_html(const Place& place, const RetentionPaths& retention, bool
       "<span class=\"faint\">{}</span></summary>\n",
       open ? " open" : "", write_count(place.live), report::kind_name(site.kind), size, escape_markup(site.acquired_by),
       escape_markup(first.function), escape_markup(line), escape_markup(remark));
-  text += fmt::format("<p class=\"faint\">{} in all; signature <code>{:016x}</code></p>\n", write_count(place.total),
-                      site.signature);
+  text += fmt::format("<p class=\"faint\">{} in all{}; signature <code>{:016x}</code></p>\n", write_count(place.total),
+                      describe_ages(place), site.signature);
   return text + stack_html(*place.report, site.stack, place.truncated) + retention_html(place, retention) +
          objects_html(place) + "</details>\n";
 }

@@ -10,6 +10,7 @@
 
 #include "evaluate/verdict.h"
 #include "names/code_owner.h"
+#include "render/ages.h"
 #include "render/frames.h"
 #include "render/function_names.h"
 #include "render/quantities.h"
@@ -379,6 +380,7 @@ std::string describe_place(const Place& place, const TextOptions& options) {
   std::string heading = write_number_of(place.live, noun_of(place.site->kind));
   heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
+  heading += describe_ages(place);
   std::string text = tinted(heading, Tint::bold, options.colour);
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
   if (std::string targets = describe_targets(place, options); !targets.empty()) text += ": " + targets;

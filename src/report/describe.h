@@ -153,6 +153,14 @@ void describe(Visitor& v, Is<Object> auto& object) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<AgeGroup> auto& group) {
+  v.member("age_ns", group.age_ns, Presence::always, "Of the oldest of the group: at most.");
+  v.member("at_least_ns", group.at_least_ns, Presence::always, "Of the youngest.");
+  v.member("live", group.live, Presence::always, "");
+  v.member("bytes", group.bytes, Presence::if_set, "");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Site> auto& site) {
   v.member("id", site.id, Presence::always, "Unique in this report only.");
   v.member("kind", site.kind, Presence::always, "");
@@ -188,6 +196,11 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("overflow", site.overflow, Presence::if_set, "Represents all sites that the full table had no room for.");
   v.member("owner", site.owner, Presence::if_set, "Who holds it for its own use.", words::kLibc);
   v.member("first_age_ns", site.first_age_ns, Presence::if_set, "Since the first acquisition.");
+  v.member("oldest_age_ns", site.oldest_age_ns, Presence::if_set, "Of what is live, as far as ages are known.");
+  v.member("median_age_ns", site.median_age_ns, Presence::if_set, "");
+  v.member("ages", site.ages, Presence::if_set,
+           "How old what is live is, the oldest first; absent if that is not known. Of the heap it is found out "
+           "together with what is lost.");
   v.member("objects", site.objects, Presence::if_set, "The oldest and the newest.");
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,

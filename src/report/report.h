@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/arena.h"
@@ -146,6 +147,22 @@ struct Object {
   uint64_t site = 0;
 };
 
+/// What of a site's is of about one age: all that it holds is in one of its groups, or its ages are not known. The age
+/// of a heap block is known to lie between two bounds, since no clock is read for each.
+struct AgeGroup {
+  uint64_t age_ns = 0;       ///< of the oldest: at most
+  uint64_t at_least_ns = 0;  ///< of the youngest
+  uint64_t live = 0;
+  uint64_t bytes = 0;
+};
+
+struct AgeSummary {
+  uint64_t oldest_ns = 0;
+  uint64_t median_ns = 0;
+};
+/// `ages`: the oldest first.
+AgeSummary summarize(std::span<const AgeGroup> ages);
+
 /// What identifies a call site.
 enum class PlaceKnownBy : uint8_t { line, function, module };
 
@@ -170,11 +187,16 @@ struct Site : Losses {
   bool overflow = false;
   Text owner;  ///< "libc" for what libc holds for its own use
   uint64_t first_age_ns = 0;
+  uint64_t oldest_age_ns = 0;  ///< of what is live, as summarize() gives it; 0: not known
+  uint64_t median_age_ns = 0;
+  List<AgeGroup> ages;  ///< the oldest first; empty: not known
   List<Object> objects;
   uint64_t objects_omitted = 0;
   Text suppressed_by;
 
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
+  /// Sets what `ages` come to.
+  void take_ages();
   /// Do rules count it?
   bool counts() const { return suppressed_by.empty() && owner.empty(); }
 };

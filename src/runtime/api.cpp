@@ -6,6 +6,7 @@
 #include "base/keep_errno.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
+#include "track/epochs.h"
 #include "track/fd.h"
 #include "track/handles.h"
 #include "track/heap.h"
@@ -27,9 +28,9 @@ namespace {
 
 bool is_tracking() { return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking; }
 
-// A mark: bit 63, the heap epoch it opened in bits 32–43, the serial of the last descriptor or thread before it below.
+// A mark: bit 63, the heap epoch it opened in bits 32–46, the serial of the last descriptor or thread before it below.
 constexpr unfreed_mark_t kMarkBit = uint64_t{1} << 63;
-uint32_t mark_epoch(unfreed_mark_t mark) { return static_cast<uint32_t>(mark >> 32) & 0xfff; }
+uint32_t mark_epoch(unfreed_mark_t mark) { return static_cast<uint32_t>(mark >> 32) & track::kLastEpoch; }
 uint32_t mark_serial(unfreed_mark_t mark) { return static_cast<uint32_t>(mark); }
 
 }  // namespace
@@ -45,12 +46,7 @@ UNFREED_API unfreed_mark_t unfreed_runtime_mark() {
   if (!is_tracking()) return 0;
   track::adopt_fork_if_needed();
   // Blocks born from now on carry the new epoch; at the last one marks can no longer be distinguished.
-  uint32_t epoch = g_tracker.heap_epoch.load(std::memory_order_relaxed);
-  while (epoch < track::kLastEpoch &&
-         !g_tracker.heap_epoch.compare_exchange_weak(epoch, epoch + 1, std::memory_order_acq_rel)) {
-  }
-  epoch = std::min(epoch + 1, track::kLastEpoch);
-  return kMarkBit | uint64_t{epoch} << 32 | g_tracker.serial.load(std::memory_order_acquire);
+  return kMarkBit | uint64_t{track::open_epoch()} << 32 | g_tracker.serial.load(std::memory_order_acquire);
 }
 
 UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {

@@ -26,6 +26,7 @@
 #include "settings/settings.h"
 #include "track/blind_spots.h"
 #include "track/children.h"
+#include "track/epochs.h"
 #include "track/exec_leaks.h"
 #include "track/failures.h"
 #include "track/fd.h"
@@ -270,7 +271,7 @@ bool prepare_tracking(const report::Settings& settings) {
   g_tracker.heap_use = !has_heap || !has_index ? track::HeapUse::none
                        : settings.sample_bytes ? track::HeapUse::sampled
                                                : track::HeapUse::every_block;
-  g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
+  track::start_epochs();
   if (g_tracker.heap_use == track::HeapUse::every_block) g_tracker.early_heap_end = end_of_early_heap();
   measure_stacks();
   for (size_t i = 0; i < settings.inheritable.count; ++i)

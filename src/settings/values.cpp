@@ -107,6 +107,23 @@ bool read_grade_when(std::string_view text, GradeWhen& out) {
   return false;
 }
 
+bool parse_duration(std::string_view text, uint64_t& out) {
+  struct Unit {
+    std::string_view name;
+    uint64_t ns;
+  };
+  constexpr uint64_t kSecond = 1'000'000'000;
+  constexpr Unit kUnits[] = {{"ms", kSecond / 1000}, {"s", kSecond},        {"m", 60 * kSecond},
+                             {"min", 60 * kSecond},  {"h", 3600 * kSecond}, {"d", 86400 * kSecond}};
+  size_t digits = 0;
+  while (digits < text.size() && base::is_digit(text[digits])) ++digits;
+  uint64_t number = 0;
+  if (!base::parse_number(base::slice(text, 0, digits), number) || !number) return false;
+  for (const Unit& unit : kUnits)
+    if (base::slice(text, digits) == unit.name) return !__builtin_mul_overflow(number, unit.ns, &out);
+  return false;
+}
+
 bool parse_bytes(std::string_view text, uint64_t& out) {
   uint64_t unit = 1;
   if (!text.empty()) {

@@ -35,6 +35,8 @@ bool read_signal(std::string_view text, int& out);
 /// When the heap is graded: never, at the process's end, or also for reports that are asked for.
 enum class GradeWhen : uint8_t { off, exit, on };
 bool read_grade_when(std::string_view text, GradeWhen& out);
+/// A number, then ms, s, m or min, h or d: nanoseconds, at least one.
+bool parse_duration(std::string_view text, uint64_t& out);
 /// A number, then K, M, G (powers of 1024) or nothing.
 bool parse_bytes(std::string_view text, uint64_t& out);
 

@@ -12,6 +12,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/counters.h"
+#include "track/epochs.h"
 #include "track/failures.h"
 #include "track/sites.h"
 #include "track/tracker.h"
@@ -123,6 +124,7 @@ void enter_record(pid_t pid, uint32_t site, uint32_t flags) {
   record.creator_tid = base::current_tid();
   record.serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
   record.started_ns = base::monotonic_ns();
+  note_time(record.started_ns);
   append_to_bucket(index);
   record.state.store(static_cast<uint32_t>(State::started), std::memory_order_release);
 }

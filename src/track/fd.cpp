@@ -9,6 +9,7 @@
 #include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "track/counters.h"
+#include "track/epochs.h"
 #include "track/failures.h"
 #include "track/levels.h"
 #include "track/misuse.h"
@@ -110,6 +111,7 @@ void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const voi
   if (record->word.load(std::memory_order_relaxed)) [[unlikely]]
     count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   record->acquired_ns = base::monotonic_ns();
+  note_time(record->acquired_ns);
   record->tid = static_cast<uint32_t>(t_local.state ? t_local.state->tid : base::current_tid());
   record->owner_kind = static_cast<uint16_t>(ownership.kind);
   record->flags = details.flags;

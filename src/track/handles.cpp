@@ -9,6 +9,7 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "track/counters.h"
+#include "track/epochs.h"
 #include "track/failures.h"
 #include "track/handle_table.h"
 #include "track/levels.h"
@@ -91,6 +92,7 @@ void fill_handle_record(uint32_t record, const Handle& handle, uint32_t site, bo
   HandleRecord& filled = handle_record(record - 1);
   filled.id = handle.id;
   filled.acquired_ns = base::monotonic_ns();
+  note_time(filled.acquired_ns);
   filled.bytes = handle.bytes;
   filled.tid = base::current_tid();
   filled.flags = ignored ? ledger::kHandleIgnored : 0;

@@ -4,6 +4,7 @@
 
 #include "base/address_space.h"
 #include "base/syscall.h"
+#include "track/epochs.h"
 #include "track/failures.h"
 #include "track/levels.h"
 #include "track/sampling.h"
@@ -107,6 +108,7 @@ void keep_uncounted(void* block, size_t bytes, bool in_use) {
   if (!block) return heap_failed(bytes, hook, from);
   if (t_local.pause_depth || t_local.heap_pause_depth) return keep_uncounted(block, bytes, true);
   if (!taken) return;
+  note_time(base::coarse_monotonic_ns());
   end_use_left_behind(from);
   {
     StateUse use;

@@ -4,7 +4,7 @@
 // levels: 64 MiB regions of address space, each with one 8-byte word per grain of heap, in lazily backed pages. glibc's
 // smallest chunk is 32 bytes, so no two of its blocks share a 32-byte grain; other allocators get an 8-byte grain.
 //
-//   word:  63      40 39     16 15   4 3  0
+//   word:  63      43 42     19 18   4 3  0
 //         │  site    │  size   │ epoch │flags│      0: no live block starts here
 //
 // Sizes of 16 MiB − 1 and more are in a small side table. Before each region's words there is a count of sampled
@@ -22,6 +22,8 @@
 
 #include "base/add_owned.h"
 #include "track/compact_index.h"
+#include "track/epochs.h"
+#include "track/thread_state.h"
 
 namespace unfreed::track {
 
@@ -162,6 +164,8 @@ class HeapIndex {
   static constexpr unsigned kPageBits = 12;
   static constexpr size_t kCountsOfRegion = size_t{1} << (kRegionBits - kPageBits);
   static constexpr uint64_t kLargeSize = 0xffffff;
+  static constexpr unsigned kEpochShift = 4, kSizeShift = kEpochShift + kEpochBits, kSiteShift = kSizeShift + 24;
+  static_assert(kMostSites <= uint64_t{1} << (64 - kSiteShift));
   static constexpr uint64_t kIgnored = 1;
   static constexpr uint64_t kSampled = 2;
   static constexpr uint64_t kInUse = 8;
@@ -170,7 +174,7 @@ class HeapIndex {
   static constexpr unsigned kWideGrainShift = 5;
 
   static uint64_t pack(uintptr_t address, const Block& block, uint64_t size) {
-    return uint64_t{block.site} << 40 | size << 16 | uint64_t{block.epoch & 0xfff} << 4 |
+    return uint64_t{block.site} << kSiteShift | size << kSizeShift | uint64_t{block.epoch & kLastEpoch} << kEpochShift |
            (block.ignored ? kIgnored : 0) | (block.sampled ? kSampled : 0) | (block.in_use ? kInUse : 0) |
            (address >> kHalfShift & kHalf);
   }
@@ -197,9 +201,9 @@ class HeapIndex {
     }
   }
   static void unpack(uint64_t word, Block& block) {
-    block.site = static_cast<uint32_t>(word >> 40);
-    block.size_bytes = word >> 16 & 0xffffff;
-    block.epoch = static_cast<uint32_t>(word >> 4) & 0xfff;
+    block.site = static_cast<uint32_t>(word >> kSiteShift);
+    block.size_bytes = word >> kSizeShift & kLargeSize;
+    block.epoch = static_cast<uint32_t>(word >> kEpochShift) & kLastEpoch;
     block.ignored = word & kIgnored;
     block.sampled = word & kSampled;
     block.in_use = word & kInUse;

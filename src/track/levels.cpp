@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/keep_errno.h"
+#include "base/syscall.h"
+#include "track/epochs.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -144,6 +146,7 @@ void level_reached(Kind kind, uint64_t live) {
 }
 
 void check_heap_level(uint64_t bytes) {
+  note_time(base::coarse_monotonic_ns());
   uint64_t look_after = g_look_after.load(std::memory_order_relaxed);
   if (look_after == UINT64_MAX) return;
   uint64_t allocated = g_allocated.fetch_add(bytes, std::memory_order_relaxed) + bytes;

@@ -44,7 +44,7 @@ inline constexpr uint64_t kHeapStepBytes = 64 * 1024;
 [[gnu::always_inline]] inline bool is_heap_step(uint64_t after, uint64_t bytes) {
   return after % kHeapStepBytes < bytes;
 }
-/// `bytes` more may be live than when it was last called. Not with a thread's counters in use.
+/// `bytes` more may be live than when it was last called. Not with a thread's counters in use. Notes the time, too.
 void check_heap_level(uint64_t bytes);
 
 void reset_levels_after_fork();

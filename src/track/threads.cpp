@@ -12,6 +12,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/counters.h"
+#include "track/epochs.h"
 #include "track/failures.h"
 #include "track/modules.h"
 #include "track/sites.h"
@@ -195,6 +196,7 @@ ThreadBirth thread_creating(const ThreadStart& start, size_t stack_bytes, bool d
   record.tid = 0;
   record.serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
   record.started_ns = base::monotonic_ns();
+  note_time(record.started_ns);
   record.finished_ns = 0;
   record.name[0] = '\0';
   record.current_ns = 0;

@@ -31,7 +31,7 @@ struct Tracker {
   uint32_t depth;           ///< frames kept per stack
   uint32_t runtime_module;  ///< number of libunfreed.so in the module table
   ledger::Writer writer;
-  std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks; grows with marks
+  std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks (track/epochs.h)
   bool is_fork_child;                ///< what the parent held is not in its tables
   uint64_t sample_bytes;             ///< UNFREED_SAMPLE, where the heap is sampled
   uintptr_t main_stack_high;
@@ -43,8 +43,6 @@ struct Tracker {
   alignas(64) std::atomic<uint32_t> serial;
 };
 [[gnu::visibility("hidden")]] extern Tracker g_tracker;
-
-inline constexpr uint32_t kLastEpoch = 4095;
 
 /// A page that every fork child finds zeroed (MADV_WIPEONFORK, Linux 4.14), whichever system call made the fork:
 /// the only sign of a fork that cannot be bypassed.

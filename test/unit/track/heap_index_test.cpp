@@ -62,7 +62,7 @@ TEST_P(Index, ListsAllThatLive) {
   std::mt19937_64 random(2);
   for (int i = 0; i < 500; ++i) {
     uintptr_t address = 0x7d0000000000 + (random() % 0x10000000) / GetParam() * GetParam();
-    Block block{static_cast<uint32_t>(random() % 0xffffff + 1), static_cast<uint32_t>(random() % 4096), false,
+    Block block{static_cast<uint32_t>(random() % kMostSites), static_cast<uint32_t>(random() % kLastEpoch), false,
                 random() % 100000};
     ASSERT_TRUE(index_.put(address, block));
     expected[address] = block;
