@@ -36,6 +36,7 @@ int run_command(const Arguments& arguments);
 int report_command(const Arguments& arguments);
 int diff_command(const Arguments& arguments);
 int check_command(const Arguments& arguments);
+int baseline_command(const Arguments& arguments);
 int list_command(const Arguments& arguments);
 int snapshot_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);

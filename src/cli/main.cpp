@@ -20,6 +20,8 @@ constexpr Command kCommands[] = {
     {"report", "[OPTIONS] FILE...", "show or convert reports (JSON or ledgers)", report_command},
     {"diff", "[OPTIONS] OLD NEW", "compare two reports: what is new, grew, shrank or is gone", diff_command},
     {"check", "[OPTIONS] FILE... --fail-on RULES", "apply rules to existing reports", check_command},
+    {"baseline", "[OPTIONS] write|update|check FILE REPORT...", "keep a file of accepted leaks: only new ones fail",
+     baseline_command},
     {"list", "", "show what is being tracked on this machine", list_command},
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
     {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},

@@ -182,6 +182,7 @@ void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, con
                            bool is_command) {
   OwnedReport made = make_report(view, request, symbolizer_);
   const report::Report& report = made.report;
+  note_suppressions(report);
   broken_ = broken_ || report::is_broken(report);
   judged_ = judged_ || !report.process.outside_rules;
   unchecked_ = unchecked_ || report::is_unchecked(report);
@@ -201,6 +202,35 @@ void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, con
     show_command(report, path);
   else if (is_wanted)
     describe_other(report, path);
+}
+
+void TreeReport::note_suppressions(const report::Report& report) {
+  if (suppressions_.all().empty()) return;
+  auto note = [this](report::Text line) {
+    if (!line.empty()) used_suppressions_.emplace(line);
+  };
+  for (const report::Site& site : report.sites) {
+    note(site.suppressed_by);
+    note(site.exceeds);
+  }
+  for (const report::Misuse& misuse : report.misuse) note(misuse.suppressed_by);
+  for (const report::ExecLeak& leak : report.exec_leaks) note(leak.suppressed_by);
+}
+
+/// In unfreed's own form: files for other tools cover much that a program may do, and does not always.
+std::string TreeReport::describe_unused_suppressions() const {
+  constexpr size_t kMostShown = 5;
+  std::string names;
+  size_t count = 0;
+  // What still runs, or could not be tracked, may be what they are for.
+  if (!running_.empty() || !tracked_ || untracked_.any_missed()) return {};
+  for (const report::Suppression& one : suppressions_.all()) {
+    if (one.substring || one.valgrind || used_suppressions_.contains(std::string(one.text))) continue;
+    if (++count <= kMostShown) names += fmt::format("{}{}", count > 1 ? ", " : "", render::printable(one.text));
+  }
+  if (!count) return {};
+  return fmt::format("\n{} nothing: {}{}\n", count == 1 ? "this suppression covered" : "these suppressions covered",
+                     names, count > kMostShown ? fmt::format(" and {} more", count - kMostShown) : "");
 }
 
 void TreeReport::add_replaced(const LedgerFile& file) {
@@ -371,6 +401,7 @@ std::string TreeReport::summary() const {
   size_t shown = std::min(others_.size(), kMostOthersShown);
   if (!running_.empty())
     text += fmt::format("\nstill running (tracked processes report when they end): {}\n", fmt::join(running_, ", "));
+  text += describe_unused_suppressions();
   std::string reports;
   if (!command_path_.empty()) reports += "  " + options.paths.shorten(command_path_) + "\n";
   for (size_t at = 0; at < shown; ++at)

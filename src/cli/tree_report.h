@@ -77,6 +77,8 @@ class TreeReport {
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);
   void describe_other(const report::Report& report, const std::string& path);
+  void note_suppressions(const report::Report& report);
+  std::string describe_unused_suppressions() const;
   std::string describe_others() const;
   void cover_program(const ledger::Writer& writer, const std::string& exe);
   void show_command(const report::Report& report, const std::string& path);
@@ -89,7 +91,8 @@ class TreeReport {
   UntrackedPrograms untracked_;
   std::map<std::string, std::string> allocators_;  ///< linked into programs, by path; "" none
   symbolize::Symbolizer symbolizer_;
-  std::set<std::string> kept_;  ///< ledgers whose report failed, so that each is reported once
+  std::set<std::string> used_suppressions_;  ///< their lines
+  std::set<std::string> kept_;               ///< ledgers whose report failed, so that each is reported once
   std::string command_summary_;
   std::string command_path_;
   std::vector<Line> others_;

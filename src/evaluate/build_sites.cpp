@@ -114,6 +114,7 @@ void describe_site(Build& build, const HeapAges& ages, uint32_t index, const led
   build_ages(build, ages, site, out);
   describe_objects(build, site, out);
   out.suppressed_by = suppression_text(build, site.suppression);
+  out.exceeds = suppression_text(build, site.exceeds);
 }
 
 Text class_name(FdClass fd_class) {

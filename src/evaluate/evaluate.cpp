@@ -60,7 +60,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   Evaluation evaluation;
   evaluate_ledger(*input.view, arena, evaluation);
   if (!input.totals_only) sign_sites(input, arena, evaluation);
-  apply_suppressions(input, evaluation);
+  apply_suppressions(input, arena, evaluation);
   evaluate_misuse(input, arena, evaluation);
   if (!input.totals_only) order_sites(input.all_sites, arena, evaluation);
   StackTable stacks(*input.view, input.resolver, arena, out);

@@ -48,14 +48,18 @@ void evaluate_misuses(const ReportInput& input, base::Arena& arena, Evaluation& 
     if (!is_known || count == 0 || count > INT64_MAX || !is_site(evaluation, record->site)) continue;
     EvaluatedMisuse& misuse = misuses[kept++];
     misuse = {index, suppression_of(input, evaluation, record->site, record->opened_site), count};
-    Totals& totals = evaluation.of(Subject::misuse);
-    Counter counter = counter_of(record->kind);
-    totals[counter] += count;
-    Counter suppressed = suppressed_part(counter);
-    if (suppressed == Counter::suppressed) totals[Counter::live] += count;
-    if (misuse.suppression != kNoIndex) totals[suppressed] += count;
+    evaluation.use(input.suppressions, misuse.suppression, count);
   }
   evaluation.misuses = misuses.first(kept);
+  Totals& totals = evaluation.of(Subject::misuse);
+  for (EvaluatedMisuse& misuse : evaluation.misuses) {
+    if (!evaluation.use(input.suppressions, misuse.suppression, 0)) misuse.suppression = kNoIndex;
+    Counter counter = counter_of(evaluation.view->misuse(misuse.index)->kind);
+    totals[counter] += misuse.count;
+    Counter suppressed = suppressed_part(counter);
+    if (suppressed == Counter::suppressed) totals[Counter::live] += misuse.count;
+    if (misuse.suppression != kNoIndex) totals[suppressed] += misuse.count;
+  }
 }
 
 void evaluate_exec_leaks(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
@@ -68,11 +72,15 @@ void evaluate_exec_leaks(const ReportInput& input, base::Arena& arena, Evaluatio
     if (count == 0 || count > INT64_MAX || record->fd < 0 || !is_site(evaluation, record->site)) continue;
     EvaluatedExecLeak& exec_leak = exec_leaks[kept++];
     exec_leak = {index, find_suppression(input, evaluation, record->site), count};
-    Totals& totals = evaluation.of(Subject::exec);
-    totals[Counter::live] += count;
-    if (exec_leak.suppression != kNoIndex) totals[Counter::suppressed] += count;
+    evaluation.use(input.suppressions, exec_leak.suppression, count);
   }
   evaluation.exec_leaks = exec_leaks.first(kept);
+  Totals& totals = evaluation.of(Subject::exec);
+  for (EvaluatedExecLeak& exec_leak : evaluation.exec_leaks) {
+    if (!evaluation.use(input.suppressions, exec_leak.suppression, 0)) exec_leak.suppression = kNoIndex;
+    totals[Counter::live] += exec_leak.count;
+    if (exec_leak.suppression != kNoIndex) totals[Counter::suppressed] += exec_leak.count;
+  }
 }
 
 }  // namespace

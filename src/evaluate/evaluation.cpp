@@ -36,6 +36,7 @@ void read_sites(base::Arena& arena, Evaluation& out) {
     EvaluatedSite& evaluation = out.sites[index];
     evaluation = EvaluatedSite{};
     evaluation.suppression = kNoIndex;
+    evaluation.exceeds = kNoIndex;
     const ledger::Site* site = index == 0 ? nullptr : view.site(static_cast<uint32_t>(index));
     if (!site || site->kind >= ledger::kKindCount) continue;
     const ledger::Counts& sum = counts[index];

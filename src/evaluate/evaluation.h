@@ -103,6 +103,12 @@ struct EvaluatedHandle {
   uint64_t bytes;
 };
 
+/// How much of a suppression's limit (max=) is used.
+struct Allowance {
+  uint64_t used;
+  bool is_exceeded;
+};
+
 struct EvaluatedMisuse {
   uint32_t index;  ///< in the ledger
   uint32_t suppression;
@@ -125,6 +131,7 @@ struct EvaluatedSite : Losses {
   uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
   uint32_t objects;
   uint32_t suppression;  ///< index, or kNoIndex
+  uint32_t exceeds;      ///< the suppression that would cover it but for its limit; or kNoIndex
   uint64_t signature;
   PlaceKnownBy known_by;
   ledger::Kind kind;
@@ -140,6 +147,7 @@ struct EvaluatedSite : Losses {
 struct Evaluation {
   const ledger::View* view = nullptr;
   std::span<EvaluatedSite> sites;      ///< by ledger index
+  std::span<Allowance> allowances;     ///< by suppression, if one has a limit
   std::span<EvaluatedFd> fds;          ///< by site, then oldest first
   std::span<EvaluatedThread> threads;  ///< by site, then oldest first
   std::span<EvaluatedChild> children;  ///< by site, then oldest first
@@ -160,6 +168,8 @@ struct Evaluation {
 
   Totals& of(Subject subject) { return totals[index_of(subject)]; }
   const Totals& of(Subject subject) const { return totals[index_of(subject)]; }
+  /// Uses `count` of a suppression's limit. False: it covers nothing, as more is used than it allows.
+  bool use(std::span<const Suppression> suppressions, uint32_t suppression, uint64_t count);
   std::string_view function_name(uint16_t index) const { return index < functions.size() ? functions[index] : "?"; }
 };
 
@@ -173,7 +183,7 @@ void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& o
 uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t site);
 
 /// Marks suppressed sites and adds them to the totals' `suppressed`.
-void apply_suppressions(const ReportInput& input, Evaluation& evaluation);
+void apply_suppressions(const ReportInput& input, base::Arena& arena, Evaluation& evaluation);
 
 /// Fills in `listed`.
 void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation);

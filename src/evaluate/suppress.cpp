@@ -1,4 +1,6 @@
 // Which sites the suppressions cover, and what that takes out of the totals.
+#include <algorithm>
+
 #include "base/scan.h"
 #include "evaluate/accepted.h"
 #include "evaluate/evaluation.h"
@@ -27,15 +29,20 @@ std::string_view without_parameters(std::string_view name) {
 /// The search for a suppression among one site's frames.
 struct Search {
   std::span<const Suppression> suppressions;
+  std::span<const Allowance> allowances;
   ledger::Kind kind;
   uint32_t found = kNoIndex;
 
-  bool applies(const Suppression& suppression) const { return suppression.any_kind || suppression.kind == kind; }
+  bool applies(uint32_t index) const {
+    const Suppression& suppression = suppressions[index];
+    bool is_used_up = index < allowances.size() && allowances[index].is_exceeded;
+    return !is_used_up && (suppression.any_kind || suppression.kind == kind);
+  }
 
   void try_names(std::span<const std::string_view> names) {
     // The first in the file wins, whichever frame it matches.
     for (uint32_t index = 0; index < suppressions.size() && index < found; ++index) {
-      if (!applies(suppressions[index])) continue;
+      if (!applies(index)) continue;
       for (std::string_view name : names)
         if (matches(suppressions[index], name)) found = index;
     }
@@ -60,33 +67,56 @@ struct Search {
   }
 };
 
-uint64_t hexadecimal(std::string_view digits) {
-  uint64_t value = 0;
-  for (char digit : digits) {
-    int part = base::is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10;
-    value = value << 4 | static_cast<uint64_t>(part & 15);
-  }
-  return value;
+/// Names of the function that acquired, as Valgrind knows it.
+constexpr std::string_view kNewNames[] = {"_Znwm", "_ZnwmRKSt9nothrow_t", "_ZnwmSt11align_val_t",
+                                          "_ZnwmSt11align_val_tRKSt9nothrow_t"};
+constexpr std::string_view kNewArrayNames[] = {"_Znam", "_ZnamRKSt9nothrow_t", "_ZnamSt11align_val_t",
+                                               "_ZnamSt11align_val_tRKSt9nothrow_t"};
+
+/// Has a finding of this site only kinds of losses that the suppression may cover? What is reachable is no finding.
+bool may_cover_losses(const Suppression& suppression, const EvaluatedSite& site) {
+  auto is_covered = [&](uint64_t blocks, uint8_t kind) { return !blocks || (suppression.leak_kinds & kind); };
+  return is_covered(site.lost, Suppression::kDefinite) && is_covered(site.indirectly_lost, Suppression::kIndirect) &&
+         is_covered(site.possibly_lost, Suppression::kPossible);
 }
 
-bool have_signatures(std::span<const Suppression> suppressions) {
-  for (const Suppression& suppression : suppressions)
-    if (suppression.signature) return true;
-  return false;
+bool matches_frames(const ReportInput& input, const Evaluation& evaluation, const ledger::Site& record,
+                    const Suppression& suppression) {
+  FrameMatcher matcher(suppression);
+  std::string_view acquired_by = evaluation.function_name(record.hook);
+  std::span<const std::string_view> names(&acquired_by, 1);
+  if (acquired_by == "operator new") names = kNewNames;
+  if (acquired_by == "operator new[]") names = kNewArrayNames;
+  matcher.step({names, {}, {}, 0, false});
+  visit_stack(*evaluation.view, input.resolver, record.node,
+              {&matcher, [](void* context, const FrameView& frame) {
+                 const ResolvedFrame none;
+                 const ResolvedFrame& resolved = frame.resolved ? *frame.resolved : none;
+                 const std::string_view functions[] = {resolved.linkage_name, resolved.function, resolved.symbol};
+                 static_cast<FrameMatcher*>(context)->step(
+                     {functions, frame.module_path, resolved.file, resolved.line, resolved.inlined});
+               }});
+  return matcher.has_matched();
 }
 
 uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledger::Site& record,
-              const EvaluatedSite& site, bool with_signatures) {
-  Search search{input.suppressions, site.kind};
+              const EvaluatedSite& site) {
+  Search search{input.suppressions, evaluation.allowances, site.kind};
   visit_stack(*evaluation.view, input.resolver, record.node, {&search, Search::visit});
-  if (!with_signatures) return search.found;
   for (uint32_t index = 0; index < input.suppressions.size() && index < search.found; ++index) {
     const Suppression& suppression = input.suppressions[index];
-    if (suppression.signature && search.applies(suppression) && hexadecimal(suppression.pattern) == site.signature)
-      search.found = index;
+    if (!search.applies(index)) continue;
+    bool is_found = suppression.signature ? signature_of(suppression) == site.signature
+                    : suppression.valgrind
+                        ? may_cover_losses(suppression, site) && matches_frames(input, evaluation, record, suppression)
+                        : false;
+    if (is_found) search.found = index;
   }
   return search.found;
 }
+
+/// What max= limits.
+uint64_t used_by(const EvaluatedSite& site) { return site.kind == ledger::Kind::heap ? site.lost : site.live; }
 
 /// What a suppression takes out of its kind's totals: every number that has a suppressed part.
 void take_out(const EvaluatedSite& site, Evaluation& evaluation) {
@@ -101,20 +131,50 @@ void take_out(const EvaluatedSite& site, Evaluation& evaluation) {
 uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t index) {
   const ledger::Site* record = index < evaluation.sites.size() ? evaluation.view->site(index) : nullptr;
   if (input.suppressions.empty() || !record || !evaluation.sites[index].valid) return kNoIndex;
-  return find(input, evaluation, *record, evaluation.sites[index], have_signatures(input.suppressions));
+  return find(input, evaluation, *record, evaluation.sites[index]);
 }
 
-void apply_suppressions(const ReportInput& input, Evaluation& evaluation) {
-  bool with_signatures = have_signatures(input.suppressions);
-  for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
-    EvaluatedSite& site = evaluation.sites[index];
-    const ledger::Site* record = evaluation.view->site(index);
-    if (!record || !site.valid || site.libc || site.total == 0) continue;
-    if (!input.suppressions.empty()) site.suppression = find(input, evaluation, *record, site, with_signatures);
+bool Evaluation::use(std::span<const Suppression> suppressions, uint32_t suppression, uint64_t count) {
+  if (suppression >= suppressions.size() || !suppressions[suppression].most) return true;
+  if (suppression >= allowances.size()) return false;  // there was no memory: nothing is hidden
+  Allowance& allowance = allowances[suppression];
+  allowance.used += count;
+  allowance.is_exceeded |= allowance.used > *suppressions[suppression].most;
+  return !allowance.is_exceeded;
+}
+
+void apply_suppressions(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
+  bool has_limits = std::any_of(input.suppressions.begin(), input.suppressions.end(),
+                                [](const Suppression& one) { return one.most.has_value(); });
+  if (has_limits) evaluation.allowances = arena.take_array<Allowance>(input.suppressions.size());
+  auto each_site = [&](auto visit) {
+    for (uint32_t index = 0; index < evaluation.sites.size(); ++index) {
+      EvaluatedSite& site = evaluation.sites[index];
+      const ledger::Site* record = evaluation.view->site(index);
+      if (record && site.valid && !site.libc && site.total != 0) visit(index, site, *record);
+    }
+  };
+  if (!input.suppressions.empty())
+    each_site([&](uint32_t, EvaluatedSite& site, const ledger::Site& record) {
+      site.suppression = find(input, evaluation, record, site);
+      evaluation.use(input.suppressions, site.suppression, used_by(site));
+    });
+  // What a suppression covers no more, another one may cover, which may then be exceeded itself.
+  for (bool again = has_limits; again;) {
+    again = false;
+    each_site([&](uint32_t, EvaluatedSite& site, const ledger::Site& record) {
+      if (evaluation.use(input.suppressions, site.suppression, 0)) return;
+      if (site.exceeds == kNoIndex) site.exceeds = site.suppression;
+      site.suppression =
+          site.suppression < evaluation.allowances.size() ? find(input, evaluation, record, site) : kNoIndex;
+      again |= !evaluation.use(input.suppressions, site.suppression, used_by(site));
+    });
+  }
+  each_site([&](uint32_t index, EvaluatedSite& site, const ledger::Site&) {
     if (!site.is_suppressed() && site.kind == ledger::Kind::fd)
       site.suppression = accepted_descriptors(input, evaluation, index);
     if (site.is_suppressed()) take_out(site, evaluation);
-  }
+  });
 }
 
 }  // namespace unfreed::report

@@ -106,6 +106,8 @@ std::string place_html(const Place& place, const RetentionPaths& retention, bool
   std::string remark;
   if (!site.suppressed_by.empty())
     remark = fmt::format("suppressed by {}", site.suppressed_by);
+  else if (!site.exceeds.empty())
+    remark = fmt::format("more than a suppression allows: {}", site.exceeds);
   else if (!place.counts())
     remark = report::word_of(site.grade);
   std::string text = fmt::format(

@@ -416,7 +416,10 @@ std::string render_place(const Place& place, const TextOptions& options, std::st
   std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
-  return text + (frames.empty() ? deeper + "(no stack)\n" : frames) + render_retention(place, options, deeper);
+  text += (frames.empty() ? deeper + "(no stack)\n" : frames) + render_retention(place, options, deeper);
+  if (!place.site->exceeds.empty())
+    text += fmt::format("{}more than a suppression allows: {}\n", deeper, printable(place.site->exceeds));
+  return text;
 }
 
 namespace {

@@ -205,6 +205,8 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,
            "The suppression that covers it. Rules do not count it.");
+  v.member("exceeds", site.exceeds, Presence::if_set,
+           "The suppression that would cover it if its call sites held no more than it allows (max=).");
 }
 
 template <class Visitor>

@@ -193,6 +193,7 @@ struct Site : Losses {
   List<Object> objects;
   uint64_t objects_omitted = 0;
   Text suppressed_by;
+  Text exceeds;  ///< the suppression that would cover it, but for its limit
 
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
   /// Sets what `ages` come to.

@@ -40,6 +40,7 @@ inline constexpr std::string_view kSarifStart =
 inline constexpr std::string_view kJunitStart = R"(<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="unfreed")";
 inline constexpr std::string_view kMarkdownStart = "<!-- made by unfreed -->\n";
+inline constexpr std::string_view kBaselineStart = "# unfreed baseline\n";
 inline constexpr std::string_view kCsvStart = "process,pid,kind";
 inline constexpr std::string_view kCodeQualityStart = R"([
 {"check_name":"unfreed.)";

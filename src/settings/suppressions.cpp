@@ -19,12 +19,24 @@ bool is_hexadecimal(std::string_view text) {
 
 bool starts_with(std::string_view text, std::string_view start) { return base::slice(text, 0, start.size()) == start; }
 
+/// Takes a last word " max=N" off the line. False: it is none that can be read.
+bool take_limit(std::string_view& line, std::optional<uint64_t>& most) {
+  size_t blank = line.find_last_of(" \t");
+  if (blank == line.npos || !starts_with(base::slice(line, blank + 1), "max=")) return true;
+  uint64_t value = 0;
+  if (!base::parse_number(base::slice(line, blank + 1 + std::string_view("max=").size()), value)) return false;
+  most = value;
+  line = base::trimmed(base::slice(line, 0, blank));
+  return true;
+}
+
 /// Reads one line that is neither blank nor a comment.
 const char* parse_line(std::string_view line, Suppression& out) {
   size_t colon = line.find(':');
   if (colon == std::string_view::npos) return kForm.text;
   std::string_view kind = base::trimmed(base::slice(line, 0, colon));
   out.text = line;
+  if (!take_limit(line, out.most)) return "max= wants a whole number";
   out.pattern = base::trimmed(base::slice(line, colon + 1));
   if (kind == "*") {
     out.any_kind = true;
@@ -41,6 +53,67 @@ const char* parse_line(std::string_view line, Suppression& out) {
   }
   if (out.pattern.empty()) return "the pattern is missing";
   return nullptr;
+}
+
+constexpr const char* kUnfinished = "the block that '{' begins has no end";
+
+/// The kinds of `match-leak-kinds: definite,possible`.
+uint8_t parse_leak_kinds(std::string_view list) {
+  uint8_t kinds = 0;
+  for (bool more = true; more;) {
+    std::string_view kind = base::trimmed(base::next_part(list, ',', more));
+    kinds |= kind == "definite"    ? Suppression::kDefinite
+             : kind == "indirect"  ? Suppression::kIndirect
+             : kind == "possible"  ? Suppression::kPossible
+             : kind == "reachable" ? Suppression::kReachable
+             : kind == "all"       ? Suppression::kAllLeakKinds
+                                   : 0;
+  }
+  return kinds;
+}
+
+/// What follows the tool's name in "Memcheck,Addrcheck:Leak" or "CoreError:FdNotClosed". False: nothing of ours.
+bool read_valgrind_kind(std::string_view line, ledger::Kind& kind) {
+  size_t colon = line.find(':');
+  if (colon == line.npos) return false;
+  std::string_view what = base::trimmed(base::slice(line, colon + 1));
+  std::string_view tools = base::slice(line, 0, colon);
+  kind = what == "Leak" ? ledger::Kind::heap : ledger::Kind::fd;
+  bool is_of_memcheck = false;
+  for (bool more = true; more;) is_of_memcheck |= base::trimmed(base::next_part(tools, ',', more)) == "Memcheck";
+  return (what == "Leak" && is_of_memcheck) || what == "FdNotClosed";
+}
+
+/// Reads a block in Valgrind's form, from behind its '{'; `line` counts its lines. `is_ours` is false for findings that
+/// unfreed does not make.
+const char* parse_block(std::string_view& rest, bool& more, size_t& line, Suppression& out, bool& is_ours) {
+  size_t header_lines = 0;
+  out.valgrind = true;
+  while (more) {
+    std::string_view written = base::trimmed(base::next_part(rest, '\n', more));
+    ++line;
+    if (written.empty() || written.front() == '#') continue;
+    if (written == "}") {
+      if (header_lines < 2) return "a suppression in Valgrind's form begins with a name and TOOL:KIND";
+      if (is_ours && out.pattern.empty()) return "a suppression in Valgrind's form needs a frame";
+      return nullptr;
+    }
+    constexpr std::string_view kLeakKinds = "match-leak-kinds:";
+    if (header_lines++ == 0) {
+      out.text = written;
+    } else if (header_lines == 2) {
+      is_ours = read_valgrind_kind(written, out.kind);
+    } else if (starts_with(written, kLeakKinds)) {
+      out.leak_kinds = parse_leak_kinds(base::slice(written, kLeakKinds.size()));
+    } else if (is_ours) {
+      bool is_frame = written == "..." || starts_with(written, "fun:") || starts_with(written, "obj:") ||
+                      starts_with(written, "src:");
+      if (!is_frame) return "a frame in Valgrind's form begins with fun:, obj: or src:, or is '...'";
+      const char* start = out.pattern.empty() ? written.data() : out.pattern.data();
+      out.pattern = {start, static_cast<size_t>(written.data() + written.size() - start)};
+    }
+  }
+  return kUnfinished;
 }
 
 /// Matches one character against the bracket expression at pattern[at] ('['). `next` receives the position after it.
@@ -131,11 +204,14 @@ bool parse_suppressions(std::string_view text, std::span<Suppression> out, size_
       return false;
     }
     Suppression suppression;
-    if (const char* message = parse_line(written, suppression)) {
+    bool is_ours = true;
+    const char* message =
+        written == "{" ? parse_block(rest, more, line, suppression, is_ours) : parse_line(written, suppression);
+    if (message) {
       error = {position, written.size(), message};
       return false;
     }
-    out[count++] = suppression;
+    if (is_ours) out[count++] = suppression;
   }
   return true;
 }
@@ -145,7 +221,7 @@ bool matches_pattern(std::string_view pattern, std::string_view name) {
 }
 
 bool matches(const Suppression& suppression, std::string_view name) {
-  if (suppression.signature || name.empty()) return false;
+  if (suppression.signature || suppression.valgrind || name.empty()) return false;
   if (!suppression.substring) return matches_pattern(suppression.pattern, name);
   // LeakSanitizer's templates: '*' anywhere, '^' and '$' tie to the start and the end.
   std::string_view pattern = suppression.pattern;
@@ -154,6 +230,62 @@ bool matches(const Suppression& suppression, std::string_view name) {
   bool tied_end = !pattern.empty() && pattern.back() == '$';
   if (tied_end) pattern.remove_suffix(1);
   return matches_from(pattern, name, !tied_start, !tied_end);
+}
+
+uint64_t signature_of(const Suppression& suppression) {
+  uint64_t value = 0;
+  for (char digit : suppression.signature ? suppression.pattern : std::string_view()) {
+    int part = base::is_digit(digit) ? digit - '0' : (digit | 0x20) - 'a' + 10;
+    value = value << 4 | static_cast<uint64_t>(part & 15);
+  }
+  return value;
+}
+
+FrameMatcher::FrameMatcher(const Suppression& suppression) {
+  std::string_view rest = suppression.pattern;
+  for (bool more = true; more;) {
+    std::string_view element = base::trimmed(base::next_part(rest, '\n', more));
+    if (element.empty() || element.front() == '#') continue;
+    if (count_ == kMostFrames) break;  // a stack that matches as far as that is the same
+    elements_[count_++] = element;
+  }
+  skip_rows();
+}
+
+/// "..." may stand for no frame.
+void FrameMatcher::skip_rows() {
+  for (size_t at = 0; at < count_; ++at)
+    if ((reached_ >> at & 1) && elements_[at] == "...") reached_ |= uint32_t{1} << (at + 1);
+}
+
+bool FrameMatcher::is_matched_by(std::string_view element, const Frame& frame) {
+  std::string_view pattern = base::trimmed(base::slice(element, 4));
+  if (starts_with(element, "obj:")) return !frame.module.empty() && matches_pattern(pattern, frame.module);
+  if (starts_with(element, "fun:")) {
+    for (std::string_view name : frame.functions)
+      if (!name.empty() && matches_pattern(pattern, name)) return true;
+    return false;
+  }
+  size_t colon = pattern.rfind(':');
+  uint64_t line = 0;
+  if (colon != pattern.npos && base::parse_number(base::slice(pattern, colon + 1), line)) {
+    if (line != frame.line) return false;
+    pattern = base::slice(pattern, 0, colon);
+  }
+  return !frame.file.empty() && matches_pattern(pattern, base::base_name(frame.file));
+}
+
+void FrameMatcher::step(const Frame& frame) {
+  if (has_matched()) return;
+  uint32_t before = reached_;
+  reached_ = frame.inlined ? before : 0;
+  for (size_t at = 0; at < count_; ++at) {
+    if (!(before >> at & 1)) continue;
+    bool is_row = elements_[at] == "...";
+    if (is_row) reached_ |= uint32_t{1} << at;
+    if (!is_row && is_matched_by(elements_[at], frame)) reached_ |= uint32_t{1} << (at + 1);
+  }
+  skip_rows();
 }
 
 }  // namespace unfreed::report

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
 namespace unfreed::report {
 namespace {
@@ -46,6 +47,70 @@ TEST(Suppressions, ReadsKindsPatternsAndSignatures) {
 }
 
 TEST(Suppressions, PatternsMayHoldColons) { EXPECT_EQ(parse("fd:Log::open").all[0].pattern, "Log::open"); }
+
+TEST(Suppressions, ALimitIsTheLastWord) {
+  Parsed parsed =
+      parse("fd:open max=3\nheap:operator new(unsigned long)\nfd:signature:12 max=0\nfd:max=4\nleak:x\tmax=7");
+  ASSERT_TRUE(parsed.fine);
+  EXPECT_EQ(parsed.all[0].pattern, "open");
+  EXPECT_EQ(parsed.all[0].most, 3u);
+  EXPECT_EQ(parsed.all[0].text, "fd:open max=3");
+  EXPECT_EQ(parsed.all[1].pattern, "operator new(unsigned long)");
+  EXPECT_FALSE(parsed.all[1].most);
+  EXPECT_EQ(parsed.all[2].most, 0u);
+  EXPECT_EQ(signature_of(parsed.all[2]), 0x12u);
+  EXPECT_EQ(parsed.all[3].pattern, "max=4");
+  EXPECT_EQ(parsed.all[4].most, 7u);
+  for (const char* bad : {"fd:x max=", "fd:x max=-1", "fd:x max=99999999999999999999"})
+    EXPECT_FALSE(parse(bad).fine) << bad;
+}
+
+/// Steps through a stack, "function@module" or "function" each, innermost first; "+" before an inlined one.
+bool matches_stack(std::string_view pattern, std::vector<std::string> stack) {
+  std::string text = "{\nname\nMemcheck:Leak\n" + std::string(pattern) + "\n}";
+  Parsed parsed = parse(text);
+  EXPECT_TRUE(parsed.fine) << text;
+  EXPECT_EQ(parsed.count, 1u);
+  FrameMatcher matcher(parsed.all[0]);
+  for (std::string_view frame : stack) {
+    bool inlined = frame.starts_with('+');
+    frame.remove_prefix(inlined);
+    size_t at = frame.find('@');
+    std::string_view names[] = {frame.substr(0, at)};
+    matcher.step({names, at == frame.npos ? std::string_view() : frame.substr(at + 1), "/src/a.c", 7, inlined});
+  }
+  return matcher.has_matched();
+}
+
+TEST(Suppressions, ValgrindsFramesMatchInOrder) {
+  const std::vector<std::string> stack{"malloc", "strdup@/lib/libc.so.6", "+copy", "save@/usr/bin/x",
+                                       "main@/usr/bin/x"};
+  for (const char* pattern : {"fun:malloc", "fun:malloc\nfun:str*", "fun:malloc\nobj:*libc*\nfun:copy\nfun:save",
+                              "fun:malloc\nfun:strdup\nfun:save", "...\nfun:main", "fun:malloc\n...\nfun:main", "...",
+                              "fun:*\n...\n...\nfun:save\n...", "fun:malloc\nsrc:a.c:7", "fun:malloc\nsrc:*.c",
+                              "...\nfun:malloc\nfun:strdup\n...\nfun:main\n..."})
+    EXPECT_TRUE(matches_stack(pattern, stack)) << pattern;
+  for (const char* pattern :
+       {"fun:strdup", "fun:malloc\nfun:save", "fun:malloc\nfun:main", "...\nfun:_start", "fun:malloc\nsrc:a.c:8",
+        "fun:malloc\nsrc:b.c", "fun:malloc\nobj:*libm*", "fun:malloc\nfun:strdup\nfun:main", "...\nfun:main\nfun:*"})
+    EXPECT_FALSE(matches_stack(pattern, stack)) << pattern;
+  std::string deep = "fun:malloc";
+  for (int count = 0; count < 100; ++count) deep += "\n...";
+  EXPECT_TRUE(matches_stack(deep, stack));
+}
+
+TEST(Suppressions, ValgrindsBlocksThatAreNotOursArePassedOver) {
+  Parsed parsed = parse(
+      "{\n a\n Memcheck:Cond\n fun:x\n}\nfd:y\n{\n b\n  Memcheck,Addrcheck:Leak\n"
+      " match-leak-kinds: definite, possible\n  # comment\n fun:z\n obj:q\n}\n{\n c\n Helgrind:Race\n fun:w\n}");
+  ASSERT_TRUE(parsed.fine);
+  ASSERT_EQ(parsed.count, 2u);
+  EXPECT_EQ(parsed.all[0].pattern, "y");
+  EXPECT_TRUE(parsed.all[1].valgrind);
+  EXPECT_EQ(parsed.all[1].text, "b");
+  EXPECT_EQ(parsed.all[1].leak_kinds, Suppression::kDefinite | Suppression::kPossible);
+  EXPECT_EQ(parse("{\n a\n Memcheck:Leak\n fun:x").line, 4u);
+}
 
 TEST(Suppressions, ErrorsNameTheLineAndKeepWhatWasRead) {
   for (const char* bad :
