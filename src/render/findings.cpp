@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "render/frames.h"
+#include "render/quantities.h"
 #include "render/text_parts.h"
 #include "settings/rules.h"
 
@@ -58,7 +59,6 @@ class Finder {
     report_ = &report;
     asked_.clear();
     explained_.clear();
-    left_out_.clear();
     for (const report::RuleOutcome& outcome : report.rules) {
       report::RuleSet rules;
       report::ParseError error;
@@ -74,10 +74,10 @@ class Finder {
     add_other_rules();
   }
 
-  std::vector<Finding> result() {
+  Findings result() {
     std::stable_sort(found_.begin(), found_.end(),
                      [](const Finding& left, const Finding& right) { return left.level < right.level; });
-    return std::move(found_);
+    return {std::move(found_), left_out_};
   }
 
  private:
@@ -104,8 +104,11 @@ class Finder {
     explained_.insert(finding.rules.begin(), finding.rules.end());
     if (finding.stack_id) {
       SourceLine where = find_source_line(*report_, finding.stack_id, root_);
-      finding.file = where.file;
-      finding.line = where.line;
+      // Control characters in it would be markup, or commands, to some reader.
+      if (printable(where.file) == where.file) {
+        finding.file = where.file;
+        finding.line = where.line;
+      }
       finding.stack = render_frames(*report_, finding.stack_id, text_options(root_), "");
     }
     auto [known, is_new] = known_.try_emplace(finding.id + finding.fingerprint, found_.size());
@@ -113,8 +116,14 @@ class Finder {
       found_.push_back(std::move(finding));
       return;
     }
-    Finding& before = found_[known->second];
-    before.processes.push_back(finding.processes[0]);
+    merge(found_[known->second], std::move(finding));
+  }
+
+  static void merge(Finding& before, Finding finding) {
+    // The worst process gives the numbers, and comes first.
+    if (finding.weight > before.weight) std::swap(before, finding);
+    if (finding.report != before.report)
+      before.processes.insert(before.processes.end(), finding.processes.begin(), finding.processes.end());
     before.level = std::min(before.level, finding.level);
     for (std::string& rule : finding.rules)
       if (std::find(before.rules.begin(), before.rules.end(), rule) == before.rules.end())
@@ -129,23 +138,30 @@ class Finder {
       finding.rules = broken_rules([&](const AskedRule& one) { return counts_place(one, place); });
       bool is_news = place.counts() && (report::is_news(place.site->kind) || place.lost);
       if (finding.rules.empty() && !is_news) continue;
-      if (++shown[place.site->kind] > most_) continue;
+      if (++shown[place.site->kind] > most_) {
+        ++left_out_;
+        continue;
+      }
       finding.level = level_of(report::subject_of(place.site->kind));
       finding.id = id_of(place);
       finding.message = describe_place(place, text_options(root_));
-      if (!place.live && place.running)
+      finding.weight = place.live;
+      if (!place.live && place.running) {
+        finding.id += ".running";
+        finding.weight = place.running;
         finding.message =
             fmt::format("{} still running, from {}", write_running(place), printable(place.site->acquired_by));
+      }
       finding.fingerprint = fmt::format("{:016x}", place.site->signature);
       finding.stack_id = place.site->stack;
       add(std::move(finding));
     }
-    for (const auto& [kind, count] : shown)
-      if (count > most_) left_out_[kind] = count - most_;
   }
 
   static std::string write_running(const Place& place) {
-    return fmt::format("{} {}", place.running, place.site->kind == ledger::Kind::child ? "child processes" : "threads");
+    return place.site->kind == ledger::Kind::child
+               ? fmt::format("{} child process{}", place.running, place.running == 1 ? "" : "es")
+               : write_number_of(place.running, "thread");
   }
 
   void add_unattributed() {
@@ -153,17 +169,29 @@ class Finder {
       return one.rule.subject == Subject::fd && !one.rule.per_site &&
              (one.rule.counter == Counter::live || one.rule.counter == Counter::unattributed);
     });
-    for (const report::Descriptor& one : report_->descriptors) {
-      if (one.origin != "unattributed") continue;
+    std::map<std::string, std::vector<const report::Descriptor*>> by_target;
+    for (const report::Descriptor& one : report_->descriptors)
+      if (one.origin == "unattributed") by_target[kind_of_target(one.target)].push_back(&one);
+    for (const auto& [kind, all] : by_target) {
       Finding finding;
       finding.rules = rules;
       finding.level = level_of(Subject::fd);
       finding.id = "fd.unattributed";
-      std::string target = one.target.empty() ? "" : fmt::format(" ({})", printable(one.target));
-      finding.message = fmt::format("descriptor {}{} was opened through no hooked function", one.fd, target);
-      finding.fingerprint = fmt::format("{:016x}", base::hash_text(one.target));
+      const report::Descriptor& first = *all[0];
+      std::string target = first.target.empty() ? "" : fmt::format(" ({})", printable(first.target));
+      finding.message = all.size() == 1
+                            ? fmt::format("descriptor {}{} was opened through no hooked function", first.fd, target)
+                            : fmt::format("{} descriptors{}, such as {}, were opened through no hooked function",
+                                          write_count(all.size()), target, first.fd);
+      finding.weight = all.size();
+      finding.fingerprint = fmt::format("{:016x}", base::hash_text(kind));
       add(std::move(finding));
     }
+  }
+
+  /// The same in every run: a path, or the type of what has none ("pipe:[70288778]", "tcp 127.0.0.1:41234 …").
+  static std::string kind_of_target(std::string_view target) {
+    return std::string(target.starts_with('/') ? target : target.substr(0, target.find_first_of(":[ ")));
   }
 
   void add_misuse() {
@@ -232,13 +260,6 @@ class Finder {
       finding.fingerprint = fmt::format("{:016x}", base::hash_text(one.outcome->rule));
       add(std::move(finding));
     }
-    for (const auto& [kind, count] : left_out_) {
-      Finding finding;
-      finding.id = report::kind_name(kind);
-      finding.message = fmt::format("and {} more call sites", count);
-      finding.fingerprint = fmt::format("{:016x}", base::hash_text("more"));
-      add(std::move(finding));
-    }
   }
 
   SourceRoot root_;
@@ -247,15 +268,20 @@ class Finder {
   std::vector<AskedRule> asked_;
   std::vector<Finding> found_;
   std::map<std::string, size_t> known_;
-  std::set<std::string> explained_;          ///< broken rules that have a finding
-  std::map<ledger::Kind, size_t> left_out_;  ///< call sites
+  std::set<std::string> explained_;  ///< broken rules that have a finding
+  uint64_t left_out_ = 0;
 };
 
 }  // namespace
 
 std::string Finding::describe() const {
   if (processes.size() < 2) return fmt::format("{}, in {}", message, processes.empty() ? "" : processes[0]);
-  return fmt::format("{}, in {} and {} more", message, processes[0], processes.size() - 1);
+  return fmt::format("{}, in {} and {} more process{}", message, processes[0], processes.size() - 1,
+                     processes.size() == 2 ? "" : "es");
+}
+
+std::string Finding::describe_with_rules() const {
+  return rules.empty() ? describe() : fmt::format("{} (breaks {})", describe(), fmt::join(rules, ", "));
 }
 
 bool any_judged(Reports reports) {
@@ -271,7 +297,9 @@ std::string describe_id(std::string_view id) {
   if (id == "inherited_by_child") return "A descriptor without close-on-exec was inherited by another program.";
   if (id == "thread") return "Threads ended and were neither joined nor detached.";
   if (id == "child") return "Child processes ended and were never waited for.";
-  if (id.starts_with("misuse.")) return "A descriptor or stream was closed twice, or by code that does not own it.";
+  if (id == "thread.running") return "Threads are still running.";
+  if (id == "child.running") return "Child processes are still running.";
+  if (id.starts_with("misuse")) return "A descriptor or stream was closed twice, or by code that does not own it.";
   Subject subject = Subject::fd;
   std::string_view noun = report::subject_from_name(id, subject) ? report::row_of(subject).noun : "resource";
   return fmt::format("A {} was acquired here and never released.", noun);
@@ -299,7 +327,7 @@ std::string fingerprint_stack(const Report& report, report::StackId stack, std::
   return fmt::format("{:016x}", hash);
 }
 
-std::vector<Finding> list_findings(Reports reports, const RenderOptions& options, size_t most) {
+Findings list_findings(Reports reports, const RenderOptions& options, size_t most) {
   Finder finder(options, most);
   for (const Report* report : reports) finder.look_at(*report);
   return finder.result();

@@ -6,7 +6,7 @@
 //     no rule about it        what is held of a kind that programs give back, and what is lost
 //
 // What the rules are not for (--rules-for) and what suppressions cover is no finding. Several processes that leak at
-// one place are one finding.
+// one call site are one finding, with the numbers of the worst.
 #pragma once
 
 #include <string>
@@ -27,16 +27,24 @@ struct Finding {
   std::string id;                  ///< what it is: "fd", "heap.lost", "misuse.double_close" …; stable
   std::string message;             ///< one line: "25 descriptors (all lost) from fopen64: /dev/null"
   std::vector<std::string> rules;  ///< that it breaks: "fd>0"
-  std::string file;                ///< of the source, from the root; "" unknown
+  std::string file;                ///< of the source, from the root; "" unknown, or not to be shown as it is
   uint32_t line = 0;
   std::string stack;        ///< frames as in summaries, a line each; "" none
   std::string fingerprint;  ///< the same in every run and build: 16 hexadecimal digits
   const report::Report* report = nullptr;
   report::StackId stack_id = 0;
-  std::vector<std::string> processes;  ///< "service (pid 4032)"
+  std::vector<std::string> processes;  ///< "service (pid 4032)", the worst first
+  uint64_t weight = 0;                 ///< what the message counts
 
-  /// The message, with the processes if it needs them.
+  /// The message, with the processes.
   std::string describe() const;
+  /// The same, and the rules that it breaks.
+  std::string describe_with_rules() const;
+};
+
+struct Findings {
+  std::vector<Finding> list;
+  uint64_t left_out = 0;  ///< call sites that are findings, too
 };
 
 /// Was a rule for any process? A run with rules that were for none does not pass.
@@ -47,7 +55,7 @@ std::string describe_id(std::string_view id);
 
 /// Errors first, then warnings, then notes; each by kind, the worst first. Of a rule that counts more call sites than
 /// `most`, the worst of them.
-std::vector<Finding> list_findings(Reports reports, const RenderOptions& options, size_t most = 50);
+Findings list_findings(Reports reports, const RenderOptions& options, size_t most = 50);
 
 /// Where a stack is in the sources: its innermost frame below the root, else its innermost own one. Line 0: nowhere.
 struct SourceLine {

@@ -64,14 +64,14 @@ std::string annotation_of(const Finding& finding) {
 std::string render_report_github(Reports reports, const RenderOptions& options) {
   std::string text;
   size_t shown[3] = {};
-  size_t left_out = 0;
-  for (const Finding& finding : list_findings(reports, options)) {
+  auto [findings, left_out] = list_findings(reports, options);
+  for (const Finding& finding : findings) {
     if (++shown[static_cast<size_t>(finding.level)] <= kMostOfLevel)
       text += annotation_of(finding);
     else
       ++left_out;
   }
-  if (left_out) text += fmt::format("unfreed: {} more, in the job's summary and the reports\n", left_out);
+  if (left_out) text += fmt::format("unfreed: {} more findings, in the reports\n", left_out);
   return text;
 }
 

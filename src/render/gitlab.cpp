@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "render/findings.h"
+#include "render/markup.h"
 #include "render/text.h"
 #include "report/report_head.h"
 
@@ -29,15 +30,13 @@ const char* severity_of(Finding::Level level) {
 std::string render_report_gitlab(Reports reports, const RenderOptions& options) {
   SourceRoot root = root_of(options);
   std::string text;
-  for (const Finding& finding : list_findings(reports, options)) {
+  for (const Finding& finding : list_findings(reports, options).list) {
     std::string file = finding.file;
     if (!finding.line) file = root.name(printable(finding.report->process.exe));
-    std::string message = finding.describe();
-    if (!finding.rules.empty()) message += fmt::format(" (breaks {})", fmt::join(finding.rules, ", "));
     Json one = {
         {"check_name", "unfreed." + finding.id},
-        {"description", message},
-        {"content", {{"body", finding.stack.empty() ? describe_id(finding.id) : "```\n" + finding.stack + "```"}}},
+        {"description", finding.describe_with_rules()},
+        {"content", {{"body", finding.stack.empty() ? describe_id(finding.id) : as_block(finding.stack)}}},
         {"categories", Json::array({"Bug Risk"})},
         {"severity", severity_of(finding.level)},
         {"fingerprint", finding.id + "." + finding.fingerprint},

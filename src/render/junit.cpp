@@ -94,7 +94,7 @@ std::string suite_of(const Report& report, const RenderOptions& options, const s
   Counts counts;
   counts.seconds = static_cast<double>(report.process.duration_ns.value_or(0)) / 1e9;
   const Report* one[] = {&report};
-  std::vector<Finding> findings = list_findings(one, options);
+  std::vector<Finding> findings = list_findings(one, options).list;
   std::string tests;
   if (!report.process.outside_rules)
     for (const RuleOutcome& rule : report.rules) tests += test_of(rule, findings, name, counts);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "render/findings.h"
+#include "render/markup.h"
 #include "render/quantities.h"
 #include "render/text.h"
 #include "report/describe.h"
@@ -20,34 +21,6 @@ namespace {
 /// Longer texts are refused by GitHub: 64 KiB for a comment, 1 MiB for a summary.
 constexpr size_t kMostFindings = 30;
 constexpr size_t kMostBytes = 60'000;
-
-/// The longest row of backquotes in a text.
-size_t longest_quotes(std::string_view text) {
-  size_t longest = 0;
-  size_t row = 0;
-  for (char character : text) {
-    row = character == '`' ? row + 1 : 0;
-    longest = std::max(longest, row);
-  }
-  return longest;
-}
-
-/// Text as code, whatever is in it. `|` would end a table's cell even there.
-std::string as_code(std::string_view text, bool in_table = false) {
-  std::string quotes(longest_quotes(text) + 1, '`');
-  std::string inner;
-  for (char character : text) {
-    if (in_table && character == '|') inner += '\\';
-    inner += character;
-  }
-  bool needs_room = text.starts_with('`') || text.ends_with('`');
-  return fmt::format("{0}{2}{1}{2}{0}", quotes, inner, needs_room ? " " : "");
-}
-
-std::string as_block(std::string_view text) {
-  std::string fence(std::max<size_t>(longest_quotes(text) + 1, 3), '`');
-  return fmt::format("{0}text\n{1}{2}{0}\n", fence, text, text.ends_with('\n') ? "" : "\n");
-}
 
 std::string totals_of(const Report& report) {
   std::string text = "| kind | held | lost | acquired | |\n|---|--:|--:|--:|---|\n";
@@ -112,7 +85,13 @@ std::string finding_of(const Finding& finding) {
 
 std::string render_report_markdown(Reports reports, const RenderOptions& options) {
   std::string text(report::kMarkdownStart);
+  size_t unshown = 0;
   for (const Report* report : reports) {
+    // Findings need the other half.
+    if (text.size() > kMostBytes / 2) {
+      ++unshown;
+      continue;
+    }
     bool is_beside = report->process.outside_rules && (reports.size() > 1 || report->clean_processes);
     if (is_beside && !report->clean_processes) continue;
     text += fmt::format("### unfreed: {}\n\n{}", as_code(describe_process(report->process)),
@@ -122,7 +101,8 @@ std::string render_report_markdown(Reports reports, const RenderOptions& options
     text += rules_of(*report) + totals_of(*report);
     for (report::Text note : report->notes) text += fmt::format("Note: {}\n\n", as_code(printable(note)));
   }
-  std::vector<Finding> findings = list_findings(reports, options, kMostFindings);
+  if (unshown) text += fmt::format("and {} more\n\n", write_number_of(unshown, "process"));
+  auto [findings, left_out] = list_findings(reports, options, kMostFindings);
   if (!findings.empty()) text += "#### Findings\n\n";
   size_t shown = 0;
   for (; shown < findings.size() && shown < kMostFindings; ++shown) {
@@ -130,7 +110,7 @@ std::string render_report_markdown(Reports reports, const RenderOptions& options
     if (text.size() + one.size() > kMostBytes) break;
     text += one;
   }
-  if (shown < findings.size()) text += fmt::format("\nand {} more\n", findings.size() - shown);
+  if (left_out += findings.size() - shown; left_out) text += fmt::format("\nand {} more\n", write_count(left_out));
   return text;
 }
 

@@ -1,5 +1,7 @@
 #include "render/markup.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "render/paths.h"
@@ -41,6 +43,30 @@ std::string escape_lines(std::string_view text) {
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return out;
+}
+
+namespace {
+/// The longest row of backquotes in a text.
+size_t longest_quotes(std::string_view text) {
+  size_t longest = 0;
+  size_t row = 0;
+  for (char character : text) {
+    row = character == '`' ? row + 1 : 0;
+    longest = std::max(longest, row);
+  }
+  return longest;
+}
+}  // namespace
+
+std::string as_code(std::string_view text) {
+  std::string quotes(longest_quotes(text) + 1, '`');
+  bool needs_room = text.starts_with('`') || text.ends_with('`');
+  return fmt::format("{0}{2}{1}{2}{0}", quotes, text, needs_room ? " " : "");
+}
+
+std::string as_block(std::string_view text) {
+  std::string fence(std::max<size_t>(longest_quotes(text) + 1, 3), '`');
+  return fmt::format("{0}text\n{1}{2}{0}\n", fence, text, text.ends_with('\n') ? "" : "\n");
 }
 
 }  // namespace unfreed::render

@@ -79,7 +79,7 @@ std::string totals_of(const std::vector<Labelled>& reports, const Metric& metric
   std::string name = fmt::format("unfreed_{}", metric.name);
   std::string text;
   for (const auto& [report, labels] : reports)
-    for (size_t at = 0; at < report::kSubjectCount; ++at) {
+    for (size_t at = 0; at < ledger::kKindCount; ++at) {
       auto subject = static_cast<report::Subject>(at);
       const report::Totals* totals = report->totals_of(subject);
       if (!totals || !(report::row_of(metric.counter).in_totals & report::bit_of(subject))) continue;

@@ -65,7 +65,10 @@ class ProfileBuilder {
     int64_t unit = 1'000'000'000;
     if (*rest == '.')
       while (++rest, *rest >= '0' && *rest <= '9' && unit > 1) fraction += (*rest - '0') * (unit /= 10);
-    return static_cast<int64_t>(timegm(&parts)) * 1'000'000'000 + fraction;
+    int64_t nanoseconds = 0;
+    bool is_too_late = __builtin_mul_overflow(int64_t{timegm(&parts)}, int64_t{1'000'000'000}, &nanoseconds) ||
+                       __builtin_add_overflow(nanoseconds, fraction, &nanoseconds);
+    return is_too_late ? 0 : nanoseconds;
   }
 
   int64_t text(std::string_view text) {

@@ -33,10 +33,10 @@ Totals numbers_of(const Object& object) {
 
 /// The part of a site that no object explains. False: the objects are more than the site says it holds.
 bool subtract(Totals& rest, const Totals& part) {
-  for (Counter counter : {Counter::live, Counter::running, Counter::bytes, Counter::lost}) {
+  constexpr Counter kCounters[] = {Counter::live, Counter::running, Counter::bytes, Counter::lost};
+  for (Counter counter : kCounters)
     if (part[counter] > rest[counter]) return false;
-    rest[counter] -= part[counter];
-  }
+  for (Counter counter : kCounters) rest[counter] -= part[counter];
   return true;
 }
 

@@ -27,6 +27,17 @@ const char* word_of(Finding::Level level) {
   }
 }
 
+/// Text of a message: braces are placeholders there, and "[text](address)" a link (3.11.5, 3.11.6).
+Json message(std::string_view plain) {
+  std::string text;
+  for (char character : plain) {
+    if (character == '(' && text.ends_with(']')) text += ' ';
+    text += character;
+    if (character == '{' || character == '}') text += character;
+  }
+  return {{"text", text}};
+}
+
 /// A path as the URI reference that SARIF wants.
 std::string as_uri(std::string_view path) {
   std::string uri;
@@ -66,16 +77,15 @@ Json frames(const Finding& finding, const SourceRoot& root) {
 }
 
 Json result_of(const Finding& finding, const SourceRoot& root) {
-  std::string message = finding.describe();
-  if (!finding.rules.empty()) message += fmt::format(" (breaks {})", fmt::join(finding.rules, ", "));
-  Json result = {{"ruleId", finding.id}, {"level", word_of(finding.level)}, {"message", {{"text", message}}}};
+  Json result = {
+      {"ruleId", finding.id}, {"level", word_of(finding.level)}, {"message", message(finding.describe_with_rules())}};
   // GitHub shows nothing that has no place; the program itself is one.
   std::string program = finding.report->process.exe.empty() ? "unknown" : printable(finding.report->process.exe);
   Json location = finding.line ? physical(finding.file, finding.line) : physical(root.name(program), 0);
   result["locations"] = Json::array({{{"physicalLocation", location}}});
   result["partialFingerprints"] = {{"unfreedSignature/v1", finding.fingerprint}};
   if (Json list = frames(finding, root); !list.empty())
-    result["stacks"] = Json::array({{{"message", {{"text", "innermost call first"}}}, {"frames", list}}});
+    result["stacks"] = Json::array({{{"message", message("innermost call first")}, {"frames", list}}});
   result["properties"] = {{"processes", finding.processes}, {"rules", finding.rules}};
   return result;
 }
@@ -93,7 +103,7 @@ Json invocation_of(const report::Report& report) {
   one["processId"] = report.process.pid;
   Json notes = Json::array();
   for (report::Text note : report.notes)
-    notes.push_back({{"level", report.complete ? "note" : "warning"}, {"message", {{"text", printable(note)}}}});
+    notes.push_back({{"level", report.complete ? "note" : "warning"}, {"message", message(printable(note))}});
   if (!notes.empty()) one["toolExecutionNotifications"] = notes;
   return one;
 }
@@ -105,18 +115,25 @@ std::string render_report_sarif(Reports reports, const RenderOptions& options) {
   Json results = Json::array();
   Json rules = Json::array();
   std::set<std::string> ids;
-  for (const Finding& finding : list_findings(reports, options)) {
+  Findings findings = list_findings(reports, options);
+  for (const Finding& finding : findings.list) {
     results.push_back(result_of(finding, root));
     if (ids.insert(finding.id).second)
-      rules.push_back({{"id", finding.id}, {"shortDescription", {{"text", describe_id(finding.id)}}}});
+      rules.push_back({{"id", finding.id}, {"shortDescription", message(describe_id(finding.id))}});
   }
   Json invocations = Json::array();
   for (const report::Report* report : reports) invocations.push_back(invocation_of(*report));
   Json driver = {{"name", "unfreed"}, {"version", UNFREED_VERSION}, {"rules", rules}};
-  Json run = {{"tool", {{"driver", driver}}},
-              {"invocations", invocations},
-              {"originalUriBaseIds", {{"%SRCROOT%", {{"uri", "file://" + as_uri(root.folder()) + "/"}}}}},
-              {"results", results}};
+  if (findings.left_out) {
+    std::string left_out = fmt::format("{} more call sites are findings, too", findings.left_out);
+    invocations[0]["toolExecutionNotifications"].push_back({{"level", "note"}, {"message", message(left_out)}});
+  }
+  Json run = {
+      {"tool", {{"driver", driver}}},
+      {"invocations", invocations},
+      {"originalUriBaseIds",
+       {{"%SRCROOT%", {{"uri", "file://" + as_uri(root.folder()) + (root.folder().ends_with('/') ? "" : "/")}}}}},
+      {"results", results}};
   // The head is as report_head.h knows it.
   std::string text = Json{{"runs", Json::array({run})}}.dump(1, ' ', false, Json::error_handler_t::replace);
   return std::string(report::kSarifStart) + text.substr(1) + "\n";

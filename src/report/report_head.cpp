@@ -1,7 +1,7 @@
 #include "report/report_head.h"
 
 #include "base/scan.h"
-#include "settings/subjects.h"
+#include "settings/rules.h"
 
 namespace unfreed::report {
 
@@ -91,16 +91,30 @@ bool is_profile(std::string_view bytes) {
          base::slice(bytes, kHeader, bytes.size()).starts_with(kProfileComment);
 }
 
-/// "fd;main;open_log 25"
-bool is_folded(std::string_view text) {
-  std::string_view line = base::slice(text, 0, text.find('\n'));
-  size_t name = line.find_first_of(";.");
+/// "fd;main;open_log 25": the first frame is what a rule about call sites could name.
+bool is_folded_line(std::string_view line) {
+  size_t name = line.find(';');
   size_t number = line.rfind(' ');
-  Subject subject = Subject::fd;
   uint64_t value = 0;
-  return name != line.npos && number != line.npos && line.find(';') != line.npos &&
-         subject_from_name(base::slice(line, 0, name), subject) &&
-         base::parse_number(base::slice(line, number + 1, line.size()), value);
+  if (name == line.npos || number == line.npos || number < name ||
+      !base::parse_number(base::slice(line, number + 1, line.size()), value))
+    return false;
+  base::FixedText<64> rule;
+  rule.add("site.").add(base::slice(line, 0, name)).add(">0");
+  RuleSet rules;
+  ParseError error;
+  return !rule.cut() && parse_rules(rule.text(), rules, error) && rules.count == 1;
+}
+
+/// All lines that are there as a whole.
+bool is_folded(std::string_view text) {
+  bool more = text.find('\n') != text.npos;
+  bool is_one = more;
+  while (more && is_one) {
+    std::string_view line = base::next_part(text, '\n', more);
+    if (more) is_one = is_folded_line(line);
+  }
+  return is_one;
 }
 
 bool is_in_other_format(std::string_view bytes) {

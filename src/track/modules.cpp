@@ -59,13 +59,29 @@ void identify(const unwind::Object& object, Identity& identity) {
   identity.build_id_bytes = unwind::read_build_id(object, identity.build_id, sizeof identity.build_id);
 }
 
-bool same_object(const Known& known, const unwind::Object& object, const Identity& identity) {
-  if (known.low != object.image.low || known.high != object.image.high || known.bias != object.bias) return false;
-  auto* module = g_tracker.writer.at<Module>(SectionId::modules, known.number);
+bool is_record_of(const Module* module, const unwind::Object& object, const Identity& identity) {
+  if (module->start != object.image.low || module->end != object.image.high || module->base != object.bias)
+    return false;
   auto* path = g_tracker.writer.at<char>(SectionId::strings, module->path);
   return module->build_id_bytes == identity.build_id_bytes &&
          std::memcmp(module->build_id, identity.build_id, identity.build_id_bytes) == 0 &&
          std::string_view(path) == std::string_view(identity.path, identity.path_bytes);
+}
+
+bool same_object(const Known& known, const unwind::Object& object, const Identity& identity) {
+  return is_record_of(g_tracker.writer.at<Module>(SectionId::modules, known.number), object, identity);
+}
+
+/// The number of a record that is there already: made in a copy of this process, to say what keeps blocks alive. 0:
+/// none.
+uint64_t find_record(const unwind::Object& object, const Identity& identity) {
+  const ledger::Writer& writer = g_tracker.writer;
+  uint64_t count = writer.section(SectionId::modules).count.load(std::memory_order_acquire);
+  for (uint64_t number = count < kMostModules ? count : kMostModules; number-- > 1;) {
+    const auto* module = writer.touch<Module>(SectionId::modules, number);
+    if (module && is_record_of(module, object, identity)) return number;
+  }
+  return 0;
 }
 
 bool is_loader_name(std::string_view name) { return name.starts_with("ld-linux") || name.starts_with("ld-2."); }
@@ -91,26 +107,34 @@ const Known* look_up(const unwind::Object& object) {
   return nullptr;
 }
 
-uint32_t record(const unwind::Object& object, const Identity& identity) {
-  uint32_t index = g_module_count.load(std::memory_order_relaxed);
+/// Makes a record in the ledger; its number, or 0 if there is no room.
+uint64_t write_record(const unwind::Object& object, const Identity& identity) {
+  uint64_t number = 0;
   const ledger::Writer& writer = g_tracker.writer;
-  uint64_t number;
-  bool has_room = index < kMostModules && g_known_memory.grow_to((index + 1) * sizeof(Known));
-  Module* module = has_room ? writer.append<Module>(SectionId::modules, number) : nullptr;
-  if (!module) {
-    writer.drop(ledger::Dropped::modules_full);
-    return 0;
-  }
-  std::string_view path(identity.path, identity.path_bytes);
+  auto* module = writer.append<Module>(SectionId::modules, number);
+  if (!module) return 0;
   module->base = object.bias;
   module->start = object.image.low;
   module->end = object.image.high;
-  module->path = writer.add_text(path);
+  module->path = writer.add_text({identity.path, identity.path_bytes});
   module->build_id_bytes = static_cast<uint16_t>(identity.build_id_bytes);
   std::memcpy(module->build_id, identity.build_id, identity.build_id_bytes);
-  auto here = reinterpret_cast<uintptr_t>(&record);
+  auto here = reinterpret_cast<uintptr_t>(&write_record);
   module->flags = *object.name == '\0' ? ledger::kModuleMain : uint16_t{0};
   if (here >= object.image.low && here < object.image.high) module->flags |= ledger::kModuleRuntime;
+  return number;
+}
+
+uint32_t record(const unwind::Object& object, const Identity& identity) {
+  uint32_t index = g_module_count.load(std::memory_order_relaxed);
+  bool has_room = index < kMostModules && g_known_memory.grow_to((index + 1) * sizeof(Known));
+  uint64_t number = has_room ? find_record(object, identity) : 0;
+  if (has_room && !number) number = write_record(object, identity);
+  if (!number) {
+    g_tracker.writer.drop(ledger::Dropped::modules_full);
+    return 0;
+  }
+  std::string_view path(identity.path, identity.path_bytes);
   Known& known = g_known[index];
   known.low = object.image.low;
   known.high = object.image.high;

@@ -20,7 +20,7 @@ PROTO = os.path.join(harness.SOURCE, "src", "render")
 TEXT_FORMATS = ("text", "json", "markdown", "csv", "folded", "sarif", "junit", "github", "gitlab", "openmetrics")
 
 # What a program may choose to be called, and a file that it opens.
-HOSTILE = "a\n::error::b]]>`|<script>\"';,%3A\\ 5"
+HOSTILE = "a\n::error::b]]>`|<script>\"';,%3A\\ {0}[x](y) \uffff\ufffe 5"
 
 with open(os.path.join(harness.SOURCE, "test", "support", "sarif-2.1.0.schema.json")) as _file:
     SARIF = jsonschema.Draft4Validator(json.load(_file))
@@ -203,6 +203,65 @@ class Formats(unittest.TestCase):
         self.assertEqual(len(twice), len(once))
         self.assertIn("and 1 more", twice[0]["message"]["text"])
 
+    def changed(self, name, change):
+        with open(self.broken) as file:
+            report = json.load(file)
+        change(report)
+        with open(self.scratch.path(name), "w") as file:
+            json.dump(report, file)
+        return self.scratch.path(name)
+
+    def test_the_worst_of_several_processes_gives_the_numbers(self):
+        def grow(report):
+            report["process"]["pid"] = 77
+            for site in report["sites"]:
+                if site["kind"] == "fd":
+                    site["live"] = 900
+
+        worse = self.changed("worse.json", grow)
+        for files in ((self.broken, worse), (worse, self.broken)):
+            first = json.loads(self.render("sarif", *files))["runs"][0]["results"]
+            (text,) = [one["message"]["text"] for one in first if one["ruleId"] == "fd"]
+            self.assertRegex(text, r"^900 descriptors .*, in log_service \(pid 77\) and 1 more process \(breaks fd>0\)$")
+
+    def test_unattributed_descriptors_of_one_target_are_one_finding(self):
+        def add(name, pipe):
+            def change(report):
+                for fd, target in ((20, "/dev/null"), (21, "/dev/null"), (22, f"pipe:[{pipe}]")):
+                    report["descriptors"].append({"fd": fd, "origin": "unattributed", "target": target})
+            return self.changed(name, change)
+
+        paths = [add("one.json", 111), add("two.json", 222)]
+        found = [{one["partialFingerprints"]["unfreedSignature/v1"]: one for one in json.loads(self.render("sarif", path))["runs"][0]["results"]
+                  if one["ruleId"] == "fd.unattributed"} for path in paths]
+        self.assertEqual(found[0].keys(), found[1].keys(), "the same in every run")
+        self.assertEqual(len(found[0]), 2)
+        texts = sorted(one["message"]["text"] for one in found[0].values())
+        self.assertRegex(texts[0], r"^2 descriptors \(/dev/null\), such as 20, were opened .*, in log_service \(pid \d+\) \(breaks")
+        self.assertEqual([one["properties"]["processes"] for one in found[0].values()], [texts[0].split(", in ")[1].split(" (breaks")[:1]] * 2)
+
+    def test_what_is_left_out_is_counted(self):
+        def repeat(report):
+            (site,) = [one for one in report["sites"] if one["kind"] == "fd"]
+            for number in range(199):
+                report["sites"].append({**site, "id": 1000 + number, "signature": f"{number + 1:016x}",
+                                        "stack": [{**site["stack"][0], "module": "/nowhere/log.so", "line": number + 100,
+                                                   "function": f"write_{number}"}]})
+            report["sites"] = [one for one in report["sites"] if one["kind"] == "fd"]
+
+        path = self.changed("many.json", repeat)
+        self.assertIn("\nand 171 more\n", self.render("markdown", path))
+        github = self.render("github", path).splitlines()
+        self.assertEqual(sum(line.startswith("::error") for line in github), 10)
+        self.assertEqual(github[-1], "unfreed: 191 more findings, in the reports")  # one is the rule that was not checked
+        run = json.loads(self.render("sarif", path))["runs"][0]
+        self.assertEqual(sum(one["ruleId"] == "fd" for one in run["results"]), 50)
+        self.assertIn("150 more call sites", str(run["invocations"][0]["toolExecutionNotifications"]))
+        self.assertNotIn("more call sites", self.render("gitlab", path))
+
+    def test_many_reports_fit_into_a_comment(self):
+        self.assertLess(len(self.render("markdown", *[self.broken] * 300)), 60_000)
+
     def test_formats_that_a_run_writes_itself(self):
         leak = [harness.program("fd_open"), "leak"]
         with harness.Scratch() as scratch:
@@ -301,6 +360,10 @@ class Formats(unittest.TestCase):
         path = self.hostile()
         sarif = json.loads(self.render("sarif", path))
         self.assertIsNone(jsonschema.exceptions.best_match(SARIF.iter_errors(sarif)))
+        for result in sarif["runs"][0]["results"]:
+            self.assertNotIn("](", result["message"]["text"])
+            self.assertNotRegex(result["message"]["text"].replace("{{", "").replace("}}", ""), r"[{}]")
+            self.assertNotIn("\\n", str(result["locations"]))
         ElementTree.fromstring(self.render("junit", path))
         for line in self.render("github", path).splitlines():
             self.assertRegex(line, r"^::(error|warning|notice) ([a-z]+=[^,:]*,)*title=[^,:]*::")
@@ -321,12 +384,13 @@ class Formats(unittest.TestCase):
                 path = self.scratch.path("out-" + form)
                 for _ in range(2):
                     self.render(form, self.broken, options=["-o", path])
-                with open(path, "w") as file:
-                    file.write("somebody else's\n")
-                done = harness.unfreed("report", "--format", form, "-o", path, self.broken)
-                self.assertEqual((done.status, done.stderr.count("\n")), (125, 1), done)
-                with open(path) as file:
-                    self.assertEqual(file.read(), "somebody else's\n")
+                for other in ("somebody else's\n", "heap.c; see issue 12\nmy notes\n", "fd;a 12\nnotes; of 3\n"):
+                    with open(path, "w") as file:
+                        file.write(other)
+                    done = harness.unfreed("report", "--format", form, "-o", path, self.broken)
+                    self.assertEqual((done.status, done.stderr.count("\n")), (125, 1), done)
+                    with open(path) as file:
+                        self.assertEqual(file.read(), other)
         # Nothing to say is an answer, too.
         clean = self.scratch.path("clean.json")
         harness.run([harness.program("fd_open"), "clean"], scratch=self.scratch, options=["--output", clean])
