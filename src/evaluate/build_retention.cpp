@@ -72,7 +72,8 @@ class Retention {
     if (!known) return;
     numbers_[number] = static_cast<uint32_t>(known - &build_.out.retention[0]) + 1;
     if (record.parent && known->type.empty()) known->type = find_type(build_, record.type_module, record.type);
-    if (!known->blocks) known->link = record.link;
+    if (!known->blocks && record.parent) known->link = record.link;
+    known->joined |= node.joined;
     known->blocks += record.blocks;
     known->bytes += record.bytes;
   }
@@ -84,6 +85,8 @@ class Retention {
     bool is_variable = kind == RootKind::variable || kind == RootKind::thread_variable;
     if (record.module) {
       uint64_t start = is_variable ? find_start(build_, record.module, record.place) : record.place;
+      node.joined =
+          is_variable && record.link && start != find_start(build_, record.module, record.place + record.link);
       node.place = build_.stacks.function_at(record.module, start);
     } else if (record.place && kind != RootKind::thread_variable) {
       node.address = record.place;

@@ -138,7 +138,7 @@ void StackTable::list_modules() {
     out->path = module(index).path.empty() ? view_.text(record->path) : module(index).path;
     out->build_id = module(index).build_id;
     out->base = record->base;
-    out->size = record->end > record->start ? record->end - record->start : 0;
+    out->size = record->end > record->base ? record->end - record->base : 0;
   }
 }
 

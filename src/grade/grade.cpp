@@ -400,7 +400,8 @@ class Grader {
       lost_since_ += block.grade == Grade::lost && block.flags & kBlockRecent;
     }
     out_.header().lost_since = lost_since_;
-    return write_retention(graph_, out_);
+    write_retention(graph_, out_);
+    return true;
   }
 
   struct Handle {

@@ -24,12 +24,12 @@ class RetentionWriter {
  public:
   RetentionWriter(HeapGraph& graph, ledger::Writer& out) : graph_(graph), out_(out) {}
 
-  bool write() {
+  void write() {
     out_.section(SectionId::retention).count.store(0, std::memory_order_relaxed);
     nodes_ = graph_.retention().nodes();
     weights_ = weight_memory_.reserve_array<Weight>(nodes_.size() + 1);
     records_ = record_memory_.reserve_array<uint32_t>(nodes_.size() + 1);
-    if (!weights_ || !records_) return false;
+    if (!weights_ || !records_) return out_.drop(ledger::Dropped::retention_failed);
     for (size_t at = nodes_.size(); at-- > 1;) {
       Weight& weight = weights_[at];
       weight.blocks += nodes_[at].blocks;
@@ -41,7 +41,6 @@ class RetentionWriter {
     choose();
     for (size_t at = 1; at < nodes_.size(); ++at)
       if (is_chosen(at) && !enter(at)) break;
-    return true;
   }
 
  private:
@@ -79,6 +78,7 @@ class RetentionWriter {
       record->root = static_cast<uint8_t>(node.root.kind);
       record->thread = node.root.thread;
       place(node.root, node.link, *record);
+      record->link = node.example - node.link;
     }
     return true;
   }
@@ -120,6 +120,6 @@ class RetentionWriter {
 
 }  // namespace
 
-bool write_retention(HeapGraph& graph, ledger::Writer& out) { return RetentionWriter(graph, out).write(); }
+void write_retention(HeapGraph& graph, ledger::Writer& out) { RetentionWriter(graph, out).write(); }
 
 }  // namespace unfreed::grade

@@ -6,8 +6,8 @@
 
 namespace unfreed::grade {
 
-/// Fills in SectionId::retention: the paths that most blocks and bytes are reached by. False: no memory.
-/// Async-signal-safe.
-bool write_retention(HeapGraph& graph, ledger::Writer& out);
+/// Fills in SectionId::retention: the paths that most blocks and bytes are reached by. Without memory there are none
+/// (Dropped::retention_failed). Async-signal-safe.
+void write_retention(HeapGraph& graph, ledger::Writer& out);
 
 }  // namespace unfreed::grade

@@ -1,5 +1,6 @@
 #include "grade/retention_tree.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace unfreed::grade {
@@ -71,6 +72,10 @@ uint32_t RetentionTree::root(const Root& root, uintptr_t word) {
   size_t before = count_;
   uint32_t found = find_or_add(node);
   if (is_variable) variables_ += count_ - before;
+  if (found) {
+    nodes_[found].link = std::min(nodes_[found].link, word);
+    nodes_[found].example = std::max(nodes_[found].example, word);
+  }
   return found;
 }
 

@@ -561,7 +561,8 @@ struct RetentionRecord {
   /// without a module, from the thread pointer on.
   uint64_t place;
   uint64_t type;  ///< the table of virtual functions of a block of them
-  uint64_t link;  ///< where in a block of the parent the first pointer lies, in bytes
+  uint64_t link;  ///< where in a block of the parent the first pointer lies, in bytes; of a root, from its first word
+                  ///< to its last
   uint64_t blocks;
   uint64_t bytes;
 };

@@ -111,11 +111,17 @@ std::string_view ElfSymbols::find(uint64_t address, uint64_t* distance) const {
   auto after = std::upper_bound(index_.begin(), index_.end(), address, [this](uint64_t value, uint32_t index) {
     return value < ElfSymbols::address(symbol(index));
   });
-  // The nearest function may be one that lies inside the one that is meant.
-  for (size_t step = 0; step < kNesting && after != index_.begin(); ++step) {
+  // The nearest function may be one that lies inside the one that is meant, and tables may lie among code.
+  constexpr size_t kMostVariables = 64;
+  size_t functions = 0;
+  for (size_t variables = 0; functions < kNesting && variables < kMostVariables && after != index_.begin();) {
     Elf64_Sym candidate = symbol(*--after);
     uint64_t into = address - ElfSymbols::address(candidate);
+    int type = ELF64_ST_TYPE(candidate.st_info);
+    bool is_variable = type == STT_OBJECT || type == STT_TLS;
+    size_t& step = is_variable ? variables : functions;
     bool covers = candidate.st_size > 0 ? into < candidate.st_size : step == 0 && into < kUnsizedReach;
+    ++step;
     if (!covers) continue;
     if (distance) *distance = into;
     return name(candidate);

@@ -20,6 +20,7 @@ using report::RetentionNode;
 
 /// A path that is longer is cut in the middle.
 constexpr size_t kMostSteps = 6;
+constexpr size_t kShownAtEachEnd = kMostSteps / 2;
 constexpr size_t kNameColumns = 60;
 
 std::string describe_call(const Report& report, report::CallId id, const PathShortener& paths) {
@@ -37,7 +38,8 @@ std::string describe_root(const Report& report, const RetentionNode& root, const
   std::string thread = root.thread ? fmt::format("thread {}", *root.thread) : "a thread";
   switch (root.root) {
     case RootKind::variable:
-      return place.empty() ? fmt::format("a variable at {:#x}", root.address.value_or(0)) : "variable " + place;
+      return place.empty() ? fmt::format("a variable at {:#x}", root.address.value_or(0))
+                           : (root.joined ? "variables near " : "variable ") + place;
     case RootKind::thread_variable:
       return place.empty() ? "thread-local memory of " + thread
                            : fmt::format("thread-local variable {} of {}", place, thread);
@@ -61,27 +63,39 @@ std::string describe_root(const Report& report, const RetentionNode& root, const
 }  // namespace
 
 RetentionPaths::RetentionPaths(const Report& report, const PathShortener& paths) : report_(report), paths_(paths) {
-  for (const RetentionNode& node : report.retention)
+  for (size_t at = 0; at < report.retention.size(); ++at) {
+    const RetentionNode& node = report.retention[at];
     if (node.parent) nodes_[node.site].push_back(&node);
+    // A parent comes before its children.
+    bool has_parent = node.parent && node.parent <= at;
+    size_t depth = has_parent ? depths_[node.parent - 1].steps + 1 : 0;
+    depths_.push_back({depth, depth <= kShownAtEachEnd ? at : depths_[node.parent - 1].early});
+  }
   for (const report::Site& site : report.sites)
     if (nodes_.count(site.id)) sites_[site.id] = &site;
 }
 
+/// Nodes from `last` outwards, at most `most` of them.
+std::vector<size_t> RetentionPaths::walk(size_t last, size_t most) const {
+  std::vector<size_t> nodes{last};
+  while (nodes.size() < most && depths_[nodes.back()].steps > 0)
+    nodes.push_back(static_cast<size_t>(report_.retention[nodes.back()].parent) - 1);
+  return nodes;
+}
+
 std::vector<std::string> RetentionPaths::describe(const RetentionNode& last) const {
-  std::vector<const RetentionNode*> steps;
-  for (uint64_t at = last.parent; at && at <= report_.retention.size();) {
-    const RetentionNode& node = report_.retention[at - 1];
-    steps.push_back(&node);
-    at = node.parent < at ? node.parent : 0;
-  }
-  if (steps.empty()) return {};
+  if (!last.parent || last.parent > report_.retention.size()) return {};
+  size_t end = static_cast<size_t>(last.parent) - 1;
+  bool is_cut = depths_[end].steps + 1 > kMostSteps;
+  std::vector<size_t> steps = walk(is_cut ? depths_[end].early : end, kMostSteps);
   std::reverse(steps.begin(), steps.end());
-  std::vector<std::string> texts{describe_root(report_, *steps[0], paths_)};
-  for (size_t at = 1; at < steps.size(); ++at) {
-    bool is_cut = steps.size() > kMostSteps && at > kMostSteps / 2 && at + kMostSteps / 2 < steps.size();
-    if (is_cut && at == kMostSteps / 2 + 1) texts.emplace_back("…");
-    if (!is_cut) texts.push_back(describe_step(*steps[at]));
-  }
+  std::vector<std::string> texts{describe_root(report_, report_.retention[steps[0]], paths_)};
+  for (size_t at = 1; at < steps.size(); ++at) texts.push_back(describe_step(report_.retention[steps[at]]));
+  if (!is_cut) return texts;
+  if (depths_[end].steps > 2 * kShownAtEachEnd) texts.emplace_back("…");
+  steps = walk(end, kShownAtEachEnd);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step)
+    texts.push_back(describe_step(report_.retention[*step]));
   return texts;
 }
 

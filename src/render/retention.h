@@ -18,7 +18,7 @@ struct RetentionPath {
   uint64_t bytes = 0;
 };
 
-/// Made once for a report, which must outlive it, for all its places.
+/// Of a report, which must outlive it.
 class RetentionPaths {
  public:
   RetentionPaths(const report::Report& report, const PathShortener& paths);
@@ -27,11 +27,17 @@ class RetentionPaths {
   std::vector<RetentionPath> to(const Place& place) const;
 
  private:
+  struct Depth {
+    size_t steps;  ///< from the root
+    size_t early;  ///< the node on the way that stands before a gap; itself, if it is not so deep
+  };
+  std::vector<size_t> walk(size_t last, size_t most) const;
   std::vector<std::string> describe(const report::RetentionNode& last) const;
   std::string describe_step(const report::RetentionNode& node) const;
 
   const report::Report& report_;
   PathShortener paths_;
+  std::vector<Depth> depths_;                                                      ///< by node
   std::unordered_map<uint64_t, std::vector<const report::RetentionNode*>> nodes_;  ///< by site
   std::unordered_map<uint64_t, const report::Site*> sites_;                        ///< by id, of those nodes
 };

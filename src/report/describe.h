@@ -219,6 +219,8 @@ void describe(Visitor& v, Is<RetentionNode> auto& node) {
   v.member("thread", node.thread, Presence::if_set, "Whose stack, registers or variable it is.");
   v.function("place", node.place, Presence::if_set, "The variable, or the function whose frame it is.");
   v.member("address", node.address, Presence::if_set, "Of a root that has no name.");
+  v.member("joined", node.joined, Presence::if_set,
+           "Stands for variables that follow in memory, too, as there are very many that blocks hang on.");
   v.member("site", node.site, Presence::if_set, "Which acquired the blocks.");
   v.member("type", node.type, Presence::if_set, "The class of a block of them, by its table of virtual functions.");
   v.member("link", node.link, Presence::if_set, "Where in a block of the parent a pointer to them lies, in bytes.");
@@ -366,7 +368,7 @@ void describe(Visitor& v, Is<Module> auto& module) {
   v.member("path", module.path, Presence::always, "");
   v.member("build_id", module.build_id, Presence::if_set, "Hexadecimal.");
   v.member("base", module.base, Presence::always, "An offset in the module plus this is an address in the process.");
-  v.member("size", module.size, Presence::always, "");
+  v.member("size", module.size, Presence::always, "From the base to the end of what is mapped of it.");
 }
 
 template <class Visitor>

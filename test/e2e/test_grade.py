@@ -185,6 +185,15 @@ class WhoKeeps(unittest.TestCase):
         self.check(harness.preload([harness.program("kept")], helper=False).report)
 
 
+class Often(unittest.TestCase):
+    def test_asking_again_takes_no_more_room(self):
+        library = os.path.join(harness.PROGRAMS, "late_library.so")
+        result = harness.run([harness.program("graded_often"), library, "1000"])
+        self.assertEqual((result.status, result.stdout), (0, "0\n"), result)
+        self.assertTrue(result.report["complete"], result.report["notes"])
+        self.assertIn("kept by variable kept_by_library", result.stderr)
+
+
 class Rules(unittest.TestCase):
     def status(self, rules, *arguments, options=(), **keywords):
         result = harness.run([harness.program("lost"), *arguments], options=["--fail-on", rules, *options], **keywords)

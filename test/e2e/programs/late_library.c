@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 void (*at_unloading)(void);
+void* kept_by_library;
 
 __attribute__((destructor)) static void unload(void) {
   if (at_unloading) at_unloading();

@@ -149,12 +149,13 @@ TEST(SymbolTable, MoreModulesThanAreKeptStillResolve) {
   }
 }
 
-/// A minimal ELF file with these functions: (name, address, size).
+/// A minimal ELF file with these symbols: (name, address, size).
 struct Function {
   std::string name;
   uint64_t address;
   uint64_t size;
   unsigned char bind = STB_GLOBAL;
+  unsigned char type = STT_FUNC;
 };
 std::vector<std::byte> make_elf(const std::vector<Function>& functions) {
   std::string strings(1, '\0');
@@ -162,7 +163,7 @@ std::vector<std::byte> make_elf(const std::vector<Function>& functions) {
   for (const Function& function : functions) {
     Elf64_Sym symbol{};
     symbol.st_name = static_cast<uint32_t>(strings.size());
-    symbol.st_info = ELF64_ST_INFO(function.bind, STT_FUNC);
+    symbol.st_info = ELF64_ST_INFO(function.bind, function.type);
     symbol.st_shndx = 1;
     symbol.st_value = function.address;
     symbol.st_size = function.size;
@@ -220,6 +221,17 @@ TEST(ElfSymbols, AFunctionAroundAnotherIsFound) {
   std::vector<std::byte> file = make_elf({{"outer", 0x1000, 0x100}, {"inner", 0x1010, 0x10}});
   EXPECT_EQ(find_in(file, 0x1018), "inner");
   EXPECT_EQ(find_in(file, 0x1080), "outer");
+}
+
+TEST(ElfSymbols, ATableAmongCodeEndsNoFunction) {
+  std::vector<std::byte> file = make_elf({{"unsized", 0x1000, 0, STB_GLOBAL, STT_NOTYPE},
+                                          {"table", 0x1040, 0x20, STB_LOCAL, STT_OBJECT},
+                                          {"outer", 0x2000, 0x1000}});
+  EXPECT_EQ(find_in(file, 0x1050), "table");
+  EXPECT_EQ(find_in(file, 0x1080), "unsized");
+  std::vector<Function> many{{"outer", 0x1000, 0x1000}};
+  for (uint64_t at = 0; at < 40; ++at) many.push_back({"table", 0x1100 + 16 * at, 8, STB_LOCAL, STT_OBJECT});
+  EXPECT_EQ(find_in(make_elf(many), 0x1f00), "outer");
 }
 
 TEST(ElfSymbols, OfSeveralNamesThePublicOneIsTaken) {
