@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "base/similar.h"
+#include "base/syscall.h"
 #include "render/paths.h"
 
 namespace unfreed::cli {
@@ -20,12 +21,19 @@ void complain(std::string_view message) {
   write_message(fmt::format("unfreed: {}\n", render::printable(message)));
 }
 
-void write_message(std::string_view text, int patience_ms) {
+void write_message(std::string_view text) {
+  // Whoever waits for this process to end may be the one who should read. A reader that runs takes something within
+  // milliseconds; a second is what the runtime's own lines wait, too. The larger limit is for a terminal that is slow.
+  constexpr int kMostWithoutProgress = 1'000, kMostInAll = 10'000;
+  static bool has_reader = true;  // once nobody has read, later messages do not wait again
+  const uint64_t start_ns = base::monotonic_ns();
   while (!text.empty()) {
     pollfd output{STDERR_FILENO, POLLOUT, 0};
-    int ready = poll(&output, 1, patience_ms);
+    int left = kMostInAll - static_cast<int>((base::monotonic_ns() - start_ns) / 1'000'000);
+    int ready = poll(&output, 1, has_reader ? std::clamp(left, 0, kMostWithoutProgress) : 0);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return;
+    has_reader = ready > 0;
+    if (!has_reader) return;
     // A pipe that has room at all has room for so much.
     ssize_t written = write(STDERR_FILENO, text.data(), std::min<size_t>(text.size(), PIPE_BUF));
     if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;

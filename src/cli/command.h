@@ -91,8 +91,8 @@ class Parser {
 /// "unfreed: MESSAGE" on stderr.
 void complain(std::string_view message);
 
-/// Writes to stderr, in pieces of up to 4 KiB that are written whole. Gives up on a reader that reads nothing for
-/// `patience_ms`: nothing waits for ever for a summary to be read.
-void write_message(std::string_view text, int patience_ms = 10'000);
+/// Writes to stderr, in pieces of up to 4 KiB that are written whole. Gives up on a reader that reads nothing for a
+/// second, or not all of it within ten: nothing waits for ever for a summary to be read.
+void write_message(std::string_view text);
 
 }  // namespace unfreed::cli

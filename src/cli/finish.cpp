@@ -53,9 +53,7 @@ void print_summary(const report::Report& report, const std::string& path) {
   render::TextOptions options;
   options.colour = render::wants_colour(STDERR_FILENO);
   std::string text = render::render_text(report, options) + "\nreport: " + options.paths.shorten(path) + "\n";
-  // The process waits for this at its end, and who should read it may wait for the process.
-  constexpr int kPatienceMilliseconds = 2000;
-  write_message(text, kPatienceMilliseconds);
+  write_message(text);
 }
 
 report::Answer finish(const ledger::View& view, const std::string& ledger_path, const report::Settings& settings,

@@ -126,6 +126,22 @@ class Streams(unittest.TestCase):
         self.assertEqual(status, 23)
 
 
+    def test_a_run_does_not_wait_long_for_a_reader_of_its_summary(self):
+        reading, writing = self.full_pipe()
+        with harness.Scratch() as scratch:
+            for options in ([], ["--fail-on", "fd>0"]):
+                command = [harness.COMMAND, "run", "-o", scratch.path("report.json"), *options, "--",
+                           harness.program("fd_open"), "leak"]
+                before = time.monotonic()
+                status = subprocess.run(command, stderr=writing, stdout=subprocess.DEVNULL, check=False,
+                                        env=harness.clean_environment()).returncode
+                self.assertEqual(status, 23 if options else 0)
+                self.assertLess(time.monotonic() - before, 8)
+                self.assertTrue(os.path.exists(scratch.path("report.json")))
+        os.close(reading)
+        os.close(writing)
+
+
 class Descendants(unittest.TestCase):
     """What a program starts is often read by it, stderr and all."""
 
