@@ -6,13 +6,14 @@
 
 #include "base/text.h"
 #include "evaluate/frames.h"
+#include "names/code_owner.h"
 #include "settings/programs.h"
 
 namespace unfreed::report {
 
 namespace {
 
-enum class What : uint8_t { own_script, own_digit, own_code, by_function, python_workers, python_helpers };
+enum class What : uint8_t { own_script, own_digit, own_code, by_function, python_workers, python_helpers, own_losses };
 struct Accepted {
   std::string_view programs;
   Subject subject;
@@ -48,6 +49,16 @@ bool is_script(std::string_view target, std::string_view script) {
 bool is_of_main_module(const ledger::View& view, const ledger::Node* node) {
   const ledger::Module* module = node ? view.module(node->module & ledger::kNodeModuleMask) : nullptr;
   return module && module->flags & ledger::kModuleMain;
+}
+
+/// Is all of a stack code of the executable, or of libraries that are installed with the system?
+bool is_interpreters(const ledger::View& view, uint32_t leaf) {
+  for (const ledger::Node* node = view.node(leaf); node; node = node->parent ? view.node(node->parent) : nullptr) {
+    const ledger::Module* module = view.module(node->module & ledger::kNodeModuleMask);
+    constexpr uint16_t kOwn = ledger::kModuleMain | ledger::kModuleRuntime;
+    if (!module || (!(module->flags & kOwn) && !is_system_module(view.text(module->path)))) return false;
+  }
+  return true;
 }
 
 /// Of a stack: the innermost frame that is not the runtime's.
@@ -153,6 +164,13 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
     if (first == kNoIndex) first = row;
   }
   return first;
+}
+
+uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
+  const ledger::Site* record = evaluation.view->site(site);
+  return find_row(input, Subject::heap, [&](const Accepted& accepted) {
+    return accepted.what == What::own_losses && record && is_interpreters(*evaluation.view, record->node);
+  });
 }
 
 uint32_t accepted_misuse(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {

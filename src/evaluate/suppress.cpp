@@ -173,6 +173,9 @@ void apply_suppressions(const ReportInput& input, base::Arena& arena, Evaluation
   each_site([&](uint32_t index, EvaluatedSite& site, const ledger::Site&) {
     if (!site.is_suppressed() && site.kind == ledger::Kind::fd)
       site.suppression = accepted_descriptors(input, evaluation, index);
+    if (!site.is_suppressed() && site.kind == ledger::Kind::heap &&
+        site.value(Counter::lost) + site.value(Counter::indirectly_lost) + site.value(Counter::possibly_lost) > 0)
+      site.suppression = accepted_losses(input, evaluation, index);
     if (site.is_suppressed()) take_out(site, evaluation);
   });
 }

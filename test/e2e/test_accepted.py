@@ -197,5 +197,23 @@ class Python(unittest.TestCase):
                     self.assertEqual(self.status_of(method, who), 23)
 
 
+class Perl(unittest.TestCase):
+    """It frees a part of its memory when it ends, which leaves some without a pointer."""
+
+    SCRIPT = ("use strict; use POSIX; my %h = map { ($_ => [1 .. $_]) } 1 .. 50; eval 'sub g { return {@_} }'; "
+              "print scalar(keys %h), g(a => 1)->{a}, qq(\\n);")
+
+    def test_its_own_memory_is_no_loss(self):
+        for options, status in (([], 0), (["--no-default-suppressions"], 23)):
+            result = harness.run(["perl", "-e", self.SCRIPT], options=["--fail-on", "heap.lost>0", *options])
+            self.assertEqual((result.status, result.stdout), (status, "501\n"), result)
+
+    def test_what_holds_on_is_not_hidden(self):
+        result = harness.run(["perl", "-e", self.SCRIPT + " open(our $kept, '<', '/etc/passwd'); POSIX::_exit(0)"],
+                             options=["--fail-on", "fd>0,heap.bytes>1K"])
+        self.assertEqual(result.status, 23, result)
+        self.assertEqual([rule["broken"] for rule in result.report["rules"]], [True, True])
+
+
 if __name__ == "__main__":
     harness.main()
