@@ -1,6 +1,7 @@
 #include "base/syscall.h"
 
 #include <errno.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -18,7 +19,14 @@ namespace unfreed::base {
 namespace {
 
 constinit std::atomic<bool> g_forbidden{false};
-constinit std::atomic<bool> g_has_clock{true};
+/// How the clock is read.
+enum class Clock : uint8_t {
+  exact,    ///< by the vDSO, which asks the processor, or else the kernel
+  coarse,   ///< as of the last tick, which the kernel leaves in memory
+  stopped,  ///< there is no vDSO
+};
+constinit std::atomic<Clock> g_clock{Clock::exact};
+constinit std::atomic<bool> g_never_exact{false};
 constinit std::atomic<bool> g_future_locked{false};
 /// Real and monotonic time when system calls were forbidden.
 constinit std::atomic<uint64_t> g_last_ns[2];
@@ -41,6 +49,7 @@ namespace {
 constinit std::atomic<long> g_watched_pid{0};
 constinit int g_first_filters = 0;
 void (*g_noticed)() = nullptr;
+void (*g_asking)(bool) = nullptr;
 
 /// Calls that every filter allows which allows prctl: without them nothing runs.
 bool is_plain(long number) {
@@ -50,8 +59,18 @@ bool is_plain(long number) {
   return false;
 }
 
+/// While it lives, a question is put to the kernel that an unseen filter may forbid.
+class Asking {
+ public:
+  Asking() { g_asking(true); }
+  ~Asking() { g_asking(false); }
+  Asking(const Asking&) = delete;
+  Asking& operator=(const Asking&) = delete;
+};
+
 /// How many filters restrict this thread's system calls (Linux 5.9). −1: unknown.
 int count_filters() {
+  Asking asking;
   char status[4096];
   long fd = arch::system_call(SYS_openat, AT_FDCWD, reinterpret_cast<long>("/proc/thread-self/status"),
                               O_RDONLY | O_CLOEXEC, 0, 0, 0);
@@ -68,14 +87,19 @@ int count_filters() {
   return count;
 }
 
-/// `goes_on`: once system calls are forbidden, it is read all the same.
-void stop_clock(bool goes_on) {
+void stop_clock(bool is_exact) {
   g_last_ns[0].store(realtime_ns(), std::memory_order_relaxed);
   g_last_ns[1].store(monotonic_ns(), std::memory_order_relaxed);
-  g_has_clock.store(goes_on, std::memory_order_relaxed);
+  g_clock.store(is_exact                     ? Clock::exact
+                : getauxval(AT_SYSINFO_EHDR) ? Clock::coarse
+                                             : Clock::stopped,
+                std::memory_order_relaxed);
 }
 
-bool is_filtered() { return arch::system_call(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0; }
+bool is_filtered() {
+  Asking asking;
+  return arch::system_call(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0, 0) > 0;
+}
 
 /// From here on no call is made.
 void stop_calling() {
@@ -99,8 +123,9 @@ void watch_for_sandbox_in_fork_child() {
     g_watched_pid.store(arch::system_call(SYS_getpid, 0, 0, 0, 0, 0, 0), std::memory_order_relaxed);
 }
 
-void watch_for_sandbox(void (*noticed)()) {
+void watch_for_sandbox(void (*noticed)(), void (*asking)(bool)) {
   g_noticed = noticed;
+  g_asking = asking;
   g_first_filters = is_filtered() ? count_filters() : 0;
   g_watched_pid.store(arch::system_call(SYS_getpid, 0, 0, 0, 0, 0, 0), std::memory_order_release);
 }
@@ -112,11 +137,19 @@ long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
 }
 
 void forbid_system_calls(bool may_read_clock) {
-  stop_clock(may_read_clock && reads_clock_in_user_space());
+  stop_clock(may_read_clock && !g_never_exact.load(std::memory_order_relaxed) && reads_clock_in_user_space());
   g_forbidden.store(true, std::memory_order_release);
 }
 
-void allow_system_calls() { g_forbidden.store(false, std::memory_order_relaxed); }
+void allow_system_calls() {
+  if (!g_never_exact.load(std::memory_order_relaxed)) g_clock.store(Clock::exact, std::memory_order_relaxed);
+  g_forbidden.store(false, std::memory_order_relaxed);
+}
+
+void read_coarse_clock() {
+  g_never_exact.store(true, std::memory_order_relaxed);
+  if (getauxval(AT_SYSINFO_EHDR)) stop_clock(false);
+}
 
 bool may_call_system() { return !g_forbidden.load(std::memory_order_relaxed) && !is_sandboxed(); }
 
@@ -279,9 +312,17 @@ int current_pid() { return std::max(0, static_cast<int>(raw_syscall(SYS_getpid))
 int current_tid() { return std::max(0, static_cast<int>(raw_syscall(SYS_gettid))); }
 
 namespace {
+uint64_t clock_of_last_tick_ns(clockid_t clock) {
+  uint64_t last = g_last_ns[clock != CLOCK_REALTIME].load(std::memory_order_relaxed);
+  if (g_clock.load(std::memory_order_relaxed) == Clock::stopped) return last;
+  timespec now{};
+  clock_gettime(clock == CLOCK_REALTIME ? CLOCK_REALTIME_COARSE : CLOCK_MONOTONIC_COARSE, &now);
+  return std::max(last, static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec));
+}
+
 [[gnu::always_inline]] inline uint64_t clock_ns(clockid_t clock) {
-  if (g_forbidden.load(std::memory_order_relaxed) && !g_has_clock.load(std::memory_order_relaxed)) [[unlikely]]
-    return g_last_ns[clock != CLOCK_REALTIME].load(std::memory_order_relaxed);
+  if (g_clock.load(std::memory_order_relaxed) != Clock::exact) [[unlikely]]
+    return clock_of_last_tick_ns(clock);
   // libc's clock_gettime goes through the vDSO: no kernel entry.
   timespec now{};
   clock_gettime(clock, &now);

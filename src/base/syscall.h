@@ -16,14 +16,18 @@ namespace unfreed::base {
 /// Makes the system call directly. Between forbid_system_calls() and allow_system_calls() does nothing: −EPERM.
 long raw_syscall(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0);
 
-/// A process that restricts its system calls (seccomp) dies of one that it did not allow, and it does not know ours. If
-/// `may_read_clock` is false, or the vDSO cannot read it without the kernel, the clock stops from here on.
+/// A process that restricts its system calls (seccomp) dies of one that it did not allow, and it does not know ours.
+/// Strict mode also forbids to read the processor's clock: if `may_read_clock` is false, or the vDSO cannot read it
+/// without the kernel, times are those of the last tick from here on.
 void forbid_system_calls(bool may_read_clock);
 void allow_system_calls();
+/// For good: the processor's clock may be forbidden at any time, unseen.
+void read_coarse_clock();
 /// A process can restrict its system calls without libc, by an instruction of its own, which no hook sees. From now on
 /// the kernel is asked whether it has (prctl), before any call that a filter may have on a list of fatal ones. Once it
-/// has, calls are forbidden, and `noticed` is called. A filter that does not allow prctl either is still fatal.
-void watch_for_sandbox(void (*noticed)());
+/// has, calls are forbidden, and `noticed` is called. A filter that does not allow prctl either is still fatal:
+/// `asking` is called before and after, so that the ledger says what the process died of.
+void watch_for_sandbox(void (*noticed)(), void (*asking)(bool));
 void watch_for_sandbox_in_fork_child();
 /// In a process that was started with a filter, as in most containers, filters must be counted, which needs a
 /// descriptor for a moment. Before calls of many kinds.

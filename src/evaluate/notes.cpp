@@ -82,14 +82,25 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
   if (evaluation.of(Subject::child)[Counter::unknown] > 0)
     add("whether unreaped children had ended could not be read from the kernel: they count neither as ended nor as "
         "running");
-  bool is_sandboxed = view.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
+  uint32_t flags = view.header().flags.load(std::memory_order_relaxed);
+  bool is_sandboxed = flags & ledger::kHeaderFlagSandboxed;
   if (!evaluation.threads_listed && evaluation.of(Subject::thread)[Counter::running] > 0 && !is_post_mortem &&
       !is_sandboxed)
     add("the kernel's list of threads was not available: where threads were blocked is missing, and threads that no "
         "hooked function started were not seen");
   if (!evaluation.settled)
     add("counters were read while a thread was ending: counts may be off by what that thread did");
-  if (is_sandboxed)
+  if (is_post_mortem && flags & ledger::kHeaderFlagAsking)
+    add("the process ended in a system call of unfreed's: it had restricted its system calls (seccomp) where no hook "
+        "saw "
+        "it, and its filter forbids even the call that finds out (prctl, or openat in a container). Run it with "
+        "UNFREED_DISABLE=1, or name the other programs in UNFREED_ONLY");
+  if (is_sandboxed && flags & ledger::kHeaderFlagMaybeSandboxed)
+    add("the program's own code restricts system calls (seccomp) where no hook sees it: unfreed assumed that it had, "
+        "and "
+        "made none from then on, so descriptors were not compared with the kernel's list, and records that needed more "
+        "memory were dropped");
+  else if (is_sandboxed)
     add("the process restricted its system calls (seccomp): from then on unfreed made none in it, so descriptors were "
         "not compared with the kernel's list, and records that needed more memory were dropped");
   if (evaluation.short_of_memory) add("some records are left out: the report's working memory was too small");

@@ -260,6 +260,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
                                                     Hook::syscall, from,
                                                     [&] { return reinterpret_cast<void*>(call()); }));
     case SYS_exit:
+      if (track::is_only_known_thread()) hook::tell_of_sandbox(hook::Sandbox::suspected, false);
       if (!track::is_only_thread()) return call();
       [[fallthrough]];
     case SYS_exit_group:

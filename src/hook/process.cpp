@@ -45,6 +45,7 @@ hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long t
     if (second == SECCOMP_MODE_STRICT) return Sandbox::strict;
     return third ? Sandbox::filter : Sandbox::none;
   }
+  if (number == SYS_prctl && first == PR_SET_NO_NEW_PRIVS && second == 1) return Sandbox::prepared;
   if (number != SYS_seccomp) return Sandbox::none;
   if (first == SECCOMP_SET_MODE_STRICT) return second || third ? Sandbox::none : Sandbox::strict;
   return first == SECCOMP_SET_MODE_FILTER && third ? Sandbox::filter : Sandbox::none;

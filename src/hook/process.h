@@ -15,6 +15,11 @@ enum class Sandbox : uint8_t {
   none,
   filter,  ///< some system calls are fatal, or fail; only the program knows which
   strict,  ///< all but read, write and exit are fatal, and so is reading the processor's clock
+  /// Not seen, but prepared for: new privileges are given up (PR_SET_NO_NEW_PRIVS), without which no filter is
+  /// accepted.
+  prepared,
+  /// Not seen, but to be suspected: the process ends by the one call that strict mode leaves it.
+  suspected,
 };
 
 struct ProcessEvents {

@@ -115,6 +115,10 @@ inline constexpr uint32_t kHeaderFlagForeignMalloc = 1u << 5;  ///< the process'
 inline constexpr uint32_t kHeaderFlagReconciled = 1u << 4;     ///< kernel_fds is filled in
 /// The process restricted its system calls (seccomp): from then on the runtime made none.
 inline constexpr uint32_t kHeaderFlagSandboxed = 1u << 9;
+/// As above, but that is only assumed: the program's own code does so past every hook.
+inline constexpr uint32_t kHeaderFlagMaybeSandboxed = 1u << 10;
+/// The runtime is making the system call that tells it of an unseen filter. If the process ends here, it died of that.
+inline constexpr uint32_t kHeaderFlagAsking = 1u << 11;
 inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;  ///< kernel_tasks has every thread
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table

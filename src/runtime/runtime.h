@@ -33,6 +33,7 @@ struct RuntimeState {
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
   int quick_exit_status;
   bool is_unchecked;      ///< there are rules, but nothing is tracked, nor is there a launcher to say so
+  bool restricts_itself;  ///< the program's own code restricts its system calls (seccomp) past every hook
   bool is_first_sandbox;  ///< is the current seccomp call the first? If it fails, system calls are allowed again
 };
 extern RuntimeState g_runtime;
@@ -62,7 +63,7 @@ void reset_reports_after_fork();
 /// Installs the handler of the report signal, if the program has left it at its default.
 void take_report_signal(int signal);
 
-/// Notices restrictions that the hooks do not see, too.
+/// Notices restrictions that the hooks do not see, too. At the end of the start.
 void watch_for_sandbox();
 
 /// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in between.

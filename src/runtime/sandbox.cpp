@@ -1,6 +1,17 @@
 // A process that restricts its own system calls (seccomp) would die of ours. From then on there are none: room in the
 // ledger is taken while it can be had, the last report is left to the launcher, and without a launcher the ledger
 // stays, which is said beforehand.
+//
+// A program can also do so by a system call instruction of its own, which no hook sees; asking the kernel needs a
+// system call, which may be fatal. The instruction and the number of the call can be seen in its code, though. If they
+// are there, the sandbox is assumed from where the program prepares for it, or ends as strict mode makes it.
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+
+#include <span>
+
+#include "arch/own_system_calls.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "runtime/messages.h"
@@ -44,14 +55,60 @@ void announce() {
   say(line.text(), g_settings.has_rules() ? Line::verdict : Line::news);
 }
 
-void flag() { g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagSandboxed, std::memory_order_relaxed); }
+void set_flag(uint32_t flag, bool is_set) {
+  std::atomic<uint32_t>& flags = g_tracker.writer.header().flags;
+  if (is_set)
+    flags.fetch_or(flag, std::memory_order_relaxed);
+  else
+    flags.fetch_and(~flag, std::memory_order_relaxed);
+}
+void flag() { set_flag(ledger::kHeaderFlagSandboxed, true); }
+void asking(bool is_asking) { set_flag(ledger::kHeaderFlagAsking, is_asking); }
+
+/// Does the program's own code restrict its system calls past libc, by seccomp or the prctl that does the same? Of an
+/// executable that is small: a larger one takes too long to search, and has such numbers by chance.
+bool has_code_for_sandbox() {
+  constexpr size_t kMostBytes = 1 << 20;
+  auto* headers = reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR));
+  size_t count = getauxval(AT_PHNUM);
+  if (!headers) return false;
+  uintptr_t bias = 0;
+  for (size_t i = 0; i < count; ++i)
+    if (headers[i].p_type == PT_PHDR) bias = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
+  for (size_t i = 0; i < count; ++i) {
+    constexpr uint32_t kReadableCode = PF_R | PF_X;
+    if (headers[i].p_type != PT_LOAD || (headers[i].p_flags & kReadableCode) != kReadableCode) continue;
+    std::span<const uint8_t> code(reinterpret_cast<const uint8_t*>(bias + headers[i].p_vaddr), headers[i].p_filesz);
+    if (code.size() > kMostBytes || !arch::has_system_call(code)) continue;
+    if (arch::loads(code, SYS_seccomp, arch::Operand::number)) return true;
+    if (arch::loads(code, SYS_prctl, arch::Operand::number) &&
+        arch::loads(code, PR_SET_SECCOMP, arch::Operand::argument))
+      return true;
+  }
+  return false;
+}
 
 }  // namespace
 
-void watch_for_sandbox() { base::watch_for_sandbox(flag); }
+void watch_for_sandbox() {
+  base::watch_for_sandbox(flag, asking);
+  g_runtime.restricts_itself = has_code_for_sandbox();
+  if (!g_runtime.restricts_itself) return;
+  take_room();  // before long it may be too late
+  base::read_coarse_clock();
+}
 
 void sandboxing(hook::Sandbox sandbox, bool failed) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
+  bool is_assumed = sandbox == hook::Sandbox::prepared || sandbox == hook::Sandbox::suspected;
+  if (is_assumed && !g_runtime.restricts_itself) return;
+  // In strict mode the question itself is fatal.
+  if (sandbox == hook::Sandbox::suspected) {
+    set_flag(ledger::kHeaderFlagMaybeSandboxed, true);
+    flag();
+    base::forbid_system_calls(false);
+    return;
+  }
   if (!failed && base::may_call_system()) {
     // A report that is being made would be cut off from the kernel.
     ReportTurn turn(kPatienceMs);
@@ -60,10 +117,11 @@ void sandboxing(hook::Sandbox sandbox, bool failed) {
     announce();
     take_room();
     flag();
+    set_flag(ledger::kHeaderFlagMaybeSandboxed, is_assumed);
     g_runtime.is_first_sandbox = true;
     base::forbid_system_calls(sandbox == hook::Sandbox::filter);
   } else if (failed && g_runtime.is_first_sandbox) {
-    g_tracker.writer.header().flags.fetch_and(~ledger::kHeaderFlagSandboxed, std::memory_order_relaxed);
+    set_flag(ledger::kHeaderFlagSandboxed, false);
     base::allow_system_calls();
   } else {
     // A second filter on top of the first, which stays whatever becomes of this one.

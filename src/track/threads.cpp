@@ -271,6 +271,11 @@ bool is_only_thread() {
     base::close_file(directory);
     return running == 1;
   }
+  return is_only_known_thread();
+}
+
+bool is_only_known_thread() {
+  uint32_t running = 0;
   if (!enter(Kind::thread)) return false;
   uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i)

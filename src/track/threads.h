@@ -49,6 +49,8 @@ void thread_detached(uint64_t looked_up);
 /// Does the process end with the calling thread? Asks the kernel, or, if it cannot answer, goes by what was
 /// seen to start.
 bool is_only_thread();
+/// The same by our own records, without a system call.
+bool is_only_known_thread();
 
 bool thread_ignore(pthread_t handle);
 /// Threads created after `serial` and neither joined nor detached.

@@ -4,6 +4,8 @@
 //   filter   by prctl: a list of calls, death for all others
 //   number   the same by seccomp(2), through syscall()
 //   inline   by a system call instruction of its own: a list of calls that are death, all others are allowed
+//   listed   the same, and all calls but a few are death
+//   alone    mode 1, by a system call instruction of its own
 //   within   a harmless filter, then `inline` in a new image of the process, which starts with that filter
 //   refused  a filter that the kernel refuses: everything goes on as before
 //   fork     a filter, then a child
@@ -12,6 +14,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +88,8 @@ int main(int argc, char** argv) {
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &harmless);
     execl(argv[0], argv[0], "inline", NULL);
   }
-  if (strcmp(way, "refused")) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  bool is_strict = !strcmp(way, "strict") || !strcmp(way, "alone");
+  if (strcmp(way, "refused") && strcmp(way, "alone")) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   long result = -1;
   if (!strcmp(way, "strict"))
     result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
@@ -93,6 +97,10 @@ int main(int argc, char** argv) {
     result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
   else if (!strcmp(way, "inline"))
     result = inline_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &denied);
+  else if (!strcmp(way, "listed"))
+    result = inline_call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+  else if (is_strict)
+    result = inline_call(SYS_seccomp, SECCOMP_SET_MODE_STRICT, 0, NULL);
   else if (!strcmp(way, "refused"))
     result = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL);
   else
@@ -100,7 +108,7 @@ int main(int argc, char** argv) {
   tell(result ? "open\n" : "inside\n");
   for (int i = 0; i < 2000; i++) free(malloc(100));
   block = malloc(1000);
-  if (strcmp(way, "strict")) {
+  if (!is_strict) {
     for (int i = 0; i < 50; i++) close(take());
     take();
   }
@@ -116,6 +124,6 @@ int main(int argc, char** argv) {
     tell(WIFEXITED(status) && WEXITSTATUS(status) == 3 ? "child ended\n" : "child died\n");
   }
   tell("end\n");
-  if (!strcmp(way, "strict")) syscall(SYS_exit, 0);
+  if (is_strict) syscall(SYS_exit, 0);
   return 0;
 }
