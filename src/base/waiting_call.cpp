@@ -19,6 +19,8 @@ bool parse_hexadecimal(std::string_view text, uint64_t& out) {
   return take_hexadecimal(text, out) && text.empty();
 }
 
+constexpr unsigned kHashBits = 22, kMostNumber = (1u << (32 - kHashBits)) - 2;
+
 }  // namespace
 
 // "NR ARGUMENT… SP PC", "-1 SP PC" (stopped elsewhere in the kernel), or "running"
@@ -49,5 +51,15 @@ Waiting read_waiting_call(int pid, int tid, WaitingCall& out) {
                    parse_hexadecimal(next_part(rest, ' ', more), out.pc);
   return has_place && out.sp && out.pc ? Waiting::yes : Waiting::runs;
 }
+
+uint32_t digest(const WaitingCall& call) {
+  if (call.number < 0 || call.number > static_cast<long>(kMostNumber)) return 0;
+  const uint64_t place[] = {call.sp, call.pc};
+  uint64_t hash = hash_text({reinterpret_cast<const char*>(call.arguments), sizeof call.arguments});
+  hash = hash_text({reinterpret_cast<const char*>(place), sizeof place}, hash);
+  return static_cast<uint32_t>(call.number + 1) << kHashBits | static_cast<uint32_t>(hash >> (64 - kHashBits));
+}
+
+long number_in(uint32_t digest) { return static_cast<long>(digest >> kHashBits) - 1; }
 
 }  // namespace unfreed::base

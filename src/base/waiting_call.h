@@ -23,4 +23,9 @@ struct WaitingCall {
 /// `pid`: of the process, 0 for this one.
 Waiting read_waiting_call(int pid, int tid, WaitingCall& out);
 
+/// Which call it is, in 32 bits: its number, and a hash of its arguments and its place. 0: it is none.
+uint32_t digest(const WaitingCall& call);
+/// −1: of none.
+long number_in(uint32_t digest);
+
 }  // namespace unfreed::base

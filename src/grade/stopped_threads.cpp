@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <ucontext.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "base/waiting_call.h"
+#include "grade/cut_short.h"
 
 namespace unfreed::grade {
 
@@ -111,40 +111,6 @@ Read read_status(int tid, std::span<char> text, Status& out) {
   return out.state == 'Z' || out.state == 'X' ? Read::gone : Read::done;
 }
 
-/// A call that ended with EINTR may be made again if it has done nothing by then. close() has, and what an ioctl has
-/// done nobody knows.
-bool may_be_made_again(long number) {
-  static constexpr long kCalls[] = {
-      SYS_nanosleep,      SYS_clock_nanosleep, SYS_ppoll,      SYS_pselect6, SYS_epoll_pwait,  SYS_futex,
-      SYS_rt_sigsuspend,  SYS_semop,           SYS_semtimedop, SYS_msgrcv,   SYS_msgsnd,       SYS_mq_timedreceive,
-      SYS_mq_timedsend,   SYS_recvfrom,        SYS_recvmsg,    SYS_recvmmsg, SYS_sendto,       SYS_sendmsg,
-      SYS_accept,         SYS_accept4,         SYS_read,       SYS_write,    SYS_readv,        SYS_writev,
-      SYS_wait4,          SYS_waitid,          SYS_flock,      SYS_fcntl,    SYS_io_getevents, SYS_getrandom,
-#ifdef SYS_poll
-      SYS_poll,           SYS_select,          SYS_epoll_wait, SYS_pause,
-#endif
-#ifdef SYS_epoll_pwait2
-      SYS_epoll_pwait2,
-#endif
-#ifdef SYS_io_uring_enter
-      SYS_io_uring_enter,
-#endif
-#ifdef SYS_futex_waitv
-      SYS_futex_waitv,
-#endif
-  };
-  return std::find(std::begin(kCalls), std::end(kCalls), number) != std::end(kCalls);
-}
-
-/// Is there a signal of the program's that the thread will get as soon as it goes on? Then its call ends with EINTR as
-/// it would without us.
-bool has_signal_of_its_own(const ucontext_t& context) {
-  uint64_t pending = 0, blocked = 0;
-  raw_syscall(SYS_rt_sigpending, reinterpret_cast<long>(&pending), 8);
-  std::memcpy(&blocked, &context.uc_sigmask, sizeof blocked);
-  return pending & ~blocked;
-}
-
 /// A real-time signal at its default action, which would end the process, and of which none is queued. 0: there is
 /// none.
 int find_signal(std::span<char> text) {
@@ -177,7 +143,7 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   for (int looks = 0; looks < kMostSeconds && g_stop.load(std::memory_order_acquire) == stop; ++looks)
     wait_on(g_stop, stop, {1, 0});
   if (g_stop.load(std::memory_order_acquire) == stop) slot.state.store(Slot::State::resumed, std::memory_order_release);
-  if (may_be_made_again(slot.call.number) && !has_signal_of_its_own(context)) arch::make_again(context, slot.call);
+  make_again_if_cut_short(context, slot.call);
 }
 
 const char* StoppedThreads::stop(int patience_ms) {

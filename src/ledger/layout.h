@@ -133,7 +133,8 @@ enum class Handover : uint32_t {
   itself = 3,  ///< the process makes it
 };
 
-/// What the report signal carries (sigqueue) to request a grading alone, without a report.
+/// What the report signal carries (sigqueue) to request a grading alone, without a report: in the lower half of the
+/// value. In the upper half is the digest (base/waiting_call.h) of the call that the thread waits in that will get it.
 inline constexpr uint32_t kGradingRequest = 0x6772ad3e;
 
 /// Has the heap been graded: which blocks the program can still get at?

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """What a process can still get at: heap blocks, streams and threads that nothing leads to are lost."""
+import contextlib
 import json
 import os
 import re
@@ -273,6 +274,31 @@ class Guest(unittest.TestCase):
             self.assertEqual(result.stdout, "6 reports\n", result.stderr)
             report = harness.read_report(scratch.path("live.json"))
             self.assertEqual(report["grading"]["state"], "done", report["grading"])
+
+    def test_a_request_cuts_no_call_short_in_the_only_thread(self):
+        names = harness.bare([harness.program("interrupted"), "names"]).stdout.split()
+        self.assertGreater(len(names), 20)
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(harness.Scratch())
+            running = {name: stack.enter_context(harness.started([harness.program("interrupted"), "alone", name], launcher=False,
+                                                                 scratch=scratch)) for name in names}
+            for process in running.values():
+                self.assertEqual(process.stdout.readline(), b"ready\n")
+            for name, process in running.items():
+                harness.wait_for(lambda: self.sleeps(process.pid))
+                result = harness.unfreed("snapshot", "--grade", "-o", scratch.path(f"{name}.json"), str(process.pid))
+                if name == "sigwait" and result.status:  # it would be given the signal
+                    self.assertIn("all its threads block", result.stderr)
+                    continue
+                self.assertEqual(result.status, 0, result)
+                self.assertEqual(harness.read_report(scratch.path(f"{name}.json"))["grading"]["state"], "done", name)
+            for name, process in running.items():
+                self.assertEqual(process.stdout.readline().decode(), f"{name} done\n")
+
+    @staticmethod
+    def sleeps(pid):
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] == "S"
 
     def test_it_is_off_where_the_user_says_so(self):
         for when, expected in (("off", None), ("exit", "done"), ("on", "done")):

@@ -1,5 +1,6 @@
 // Twenty-one ways to wait in the kernel, one in each thread, while reports stop all threads again and again. Prints the name
-// of each call that was cut short, or ended before its time.
+// of each call that was cut short, or ended before its time. `alone NAME`: that way alone, in the only thread; then waits until its
+// input ends. `names`: prints all names.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -8,8 +9,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -163,7 +166,28 @@ static void* go(void* argument) {
   return NULL;
 }
 
+static void tell(const struct Way* way) {
+  if (way->failed || way->seconds < 1.4) printf("%s %s after %.2f s\n", way->name, way->failed ? "failed" : "ended", way->seconds);
+}
+
+static int alone(const char* name) {
+  for (int i = 0; i < kWays; ++i) {
+    if (strcmp(ways[i].name, name)) continue;
+    printf("ready\n");
+    fflush(stdout);
+    go(&ways[i]);
+    tell(&ways[i]);
+    printf("%s done\n", name);
+    fflush(stdout);
+  }
+  return getchar() == EOF ? 0 : 1;
+}
+
 int main(int count, char** arguments) {
+  if (count == 3) return alone(arguments[2]);
+  bool wants_names = count == 2 && !strcmp(arguments[1], "names");
+  for (int i = 0; wants_names && i < kWays; ++i) puts(ways[i].name);
+  if (wants_names) return 0;
   pthread_t threads[kWays];
   for (int i = 0; i < kWays; ++i) pthread_create(&threads[i], NULL, go, &ways[i]);
   int reports = 0;
@@ -172,8 +196,7 @@ int main(int count, char** arguments) {
     reports += unfreed_report(arguments[1]) == 0;
   }
   for (int i = 0; i < kWays; ++i) pthread_join(threads[i], NULL);
-  for (int i = 0; i < kWays; ++i)
-    if (ways[i].failed || ways[i].seconds < 1.4) printf("%s %s after %.2f s\n", ways[i].name, ways[i].failed ? "failed" : "ended", ways[i].seconds);
+  for (int i = 0; i < kWays; ++i) tell(&ways[i]);
   printf("%d reports\n", reports);
   return 0;
 }

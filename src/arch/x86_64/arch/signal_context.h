@@ -39,14 +39,20 @@ inline uintptr_t end_of_registers(const ucontext_t& context) {
   return area + (is_extended ? magic_and_size[1] : kLegacyBytes);
 }
 
+/// The call that the signal has interrupted, if there is one, and if it is that number, which the registers do not say.
+inline base::WaitingCall interrupted_call(const ucontext_t& context, long number) {
+  auto& registers = context.uc_mcontext.gregs;
+  auto value = [&](int name) { return static_cast<uint64_t>(registers[name]); };
+  return {number,
+          {value(REG_RDI), value(REG_RSI), value(REG_RDX), value(REG_R10), value(REG_R8), value(REG_R9)},
+          stack_pointer(context),
+          value(REG_RIP)};
+}
+
 /// SA_RESTART does not cover every call (signal(7)): one that the signal has cut short is made again.
 inline void make_again(ucontext_t& context, const base::WaitingCall& call) {
   auto& registers = context.uc_mcontext.gregs;
-  if (call.number < 0 || registers[REG_RAX] != -EINTR || stack_pointer(context) != call.sp) return;
-  if (static_cast<uint64_t>(registers[REG_RDI]) != call.arguments[0] ||
-      static_cast<uint64_t>(registers[REG_RSI]) != call.arguments[1] ||
-      static_cast<uint64_t>(registers[REG_RDX]) != call.arguments[2])
-    return;
+  if (call.number < 0 || registers[REG_RAX] != -EINTR || interrupted_call(context, call.number) != call) return;
   constexpr uint8_t kInstruction[] = {0x0f, 0x05};
   auto next = static_cast<uintptr_t>(registers[REG_RIP]);
   if (std::memcmp(reinterpret_cast<const void*>(next - sizeof kInstruction), kInstruction, sizeof kInstruction) != 0)
