@@ -18,7 +18,8 @@ namespace {
 
 /// In the child, on the parent's memory: system calls only.
 [[noreturn]] void execute(char* const* words, char* const* environment, const SignalRelay& signals,
-                          volatile int& error) {
+                          const trace::Tracer* tracer, volatile int& error, volatile int& trace_error) {
+  if (tracer) trace_error = tracer->trace_me();
   signals.restore_inherited();
   execvpe(words[0], words, environment);
   error = errno;
@@ -36,19 +37,19 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 }  // namespace
 
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalRelay& signals) {
+              const SignalRelay& signals, const trace::Tracer* tracer) {
   std::vector<char*> word_pointers = pointers(words);
   std::vector<char*> environment_pointers = pointers(environment);
   // vfork: the child runs on our memory while we wait, so a failed exec tells its errno by writing it down. No handler
   // of ours can run in it: signals are blocked until it has its own dispositions.
-  volatile int error = 0;
+  volatile int error = 0, trace_error = 0;
   pid_t pid = vfork();
-  if (pid == 0) execute(word_pointers.data(), environment_pointers.data(), signals, error);
-  if (pid < 0) return {-1, errno};
-  if (error == 0) return {pid, 0};
+  if (pid == 0) execute(word_pointers.data(), environment_pointers.data(), signals, tracer, error, trace_error);
+  if (pid < 0) return {-1, errno, 0};
+  if (error == 0) return {pid, 0, trace_error};
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
   }
-  return {-1, error};
+  return {-1, error, 0};
 }
 
 std::string find_program(const std::string& command, bool& executable) {

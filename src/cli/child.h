@@ -7,18 +7,20 @@
 #include <vector>
 
 #include "cli/signal_relay.h"
+#include "trace/tracer.h"
 
 namespace unfreed::cli {
 
 struct Started {
   pid_t pid = -1;
-  int error = 0;  ///< errno of the exec that failed; 0: the program runs
+  int error = 0;        ///< errno of the exec that failed; 0: the program runs
+  int trace_error = 0;  ///< errno: it runs, but is not traced
 };
 
 /// Forks and executes `words[0]` (searched in PATH as the shell does) with that environment. Waits until exec has
-/// succeeded or failed.
+/// succeeded or failed. `tracer`: what the program is to be traced by; null: nothing.
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalRelay& signals);
+              const SignalRelay& signals, const trace::Tracer* tracer = nullptr);
 
 /// The exit status for a CMD that could not be executed, 126 or 127, and one line with the reason.
 int explain_start_failure(const std::string& command, int error, std::string& line);

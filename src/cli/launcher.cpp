@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <tuple>
 
@@ -28,6 +30,7 @@
 #include "ledger/leftovers.h"
 #include "render/paths.h"
 #include "render/text.h"
+#include "trace/tracer.h"
 
 namespace unfreed::cli {
 
@@ -61,6 +64,10 @@ class Launcher {
 
  private:
   std::vector<std::string> make_environment(const SettingsInput& input);
+  bool wants_tracer() const;
+  void make_tracer();
+  bool is_traced(int pid) const;
+  void collect_tracer() const;
   static std::string output_template(const SettingsInput& input) {
     std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
     return make_output_absolute(given);
@@ -98,8 +105,11 @@ class Launcher {
   Session session_;
   UntrackedBoardFile board_{session_.untracked_board()};
   PreloadName preload_;
-  elf::Verdict verdict_;             ///< of CMD
-  std::set<int> running_untracked_;  ///< processes that carry the session and left no ledger
+  elf::Verdict verdict_;  ///< of CMD
+  trace::TraceSetup trace_setup_;
+  std::unique_ptr<trace::Tracer> tracer_;  ///< none: nothing is traced
+  std::string no_trace_;                   ///< why CMD is not, though it was to be
+  std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
   std::vector<std::string> environment_;
   SignalRelay signals_;
   TreeReport reports_;
@@ -121,6 +131,11 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
         entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
   });
   std::string preload = preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_);
+  // Where everything is traced, the library stays out; other entries are the caller's.
+  if (settings_.backend == report::Backend::trace) {
+    const char* own = std::getenv("LD_PRELOAD");
+    preload = own ? own : "";
+  }
   if (!preload.empty()) environment.push_back("LD_PRELOAD=" + preload);
   environment.push_back("UNFREED_SESSION=" + session_.name());
   environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
@@ -130,9 +145,46 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
   return environment;
 }
 
+/// A program that the library cannot be loaded into is traced, unless that would take its privileges away.
+bool Launcher::wants_tracer() const {
+  if (settings_.disabled || session_.folders().empty()) return false;
+  if (settings_.backend != report::Backend::automatic) return settings_.backend == report::Backend::trace;
+  switch (verdict_.obstacle) {
+    case elf::Obstacle::static_program:
+    case elf::Obstacle::static_go:
+    case elf::Obstacle::musl:
+    case elf::Obstacle::foreign_loader:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void Launcher::make_tracer() {
+  trace_setup_.ledgers.folder = session_.folders()[0]->fd.get();
+  trace_setup_.ledgers.pid_namespace = namespace_;
+  trace_setup_.ledgers.run = session_.name().substr(0, session_.name().find('/'));
+  trace_setup_.ledgers.launcher_pid = getpid();
+  trace_setup_.ledgers.settings = &settings_;
+  trace_setup_.traces_all = settings_.backend == report::Backend::trace;
+  trace_setup_.runtime_file = render::base_name(plan_.runtime);
+  trace_setup_.wants_all_reports = plan_.all_reports;
+  tracer_ = std::make_unique<trace::Tracer>(trace_setup_);
+}
+
+/// By the tracer of this run.
+bool Launcher::is_traced(int pid) const {
+  std::string status, none;
+  constexpr uint64_t kMostBytes = 64 * 1024;
+  return tracer_ && read_regular_file(fmt::format("/proc/{}/status", pid), kMostBytes, status, none) &&
+         status.find(fmt::format("\nTracerPid:\t{}\n", tracer_->pid())) != status.npos;
+}
+
 int Launcher::run() {
   started_ns_ = base::monotonic_ns();
-  Started started = start(plan_.words, environment_, signals_);
+  if (wants_tracer()) make_tracer();
+  Started started = start(plan_.words, environment_, signals_, tracer_.get());
+  if (started.trace_error) no_trace_ = std::strerror(started.trace_error);
   if (started.pid < 0) {
     std::string line;
     if (started.error == EAGAIN || started.error == ENOMEM) {
@@ -300,13 +352,16 @@ bool Launcher::note_command() {
   if (command_is_gone_unseen_) return true;  // as that image noted itself
   // One that nothing stands against may have found no room for a ledger, and then reports by itself.
   if (verdict_.obstacle == elf::Obstacle::none) return false;
-  reports_.untracked().add(program_path(plan_.words[0]), verdict_.obstacle, 1);
+  std::string reason(elf::describe(verdict_.obstacle));
+  if (!no_trace_.empty()) reason += "; it cannot be traced either: " + no_trace_;
+  reports_.untracked().add(program_path(plan_.words[0]), reason, 1);
   return true;
 }
 
 /// Processes that still run, and were started past every hook (by a static program).
 void Launcher::note_running() {
   for (int pid : running_untracked_) {
+    if (is_traced(pid)) continue;
     std::error_code none;
     std::string link = fmt::format("/proc/{}/exe", pid);
     std::string program = std::filesystem::read_symlink(link, none).string();
@@ -365,6 +420,15 @@ int Launcher::verdict(int command_status, bool is_checked) const {
   return reports_.broken() ? settings_.exit_code : kSuccess;
 }
 
+/// Its tracer ends with the last process that it traces: mostly right now. One that has more to do stays.
+void Launcher::collect_tracer() const {
+  constexpr int kPatienceMilliseconds = 1000;
+  if (!tracer_ || tracer_->pid() <= 0 || !reports_.running().empty()) return;
+  base::UniqueFd process(base::raw_syscall(SYS_pidfd_open, tracer_->pid(), 0));
+  pollfd ended{process.get(), POLLIN, 0};
+  if (process && poll(&ended, 1, kPatienceMilliseconds) > 0) waitpid(tracer_->pid(), nullptr, WNOHANG);
+}
+
 int Launcher::finish() {
   bool is_explained = note_command();
   reports_.untracked().read(board_);
@@ -382,6 +446,7 @@ int Launcher::finish() {
   bool has_rules = settings_.rules.count > 0;
   bool misses_programs = reports_.untracked().any_missed();
   bool any_judged = settings_.rules_for.empty() || reports_.judged();
+  collect_tracer();
   int status = verdict(command_status,
                        is_tracked && !misses_programs && any_judged && !reports_.unchecked() && !reports_.unseen());
   if (!is_written && status == kSuccess) status = kFailure;

@@ -41,6 +41,8 @@ class TreeReport {
   /// A process that is still running.
   void add_running(int pid);
 
+  const std::vector<std::string>& running() const { return running_; }
+
   size_t tracked() const { return tracked_; }
   bool has_command() const { return has_command_; }
   bool broken() const { return broken_; }

@@ -68,6 +68,8 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   out.trigger = input.trigger;
   if (input.trigger == Trigger::threshold) out.threshold = input.threshold;
   out.reconciled = evaluation.reconciled;
+  bool is_traced = input.view->header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced;
+  out.backend = is_traced ? "trace" : "preload";
   build_process(build);
   build_coverage(build);
   build_grading(build);

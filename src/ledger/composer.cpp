@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "ledger/counting.h"
 
 namespace unfreed::ledger {
 
@@ -13,6 +14,8 @@ uint32_t count_of(const Writer& writer, SectionId id) {
   const Section& table = writer.section(id);
   return static_cast<uint32_t>(std::min(table.count.load(std::memory_order_acquire), table.capacity));
 }
+
+bool counts_on_site(FdOrigin origin) { return origin == FdOrigin::acquired || origin == FdOrigin::received; }
 
 }  // namespace
 
@@ -72,9 +75,14 @@ uint32_t Composer::site(const SiteKey& key, uint64_t now_ns) {
   return has_sites_ ? sites_.make(writer_, stacks_, key, 0, now_ns) : 0;
 }
 
-void Composer::count_acquired(Kind kind, uint32_t site) const {
-  writer_.header().totals[static_cast<size_t>(kind)].acquired.fetch_add(1, std::memory_order_relaxed);
-  if (site != 0) writer_.at<Site>(SectionId::sites, site)->acquired.fetch_add(1, std::memory_order_relaxed);
+void Composer::count(Kind kind, uint32_t site, bool acquired) const {
+  KindTotals& totals = writer_.header().totals[static_cast<size_t>(kind)];
+  Site none{};
+  Site& counts = site ? *writer_.at<Site>(SectionId::sites, site) : none;
+  if (acquired)
+    count_acquired(totals, counts);
+  else
+    count_released(totals, counts);
 }
 
 FdRecord* Composer::add_fd(uint32_t number, FdOrigin origin, uint32_t site, uint64_t now_ns) {
@@ -82,39 +90,82 @@ FdRecord* Composer::add_fd(uint32_t number, FdOrigin origin, uint32_t site, uint
   if (!record) return nullptr;
   record->word = fd_word(origin, site, ++serial_);
   record->acquired_ns = now_ns;
-  auto& count = writer_.section(SectionId::fds).count;
-  if (count <= number) count = number + 1;
-  if (origin == FdOrigin::acquired)
-    count_acquired(Kind::fd, site);
-  else if (site != 0)
-    writer_.at<Site>(SectionId::sites, site)->acquired.fetch_add(1, std::memory_order_relaxed);
+  auto& known = writer_.section(SectionId::fds).count;
+  if (known <= number) known = number + 1;
+  if (counts_on_site(origin)) count(Kind::fd, site, true);
   return record;
 }
 
-ThreadRecord* Composer::add_thread(int32_t tid, ThreadState state, uint32_t site, uint64_t now_ns) {
+void Composer::close_fd(FdRecord& record, uint32_t closed_site, uint32_t closed_tid, uint64_t now_ns) const {
+  uint64_t word = record.word.load(std::memory_order_relaxed);
+  if (!word) return;
+  ClosedFd& closed = record.closed;
+  if (uint64_t before = closed.word.load(std::memory_order_relaxed)) {
+    std::memcpy(static_cast<void*>(&record.before), &closed, sizeof closed);
+    record.before.word.store(before, std::memory_order_release);
+  }
+  closed.acquired_ns = record.acquired_ns;
+  closed.closed_ns = std::max(now_ns, record.acquired_ns);
+  closed.left_owner = 0;
+  closed.tid = record.tid;
+  closed.closed_site = closed_site;
+  closed.closed_tid = closed_tid;
+  closed.word.store(word, std::memory_order_release);
+  record.word.store(0, std::memory_order_release);
+  if (counts_on_site(fd_origin(word))) count(Kind::fd, fd_site(word), false);
+}
+
+/// A free slot, or a new one.
+template <class Record>
+Record* Composer::take_slot(SectionId id, uint64_t& first_free) {
   uint64_t index = 0;
-  auto* record = writer_.append<ThreadRecord>(SectionId::threads, index);
+  if (!first_free) return writer_.append<Record>(id, index);
+  auto* record = writer_.at<Record>(id, first_free - 1);
+  first_free = record->started_ns;
+  return record;
+}
+
+template <class Record>
+void Composer::give_slot_back(SectionId id, Record& record, uint64_t& first_free) {
+  record.state.store(0, std::memory_order_release);
+  record.started_ns = first_free;
+  first_free = static_cast<uint64_t>(&record - writer_.at<Record>(id, 0)) + 1;
+}
+
+ThreadRecord* Composer::add_thread(int32_t tid, ThreadState state, uint32_t site, uint64_t now_ns) {
+  auto* record = take_slot<ThreadRecord>(SectionId::threads, free_thread_);
   if (!record) return nullptr;
-  record->state = static_cast<uint32_t>(state);
   record->site = site;
   record->tid = tid;
   record->serial = ++serial_;
   record->started_ns = now_ns;
-  count_acquired(Kind::thread, site);
+  record->flags.store(0, std::memory_order_relaxed);
+  record->state.store(static_cast<uint32_t>(state), std::memory_order_release);
+  count(Kind::thread, site, true);
   return record;
 }
 
 ChildRecord* Composer::add_child(int32_t pid, uint32_t site, uint64_t now_ns) {
-  uint64_t index = 0;
-  auto* record = writer_.append<ChildRecord>(SectionId::children, index);
+  auto* record = take_slot<ChildRecord>(SectionId::children, free_child_);
   if (!record) return nullptr;
-  record->state = static_cast<uint32_t>(ChildState::started);
+  record->flags = 0;
   record->site = site;
   record->pid = pid;
   record->serial = ++serial_;
   record->started_ns = now_ns;
-  count_acquired(Kind::child, site);
+  record->state.store(static_cast<uint32_t>(ChildState::started), std::memory_order_release);
+  count(Kind::child, site, true);
   return record;
+}
+
+void Composer::end_thread(ThreadRecord& record) {
+  count(Kind::thread, record.site, false);
+  give_slot_back(SectionId::threads, record, free_thread_);
+}
+
+void Composer::end_child(ChildRecord& record) {
+  if (!(record.flags & kChildInherited)) count(Kind::child, record.site, false);
+  give_slot_back(SectionId::children, record, free_child_);
 }
 
 }  // namespace unfreed::ledger

@@ -63,8 +63,19 @@ class Composer {
   ThreadRecord* add_thread(int32_t tid, ThreadState state, uint32_t site, uint64_t now_ns);
   ChildRecord* add_child(int32_t pid, uint32_t site, uint64_t now_ns);
 
+  /// The descriptor of that record has been closed, at a site that acquires nothing (0: not known): what it was is kept
+  /// for whoever closes it again.
+  void close_fd(FdRecord& record, uint32_t closed_site, uint32_t closed_tid, uint64_t now_ns) const;
+  /// A thread has ended, and nobody has to join it; a child has been waited for. The record is free.
+  void end_thread(ThreadRecord& record);
+  void end_child(ChildRecord& record);
+
  private:
-  void count_acquired(Kind kind, uint32_t site) const;
+  void count(Kind kind, uint32_t site, bool acquired) const;
+  template <class Record>
+  Record* take_slot(SectionId id, uint64_t& first_free);
+  template <class Record>
+  void give_slot_back(SectionId id, Record& record, uint64_t& first_free);
 
   Writer writer_;
   StackTree stacks_;
@@ -72,6 +83,8 @@ class Composer {
   bool has_stacks_ = false;
   bool has_sites_ = false;
   uint32_t serial_ = 0;
+  uint64_t free_thread_ = 0;  ///< a slot's index + 1; free ones have the next in `started_ns`
+  uint64_t free_child_ = 0;
 };
 
 }  // namespace unfreed::ledger

@@ -123,6 +123,9 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;  ///< kernel_tasks
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
+/// The process was traced from outside: no runtime is in it.
+inline constexpr uint32_t kHeaderFlagTraced = 1u << 10;
+
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then
 /// reads that, again while the process is deciding.

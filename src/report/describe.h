@@ -97,6 +97,7 @@ inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owne
 inline constexpr Text kReceived[] = {"received"};
 inline constexpr Text kLibc[] = {"libc"};
 inline constexpr Text kToolName[] = {"unfreed"};
+inline constexpr Text kBackends[] = {"preload", "trace"};
 }  // namespace words
 
 /// For value types V that may be const: `describe` serves writers and readers alike.
@@ -388,6 +389,9 @@ void describe(Visitor& v, Is<Report> auto& report) {
            "False if something was dropped or could not be read; notes lists what.");
   v.member("notes", report.notes, Presence::always, "");
   v.member("process", report.process, Presence::always, "");
+  v.member("backend", report.backend, Presence::if_set,
+           "How the process was tracked: preload, by the library in it; trace, from outside by its system calls.",
+           words::kBackends);
   v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
   v.member("grading", report.grading, Presence::if_set,
            "Whether it was found out which blocks, streams and threads the process can still get at (lost and its "

@@ -403,6 +403,7 @@ struct Report {
   bool complete = true;
   List<Text> notes;
   Process process;
+  Text backend;  ///< words::kBackends; "" not known
   ledger::Coverage coverage[ledger::kKindCount] = {};
   std::optional<Grading> grading;  ///< absent where nobody asked
   bool reconciled = false;

@@ -97,6 +97,16 @@ bool read_switch(std::string_view text, bool& out) {
   return true;
 }
 
+bool read_backend(std::string_view text, Backend& out) {
+  constexpr std::string_view kNames[] = {"auto", "preload", "trace"};
+  for (size_t at = 0; at < std::size(kNames); ++at) {
+    if (text != kNames[at]) continue;
+    out = static_cast<Backend>(at);
+    return true;
+  }
+  return false;
+}
+
 bool read_grade_when(std::string_view text, GradeWhen& out) {
   constexpr std::string_view kWords[] = {"off", "exit", "on"};
   for (size_t at = 0; at < std::size(kWords); ++at) {

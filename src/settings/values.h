@@ -37,6 +37,9 @@ enum class GradeWhen : uint8_t { off, exit, on };
 bool read_grade_when(std::string_view text, GradeWhen& out);
 /// A number, then ms, s, m or min, h or d: nanoseconds, at least one.
 bool parse_duration(std::string_view text, uint64_t& out);
+/// How programs are tracked: from inside, from outside by their system calls, or in the one way or the other.
+enum class Backend : uint8_t { automatic, preload, trace };
+bool read_backend(std::string_view text, Backend& out);
 /// A number, then K, M, G (powers of 1024) or nothing.
 bool parse_bytes(std::string_view text, uint64_t& out);
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "base/add_owned.h"
+#include "ledger/counting.h"
 #include "ledger/layout.h"
 #include "track/failures.h"
 #include "track/thread_state.h"
@@ -38,36 +39,12 @@ inline ledger::KindTotals& totals_of(ledger::Kind kind) {
   return g_tracker.writer.header().totals[static_cast<size_t>(kind)];
 }
 
-inline void raise_peak(std::atomic<uint64_t>& peak, uint64_t live) {
-  uint64_t seen = peak.load(std::memory_order_relaxed);
-  while (live > seen && !peak.compare_exchange_weak(seen, live, std::memory_order_relaxed)) {
-  }
-}
-
-/// Before a site's count changes: if its kind has had a new peak since it last did, what is live here was live then.
-inline void note_peak(const ledger::KindTotals& totals, ledger::Site& site) {
-  auto peak = static_cast<uint32_t>(totals.peak.load(std::memory_order_relaxed));
-  if (site.peak_then.load(std::memory_order_relaxed) == peak) return;
-  uint64_t live = site.acquired.load(std::memory_order_relaxed) - site.released.load(std::memory_order_relaxed);
-  site.live_then.store(static_cast<uint32_t>(live), std::memory_order_relaxed);
-  site.peak_then.store(peak, std::memory_order_relaxed);
-}
-
 /// For descriptors, threads and children: the site's and the kind's counts with their peaks.
 inline void count_acquired_with_peak(ledger::Kind kind, uint32_t site) {
-  ledger::Site& counts = site_at(site);
-  note_peak(totals_of(kind), counts);
-  uint64_t acquired = counts.acquired.fetch_add(1, std::memory_order_relaxed) + 1;
-  raise_peak(counts.peak, acquired - counts.released.load(std::memory_order_relaxed));
-  ledger::KindTotals& totals = totals_of(kind);
-  totals.acquired.fetch_add(1, std::memory_order_relaxed);
-  raise_peak(totals.peak, totals.live.fetch_add(1, std::memory_order_relaxed) + 1);
+  ledger::count_acquired(totals_of(kind), site_at(site));
 }
 inline void count_released_with_peak(ledger::Kind kind, uint32_t site) {
-  ledger::Site& counts = site_at(site);
-  note_peak(totals_of(kind), counts);
-  counts.released.fetch_add(1, std::memory_order_relaxed);
-  note_live_count(kind, totals_of(kind).live.fetch_sub(1, std::memory_order_relaxed) - 1);
+  note_live_count(kind, ledger::count_released(totals_of(kind), site_at(site)));
 }
 
 /// Counts a release of something that was never seen acquired.

@@ -132,6 +132,15 @@ bool find_fde(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRu
 
 }  // namespace
 
+void each_function(const Image& image, uintptr_t begin, uintptr_t end, void* context,
+                   void (*visit)(void* context, uintptr_t start, uintptr_t fde)) {
+  Instructions record;
+  for (uintptr_t at = begin; at < end && enter_record(image, at, record); at = record.end) {
+    Fde fde;
+    if (parse_fde(image, at, nullptr, fde) && fde.size) visit(context, fde.start, at);
+  }
+}
+
 uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc) {
   Fde fde;
   return find_fde(image, eh_frame_hdr, pc, nullptr, fde) ? fde.start : 0;

@@ -51,4 +51,9 @@ Row find_row(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc, RecentRun
 /// The start of the function (or the part of one) that contains `pc`; 0 if unknown.
 uintptr_t find_function(const Image& image, uintptr_t eh_frame_hdr, uintptr_t pc);
 
+/// Calls `visit(start of the function, address of its FDE)` for each FDE of the section .eh_frame at begin … end, which
+/// lies in the image: to make a search table for a file that has none (static programs).
+void each_function(const Image& image, uintptr_t begin, uintptr_t end, void* context,
+                   void (*visit)(void* context, uintptr_t start, uintptr_t fde));
+
 }  // namespace unfreed::unwind

@@ -304,10 +304,10 @@ class Surroundings(unittest.TestCase):
             with open(source, "w") as file:
                 file.write("#include <stdio.h>\nint main(void) { puts(\"static\"); return 0; }\n")
             subprocess.run(["gcc", "-static", "-o", binary, source], check=True)
-            loose = harness.run([binary])
+            loose = harness.run([binary], options=["--backend", "preload"])
             self.assertEqual((loose.status, loose.stdout), (0, "static\n"), loose)
             self.assertIn("not tracked", loose.stderr)
-            gated = harness.run([binary], options=["--fail-on", "fd>0"])
+            gated = harness.run([binary], options=["--backend", "preload", "--fail-on", "fd>0"])
             self.assertEqual((gated.status, gated.stdout), (125, "static\n"), gated)
 
     def test_program_with_a_malloc_of_its_own(self):

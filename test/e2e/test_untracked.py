@@ -291,7 +291,7 @@ class Named(unittest.TestCase):
     def test_as_the_command_itself(self):
         source = "int main(void) { return 0; }"
         program = Place.program("quiet", "gcc", "-static", source=source)
-        self.gated([program], "quiet", "statically linked")
+        self.gated([program], "quiet", "statically linked", env={"UNFREED_BACKEND": "preload"})
         self.gated(["/bin/sh", "-c", f"exec {program}"], "quiet", "statically linked")
 
     def test_musl_programs(self):

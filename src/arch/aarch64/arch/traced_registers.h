@@ -1,0 +1,30 @@
+// The registers of a stopped thread of another process, as ptrace gives them.
+#pragma once
+
+#include <linux/audit.h>
+#include <sys/user.h>
+
+#include <cstdint>
+
+namespace unfreed::arch {
+
+inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_AARCH64;
+
+class TracedRegisters {
+ public:
+  /// For PTRACE_GETREGSET, NT_PRSTATUS.
+  user_regs_struct raw = {};
+
+  long call() const { return static_cast<long>(raw.regs[8]); }
+  long result() const { return static_cast<long>(raw.regs[0]); }
+  /// Of a system call. The first is lost when it returns.
+  uint64_t argument(unsigned index) const { return raw.regs[index]; }
+  uintptr_t pc() const { return raw.pc; }
+  uintptr_t sp() const { return raw.sp; }
+  uintptr_t bp() const { return raw.regs[29]; }
+  /// Go's own: the goroutine that runs.
+  uintptr_t go_routine() const { return raw.regs[28]; }
+  uintptr_t go_vfork_return() const { return raw.regs[30]; }
+};
+
+}  // namespace unfreed::arch

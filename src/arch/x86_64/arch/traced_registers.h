@@ -1,0 +1,34 @@
+// The registers of a stopped thread of another process, as ptrace gives them.
+#pragma once
+
+#include <linux/audit.h>
+#include <sys/user.h>
+
+#include <cstdint>
+
+namespace unfreed::arch {
+
+inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_X86_64;
+
+class TracedRegisters {
+ public:
+  /// For PTRACE_GETREGSET, NT_PRSTATUS.
+  user_regs_struct raw = {};
+
+  long call() const { return static_cast<long>(raw.orig_rax); }
+  long result() const { return static_cast<long>(raw.rax); }
+  /// Of a system call: kept also when it returns.
+  uint64_t argument(unsigned index) const {
+    const uint64_t values[] = {raw.rdi, raw.rsi, raw.rdx, raw.r10, raw.r8, raw.r9};
+    return values[index];
+  }
+  uintptr_t pc() const { return raw.rip; }
+  uintptr_t sp() const { return raw.rsp; }
+  uintptr_t bp() const { return raw.rbp; }
+  /// Go's own: the goroutine that runs (ABIInternal).
+  uintptr_t go_routine() const { return raw.r14; }
+  /// Where Go's code for vfork keeps its return address, while it has none on the stack.
+  uintptr_t go_vfork_return() const { return raw.r12; }
+};
+
+}  // namespace unfreed::arch

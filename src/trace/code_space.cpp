@@ -1,0 +1,326 @@
+#include "trace/code_space.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <string_view>
+
+#include "base/regular_file.h"
+#include "base/syscall.h"
+#include "elf/file.h"
+#include "elf/opened.h"
+#include "elf/program.h"
+#include "trace/process_files.h"
+#include "unwind/walk.h"
+
+namespace unfreed::trace {
+
+namespace {
+
+/// The walker asks plain functions: about this one.
+CodeSpace* g_walked;
+
+constexpr size_t kMostStackBytes = 1 << 20;
+constexpr size_t kFirstStackBytes = 8 * 1024;
+constexpr size_t kMostWalked = 100'000;
+constexpr size_t kMostOfOnePlace = 8;
+constexpr size_t kMostFrames = 512;
+
+struct Mapping {
+  uintptr_t start = 0, end = 0;
+  uint64_t offset = 0;
+  bool executable = false;
+  std::string_view path;
+};
+
+template <class Number>
+bool take_hex(std::string_view& line, Number& out, char end) {
+  auto [at, error] = std::from_chars(line.data(), line.data() + line.size(), out, 16);
+  if (error != std::errc() || at == line.data() + line.size() || *at != end) return false;
+  line.remove_prefix(static_cast<size_t>(at - line.data()) + 1);
+  return true;
+}
+
+/// "55d0-55e0 r-xp 00001000 08:01 123   /usr/bin/x"
+bool parse_mapping(std::string_view line, Mapping& out) {
+  if (!take_hex(line, out.start, '-') || !take_hex(line, out.end, ' ') || line.size() < 5) return false;
+  out.executable = line[2] == 'x';
+  line.remove_prefix(5);
+  if (!take_hex(line, out.offset, ' ')) return false;
+  size_t path = line.find('/');
+  size_t bracket = line.find('[');
+  out.path = path == line.npos || bracket < path ? std::string_view() : line.substr(path);
+  return true;
+}
+
+std::vector<Mapping> parse_mappings(std::string_view maps) {
+  std::vector<Mapping> mappings;
+  while (!maps.empty()) {
+    size_t end = std::min(maps.find('\n'), maps.size());
+    Mapping mapping;
+    if (parse_mapping(maps.substr(0, end), mapping)) mappings.push_back(mapping);
+    maps.remove_prefix(std::min(end + 1, maps.size()));
+  }
+  return mappings;
+}
+
+/// What the kernel adds to the name of a file that has been replaced.
+std::string_view without_mark(std::string_view path) {
+  constexpr std::string_view kDeleted = " (deleted)";
+  return path.ends_with(kDeleted) ? path.substr(0, path.size() - kDeleted.size()) : path;
+}
+
+/// Reads what a report says of a module from its file, and where Go's functions lie in it.
+void describe(const elf::Bytes& bytes, uint64_t mapped_offset, CodeModule& out) {
+  elf::File file;
+  if (file.open(bytes)) return;
+  char id[64];
+  out.build_id.assign(id, file.build_id(id));
+  for (uint32_t index = 0; index < file.segment_count(); ++index) {
+    elf::Segment segment;
+    if (!file.segment(index, segment) || segment.type != 1) continue;  // PT_LOAD
+    constexpr uint64_t kPage = 4095;
+    if ((segment.offset & ~kPage) != mapped_offset) continue;
+    out.base = out.start - (segment.address & ~kPage);
+    break;
+  }
+  elf::Program program;
+  if (elf::read_program(bytes, elf::Depth::start, program)) return;
+  elf::Section text;
+  out.is_go = program.is_go && file.find_section(".text", text);
+  if (!out.is_go) return;
+  out.go_text = out.base + text.address;
+  out.go_text_end = out.go_text + text.bytes;
+}
+
+uint32_t next_generation() {
+  unwind::forget_code();
+  return unwind::code_generation();
+}
+
+bool prepare_walker() {
+  static const bool can_walk = unwind::prepare([](const unwind::Object& object) -> uint32_t {
+    const auto& modules = g_walked->modules();
+    for (size_t at = 0; at < modules.size(); ++at)
+      if (modules[at].image.object().image.low == object.image.low) return static_cast<uint32_t>(at) + 1;
+    return 0;
+  });
+  return can_walk;
+}
+
+}  // namespace
+
+CodeSpace::CodeSpace(int pid) : pid_(pid), generation_(next_generation()) { read_modules(pid); }
+
+/// Modules keep their numbers: frames of earlier stacks have them. New ones are added behind.
+void CodeSpace::read_modules(int pid) {
+  std::string folder = "/proc/" + std::to_string(pid);
+  ProcessFiles files(pid);
+  std::string maps = files.read("maps"), program = files.link("exe");
+  std::vector<Mapping> mappings = parse_mappings(maps);
+  for (size_t at = 0; at < mappings.size(); ++at) {
+    const Mapping& first = mappings[at];
+    if (first.path.empty()) continue;
+    size_t last = at;
+    bool has_code = first.executable;
+    // The parts of one object lie together, in the order of the file, with nothing of another file in between.
+    while (last + 1 < mappings.size()) {
+      const Mapping& next = mappings[last + 1];
+      bool is_gap = next.path.empty() && next.start == mappings[last].end;
+      if (!is_gap && (next.path != first.path || next.offset <= first.offset)) break;
+      has_code = has_code || (next.executable && !is_gap);
+      ++last;
+    }
+    while (last > at && mappings[last].path.empty()) --last;
+    uintptr_t start = first.start, end = mappings[last].end;
+    at = last;
+    bool is_known = std::any_of(modules_.begin(), modules_.end(), [&](const CodeModule& one) {
+      return one.start == start && one.end == end && one.path == without_mark(first.path);
+    });
+    if (!has_code || is_known) continue;
+    CodeModule module;
+    module.path = without_mark(first.path);
+    module.start = start;
+    module.end = end;
+    module.is_main = first.path == program;
+    // The very file that is mapped, if it is the program's.
+    std::string file = module.is_main ? folder + "/exe" : folder + "/root" + module.path;
+    elf::Opened opened(file.c_str());
+    if (opened) describe(opened.bytes(), first.offset, module);
+    modules_.push_back(std::move(module));
+  }
+}
+
+const CodeModule* CodeSpace::module_at(uintptr_t pc, uint32_t& number) {
+  // Of two at one address the newer one is there.
+  for (size_t at = modules_.size(); at > 0; --at) {
+    const CodeModule& one = modules_[at - 1];
+    if (pc < one.start || pc >= one.end) continue;
+    number = static_cast<uint32_t>(at);
+    return &one;
+  }
+  number = 0;
+  return nullptr;
+}
+
+bool CodeSpace::find_object(uintptr_t pc, unwind::Object& out) {
+  uint32_t number;
+  if (!module_at(pc, number)) {
+    if (has_looked_again_) return false;
+    has_looked_again_ = true;
+    size_t before = modules_.size();
+    read_modules(pid_);
+    if (modules_.size() == before || !module_at(pc, number)) return false;
+  }
+  CodeModule& module = modules_[number - 1];
+  if (!module.is_read) {
+    module.is_read = true;
+    std::string folder = "/proc/" + std::to_string(pid_);
+    std::string path = module.is_main ? folder + "/exe" : folder + "/root" + module.path;
+    base::RegularFile opened = base::open_regular_file(path.c_str(), elf::kMostObjectBytes);
+    if (opened.fd >= 0) {
+      if (!module.image.read(static_cast<int>(opened.fd), module.base)) module.image = ModuleImage();
+      base::close_file(opened.fd);
+    }
+  }
+  return module.image.find(pc, out);
+}
+
+CodeFrame CodeSpace::frame_of(uintptr_t pc, bool exact) {
+  uint32_t number;
+  const CodeModule* module = module_at(exact ? pc : pc - 1, number);
+  return {number, pc - (module ? module->base : 0), exact};
+}
+
+bool CodeSpace::read_stack(int tid, uintptr_t from, size_t bytes) {
+  if (stack_.size() < bytes) stack_.resize(bytes);
+  long got = base::copy_memory(tid, from, stack_.data(), bytes);
+  stack_start_ = from;
+  stack_bytes_ = got > 0 ? static_cast<size_t>(got) : 0;
+  return stack_bytes_ >= sizeof(uintptr_t);
+}
+
+bool CodeSpace::load(int tid, uintptr_t address, uintptr_t& value) {
+  bool is_copied = address >= stack_start_ && address - stack_start_ + sizeof value <= stack_bytes_;
+  if (is_copied) {
+    std::memcpy(&value, stack_.data() + (address - stack_start_), sizeof value);
+    return true;
+  }
+  return base::copy_memory(tid, address, &value, sizeof value) == sizeof value;
+}
+
+/// Does every word that the walk read have its value? Then the whole stack is the same.
+bool CodeSpace::is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked) {
+  if (walked.most != most || (walked.depends_on_bp && walked.bp != registers.bp())) return false;
+  for (const unwind::Slot& slot : walked.slots) {
+    uintptr_t value;
+    if (!load(tid, slot.address, value) || value != slot.value) return false;
+  }
+  return true;
+}
+
+/// Go's functions keep frame pointers. Those that make system calls have no frame: their return address is on top.
+void CodeSpace::walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
+  const CodeModule& go = modules_[0];
+  auto is_go = [&](uintptr_t pc) { return pc > go.go_text && pc <= go.go_text_end; };
+  out.frames.push_back(frame_of(registers.pc(), true));
+  uintptr_t pc = 0;
+  if (load(tid, registers.sp(), pc) && is_go(pc)) {
+    out.slots.push_back({registers.sp(), pc});
+    out.frames.push_back(frame_of(pc, false));
+  } else if (is_go(registers.go_vfork_return())) {
+    out.slots.push_back({registers.sp(), pc});
+    out.frames.push_back(frame_of(registers.go_vfork_return(), false));
+  }
+  out.bp = registers.bp();
+  out.depends_on_bp = true;
+  uintptr_t frame = registers.bp();
+  while (frame != 0 && out.frames.size() < most) {
+    uintptr_t next;
+    if (frame % sizeof(uintptr_t) || !load(tid, frame + 8, pc) || !load(tid, frame, next)) break;
+    out.slots.push_back({frame, next});
+    out.slots.push_back({frame + 8, pc});
+    if (pc == 0) return;
+    if (!is_go(pc)) break;
+    out.frames.push_back(frame_of(pc, false));
+    // The stack grows downward, except where it is left for another (systemstack).
+    if (next == frame) break;
+    frame = next;
+  }
+  out.truncated = frame != 0;
+}
+
+void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
+  bool is_go_code = !modules_.empty() && modules_[0].is_go && registers.pc() > modules_[0].go_text &&
+                    registers.pc() <= modules_[0].go_text_end;
+  if (is_go_code) return walk_go(tid, registers, most, out);
+  g_walked = this;
+  unwind::g_code_generation.store(generation_, std::memory_order_relaxed);
+  unwind::set_object_finder([](uintptr_t pc, unwind::Object& object) { return g_walked->find_object(pc, object); });
+  unwind::Frame frames[kMostFrames];
+  std::vector<unwind::Slot> slots(2 * kMostFrames);
+  unwind::WalkResult result;
+  for (size_t bytes = stack_bytes_;;) {
+    auto at = reinterpret_cast<uintptr_t>(stack_.data());
+    unwind::StackBounds bounds{registers.sp(), registers.sp() + stack_bytes_,
+                               static_cast<intptr_t>(at - registers.sp())};
+    unwind::SlotLog log;
+    log.slots = slots.data();
+    log.capacity = slots.size();
+    result = unwind::walk({registers.pc(), registers.sp(), registers.bp(), true, true}, bounds, 0,
+                          std::span(frames).first(std::min(most, kMostFrames)), log);
+    out.slots.assign(slots.begin(), slots.begin() + static_cast<ptrdiff_t>(log.size));
+    out.depends_on_bp = log.depends_on_bp;
+    out.bp = registers.bp();
+    if (!log.verifiable || log.overflowed || result.followed_guess) out.most = 0;  // is not recognised again
+    // The copy may have ended too early.
+    bool is_cut = result.truncated && result.frames < most && bytes < kMostStackBytes && stack_bytes_ == bytes;
+    if (!is_cut || !read_stack(tid, registers.sp(), bytes *= 4)) break;
+  }
+  unwind::set_object_finder(nullptr);
+  out.truncated = result.truncated;
+  for (size_t index = 0; index < result.frames; ++index)
+    out.frames.push_back(frame_of(frames[index].pc, frames[index].exact_pc));
+}
+
+std::span<const CodeFrame> CodeSpace::stack_of(int tid, const arch::TracedRegisters& registers, size_t most,
+                                               bool& truncated) {
+  pid_ = tid;  // whichever process of those that share this is stopped
+  uint64_t key = registers.pc() * 0x9e3779b97f4a7c15u ^ registers.sp();
+  std::vector<Walked>& known = walked_[key];
+  if (!read_stack(tid, registers.sp(), kFirstStackBytes)) {
+    last_ = Walked();
+    last_.frames.push_back(frame_of(registers.pc(), true));
+    truncated = true;
+    return last_.frames;
+  }
+  for (const Walked& one : known)
+    if (is_known(tid, registers, most, one)) {
+      truncated = one.truncated;
+      return one.frames;
+    }
+  Walked walked;
+  walked.most = most;
+  has_looked_again_ = false;
+  if (prepare_walker()) walk(tid, registers, most, walked);
+  truncated = walked.truncated;
+  if (walked.most == 0 || known.size() >= kMostOfOnePlace) {
+    if (walked.most == 0 || known.empty()) {
+      last_ = std::move(walked);
+      return last_.frames;
+    }
+    known.erase(known.begin());
+    --walked_count_;
+  }
+  if (walked_count_ >= kMostWalked) {
+    walked_.clear();
+    walked_count_ = 0;
+    last_ = std::move(walked);
+    return last_.frames;
+  }
+  ++walked_count_;
+  known.push_back(std::move(walked));
+  return known.back().frames;
+}
+
+}  // namespace unfreed::trace

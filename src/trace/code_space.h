@@ -1,0 +1,87 @@
+// The code of a traced program: its modules, and the stacks that were walked in it, which mostly come again. Processes
+// that were forked from one another share it until one executes another program.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "arch/traced_registers.h"
+#include "trace/module_image.h"
+#include "unwind/frame.h"
+
+namespace unfreed::trace {
+
+/// A file that a process has mapped code from.
+struct CodeModule {
+  std::string path;
+  std::string build_id;  ///< raw
+  uintptr_t start = 0;
+  uintptr_t end = 0;
+  uintptr_t base = 0;
+  bool is_main = false;
+  bool is_go = false;
+  uintptr_t go_text = 0;  ///< of a Go program: where Go's own functions lie
+  uintptr_t go_text_end = 0;
+  bool is_read = false;
+  ModuleImage image;
+};
+
+/// One frame of a stack: the module's index + 1 (0: none), and the address less its base.
+struct CodeFrame {
+  uint32_t module;
+  uint64_t offset;
+  bool exact_pc;
+  bool operator==(const CodeFrame&) const = default;
+};
+
+/// Not thread-safe: the walker asks for the modules of one code space at a time.
+class CodeSpace {
+ public:
+  /// That of process `pid`, which is stopped, or may be read like a stopped one.
+  explicit CodeSpace(int pid);
+  CodeSpace(const CodeSpace&) = delete;
+  CodeSpace& operator=(const CodeSpace&) = delete;
+
+  const std::vector<CodeModule>& modules() const { return modules_; }
+  bool is_go() const { return !modules_.empty() && modules_[0].is_go; }
+
+  /// The stack of a thread that is stopped in or behind a system call, innermost frame first, of at most `most` frames.
+  /// Valid until the next call.
+  std::span<const CodeFrame> stack_of(int tid, const arch::TracedRegisters& registers, size_t most, bool& truncated);
+
+ private:
+  struct Walked {
+    std::vector<unwind::Slot> slots;
+    uintptr_t bp = 0;
+    bool depends_on_bp = false;
+    bool truncated = false;
+    size_t most = 0;
+    std::vector<CodeFrame> frames;
+  };
+
+  void read_modules(int pid);
+  bool find_object(uintptr_t pc, unwind::Object& out);
+  const CodeModule* module_at(uintptr_t pc, uint32_t& number);
+  CodeFrame frame_of(uintptr_t pc, bool exact);
+  bool is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked);
+  void walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  void walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  bool read_stack(int tid, uintptr_t from, size_t bytes);
+  bool load(int tid, uintptr_t address, uintptr_t& value);
+
+  int pid_;
+  std::vector<CodeModule> modules_;
+  uint32_t generation_;
+  bool has_looked_again_ = false;                             ///< for code that lies in no module
+  std::unordered_map<uint64_t, std::vector<Walked>> walked_;  ///< by innermost pc and sp
+  size_t walked_count_ = 0;
+  std::vector<std::byte> stack_;  ///< a copy of the stack that is being looked at
+  uintptr_t stack_start_ = 0;
+  size_t stack_bytes_ = 0;
+  Walked last_;
+};
+
+}  // namespace unfreed::trace

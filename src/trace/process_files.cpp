@@ -1,0 +1,86 @@
+#include "trace/process_files.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "base/numbered_entries.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+namespace unfreed::trace {
+
+std::string ProcessFiles::read(const std::string& name) const {
+  std::string text;
+  int file = open((folder_ + name).c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return text;
+  char buffer[16 * 1024];
+  for (ssize_t got; (got = ::read(file, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(got));
+  close(file);
+  return text;
+}
+
+std::string ProcessFiles::link(const std::string& name) const {
+  char target[PATH_MAX];
+  ssize_t size = readlink((folder_ + name).c_str(), target, sizeof target);
+  return {target, size > 0 ? static_cast<size_t>(size) : 0};
+}
+
+std::vector<int> ProcessFiles::numbers(const std::string& name) const {
+  std::vector<int> found;
+  std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir((folder_ + name).c_str()), &closedir);
+  while (dirent* entry = folder ? readdir(folder.get()) : nullptr)
+    if (int number = base::number_in(entry->d_name); number >= 0) found.push_back(number);
+  return found;
+}
+
+int ProcessFiles::status_number(std::string_view field) const {
+  std::string status = read("status");
+  size_t at = status.find("\n" + std::string(field) + ":\t");
+  return at == status.npos ? 0 : std::atoi(status.c_str() + at + field.size() + 3);
+}
+
+int ProcessFiles::parent() const { return status_number("PPid"); }
+int ProcessFiles::process() const { return status_number("Tgid"); }
+unsigned ProcessFiles::user() const { return static_cast<unsigned>(status_number("Uid")); }
+
+uint64_t ProcessFiles::start_ticks() const {
+  std::string stat = read("stat");
+  size_t at = stat.rfind(')');  // the name may hold anything
+  constexpr int kFieldsBehindName = 19;
+  for (int field = 0; at != stat.npos && field <= kFieldsBehindName; ++field) at = stat.find(' ', at + 1);
+  return at == stat.npos ? 0 : std::strtoull(stat.c_str() + at + 1, nullptr, 10);
+}
+
+std::string ProcessFiles::name_as_started() const {
+  std::string vector = read("auxv");
+  for (size_t at = 0; at + sizeof(Elf64_auxv_t) <= vector.size(); at += sizeof(Elf64_auxv_t)) {
+    Elf64_auxv_t entry;
+    std::memcpy(&entry, vector.data() + at, sizeof entry);
+    if (entry.a_type != AT_EXECFN) continue;
+    char name[PATH_MAX] = "";
+    base::copy_memory(std::atoi(folder_.c_str() + sizeof "/proc"), entry.a_un.a_val, name, sizeof name - 1);
+    std::string_view path(name);
+    return path.starts_with("/proc/") ? "" : std::string(base::base_name(path));
+  }
+  return {};
+}
+
+std::string ProcessFiles::variable(std::string_view name) const {
+  std::string environment = read("environ");
+  std::string wanted = std::string(name) + "=";
+  for (size_t at = 0; at < environment.size();) {
+    std::string_view entry(environment.c_str() + at);
+    if (entry.starts_with(wanted)) return std::string(entry.substr(wanted.size()));
+    at += entry.size() + 1;
+  }
+  return {};
+}
+
+}  // namespace unfreed::trace

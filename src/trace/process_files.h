@@ -1,0 +1,36 @@
+// What /proc says of another process.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace unfreed::trace {
+
+class ProcessFiles {
+ public:
+  /// `tid`: also of a thread other than the main one.
+  explicit ProcessFiles(int tid) : folder_("/proc/" + std::to_string(tid) + "/") {}
+
+  /// Also of files whose size the kernel does not tell; "" if it cannot be read.
+  std::string read(const std::string& name) const;
+  std::string link(const std::string& name) const;
+  /// The names in a folder that are numbers.
+  std::vector<int> numbers(const std::string& name) const;
+  int parent() const;
+  int process() const;  ///< of a thread: its process
+  unsigned user() const;
+  uint64_t start_ticks() const;
+  /// The base name in the exec call; "" if it is not known.
+  std::string name_as_started() const;
+  /// The value of a variable in the environment that the program was started with; "" for none.
+  std::string variable(std::string_view name) const;
+
+ private:
+  int status_number(std::string_view field) const;
+
+  std::string folder_;
+};
+
+}  // namespace unfreed::trace

@@ -1,0 +1,478 @@
+#include "trace/trace_loop.h"
+
+#include <elf.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <vector>
+
+#include "base/syscall.h"
+#include "base/text.h"
+#include "elf/preload.h"
+#include "settings/settings.h"
+#include "trace/pass_through.h"
+#include "trace/process_files.h"
+
+namespace unfreed::trace {
+
+using ledger::FdOrigin;
+using ledger::FdRecord;
+using ledger::Kind;
+
+namespace {
+
+constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
+                          PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP;
+
+bool read_registers(int tid, arch::TracedRegisters& out) {
+  iovec place{&out.raw, sizeof out.raw};
+  return ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &place) == 0;
+}
+
+unsigned long event_message(int tid) {
+  unsigned long message = 0;
+  ptrace(PTRACE_GETEVENTMSG, tid, 0, &message);
+  return message;
+}
+
+template <class Value>
+bool read_value(int tid, uintptr_t address, Value& out) {
+  return address && base::copy_memory(tid, address, &out, sizeof out) == sizeof out;
+}
+
+/// As much of a text as can be read.
+std::string read_text(int tid, uintptr_t address, size_t most) {
+  constexpr size_t kPage = 4096;
+  std::string text;
+  while (address && text.size() < most) {
+    char piece[kPage];
+    size_t wanted = std::min(most - text.size(), kPage - address % kPage);
+    long got = base::copy_memory(tid, address, piece, wanted);
+    if (got <= 0) break;
+    size_t size = strnlen(piece, static_cast<size_t>(got));
+    text.append(piece, size);
+    if (size < static_cast<size_t>(got)) break;
+    address += size;
+  }
+  return text;
+}
+
+bool is_limit(long error) { return error == -EMFILE || error == -ENFILE || error == -ENOMEM; }
+
+bool shares_descriptors(int tid, const arch::TracedRegisters& registers) {
+  uint64_t flags = registers.argument(0);
+  if (registers.call() == SYS_clone3 && !read_value(tid, registers.argument(0), flags)) return false;
+  return (registers.call() == SYS_clone || registers.call() == SYS_clone3) && flags & CLONE_FILES;
+}
+
+bool is_fd_event(Effect effect) {
+  return effect != Effect::reaps && effect != Effect::reaps_info && effect != Effect::exits;
+}
+
+}  // namespace
+
+int TraceLoop::seize(int pid) {
+  if (ptrace(PTRACE_SEIZE, pid, 0, kOptions) != 0) return errno;
+  setup_.ledgers.command_pid = pid;
+  auto process = std::make_unique<Process>();
+  process->pid = pid;
+  process->threads.insert(pid);
+  threads_[pid] = {process.get(), -1};
+  processes_[pid] = std::move(process);
+  return 0;
+}
+
+void TraceLoop::run() {
+  for (;;) {
+    int status = 0;
+    int tid = waitpid(-1, &status, __WALL);
+    if (tid < 0 && errno == ECHILD) return;
+    if (tid < 0) continue;
+    set_stopped(tid, status);
+    if (WIFSTOPPED(status))
+      stopped(tid, status);
+    else
+      gone(tid, status);
+    set_stopped(0, 0);
+  }
+}
+
+/// Fails if it has been killed meanwhile, which waitpid() then says.
+void TraceLoop::resume(int tid, const Thread& thread, int signal) const {
+  ptrace(thread.call >= 0 ? PTRACE_SYSCALL : PTRACE_CONT, tid, 0, signal);
+}
+
+void TraceLoop::stopped(int tid, int status) {
+  auto found = threads_.find(tid);
+  if (found == threads_.end()) {
+    early_[tid] = status;
+    return;
+  }
+  Thread& thread = found->second;
+  int signal = WSTOPSIG(status);
+  switch (status >> 16) {
+    case PTRACE_EVENT_SECCOMP:
+      begins_call(tid, thread);
+      break;
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+      adopt(tid, status >> 16, event_message(tid));
+      break;
+    case PTRACE_EVENT_EXEC:
+      executed(tid);
+      return resume(tid, threads_[tid]);
+    case PTRACE_EVENT_EXIT:
+      exits(tid, thread);
+      break;
+    case PTRACE_EVENT_STOP:
+    case 0:
+      if (status >> 16 == 0 && signal == (SIGTRAP | 0x80)) {
+        returns_from_call(tid, thread);
+        break;
+      }
+      if (status >> 16 == 0) return resume(tid, thread, signal);
+      if (signal != SIGTRAP) {
+        ptrace(PTRACE_LISTEN, tid, 0, 0);
+        return;
+      }
+      break;
+    default:
+      break;
+  }
+  resume(tid, thread);
+}
+
+TraceLoop::Process* TraceLoop::find(int pid) {
+  auto found = processes_.find(pid);
+  return found == processes_.end() ? nullptr : found->second.get();
+}
+
+/// A forked child gets one when it first has something to say.
+TracedLedger* TraceLoop::ledger_of(Process& process) {
+  if (!process.is_tracked || process.has_ended) return nullptr;
+  if (process.ledger) return process.ledger.get();
+  std::string error;
+  process.ledger = TracedLedger::make(setup_.ledgers, process.pid, *process.code, process.is_forked, error);
+  process.ledger_number = next_ledger_++;
+  if (process.ledger) return process.ledger.get();
+  process.is_tracked = false;
+  Process* parent = find(ProcessFiles(process.pid).parent());
+  if (parent && parent->ledger) parent->ledger->writer().drop(ledger::Dropped::children_untracked);
+  return nullptr;
+}
+
+TracedLedger* TraceLoop::files_ledger_of(Process& process) {
+  Process* owner = process.files_of ? find(process.files_of) : nullptr;
+  return ledger_of(owner ? *owner : process);
+}
+
+// ---- threads and processes ----
+
+void TraceLoop::adopt(int tid, int event, unsigned long new_tid) {
+  Process& parent = *threads_[tid].process;
+  int child_tid = static_cast<int>(new_tid);
+  arch::TracedRegisters registers;
+  bool has_registers = read_registers(tid, registers);
+  int call = has_registers ? find_call(registers.call()) : -1;
+  Caller caller{tid, static_cast<uint16_t>(std::max(call, 0)), registers};
+  bool is_thread = event == PTRACE_EVENT_CLONE && ProcessFiles(child_tid).process() == parent.pid;
+  TracedLedger* ledger = has_registers ? ledger_of(parent) : nullptr;
+  if (is_thread) {
+    parent.threads.insert(child_tid);
+    threads_[child_tid] = {&parent, -1};
+    if (ledger) ledger->thread_started(child_tid, caller);
+  } else {
+    auto child = std::make_unique<Process>();
+    child->pid = child_tid;
+    child->threads.insert(child_tid);
+    child->is_tracked = parent.is_tracked;
+    child->is_forked = true;
+    child->code = parent.code;
+    if (has_registers && shares_descriptors(tid, registers))
+      child->files_of = parent.files_of ? parent.files_of : parent.pid;
+    else
+      keep_parents_fds(parent, *child);
+    if (ledger) ledger->child_started(child_tid, caller);
+    threads_[child_tid] = {child.get(), -1};
+    Process& made = *(processes_[child_tid] = std::move(child));
+    if (setup_.wants_all_reports) ledger_of(made);
+  }
+  auto early = early_.find(child_tid);
+  if (early == early_.end()) return;
+  int status = early->second;
+  early_.erase(early);
+  stopped(child_tid, status);
+}
+
+void TraceLoop::keep_parents_fds(const Process& parent, Process& child) const {
+  child.parents_fds = parent.parents_fds;
+  if (!parent.ledger) return;
+  const ledger::Writer& writer = parent.ledger->writer();
+  auto count = static_cast<int>(writer.section(ledger::SectionId::fds).count.load());
+  for (int fd = 3; fd < count; ++fd) {
+    const FdRecord* record = parent.ledger->record_of(fd);
+    uint64_t word = record ? record->word.load(std::memory_order_relaxed) : 0;
+    FdOrigin origin = ledger::fd_origin(word);
+    if (word && (origin == FdOrigin::acquired || origin == FdOrigin::received))
+      child.parents_fds[fd] = {parent.pid, parent.ledger_number, word};
+  }
+}
+
+/// After close-on-exec has been done.
+void TraceLoop::note_exec_leaks(Process& process, const std::string& program) {
+  if (process.parents_fds.empty()) return;
+  const report::NumberRanges& allowed = setup_.ledgers.settings->inheritable;
+  for (int fd : ProcessFiles(process.pid).numbers("fd")) {
+    auto found = process.parents_fds.find(fd);
+    if (found == process.parents_fds.end()) continue;
+    bool is_allowed = false;
+    for (size_t at = 0; at < allowed.count; ++at)
+      is_allowed |= fd >= allowed.ranges[at].first && fd <= allowed.ranges[at].last;
+    Process* parent = find(found->second.parent);
+    if (!is_allowed && parent && parent->ledger && !parent->has_ended && parent->ledger_number == found->second.ledger)
+      parent->ledger->exec_leaked(fd, found->second.word, process.pid, program);
+  }
+  process.parents_fds.clear();
+}
+
+bool TraceLoop::is_tracked_here(int pid) const {
+  ProcessFiles files(pid);
+  std::string exe = "/proc/" + std::to_string(pid) + "/exe";
+  bool is_there = false;
+  elf::Obstacle obstacle = elf::judge(exe.c_str(), AT_FDCWD, is_there).obstacle;
+  if (obstacle == elf::Obstacle::other_processor) return false;
+  std::string name = files.name_as_started();
+  if (name.empty()) name = base::base_name(files.link("exe"));
+  if (!report::is_wanted(*setup_.ledgers.settings, name)) return false;
+  if (setup_.traces_all || obstacle != elf::Obstacle::none) return true;
+  std::string preload = files.variable("LD_PRELOAD");
+  bool is_loaded = elf::any_preload_entry(
+      preload, [&](std::string_view entry) { return base::base_name(entry) == setup_.runtime_file; });
+  return !is_loaded || files.variable("UNFREED_SESSION").empty();
+}
+
+void TraceLoop::executed(int tid) {
+  int former = static_cast<int>(event_message(tid));
+  Process& process = *threads_[former].process;
+  for (int thread : process.threads) threads_.erase(thread);
+  process.threads = {tid};
+  threads_[tid] = {&process, -1};
+  ProcessFiles files(tid);
+  note_exec_leaks(process, files.link("exe"));
+  if (process.ledger) process.ledger->replaced();
+  process.ledger.reset();
+  process.files_of = 0;
+  process.is_forked = false;
+  process.is_tracked = is_tracked_here(tid);
+  process.code = process.is_tracked ? std::make_shared<CodeSpace>(tid) : nullptr;
+  ledger_of(process);
+}
+
+/// What it holds is compared with the kernel's lists while they are still there.
+void TraceLoop::end(Process& process, int tid, int status) {
+  if (process.has_ended) return;
+  if (process.ledger) process.ledger->end(tid, status);
+  process.has_ended = true;
+}
+
+/// A thread is about to end: by itself, or with its process.
+void TraceLoop::exits(int tid, Thread& thread) {
+  Process& process = *thread.process;
+  auto status = static_cast<int>(event_message(tid));
+  thread.call = -1;
+  process.threads.erase(tid);
+  bool is_killed = WIFSIGNALED(status);
+  if (is_killed || process.threads.empty()) end(process, tid, is_killed ? -WTERMSIG(status) : WEXITSTATUS(status));
+  if (!process.has_ended && process.ledger) process.ledger->thread_ended(tid);
+  if (process.threads.empty() && process.ledger) {
+    process.ledger->finish();
+    process.ledger.reset();
+  }
+}
+
+void TraceLoop::gone(int tid, int) {
+  early_.erase(tid);
+  auto found = threads_.find(tid);
+  if (found == threads_.end()) return;
+  Process* process = found->second.process;
+  threads_.erase(found);
+  process->threads.erase(tid);
+  if (tid != process->pid) return;
+  // The kernel tells of the main thread's end last. What was killed without a stop has left its ledger as it was.
+  for (int thread : process->threads) threads_.erase(thread);
+  if (process->ledger && process->has_ended) process->ledger->finish();
+  processes_.erase(process->pid);
+}
+
+// ---- calls ----
+
+void TraceLoop::begins_call(int tid, Thread& thread) {
+  auto index = static_cast<int>(event_message(tid) & 0xffff);
+  if (index >= static_cast<int>(calls().size()) || !thread.process->is_tracked || thread.process->has_ended) return;
+  const Call& call = calls()[static_cast<size_t>(index)];
+  if (call.effect != Effect::closes && call.effect != Effect::closes_range && call.effect != Effect::exits) {
+    thread.call = index;
+    return;
+  }
+  arch::TracedRegisters registers;
+  if (!read_registers(tid, registers)) return;
+  Caller caller{tid, static_cast<uint16_t>(index), registers};
+  if (call.effect == Effect::exits)
+    end(*thread.process, tid, static_cast<int>(registers.argument(0) & 0xff));
+  else if (call.effect == Effect::closes_range)
+    close_range_begins(*thread.process, caller);
+  else if (!close_begins(*thread.process, caller))
+    thread.call = index;
+}
+
+/// False: it is not known to be open, so the result matters.
+bool TraceLoop::close_begins(Process& process, const Caller& caller) {
+  int fd = static_cast<int>(caller.registers.argument(0));
+  process.parents_fds.erase(fd);
+  bool has_ledger = process.ledger || process.files_of;
+  TracedLedger* ledger = has_ledger ? files_ledger_of(process) : nullptr;
+  if (!ledger) return true;
+  if (!ledger->is_open(fd)) return false;
+  ledger->closed(fd, caller);
+  return true;
+}
+
+void TraceLoop::close_range_begins(Process& process, const Caller& caller) {
+  constexpr uint64_t kCloexec = 1u << 2;
+  if (caller.registers.argument(2) & kCloexec) return;
+  auto first = static_cast<unsigned>(caller.registers.argument(0));
+  auto last = static_cast<unsigned>(caller.registers.argument(1));
+  std::erase_if(process.parents_fds, [&](const auto& one) {
+    return static_cast<unsigned>(one.first) >= first && static_cast<unsigned>(one.first) <= last;
+  });
+  TracedLedger* ledger = process.ledger || process.files_of ? files_ledger_of(process) : nullptr;
+  uint64_t count = ledger ? ledger->writer().section(ledger::SectionId::fds).count.load() : 0;
+  for (uint64_t fd = first; fd < count && fd <= last; ++fd)
+    if (ledger->is_open(static_cast<int>(fd))) ledger->closed(static_cast<int>(fd), caller);
+}
+
+void TraceLoop::returns_from_call(int tid, Thread& thread) {
+  if (thread.call < 0) return;
+  auto index = static_cast<size_t>(thread.call);
+  thread.call = -1;
+  Process& process = *thread.process;
+  const Call& call = calls()[index];
+  arch::TracedRegisters registers;
+  if (process.has_ended || !read_registers(tid, registers)) return;
+  Caller caller{tid, static_cast<uint16_t>(index), registers};
+  long result = registers.result();
+  if (call.effect == Effect::closes) {
+    TracedLedger* ledger = result == -EBADF ? files_ledger_of(process) : nullptr;
+    if (ledger) ledger->bad_close(static_cast<int>(registers.argument(0)), caller);
+    return;
+  }
+  if (result < 0) {
+    TracedLedger* ledger = is_limit(result) && is_fd_event(call.effect) ? files_ledger_of(process) : nullptr;
+    if (ledger) ledger->failed(Kind::fd, static_cast<int>(-result), caller);
+    return;
+  }
+  switch (call.effect) {
+    case Effect::opens_pair:
+      return pair_made(process, caller, call);
+    case Effect::receives:
+      return message_received(process, caller, registers.argument(static_cast<unsigned>(call.argument)));
+    case Effect::receives_many:
+      for (long at = 0; at < result; ++at)
+        message_received(
+            process, caller,
+            registers.argument(static_cast<unsigned>(call.argument)) + static_cast<uintptr_t>(at) * sizeof(mmsghdr));
+      return;
+    case Effect::reaps:
+    case Effect::reaps_info:
+      return child_reaped(process, caller, call);
+    case Effect::opens_unless_old:
+      if (static_cast<int>(registers.argument(0)) == -1) fd_made(process, caller, call);
+      return;
+    case Effect::replaces:
+      if (registers.argument(0) != registers.argument(1)) fd_made(process, caller, call);
+      return;
+    default:
+      return fd_made(process, caller, call);
+  }
+}
+
+void TraceLoop::fd_made(Process& process, const Caller& caller, const Call& call) {
+  int fd = static_cast<int>(caller.registers.result());
+  process.parents_fds.erase(fd);
+  TracedLedger* ledger = files_ledger_of(process);
+  FdRecord* record = ledger ? ledger->acquired(fd, caller) : nullptr;
+  if (!record || call.argument < 0) return;
+  uint64_t argument = caller.registers.argument(static_cast<unsigned>(call.argument));
+  if (call.effect == Effect::opens_path) {
+    ledger->set_path(*record, read_text(caller.tid, argument, PATH_MAX));
+  } else if (call.effect == Effect::duplicates || call.effect == Effect::replaces) {
+    ledger->set_same(*record, static_cast<int>(argument));
+  } else if (call.effect == Effect::opens_peer && argument) {
+    char address[sizeof ledger::FdTarget::value];
+    uint32_t size = 0;
+    if (!read_value(caller.tid, caller.registers.argument(static_cast<unsigned>(call.argument) + 1), size)) return;
+    size = std::min<uint32_t>(size, sizeof address);
+    if (base::copy_memory(caller.tid, argument, address, size) == static_cast<long>(size))
+      ledger->set_peer(*record, {address, size});
+  }
+}
+
+void TraceLoop::pair_made(Process& process, const Caller& caller, const Call& call) {
+  int fds[2];
+  if (!read_value(caller.tid, caller.registers.argument(static_cast<unsigned>(call.argument)), fds)) return;
+  TracedLedger* ledger = files_ledger_of(process);
+  for (int fd : fds) {
+    process.parents_fds.erase(fd);
+    if (ledger) ledger->acquired(fd, caller);
+  }
+}
+
+void TraceLoop::message_received(Process& process, const Caller& caller, uintptr_t address) {
+  msghdr header;
+  if (!read_value(caller.tid, address, header) || !header.msg_control) return;
+  constexpr size_t kMostControl = 64 * 1024;
+  std::vector<char> control(std::min<size_t>(header.msg_controllen, kMostControl));
+  long got =
+      base::copy_memory(caller.tid, reinterpret_cast<uintptr_t>(header.msg_control), control.data(), control.size());
+  TracedLedger* ledger = nullptr;
+  for (size_t at = 0; got > 0 && at + sizeof(cmsghdr) <= static_cast<size_t>(got);) {
+    cmsghdr part;
+    std::memcpy(&part, control.data() + at, sizeof part);
+    if (part.cmsg_len < sizeof part || part.cmsg_len > static_cast<size_t>(got) - at) break;
+    constexpr int kPidfd = 4;  // SCM_PIDFD, Linux 6.5
+    bool has_fds = part.cmsg_level == SOL_SOCKET && (part.cmsg_type == SCM_RIGHTS || part.cmsg_type == kPidfd);
+    for (size_t in = CMSG_LEN(0); has_fds && in + sizeof(int) <= part.cmsg_len; in += sizeof(int)) {
+      int fd;
+      std::memcpy(&fd, control.data() + at + in, sizeof fd);
+      if (fd < 0) continue;
+      if (!ledger) ledger = files_ledger_of(process);
+      process.parents_fds.erase(fd);
+      if (ledger) ledger->acquired(fd, caller, FdOrigin::received);
+    }
+    at += CMSG_ALIGN(part.cmsg_len);
+  }
+}
+
+void TraceLoop::child_reaped(Process& process, const Caller& caller, const Call& call) {
+  auto pid = static_cast<int>(caller.registers.result());
+  if (call.effect == Effect::reaps_info) {
+    siginfo_t info{};
+    bool is_only_looked_at = caller.registers.argument(3) & WNOWAIT;
+    if (is_only_looked_at || !read_value(caller.tid, caller.registers.argument(2), info)) return;
+    pid = info.si_pid;
+  }
+  // One that has stopped or goes on is still there. What has ended was seen to end before its parent could see it.
+  if (pid > 0 && !find(pid) && process.ledger) process.ledger->child_reaped(pid);
+}
+
+}  // namespace unfreed::trace

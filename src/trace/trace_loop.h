@@ -1,0 +1,89 @@
+// What the tracer does with each stop. A call that makes a descriptor is looked at when it returns, one that ends one
+// when it begins: whoever gets the number next is then seen to get it later.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "arch/traced_registers.h"
+#include "trace/calls.h"
+#include "trace/code_space.h"
+#include "trace/traced_ledger.h"
+
+namespace unfreed::trace {
+
+struct TraceSetup {
+  LedgerSetup ledgers;
+  bool traces_all = false;         ///< also programs that could load the runtime
+  std::string runtime_file;        ///< the runtime's file name: LD_PRELOAD names it where it will be loaded
+  bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
+};
+
+class TraceLoop {
+ public:
+  explicit TraceLoop(TraceSetup setup) : setup_(std::move(setup)) {}
+
+  /// A process that is about to execute its program. 0 or an errno.
+  int seize(int pid);
+  /// Until no traced process is left.
+  void run();
+
+ private:
+  /// What a forked child has of its parent's descriptors.
+  struct ParentFd {
+    int parent;
+    uint64_t ledger;  ///< number of the parent's
+    uint64_t word;    ///< of the parent's record
+  };
+  struct Process {
+    int pid = 0;
+    bool is_tracked = false;  ///< by us: not before its program, nor where the runtime is loaded
+    bool is_forked = false;
+    bool has_ended = false;  ///< what it held at its end is written down
+    int files_of = 0;        ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
+    uint64_t ledger_number = 0;
+    std::shared_ptr<CodeSpace> code;
+    std::unique_ptr<TracedLedger> ledger;
+    std::set<int> threads;
+    std::map<int, ParentFd> parents_fds;
+  };
+  struct Thread {
+    Process* process = nullptr;
+    int call = -1;  ///< whose return is waited for: index of its row
+  };
+
+  void stopped(int tid, int status);
+  void gone(int tid, int status);
+  void adopt(int tid, int event, unsigned long new_tid);
+  void begins_call(int tid, Thread& thread);
+  void returns_from_call(int tid, Thread& thread);
+  void executed(int tid);
+  void exits(int tid, Thread& thread);
+  void end(Process& process, int tid, int status);
+  void resume(int tid, const Thread& thread, int signal = 0) const;
+  Process* find(int pid);
+  bool is_tracked_here(int pid) const;
+  TracedLedger* ledger_of(Process& process);
+  TracedLedger* files_ledger_of(Process& process);
+  void keep_parents_fds(const Process& parent, Process& child) const;
+  void note_exec_leaks(Process& process, const std::string& program);
+
+  bool close_begins(Process& process, const Caller& caller);
+  void close_range_begins(Process& process, const Caller& caller);
+  void fd_made(Process& process, const Caller& caller, const Call& call);
+  void pair_made(Process& process, const Caller& caller, const Call& call);
+  void message_received(Process& process, const Caller& caller, uintptr_t header);
+  void child_reaped(Process& process, const Caller& caller, const Call& call);
+
+  TraceSetup setup_;
+  uint64_t next_ledger_ = 1;
+  std::map<int, std::unique_ptr<Process>> processes_;
+  std::map<int, Thread> threads_;
+  std::map<int, int> early_;  ///< stopped before their parents' stop told of them: their statuses
+};
+
+}  // namespace unfreed::trace
