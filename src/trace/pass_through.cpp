@@ -13,8 +13,12 @@ namespace unfreed::trace {
 
 namespace {
 
-volatile sig_atomic_t g_stopped_tid;
-volatile sig_atomic_t g_stopped_status;
+struct Held {
+  volatile int tid;
+  volatile int status;
+};
+constexpr int kMostHeld = 1024;
+Held g_held[kMostHeld];
 
 bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
@@ -35,13 +39,26 @@ bool resume_unseen(int tid, int status) {
   return true;
 }
 
-void set_stopped(int tid, int status) {
-  g_stopped_status = status;
-  g_stopped_tid = tid;
+bool hold(int tid, int status) {
+  for (Held& place : g_held) {
+    if (place.tid) continue;
+    place.status = status;
+    place.tid = tid;
+    return true;
+  }
+  return false;
+}
+
+void let_go(int tid) {
+  for (Held& place : g_held)
+    if (place.tid == tid) place.tid = 0;
 }
 
 void pass_through() {
-  if (g_stopped_tid) resume_unseen(g_stopped_tid, g_stopped_status);
+  for (Held& held : g_held) {
+    if (held.tid) resume_unseen(held.tid, held.status);
+    held.tid = 0;
+  }
   for (;;) {
     int status;
     int tid = waitpid(-1, &status, __WALL);
@@ -59,8 +76,11 @@ void pass_through_after_fault() {
   alternate.ss_size = kStack;
   if (stack != MAP_FAILED) sigaltstack(&alternate, nullptr);
   struct sigaction action {};
-  action.sa_flags = SA_ONSTACK | SA_NODEFER;
-  action.sa_handler = [](int) { pass_through(); };
+  action.sa_flags = SA_ONSTACK | SA_NODEFER | SA_SIGINFO;
+  action.sa_sigaction = [](int, siginfo_t* info, void*) {
+    bool is_sent = info->si_code <= 0 && info->si_pid != getpid();  // abort() sends it itself
+    if (!is_sent) pass_through();
+  };
   sigset_t faults;
   sigemptyset(&faults);
   for (int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {

@@ -7,10 +7,12 @@ namespace unfreed::trace {
 /// Does not return. Allocates nothing, uses no state: also from a handler of its own faults.
 [[noreturn]] void pass_through();
 
-/// The process that is stopped while it is looked at, and what waitpid() said; 0: none. It is let go first.
-void set_stopped(int tid, int status);
+/// A thread that is stopped, by what waitpid() said, and that nobody else would let go on: from hold() until
+/// let_go(), which forgets it, after it has been resumed or before it is held anew. False: there is no room.
+bool hold(int tid, int status);
+void let_go(int tid);
 
-/// Goes over to that on SIGSEGV and the like.
+/// Goes over to that on a fault (SIGSEGV …). What another process sends is ignored.
 void pass_through_after_fault();
 
 /// How a stopped process goes on if nothing is to be seen of it: `status` is what waitpid() said. False: it has ended.

@@ -97,12 +97,13 @@ void TraceLoop::run() {
     int tid = waitpid(-1, &status, __WALL);
     if (tid < 0 && errno == ECHILD) return;
     if (tid < 0) continue;
-    set_stopped(tid, status);
-    if (WIFSTOPPED(status))
+    if (WIFSTOPPED(status)) {
+      hold(tid, status);
       stopped(tid, status);
-    else
-      gone(tid, status);
-    set_stopped(0, 0);
+      if (!early_.contains(tid)) let_go(tid);
+    } else {
+      gone(tid);
+    }
   }
 }
 
@@ -212,6 +213,7 @@ void TraceLoop::adopt(int tid, int event, unsigned long new_tid) {
   int status = early->second;
   early_.erase(early);
   stopped(child_tid, status);
+  let_go(child_tid);
 }
 
 void TraceLoop::keep_parents_fds(const Process& parent, Process& child) const {
@@ -300,8 +302,8 @@ void TraceLoop::exits(int tid, Thread& thread) {
   }
 }
 
-void TraceLoop::gone(int tid, int) {
-  early_.erase(tid);
+void TraceLoop::gone(int tid) {
+  if (early_.erase(tid)) let_go(tid);
   auto found = threads_.find(tid);
   if (found == threads_.end()) return;
   Process* process = found->second.process;

@@ -57,7 +57,7 @@ class TraceLoop {
   };
 
   void stopped(int tid, int status);
-  void gone(int tid, int status);
+  void gone(int tid);
   void adopt(int tid, int event, unsigned long new_tid);
   void begins_call(int tid, Thread& thread);
   void returns_from_call(int tid, Thread& thread);

@@ -65,6 +65,34 @@ class Traced(unittest.TestCase):
             self.assertEqual({r["backend"] for r in result.reports.values()}, {"trace"})
             self.assertEqual(len(result.reports), 3, "the shell, and two that hold something")
 
+    def test_signals_do_not_reach_the_tracer(self):
+        with harness.Scratch() as scratch:
+            fifo = scratch.path("fifo")
+            os.mkfifo(fifo)
+            script = f"read line <{fifo}; exec 5</dev/null; cat /dev/null || exit 1; exit 4"
+            with harness.started(["/bin/sh", "-c", script], options=["--backend", "trace"], scratch=scratch) as process:
+                harness.wait_for(lambda: tracers_of(process.pid))
+                with open(fifo, "w") as writer:  # opened when the shell, which is traced by then, has opened it
+                    for tracer in tracers_of(process.pid):
+                        for number in (signal.SIGSEGV, signal.SIGTERM, signal.SIGHUP):
+                            os.kill(tracer, number)
+                    writer.write("go on\n")
+                self.assertEqual(process.wait(20), 4)
+
+
+def tracers_of(launcher):
+    with open(f"/proc/{launcher}/task/{launcher}/children") as file:
+        children = [int(pid) for pid in file.read().split()]
+    return [pid for pid in children if name_of(pid) == "unfreed-trace"]
+
+
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
 
 if __name__ == "__main__":
     harness.main()

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,10 @@ int main(int count, char** arguments) {
   epoll_create1(EPOLL_CLOEXEC);
   for (int number = 60; number < 64; ++number) dup2(0, number);
   close_range(61, 63, 0);
-  if (fork() == 0) _exit(0);  // @forked
+  pid_t left = fork();  // @forked
+  if (left == 0) _exit(0);
+  siginfo_t end;
+  waitid(P_PID, left, &end, WEXITED | WNOWAIT);  // it has ended, and stays to be waited for
   pid_t waited_for = fork();
   if (waited_for == 0) _exit(0);
   waitpid(waited_for, NULL, 0);
