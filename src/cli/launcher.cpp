@@ -168,6 +168,7 @@ void Launcher::make_tracer() {
   trace_setup_.ledgers.settings = &settings_;
   trace_setup_.traces_all = settings_.backend == report::Backend::trace;
   trace_setup_.runtime_file = render::base_name(plan_.runtime);
+  trace_setup_.board = session_.untracked_board();
   trace_setup_.wants_all_reports = plan_.all_reports;
   tracer_ = std::make_unique<trace::Tracer>(trace_setup_);
 }

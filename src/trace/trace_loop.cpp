@@ -1,8 +1,10 @@
 #include "trace/trace_loop.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -17,6 +19,7 @@
 
 #include "base/syscall.h"
 #include "base/text.h"
+#include "base/unique_fd.h"
 #include "elf/preload.h"
 #include "settings/settings.h"
 #include "trace/pass_through.h"
@@ -247,15 +250,42 @@ void TraceLoop::note_exec_leaks(Process& process, const std::string& program) {
   process.parents_fds.clear();
 }
 
-bool TraceLoop::is_tracked_here(int pid) const {
+/// On the run's board, as the hooks of exec do it.
+void TraceLoop::note_untracked(int pid, elf::Obstacle obstacle) {
+  using Board = ledger::UntrackedBoard;
+  if (!board_ && !setup_.board.empty()) {
+    base::UniqueFd file(base::open_file(setup_.board.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    void* place = file ? mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0) : MAP_FAILED;
+    if (place != MAP_FAILED) board_ = static_cast<Board*>(place);
+  }
+  if (!board_ || !ledger::back_shared_memory(reinterpret_cast<std::byte*>(board_), sizeof(Board))) return;
+  uint32_t index = board_->count.fetch_add(1, std::memory_order_acq_rel);
+  if (index >= Board::kRecords) {
+    board_->dropped.fetch_add(1, std::memory_order_relaxed);
+    return;
+  }
+  ledger::Untracked& record = board_->records[index];
+  record.obstacle = static_cast<uint8_t>(obstacle);
+  record.pids[0].store(pid, std::memory_order_relaxed);
+  record.started_ns[0].store(base::monotonic_ns(), std::memory_order_relaxed);
+  record.processes_noted.store(1, std::memory_order_relaxed);
+  record.count.store(1, std::memory_order_relaxed);
+  base::TextBuilder(record.program).add(ProcessFiles(pid).link("exe"));
+  record.state.store(ledger::kUntrackedValid, std::memory_order_release);
+}
+
+bool TraceLoop::is_tracked_here(int pid) {
   ProcessFiles files(pid);
   std::string exe = "/proc/" + std::to_string(pid) + "/exe";
   bool is_there = false;
   elf::Obstacle obstacle = elf::judge(exe.c_str(), AT_FDCWD, is_there).obstacle;
-  if (obstacle == elf::Obstacle::other_processor) return false;
   std::string name = files.name_as_started();
   if (name.empty()) name = base::base_name(files.link("exe"));
   if (!report::is_wanted(*setup_.ledgers.settings, name)) return false;
+  if (obstacle == elf::Obstacle::other_processor) {
+    note_untracked(pid, obstacle);  // its calls have other numbers
+    return false;
+  }
   if (setup_.traces_all || obstacle != elf::Obstacle::none) return true;
   std::string preload = files.variable("LD_PRELOAD");
   bool is_loaded = elf::any_preload_entry(

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "arch/traced_registers.h"
+#include "elf/obstacle.h"
 #include "trace/calls.h"
 #include "trace/code_space.h"
 #include "trace/traced_ledger.h"
@@ -20,6 +21,7 @@ struct TraceSetup {
   LedgerSetup ledgers;
   bool traces_all = false;         ///< also programs that could load the runtime
   std::string runtime_file;        ///< the runtime's file name: LD_PRELOAD names it where it will be loaded
+  std::string board;               ///< the run's list of untracked programs; "" none
   bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
 };
 
@@ -66,7 +68,8 @@ class TraceLoop {
   void end(Process& process, int tid, int status);
   void resume(int tid, const Thread& thread, int signal = 0) const;
   Process* find(int pid);
-  bool is_tracked_here(int pid) const;
+  bool is_tracked_here(int pid);
+  void note_untracked(int pid, elf::Obstacle obstacle);
   TracedLedger* ledger_of(Process& process);
   TracedLedger* files_ledger_of(Process& process);
   void keep_parents_fds(const Process& parent, Process& child) const;
@@ -80,6 +83,7 @@ class TraceLoop {
   void child_reaped(Process& process, const Caller& caller, const Call& call);
 
   TraceSetup setup_;
+  ledger::UntrackedBoard* board_ = nullptr;  ///< mapped when it is first needed
   uint64_t next_ledger_ = 1;
   std::map<int, std::unique_ptr<Process>> processes_;
   std::map<int, Thread> threads_;

@@ -65,6 +65,20 @@ class Traced(unittest.TestCase):
             self.assertEqual({r["backend"] for r in result.reports.values()}, {"trace"})
             self.assertEqual(len(result.reports), 3, "the shell, and two that hold something")
 
+    def test_a_program_of_another_processor_is_named(self):
+        with harness.Scratch() as scratch:
+            source, program = scratch.path("other.s"), scratch.path("other")
+            with open(source, "w") as file:
+                file.write(".globl _start\n_start: movl $1, %eax\nmovl $0, %ebx\nint $0x80\n")
+            subprocess.run(["as", "--32", "-o", source + ".o", source], check=True)
+            subprocess.run(["ld", "-m", "elf_i386", "-o", program, source + ".o"], check=True)
+            for allowed, status in ((), 125), (("--allow-untracked", "other"), 0):
+                result = harness.run(["/bin/sh", "-c", f"{program}; true"], scratch=scratch,
+                                     options=["--backend", "trace", "--fail-on", "fd>0", *allowed])
+                self.assertEqual(result.status, status, result)
+                ((name, count),) = [(one["program"], one["count"]) for one in result.report["untracked"]]
+                self.assertEqual((os.path.basename(name), count), ("other", 1))
+
     def test_signals_do_not_reach_the_tracer(self):
         with harness.Scratch() as scratch:
             fifo = scratch.path("fifo")
