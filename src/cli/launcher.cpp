@@ -198,6 +198,11 @@ int Launcher::run() {
   }
   pid_ = started.pid;
   g_launcher = this;
+  if (tracer_ && !started.trace_error && !settings_.quiet)
+    complain(
+        fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
+                    "system calls fail",
+                    plan_.words[0], tracer_->pid()));
   signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
   // CMD is off; what follows happens beside it.
@@ -342,7 +347,7 @@ void Launcher::sweep() {
     if (!found.unsettled) break;
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
-  for (int pid : found.running) reports_.add_running(pid);
+  for (int pid : found.running) reports_.add_running(pid, is_traced(pid));
   for (int pid : found.without_ledger) running_untracked_.insert(pid);
   if (!found.running.empty()) preload_.keep();
 }

@@ -51,12 +51,13 @@ void TreeReport::add_command(const LedgerFile& file, bool post_mortem, int wait_
   add(file, true, post_mortem, wait_status);
 }
 
-void TreeReport::add_running(int pid) {
+void TreeReport::add_running(int pid, bool is_traced) {
   std::string name;
   std::string none;
   read_regular_file(fmt::format("/proc/{}/comm", pid), 64, name, none);
   if (name.ends_with('\n')) name.pop_back();
-  std::string text = fmt::format("{} (pid {})", name.empty() ? "process" : render::printable(name), pid);
+  std::string text = fmt::format("{} (pid {}{})", name.empty() ? "process" : render::printable(name), pid,
+                                 is_traced ? "; traced, so no report on it will follow" : "");
   if (std::find(running_.begin(), running_.end(), text) == running_.end()) running_.push_back(text);
 }
 

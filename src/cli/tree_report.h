@@ -39,7 +39,7 @@ class TreeReport {
   void add_replaced(const LedgerFile& file);
   UntrackedPrograms& untracked() { return untracked_; }
   /// A process that is still running.
-  void add_running(int pid);
+  void add_running(int pid, bool is_traced);
 
   const std::vector<std::string>& running() const { return running_; }
 

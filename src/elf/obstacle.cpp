@@ -32,6 +32,8 @@ std::string_view describe(Obstacle obstacle) {
       return "its effective and real user or group differ: the dynamic loader ignores preloaded libraries in it";
     case Obstacle::unreachable:
       return "libunfreed.so cannot be read where it runs (chroot, another mount namespace, or permissions)";
+    case Obstacle::no_ledger:
+      return "there was no room for its ledger";
   }
   return "for a reason that this version does not know";
 }

@@ -22,8 +22,9 @@ enum class Obstacle : uint8_t {
   no_session = 11,      ///< the environment names the runtime, but not the run that it belongs to
   changed_ids = 12,     ///< started by a process whose effective and real ids differ
   unreachable = 13,     ///< the runtime's file cannot be found or read where it runs
+  no_ledger = 14,       ///< traced, but there was no room for its ledger
 };
-inline constexpr uint8_t kObstacleCount = 14;
+inline constexpr uint8_t kObstacleCount = 15;
 
 /// One clause that completes "X is not tracked: ".
 std::string_view describe(Obstacle obstacle);

@@ -40,10 +40,11 @@ bool is_system_module(std::string_view path) {
 }
 
 bool is_library_source(std::string_view file) {
-  constexpr std::string_view kSystem[] = {"/usr/include/", "/usr/lib/",       "/usr/lib64/",
-                                          "/rustc/",       "/usr/src/rustc-", "/usr/share/cargo/registry/"};
+  constexpr std::string_view kSystem[] = {"/usr/include/",  "/usr/lib/",         "/usr/lib64/",
+                                          "/rustc/",        "/usr/src/rustc-",   "/usr/share/cargo/registry/",
+                                          "/usr/share/go-", "/usr/local/go/src/"};
   return starts_with_any(file, kSystem) || contains(file, "/include/c++/") || contains(file, "/.cargo/registry/") ||
-         contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/");
+         contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/") || contains(file, "/go/pkg/mod/");
 }
 
 bool is_library_function(std::string_view function) {

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/numbered_entries.h"
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
 
@@ -44,6 +45,18 @@ int ProcessFiles::status_number(std::string_view field) const {
   std::string status = read("status");
   size_t at = status.find("\n" + std::string(field) + ":\t");
   return at == status.npos ? 0 : std::atoi(status.c_str() + at + field.size() + 3);
+}
+
+std::vector<int> ProcessFiles::children() const {
+  std::string_view own = base::base_name(std::string_view(folder_).substr(0, folder_.size() - 1));
+  std::string text = read("task/" + std::string(own) + "/children");
+  std::vector<int> pids;
+  std::string_view rest = text;
+  for (bool more = true; more;) {
+    uint64_t pid = 0;
+    if (base::parse_number(base::next_part(rest, ' ', more), pid)) pids.push_back(static_cast<int>(pid));
+  }
+  return pids;
 }
 
 int ProcessFiles::parent() const { return status_number("PPid"); }

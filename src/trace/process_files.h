@@ -18,6 +18,8 @@ class ProcessFiles {
   std::string link(const std::string& name) const;
   /// The names in a folder that are numbers.
   std::vector<int> numbers(const std::string& name) const;
+  /// Of a thread: the processes that it has started and that have not been collected. Some kernels do not tell.
+  std::vector<int> children() const;
   int parent() const;
   int process() const;  ///< of a thread: its process
   unsigned user() const;

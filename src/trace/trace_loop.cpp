@@ -119,6 +119,10 @@ void TraceLoop::stopped(int tid, int status) {
   auto found = threads_.find(tid);
   if (found == threads_.end()) {
     early_[tid] = status;
+    ProcessFiles files(tid);
+    bool is_killed = status >> 16 == PTRACE_EVENT_EXIT;
+    bool is_nobodys = files.process() == tid && !find(files.parent());
+    if (is_killed || is_nobodys || orphans_.contains(tid)) adopt_orphan(tid);
     return;
   }
   Thread& thread = found->second;
@@ -170,8 +174,7 @@ TracedLedger* TraceLoop::ledger_of(Process& process) {
   process.ledger_number = next_ledger_++;
   if (process.ledger) return process.ledger.get();
   process.is_tracked = false;
-  Process* parent = find(ProcessFiles(process.pid).parent());
-  if (parent && parent->ledger) parent->ledger->writer().drop(ledger::Dropped::children_untracked);
+  if (!note_untracked(process.pid, elf::Obstacle::no_ledger)) count_untracked(process.pid);
   return nullptr;
 }
 
@@ -191,7 +194,9 @@ void TraceLoop::adopt(int tid, int event, unsigned long new_tid) {
   Caller caller{tid, static_cast<uint16_t>(std::max(call, 0)), registers};
   bool is_thread = event == PTRACE_EVENT_CLONE && ProcessFiles(child_tid).process() == parent.pid;
   TracedLedger* ledger = has_registers ? ledger_of(parent) : nullptr;
-  if (is_thread) {
+  if (threads_.contains(child_tid)) {
+    if (!is_thread && ledger) ledger->child_started(child_tid, caller);
+  } else if (is_thread) {
     parent.threads.insert(child_tid);
     threads_[child_tid] = {&parent, -1};
     if (ledger) ledger->thread_started(child_tid, caller);
@@ -211,12 +216,47 @@ void TraceLoop::adopt(int tid, int event, unsigned long new_tid) {
     Process& made = *(processes_[child_tid] = std::move(child));
     if (setup_.wants_all_reports) ledger_of(made);
   }
-  auto early = early_.find(child_tid);
+  handle_early_stop(child_tid);
+}
+
+/// Its first stop was seen before it was known.
+void TraceLoop::handle_early_stop(int tid) {
+  auto early = early_.find(tid);
   if (early == early_.end()) return;
   int status = early->second;
   early_.erase(early);
-  stopped(child_tid, status);
-  let_go(child_tid);
+  stopped(tid, status);
+  let_go(tid);
+}
+
+/// A process or thread whose start is not told of.
+void TraceLoop::adopt_orphan(int tid) {
+  orphans_.erase(tid);
+  ProcessFiles files(tid);
+  int pid = files.process();
+  if (Process* process = pid == tid ? nullptr : find(pid)) {
+    process->threads.insert(tid);
+    threads_[tid] = {process, -1};
+  } else {
+    auto made = std::make_unique<Process>();
+    made->pid = tid;
+    made->threads.insert(tid);
+    made->is_forked = true;
+    made->is_tracked = is_tracked_here(tid);
+    if (made->is_tracked) made->code = std::make_shared<CodeSpace>(tid);
+    threads_[tid] = {made.get(), -1};
+    processes_[tid] = std::move(made);
+  }
+  handle_early_stop(tid);
+}
+
+/// A thread that is killed in a call that starts a process ends without a word of that.
+void TraceLoop::find_orphans_of(int tid) {
+  for (int child : ProcessFiles(tid).children()) {
+    if (find(child)) continue;
+    orphans_.insert(child);
+    if (early_.contains(child)) adopt_orphan(child);
+  }
 }
 
 void TraceLoop::keep_parents_fds(const Process& parent, Process& child) const {
@@ -250,19 +290,30 @@ void TraceLoop::note_exec_leaks(Process& process, const std::string& program) {
   process.parents_fds.clear();
 }
 
-/// On the run's board, as the hooks of exec do it.
-void TraceLoop::note_untracked(int pid, elf::Obstacle obstacle) {
+/// In the ledger of its parent, or of any other process: the launcher adds them up.
+void TraceLoop::count_untracked(int pid) {
+  Process* teller = find(ProcessFiles(pid).parent());
+  auto has_ledger = [](const Process* process) { return process && process->ledger; };
+  for (auto& [number, process] : processes_) {
+    if (has_ledger(teller)) break;
+    teller = process.get();
+  }
+  if (has_ledger(teller)) teller->ledger->writer().drop(ledger::Dropped::children_untracked);
+}
+
+/// On the run's board, as the hooks of exec do it. False: there is no room for the board either.
+bool TraceLoop::note_untracked(int pid, elf::Obstacle obstacle) {
   using Board = ledger::UntrackedBoard;
   if (!board_ && !setup_.board.empty()) {
     base::UniqueFd file(base::open_file(setup_.board.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     void* place = file ? mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0) : MAP_FAILED;
     if (place != MAP_FAILED) board_ = static_cast<Board*>(place);
   }
-  if (!board_ || !ledger::back_shared_memory(reinterpret_cast<std::byte*>(board_), sizeof(Board))) return;
+  if (!board_ || !ledger::back_shared_memory(reinterpret_cast<std::byte*>(board_), sizeof(Board))) return false;
   uint32_t index = board_->count.fetch_add(1, std::memory_order_acq_rel);
   if (index >= Board::kRecords) {
     board_->dropped.fetch_add(1, std::memory_order_relaxed);
-    return;
+    return true;
   }
   ledger::Untracked& record = board_->records[index];
   record.obstacle = static_cast<uint8_t>(obstacle);
@@ -272,6 +323,7 @@ void TraceLoop::note_untracked(int pid, elf::Obstacle obstacle) {
   record.count.store(1, std::memory_order_relaxed);
   base::TextBuilder(record.program).add(ProcessFiles(pid).link("exe"));
   record.state.store(ledger::kUntrackedValid, std::memory_order_release);
+  return true;
 }
 
 bool TraceLoop::is_tracked_here(int pid) {
@@ -322,6 +374,7 @@ void TraceLoop::exits(int tid, Thread& thread) {
   Process& process = *thread.process;
   auto status = static_cast<int>(event_message(tid));
   thread.call = -1;
+  find_orphans_of(tid);
   process.threads.erase(tid);
   bool is_killed = WIFSIGNALED(status);
   if (is_killed || process.threads.empty()) end(process, tid, is_killed ? -WTERMSIG(status) : WEXITSTATUS(status));
@@ -333,6 +386,7 @@ void TraceLoop::exits(int tid, Thread& thread) {
 }
 
 void TraceLoop::gone(int tid) {
+  orphans_.erase(tid);
   if (early_.erase(tid)) let_go(tid);
   auto found = threads_.find(tid);
   if (found == threads_.end()) return;
@@ -343,7 +397,7 @@ void TraceLoop::gone(int tid) {
   // The kernel tells of the main thread's end last. What was killed without a stop has left its ledger as it was.
   for (int thread : process->threads) threads_.erase(thread);
   if (process->ledger && process->has_ended) process->ledger->finish();
-  processes_.erase(process->pid);
+  processes_.erase(tid);
 }
 
 // ---- calls ----

@@ -61,6 +61,9 @@ class TraceLoop {
   void stopped(int tid, int status);
   void gone(int tid);
   void adopt(int tid, int event, unsigned long new_tid);
+  void adopt_orphan(int tid);
+  void find_orphans_of(int tid);
+  void handle_early_stop(int tid);
   void begins_call(int tid, Thread& thread);
   void returns_from_call(int tid, Thread& thread);
   void executed(int tid);
@@ -69,7 +72,8 @@ class TraceLoop {
   void resume(int tid, const Thread& thread, int signal = 0) const;
   Process* find(int pid);
   bool is_tracked_here(int pid);
-  void note_untracked(int pid, elf::Obstacle obstacle);
+  bool note_untracked(int pid, elf::Obstacle obstacle);
+  void count_untracked(int pid);
   TracedLedger* ledger_of(Process& process);
   TracedLedger* files_ledger_of(Process& process);
   void keep_parents_fds(const Process& parent, Process& child) const;
@@ -87,6 +91,7 @@ class TraceLoop {
   uint64_t next_ledger_ = 1;
   std::map<int, std::unique_ptr<Process>> processes_;
   std::map<int, Thread> threads_;
+  std::set<int> orphans_;     ///< whose start will not be told of, as the thread that started them is ending
   std::map<int, int> early_;  ///< stopped before their parents' stop told of them: their statuses
 };
 

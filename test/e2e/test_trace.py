@@ -1,11 +1,34 @@
 """Programs that cannot load the library are traced: the counts are the kernel's, and the program is as it would be alone."""
 import os
+import shutil
 import signal
 import subprocess
 import unittest
 
 import harness
 
+GO = """package main
+
+import ("fmt"; "net"; "os")
+
+var kept []*os.File
+
+func leak() *os.File { f, _ := os.Open("/etc/passwd"); return f }
+
+func main() {
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	done := make(chan bool)
+	go func() { c, _ := l.Accept(); c.Close(); done <- true }()
+	c, _ := net.Dial("tcp", l.Addr().String())
+	c.Close()
+	<-done
+	l.Close()
+	if len(os.Args) > 1 {
+		for i := 0; i < 3; i++ { kept = append(kept, leak()) }
+	}
+	fmt.Println("end")
+}
+"""
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "traced.c")
 
 
@@ -78,6 +101,44 @@ class Traced(unittest.TestCase):
                 self.assertEqual(result.status, status, result)
                 ((name, count),) = [(one["program"], one["count"]) for one in result.report["untracked"]]
                 self.assertEqual((os.path.basename(name), count), ("other", 1))
+
+    def test_processes_killed_while_they_start_others_leave_nobody_stopped(self):
+        with harness.Scratch() as scratch:
+            program = scratch.path("killed_forking")
+            subprocess.run(["gcc", "-static", "-pthread", "-g", "-o", program, os.path.join(os.path.dirname(SOURCE), "killed_forking.c")],
+                           check=True)
+            result = harness.run([program, "60"], scratch=scratch, options=["--fail-on", "fd>0"])
+            self.assertEqual((result.status, result.stdout), (0, "end\n"), result)
+
+    @unittest.skipUnless(shutil.which("go") or os.path.exists("/usr/local/go/bin/go"), "no Go here")
+    def test_what_gos_runtime_keeps_is_no_leak(self):
+        go = shutil.which("go") or "/usr/local/go/bin/go"
+        with harness.Scratch() as scratch:
+            with open(scratch.path("main.go"), "w") as file:
+                file.write(GO)
+            subprocess.run([go, "build", "-o", "served", "main.go"], cwd=scratch.folder, check=True,
+                           env={**harness.clean_environment(), "HOME": scratch.folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"})
+            for arguments, status in ((), 0), (("leak",), 23):
+                result = harness.run([scratch.path("served"), *arguments], scratch=scratch, options=["--fail-on", "fd>0"])
+                self.assertEqual((result.status, result.stdout), (status, "end\n"), result)
+                self.assertGreater(result.report["totals"]["fd"]["suppressed"], 0)
+            self.assertIn("3 descriptors from openat: /etc/passwd\n      main.leak (", result.stderr)
+
+    def test_the_user_is_told_what_tracing_means(self):
+        result, _ = self.run_traced()
+        self.assertRegex(result.stderr, r"unfreed: .*traced is traced from outside .*; if its tracer, process \d+, is killed, its system calls fail\n")
+
+    def test_a_process_without_room_for_its_ledger_is_named(self):
+        with harness.Scratch() as scratch:
+            (program,) = traced(scratch=scratch)
+            # Of a folder with room for the shell's ledger, the launcher's files, and no more.
+            script = (f"mount -t tmpfs -o size=3m none {scratch.ledgers} && UNFREED_LEDGER_DIR={scratch.ledgers} {harness.COMMAND} run --backend trace "
+                      f"--fail-on 'fd>50' -o {scratch.path('r.json')} -- sh -c 'head -c 20m /dev/zero >{scratch.ledgers}/full 2>/dev/null; {program} >/dev/null; :'")
+            result = harness.bare(["unshare", "-m", "sh", "-c", script])
+            if "unshare" in result.stderr or "mount" in result.stderr:
+                self.skipTest("no mount namespace here")
+            self.assertEqual(result.status, 125, result)
+            self.assertRegex(result.stderr, "there was no room for its ledger|had no room for their ledgers|found no room for their ledgers")
 
     def test_signals_do_not_reach_the_tracer(self):
         with harness.Scratch() as scratch:
