@@ -70,7 +70,7 @@ int check_command(const Arguments& arguments) {
                 "Applies rules to existing reports, with the suppressions that the reports were made with.");
   std::vector<std::string> files;
   SettingsInput input;
-  parser.operands("FILE", files, "report JSON or ledger; - is standard input");
+  parser.operands("FILE", files, "report JSON, series or ledger; - is standard input");
   input.add_options(parser, {"fail-on", "allow-untracked", "rules-for", "exit-code", "quiet"});
   parser.footer(
       "Exit status: 0 all rules pass, 23 (--exit-code) a rule is broken, 125 a file or a rule cannot be read, or a "

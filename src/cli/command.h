@@ -39,6 +39,7 @@ int check_command(const Arguments& arguments);
 int baseline_command(const Arguments& arguments);
 int list_command(const Arguments& arguments);
 int snapshot_command(const Arguments& arguments);
+int watch_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 

@@ -19,8 +19,8 @@ int diff_command(const Arguments& arguments) {
   OutputOptions output_options;
   std::string output = "-";
   bool exit_code = false;
-  parser.operand("OLD", old_file, "report JSON or ledger; - is standard input");
-  parser.operand("NEW", new_file, "report JSON or ledger; - is standard input");
+  parser.operand("OLD", old_file, "report JSON, series or ledger; - is standard input");
+  parser.operand("NEW", new_file, "report JSON, series or ledger; - is standard input");
   parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <tuple>
@@ -23,6 +24,7 @@
 #include "cli/command_preload.h"
 #include "cli/diagnosis.h"
 #include "cli/find_ledger.h"
+#include "cli/process_watch.h"
 #include "cli/session.h"
 #include "cli/text_file.h"
 #include "cli/tree_report.h"
@@ -55,6 +57,7 @@ class Launcher {
   Launcher(const LaunchPlan& plan, const SettingsInput& input, const SuppressionFiles& suppressions)
       : plan_(plan),
         settings_(input.settings()),
+        suppressions_(suppressions),
         preload_(plan.runtime),
         environment_(make_environment(input)),
         reports_(settings_, output_template(input), suppressions, plan.all_reports,
@@ -74,6 +77,8 @@ class Launcher {
   }
   void supervise();
   void take_finished(const std::vector<LedgerFile>& files);
+  int look_if_due(uint64_t& next_look_ns);
+  void look_at_processes();
   void sweep();
   using LedgerKey = std::tuple<uint64_t, int, uint32_t, bool>;
   static LedgerKey key_of(const LedgerFile& file) {
@@ -102,6 +107,7 @@ class Launcher {
 
   const LaunchPlan& plan_;
   const report::Settings& settings_;
+  const SuppressionFiles& suppressions_;
   Session session_;
   UntrackedBoardFile board_{session_.untracked_board()};
   PreloadName preload_;
@@ -115,9 +121,11 @@ class Launcher {
   TreeReport reports_;
   const uint64_t namespace_ = ledger::own_pid_namespace();
   pid_t pid_ = -1;
-  std::vector<unsigned> command_users_;  ///< those that CMD was at its end
-  std::atomic<int> final_status_{-1};    ///< once all reports are written
-  bool was_short_ = false;               ///< CMD had ended before a watch for ledgers was worth it
+  std::vector<unsigned> command_users_;                   ///< those that CMD was at its end
+  std::atomic<int> final_status_{-1};                     ///< once all reports are written
+  std::map<int, std::unique_ptr<ProcessWatch>> watches_;  ///< --every
+  std::set<int> unwatched_;                               ///< whose series cannot be written
+  bool was_short_ = false;                                ///< CMD had ended before a watch for ledgers was worth it
   int wait_status_ = 0;
   uint64_t started_ns_ = 0;                   ///< CLOCK_MONOTONIC
   std::optional<LedgerFile> command_ledger_;  ///< the newest seen of CMD
@@ -225,7 +233,45 @@ void Launcher::supervise() {
   if (was_short_) return;
   LedgerWatch watch(session_);
   take_finished(session_.finished_ledgers());
-  while (signals_.wait(watch.descriptor(), -1) != SignalRelay::News::ended) take_finished(watch.take_finished());
+  uint64_t next_look = base::monotonic_ns();
+  while (signals_.wait(watch.descriptor(), look_if_due(next_look)) != SignalRelay::News::ended)
+    take_finished(watch.take_finished());
+}
+
+/// Returns how many milliseconds it is to the next look; -1: there will be none.
+int Launcher::look_if_due(uint64_t& next_look_ns) {
+  if (!settings_.every_ns) return -1;
+  uint64_t now = base::monotonic_ns();
+  if (now >= next_look_ns) {
+    look_at_processes();
+    now = base::monotonic_ns();
+    next_look_ns = std::max(next_look_ns + settings_.every_ns, now);
+  }
+  constexpr uint64_t kMostMilliseconds = 3'600'000;
+  return static_cast<int>(std::min((next_look_ns - now) / 1'000'000 + 1, kMostMilliseconds));
+}
+
+void Launcher::look_at_processes() {
+  for (const LedgerFile& file : session_.ledgers()) {
+    int pid = file.name.pid;
+    if (file.name.done || file.name.pid_namespace != namespace_ || unwatched_.contains(pid)) continue;
+    auto [watched, is_new] = watches_.try_emplace(pid, nullptr);
+    if (is_new)
+      watched->second = std::make_unique<ProcessWatch>(pid, settings_, &suppressions_, EarlierSeries::replaced);
+    ProcessWatch& watch = *watched->second;
+    std::string error;
+    ProcessWatch::Outcome outcome = ProcessWatch::Outcome::failed;
+    try {
+      outcome = watch.look(reports_.series_template(pid, is_commands(file)), error);
+    } catch (const std::bad_alloc&) {
+      error = fmt::format("there is not enough memory to look at process {}", pid);
+    }
+    if (!watch.path().empty()) reports_.add_series(pid, watch.path());
+    if (outcome != ProcessWatch::Outcome::failed) continue;
+    complain(error);
+    unwatched_.insert(pid);
+    watches_.erase(pid);
+  }
 }
 
 bool Launcher::is_commands(const LedgerFile& file) const {
@@ -239,8 +285,10 @@ bool Launcher::is_believable(const LedgerFile& file) const {
 }
 
 void Launcher::take_finished(const std::vector<LedgerFile>& files) {
-  for (const LedgerFile& file : files)
+  for (const LedgerFile& file : files) {
+    watches_.erase(file.name.pid);
     if (!is_commands(file)) reports_.add_other(file, false);
+  }
 }
 
 /// One process's ledgers, in the order of its images.

@@ -57,6 +57,10 @@ OwnedReport make_totals(const ledger::View& view, const ReportRequest& request) 
   return make(input);
 }
 
+OwnedReport make_plain_report(const ledger::View& view, const ReportRequest& request) {
+  return make(input_for(view, request));
+}
+
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error) {
   return output_path(output_template, program_name(view), view.header().pid, report_number, error);

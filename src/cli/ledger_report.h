@@ -39,6 +39,9 @@ OwnedReport make_report(const ledger::View& view, const ReportRequest& request, 
 /// nothing according to this does not according to make_report() either.
 OwnedReport make_totals(const ledger::View& view, const ReportRequest& request);
 
+/// With all its sites, but without names and suppressions: cheap enough to be made again and again.
+OwnedReport make_plain_report(const ledger::View& view, const ReportRequest& request);
+
 /// The report's file: the template, expanded. "": `error` is the reason.
 std::string output_path(const ledger::View& view, std::string_view output_template, uint32_t report_number,
                         std::string& error);

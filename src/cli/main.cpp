@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
      baseline_command},
     {"list", "", "show what is being tracked on this machine", list_command},
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
+    {"watch", "[OPTIONS] PID|NAME", "say what keeps growing in a running process", watch_command},
     {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };

@@ -38,7 +38,7 @@ int report_command(const Arguments& arguments) {
   std::string format = "text";
   std::string output = "-";
   OutputOptions output_options;
-  parser.operands("FILE", files, "report JSON or ledger; - is standard input");
+  parser.operands("FILE", files, "report JSON, series or ledger; - is standard input");
   std::vector<std::string> formats;
   for (const render::Renderer& one : render::renderers()) formats.emplace_back(one.name);
   std::string format_help = describe_formats() + " (default: text)";

@@ -16,6 +16,7 @@
 #include "kernel/running_ledger.h"
 #include "render/completion.h"
 #include "render/read_json.h"
+#include "render/series.h"
 
 namespace unfreed::cli {
 
@@ -85,6 +86,11 @@ std::optional<SourcedReport> read_report(const std::string& path, symbolize::Sym
   std::string text;
   if (!read_input_file(path, kMostInputBytes, text, error)) {
     error = fmt::format("{}: {}", path, error);
+    return {};
+  }
+  if (render::is_series(text)) {
+    if (render::read_series(text, read.owned.arena, read.owned.report, error)) return read;
+    error = fmt::format("{} {}", path, error);
     return {};
   }
   if (render::read_json(text, read.owned.arena, read.owned.report, error)) return read;

@@ -1,9 +1,9 @@
 #include "cli/tree_report.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +15,7 @@
 #include "base/time_text.h"
 #include "cli/child.h"
 #include "cli/command.h"
+#include "cli/process_watch.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
@@ -22,6 +23,7 @@
 #include "render/completion.h"
 #include "render/function_names.h"
 #include "render/json.h"
+#include "render/series.h"
 #include "render/text.h"
 
 namespace unfreed::cli {
@@ -159,6 +161,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
     judged_ = judged_ || !first.report.process.outside_rules;
     if (!is_news(first.report)) {
       count_clean(first.report);
+      remove_series(view.header().pid);
       remove_ledger(file);
       return;
     }
@@ -182,13 +185,17 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request,
                            bool is_command) {
   OwnedReport made = make_report(view, request, symbolizer_);
+  add_growth(file, view, made);
   const report::Report& report = made.report;
   note_suppressions(report);
   broken_ = broken_ || report::is_broken(report);
   judged_ = judged_ || !report.process.outside_rules;
   unchecked_ = unchecked_ || report::is_unchecked(report);
   bool is_wanted = is_command || all_reports_ || is_news(report);
-  if (!is_wanted) count_clean(report);
+  if (!is_wanted) {
+    count_clean(report);
+    remove_series(view.header().pid);
+  }
   std::string path;
   std::string problem;
   if (is_wanted && !write(view, is_command, report, path, problem)) {
@@ -232,6 +239,41 @@ std::string TreeReport::describe_unused_suppressions() const {
   if (!count) return {};
   return fmt::format("\n{} nothing: {}{}\n", count == 1 ? "this suppression covered" : "these suppressions covered",
                      names, count > kMostShown ? fmt::format(" and {} more", count - kMostShown) : "");
+}
+
+std::string TreeReport::series_template(int pid, bool is_command) const {
+  std::string path = output_template_;
+  if (path == "-") path = report::kDefaultOutput;
+  if (!is_command && !report::has_pid(path)) path = with_pid(path, pid);
+  if (path.ends_with(".json")) path.resize(path.size() - std::strlen(".json"));
+  return path + ".series";
+}
+
+/// What became of its call sites while it ran, if it was looked at.
+void TreeReport::add_growth(const LedgerFile& file, const ledger::View& view, OwnedReport& made) const {
+  auto recorded = series_.find(view.header().pid);
+  struct stat status {};
+  OpenLedger open = recorded == series_.end() ? OpenLedger() : open_ledger(file);
+  if (!open.file || fstat(open.file.get(), &status) != 0) return;
+  std::string text, error;
+  OwnedReport looks;
+  render::Series series;
+  if (!read_regular_file(recorded->second, kMostInputBytes, text, error) || !render::is_series(text)) return;
+  if (!render::read_series(text, looks.arena, looks.report, series, error)) return;
+  // It may have executed another program, which nobody has looked at.
+  if (series.key != series_key(view, status.st_ino)) return;
+  report::Report& report = made.report;
+  render::add_growth(report, made.arena, series);
+  for (size_t at = 0; at < std::min<size_t>(report.rules.size(), settings_.rules.count); ++at)
+    if (settings_.rules.rules[at].counter == report::Counter::growth)
+      report.rules[at] = report::evaluate_rule(settings_.rules.rules[at], report);
+}
+
+void TreeReport::remove_series(int pid) {
+  auto recorded = series_.find(pid);
+  if (recorded == series_.end()) return;
+  unlink(recorded->second.c_str());
+  series_.erase(recorded);
 }
 
 void TreeReport::add_replaced(const LedgerFile& file) {
@@ -414,7 +456,11 @@ std::string TreeReport::summary() const {
     reports += fmt::format("  {}  ({})\n", options.paths.shorten(earlier_[at].report), earlier_[at].text);
   more += earlier_.size() - shown_earlier;
   if (more) reports += fmt::format("  and {} more\n", more);
-  return reports.empty() ? text : text + "\nreports:\n" + reports;
+  if (!reports.empty()) text += "\nreports:\n" + reports;
+  if (series_.empty()) return text;
+  text += "\nseries:\n";
+  for (const auto& [pid, path] : series_) text += "  " + options.paths.shorten(path) + "\n";
+  return text;
 }
 
 }  // namespace unfreed::cli

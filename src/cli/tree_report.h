@@ -38,6 +38,11 @@ class TreeReport {
   /// A process whose last tracked image executed another program. Its ledger is removed.
   void add_replaced(const LedgerFile& file);
   UntrackedPrograms& untracked() { return untracked_; }
+  /// The looks at a process that is running are recorded there (cli/process_watch.h). The series of a process without a
+  /// report is removed.
+  void add_series(int pid, const std::string& path) { series_[pid] = path; }
+  /// Where they are to be recorded, as a template.
+  std::string series_template(int pid, bool is_command) const;
   /// A process that is still running.
   void add_running(int pid, bool is_traced);
 
@@ -75,6 +80,8 @@ class TreeReport {
     clean_ += settings_.rules.count > 0 && !report.process.outside_rules;
   }
   void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
+  void add_growth(const LedgerFile& file, const ledger::View& view, OwnedReport& made) const;
+  void remove_series(int pid);
   void report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request, bool is_command);
   bool write(const ledger::View& view, bool is_command, const report::Report& report, std::string& path,
              std::string& error);
@@ -95,6 +102,7 @@ class TreeReport {
   symbolize::Symbolizer symbolizer_;
   std::set<std::string> used_suppressions_;  ///< their lines
   std::set<std::string> kept_;               ///< ledgers whose report failed, so that each is reported once
+  std::map<int, std::string> series_;        ///< by process
   std::string command_summary_;
   std::string command_path_;
   std::vector<Line> others_;

@@ -27,6 +27,10 @@ Text why_not_checked(const Rule& rule, const Report& report) {
     return "whether its children had ended could not be read from the kernel";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
     return "the kernel's list of open descriptors was not available";
+  if (rule.counter == Counter::growth) {
+    if (!report.watch) return "nobody recorded how it grows (unfreed watch)";
+    if (report.watch->looks < kFewestLooks) return "there were too few looks at the process to tell how it grows";
+  }
   if (is_about_loss(rule.counter)) {
     if (!report.grading) return "lost objects were not searched for (UNFREED_GRADE)";
     if (report.grading->state == GradingState::refused) return report.grading->reason;

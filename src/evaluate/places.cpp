@@ -129,6 +129,8 @@ bool is_worse(const Report& report, const Place& left, const Place& right) {
   int left_rank = rank_of(left, report.sites[left.first()]);
   int right_rank = rank_of(right, report.sites[right.first()]);
   if (left_rank != right_rank) return left_rank < right_rank;
+  bool left_grows = left.value(Counter::growth) > 0, right_grows = right.value(Counter::growth) > 0;
+  if (left_grows != right_grows) return left_grows;
   if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
   if (left.live != right.live) return left.live > right.live;
@@ -158,6 +160,7 @@ void add_site(Report& report, base::Arena& arena, Place& place, uint32_t index) 
   place.peak = peak_of_place(place.peak, site.peak, place.live + place.running);
   place.truncated = place.truncated || site.truncated;
   place.growing = place.growing || site.growing;
+  if (site.growth) place.growth = site.growth;  // all of a place have the same
 }
 
 }  // namespace

@@ -61,6 +61,8 @@ std::string_view state_of(Subject subject, Counter counter) {
 }  // namespace
 
 void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
+  bool is_hourly = rule.counter == Counter::growth && value >= 24;
+  if (is_hourly) value /= 24;
   add_grouped(line, value);
   line.add(' ');
   if (rule.subject == Subject::misuse) {
@@ -77,8 +79,8 @@ void add_count(base::TextBuilder& line, const Rule& rule, uint64_t value) {
     add_noun(line, "descriptor", value);
     line.add(" inherited by other programs");
   } else {
-    bool is_bytes = std::string_view(row_of(rule.counter).name).ends_with("bytes");
-    add_noun(line, is_bytes ? "byte" : row_of(rule.subject).noun, value);
+    add_noun(line, is_bytes(rule.subject, rule.counter) ? "byte" : row_of(rule.subject).noun, value);
+    if (rule.counter == Counter::growth) line.add(is_hourly ? " more per hour" : " more per day");
     line.add(state_of(rule.subject, rule.counter));
   }
   if (rule.per_site) line.add(" at one call site");

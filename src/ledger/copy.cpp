@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 
+#include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/unique_fd.h"
@@ -41,6 +42,32 @@ void take_acquired(std::byte* to, const std::byte* from, size_t bytes) {
 
 size_t growth_bytes(uint64_t file_bytes) { return sizeof(Extents) + kPageBytes + file_bytes / kPageBytes; }
 
+/// Addresses of a copy that was dropped while a later one was in use. Where a running process's ledger is read again
+/// and again, two copies take turns, and would else use up more and more addresses, until they reach what others have
+/// mapped.
+class SpareAddresses {
+ public:
+  uintptr_t take(uint64_t bytes) {
+    base::Hold hold(lock_);
+    if (bytes_ != bytes) return base::own_addresses(bytes);
+    bytes_ = 0;
+    return address_;
+  }
+  void put(uintptr_t address, uint64_t bytes) {
+    base::return_own_addresses(address, bytes);
+    base::Hold hold(lock_);
+    if (base::own_addresses(0) == address) return;
+    address_ = address;
+    bytes_ = bytes;
+  }
+
+ private:
+  base::Lock lock_;
+  uintptr_t address_ = 0;
+  uint64_t bytes_ = 0;
+};
+constinit SpareAddresses g_spare;
+
 }  // namespace
 
 Copy::~Copy() { reset(); }
@@ -65,7 +92,7 @@ Copy& Copy::operator=(Copy&& other) noexcept {
 void Copy::reset() {
   if (base_) {
     base::unmap_memory(base_, bytes_);
-    base::return_own_addresses(reinterpret_cast<uintptr_t>(base_), bytes_);
+    g_spare.put(reinterpret_cast<uintptr_t>(base_), bytes_);
   }
   if (growth_) base::unmap_memory(growth_, growth_bytes(bytes_));
   base_ = nullptr;
@@ -119,7 +146,7 @@ CopyError Copy::take_memory() {
   if (!growth_) return kNoMemory;
   constexpr int kAttempts = 8;  // where something lies in the way
   for (int attempt = 0; attempt < kAttempts && !base_; ++attempt) {
-    base_ = reinterpret_cast<std::byte*>(base::own_addresses(bytes_));
+    base_ = reinterpret_cast<std::byte*>(g_spare.take(bytes_));
     if (!map(0, kPageBytes)) base_ = nullptr;
   }
   return base_ ? CopyError{} : kNoMemory;

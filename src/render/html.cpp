@@ -6,6 +6,7 @@
 
 #include "render/ages.h"
 #include "render/frames.h"
+#include "render/growth_text.h"
 #include "render/markup.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
@@ -98,7 +99,8 @@ std::string retention_html(const Place& place, const RetentionPaths& retention) 
 
 std::string place_html(const Place& place, const RetentionPaths& retention, bool open) {
   const report::Site& site = *place.site;
-  std::string size = (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place);
+  std::string size =
+      (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place) + describe_growth(place);
   std::vector<StackFrame> stack = place.stack();
   std::vector<ShownFrame> chosen = choose_frames(stack, place.report->process.exe, PathShortener("", ""), 1);
   const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
@@ -130,11 +132,30 @@ std::string totals_html(const Report& report) {
     text += fmt::format("<tr><th>{}</th><td>", report::row_of(subject).name);
     report::Totals::each_of(subject, [&](report::Counter counter, const report::CounterRow& row) {
       uint64_t value = (*totals)[counter];
+      if (counter == report::Counter::growth) return;  // in a table of its own
       text += fmt::format("{} <b>{}</b> &nbsp; ", row.name,
                           row.name.find("bytes") != row.name.npos ? write_bytes(value) : write_count(value));
     });
     ledger::Coverage coverage = report.coverage[static_cast<size_t>(report::row_of(subject).kind)];
     text += fmt::format("<span class=\"faint\">{}</span></td></tr>\n", report::word_of(coverage));
+  }
+  return text + "</table>\n";
+}
+
+std::string watch_html(const Report& report) {
+  if (!report.watch) return {};
+  std::string text = fmt::format(
+      "<h2>Growth</h2>\n<p class=\"faint\">{} over {}</p>\n<table>\n<tr><th>kind</th><th>at first</th>"
+      "<th>at last</th><th>growth</th><th>limit</th></tr>\n",
+      write_number_of(report.watch->looks, "look"), write_duration(report.watch->duration_ns));
+  for (const report::KindGrowth& one : report.watch->kinds) {
+    auto number = one.kind == ledger::Kind::heap ? write_bytes : write_count;
+    text += fmt::format(
+        "<tr><th>{}</th><td class=\"number\">{}</td><td class=\"number\">{}</td><td "
+        "class=\"{}\">{}</td><td>{}</td></tr>\n",
+        report::kind_name(one.kind), number(one.growth.first), number(one.growth.last),
+        one.growth.course == report::Course::grows ? "bad" : "faint",
+        escape_markup(describe_growth(one.growth, one.kind)), describe_limit(one));
   }
   return text + "</table>\n";
 }
@@ -245,7 +266,7 @@ std::string render_report_html(Reports reports, const RenderOptions&) {
   const Report& report = *reports[0];
   std::string text = std::string(report::kPageStart).append(kHead);
   text += fmt::format("<title>unfreed: {}</title>\n</head>\n<body>\n", escape_markup(describe_process(report.process)));
-  text += process_html(report) + rules_html(report) + totals_html(report);
+  text += process_html(report) + watch_html(report) + rules_html(report) + totals_html(report);
   text += "<h2>What is held, and which code acquired it</h2>\n<input id=\"filter\" placeholder=\"filter\" hidden>\n";
   std::vector<Place> places = list_places(report);
   RetentionPaths retention(report, PathShortener("", ""));

@@ -14,7 +14,7 @@ using report::Totals;
 namespace {
 
 /// A peak of one call site and that of another are not those of both.
-bool adds_up(Counter counter) { return counter != Counter::peak; }
+bool adds_up(Counter counter) { return counter != Counter::peak && counter != Counter::growth; }
 
 bool has(const report::CounterRow& row, ledger::Kind kind) {
   return row.in_site_rules & report::bit_of(report::subject_of(kind));

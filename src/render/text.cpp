@@ -13,6 +13,7 @@
 #include "render/ages.h"
 #include "render/frames.h"
 #include "render/function_names.h"
+#include "render/growth_text.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/retention.h"
@@ -225,6 +226,23 @@ std::string render_untracked(const Report& report, const TextOptions& options) {
   return fmt::format("\n  {}:\n{}", tinted("not tracked", Tint::bold, options.colour), text);
 }
 
+/// What grows.
+std::string render_watch(const Report& report, const TextOptions& options) {
+  if (!report.watch) return {};
+  std::string text;
+  for (const report::KindGrowth& one : report.watch->kinds) {
+    if (!is_worth_saying(one)) continue;
+    bool grows = one.growth.course == report::Course::grows;
+    std::string line = describe_growth(one.growth, one.kind);
+    if (std::string limit = describe_limit(one); !limit.empty()) line += ": " + limit;
+    text += fmt::format("  {:<7} {}\n", report::kind_name(one.kind),
+                        grows ? tinted(line, Tint::red, options.colour) : line);
+  }
+  return fmt::format("  watched for {}, {}{}\n", write_duration(report.watch->duration_ns),
+                     write_number_of(report.watch->looks, "look"), text.empty() ? ": nothing has changed" : ":") +
+         text;
+}
+
 std::string render_notes(const Report& report, const TextOptions& options) {
   std::string text;
   size_t shown = 0;
@@ -380,7 +398,7 @@ std::string describe_place(const Place& place, const TextOptions& options) {
   std::string heading = write_number_of(place.live, noun_of(place.site->kind));
   heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
-  heading += describe_ages(place);
+  heading += describe_growth(place) + describe_ages(place);
   std::string text = tinted(heading, Tint::bold, options.colour);
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
   if (std::string targets = describe_targets(place, options); !targets.empty()) text += ": " + targets;
@@ -458,7 +476,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
   }
   if (report.threshold)
     text += "  " + tinted("reached " + printable(report.threshold->rule), Tint::red, options.colour) + "\n";
-  text += render_totals(report) + render_rules(report, options);
+  text += render_totals(report) + render_watch(report, options) + render_rules(report, options);
   text += render_places(report, options);
   text += render_growth(report, options);
   text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);

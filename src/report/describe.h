@@ -40,6 +40,10 @@ struct EnumWords<ledger::RootKind> {
                                     "memory", "region",   "request",         "libc"};
 };
 template <>
+struct EnumWords<Course> {
+  static constexpr Text kWords[] = {"unknown", "steady", "levels_off", "grows"};
+};
+template <>
 struct EnumWords<PlaceKnownBy> {
   static constexpr Text kWords[] = {"line", "function", "module"};
 };
@@ -162,6 +166,34 @@ void describe(Visitor& v, Is<AgeGroup> auto& group) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<Growth> auto& growth) {
+  v.member("course", growth.course, Presence::always,
+           "grows: without an end in sight; levels_off: grew, and has stopped or slows down; steady: did not grow, or "
+           "fell as much as it rose; unknown: nothing can be said yet.");
+  v.member("first", growth.first, Presence::always, "At the first look: how many; of the heap bytes.");
+  v.member("last", growth.last, Presence::always, "At the last look.");
+  v.member("per_day", growth.per_day, Presence::if_set, "If it grows: by how much, rounded up.");
+  v.member("per_day_least", growth.per_day_least, Presence::if_set, "With a confidence of 95 %: at least …");
+  v.member("per_day_most", growth.per_day_most, Presence::if_set, "… and at most.");
+  v.member("reason", growth.reason, Presence::if_set, "Why nothing can be said.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<KindGrowth> auto& one) {
+  v.member("kind", one.kind, Presence::always, "");
+  v.member("growth", one.growth, Presence::always, "Of all that counts of this kind.");
+  v.member("limit", one.limit, Presence::if_set, "On descriptors: the soft limit (RLIMIT_NOFILE).");
+  v.member("limit_in_ns", one.limit_in_ns, Presence::if_set, "When it is reached, after the last look.");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Watch> auto& watch) {
+  v.member("looks", watch.looks, Presence::always, "");
+  v.member("duration_ns", watch.duration_ns, Presence::always, "From the first look to the last.");
+  v.member("kinds", watch.kinds, Presence::always, "");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Site> auto& site) {
   v.member("id", site.id, Presence::always, "Unique in this report only.");
   v.member("kind", site.kind, Presence::always, "");
@@ -202,6 +234,8 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("ages", site.ages, Presence::if_set,
            "How old what is live is, the oldest first; absent if that is not known. Of the heap it is found out "
            "together with what is lost.");
+  v.member("growth", site.growth, Presence::if_set,
+           "What became of its call site while the process was watched, if that changed at all.");
   v.member("objects", site.objects, Presence::if_set, "The oldest and the newest.");
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,
@@ -396,6 +430,7 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("grading", report.grading, Presence::if_set,
            "Whether it was found out which blocks, streams and threads the process can still get at (lost and its "
            "relatives).");
+  v.member("watch", report.watch, Presence::if_set, "What became of each kind while the process was watched.");
   v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
   v.totals("totals", report, "");
   v.worst_sites("worst_site", report,

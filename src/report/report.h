@@ -120,6 +120,9 @@ uint64_t number_of(const Numbers& numbers, Counter counter) {
       return numbers.possibly_lost;
     case Counter::possibly_lost_bytes:
       return numbers.possibly_lost_bytes;
+    case Counter::growth:
+      if constexpr (requires { numbers.growth->per_day; }) return numbers.growth ? numbers.growth->per_day : 0;
+      return 0;
     default:
       return 0;
   }
@@ -163,6 +166,32 @@ struct AgeSummary {
 /// `ages`: the oldest first.
 AgeSummary summarize(std::span<const AgeGroup> ages);
 
+/// What became of a number while a process was watched (render/growth.h).
+enum class Course : uint8_t { unknown, steady, levels_off, grows };
+struct Growth {
+  Course course = Course::unknown;
+  uint64_t first = 0;
+  uint64_t last = 0;
+  uint64_t per_day = 0;  ///< rounded up; if it grows
+  uint64_t per_day_least = 0;
+  uint64_t per_day_most = 0;
+  Text reason;  ///< if it is not known
+};
+/// With fewer looks at a process, growth is not known.
+inline constexpr uint64_t kFewestLooks = 12;
+
+struct KindGrowth {
+  ledger::Kind kind = ledger::Kind::fd;
+  Growth growth;
+  std::optional<uint64_t> limit;
+  std::optional<uint64_t> limit_in_ns;
+};
+struct Watch {
+  uint64_t looks = 0;
+  uint64_t duration_ns = 0;  ///< from the first to the last
+  List<KindGrowth> kinds;
+};
+
 /// What identifies a call site.
 enum class PlaceKnownBy : uint8_t { line, function, module };
 
@@ -189,7 +218,8 @@ struct Site : Losses {
   uint64_t first_age_ns = 0;
   uint64_t oldest_age_ns = 0;  ///< of what is live, as summarize() gives it; 0: not known
   uint64_t median_age_ns = 0;
-  List<AgeGroup> ages;  ///< the oldest first; empty: not known
+  List<AgeGroup> ages;           ///< the oldest first; empty: not known
+  std::optional<Growth> growth;  ///< of the call site
   List<Object> objects;
   uint64_t objects_omitted = 0;
   Text suppressed_by;
@@ -212,6 +242,7 @@ struct Place : Losses {
   uint64_t peak = 0;  ///< at least; 0: not known
   uint64_t running = 0;
   bool growing = false;
+  std::optional<Growth> growth;
   bool truncated = false;
 
   uint32_t first() const { return sites.empty() ? 0 : sites[0]; }
@@ -406,6 +437,7 @@ struct Report {
   Text backend;  ///< words::kBackends; "" not known
   ledger::Coverage coverage[ledger::kKindCount] = {};
   std::optional<Grading> grading;  ///< absent where nobody asked
+  std::optional<Watch> watch;      ///< absent where it was not watched
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts

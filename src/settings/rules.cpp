@@ -1,5 +1,7 @@
 #include "settings/rules.h"
 
+#include <utility>
+
 #include "base/constant_text.h"
 #include "base/scan.h"
 
@@ -131,7 +133,21 @@ class RuleParser {
       return fail(position_, end_ - position_, "unknown unit; expected K, M or G (powers of 1024)");
     if (__builtin_mul_overflow(rule.limit, unit, &rule.limit))
       return fail(start, position_ - start, "the number is too large");
-    return true;
+    return rule.counter != Counter::growth || parse_time(rule, start);
+  }
+
+  bool parse_time(Rule& rule, size_t start) {
+    constexpr const char* kExpected = "growth is a number per time; expected /s, /m, /h or /d after it: 10/h";
+    if (!take('/')) return fail(start, position_ - start, kExpected);
+    size_t unit_start = position_;
+    std::string_view unit = word();
+    for (auto [name, times_a_day] :
+         {std::pair{"d", 1u}, {"h", 24u}, {"m", 24u * 60}, {"min", 24u * 60}, {"s", 86400u}}) {
+      if (unit != name) continue;
+      if (!__builtin_mul_overflow(rule.limit, times_a_day, &rule.limit)) return true;
+      return fail(start, position_ - start, "the number is too large");
+    }
+    return fail(unit_start, position_ - unit_start, kExpected);
   }
 
   std::string_view text_;

@@ -4,6 +4,8 @@
 //     rule    := [ "site." ] subject [ "." counter ] op number [ unit ]
 //     op      := ">" | ">="                    unit := K | M | G (powers of 1024)
 //
+// Of the counter growth the number is one per time, and ends with / and s, m, h or d: 10/h, 1M/d.
+//
 // Subjects are the rows of ledger/kinds.inc, misuse and inherited_by_child; counters (live when none is named) those of
 // settings/counters.inc that rules may name.
 //
@@ -26,7 +28,7 @@ struct Rule {
   Subject subject = Subject::fd;
   Counter counter = Counter::live;
   bool or_equal = false;
-  uint64_t limit = 0;
+  uint64_t limit = 0;  ///< of growth: per day
   bool broken_by(uint64_t value) const { return or_equal ? value >= limit : value > limit; }
   /// The kind that must be tracked.
   ledger::Kind kind() const { return row_of(subject).kind; }

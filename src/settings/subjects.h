@@ -103,6 +103,10 @@ inline constexpr CounterRow kRows[kCounterCount] = {
 }  // namespace subject_bits
 using subject_bits::kRows;
 constexpr const CounterRow& row_of(Counter counter) { return kRows[static_cast<size_t>(counter)]; }
+/// Is it a number of bytes? The heap's growth is one of bytes.
+constexpr bool is_bytes(Subject subject, Counter counter) {
+  return row_of(counter).name.ends_with("bytes") || (counter == Counter::growth && subject == Subject::heap);
+}
 /// Is it news that a program ends with resources of this kind? Nearly every one has heap blocks and libraries in use.
 constexpr bool is_news(ledger::Kind kind) {
   constexpr bool kNews[] = {

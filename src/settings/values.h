@@ -40,6 +40,14 @@ bool parse_duration(std::string_view text, uint64_t& out);
 /// How programs are tracked: from inside, from outside by their system calls, or in the one way or the other.
 enum class Backend : uint8_t { automatic, preload, trace };
 bool read_backend(std::string_view text, Backend& out);
+/// The same, at least 10 ms.
+inline bool read_every(std::string_view text, uint64_t& out) {
+  constexpr uint64_t kShortest = 10'000'000;
+  uint64_t value = 0;
+  if (!parse_duration(text, value) || value < kShortest) return false;
+  out = value;
+  return true;
+}
 /// A number, then K, M, G (powers of 1024) or nothing.
 bool parse_bytes(std::string_view text, uint64_t& out);
 

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -75,6 +76,27 @@ TEST(RunningLedger, IsReadAgainAfterTheKernelWasAsked) {
   close(file);
   std::filesystem::remove_all(folder);
   EXPECT_EQ(seen, kKnown | kListed) << "it was opened before the list was read, so the table has to have it";
+}
+
+TEST(RunningLedger, CanBeReadAgainAndAgain) {
+  test::LedgerBuilder builder(test::LedgerSize::compact);
+  builder.header().pid = getpid();
+  char path[] = "/tmp/unfreed-running-XXXXXX";
+  int file = mkstemp(path);
+  ASSERT_GE(file, 0);
+  builder.save(path);
+  uintptr_t low = UINTPTR_MAX, high = 0;
+  for (int time = 0; time < 200; ++time) {
+    ledger::Copy copy;
+    ASSERT_FALSE(load_running_ledger(file, getpid(), copy));
+    auto address = reinterpret_cast<uintptr_t>(&copy.view().header());
+    low = std::min(low, address);
+    high = std::max(high, address);
+  }
+  // Two copies at once, and no more: else they would reach other mappings some time.
+  EXPECT_LE(high - low, 2 * builder.header().file_bytes);
+  close(file);
+  unlink(path);
 }
 
 }  // namespace

@@ -66,6 +66,17 @@ TEST(Rules, UnitsArePowersOf1024) {
   EXPECT_EQ(read("fd>3G").rules[0].limit, uint64_t{3} << 30);
 }
 
+TEST(Rules, GrowthIsANumberPerTime) {
+  EXPECT_EQ(read("fd.growth>10/h").rules[0].limit, 240u);
+  EXPECT_EQ(read("site.heap.growth>=1M/d").rules[0].limit, uint64_t{1} << 20);
+  EXPECT_EQ(read("thread.growth>2/m").rules[0].limit, read("thread.growth>2/min").rules[0].limit);
+  EXPECT_EQ(read("child.growth>1/s, fd>0").rules[0].limit, 86400u);
+  EXPECT_EQ(part_at_fault("fd.growth>10"), "10");
+  EXPECT_EQ(part_at_fault("fd.growth>10/week"), "week");
+  EXPECT_EQ(part_at_fault("fd.growth>18446744073709551615/s"), "18446744073709551615/s");
+  EXPECT_EQ(part_at_fault("fd>10/h"), "/h");
+}
+
 TEST(Rules, LimitsMayFillTheWholeRange) {
   EXPECT_EQ(read("fd>18446744073709551615").rules[0].limit, UINT64_MAX);
   EXPECT_EQ(part_at_fault("fd>18446744073709551616"), "18446744073709551616");

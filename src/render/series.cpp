@@ -1,0 +1,419 @@
+#include "render/series.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+
+#include "evaluate/evaluate.h"
+#include "evaluate/places.h"
+#include "render/json.h"
+#include "render/quantities.h"
+#include "render/read_json.h"
+
+namespace unfreed::render {
+
+namespace {
+
+using report::Counter;
+using report::Report;
+using report::Site;
+using report::StackId;
+
+/// Written by looks. What suppressions cover is known in reports with names only.
+bool is_in_looks(const report::CounterRow& row) {
+  return !row.name.starts_with("suppressed") && row.name != report::row_of(Counter::growth).name;
+}
+
+/// One line, whatever its layout.
+std::string on_one_line(std::string json) {
+  std::replace(json.begin(), json.end(), '\n', ' ');
+  return json;
+}
+
+/// Leaves in the table of stacks only those of the report's sites.
+void keep_used_stacks(Report& report, base::Arena& arena) {
+  report::Stacks used;
+  std::vector<bool> is_used(report.stacks.nodes.size() + 1);
+  for (const Site& site : report.sites)
+    for (StackId node = site.stack; node && node < is_used.size() && !is_used[node];
+         node = report.stacks.nodes[node - 1].caller)
+      is_used[node] = true;
+  std::vector<StackId> nodes(is_used.size());
+  std::map<report::CallId, report::CallId> calls;
+  for (StackId node = 1; node < is_used.size(); ++node) {
+    if (!is_used[node]) continue;
+    report::Node one = report.stacks.nodes[node - 1];
+    if (one.call && one.call <= report.stacks.calls.size()) {
+      auto [call, is_new] = calls.try_emplace(one.call, used.calls.size() + 1);
+      if (is_new) used.calls.add(arena, report.stacks.calls[one.call - 1]);
+      one.call = call->second;
+    }
+    one.caller = nodes[one.caller];
+    used.nodes.add(arena, one);
+    nodes[node] = used.nodes.size();
+  }
+  for (Site& site : report.sites) site.stack = site.stack < nodes.size() ? nodes[site.stack] : 0;
+  report.stacks = used;
+}
+
+/// A report for a series: without what changes from look to look.
+std::string write_sites(Report& report, const std::set<uint64_t>& wanted) {
+  base::Arena arena;
+  uint32_t kept = 0;
+  for (Site& site : report.sites) {
+    if (!wanted.contains(site.id)) continue;
+    site.objects.clear();
+    site.objects_omitted = 0;
+    site.ages.clear();
+    report.sites[kept++] = site;
+  }
+  report.sites.shrink(kept);
+  report.places.clear();
+  report.retention.clear();
+  report.descriptors.clear();
+  report.threads.clear();
+  report.threads_omitted = 0;
+  report.children.clear();
+  report.misuse.clear();
+  report.exec_leaks.clear();
+  report.failures.clear();
+  report.rules.clear();
+  report.modules.clear();
+  keep_used_stacks(report, arena);
+  return on_one_line(write_json(report, report::StackForm::file));
+}
+
+}  // namespace
+
+// ---- writing ----
+
+bool SeriesWriter::needs_full(const Report& look) const {
+  return key_.empty() || std::any_of(look.sites.begin(), look.sites.end(), [&](const Site& site) {
+           return !known_.contains(site.id) && site.live + site.running;
+         });
+}
+
+std::string SeriesWriter::add(uint64_t now_ns, std::string_view key, uint64_t limit, const Report& look, Report* full) {
+  bool is_first = key_ != key;
+  if (is_first) *this = SeriesWriter();
+  key_ = key;
+  std::string text;
+  if (full) {
+    std::set<uint64_t> wanted;
+    for (const Site& site : full->sites)
+      if (!known_.contains(site.id) && site.live + site.running) {
+        wanted.insert(site.id);
+        known_[site.id] = Numbers();  // whatever it is, the look says it
+      }
+    std::string json = write_sites(*full, wanted);
+    text = is_first ? fmt::format("R {} {} {}\n", key, now_ns, json) : fmt::format("A {}\n", json);
+  }
+  text += fmt::format("L {}", now_ns);
+  for (size_t at = 0; at < report::kSubjectCount; ++at) {
+    const report::Totals* totals = look.totals_of(static_cast<report::Subject>(at));
+    if (!totals) continue;
+    report::Totals::each_of(static_cast<report::Subject>(at), [&](Counter counter, const report::CounterRow& row) {
+      if (!is_in_looks(row) || (!is_first && (*totals)[counter] == totals_[at][counter])) return;
+      text += fmt::format(" {}.{}={}", report::kSubjects[at].name, row.name, (*totals)[counter]);
+    });
+    totals_[at] = *totals;
+  }
+  if (limit != limit_) text += fmt::format(" limit={}", limit);
+  limit_ = limit;
+  text += " |";
+  std::set<uint64_t> gone;
+  for (const auto& [id, numbers] : known_) gone.insert(id);
+  auto write = [&](uint64_t id, const Numbers& numbers) {
+    text += fmt::format(" {}:{},{},{},{}", id, numbers.live, numbers.running, numbers.bytes, numbers.total);
+    known_[id] = numbers;
+  };
+  for (const Site& site : look.sites) {
+    auto known = known_.find(site.id);
+    if (known == known_.end()) continue;  // it holds nothing, and has not
+    gone.erase(site.id);
+    if (!known->second.is_same(numbers_of(site))) write(site.id, numbers_of(site));
+  }
+  for (uint64_t id : gone)
+    if (!known_[id].is_same(Numbers())) write(id, {0, 0, 0, known_[id].total});
+  return text + "\n";
+}
+
+// ---- reading ----
+
+void Steps::set(size_t look, uint64_t value) {
+  if (!steps_.empty() && steps_.back().first == look)
+    steps_.back().second = value;
+  else
+    steps_.emplace_back(look, value);
+}
+
+std::vector<uint64_t> Steps::at_looks(size_t looks) const {
+  std::vector<uint64_t> values(looks);
+  for (size_t at = 0; at < steps_.size(); ++at) {
+    size_t end = at + 1 < steps_.size() ? std::min(steps_[at + 1].first, looks) : looks;
+    for (size_t look = steps_[at].first; look < end; ++look) values[look] = steps_[at].second;
+  }
+  return values;
+}
+
+namespace {
+
+class SeriesReader {
+ public:
+  SeriesReader(base::Arena& arena, Report& out, Series& series) : arena_(arena), out_(out), series_(series) {}
+
+  bool read(std::string_view text, std::string& error) {
+    text.remove_prefix(kSeriesStart.size());
+    for (size_t line = 2; !text.empty(); ++line) {
+      size_t end = text.find('\n');
+      if (end == text.npos) {
+        is_cut_ = true;
+        break;
+      }
+      if (!read_line(text.substr(0, end), error)) {
+        error = fmt::format("is no series: line {} {}", line, error);
+        return false;
+      }
+      text.remove_prefix(end + 1);
+    }
+    if (series_.times_ns.empty()) {
+      error = "has no complete look yet";
+      return false;
+    }
+    finish();
+    return true;
+  }
+
+ private:
+  bool read_line(std::string_view line, std::string& error) {
+    error = "cannot be read";
+    char type = line.empty() ? '\0' : line[0];
+    if (line.size() < 2 || line[1] != ' ') return false;
+    line.remove_prefix(2);
+    if (type == 'A') return !series_.key.empty() && add_report(line, error);
+    if (type == 'L') return !series_.key.empty() && add_look(line);
+    if (type != 'R') return false;
+    std::string_view key = take_word(line);
+    uint64_t time = 0;
+    if (key.empty() || !number(take_word(line), time)) return false;
+    if (key == series_.key) return begin_again() && add_report(line, error);
+    left_out_ += series_.times_ns.size();
+    series_ = Series();
+    index_.clear();
+    series_.key = key;
+    if (!read_json(line, arena_, out_, error)) return false;
+    first_ns_ = time;
+    for (uint32_t at = 0; at < out_.sites.size(); ++at) index_[out_.sites[at].id] = at;
+    return true;
+  }
+
+  /// Another writer goes on: what it does not mention holds nothing.
+  bool begin_again() {
+    for (Site& site : out_.sites) site.live = site.running = site.bytes = 0;
+    has_begun_again_ = true;
+    return true;
+  }
+
+  /// Sites that are new, and their stacks.
+  bool add_report(std::string_view json, std::string& error) {
+    Report more;
+    if (!read_json(json, arena_, more, error)) return false;
+    uint32_t calls = out_.stacks.calls.size(), nodes = out_.stacks.nodes.size();
+    for (const report::Call& call : more.stacks.calls) out_.stacks.calls.add(arena_, call);
+    for (report::Node node : more.stacks.nodes) {
+      if (node.call) node.call += calls;
+      if (node.caller) node.caller += nodes;
+      out_.stacks.nodes.add(arena_, node);
+    }
+    for (Site site : more.sites) {
+      if (site.stack) site.stack += nodes;
+      auto [at, is_new] = index_.try_emplace(site.id, out_.sites.size());
+      if (is_new)
+        out_.sites.add(arena_, site);
+      else
+        out_.sites[at->second] = site;
+    }
+    return true;
+  }
+
+  bool add_look(std::string_view line) {
+    uint64_t time = 0;
+    if (!number(take_word(line), time) || (!series_.times_ns.empty() && time < series_.times_ns.back())) return false;
+    look_ = series_.times_ns.size();
+    series_.times_ns.push_back(time);
+    if (has_begun_again_)
+      for (auto& [id, steps] : series_.sites) steps.set(look_, 0);
+    has_begun_again_ = false;
+    for (std::string_view word = take_word(line); word != "|"; word = take_word(line))
+      if (word.empty() || !set_total(word)) return false;
+    for (std::string_view word = take_word(line); !word.empty(); word = take_word(line))
+      if (!set_site(word)) return false;
+    for (size_t at = 0; at < ledger::kKindCount; ++at)
+      if (const auto& totals = out_.totals[at])
+        series_.kinds[at].set(look_, counted(static_cast<ledger::Kind>(at), *totals));
+    return true;
+  }
+
+  static uint64_t counted(ledger::Kind kind, const report::Totals& totals) {
+    if (kind == ledger::Kind::heap) return totals.counted(Counter::bytes);
+    return totals.counted(Counter::live) + totals.counted(Counter::running);
+  }
+
+  bool set_total(std::string_view word) {
+    size_t equals = word.find('=');
+    uint64_t value = 0;
+    if (equals == word.npos || !number(word.substr(equals + 1), value)) return false;
+    std::string_view name = word.substr(0, equals);
+    if (name == "limit") {
+      series_.limit = value;
+      return true;
+    }
+    size_t dot = name.find('.');
+    report::Subject subject;
+    if (dot == name.npos) return false;
+    if (!report::subject_from_name(name.substr(0, dot), subject)) return true;  // of a later version
+    for (size_t at = 0; at < report::kCounterCount; ++at) {
+      if (report::kRows[at].name != name.substr(dot + 1)) continue;
+      auto& totals = out_.totals[report::index_of(subject)];
+      if (!totals) totals.emplace();
+      (*totals)[static_cast<Counter>(at)] = value;
+    }
+    return true;
+  }
+
+  bool set_site(std::string_view word) {
+    uint64_t id = 0, values[4] = {};
+    size_t colon = word.find(':');
+    if (colon == word.npos || !number(word.substr(0, colon), id)) return false;
+    word.remove_prefix(colon + 1);
+    for (uint64_t& value : values) {
+      size_t comma = word.find(',');
+      if (!number(word.substr(0, comma), value)) return false;
+      word.remove_prefix(comma == word.npos ? word.size() : comma + 1);
+    }
+    auto found = index_.find(id);
+    if (found == index_.end() || !word.empty()) return false;
+    Site& site = out_.sites[found->second];
+    site.live = values[0];
+    site.running = values[1];
+    site.bytes = values[2];
+    site.total = values[3];
+    series_.sites[id].set(look_, watched_number(site.kind, site));
+    return true;
+  }
+
+  void finish() {
+    if (const auto& totals = out_.totals[report::index_of(report::Subject::fd)])
+      series_.open = (*totals)[Counter::open];
+    uint64_t watched = series_.times_ns.back() - series_.times_ns.front();
+    if (out_.process.duration_ns && series_.times_ns.back() > first_ns_)
+      *out_.process.duration_ns += series_.times_ns.back() - first_ns_;
+    for (report::Totals& worst : out_.worst_site) worst = {};
+    report::regroup_places(out_, arena_);
+    auto note = [&](const std::string& text) { out_.notes.add(arena_, arena_.copy(text)); };
+    note(fmt::format("from {} over {}", write_number_of(series_.times_ns.size(), "look"), write_duration(watched)));
+    if (is_cut_) note("the last look is incomplete in the series, and left out: its writer was killed, or is at work");
+    if (left_out_)
+      note(fmt::format("{} at another process or program are left out", write_number_of(left_out_, "earlier look")));
+  }
+
+  static std::string_view take_word(std::string_view& line) {
+    std::string_view word = line.substr(0, line.find(' '));
+    line.remove_prefix(std::min(line.size(), word.size() + 1));
+    return word;
+  }
+  static bool number(std::string_view text, uint64_t& out) {
+    auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
+    return problem == std::errc() && end == text.data() + text.size();
+  }
+
+  base::Arena& arena_;
+  Report& out_;
+  Series& series_;
+  std::map<uint64_t, uint32_t> index_;  ///< of sites, by ID
+  uint64_t first_ns_ = 0;
+  size_t look_ = 0;
+  size_t left_out_ = 0;
+  bool is_cut_ = false;
+  bool has_begun_again_ = false;
+};
+
+}  // namespace
+
+bool read_series(std::string_view text, base::Arena& arena, Report& out, Series& series, std::string& error) {
+  return SeriesReader(arena, out, series).read(text, error);
+}
+
+bool read_series(std::string_view text, base::Arena& arena, Report& out, std::string& error) {
+  Series series;
+  if (!read_series(text, arena, out, series, error)) return false;
+  add_growth(out, arena, series);
+  return true;
+}
+
+// ---- growth ----
+
+namespace {
+
+std::vector<Look> looks_of(const Series& series, const std::vector<uint64_t>& values) {
+  std::vector<Look> looks;
+  for (size_t at = 0; at < values.size(); ++at) looks.push_back({series.times_ns[at], values[at]});
+  return looks;
+}
+
+report::KindGrowth growth_of(const Series& series, ledger::Kind kind) {
+  report::KindGrowth one;
+  one.kind = kind;
+  size_t looks = series.times_ns.size();
+  one.growth = judge_growth(looks_of(series, series.kinds[static_cast<size_t>(kind)].at_looks(looks)));
+  if (kind != ledger::Kind::fd || !series.limit) return one;
+  one.limit = series.limit;
+  if (one.growth.per_day && series.limit > series.open) {
+    double days = static_cast<double>(series.limit - series.open) / static_cast<double>(one.growth.per_day);
+    constexpr double kMostDays = 36500;
+    one.limit_in_ns = static_cast<uint64_t>(std::min(days, kMostDays) * 86400e9);
+  }
+  return one;
+}
+
+}  // namespace
+
+void add_growth(Report& report, base::Arena& arena, const Series& series) {
+  size_t looks = series.times_ns.size();
+  if (!looks) return;
+  report.watch.emplace();
+  report.watch->looks = looks;
+  report.watch->duration_ns = series.times_ns.back() - series.times_ns.front();
+  for (const report::Place& place : report.places) {
+    std::vector<uint64_t> sum(looks);
+    for (uint32_t index : place.sites) {
+      auto found = series.sites.find(report.sites[index].id);
+      if (found == series.sites.end()) continue;
+      std::vector<uint64_t> values = found->second.at_looks(looks);
+      for (size_t at = 0; at < looks; ++at) sum[at] += values[at];
+    }
+    bool has_changed = std::any_of(sum.begin(), sum.end(), [&](uint64_t value) { return value != sum[0]; });
+    if (!has_changed) continue;
+    report::Growth growth = judge_growth(looks_of(series, sum));
+    for (uint32_t index : place.sites) report.sites[index].growth = growth;
+  }
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    auto& totals = report.totals[at];
+    if (!totals) continue;
+    report::KindGrowth one = growth_of(series, static_cast<ledger::Kind>(at));
+    report.watch->kinds.add(arena, one);
+    (*totals)[Counter::growth] = one.growth.per_day;
+  }
+  report::regroup_places(report, arena);
+  // The worst first.
+  std::vector<Site> sites;
+  for (const report::Place& place : report.places)
+    for (uint32_t index : place.sites) sites.push_back(report.sites[index]);
+  std::copy(sites.begin(), sites.end(), report.sites.begin());
+  report::group_places(report, arena);
+}
+
+}  // namespace unfreed::render
