@@ -37,6 +37,20 @@ class Handlers(unittest.TestCase):
                     self.assertEqual(result.report["totals"]["fd"]["live"], 1)
 
 
+    def test_program_that_ends_in_a_signal_handler_before_its_folder_is_removed(self):
+        with harness.Scratch() as scratch:
+            env = {"LD_PRELOAD": harness.LIBRARY, "UNFREED_LEDGER_DIR": scratch.ledgers, "UNFREED_HELPER": "/nonexistent",
+                   "UNFREED_OUTPUT": scratch.path("report.json")}
+            environment = [f"-E{name}={value}" for name, value in env.items()]
+            status, _, stderr, _ = harness.execute(
+                ["strace", "-o", scratch.path("log"), "-e", "inject=unlinkat:signal=SIGALRM:when=1", *environment,
+                 harness.program("hurry"), "asked"], env=harness.clean_environment())
+            self.assertEqual(status, 7, stderr)
+            with open(scratch.path("log"), encoding="utf-8") as file:
+                self.assertTrue("--- SIGALRM" in file.read(), "nothing was removed, or no signal came")
+            self.assertEqual(scratch.leftovers(), [], stderr)
+
+
 class Streams(unittest.TestCase):
     def test_status_is_replaced_while_a_thread_waits_for_input(self):
         for name in ("preload", "alone"):

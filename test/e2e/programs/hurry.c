@@ -2,6 +2,7 @@
 //
 //     hurry report    a signal handler calls _exit(7) while unfreed_report() is at work
 //     hurry end       the same while the process is returning from main: 0 or 7
+//     hurry asked     the same whenever it is sent SIGALRM
 //     hurry reader    returns 0 from main, with text in stdout's buffer, while a thread waits in getchar()
 #include <fcntl.h>
 #include <pthread.h>
