@@ -74,19 +74,26 @@ bool write(const std::string& file, const std::string& text, const OutputOptions
   return false;
 }
 
-/// False: a line says why.
-bool read_baseline(const std::string& file, std::string& text) {
-  std::string error;
-  if (!read_input_file(file, report::kMostSuppressionBytes, text, error)) {
-    complain(fmt::format("baseline {} cannot be read: {}", file, error));
-    return false;
-  }
+/// As suppressions. False: a line says why.
+bool is_readable(const std::string& text, const std::string& name = "the baseline") {
   std::vector<report::Suppression> all(report::kMaxSuppressions);
   size_t count = 0;
   size_t line = 0;
   report::ParseError problem;
+  if (text.size() > report::kMostSuppressionBytes) {
+    complain(fmt::format("{}: more than 1 MiB cannot be read as suppressions", name));
+    return false;
+  }
   if (report::parse_suppressions(text, all, count, problem, line)) return true;
-  complain(fmt::format("baseline {}, line {}: {}", file, line, problem.message ? problem.message : "?"));
+  complain(fmt::format("{}, line {}: {}", name, line, problem.message ? problem.message : "?"));
+  return false;
+}
+
+/// False: a line says why.
+bool read_baseline(const std::string& file, std::string& text) {
+  std::string error;
+  if (read_input_file(file, report::kMostSuppressionBytes, text, error)) return is_readable(text, "baseline " + file);
+  complain(fmt::format("baseline {} cannot be read: {}", file, error));
   return false;
 }
 
@@ -131,15 +138,22 @@ int baseline_command(const Arguments& arguments) {
   }
   render::RenderOptions render_options;
   if (!source_root.empty()) render_options.root.emplace(std::filesystem::absolute(source_root).string());
+  // What could not be seen would be gone from the file.
+  if (!is_seen && verb != "check") return kFailure;
+  uint32_t seen_kinds = 0;
+  for (const report::Report* report : reports)
+    for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
+      seen_kinds |= uint32_t{report->coverage[kind] != ledger::Coverage::off} << kind;
   std::vector<render::Leak> leaks = render::list_leaks(reports, render_options);
-  if (verb == "write") return write(file, render::write_baseline(leaks), options) && is_seen ? kSuccess : kFailure;
-  render::BaselineComparison comparison = render::compare_baseline(text, leaks);
+  std::string updated = render::write_baseline(leaks);
+  if (verb == "write") return is_readable(updated) && write(file, updated, options) ? kSuccess : kFailure;
+  render::BaselineComparison comparison = render::compare_baseline(text, leaks, seen_kinds);
   std::string shown;
   for (const BaselineChange& change : comparison.changes) shown += describe(change);
   std::fwrite(shown.data(), 1, shown.size(), stdout);
   if (verb == "update") {
     options.replaces_anything = true;  // it is a file of suppressions: it has just been read
-    return write(file, comparison.updated, options) && is_seen ? kSuccess : kFailure;
+    return is_readable(comparison.updated) && write(file, comparison.updated, options) ? kSuccess : kFailure;
   }
   return comparison.is_worse() ? static_cast<int>(exit_code) : is_seen ? kSuccess : kFailure;
 }

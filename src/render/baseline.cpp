@@ -116,26 +116,28 @@ namespace {
 /// Goes through a baseline's text block by block.
 class Comparer {
  public:
-  explicit Comparer(const std::vector<Leak>& leaks) {
+  Comparer(const std::vector<Leak>& leaks, uint32_t seen_kinds) : seen_kinds_(seen_kinds) {
     for (const Leak& leak : leaks) left_.emplace(Key{leak.kind, leak.signature}, &leak);
   }
 
   /// Blocks end with an empty line.
   void add_block(std::string_view block) {
     std::string kept;
-    bool has_entries = false;
-    bool keeps_entries = false;
+    bool loses_entries = false;
+    bool keeps_lines = false;
     std::string_view rest = block;
     for (bool more = true; more;) {
       std::string_view line = base::next_part(rest, '\n', more);
       if (line.empty() && !more) break;
       std::optional<Suppression> entry = parse_entry(line);
       std::string written = entry ? update(line, *entry) : std::string(line);
-      has_entries |= entry.has_value();
-      keeps_entries |= entry && !written.empty();
-      if (!entry || !written.empty()) kept += written + "\n";
+      bool is_gone = entry && written.empty();
+      loses_entries |= is_gone;
+      keeps_lines |= !written.empty() && written.front() != '#';
+      if (!is_gone) kept += written + "\n";
     }
-    if (!has_entries || keeps_entries) result_.updated += kept;
+    // What was said of an entry goes with it.
+    if (!loses_entries || keeps_lines) result_.updated += kept;
   }
 
   BaselineComparison finish(const std::vector<Leak>& leaks) {
@@ -154,6 +156,7 @@ class Comparer {
   /// The entry's line as it should be; "" if it is not needed any more.
   std::string update(std::string_view line, const Suppression& entry) {
     using Type = BaselineChange::Type;
+    if (!(seen_kinds_ >> static_cast<unsigned>(entry.kind) & 1)) return std::string(line);
     auto found = left_.find({entry.kind, report::signature_of(entry)});
     if (found == left_.end()) {
       Leak gone{entry.kind, report::signature_of(entry), 0, std::string(base::trimmed(line))};
@@ -168,13 +171,14 @@ class Comparer {
   }
 
   std::map<Key, const Leak*> left_;
+  uint32_t seen_kinds_;
   BaselineComparison result_;
 };
 
 }  // namespace
 
-BaselineComparison compare_baseline(std::string_view text, const std::vector<Leak>& leaks) {
-  Comparer comparer(leaks);
+BaselineComparison compare_baseline(std::string_view text, const std::vector<Leak>& leaks, uint32_t seen_kinds) {
+  Comparer comparer(leaks, seen_kinds);
   while (!text.empty()) {
     size_t end = text.find("\n\n");
     size_t size = end == text.npos ? text.size() : end + 2;

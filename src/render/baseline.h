@@ -48,12 +48,13 @@ struct BaselineChange {
 };
 
 /// A baseline's text compared with leaks. `updated`: the text with new counts, without what is gone, and with what is
-/// new at its end; what is no call site's signature stays as it is.
+/// new at its end; what is no call site's signature stays as it is, and so do entries of kinds that the reports have
+/// not seen (`seen_kinds`: a bit for each that they have).
 struct BaselineComparison {
   std::vector<BaselineChange> changes;
   std::string updated;
   bool is_worse() const;
 };
-BaselineComparison compare_baseline(std::string_view text, const std::vector<Leak>& leaks);
+BaselineComparison compare_baseline(std::string_view text, const std::vector<Leak>& leaks, uint32_t seen_kinds);
 
 }  // namespace unfreed::render

@@ -41,10 +41,10 @@ bool read_registers(int tid, arch::TracedRegisters& out) {
   return ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &place) == 0;
 }
 
-unsigned long event_message(int tid) {
+/// −1: the thread has been killed meanwhile, which waitpid() will say.
+long event_message(int tid) {
   unsigned long message = 0;
-  ptrace(PTRACE_GETEVENTMSG, tid, 0, &message);
-  return message;
+  return ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) == 0 ? static_cast<long>(message) : -1;
 }
 
 template <class Value>
@@ -185,7 +185,8 @@ TracedLedger* TraceLoop::files_ledger_of(Process& process) {
 
 // ---- threads and processes ----
 
-void TraceLoop::adopt(int tid, int event, unsigned long new_tid) {
+void TraceLoop::adopt(int tid, int event, long new_tid) {
+  if (new_tid <= 0) return;
   Process& parent = *threads_[tid].process;
   int child_tid = static_cast<int>(new_tid);
   arch::TracedRegisters registers;
@@ -335,7 +336,7 @@ bool TraceLoop::is_tracked_here(int pid) {
   if (name.empty()) name = base::base_name(files.link("exe"));
   if (!report::is_wanted(*setup_.ledgers.settings, name)) return false;
   if (obstacle == elf::Obstacle::other_processor) {
-    note_untracked(pid, obstacle);  // its calls have other numbers
+    if (!note_untracked(pid, obstacle)) count_untracked(pid);  // its calls have other numbers
     return false;
   }
   if (setup_.traces_all || obstacle != elf::Obstacle::none) return true;
@@ -346,8 +347,9 @@ bool TraceLoop::is_tracked_here(int pid) {
 }
 
 void TraceLoop::executed(int tid) {
-  int former = static_cast<int>(event_message(tid));
-  Process& process = *threads_[former].process;
+  auto former = threads_.find(static_cast<int>(event_message(tid)));
+  if (former == threads_.end()) return;
+  Process& process = *former->second.process;
   for (int thread : process.threads) threads_.erase(thread);
   process.threads = {tid};
   threads_[tid] = {&process, -1};

@@ -60,7 +60,7 @@ class TraceLoop {
 
   void stopped(int tid, int status);
   void gone(int tid);
-  void adopt(int tid, int event, unsigned long new_tid);
+  void adopt(int tid, int event, long new_tid);
   void adopt_orphan(int tid);
   void find_orphans_of(int tid);
   void handle_early_stop(int tid);

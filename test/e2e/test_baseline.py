@@ -127,6 +127,22 @@ class Baseline(WithScratch):
         self.assertEqual(self.baseline("update", "known", now).status, 0)
         self.assertEqual(self.read("known"), text, "nothing has changed")
 
+    def test_update_takes_away_nothing_that_it_cannot_judge(self):
+        self.baseline("write", "known", self.report("first.json", 3, 0, 2))
+        text = self.read("known").replace("fd:signature", "fd:somebody_elses_*\nfd:signature")
+        self.write("known", text)
+        # Not seen: the heap, or anything for sure.
+        self.assertEqual(self.baseline("update", "known", self.report("fd.json", 3, 0, 0, options=["--track", "fd"])).status, 0)
+        self.assertEqual(self.read("known"), text)
+        self.assertEqual(self.baseline("update", "known", self.report("ungraded.json", 3, 0, 2, options=["--grade", "off"])).status, 125)
+        self.assertEqual(self.read("known"), text)
+        # A line of somebody's beside an entry that is gone.
+        self.assertEqual(self.baseline("update", "known", self.report("clean.json", 0, 0, 0)).status, 0)
+        self.assertIn("fd:somebody_elses_*\n", self.read("known"))
+        self.assertNotIn("signature", self.read("known"))
+        # What people have written into is not replaced.
+        self.assertEqual(self.baseline("write", "known", self.scratch.path("first.json")).status, 125)
+
     def test_a_blind_report_passes_no_baseline(self):
         self.baseline("write", "known", self.report("first.json", 3, 0, 2))
         harness.bare([harness.COMMAND, "run", "-q", "-o", self.scratch.path("blind.json"), "--", "sh", "-c", "env -i true"])

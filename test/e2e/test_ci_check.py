@@ -152,7 +152,7 @@ class CiCheck(unittest.TestCase):
                 result = self.run_check(scratch, *args, env=env)
                 with open(scratch.path("summary.md"), encoding="utf-8") as file:
                     summary = file.read()
-                suites = ElementTree.parse(scratch.path("unfreed-reports", "junit.xml")).getroot()
+                suites = ElementTree.parse(scratch.path("unfreed-reports", "unfreed-junit.xml")).getroot()
                 cases = {(case.get("classname"), case.get("name")): case for case in suites.iter("testcase")}
                 return result, summary, suites, cases
 
@@ -168,7 +168,7 @@ class CiCheck(unittest.TestCase):
             self.assertIsNone(cases["own", "thread>0"].find("failure"))
             self.assertIsNotNone(cases[shell, "rules"].find("skipped"))
             self.assertEqual(list(cases["other processes", "rules"]), [])
-            with open(scratch.path("unfreed-reports", "gl-code-quality-report.json"), encoding="utf-8") as file:
+            with open(scratch.path("unfreed-reports", "unfreed-code-quality.json"), encoding="utf-8") as file:
                 self.assertIn("fd>0", str(json.load(file)))
 
             # What is kept is no report of this job's, and what a step before said stays.
@@ -177,7 +177,7 @@ class CiCheck(unittest.TestCase):
             self.assertTrue(later.startswith(summary) and len(later) > len(summary))
             self.assertEqual((suites.get("failures"), suites.get("errors")), ("0", "0"))
             self.assertNotIn("::error", result.stderr)
-            with open(scratch.path("unfreed-reports", "gl-code-quality-report.json"), encoding="utf-8") as file:
+            with open(scratch.path("unfreed-reports", "unfreed-code-quality.json"), encoding="utf-8") as file:
                 self.assertEqual(json.load(file), [])
 
             # Rules that are for nobody are no pass here, either.
@@ -187,11 +187,11 @@ class CiCheck(unittest.TestCase):
             self.assertIn("**No rule was checked", later)
 
             # Elsewhere nothing but JUnit's file.
-            os.remove(scratch.path("unfreed-reports", "gl-code-quality-report.json"))
+            os.remove(scratch.path("unfreed-reports", "unfreed-code-quality.json"))
             result, again, suites, cases = check("./own", "leak", env={})
             self.assertEqual((result.status, again), (23, later))
             self.assertNotIn("::error", result.stderr)
-            self.assertNotIn("gl-code-quality-report.json", os.listdir(scratch.path("unfreed-reports")))
+            self.assertNotIn("unfreed-code-quality.json", os.listdir(scratch.path("unfreed-reports")))
 
     def test_misuse(self):
         with harness.Scratch() as scratch:

@@ -137,7 +137,7 @@ def read_reports(folder, complete=False):
     reports = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*"))):
         name = os.path.basename(path)
-        if name.endswith(".json") and not name.startswith("gl-code-quality"):
+        if name.endswith(".json") and name != "unfreed-code-quality.json":
             reports[name] = read_report(path, complete)
         assert ".tmp" not in name, f"{path} was left behind"
     return reports
