@@ -70,7 +70,7 @@ class Launcher {
   bool wants_tracer() const;
   void make_tracer();
   bool is_traced(int pid) const;
-  void collect_tracer() const;
+  void collect_tracer();
   static std::string output_template(const SettingsInput& input) {
     std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
     return make_output_absolute(given);
@@ -474,16 +474,22 @@ int Launcher::verdict(int command_status, bool is_checked) const {
   return reports_.broken() ? settings_.exit_code : kSuccess;
 }
 
-/// Its tracer ends with the last process that it traces: mostly right now. One that has more to do stays.
-void Launcher::collect_tracer() const {
+/// Its tracer ends with the last process that it traces: mostly right now. One that has more to do stays. What went on
+/// without it was not tracked, whatever the ledgers say.
+void Launcher::collect_tracer() {
   constexpr int kPatienceMilliseconds = 1000;
-  if (!tracer_ || tracer_->pid() <= 0 || !reports_.running().empty()) return;
+  if (!tracer_ || tracer_->pid() <= 0) return;
   base::UniqueFd process(base::raw_syscall(SYS_pidfd_open, tracer_->pid(), 0));
   pollfd ended{process.get(), POLLIN, 0};
-  if (process && poll(&ended, 1, kPatienceMilliseconds) > 0) waitpid(tracer_->pid(), nullptr, WNOHANG);
+  if (process) poll(&ended, 1, reports_.running().empty() ? kPatienceMilliseconds : 0);
+  int status = 0;
+  bool has_ended = waitpid(tracer_->pid(), &status, WNOHANG) == tracer_->pid();
+  if (tracer_->has_given_up() || (has_ended && status != 0))
+    reports_.untracked().add(program_path(plan_.words[0]), elf::Obstacle::no_tracer, 1);
 }
 
 int Launcher::finish() {
+  collect_tracer();
   bool is_explained = note_command();
   reports_.untracked().read(board_);
   note_running();
@@ -500,7 +506,6 @@ int Launcher::finish() {
   bool has_rules = settings_.rules.count > 0;
   bool misses_programs = reports_.untracked().any_missed();
   bool any_judged = settings_.rules_for.empty() || reports_.judged();
-  collect_tracer();
   int status = verdict(command_status,
                        is_tracked && !misses_programs && any_judged && !reports_.unchecked() && !reports_.unseen());
   if (!is_written && status == kSuccess) status = kFailure;

@@ -34,6 +34,8 @@ std::string_view describe(Obstacle obstacle) {
       return "libunfreed.so cannot be read where it runs (chroot, another mount namespace, or permissions)";
     case Obstacle::no_ledger:
       return "there was no room for its ledger";
+    case Obstacle::no_tracer:
+      return "its tracer was killed or failed while it ran";
   }
   return "for a reason that this version does not know";
 }

@@ -23,8 +23,9 @@ enum class Obstacle : uint8_t {
   changed_ids = 12,     ///< started by a process whose effective and real ids differ
   unreachable = 13,     ///< the runtime's file cannot be found or read where it runs
   no_ledger = 14,       ///< traced, but there was no room for its ledger
+  no_tracer = 15,       ///< traced, but its tracer was killed, or gave up
 };
-inline constexpr uint8_t kObstacleCount = 15;
+inline constexpr uint8_t kObstacleCount = 16;
 
 /// One clause that completes "X is not tracked: ".
 std::string_view describe(Obstacle obstacle);

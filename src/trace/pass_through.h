@@ -4,6 +4,9 @@
 
 namespace unfreed::trace {
 
+/// Shared with the launcher, which learns by it that processes went on untracked. nullptr: nobody is told.
+extern volatile bool* g_has_given_up;
+
 /// Does not return. Allocates nothing, uses no state: also from a handler of its own faults.
 [[noreturn]] void pass_through();
 

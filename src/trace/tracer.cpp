@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -74,6 +75,14 @@ Tracer::Tracer(const TraceSetup& setup) : filter_(make_filter()) {
     return;
   }
   own_ = base::UniqueFd(sockets[0]);
+  void* shared = mmap(nullptr, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) {
+    error_ = errno;
+    close(sockets[1]);
+    return;
+  }
+  has_given_up_ = static_cast<volatile bool*>(shared);
+  g_has_given_up = has_given_up_;
   pid_ = fork();
   if (pid_ == 0) live(setup, sockets[1]);
   if (pid_ < 0) error_ = errno;

@@ -36,10 +36,13 @@ class Tracer {
   /// 0, or why there is none (errno).
   int error() const { return error_; }
   pid_t pid() const { return pid_; }
+  /// After a fault of its own: its processes have gone on untracked since.
+  bool has_given_up() const { return has_given_up_ && *has_given_up_; }
 
  private:
   std::vector<sock_filter> filter_;
   base::UniqueFd own_;
+  volatile bool* has_given_up_ = nullptr;  ///< shared memory, until this process ends
   pid_t pid_ = -1;
   int error_ = 0;
 };

@@ -140,6 +140,23 @@ class Traced(unittest.TestCase):
             self.assertEqual(result.status, 125, result)
             self.assertRegex(result.stderr, "there was no room for its ledger|had no room for their ledgers|found no room for their ledgers")
 
+    def test_no_rule_passes_on_what_ran_without_its_tracer(self):
+        with harness.Scratch() as scratch:
+            script = "echo traced; read line; exit 0"
+            with harness.started(["/bin/sh", "-c", script], scratch=scratch,
+                                 options=["--backend", "trace", "--fail-on", "fd>1000"]) as process:
+                self.assertEqual(process.stdout.readline(), b"traced\n")
+                (tracer,) = tracers_of(process.pid)
+                os.kill(tracer, signal.SIGKILL)
+                harness.wait_for(lambda: state_of(tracer) == "Z")
+                process.stdin.write(b"go on\n")
+                process.stdin.flush()
+                status = process.wait(20)
+            with open(scratch.path("stderr")) as file:
+                stderr = file.read()
+            self.assertNotEqual(status, 0, stderr)
+            self.assertRegex(stderr, "rules could not be checked for untracked programs: .*sh .*its tracer was killed or failed")
+
     def test_signals_do_not_reach_the_tracer(self):
         with harness.Scratch() as scratch:
             fifo = scratch.path("fifo")
@@ -159,6 +176,11 @@ def tracers_of(launcher):
     with open(f"/proc/{launcher}/task/{launcher}/children") as file:
         children = [int(pid) for pid in file.read().split()]
     return [pid for pid in children if name_of(pid) == "unfreed-trace"]
+
+
+def state_of(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def name_of(pid):
