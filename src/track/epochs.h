@@ -1,7 +1,7 @@
 // Birth epochs of heap blocks. A block's record has room for the number of an epoch, not for a time, and reading a
-// clock for each block would cost more than everything else. So time is noted where a clock is read anyway, or much more
-// happens than that: as descriptors, threads, children and handles are acquired, as a thread walks a stack that it does
-// not remember, and once in 64 KiB that it allocates at one site. If enough time has passed by then, a new epoch
+// clock for each block would cost more than everything else. So time is noted where a clock is read anyway, or much
+// more happens than that: as descriptors, threads, children and handles are acquired, as a thread walks a stack that it
+// does not remember, and once in 64 KiB that it allocates at one site. If enough time has passed by then, a new epoch
 // begins:
 //
 //     epoch      1         2     3                 4
