@@ -117,6 +117,10 @@ void Module::read_names() {
   if (!located_) locate();
   if (file_.empty()) return;
   symbols_ = std::make_unique<SymbolFile>(file_);
+  elf::Opened opened(file_.c_str());
+  elf::Bytes bytes = opened.bytes();
+  elf::File file;
+  if (opened && !file.open(bytes)) go_ = GoLines::open(file);
 }
 
 /// The name by the symbol table of the separate debug information; "" where it is not there.
@@ -145,7 +149,10 @@ void Module::read_debug_information() {
 std::vector<SourceFrame> Module::look_up(uint64_t address) {
   std::vector<SourceFrame> frames;
   uint64_t distance = 0;
-  std::string_view symbol = symbols_->find(address, &distance);
+  // Go's own tables say more than its debug information, whose inlined calls stand at wrong lines where cgo was used.
+  std::string_view symbol = go_ ? go_->find(address, &distance) : std::string_view();
+  bool is_go = !symbol.empty();
+  if (!is_go) symbol = symbols_->find(address, &distance);
   // Every stack ends in start code, whose lines are of no use, and for which libc's whole debug information
   // would be unpacked. Its functions' names stand in symbol tables.
   std::string_view name = symbol.empty() ? debug_symbol(address) : symbol;
@@ -154,8 +161,12 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
     frames.back().linkage_name = symbol;
     return frames;
   }
-  read_debug_information();
-  if (debug_) frames = debug_->resolve(address, name);
+  if (is_go) {
+    frames = go_->resolve(address);
+  } else {
+    read_debug_information();
+    if (debug_) frames = debug_->resolve(address, name);
+  }
   if (!symbol.empty()) {
     if (frames.empty()) frames.emplace_back();
     frames.back().linkage_name = symbol;

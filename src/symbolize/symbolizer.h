@@ -16,6 +16,7 @@
 #include "names/elf_symbols.h"
 #include "names/function_names.h"
 #include "symbolize/dwarf_module.h"
+#include "symbolize/go_lines.h"
 
 namespace unfreed::symbolize {
 
@@ -78,6 +79,7 @@ class Module {
   std::string debug_file_;  ///< a separate file of debug information, found by build ID; "" none
   std::unique_ptr<DwarfModule> debug_;
   std::unique_ptr<SymbolFile> symbols_;
+  std::unique_ptr<GoLines> go_;                                    ///< of a Go program
   std::unique_ptr<SymbolFile> debug_symbols_;                      ///< of debug_file_
   std::unordered_map<uint64_t, std::vector<SourceFrame>> frames_;  ///< by address
 };

@@ -9,7 +9,6 @@
 #include "base/syscall.h"
 #include "elf/file.h"
 #include "elf/opened.h"
-#include "elf/program.h"
 #include "trace/process_files.h"
 #include "unwind/walk.h"
 
@@ -84,11 +83,14 @@ void describe(const elf::Bytes& bytes, uint64_t mapped_offset, CodeModule& out) 
     out.base = out.start - (segment.address & ~kPage);
     break;
   }
-  elf::Program program;
-  if (elf::read_program(bytes, elf::Depth::start, program)) return;
+  constexpr uint32_t kGoBuildId = 4;
+  elf::Range note;
   elf::Section text;
-  out.is_go = program.is_go && file.find_section(".text", text);
+  out.is_go =
+      (file.find_note("Go", kGoBuildId, note) || file.has_section(".go.buildinfo")) && file.find_section(".text", text);
   if (!out.is_go) return;
+  elf::Segment interpreter;
+  out.may_have_c = file.find_segment(3, interpreter);  // PT_INTERP
   out.go_text = out.base + text.address;
   out.go_text_end = out.go_text + text.bytes;
 }

@@ -23,7 +23,8 @@ struct CodeModule {
   uintptr_t base = 0;
   bool is_main = false;
   bool is_go = false;
-  uintptr_t go_text = 0;  ///< of a Go program: where Go's own functions lie
+  bool may_have_c = false;  ///< of a Go program: it is linked dynamically, as cgo's are
+  uintptr_t go_text = 0;    ///< of a Go program: where Go's own functions lie
   uintptr_t go_text_end = 0;
   bool is_read = false;
   ModuleImage image;
@@ -46,7 +47,8 @@ class CodeSpace {
   CodeSpace& operator=(const CodeSpace&) = delete;
 
   const std::vector<CodeModule>& modules() const { return modules_; }
-  bool is_go() const { return !modules_.empty() && modules_[0].is_go; }
+  /// A Go program without C in it.
+  bool is_only_go() const { return !modules_.empty() && modules_[0].is_go && !modules_[0].may_have_c; }
 
   /// The stack of a thread that is stopped in or behind a system call, innermost frame first, of at most `most` frames.
   /// Valid until the next call.

@@ -145,7 +145,7 @@ void TracedLedger::describe_coverage() const {
       writer_.cover(kind, Coverage::exact);
     else if (kind != Kind::thread)
       writer_.cover(kind, Coverage::unavailable, kOnlyCalls);
-    else if (code_.is_go())
+    else if (code_.is_only_go())
       writer_.cover(kind, Coverage::exact);  // its threads are the runtime's, which joins none
     else
       writer_.cover(kind, Coverage::partial, "whether a thread that has ended was joined cannot be seen from outside");

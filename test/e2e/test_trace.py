@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -29,6 +30,52 @@ func main() {
 	fmt.Println("end")
 }
 """
+# Says what called what, as Go itself sees it.
+GO_CALLS = """package main
+%s
+import ("fmt"; "os"; "runtime")
+
+var kept []*os.File
+
+func inner(path string) {
+	f, err := os.Open(path)
+	if err != nil { panic(err) }
+	kept = append(kept, f)
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	fmt.Println("=", path)
+	for {
+		one, more := frames.Next()
+		fmt.Println(one.Function, one.Line)
+		if !more { break }
+	}
+}
+func small(path string) { inner(path) }
+func smaller(path string) {
+	small(path)
+}
+
+type box struct{ n int }
+
+//go:noinline
+func (b *box) open(path string) {
+	smaller(path)
+	b.n++
+}
+func each[T any](list []T, do func(T)) { for _, one := range list { do(one) } }
+
+func main() {
+	b := &box{}
+	b.open("/etc/passwd")
+	each([]string{"/etc/group"}, func(path string) { b.open(path) })
+	done := make(chan bool)
+	go func() { smaller("/etc/fstab"); done <- true }()
+	<-done
+%s
+}
+"""
+GO_HOME = tempfile.TemporaryDirectory(prefix="unfreed-go-")  # its cache: the standard library is built once for each mode
+GO_COMMAND = shutil.which("go") or "/usr/local/go/bin/go"
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "traced.c")
 
 
@@ -110,19 +157,39 @@ class Traced(unittest.TestCase):
             result = harness.run([program, "60"], scratch=scratch, options=["--fail-on", "fd>0"])
             self.assertEqual((result.status, result.stdout), (0, "end\n"), result)
 
-    @unittest.skipUnless(shutil.which("go") or os.path.exists("/usr/local/go/bin/go"), "no Go here")
+    @unittest.skipUnless(os.path.exists(GO_COMMAND), "no Go here")
+    def test_stacks_of_go_are_those_that_go_sees(self):
+        for uses_c in (False, True):
+            source = GO_CALLS % (('/*\n#include <stdlib.h>\n*/\nimport "C"', "\tC.free(C.malloc(8))") if uses_c else ("", ""))
+            for mode in ("exe", "pie"):
+                for flags in ("", "-s -w"):
+                    with self.subTest(uses_c=uses_c, mode=mode, flags=flags), harness.Scratch() as scratch:
+                        program = build_go(scratch, source, uses_c, f"-buildmode={mode}", f"-ldflags={flags}")
+                        result = harness.run([program], scratch=scratch, options=["--backend=trace", "--fail-on", "fd>3"])
+                        self.assertEqual(result.status, 0, result)
+                        called = {}
+                        for line in result.stdout.splitlines():
+                            if line.startswith("= "):
+                                calls = called.setdefault(line[2:], [])
+                            elif line.startswith("main."):
+                                calls.append(tuple(line.rsplit(" ", 1)))
+                        self.assertEqual(len(called), 3)
+                        for path, calls in called.items():
+                            (site,) = [one for one in result.report["sites"] if path in str(one.get("targets", one))]
+                            stack = [(one["function"], str(one["line"])) for one in site["stack"]
+                                     if one["function"].startswith("main.") and one["function"] != "main.inner"]
+                            self.assertEqual(stack, calls)
+
+    @unittest.skipUnless(os.path.exists(GO_COMMAND), "no Go here")
     def test_what_gos_runtime_keeps_is_no_leak(self):
-        go = shutil.which("go") or "/usr/local/go/bin/go"
-        with harness.Scratch() as scratch:
-            with open(scratch.path("main.go"), "w") as file:
-                file.write(GO)
-            subprocess.run([go, "build", "-o", "served", "main.go"], cwd=scratch.folder, check=True,
-                           env={**harness.clean_environment(), "HOME": scratch.folder, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"})
-            for arguments, status in ((), 0), (("leak",), 23):
-                result = harness.run([scratch.path("served"), *arguments], scratch=scratch, options=["--fail-on", "fd>0"])
-                self.assertEqual((result.status, result.stdout), (status, "end\n"), result)
-                self.assertGreater(result.report["totals"]["fd"]["suppressed"], 0)
-            self.assertIn("3 descriptors from openat: /etc/passwd\n      main.leak (", result.stderr)
+        for flags in ("", "-s -w"):
+            with self.subTest(flags=flags), harness.Scratch() as scratch:
+                served = build_go(scratch, GO, False, f"-ldflags={flags}")
+                for arguments, status in ((), 0), (("leak",), 23):
+                    result = harness.run([served, *arguments], scratch=scratch, options=["--fail-on", "fd>0"])
+                    self.assertEqual((result.status, result.stdout), (status, "end\n"), result)
+                    self.assertGreater(result.report["totals"]["fd"]["suppressed"], 0)
+                self.assertIn("3 descriptors from openat: /etc/passwd\n      main.leak (", result.stderr)
 
     def test_the_user_is_told_what_tracing_means(self):
         result, _ = self.run_traced()
@@ -170,6 +237,14 @@ class Traced(unittest.TestCase):
                             os.kill(tracer, number)
                     writer.write("go on\n")
                 self.assertEqual(process.wait(20), 4)
+
+
+def build_go(scratch, source, uses_c, *options):
+    with open(scratch.path("main.go"), "w") as file:
+        file.write(source)
+    subprocess.run([GO_COMMAND, "build", *options, "-o", "program", "main.go"], cwd=scratch.folder, check=True,
+                   env={**harness.clean_environment(), "HOME": GO_HOME.name, "CGO_ENABLED": str(int(uses_c)), "GOFLAGS": "-mod=mod"})
+    return scratch.path("program")
 
 
 def tracers_of(launcher):
