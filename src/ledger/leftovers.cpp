@@ -191,6 +191,22 @@ void remove_leftover_folders(const char* directory, unsigned user, Retention ret
   base::close_file(opened);
 }
 
+bool find_other_folder(const char* directory, unsigned user, base::TextBuilder& name) {
+  long opened = raw_syscall(SYS_openat, AT_FDCWD, text_argument(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  if (is_error(opened)) return false;
+  bool is_found = false;
+  each_entry(opened, true, [&](const char* text) {
+    if (is_found || !is_folder_name(text, user)) return;
+    long folder = open_folder(opened, text, user);
+    if (is_error(folder)) return;
+    is_found = raw_syscall(SYS_faccessat, folder, text_argument(kLauncherFile.data()), 0) == -ENOENT;
+    base::close_file(folder);
+    if (is_found) name.add(text);
+  });
+  base::close_file(opened);
+  return is_found;
+}
+
 bool abandon_run(long folder, int command) {
   bool some_run = false;
   const uint64_t own_namespace = own_pid_namespace();

@@ -9,6 +9,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/text.h"
+
 namespace unfreed::ledger {
 
 /// How long the ledgers of a crash are kept.
@@ -28,6 +30,10 @@ void remove_leftover_folders(const char* directory, unsigned user, Retention ret
 /// Does a launcher still accept the ledgers of this folder?
 enum class Launcher : uint8_t { gone, there, unknown };
 Launcher find_launcher(long folder);
+
+/// Where somebody else has taken the name of the user's folder: appends the name of another folder of that user in the
+/// ledger directory, which no launcher uses. False: there is none.
+bool find_other_folder(const char* directory, unsigned user, base::TextBuilder& name);
 
 /// For a launcher that is about to end: notifies processes that still run that they report by themselves; ledgers of
 /// those that do not, read or not, are removed. Of an opened folder of its run; `command`: a process that has ended.

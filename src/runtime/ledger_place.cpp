@@ -75,6 +75,16 @@ void open_user_folder(const LedgerPlace& place, uint64_t random, Folder& out) {
   raw_syscall(SYS_fchmodat, AT_FDCWD, text_argument(opened.c_str()), 0700);
 }
 
+bool is_taken(long error) { return error == -EPERM || error == -ENOTDIR || error == -ELOOP; }
+
+/// Somebody else has taken the name of the user's folder. Of those that the user has besides, processes find the same:
+/// whoever comes next removes what others have left there.
+void open_other_folder(const LedgerPlace& place, Folder& out) {
+  out.path.add(place.directory).add('/');
+  if (ledger::find_other_folder(place.directory, own_user(), out.path))
+    out.fd = ledger::open_folder(AT_FDCWD, out.path.c_str(), own_user());
+}
+
 /// Of an image of this process that has called exec: a process with this number that was there when the file was made.
 bool is_own_earlier(long folder, const char* name, const FileName& parts) {
   static Header header;  // used by one thread at a time (start, fork)
@@ -129,8 +139,11 @@ long create_somewhere(const LedgerPlace& place, FileName& name, base::TextBuilde
     open_user_folder(place, 0, folder);
     result = is_error(folder.fd) ? folder.fd : create_file(folder, name, path);
   }
-  if (result != -EPERM && result != -ENOTDIR && result != -ELOOP) return result;
-  // Somebody else has taken the folder's name.
+  if (!is_taken(result)) return result;
+  Folder other;
+  open_other_folder(place, other);
+  long file = is_error(other.fd) ? other.fd : create_file(other, name, path);
+  if (!is_error(file)) return file;
   Folder own;
   open_user_folder(place, random_number(), own);
   return is_error(own.fd) ? own.fd : create_file(own, name, path);
@@ -188,18 +201,22 @@ bool launcher_takes_ledgers(const LedgerPlace& place) {
 
 void remove_replaced_ledger(const LedgerPlace& place, int pid) {
   if (launcher_takes_ledgers(place)) return;  // the launcher wants to know that there was one
-  Folder own;
   base::FixedText<64> text;
   FileName name;
   name.pid = pid;
   name.pid_namespace = ledger::own_pid_namespace();
   ledger::add_file_name(text, name);
+  auto remove_from = [&](Folder& folder) {
+    if (is_error(folder.fd) || !is_own_earlier(folder.fd, text.c_str(), name)) return;
+    folder.path.add('/').add(text.text());
+    remove_ledger_file(folder.path.c_str());
+  };
+  Folder own, other;
   own.path.add(place.directory).add('/');
   ledger::add_folder_name(own.path, own_user());
   own.fd = ledger::open_folder(AT_FDCWD, own.path.c_str(), own_user());
-  if (is_error(own.fd) || !is_own_earlier(own.fd, text.c_str(), name)) return;
-  own.path.add('/').add(text.text());
-  remove_ledger_file(own.path.c_str());
+  if (is_taken(own.fd)) open_other_folder(place, other);
+  remove_from(is_taken(own.fd) ? other : own);
 }
 
 void rename_to_done(const char* path) {

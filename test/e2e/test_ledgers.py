@@ -126,6 +126,19 @@ class OtherUsers(unittest.TestCase):
                 self.assertEqual(os.listdir(scratch.ledgers), [os.path.basename(taken)])
 
     @needs_root
+    def test_where_a_name_is_taken_ledgers_do_not_pile_up(self):
+        with open_scratch() as scratch:
+            taken = os.path.join(scratch.ledgers, f"unfreed-{os.geteuid()}")
+            os.mkdir(taken)
+            os.chown(taken, NOBODY, NOBODY)
+            result = harness.preload([harness.program("self_exec"), "20", scratch.ledgers], scratch=scratch, keep_ledgers=True)
+            self.assertEqual((result.status, live_fds(result.report)), (0, 1), result)
+            self.assertEqual(os.listdir(scratch.ledgers), [os.path.basename(taken)])
+            for _ in range(8):
+                harness.preload([harness.program("ending"), "signal", "9"], scratch=scratch, keep_ledgers=True)
+            self.assertLessEqual(sum(len(files) for _, _, files in os.walk(scratch.ledgers)), 5)
+
+    @needs_root
     def test_files_named_like_a_ledger_are_not_opened_for_their_names(self):
         """As root `snapshot` looks at a process that has mapped a file, and put another in its place."""
         script = ("import mmap, os, sys, time\n"
