@@ -27,6 +27,10 @@ Text why_not_checked(const Rule& rule, const Report& report) {
     return "whether its children had ended could not be read from the kernel";
   if (rule.subject == Subject::fd && rule.counter == Counter::unattributed && !report.reconciled)
     return "the kernel's list of open descriptors was not available";
+  bool is_series = report.watch && report.trigger == Trigger::snapshot;
+  bool is_of_all_sites =
+      rule.counter == Counter::total || rule.counter == Counter::total_bytes || rule.counter == Counter::peak;
+  if (is_series && rule.per_site && is_of_all_sites) return "a series has only call sites that hold something";
   if (rule.counter == Counter::growth) {
     if (!report.watch) return "nobody recorded how it grows (unfreed watch)";
     if (report.watch->looks < kFewestLooks) return "there were too few looks at the process to tell how it grows";

@@ -90,16 +90,22 @@ std::string write_sites(Report& report, const std::set<uint64_t>& wanted) {
 
 // ---- writing ----
 
+bool SeriesWriter::has_same_coverage(const Report& look) const {
+  return look.complete == is_complete_ && std::equal(std::begin(coverage_), std::end(coverage_), look.coverage);
+}
+
 bool SeriesWriter::needs_full(const Report& look) const {
-  return key_.empty() || std::any_of(look.sites.begin(), look.sites.end(), [&](const Site& site) {
-           return !known_.contains(site.id) && site.live + site.running;
-         });
+  return key_.empty() || !has_same_coverage(look) ||
+         std::any_of(look.sites.begin(), look.sites.end(),
+                     [&](const Site& site) { return !known_.contains(site.id) && site.live + site.running; });
 }
 
 std::string SeriesWriter::add(uint64_t now_ns, std::string_view key, uint64_t limit, const Report& look, Report* full) {
-  bool is_first = key_ != key;
+  bool is_first = key_ != key || !has_same_coverage(look);
   if (is_first) *this = SeriesWriter();
   key_ = key;
+  std::copy(std::begin(look.coverage), std::end(look.coverage), coverage_);
+  is_complete_ = look.complete;
   std::string text;
   if (full) {
     std::set<uint64_t> wanted;
@@ -199,7 +205,7 @@ class SeriesReader {
     std::string_view key = take_word(line);
     uint64_t time = 0;
     if (key.empty() || !number(take_word(line), time)) return false;
-    if (key == series_.key) return begin_again() && add_report(line, error);
+    if (key == series_.key) return begin_again(line, error);
     left_out_ += series_.times_ns.size();
     series_ = Series();
     index_.clear();
@@ -210,10 +216,17 @@ class SeriesReader {
     return true;
   }
 
-  /// Another writer goes on: what it does not mention holds nothing.
-  bool begin_again() {
+  /// What is not mentioned from here on holds nothing.
+  bool begin_again(std::string_view json, std::string& error) {
     for (Site& site : out_.sites) site.live = site.running = site.bytes = 0;
     has_begun_again_ = true;
+    Report again;
+    if (!read_json(json, arena_, again, error)) return false;
+    std::copy(std::begin(again.coverage), std::end(again.coverage), out_.coverage);
+    std::copy(std::begin(again.totals), std::end(again.totals), out_.totals);
+    out_.complete = again.complete;
+    out_.notes = again.notes;
+    add_sites(again);
     return true;
   }
 
@@ -221,6 +234,11 @@ class SeriesReader {
   bool add_report(std::string_view json, std::string& error) {
     Report more;
     if (!read_json(json, arena_, more, error)) return false;
+    add_sites(more);
+    return true;
+  }
+
+  void add_sites(const Report& more) {
     uint32_t calls = out_.stacks.calls.size(), nodes = out_.stacks.nodes.size();
     for (const report::Call& call : more.stacks.calls) out_.stacks.calls.add(arena_, call);
     for (report::Node node : more.stacks.nodes) {
@@ -236,7 +254,6 @@ class SeriesReader {
       else
         out_.sites[at->second] = site;
     }
-    return true;
   }
 
   bool add_look(std::string_view line) {
@@ -312,6 +329,9 @@ class SeriesReader {
     if (out_.process.duration_ns && series_.times_ns.back() > first_ns_)
       *out_.process.duration_ns += series_.times_ns.back() - first_ns_;
     for (report::Totals& worst : out_.worst_site) worst = {};
+    // Looks do not search for what is lost.
+    out_.grading.reset();
+    for (Site& site : out_.sites) static_cast<report::Losses&>(site) = {};
     report::regroup_places(out_, arena_);
     auto note = [&](const std::string& text) { out_.notes.add(arena_, arena_.copy(text)); };
     note(fmt::format("from {} over {}", write_number_of(series_.times_ns.size(), "look"), write_duration(watched)));

@@ -7,7 +7,8 @@
 //     L NS fd.live=12 limit=1024 … | 7:12,0,0,40  a look: totals that have changed; of sites, by ID, live, running,
 //                                                 bytes and total
 //
-// NS is CLOCK_MONOTONIC. It can be read at any time while it is written. A writer that was killed leaves at most its
+// A line R with the same key comes where another writer goes on, and where the coverage of a kind has changed. NS is
+// CLOCK_MONOTONIC. It can be read at any time while it is written. A writer that was killed leaves at most its
 // last line incomplete, which is left out. A line R with another key begins the series of another process, or of
 // another program that the process executed: what was before it is then left out.
 #pragma once
@@ -65,7 +66,8 @@ uint64_t watched_number(ledger::Kind kind, const Numbers& numbers) {
 /// Writes the lines of looks, one after the other.
 class SeriesWriter {
  public:
-  /// Must the next look bring a whole report, with names (`full`)?  Of the sites that are new, if it is not the first.
+  /// Must a report with names come with the next look (`full` of add())? At the first look, if there are new sites, and
+  /// if the coverage has changed.
   bool needs_full(const report::Report& look) const;
   /// The lines for a look. `look`: evaluated without names; `full`: the same moment with names, where that is needed.
   std::string add(uint64_t now_ns, std::string_view key, uint64_t limit, const report::Report& look,
@@ -83,7 +85,11 @@ class SeriesWriter {
   };
   static Numbers numbers_of(const report::Site& site) { return {site.live, site.running, site.bytes, site.total}; }
 
+  bool has_same_coverage(const report::Report& look) const;
+
   std::string key_;
+  ledger::Coverage coverage_[ledger::kKindCount] = {};
+  bool is_complete_ = true;
   std::map<uint64_t, Numbers> known_;
   report::Totals totals_[report::kSubjectCount];
   uint64_t limit_ = 0;
