@@ -258,12 +258,16 @@ class Grader {
     return is_there && arch::find_thread(thread, tid);
   }
 
-  /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child or from before the
-  /// library's start, may be in use: of that only the known blocks are left out.
+  bool any_moves_block() const {
+    return std::any_of(threads_.begin(), threads_.end(), [](const ThreadAtRest& thread) { return thread.moves_block; });
+  }
+
+  /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child, during realloc or from
+  /// before the library's start, may be in use: of that only the known blocks are left out.
   void exclude_heap(const Mapping& mapping) {
     bool is_foreign = g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc;
     std::span<Block> blocks = blocks_in(mapping);
-    if (g_tracker.is_fork_child) return exclude_blocks(blocks);
+    if (g_tracker.is_fork_child || any_moves_block()) return exclude_blocks(blocks);
     if (is_foreign) return exclude_surroundings(mapping, blocks);
     if (mapping.use == MappingUse::heap) {
       uintptr_t early = std::clamp(g_tracker.early_heap_end, mapping.low, mapping.high);

@@ -27,6 +27,7 @@ struct ThreadAtRest {
   uintptr_t registers_high;
   /// Where a walk of its stack begins; a pc of 0: not known.
   unwind::Registers walk_from{};
+  bool moves_block = false;  ///< it is in realloc: a block that is in use may be in no index
 };
 
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and

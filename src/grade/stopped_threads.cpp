@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <string_view>
@@ -18,6 +19,7 @@
 #include "base/text.h"
 #include "base/waiting_call.h"
 #include "grade/cut_short.h"
+#include "track/heap.h"
 
 namespace unfreed::grade {
 
@@ -38,6 +40,7 @@ struct StoppedThreads::Slot {
   uintptr_t registers_low;
   uintptr_t registers_high;
   unwind::Registers walk_from;
+  bool moves_block;
   uint64_t switches;  ///< how often it had been scheduled: more than that, and it has run since
 };
 
@@ -137,6 +140,7 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   slot.registers_low = reinterpret_cast<uintptr_t>(&context);
   slot.registers_high = arch::end_of_registers(context);
   slot.walk_from = arch::registers_of(context);
+  slot.moves_block = track::is_moving_block(slot.sp);
   slot.state.store(Slot::State::stopped, std::memory_order_release);
   g_answers.fetch_add(1, std::memory_order_release);
   wake(g_answers);
@@ -160,6 +164,7 @@ const char* StoppedThreads::stop(int patience_ms) {
   if (!signal_) return "the program uses every signal that threads could be stopped by";
   uint32_t number = g_last_stop.fetch_add(1) + 1;
   g_slots = slots_;
+  slot_count_ = count_ = 0;
   g_answers.store(0);
   g_stop.store(number, std::memory_order_release);
   is_stopped_ = true;
@@ -182,13 +187,14 @@ const char* StoppedThreads::finish_stop() {
       for (size_t at = 0; at < slot_count_; ++at) {
         const Slot& slot = slots_[at];
         if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
-          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high, slot.walk_from});
+          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high, slot.walk_from, slot.moves_block});
         else
           add({slot.tid,
                slot.call.sp,
                reinterpret_cast<uintptr_t>(slot.call.arguments),
                reinterpret_cast<uintptr_t>(std::end(slot.call.arguments)),
-               {slot.call.pc, slot.call.sp, 0, true, false}});
+               {slot.call.pc, slot.call.sp, 0, true, false},
+               track::is_moving_block_elsewhere(slot.call.sp)});
       }
       return nullptr;
     }
@@ -271,9 +277,14 @@ bool StoppedThreads::wait_for_stops(size_t first) {
     if (raw_syscall(SYS_tgkill, base::current_pid(), slot.tid, 0) != -ESRCH) return false;
     slot.sp = slot.registers_low = slot.registers_high = 0;
     slot.walk_from = {};
+    slot.moves_block = false;
     slot.state.store(Slot::State::stopped, std::memory_order_relaxed);
   }
   return true;
+}
+
+bool StoppedThreads::any_moves_block() const {
+  return std::any_of(at_rest_, at_rest_ + count_, [](const ThreadAtRest& thread) { return thread.moves_block; });
 }
 
 const char* StoppedThreads::release() {

@@ -37,6 +37,8 @@ class StoppedThreads {
 
   /// While they are stopped, and in a copy of the process made meanwhile.
   std::span<const ThreadAtRest> at_rest() const { return {at_rest_, count_}; }
+  /// Is one of them in realloc?
+  bool any_moves_block() const;
   /// Adds the calling thread; before the copy is made.
   void add(const ThreadAtRest& thread) {
     if (at_rest_ && count_ < kMost) at_rest_[count_++] = thread;

@@ -24,6 +24,7 @@ template <class Call>
 [[gnu::always_inline]] inline void* reallocate(void* block, size_t bytes, Hook hook, unwind::HookFrame from,
                                                Call call) {
   if (track::heap_passed_over(block) && track::heap_passes_over(bytes)) return call();
+  track::BlockMove move;
   track::Detached detached = track::heap_detached(block);
   void* result = call();
   if (!result && bytes > 0) {  // failed: the old block is as it was

@@ -15,6 +15,7 @@ UNFREED_HOOK void* mallocx(size_t bytes, int flags) {
 }
 
 UNFREED_HOOK void* rallocx(void* block, size_t bytes, int flags) {
+  track::BlockMove move;
   track::Detached detached = track::heap_detached(block);
   void* result = g_real.rallocx(block, bytes, flags);
   if (result)
@@ -27,6 +28,7 @@ UNFREED_HOOK void* rallocx(void* block, size_t bytes, int flags) {
 
 /// Resizes in place as far as it can and returns the size that the block then has.
 UNFREED_HOOK size_t xallocx(void* block, size_t bytes, size_t extra, int flags) {
+  track::BlockMove move;
   track::Detached detached = track::heap_detached(block);
   size_t result = g_real.xallocx(block, bytes, extra, flags);
   if (result < bytes) {

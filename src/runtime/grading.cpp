@@ -13,6 +13,7 @@
 #include "runtime/child_process.h"
 #include "runtime/own_settings.h"
 #include "settings/settings.h"
+#include "track/heap.h"
 #include "track/heap_index.h"
 #include "track/modules.h"
 #include "track/thread_state.h"
@@ -133,7 +134,7 @@ void LiveGrading::begin() {
   arch::save_kept_registers(kept_.registers);
   signals_.emplace();  // a handler of the program's might wait for one of the threads
   outcome_ = map_shared_word();
-  problem_ = outcome_ ? threads_.stop(patience_ms_) : "there is no memory for it";
+  problem_ = outcome_ ? stop_threads() : "there is no memory for it";
   if (problem_) return;
   if (!kept_memory_.give()) {
     problem_ = "memory hidden from fork children (MADV_DONTFORK) could not be located";
@@ -149,8 +150,20 @@ void LiveGrading::begin() {
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   auto low = reinterpret_cast<uintptr_t>(&kept_);
   uintptr_t sp = sp_ ? sp_ : here;
-  threads_.add({base::current_tid(), sp, low, low + sizeof kept_, unwind::caller_registers()});
+  threads_.add(
+      {base::current_tid(), sp, low, low + sizeof kept_, unwind::caller_registers(), track::is_moving_block(sp)});
   taken_ns_ = base::monotonic_ns();
+}
+
+/// When none of them is in realloc, if that comes soon: where one is, free memory has to count as if it were in use.
+const char* LiveGrading::stop_threads() {
+  constexpr int kMostTries = 8;
+  for (int tries = 1;; ++tries) {
+    const char* problem = threads_.stop(patience_ms_);
+    if (problem || !threads_.any_moves_block() || tries == kMostTries) return problem;
+    threads_.release();
+    sleep_ns(100'000);
+  }
 }
 
 void LiveGrading::end(ledger::Writer& out) {
@@ -200,7 +213,7 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   }
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
-    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from};
+    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from, track::is_moving_block(from.sp)};
     enter(g_tracker.writer, grade_here({&thread, 1}, base::monotonic_ns(), 0, g_tracker.writer));
     return 0;
   }

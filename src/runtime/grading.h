@@ -52,6 +52,8 @@ class LiveGrading {
   enum class Outcome : uint32_t { open, still, moved };
 
  private:
+  const char* stop_threads();
+
   grade::StoppedThreads threads_;
   grade::ForkedMemory kept_memory_;
   std::optional<base::SignalBlock> signals_;

@@ -1,5 +1,7 @@
 #include "track/heap.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 
 #include "base/address_space.h"
@@ -8,6 +10,7 @@
 #include "track/failures.h"
 #include "track/levels.h"
 #include "track/sampling.h"
+#include "track/thread_ranges.h"
 
 namespace unfreed::track {
 
@@ -155,6 +158,22 @@ void heap_released_slowly(void* block) {
     return;
   }
   count_released(known);
+}
+
+bool is_moving_block(uintptr_t sp) {
+  uintptr_t frame = t_local.move_frame;
+  bool is_past = t_local.state && t_local.state->is_own_stack(sp) && t_local.state->is_own_stack(frame) && sp > frame;
+  return frame && !is_past;
+}
+
+bool is_moving_block_elsewhere(uintptr_t sp) {
+  uintptr_t offset = reinterpret_cast<uintptr_t>(&t_local) - reinterpret_cast<uintptr_t>(pthread_self());
+  bool is_moving = false;
+  each_thread_range([&](const ThreadRange& range) {
+    if (sp >= range.low && sp < range.high)
+      is_moving = reinterpret_cast<const ThreadLocal*>(range.thread + offset)->move_frame != 0;
+  });
+  return is_moving;
 }
 
 Detached heap_detached(void* block) {

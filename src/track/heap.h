@@ -65,6 +65,22 @@ void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
   if (block && !heap_released_simply(block) && !heap_passed_over(block)) heap_released_slowly(block);
 }
 
+/// While there is one in a thread, a block of the program's may be in no index: neither where it was nor where it goes.
+class BlockMove {
+ public:
+  BlockMove() : outer_(t_local.move_frame) { t_local.move_frame = reinterpret_cast<uintptr_t>(this); }
+  ~BlockMove() { t_local.move_frame = outer_; }
+  BlockMove(const BlockMove&) = delete;
+  BlockMove& operator=(const BlockMove&) = delete;
+
+ private:
+  uintptr_t outer_;  ///< in a signal handler during another one
+};
+/// Is the calling thread in one, with its stack pointer at `sp`? A jump may have left it without an end.
+bool is_moving_block(uintptr_t sp);
+/// Is the thread that waits with its stack pointer there? Of threads whose stacks are known (track/thread_ranges.h).
+bool is_moving_block_elsewhere(uintptr_t sp);
+
 /// A block during realloc: detached before the real call, and restored unchanged if that fails.
 struct Detached {
   Block block;

@@ -65,6 +65,7 @@ struct ThreadLocal {
   size_t sample_gap;          ///< bytes up to the next heap block to look at; 0: every block, or not known yet
   uint64_t sample_random;     ///< the thread's random numbers; 0: not seeded yet
   uint32_t gone;              ///< the thread's own ending has begun: counters go straight to the sites
+  uintptr_t move_frame;       ///< of the realloc that is under way; 0: none. See BlockMove
 };
 
 [[gnu::visibility("hidden")]] extern thread_local constinit ThreadLocal t_local;

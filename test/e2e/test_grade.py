@@ -195,6 +195,18 @@ class Often(unittest.TestCase):
         self.assertIn("kept by variable kept_by_library", result.stderr)
 
 
+class Moved(unittest.TestCase):
+    """While realloc moves a block, no index has it."""
+
+    def test_other_threads_move_blocks(self):
+        result = harness.run([harness.program("moved_blocks"), "100"])
+        self.assertEqual((result.status, result.stdout), (0, "0 lost\n"), result)
+
+    def test_a_handler_asks_while_its_thread_moves_one(self):
+        result = harness.run([harness.program("moved_blocks"), "100", "handler"])
+        self.assertEqual((result.status, result.stdout), (0, "0 lost\n"), result)
+
+
 class Rules(unittest.TestCase):
     def status(self, rules, *arguments, options=(), **keywords):
         result = harness.run([harness.program("lost"), *arguments], options=["--fail-on", rules, *options], **keywords)
