@@ -7,7 +7,7 @@
 #include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,20 +20,21 @@
 #include "cli/command.h"
 #include "cli/settings_input.h"
 #include "cli/text_file.h"
+#include "ledger/room.h"
 
 namespace unfreed::cli {
 
 namespace {
 
 /// A small ledger's worth: with less, the first process already has none.
-constexpr uint64_t kLeastFreeBytes = 1u << 20;
+constexpr uint64_t kLeastRoomBytes = 256 << 10;
 /// Of a file of /proc; an environment can be as large as the stack allows.
 constexpr uint64_t kMostProcBytes = 64u << 20;
 
 bool has_room(const std::string& directory) {
-  struct statvfs status {};
-  if (access(directory.c_str(), W_OK | X_OK) != 0 || statvfs(directory.c_str(), &status) != 0) return false;
-  return uint64_t{status.f_bavail} * status.f_frsize >= kLeastFreeBytes;
+  struct statfs status {};
+  if (access(directory.c_str(), W_OK | X_OK) != 0 || statfs(directory.c_str(), &status) != 0) return false;
+  return ledger::leaves_room(status, kLeastRoomBytes);
 }
 
 bool is_usable(const std::string& directory) {

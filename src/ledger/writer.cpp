@@ -51,7 +51,10 @@ bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
   auto is_there = [this](uint64_t page) { return populated_[page].load(std::memory_order_relaxed) != 0; };
   auto make = [this](uint64_t page, uint64_t pages) {
     std::byte* first = base_ + page * kPageBytes;
-    if (backing_ == Backing::shared_file && !back_shared_memory(first, pages * kPageBytes)) return false;
+    if (backing_ == Backing::shared_file) {
+      if (room_ && !room_->take(pages * kPageBytes)) return false;
+      if (!back_shared_memory(first, pages * kPageBytes)) return false;
+    }
     for (uint64_t end = page + pages; page < end; ++page) populated_[page].store(1, std::memory_order_relaxed);
     return true;
   };

@@ -10,6 +10,7 @@
 
 #include "base/lock.h"
 #include "ledger/layout.h"
+#include "ledger/room.h"
 
 namespace unfreed::ledger {
 
@@ -63,9 +64,14 @@ class Writer {
   Writer() = default;
   /// `base` is a ledger with a valid header and section table, all of which may be touched.
   explicit Writer(void* base) : base_(static_cast<std::byte*>(base)) {}
-  /// `populated` has one byte per page, zero at first: which pages are mapped and have storage. All outlive the writer.
-  Writer(void* base, Backing backing, std::atomic<uint8_t>* populated, Extents* extents)
-      : base_(static_cast<std::byte*>(base)), populated_(populated), extents_(extents), backing_(backing) {}
+  /// `populated` has one byte per page, zero at first: which pages are mapped and have storage. `room` (nullptr:
+  /// unlimited) is asked for that of shared memory. All outlive the writer.
+  Writer(void* base, Backing backing, std::atomic<uint8_t>* populated, Extents* extents, Room* room = nullptr)
+      : base_(static_cast<std::byte*>(base)),
+        populated_(populated),
+        extents_(extents),
+        room_(room),
+        backing_(backing) {}
 
   explicit operator bool() const { return base_ != nullptr; }
   void* base() const { return base_; }
@@ -151,6 +157,7 @@ class Writer {
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;
   Extents* extents_ = nullptr;
+  Room* room_ = nullptr;
   Backing backing_ = Backing::private_memory;
 };
 

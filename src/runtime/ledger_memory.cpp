@@ -10,6 +10,7 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "ledger/ownership.h"
+#include "ledger/room.h"
 
 namespace unfreed::runtime {
 
@@ -25,6 +26,7 @@ using ledger::Writer;
 namespace {
 
 constinit Extents g_extents;
+constinit ledger::Room g_room;
 
 /// Sizes a ledger can have, in eighths: the full one, and one where address space or file size is limited.
 constexpr unsigned kFull = 8, kSmall = 1;
@@ -61,6 +63,12 @@ constexpr FirstPages kFirstPages[] = {
     {SectionId::kernel_fds, 1}, {SectionId::kernel_tasks, 1},
 };
 
+constexpr uint64_t first_bytes() {
+  uint64_t pages = 1;
+  for (const FirstPages& first : kFirstPages) pages += first.pages;
+  return pages * kPageBytes;
+}
+
 /// Calls `visit(offset, bytes)` for them and the header's; false as soon as `visit` is.
 template <class Visit>
 bool each_first_page(const Header& header, Visit visit) {
@@ -85,9 +93,10 @@ void remove_file(long fd, std::span<char> path) {
 }
 
 /// A new file of the ledger's size, with storage for its first pages (`has_first`; some file systems cannot say); the
-/// header is given what tells its process from others. A negative number: there is none, and `why`.
+/// header is given what tells its process from others. `kept_bytes` more are about to be written. A negative number:
+/// there is none, and `why`.
 long make_file(const LedgerPlace& place, int pid, Header& header, std::span<char> path, FileIdentity& identity,
-               const char*& why, bool& has_first) {
+               const char*& why, bool& has_first, uint64_t kept_bytes = 0) {
   path[0] = '\0';
   if (!file_size_allowed(header.file_bytes)) {
     why = "the file size limit (ulimit -f) is too low for a ledger";
@@ -102,6 +111,11 @@ long make_file(const LedgerPlace& place, int pid, Header& header, std::span<char
     return fd;
   }
   identity = file.identity;
+  if (!g_room.begin(fd, place.directory, first_bytes() + kept_bytes)) {
+    why = "the ledger directory is nearly full; what is left is for the program";
+    remove_file(fd, path);
+    return -ENOSPC;
+  }
   header.pid_namespace = file.pid_namespace;
   header.boot = file.boot;
   header.created_boottime_ns = ledger::boottime_ns();
@@ -173,7 +187,7 @@ bool begin(const Header& header, long fd, bool has_first, Writer& out) {
     unmap_parts(header, base);
     return false;
   }
-  out = Writer(base, fd < 0 ? Backing::private_memory : Backing::shared_file, populated, &g_extents);
+  out = Writer(base, fd < 0 ? Backing::private_memory : Backing::shared_file, populated, &g_extents, &g_room);
   if (has_first) mark_first_pages(header, populated);
   auto begins = [&] {
     if (!out.ensure(0, kPageBytes)) return false;
@@ -310,7 +324,12 @@ void unmap_between(std::byte* base, const Header& header, std::span<const Extent
 bool replace_by_file(const LedgerPlace& place, int pid, Header& fresh, const Writer& parent,
                      std::atomic<uint8_t>* populated, std::span<char> path, FileIdentity& identity, const char*& why) {
   bool has_first;
-  long fd = make_file(place, pid, fresh, path, identity, why, has_first);
+  uint64_t kept_bytes = 0;
+  each_kept_run(parent, fresh, [&kept_bytes](uint64_t, uint64_t bytes) {
+    kept_bytes += bytes;
+    return true;
+  });
+  long fd = make_file(place, pid, fresh, path, identity, why, has_first, kept_bytes);
   if (fd < 0) return false;
   auto* base = static_cast<std::byte*>(parent.base());
   auto copy = [&](uint64_t offset, uint64_t bytes) { return write_at(fd, base + offset, bytes, offset); };
@@ -390,7 +409,7 @@ bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& le
     backing = Backing::private_memory;
     if (!replace_by_private(fresh, parent, populated)) return false;
   }
-  ledger = Writer(parent.base(), backing, populated, &g_extents);
+  ledger = Writer(parent.base(), backing, populated, &g_extents, &g_room);
   note_launcher(place, identity, ledger);
   return true;
 }

@@ -80,7 +80,10 @@ bool TracedLedger::make_file(int pid, std::string& error) {
   void* place = MAP_FAILED;
   if (file && ftruncate(file.get(), static_cast<off_t>(bytes_)) == 0)
     place = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file.get(), 0);
-  bool has_room = place != MAP_FAILED && ledger::back_shared_memory(static_cast<std::byte*>(place), ledger::kPageBytes);
+  folder_path_ = "/proc/self/fd/" + std::to_string(setup_.folder);
+  bool has_room = place != MAP_FAILED && room_.begin(file.get(), folder_path_.c_str(), ledger::kPageBytes);
+  if (!has_room && place != MAP_FAILED) errno = ENOSPC;
+  has_room = has_room && ledger::back_shared_memory(static_cast<std::byte*>(place), ledger::kPageBytes);
   if (!has_room) {
     error = std::strerror(file ? errno : file.error());
     if (place != MAP_FAILED) munmap(place, bytes_);
@@ -95,7 +98,7 @@ bool TracedLedger::make_file(int pid, std::string& error) {
   populated_ = std::make_unique<std::atomic<uint8_t>[]>(bytes_ / ledger::kPageBytes + 1);
   populated_[0] = 1;
   extents_.set_whole(header);
-  writer_ = ledger::Writer(place, ledger::Backing::shared_file, populated_.get(), &extents_);
+  writer_ = ledger::Writer(place, ledger::Backing::shared_file, populated_.get(), &extents_, &room_);
   return true;
 }
 

@@ -91,6 +91,8 @@ class TracedLedger {
   size_t bytes_ = 0;
   std::unique_ptr<std::atomic<uint8_t>[]> populated_;  ///< a byte for each page
   ledger::Extents extents_;
+  std::string folder_path_;
+  ledger::Room room_;
   ledger::Writer writer_;
   std::unique_ptr<ledger::Composer> composer_;
   std::vector<uint32_t> module_numbers_;  ///< in the ledger, by index in the code space
