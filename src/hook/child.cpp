@@ -6,10 +6,10 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/file_actions.h"
-#include "hook/own_child.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/fd.h"
+#include "track/own_child.h"
 #include "track/thread_state.h"
 
 using namespace unfreed;
@@ -148,23 +148,12 @@ pid_t collecting(int* place, Call call) {
   int* status = place ? place : &own;
   pid_t pid;
   do pid = call(status);
-  while (hook::own_child_collected(pid, *status));
+  while (track::own_child_collected(pid, *status));
   if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(pid);
   return pid;
 }
 
 }  // namespace
-
-bool hook::own_child_met(const siginfo_t& about, int options) {
-  if (about.si_pid <= 0 || about.si_pid != g_own_child.pid.load(std::memory_order_acquire)) [[likely]]
-    return false;
-  bool ended = about.si_code == CLD_EXITED || about.si_code == CLD_KILLED || about.si_code == CLD_DUMPED;
-  if (!ended) return true;
-  int status = about.si_code == CLD_EXITED ? (about.si_status & 0xff) << 8 : about.si_status & 0x7f;
-  if (options & WNOWAIT)
-    base::raw_syscall(SYS_wait4, about.si_pid, reinterpret_cast<long>(&status), __WALL | WNOHANG, 0);
-  return own_child_collected(about.si_pid, status);
-}
 
 #define UNFREED_TAKE_CLONE_ARGUMENTS                             \
   CloneArguments arguments{routine, stack, flags, argument, {}}; \
@@ -252,7 +241,7 @@ UNFREED_HOOK int waitid(idtype_t type, id_t id, siginfo_t* about, int options) {
   siginfo_t* place = about ? about : &own;
   int result;
   do result = g_real.waitid(type, id, place, options);
-  while (result == 0 && hook::own_child_met(*place, options));
+  while (result == 0 && track::own_child_met(*place, options));
   if (result != 0 || options & WNOWAIT) return result;
   bool ended = place->si_code == CLD_EXITED || place->si_code == CLD_KILLED || place->si_code == CLD_DUMPED;
   // With WNOHANG and no child to report, Linux sets si_pid to 0 (POSIX leaves it open).

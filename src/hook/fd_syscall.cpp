@@ -11,13 +11,13 @@
 
 #include "hook/mapping.h"
 #include "hook/messages.h"
-#include "hook/own_child.h"
 #include "hook/process.h"
 #include "hook/real.h"
 #include "hook/results.h"
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
+#include "track/own_child.h"
 #include "track/threads.h"
 
 using namespace unfreed;
@@ -273,7 +273,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       auto* about = arguments.pointer<siginfo_t>(2);
       long result;
       do result = call();
-      while (result == 0 && hook::own_child_met(*about, static_cast<int>(arguments[3])));
+      while (result == 0 && track::own_child_met(*about, static_cast<int>(arguments[3])));
       bool ended = result == 0 && !(arguments[3] & WNOWAIT) && about->si_pid > 0 &&
                    (about->si_code == CLD_EXITED || about->si_code == CLD_KILLED || about->si_code == CLD_DUMPED);
       if (ended) track::child_reaped(about->si_pid);
@@ -285,7 +285,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       arguments.values[1] = reinterpret_cast<long>(status);
       long pid;
       do pid = call();
-      while (hook::own_child_collected(static_cast<pid_t>(pid), *status));
+      while (track::own_child_collected(static_cast<pid_t>(pid), *status));
       if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(static_cast<pid_t>(pid));
       return pid;
     }

@@ -163,7 +163,7 @@ class Lister {
     bool is_gone;
     if (read_status(path.c_str(), text_, status, is_gone)) {
       bool is_own = status.parent == static_cast<uint64_t>(pid_);
-      // The process may be making a report at this moment, in a copy of itself (hook/own_child.h).
+      // The process may be making a report at this moment, in a copy of itself (track/own_child.h).
       if (is_own && !is_self() && !status.exit_signal && !is_recorded(pid)) return true;
       if (is_own && add(pid, true, status) && is_python_helper(pid, status.name))
         writer_.at<KernelTask>(SectionId::kernel_tasks, count_ - 1)->flags |= ledger::kTaskPythonHelper;

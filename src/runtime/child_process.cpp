@@ -14,8 +14,8 @@
 #include "arch/clone.h"
 #include "base/lock.h"
 #include "base/syscall.h"
-#include "hook/own_child.h"
 #include "runtime/ancestry.h"
+#include "track/own_child.h"
 
 namespace unfreed::runtime {
 
@@ -128,7 +128,8 @@ long start_program(const Program& program) {
   return start.error;
 }
 
-long start_copy(void* context, int kept, void (*body_before_closing)(void*), int (*body)(void*)) {
+namespace {
+long clone_self(void* context, int kept, void (*body_before_closing)(void*), int (*body)(void*)) {
   if (!base::may_call_system()) return -EPERM;
   base::SignalBlock block;
   struct Work {
@@ -145,9 +146,16 @@ long start_copy(void* context, int kept, void (*body_before_closing)(void*), int
     make_room_for_descriptors(the.kept);
     return the.body(the.context);
   };
-  hook::g_own_child.collected.store(0, std::memory_order_relaxed);
-  long pid = arch::clone_onto_stack(0, stack.span(), &hook::g_own_child.pid, run, &work);
-  if (is_error(pid)) hook::g_own_child.pid.store(0, std::memory_order_release);
+  track::g_own_child.collected.store(0, std::memory_order_relaxed);
+  long pid = arch::clone_onto_stack(0, stack.span(), &track::g_own_child.pid, run, &work);
+  return pid;
+}
+
+}  // namespace
+
+long start_copy(void* context, int kept, void (*body_before_closing)(void*), int (*body)(void*)) {
+  long pid = clone_self(context, kept, body_before_closing, body);
+  if (is_error(pid)) track::own_child_ended();
   return pid;
 }
 
@@ -204,7 +212,7 @@ int wait_for(long pid, int milliseconds, bool may_sleep) {
 }
 
 int wait_for_copy(int milliseconds, bool may_sleep) {
-  hook::OwnChild& child = hook::g_own_child;
+  track::OwnChild& child = track::g_own_child;
   pid_t pid = child.pid.load(std::memory_order_acquire);
   if (!pid) return kLost;
   int result = wait_for(pid, milliseconds, may_sleep);
@@ -216,7 +224,7 @@ int wait_for_copy(int milliseconds, bool may_sleep) {
     sleep_ns(kMillisecond / 2);
   }
   if (result == kLost && collected) result = exit_status(static_cast<int>(collected));
-  child.pid.store(0, std::memory_order_release);
+  track::own_child_ended();
   return result;
 }
 

@@ -1,5 +1,5 @@
 // Child processes of the runtime's own, which the host process does not notice: no SIGCHLD (exit signal
-// 0), not found by its wait functions (hook/own_child.h), no atfork handlers, no locks. Async-signal-safe.
+// 0), not found by its wait functions (track/own_child.h), no atfork handlers, no locks. Async-signal-safe.
 //
 // A program that is exec'ed gets SIGCHLD as its exit signal again, so it is never a child of the process:
 // start_program() is for a copy, whose child it then is. No child is left to be reaped later: a zombie is visible, and
@@ -27,7 +27,8 @@ long start_program(const Program& program);
 
 /// Runs `body`, after `body_before_closing`, in a copy of this process that has standard output and error, the
 /// descriptor `kept` (−1: none), and room for more; the exit status is what `body` returns. Returns the pid, or
-/// −errno. One at a time: it is hook::g_own_child until wait_for_copy() has returned.
+/// −errno. One at a time: it is track::g_own_child until wait_for_copy() has returned. Call track::own_child_begins()
+/// before, while other threads can still go on.
 long start_copy(void* context, int kept, void (*body_before_closing)(void* context), int (*body)(void* context));
 
 /// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 –

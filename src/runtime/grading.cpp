@@ -16,6 +16,7 @@
 #include "track/heap.h"
 #include "track/heap_index.h"
 #include "track/modules.h"
+#include "track/own_child.h"
 #include "track/thread_state.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -117,6 +118,7 @@ void take_over_pages(const ledger::Writer& out) {
 
 void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
   LiveGrading grading(sp, patience_ms, since_epoch);
+  track::own_child_begins();
   grading.begin();
   long pid = start_copy(
       &grading, -1, [](void*) {}, grade_copy_alone);

@@ -15,6 +15,7 @@
 #include "runtime/child_process.h"
 #include "runtime/report_now.h"
 #include "track/libc_caches.h"
+#include "track/own_child.h"
 #include "track/sites.h"
 #include "track/tracker.h"
 #include "unwind/dynamic_symbols.h"
@@ -107,6 +108,7 @@ void find_libc_caches() {
   Work work{function, freed};
   // A handler that ends the process would take this copy for one that makes a report.
   base::SignalBlock block;
+  track::own_child_begins();
   long pid = start_copy(
       &work, -1, [](void*) {}, free_all);
   if (base::is_error(pid)) return;

@@ -38,6 +38,7 @@
 #include "runtime/runtime.h"
 #include "settings/settings.h"
 #include "settings/suppressions.h"
+#include "track/own_child.h"
 #include "track/thread_stacks.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -353,6 +354,7 @@ int make(void* context) {
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
+  track::own_child_begins();
   if (request.grading && request.trigger != Trigger::exit) {
     // Before threads are stopped: afterwards it takes a while until they wait again.
     base::SignalBlock block;

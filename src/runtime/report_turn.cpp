@@ -3,9 +3,9 @@
 #include <atomic>
 
 #include "base/syscall.h"
-#include "hook/own_child.h"
 #include "runtime/child_process.h"
 #include "runtime/runtime.h"
+#include "track/own_child.h"
 
 namespace unfreed::runtime {
 
@@ -38,8 +38,8 @@ bool is_own_turn() { return g_reporter.load(std::memory_order_acquire) == base::
 void reset_reports_after_fork() {
   g_runtime.limit_reports = 0;
   g_reporter.store(0, std::memory_order_relaxed);
-  hook::g_own_child.pid.store(0, std::memory_order_relaxed);
-  hook::g_own_child.collected.store(0, std::memory_order_relaxed);
+  track::own_child_ended();
+  track::g_own_child.collected.store(0, std::memory_order_relaxed);
 }
 
 }  // namespace unfreed::runtime

@@ -13,6 +13,7 @@
 #include "track/failures.h"
 #include "track/levels.h"
 #include "track/misuse.h"
+#include "track/own_child.h"
 #include "track/sites.h"
 
 namespace unfreed::track {
@@ -94,13 +95,16 @@ void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const voi
   target.serial.store(serial, std::memory_order_release);
 }
 
-[[gnu::always_inline]] inline void enter_target(const FdDetails& details, FdTarget& target, uint32_t serial) {
+/// Returns the length of the path, if it was opened by one.
+[[gnu::always_inline]] inline size_t enter_target(const FdDetails& details, FdTarget& target, uint32_t serial) {
+  size_t length = details.path ? std::strlen(details.path) : 0;
   if (details.path)
-    keep_target(target, serial, FdTargetForm::path, details.path, std::strlen(details.path));
+    keep_target(target, serial, FdTargetForm::path, details.path, length);
   else if (details.address)
     keep_target(target, serial, FdTargetForm::peer, details.address, details.address_bytes);
   else if (details.same_as >= 0)
     copy_target(details.same_as, target, serial);
+  return length;
 }
 
 [[gnu::always_inline]] inline void enter_record(int fd, FdOrigin origin, uint32_t site, const FdDetails& details) {
@@ -119,10 +123,12 @@ void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const voi
     g_has_event_fds.store(true, std::memory_order_relaxed);
   record->owner = reinterpret_cast<uint64_t>(ownership.owner);
   uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
-  enter_target(details, record->target, serial);
+  size_t path_length = enter_target(details, record->target, serial);
   if (fd <= 2 && origin != FdOrigin::inherited) [[unlikely]]
     note_standard_filled(fd, *record, serial);
   record->word.store(ledger::fd_word(origin, site, serial), std::memory_order_release);
+  if (details.path && may_show_own_child(details.path, path_length)) [[unlikely]]
+    hide_own_child(fd, details.path, path_length);
 }
 
 /// What the process opened before tracking began: by its malloc, if the loader calls that, or an indirect function's

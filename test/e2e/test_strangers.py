@@ -8,7 +8,7 @@ import unittest
 import harness
 
 TRIGGERS = ("signal", "limit", "api")
-SETTINGS = ("plain", "ignore", "reaper", "thread", "waiting")
+SETTINGS = ("plain", "ignore", "reaper", "thread", "waiting", "looking")
 
 
 class Strangers(unittest.TestCase):

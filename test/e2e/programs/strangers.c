@@ -1,11 +1,12 @@
 // Starts one child, has a report made while it runs, and looks whether anything but that child can be seen: by the wait
 // functions, SIGCHLD, and the kernel's lists of children. Prints what it should not have seen, and "looked" at the end.
 //
-//     strangers signal|limit|api [plain|ignore|reaper|thread|waiting]
+//     strangers signal|limit|api [plain|ignore|reaper|thread|waiting|looking]
 //
 //     ignore   SIGCHLD is ignored          reaper   orphans are given to this process, and the child makes a report, too
 //     thread   the report is asked for by a thread that ends at once
 //     waiting  another thread waits for any child whatever (__WALL) while the report is made
+//     looking  another thread reads the kernel's lists again and again while reports are made
 //
 //     strangers end: returns from main while a thread goes on looking
 #include <dirent.h>
@@ -83,6 +84,45 @@ static void* wait_for_any(void* result) {
   return NULL;
 }
 
+/// The same by who is the parent of each process that there is.
+static int count_by_parent(pid_t own) {
+  int found = 0;
+  DIR* processes = opendir("/proc");
+  for (struct dirent* entry; processes && (entry = readdir(processes));) {
+    int pid = atoi(entry->d_name), parent = 0;
+    char path[300];
+    snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+    FILE* stat = pid > 0 ? fopen(path, "r") : NULL;
+    if (stat && fscanf(stat, "%*d (%*[^)]) %*c %d", &parent) == 1) found += parent == getpid() && pid != own;
+    if (stat) fclose(stat);
+  }
+  if (processes) closedir(processes);
+  return found;
+}
+
+static volatile sig_atomic_t g_has_looked;
+static void* look_meanwhile(void* own) {
+  int found = 0;
+  while (!g_has_looked) found += count_listed(*(pid_t*)own);
+  if (found) say("/proc listed another child meanwhile\n");
+  return NULL;
+}
+static void* look_at_parents_meanwhile(void* own) {
+  int found = 0;
+  while (!g_has_looked) found += count_by_parent(*(pid_t*)own);
+  if (found) say("another process had this one as its parent meanwhile\n");
+  return NULL;
+}
+static void ask_while_others_look(pid_t own) {
+  pthread_t lists, parents;
+  pthread_create(&lists, NULL, look_meanwhile, &own);
+  pthread_create(&parents, NULL, look_at_parents_meanwhile, &own);
+  for (int times = 0; times < 8; ++times) ask(NULL);
+  g_has_looked = 1;
+  pthread_join(lists, NULL);
+  pthread_join(parents, NULL);
+}
+
 static void* look_for_ever(void* unused) {
   for (int status;;)
     if (waitpid(-1, &status, WNOHANG | __WALL) > 0) say("waitpid gave a child at the end\n");
@@ -116,6 +156,8 @@ int main(int argc, char** argv) {
   if (!strcmp(setting, "thread")) {
     pthread_create(&thread, NULL, ask, NULL);
     pthread_join(thread, NULL);
+  } else if (!strcmp(setting, "looking")) {
+    ask_while_others_look(own);
   } else {
     ask(NULL);
   }
