@@ -393,7 +393,9 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   for (const report::RuleOutcome& rule : report.rules)
     if (rule.broken || !rule.is_checked())
       verdicts += (verdicts.empty() ? ": " : "; ") + render::describe_verdict(rule);
+  bool is_excused = report.process.outside_rules && report::was_killed(report);
   if (verdicts.empty()) verdicts = " holds " + render::describe_held(report);
+  if (is_excused) verdicts += " (it was killed: no rule applies to it)";
   Line line;
   line.process = render::describe_process(report.process);
   line.pid = static_cast<int>(report.process.pid);

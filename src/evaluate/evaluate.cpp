@@ -76,9 +76,11 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_totals(build);
   build_untracked(build);
   if (!input.totals_only) build_lists(build);
+  const Settings& settings = *input.settings;
   out.process.outside_rules =
-      !rules_are_for(input.settings->rules_for, out.process.exe, out.process.directory, out.process.argv);
-  std::span<const Rule> rules = out.process.outside_rules ? std::span<const Rule>() : input.settings->rules.all();
+      !rules_are_for(settings.rules_for, out.process.exe, out.process.directory, out.process.argv) ||
+      (was_killed(out) && is_named(settings.allow_killed, out.process.exe));
+  std::span<const Rule> rules = out.process.outside_rules ? std::span<const Rule>() : settings.rules.all();
   for (const Rule& rule : rules) {
     RuleOutcome* outcome = out.rules.add(arena);
     if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices

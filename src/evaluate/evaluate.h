@@ -46,6 +46,9 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out);
 /// Evaluates one rule. The result is the same for a new report and for one that was read from JSON.
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
+/// A signal ended the process, or its end was not seen. (One that ends by a system call of its own is taken for that.)
+bool was_killed(const Report& report);
+
 bool is_broken(const Report& report);     ///< a rule is broken
 bool is_unchecked(const Report& report);  ///< a rule could not be checked
 /// Something of the process's own that is not released, after suppressions. Only kinds that are news

@@ -36,6 +36,7 @@ Text why_not_checked(const Rule& rule, const Report& report) {
     if (report.watch->looks < kFewestLooks) return "there were too few looks at the process to tell how it grows";
   }
   if (is_about_loss(rule.counter)) {
+    if (!report.grading && was_killed(report)) return "the process ended too suddenly for a search for lost objects";
     if (!report.grading) return "lost objects were not searched for (UNFREED_GRADE)";
     if (report.grading->state == GradingState::refused) return report.grading->reason;
   }
@@ -62,6 +63,10 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   }
   outcome.unchecked = reason;
   return outcome;
+}
+
+bool was_killed(const Report& report) {
+  return report.process.signal || (report.trigger == Trigger::post_mortem && !report.process.exit_status);
 }
 
 bool is_broken(const Report& report) {

@@ -126,8 +126,10 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("duration_ns", process.duration_ns, Presence::if_set, "From its start to its end, or to this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
   v.member("directory", process.directory, Presence::if_set, "The working directory when it started.");
-  v.member("outside_rules", process.outside_rules, Presence::if_set,
-           "No rule was applied: UNFREED_RULES_FOR names other programs.");
+  v.member(
+      "outside_rules", process.outside_rules, Presence::if_set,
+      "No rule was applied: UNFREED_RULES_FOR names other programs, or UNFREED_ALLOW_KILLED this one, which a signal "
+      "ended.");
   v.member("exit_status", process.exit_status, Presence::if_set, "");
   v.member("signal", process.signal, Presence::if_set, "The signal that ended it.");
   v.member("signal_name", process.signal_name, Presence::if_set, "");

@@ -397,7 +397,7 @@ struct Process {
   std::optional<uint64_t> duration_ns;
   bool forked = false;
   Text directory;
-  bool outside_rules = false;
+  bool outside_rules = false;  ///< no rule was applied
   std::optional<int64_t> exit_status;
   std::optional<int64_t> signal;
   Text signal_name;

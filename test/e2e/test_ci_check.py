@@ -193,6 +193,19 @@ class CiCheck(unittest.TestCase):
             self.assertNotIn("::error", result.stderr)
             self.assertNotIn("unfreed-code-quality.json", os.listdir(scratch.path("unfreed-reports")))
 
+    def test_programs_that_a_signal_ends(self):
+        with harness.Scratch() as scratch:
+            for name in ("killed", "fd_open"):
+                shutil.copy(harness.program(name), scratch.path("own_" + name))
+            script = ["sh", "-c", "./own_killed .; ./own_fd_open clean"]
+            result = self.run_check(scratch, *script)
+            self.assertEqual(result.status, 0, result)
+            self.assertRegex(result.stderr, r"own_killed \(pid \d+\) holds .* descriptors.* \(it was killed: no rule")
+            self.assertEqual(self.run_check(scratch, "sh", "-c", "./own_killed .; ./own_fd_open leak").status, 23)
+            strict = self.run_check(scratch, *script, env={"UNFREED_ALLOW_KILLED": ""})
+            self.assertEqual(strict.status, 23, strict)
+            self.assertIn("the process ended too suddenly for a search for lost objects", strict.stderr)
+
     def test_misuse(self):
         with harness.Scratch() as scratch:
             for args in ((), ("--no-such-option", "true"), ("--fail-on",), ("--fail-on", "", "true"), ("--fail-on", "fd", "true"),

@@ -219,6 +219,7 @@ TEST(EvaluationSettings, AreKeptAndReadAgain) {
   SettingError error{};
   for (auto [variable, value] : {std::pair{"UNFREED_RULES_FOR", "app,/opt/*"},
                                  {"UNFREED_ALLOW_UNTRACKED", "make"},
+                                 {"UNFREED_ALLOW_KILLED", "server"},
                                  {"UNFREED_NO_DEFAULT_SUPPRESSIONS", "1"},
                                  {"UNFREED_SUPPRESSIONS", "/a:/b"},
                                  {"UNFREED_DEPTH", "7"},
@@ -231,6 +232,7 @@ TEST(EvaluationSettings, AreKeptAndReadAgain) {
   read_evaluation_settings(kept.text(), again);
   EXPECT_EQ(again.rules_for, "app,/opt/*");
   EXPECT_EQ(again.allow_untracked, "make");
+  EXPECT_EQ(again.allow_killed, "server");
   EXPECT_TRUE(again.no_default_suppressions);
   EXPECT_EQ(again.suppressions, "/a:/b");
   EXPECT_EQ(again.depth, kDefaultDepth) << "no evaluation asks for it";
