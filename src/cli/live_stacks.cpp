@@ -13,6 +13,7 @@
 #include "elf/opened.h"
 #include "ledger/composer.h"
 #include "names/elf_symbols.h"
+#include "trace/ledger_stacks.h"
 #include "trace/module_image.h"
 #include "unwind/waiting_thread.h"
 #include "unwind/walk.h"
@@ -112,6 +113,16 @@ unwind::WaitingWalk take_stack(const ledger::View& view, ledger::Composer& compo
 }
 
 }  // namespace
+
+void take_goroutines(ledger::Copy& copy, int pid) {
+  const ledger::Header& header = copy.view().header();
+  if (!(header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced)) return;
+  ledger::Composer composer(copy.writer());
+  if (!composer.prepare(ledger::Existing::left_alone)) return;
+  trace::CodeSpace code(pid);
+  trace::LedgerStacks stacks(code, composer);
+  trace::take_goroutines(stacks, copy.writer(), pid, header.depth ? header.depth : kUsualFrames);
+}
 
 std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveStacks which) {
   std::vector<PlacedModule> modules = list_modules(copy.view(), pid);

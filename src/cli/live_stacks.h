@@ -15,6 +15,9 @@ enum class LiveStacks : uint8_t {
   missing,  ///< the process itself has entered what it could
 };
 
+/// Enters the goroutines of `pid`, if it is a traced Go program, or why they are not known.
+void take_goroutines(ledger::Copy& copy, int pid);
+
 /// Enters the stacks of `pid`'s threads into the thread records of its ledger's copy. Looks for the process's files
 /// under /proc/PID/root. Returns a note for the report if the kernel denies access.
 std::optional<std::string> take_live_stacks(ledger::Copy& copy, int pid, LiveStacks which);

@@ -59,6 +59,7 @@ std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int p
     ledger::Copy running;
     if (report::load_running_ledger(file, pid, running)) return loaded;  // it has gone just now
     loaded.copy = std::move(running);
+    take_goroutines(loaded.copy, pid);
     if (std::optional<std::string> note = take_live_stacks(loaded.copy, pid, LiveStacks::all))
       loaded.notes.push_back(*note);
     loaded.trigger = report::Trigger::snapshot;

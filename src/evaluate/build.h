@@ -30,6 +30,7 @@ void build_sites(Build& build);
 void build_retention(Build& build);
 void build_descriptors(Build& build);
 void build_threads(Build& build);
+void build_goroutines(Build& build);
 void build_children(Build& build);
 void build_misuse(Build& build);
 void build_exec_leaks(Build& build);
@@ -46,6 +47,8 @@ void build_ages(Build& build, const HeapAges& known, const EvaluatedSite& site, 
 
 /// A descriptor's target and flags, as the kernel listed them.
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);
+/// What a thread or goroutine holds: `fd` as it is listed there.
+void describe_held(Build& build, const EvaluatedFd& fd, Object& out);
 /// A child that belongs to a site.
 void describe_child(Build& build, const EvaluatedChild& child, Object& out);
 Text state_of(const EvaluatedChild& child);

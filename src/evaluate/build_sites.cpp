@@ -22,8 +22,8 @@ constexpr uint32_t kObjectsAtEachEnd = 16;
 constexpr uint32_t kMostDescriptors = 256;
 
 Grade grade_of(const EvaluatedSite& site) {
-  if (site.libc || site.live == 0) return Grade::informational;
-  if (site.lost) return Grade::leaked;
+  if (site.libc || (site.live == 0 && site.closed_by_gc == 0)) return Grade::informational;
+  if (site.lost || site.live == 0) return Grade::leaked;
   return site.kind == Kind::thread || site.kind == Kind::child ? Grade::leaked : Grade::held;
 }
 
@@ -41,6 +41,7 @@ void describe_fd(Build& build, const EvaluatedFd& fd, Object& out) {
   out.fd = fd.fd;
   describe_target(build, fd, out.target, out.flags);
   out.thread = fd.tid;
+  if (fd.goroutine) out.goroutine = fd.goroutine;
   out.age_ns = build.age_ns(fd.acquired_ns);
   out.owner = owner_name(fd.owner);
   out.lost = fd.lost;
@@ -98,6 +99,7 @@ void describe_site(Build& build, const HeapAges& ages, uint32_t index, const led
   out.bytes = site.bytes;
   out.total = site.total;
   out.total_bytes = site.total_bytes;
+  out.closed_by_gc = site.closed_by_gc;
   out.peak = site.peak;
   out.at_peak = site.at_peak;
   out.running = site.running;

@@ -28,10 +28,7 @@ void describe_holdings(Build& build, const EvaluatedThread& thread, Holdings& ou
     const EvaluatedFd& fd = build.evaluation.fds[build.evaluation.fds_by_thread[thread.first_fd + at]];
     Object* object = out.descriptors.add(build.arena);
     if (!object) break;
-    object->fd = fd.fd;
-    describe_target(build, fd, object->target, object->flags);
-    object->age_ns = build.age_ns(fd.acquired_ns);
-    object->site = fd.site;
+    describe_held(build, fd, *object);
   }
   out.descriptors_omitted = thread.fds - out.descriptors.size();
 }
@@ -72,6 +69,13 @@ bool comes_before(const EvaluatedThread& left, const EvaluatedThread& right) {
 }
 
 }  // namespace
+
+void describe_held(Build& build, const EvaluatedFd& fd, Object& out) {
+  out.fd = fd.fd;
+  describe_target(build, fd, out.target, out.flags);
+  out.age_ns = build.age_ns(fd.acquired_ns);
+  out.site = fd.site;
+}
 
 Text text_of(const char* text, size_t room) {
   size_t length = 0;

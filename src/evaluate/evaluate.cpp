@@ -46,6 +46,7 @@ void build_lists(Build& build) {
   build_retention(build);
   build_descriptors(build);
   build_threads(build);
+  build_goroutines(build);
   build_children(build);
   build_misuse(build);
   build_exec_leaks(build);
@@ -60,6 +61,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   Evaluation evaluation;
   evaluate_ledger(*input.view, arena, evaluation);
   if (!input.totals_only) sign_sites(input, arena, evaluation);
+  count_closes_by_gc(input, evaluation);
   apply_suppressions(input, arena, evaluation);
   evaluate_misuse(input, arena, evaluation);
   if (!input.totals_only) order_sites(input.all_sites, arena, evaluation);

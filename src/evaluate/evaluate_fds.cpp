@@ -78,6 +78,7 @@ bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* 
     out.owner = record->owner_kind <= static_cast<uint32_t>(ledger::FdOwner::message_queue)
                     ? static_cast<uint8_t>(record->owner_kind)
                     : uint8_t{0};
+    out.goroutine = record->flags & ledger::kFdGoroutine ? record->owner : 0;
     uint32_t site = ledger::fd_site(word);
     if (site < evaluation.sites.size() && evaluation.sites[site].valid &&
         evaluation.sites[site].kind == ledger::Kind::fd)

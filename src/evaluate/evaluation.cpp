@@ -119,10 +119,10 @@ bool held_much(const EvaluatedSite& site) {
 
 /// Sites that count before those that do not; kinds that are not held for good before memory and libraries.
 int rank(const EvaluatedSite& site) {
-  if (site.live == 0 && site.running == 0) return 5;
+  if (site.live == 0 && site.running == 0 && site.closed_by_gc == 0) return 5;
   if (site.libc) return 4;
   if (site.is_suppressed()) return 3;
-  if (site.live == 0) return 2;
+  if (site.live == 0 && site.closed_by_gc == 0) return 2;
   return is_news(site.kind) || site.lost ? 0 : 1;
 }
 
@@ -132,7 +132,8 @@ bool is_worse(const EvaluatedSite& left, const EvaluatedSite& right, uint32_t le
   if (left_rank != right_rank) return left_rank < right_rank;
   if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
-  if (left.live != right.live) return left.live > right.live;
+  uint64_t left_count = left.live + left.closed_by_gc, right_count = right.live + right.closed_by_gc;
+  if (left_count != right_count) return left_count > right_count;
   if (left.running != right.running) return left.running > right.running;
   if (left.total != right.total) return left.total > right.total;
   return left_index < right_index;
@@ -173,7 +174,7 @@ void order_sites(bool all_sites, base::Arena& arena, Evaluation& evaluation) {
   size_t count = 0;
   for (uint32_t index = 0; index < evaluation.sites.size() && count < indexes.size(); ++index) {
     const EvaluatedSite& site = evaluation.sites[index];
-    bool holds = (site.live > 0 || site.running > 0 || held_much(site)) && !site.libc;
+    bool holds = (site.live > 0 || site.running > 0 || site.closed_by_gc > 0 || held_much(site)) && !site.libc;
     // A site that acquired nothing is that of a close.
     if (site.valid && (holds || (all_sites && site.total > 0))) indexes[count++] = index;
   }

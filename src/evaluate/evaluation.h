@@ -44,7 +44,8 @@ struct EvaluatedFd {
   FdClass fd_class;
   bool lost;  ///< nothing leads to the stream that owns it
   ledger::FdOrigin origin;
-  uint8_t owner;  ///< ledger::FdOwner
+  uint8_t owner;       ///< ledger::FdOwner
+  uint64_t goroutine;  ///< that acquired it; 0: none
 };
 
 struct EvaluatedThread {
@@ -125,6 +126,7 @@ struct EvaluatedSite : Losses {
   uint64_t bytes;  ///< heap
   uint64_t total;
   uint64_t total_bytes;
+  uint64_t closed_by_gc;  ///< descriptors that Go's garbage collector closed
   uint64_t peak;          ///< 0: not known
   uint64_t at_peak;       ///< live when its kind had its peak
   uint32_t running;       ///< threads and children
@@ -178,6 +180,9 @@ ledger::Coverage coverage_of(const ledger::View& view, ledger::Kind kind);
 
 /// Reads everything once. Totals do not take suppressions into account yet.
 void evaluate_ledger(const ledger::View& view, base::Arena& arena, Evaluation& out);
+
+/// Counts what Go's garbage collector closed, by the functions that closed it.
+void count_closes_by_gc(const ReportInput& input, Evaluation& evaluation);
 
 /// The first suppression that covers a site, whatever its counts; kNoIndex for none.
 uint32_t find_suppression(const ReportInput& input, const Evaluation& evaluation, uint32_t site);

@@ -126,6 +126,13 @@ void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
   sink.add(sink.context, note.text());
 }
 
+void note_goroutines(const Evaluation& evaluation, const NoteSink& sink) {
+  std::string_view reason = evaluation.view->text(evaluation.view->header().no_goroutines);
+  if (reason.empty()) return;
+  NoteText note;
+  sink.add(sink.context, note.add("goroutines are missing: ").add(reason).text());
+}
+
 /// False: something of the run was missed.
 bool note_untracked(const ReportInput& input, const Report& report, const NoteSink& sink) {
   uint64_t missed = 0, allowed = 0;
@@ -167,6 +174,7 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
              "the ledger could not be put into shared memory: a killed process would have left no report");
   for (std::string_view note : input.notes) sink.add(sink.context, note);
   note_unseen_memory(evaluation, sink);
+  note_goroutines(evaluation, sink);
   bool is_whole_run = note_untracked(input, report, sink);
   return is_whole_run && !(dropped || uncovered || unread);
 }

@@ -118,10 +118,10 @@ namespace {
 
 /// Those that count before those that do not; kinds that are not held for good before memory and libraries.
 int rank_of(const Place& place, const Site& site) {
-  if (place.live == 0 && place.running == 0) return 5;
+  if (place.live == 0 && place.running == 0 && place.closed_by_gc == 0) return 5;
   if (!site.owner.empty()) return 4;
   if (!site.suppressed_by.empty()) return 3;
-  if (place.live == 0) return 2;
+  if (place.live == 0 && place.closed_by_gc == 0) return 2;
   return is_news(site.kind) || place.lost ? 0 : 1;
 }
 
@@ -133,7 +133,8 @@ bool is_worse(const Report& report, const Place& left, const Place& right) {
   if (left_grows != right_grows) return left_grows;
   if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
-  if (left.live != right.live) return left.live > right.live;
+  uint64_t left_count = left.live + left.closed_by_gc, right_count = right.live + right.closed_by_gc;
+  if (left_count != right_count) return left_count > right_count;
   if (left.running != right.running) return left.running > right.running;
   if (left.total != right.total) return left.total > right.total;
   return left.first() < right.first();
@@ -157,6 +158,7 @@ void add_site(Report& report, base::Arena& arena, Place& place, uint32_t index) 
   place.bytes += site.bytes;
   place.total += site.total;
   place.total_bytes += site.total_bytes;
+  place.closed_by_gc += site.closed_by_gc;
   place.peak = peak_of_place(place.peak, site.peak, place.live + place.running);
   place.truncated = place.truncated || site.truncated;
   place.growing = place.growing || site.growing;

@@ -94,6 +94,7 @@ void add_to_place(EvaluatedPlace& place, const EvaluatedSite& site, uint32_t ind
   sum.bytes += site.bytes;
   sum.total += site.total;
   sum.total_bytes += site.total_bytes;
+  sum.closed_by_gc += site.closed_by_gc;
   sum.peak = peak_of_place(sum.peak, site.peak, sum.live + sum.running);
   if (site.live + site.running > worst.live + worst.running) place.worst_site = index;
 }

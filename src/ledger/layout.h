@@ -124,7 +124,7 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
 /// The process was traced from outside: no runtime is in it.
-inline constexpr uint32_t kHeaderFlagTraced = 1u << 10;
+inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then
@@ -223,6 +223,10 @@ struct Header {
   KindTotals totals[kKindSlots];
   std::atomic<uint64_t> dropped[kDroppedSlots];  ///< Dropped
   Section sections[kSectionSlots];
+
+  uint64_t goroutines_monotonic_ns;  ///< when `goroutines` was filled in; 0: it was not
+  StringRef no_goroutines;           ///< of a Go program: why they are not known
+  uint32_t reserved;
 };
 static_assert(sizeof(Header) <= kPageBytes);
 
@@ -335,7 +339,7 @@ struct FdRecord {
   uint32_t tid;          ///< who acquired it
   uint16_t owner_kind;   ///< FdOwner
   uint16_t flags;        ///< kFd…
-  uint64_t owner;        ///< address of the FILE or DIR; 0 for plain descriptors
+  uint64_t owner;        ///< address of the FILE or DIR, or (kFdGoroutine) the goroutine that acquired it; else 0
   ClosedFd closed;       ///< the last that had this number and was closed
   ClosedFd before;       ///< the one before that
   FdTarget target;
@@ -349,6 +353,7 @@ inline constexpr uint16_t kFdPlaced = 1u << 0;
 // Reading from it may give new descriptors.
 inline constexpr uint16_t kFdFanotify = 1u << 1;
 inline constexpr uint16_t kFdUserfault = 1u << 2;
+inline constexpr uint16_t kFdGoroutine = 1u << 3;
 enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
 
 constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {
@@ -586,6 +591,40 @@ struct HeapAge {
   uint64_t born_to_ns;    ///< … or after
 };
 static_assert(sizeof(HeapAge) == 40);
+
+/// How many descriptors that one site acquired were closed at another. Of Go programs, where it is to be told whether
+/// the program closed them or its garbage collector did.
+struct CloseCount {
+  uint32_t opened_site;
+  uint32_t closed_site;
+  std::atomic<uint64_t> count;
+};
+static_assert(sizeof(CloseCount) == 16);
+
+/// A goroutine's state, as Go's runtime numbers it (runtime2.go: _Gidle …).
+enum class GoroutineState : uint8_t {
+  idle = 0,
+  runnable = 1,
+  running = 2,
+  syscall = 3,
+  waiting = 4,
+  dead = 6,
+  copystack = 8,
+  preempted = 9,
+};
+/// A goroutine of the program, or of Go's runtime, as it was when the process's memory was read.
+struct GoroutineRecord {
+  uint64_t id;
+  uint64_t creator;           ///< the goroutine that started it; 0: not known
+  uint64_t waiting_since_ns;  ///< CLOCK_MONOTONIC, as a garbage collection noticed it; 0: none did
+  uint32_t created_node;      ///< one frame: the go statement
+  uint32_t node;              ///< innermost frame of its stack; 0: not known
+  StringRef wait_reason;
+  uint8_t state;  ///< GoroutineState
+  uint8_t truncated;
+  uint16_t reserved;
+};
+static_assert(sizeof(GoroutineRecord) == 40);
 
 /// A program that was started, or that a process went over to, and that was not tracked; by program and reason. There
 /// may be several records of the same, to be added up.

@@ -23,7 +23,8 @@ using Key = std::tuple<ledger::Kind, report::Text, uint64_t>;
 std::map<Key, Place> by_key(const Report& report) {
   std::map<Key, Place> places;
   for (Place& one : list_places(report))
-    if (one.counts()) places.emplace(Key{one.site->kind, one.site->acquired_by, one.site->signature}, std::move(one));
+    if (one.counts() && one.live)
+      places.emplace(Key{one.site->kind, one.site->acquired_by, one.site->signature}, std::move(one));
   return places;
 }
 

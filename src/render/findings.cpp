@@ -145,7 +145,8 @@ class Finder {
       finding.level = level_of(report::subject_of(place.site->kind));
       finding.id = id_of(place);
       finding.message = describe_place(place, text_options(root_));
-      finding.weight = place.live;
+      finding.weight = place.live + place.closed_by_gc;
+      if (!place.live && place.closed_by_gc) finding.id += ".closed_by_gc";
       if (!place.live && place.running) {
         finding.id += ".running";
         finding.weight = place.running;
@@ -293,6 +294,7 @@ std::string describe_id(std::string_view id) {
   if (id == "unchecked") return "A rule could not be checked, so it did not pass.";
   if (id == "untracked") return "A program was not tracked, so nothing is known about it.";
   if (id == "fd.unattributed") return "A descriptor was opened through no hooked function and is still open.";
+  if (id == "fd.closed_by_gc") return "Descriptors were not closed by the program, only by Go's garbage collector.";
   if (id == "heap.lost") return "Heap blocks were lost: no pointer leads to them any more, so they can never be freed.";
   if (id == "inherited_by_child") return "A descriptor without close-on-exec was inherited by another program.";
   if (id == "thread") return "Threads ended and were neither joined nor detached.";

@@ -215,6 +215,25 @@ std::string threads_html(const Report& report) {
   return text;
 }
 
+std::string goroutines_html(const Report& report) {
+  if (report.goroutines.empty()) return {};
+  std::string text = "<h2>Goroutines and what they hold</h2>\n";
+  for (const report::GoroutineGroup& group : report.goroutines) {
+    std::string waiting = group.waiting_ns ? ", for at least " + write_duration(*group.waiting_ns) : "";
+    text += fmt::format("<details><summary><b>{}</b> <span class=\"faint\">{} {}{}; {}</span></summary>\n",
+                        write_number_of(group.count, "goroutine"), escape_markup(group.state),
+                        escape_markup(group.wait_reason), waiting, write_number_of(group.fd, "descriptor"));
+    if (group.stack) text += "<p>at</p>\n" + stack_html(report, group.stack, group.truncated);
+    if (group.created_at) text += "<p>started at</p>\n" + stack_html(report, group.created_at, false);
+    for (const report::Goroutine& one : group.goroutines)
+      for (const report::Object& held : one.descriptors)
+        text += fmt::format("<p>goroutine {}: descriptor {} <code>{}</code></p>\n", one.goroutine, held.fd.value_or(-1),
+                            escape_markup(held.target));
+    text += "</details>\n";
+  }
+  return text;
+}
+
 std::string call_html(std::string_view title, const std::optional<report::ClosingCall>& call, const Report& report) {
   if (!call) return {};
   return fmt::format("<p>{} by <code>{}</code> in thread {}</p>\n{}", title, escape_markup(call->function),
@@ -283,7 +302,8 @@ std::string render_report_html(Reports reports, const RenderOptions&) {
                         escape_markup(one.origin), escape_markup(one.target));
   }
   if (any) text += "</table>\n";
-  text += threads_html(report) + misuse_html(report) + exec_leaks_html(report) + untracked_html(report);
+  text += threads_html(report) + goroutines_html(report) + misuse_html(report) + exec_leaks_html(report) +
+          untracked_html(report);
   if (!report.failures.empty()) text += "<h2>Calls that failed for lack of a resource</h2>\n";
   for (const report::Failure& failure : report.failures)
     text += fmt::format(

@@ -95,7 +95,7 @@ std::string places_of(const Labelled& one, const Metric& metric, const std::stri
   size_t shown[ledger::kKindCount] = {};
   for (const Place& place : list_places(report)) {
     const report::Site& site = *place.site;
-    if (!site.counts() || !(place.live || place.running)) continue;
+    if (!site.counts() || !(place.live || place.running || place.closed_by_gc)) continue;
     if (!(report::row_of(metric.counter).in_site_rules & report::bit_of(report::subject_of(site.kind)))) continue;
     if (++shown[static_cast<size_t>(site.kind)] > kMostPlaces) continue;
     std::vector<StackFrame> frames = place.stack();

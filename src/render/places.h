@@ -30,8 +30,10 @@ struct Place : report::Place {
   const report::Report* report = nullptr;
   std::vector<const report::Object*> objects;
 
-  /// Does it hold anything of the program's own that counts?
-  bool counts() const { return site->counts() && site->grade != report::Grade::informational && live > 0; }
+  /// Does it hold anything of the program's own that counts, or has it lost that?
+  bool counts() const {
+    return site->counts() && site->grade != report::Grade::informational && (live > 0 || closed_by_gc > 0);
+  }
   std::vector<StackFrame> stack() const { return list_frames(*report, site->stack); }
 };
 /// In the report's order. Valid as long as the report.

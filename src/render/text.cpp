@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "evaluate/verdict.h"
 #include "names/code_owner.h"
@@ -102,6 +103,7 @@ std::string describe_totals(Subject subject, const Totals& totals, const Report&
     default:
       parts.push_back(fmt::format("{} held, of {} acquired", held, total));
       if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("peak {}", write_count(peak)));
+      add_counters(totals, {{Counter::closed_by_gc, "closed by the garbage collector"}}, parts);
       add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, "inherited"}}, parts);
   }
   if (std::string lost = describe_losses(subject, totals, report); !lost.empty()) parts.push_back(lost);
@@ -394,13 +396,28 @@ std::string describe_loss(const report::Place& place) {
   return parts.empty() ? "" : " (" + join(parts, ", ") + ")";
 }
 
+/// " by goroutine 18"
+std::string describe_goroutines(const Place& place) {
+  std::set<uint64_t> goroutines;
+  for (const report::Object* object : place.objects)
+    if (object->goroutine) goroutines.insert(*object->goroutine);
+  bool is_all = std::all_of(place.sites.begin(), place.sites.end(),
+                            [&](uint32_t site) { return place.report->sites[site].objects_omitted == 0; });
+  if (goroutines.size() == 1) return fmt::format(" by goroutine {}", *goroutines.begin());
+  if (goroutines.empty() || !is_all) return {};
+  return fmt::format(" by {} goroutines", write_count(goroutines.size()));
+}
+
 std::string describe_place(const Place& place, const TextOptions& options) {
-  std::string heading = write_number_of(place.live, noun_of(place.site->kind));
+  bool is_only_of_gc = place.closed_by_gc && !place.live;
+  std::string heading = write_number_of(is_only_of_gc ? place.closed_by_gc : place.live, noun_of(place.site->kind));
+  if (is_only_of_gc) heading += " (closed by the garbage collector, not by you)";
   heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
   heading += describe_growth(place) + describe_ages(place);
   std::string text = tinted(heading, Tint::bold, options.colour);
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
+  text += describe_goroutines(place);
   if (std::string targets = describe_targets(place, options); !targets.empty()) text += ": " + targets;
   return text;
 }
@@ -433,6 +450,9 @@ std::string render_retention(const Place& place, const TextOptions& options, std
 std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
   std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
+  if (place.closed_by_gc && place.live)
+    text +=
+        fmt::format("{}{} more closed by the garbage collector, not by you\n", deeper, write_count(place.closed_by_gc));
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   text += (frames.empty() ? deeper + "(no stack)\n" : frames) + render_retention(place, options, deeper);
   if (!place.site->exceeds.empty())
@@ -479,7 +499,8 @@ std::string render_text(const Report& report, const TextOptions& options) {
   text += render_totals(report) + render_watch(report, options) + render_rules(report, options);
   text += render_places(report, options);
   text += render_growth(report, options);
-  text += render_threads(report, options) + render_misuse(report, options) + render_exec_leaks(report, options);
+  text += render_threads(report, options) + render_goroutines(report, options) + render_misuse(report, options) +
+          render_exec_leaks(report, options);
   text += render_untracked(report, options);
   text += render_unattributed(report, options) + render_peak(report, options);
   return text + render_failure(report, options) + render_notes(report, options);

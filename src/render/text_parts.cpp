@@ -59,24 +59,25 @@ std::string render_frame(const ShownFrame& shown, const TextOptions& options, si
 }
 
 /// "7 (/var/log/app.log), 8 (tcp …)"
-std::string describe_descriptors(const Thread& thread, const TextOptions& options) {
+std::string describe_descriptors(std::span<const report::Object> descriptors, uint64_t count,
+                                 const TextOptions& options) {
   constexpr size_t kMost = 3;
   std::vector<std::string> parts;
-  for (const report::Object& one : thread.holds.descriptors) {
+  for (const report::Object& one : descriptors) {
     if (parts.size() == kMost) break;
     std::string target = options.paths.shorten(one.target);
     parts.push_back(target.empty() ? fmt::format("{}", one.fd.value_or(-1))
                                    : fmt::format("{} ({})", one.fd.value_or(-1), target));
   }
-  return join(parts, ", ") + (thread.holds.fd > parts.size() ? ", …" : "");
+  return join(parts, ", ") + (count > parts.size() ? ", …" : "");
 }
 
 std::string describe_holdings(const Thread& thread, const TextOptions& options) {
   std::vector<std::string> parts;
   if (thread.thread_class == "main") return {};  // everybody's
   if (thread.holds.fd)
-    parts.push_back(
-        fmt::format("{}: {}", write_number_of(thread.holds.fd, "descriptor"), describe_descriptors(thread, options)));
+    parts.push_back(fmt::format("{}: {}", write_number_of(thread.holds.fd, "descriptor"),
+                                describe_descriptors(thread.holds.descriptors.span(), thread.holds.fd, options)));
   constexpr int64_t kWorthTelling = 1 << 16;
   if (thread.holds.heap_bytes >= kWorthTelling)
     parts.push_back(write_bytes(static_cast<uint64_t>(thread.holds.heap_bytes)) + " of heap");
@@ -231,7 +232,42 @@ std::string describe_running(const Report& report, const Place& place, const Tex
   return text;
 }
 
+/// "goroutine 18 (waiting, chan receive, for at least 5 min); holds 2 descriptors: …"
+std::string describe_goroutines(const report::GoroutineGroup& group, const TextOptions& options) {
+  bool is_one = group.count == 1 && !group.goroutines.empty();
+  std::string heading =
+      is_one ? fmt::format("goroutine {}", group.goroutines[0].goroutine) : write_number_of(group.count, "goroutine");
+  std::string state = printable(group.state);
+  if (!group.wait_reason.empty()) state += ", " + printable(group.wait_reason);
+  if (group.waiting_ns) state += ", for at least " + write_duration(*group.waiting_ns);
+  std::string text = fmt::format("{} ({})", tinted(heading, Tint::bold, options.colour), state);
+  if (!group.fd) return text;
+  text += fmt::format("; {} {}", is_one ? "holds" : "hold", write_number_of(group.fd, "descriptor"));
+  if (!group.goroutines.empty())
+    text += ": " + describe_descriptors(group.goroutines[0].descriptors.span(), group.fd, options);
+  return text;
+}
+
 }  // namespace
+
+std::string render_goroutines(const Report& report, const TextOptions& options) {
+  constexpr uint64_t kMany = 10;
+  std::string text;
+  size_t shown = 0;
+  uint64_t left_out = 0;
+  for (const report::GoroutineGroup& group : report.goroutines) {
+    if (!group.fd && group.count < kMany) continue;
+    if (shown++ >= options.most_sites) {
+      left_out += group.count;
+      continue;
+    }
+    text += "\n  " + describe_goroutines(group, options) + "\n";
+    if (group.stack) text += "    at\n" + render_frames(report, group.stack, options, "        ");
+    if (group.created_at) text += "    started at\n" + render_frames(report, group.created_at, options, "        ");
+  }
+  if (left_out) text += fmt::format("\n  and {}\n", write_number_of(left_out, "more goroutine"));
+  return text;
+}
 
 std::string describe_function(const Report& report, report::CallId call, const TextOptions& options) {
   if (!call || call > report.stacks.calls.size()) return {};
@@ -240,6 +276,7 @@ std::string describe_function(const Report& report, report::CallId call, const T
 }
 
 std::string render_threads(const Report& report, const TextOptions& options) {
+  if (!report.goroutines.empty()) return {};  // its threads run now this one, now that
   std::string text;
   size_t shown = 0;
   size_t left_out = 0;

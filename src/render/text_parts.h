@@ -24,6 +24,8 @@ std::string render_frames(const report::Report& report, report::StackId stack, c
 
 /// Threads that hold something, with where they are blocked.
 std::string render_threads(const report::Report& report, const TextOptions& options);
+/// Goroutines that hold something, or that are many, with where they wait.
+std::string render_goroutines(const report::Report& report, const TextOptions& options);
 /// Call sites whose threads accumulate.
 std::string render_growth(const report::Report& report, const TextOptions& options);
 /// A function with file and line, as in a stack; "" unknown.

@@ -79,6 +79,8 @@ inline constexpr bool kIsCompact<Thread> = false;
 template <>
 inline constexpr bool kIsCompact<Holdings> = false;
 template <>
+inline constexpr bool kIsCompact<GoroutineGroup> = false;
+template <>
 inline constexpr bool kIsCompact<Misuse> = false;
 template <>
 inline constexpr bool kIsCompact<ClosingCall> = false;
@@ -97,6 +99,7 @@ inline constexpr Text kThreadStates[] = {"running", "finished"};
 inline constexpr Text kObjectStates[] = {"running", "finished", "zombie", "unknown"};
 inline constexpr Text kThreadClasses[] = {"main",         "finished", "joinable", "detached",
                                           "unattributed", "ignored",  "libc"};
+inline constexpr Text kGoroutineStates[] = {"runnable", "running", "syscall", "waiting", "unknown"};
 inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner", "standard_closed"};
 inline constexpr Text kReceived[] = {"received"};
 inline constexpr Text kLibc[] = {"libc"};
@@ -142,6 +145,7 @@ void describe(Visitor& v, Is<Object> auto& object) {
   v.member("handle", object.handle, Presence::if_set,
            "The number or address of a timer, of shared memory, of a library.");
   v.member("thread", object.thread, Presence::if_set, "The thread itself, or the one that acquired the object.");
+  v.member("goroutine", object.goroutine, Presence::if_set, "The goroutine that acquired the object.");
   v.member("bytes", object.bytes, Presence::if_set, "Its size, if it has one.");
   v.member("target", object.target, Presence::if_set, "What a descriptor refers to.");
   v.member("flags", object.flags, Presence::if_set, "");
@@ -219,6 +223,8 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("possibly_lost", site.possibly_lost, Presence::if_set,
            "Of live: only pointers into the middle of a block lead to them.");
   v.member("possibly_lost_bytes", site.possibly_lost_bytes, Presence::if_set, "");
+  v.member("closed_by_gc", site.closed_by_gc, Presence::if_set,
+           "Descriptors of a Go program that its garbage collector closed, as the program never did.");
   v.member("peak", site.peak, Presence::if_set, "The highest number live at once, if that was tracked.");
   v.member("at_peak", site.at_peak, Presence::if_set,
            "Live here when the process held most of this kind (the peak in totals).");
@@ -301,6 +307,32 @@ void describe(Visitor& v, Is<Thread> auto& thread) {
   v.stack("stack", thread.stack, Presence::if_set, "Where it is blocked, if it is waiting in the kernel.");
   v.member("truncated", thread.truncated, Presence::if_set, "Outer frames are missing.");
   v.member("holds", thread.holds, Presence::always, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<Goroutine> auto& goroutine) {
+  v.member("goroutine", goroutine.goroutine, Presence::always, "Its number, as Go's own messages give it.");
+  v.member("created_by", goroutine.created_by, Presence::if_set, "The goroutine that started it (Go 1.21 and newer).");
+  v.member("waiting_ns", goroutine.waiting_ns, Presence::if_set,
+           "Since a garbage collection first found it waiting: it waits for at least as long.");
+  v.member("fd", goroutine.fd, Presence::always, "Descriptors it acquired that are still held.");
+  v.member("descriptors", goroutine.descriptors, Presence::if_set, "The oldest.");
+  v.member("descriptors_omitted", goroutine.descriptors_omitted, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<GoroutineGroup> auto& group) {
+  v.member("count", group.count, Presence::always, "");
+  v.member("state", group.state, Presence::always, "", words::kGoroutineStates);
+  v.member("wait_reason", group.wait_reason, Presence::if_set,
+           "As Go's runtime puts it. Absent if the program is stripped.");
+  v.stack("created_at", group.created_at, Presence::if_set, "The go statement that started them.");
+  v.stack("stack", group.stack, Presence::always, "Where they wait; of running ones it is not known.");
+  v.member("truncated", group.truncated, Presence::if_set, "Outer frames are missing.");
+  v.member("waiting_ns", group.waiting_ns, Presence::if_set, "Of the one that waits longest, as far as it is known.");
+  v.member("fd", group.fd, Presence::always, "Descriptors that they acquired and that are still held.");
+  v.member("goroutines", group.goroutines, Presence::always, "Those that hold most first, then the oldest.");
+  v.member("goroutines_omitted", group.goroutines_omitted, Presence::if_set, "");
 }
 
 template <class Visitor>
@@ -450,6 +482,10 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("threads", report.threads, Presence::always,
            "Every thread that exists and what it holds; those that hold most come first.");
   v.member("threads_omitted", report.threads_omitted, Presence::if_set, "");
+  v.member("goroutines", report.goroutines, Presence::if_set,
+           "Of a traced Go program: its goroutines, by the go statement that started them and the place where they "
+           "wait; those that hold most come first.");
+  v.member("goroutines_omitted", report.goroutines_omitted, Presence::if_set, "Groups that are not in the list.");
   v.member("children", report.children, Presence::always,
            "Children that belong to no site, and those that are not counted.");
   v.member("children_omitted", report.children_omitted, Presence::if_set, "");

@@ -120,6 +120,8 @@ uint64_t number_of(const Numbers& numbers, Counter counter) {
       return numbers.possibly_lost;
     case Counter::possibly_lost_bytes:
       return numbers.possibly_lost_bytes;
+    case Counter::closed_by_gc:
+      return numbers.closed_by_gc;
     case Counter::growth:
       if constexpr (requires { numbers.growth->per_day; }) return numbers.growth ? numbers.growth->per_day : 0;
       return 0;
@@ -134,6 +136,7 @@ struct Object {
   std::optional<int64_t> process;
   std::optional<uint64_t> handle;
   std::optional<int64_t> thread;  ///< the thread itself, or the one that acquired the object
+  std::optional<uint64_t> goroutine;
   std::optional<uint64_t> bytes;
   Text target;
   List<Text> flags;
@@ -206,6 +209,7 @@ struct Site : Losses {
   uint64_t bytes = 0;
   uint64_t total = 0;
   uint64_t total_bytes = 0;
+  uint64_t closed_by_gc = 0;
   uint64_t peak = 0;  ///< 0: not known
   uint64_t at_peak = 0;
   uint64_t running = 0;
@@ -239,6 +243,7 @@ struct Place : Losses {
   uint64_t bytes = 0;
   uint64_t total = 0;
   uint64_t total_bytes = 0;
+  uint64_t closed_by_gc = 0;
   uint64_t peak = 0;  ///< at least; 0: not known
   uint64_t running = 0;
   bool growing = false;
@@ -296,6 +301,29 @@ struct Thread {
   std::optional<StackId> stack;  ///< where it waits
   bool truncated = false;
   Holdings holds;
+};
+
+/// A goroutine of a group, and what it holds.
+struct Goroutine {
+  uint64_t goroutine = 0;
+  std::optional<uint64_t> created_by;
+  std::optional<uint64_t> waiting_ns;
+  uint64_t fd = 0;
+  List<Object> descriptors;
+  uint64_t descriptors_omitted = 0;
+};
+/// Goroutines that one go statement started, and that wait (or are) at one place.
+struct GoroutineGroup {
+  uint64_t count = 0;
+  Text state;
+  Text wait_reason;
+  StackId created_at = 0;  ///< one frame
+  StackId stack = 0;
+  bool truncated = false;
+  std::optional<uint64_t> waiting_ns;  ///< the longest
+  uint64_t fd = 0;                     ///< descriptors that they hold
+  List<Goroutine> goroutines;          ///< those that hold most, then the oldest
+  uint64_t goroutines_omitted = 0;
 };
 
 /// A child process that belongs to no site.
@@ -449,6 +477,8 @@ struct Report {
   uint64_t descriptors_omitted = 0;
   List<Thread> threads;
   uint64_t threads_omitted = 0;
+  List<GoroutineGroup> goroutines;
+  uint64_t goroutines_omitted = 0;
   List<Child> children;
   uint64_t children_omitted = 0;
   List<Misuse> misuse;

@@ -70,9 +70,7 @@ std::string_view without_mark(std::string_view path) {
 }
 
 /// Reads what a report says of a module from its file, and where Go's functions lie in it.
-void describe(const elf::Bytes& bytes, uint64_t mapped_offset, CodeModule& out) {
-  elf::File file;
-  if (file.open(bytes)) return;
+void describe(const elf::File& file, uint64_t mapped_offset, CodeModule& out) {
   char id[64];
   out.build_id.assign(id, file.build_id(id));
   for (uint32_t index = 0; index < file.segment_count(); ++index) {
@@ -148,7 +146,12 @@ void CodeSpace::read_modules(int pid) {
     // The very file that is mapped, if it is the program's.
     std::string file = module.is_main ? folder + "/exe" : folder + "/root" + module.path;
     elf::Opened opened(file.c_str());
-    if (opened) describe(opened.bytes(), first.offset, module);
+    elf::Bytes bytes = opened.bytes();
+    elf::File object;
+    if (opened && !object.open(bytes)) {
+      describe(object, first.offset, module);
+      if (module.is_go && modules_.empty()) go_runtime_ = GoRuntime(object, module.base);
+    }
     modules_.push_back(std::move(module));
   }
 }
@@ -221,29 +224,35 @@ bool CodeSpace::is_known(int tid, const arch::TracedRegisters& registers, size_t
   return true;
 }
 
+bool CodeSpace::is_go_code(uintptr_t pc) const {
+  return is_go() && pc > modules_[0].go_text && pc <= modules_[0].go_text_end;
+}
+
 /// Go's functions keep frame pointers. Those that make system calls have no frame: their return address is on top.
 void CodeSpace::walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
-  const CodeModule& go = modules_[0];
-  auto is_go = [&](uintptr_t pc) { return pc > go.go_text && pc <= go.go_text_end; };
   out.frames.push_back(frame_of(registers.pc(), true));
   uintptr_t pc = 0;
-  if (load(tid, registers.sp(), pc) && is_go(pc)) {
+  if (load(tid, registers.sp(), pc) && is_go_code(pc)) {
     out.slots.push_back({registers.sp(), pc});
     out.frames.push_back(frame_of(pc, false));
-  } else if (is_go(registers.go_vfork_return())) {
+  } else if (is_go_code(registers.go_vfork_return())) {
     out.slots.push_back({registers.sp(), pc});
     out.frames.push_back(frame_of(registers.go_vfork_return(), false));
   }
   out.bp = registers.bp();
   out.depends_on_bp = true;
-  uintptr_t frame = registers.bp();
+  follow_go(tid, registers.bp(), most, out);
+}
+
+/// The chain of frame pointers.
+void CodeSpace::follow_go(int tid, uintptr_t frame, size_t most, Walked& out) {
   while (frame != 0 && out.frames.size() < most) {
-    uintptr_t next;
+    uintptr_t next, pc;
     if (frame % sizeof(uintptr_t) || !load(tid, frame + 8, pc) || !load(tid, frame, next)) break;
     out.slots.push_back({frame, next});
     out.slots.push_back({frame + 8, pc});
     if (pc == 0) return;
-    if (!is_go(pc)) break;
+    if (!is_go_code(pc)) break;
     out.frames.push_back(frame_of(pc, false));
     // The stack grows downward, except where it is left for another (systemstack).
     if (next == frame) break;
@@ -253,9 +262,7 @@ void CodeSpace::walk_go(int tid, const arch::TracedRegisters& registers, size_t 
 }
 
 void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
-  bool is_go_code = !modules_.empty() && modules_[0].is_go && registers.pc() > modules_[0].go_text &&
-                    registers.pc() <= modules_[0].go_text_end;
-  if (is_go_code) return walk_go(tid, registers, most, out);
+  if (is_go_code(registers.pc())) return walk_go(tid, registers, most, out);
   g_walked = this;
   unwind::g_code_generation.store(generation_, std::memory_order_relaxed);
   unwind::set_object_finder([](uintptr_t pc, unwind::Object& object) { return g_walked->find_object(pc, object); });
@@ -323,6 +330,21 @@ std::span<const CodeFrame> CodeSpace::stack_of(int tid, const arch::TracedRegist
   ++walked_count_;
   known.push_back(std::move(walked));
   return known.back().frames;
+}
+
+std::span<const CodeFrame> CodeSpace::stack_of(int tid, const GoRoutine& goroutine, size_t most, bool& truncated) {
+  last_ = Walked();
+  truncated = false;
+  if (!is_go_code(goroutine.pc)) return {};
+  bool has_stack = goroutine.stack_low < goroutine.sp && goroutine.sp < goroutine.stack_high &&
+                   read_stack(tid, goroutine.sp, std::min(kFirstStackBytes, goroutine.stack_high - goroutine.sp));
+  if (!has_stack) stack_bytes_ = 0;
+  // One that has not run yet stands at its function's beginning.
+  bool is_new = goroutine.pc == goroutine.starts_at;
+  last_.frames.push_back(frame_of(goroutine.pc, is_new));
+  if (!is_new) follow_go(tid, goroutine.bp, most, last_);
+  truncated = last_.truncated || (!is_new && goroutine.bp == 0);
+  return last_.frames;
 }
 
 }  // namespace unfreed::trace

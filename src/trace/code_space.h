@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "arch/traced_registers.h"
+#include "trace/go_runtime.h"
 #include "trace/module_image.h"
 #include "unwind/frame.h"
 
@@ -48,11 +49,17 @@ class CodeSpace {
 
   const std::vector<CodeModule>& modules() const { return modules_; }
   /// A Go program without C in it.
+  bool is_go() const { return !modules_.empty() && modules_[0].is_go; }
   bool is_only_go() const { return !modules_.empty() && modules_[0].is_go && !modules_[0].may_have_c; }
 
   /// The stack of a thread that is stopped in or behind a system call, innermost frame first, of at most `most` frames.
   /// Valid until the next call.
   std::span<const CodeFrame> stack_of(int tid, const arch::TracedRegisters& registers, size_t most, bool& truncated);
+  /// That of a goroutine that no thread runs. `tid`: a live thread of the process. Empty if it is running.
+  std::span<const CodeFrame> stack_of(int tid, const GoRoutine& goroutine, size_t most, bool& truncated);
+  CodeFrame frame_of(uintptr_t pc, bool exact);
+
+  GoRuntime& go_runtime() { return go_runtime_; }
 
  private:
   struct Walked {
@@ -67,10 +74,11 @@ class CodeSpace {
   void read_modules(int pid);
   bool find_object(uintptr_t pc, unwind::Object& out);
   const CodeModule* module_at(uintptr_t pc, uint32_t& number);
-  CodeFrame frame_of(uintptr_t pc, bool exact);
   bool is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked);
   void walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
   void walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  void follow_go(int tid, uintptr_t frame, size_t most, Walked& out);
+  bool is_go_code(uintptr_t pc) const;
   bool read_stack(int tid, uintptr_t from, size_t bytes);
   bool load(int tid, uintptr_t address, uintptr_t& value);
 
@@ -84,6 +92,7 @@ class CodeSpace {
   uintptr_t stack_start_ = 0;
   size_t stack_bytes_ = 0;
   Walked last_;
+  GoRuntime go_runtime_;
 };
 
 }  // namespace unfreed::trace

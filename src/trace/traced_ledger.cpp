@@ -50,6 +50,7 @@ std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int p
     unlinkat(setup.folder, file_name(made->name_).c_str(), 0);
     return nullptr;
   }
+  made->stacks_ = std::make_unique<LedgerStacks>(code, *made->composer_);
   made->describe_process(pid, is_forked);
   made->describe_coverage();
   made->take_inherited(pid);
@@ -58,6 +59,7 @@ std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int p
 }
 
 TracedLedger::~TracedLedger() {
+  stacks_.reset();
   composer_.reset();
   if (writer_) munmap(writer_.base(), bytes_);
 }
@@ -165,23 +167,7 @@ void TracedLedger::take_inherited(int pid) {
 uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
   uint32_t depth = setup_.settings->depth;
   std::span<const CodeFrame> frames = code_.stack_of(caller.tid, caller.registers, depth, truncated);
-  std::vector<ledger::FrameKey> keys;
-  keys.reserve(frames.size());
-  for (const CodeFrame& frame : frames) {
-    if (module_numbers_.size() < code_.modules().size()) module_numbers_.resize(code_.modules().size());
-    uint32_t number = 0;
-    if (frame.module) {
-      uint32_t& known = module_numbers_[frame.module - 1];
-      const CodeModule& module = code_.modules()[frame.module - 1];
-      if (!known)
-        known = composer_->module({module.path, module.build_id, module.base, module.start, module.end,
-                                   module.is_main ? ledger::kModuleMain : uint16_t{0}});
-      number = known;
-    }
-    uint64_t base = frame.module && !number ? code_.modules()[frame.module - 1].base : 0;
-    keys.push_back({number | (frame.exact_pc ? ledger::kNodeExactPc : 0), frame.offset + base});
-  }
-  return composer_->stack(keys, truncated);
+  return stacks_->node(frames, truncated);
 }
 
 uint32_t TracedLedger::site_of(Kind kind, const Caller& caller) {
@@ -212,8 +198,8 @@ FdRecord* TracedLedger::acquired(int fd, const Caller& caller, FdOrigin origin) 
   }
   record->tid = static_cast<uint32_t>(caller.tid);
   record->owner_kind = 0;
-  record->owner = 0;
-  record->flags = 0;
+  record->owner = code_.is_go() ? code_.go_runtime().running_on(caller.tid, caller.registers) : 0;
+  record->flags = record->owner ? ledger::kFdGoroutine : uint16_t{0};
   return record;
 }
 
@@ -263,7 +249,23 @@ void TracedLedger::closed(int fd, const Caller& caller) {
   if (!record) return;
   uint32_t site = site_of(Kind::fd, caller);
   go_on(fd, site);
+  count_close(record->word.load(std::memory_order_relaxed), site);
   composer_->close_fd(*record, site, static_cast<uint32_t>(caller.tid), base::monotonic_ns());
+}
+
+/// In Go, closes may be the garbage collector's. Who is one by its functions is for the report to say.
+void TracedLedger::count_close(uint64_t word, uint32_t site) {
+  FdOrigin origin = ledger::fd_origin(word);
+  if (!code_.is_go() || (origin != FdOrigin::acquired && origin != FdOrigin::received)) return;
+  ledger::CloseCount*& known = closes_[uint64_t{ledger::fd_site(word)} << 32 | site];
+  if (!known) {
+    uint64_t index = 0;
+    known = writer_.append<ledger::CloseCount>(SectionId::closes, index);
+    if (!known) return writer_.drop(ledger::Dropped::closes_full);
+    known->opened_site = ledger::fd_site(word);
+    known->closed_site = site;
+  }
+  known->count.fetch_add(1, std::memory_order_relaxed);
 }
 
 void TracedLedger::bad_close(int fd, const Caller& caller) {
@@ -400,6 +402,7 @@ void TracedLedger::end(int tid, int status) {
   header.exit_status = status;
   report::take_kernel_facts(writer_, tid);
   report::take_kernel_tasks(writer_, tid);
+  take_goroutines(*stacks_, writer_, tid, setup_.settings->depth);
   header.handover.store(static_cast<uint32_t>(ledger::Handover::left), std::memory_order_release);
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "arch/traced_registers.h"
@@ -14,6 +15,7 @@
 #include "ledger/file_names.h"
 #include "settings/settings.h"
 #include "trace/code_space.h"
+#include "trace/ledger_stacks.h"
 
 namespace unfreed::trace {
 
@@ -82,6 +84,7 @@ class TracedLedger {
   uint32_t node_of(const Caller& caller, bool& truncated);
   uint32_t site_of(ledger::Kind kind, const Caller& caller);
   void go_on(int fd, uint32_t site);
+  void count_close(uint64_t word, uint32_t site);
   void note_misuse(const ledger::Misuse& seen);
   void set_target(ledger::FdRecord& record, ledger::FdTargetForm form, std::string_view value) const;
 
@@ -95,7 +98,8 @@ class TracedLedger {
   ledger::Room room_;
   ledger::Writer writer_;
   std::unique_ptr<ledger::Composer> composer_;
-  std::vector<uint32_t> module_numbers_;  ///< in the ledger, by index in the code space
+  std::unique_ptr<LedgerStacks> stacks_;
+  std::unordered_map<uint64_t, ledger::CloseCount*> closes_;  ///< by the sites of opening and closing
   std::vector<ledger::ThreadRecord*> threads_;
   std::vector<ledger::ChildRecord*> children_;
 

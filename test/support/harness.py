@@ -113,7 +113,7 @@ def list_stacks(report):
             return [replace(one) for one in value]
         if not isinstance(value, dict):
             return value
-        return {key: frames(one) if key == "stack" and isinstance(one, int) else replace(one) for key, one in value.items()}
+        return {key: frames(one) if key in ("stack", "created_at") and isinstance(one, int) else replace(one) for key, one in value.items()}
 
     return replace(report)
 
