@@ -189,7 +189,7 @@ class Traced(unittest.TestCase):
                     result = harness.run([served, *arguments], scratch=scratch, options=["--fail-on", "fd>0"])
                     self.assertEqual((result.status, result.stdout), (status, "end\n"), result)
                     self.assertGreater(result.report["totals"]["fd"]["suppressed"], 0)
-                self.assertIn("3 descriptors from openat: /etc/passwd\n      main.leak (", result.stderr)
+                self.assertIn("3 descriptors from openat by goroutine 1: /etc/passwd\n      main.leak (", result.stderr)
 
     def test_the_user_is_told_what_tracing_means(self):
         result, _ = self.run_traced()
