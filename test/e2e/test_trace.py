@@ -3,7 +3,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import unittest
 
 import harness
@@ -74,7 +73,6 @@ func main() {
 %s
 }
 """
-GO_HOME = tempfile.TemporaryDirectory(prefix="unfreed-go-")  # its cache: the standard library is built once for each mode
 GO_COMMAND = shutil.which("go") or "/usr/local/go/bin/go"
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "traced.c")
 
@@ -242,8 +240,7 @@ class Traced(unittest.TestCase):
 def build_go(scratch, source, uses_c, *options):
     with open(scratch.path("main.go"), "w") as file:
         file.write(source)
-    subprocess.run([GO_COMMAND, "build", *options, "-o", "program", "main.go"], cwd=scratch.folder, check=True,
-                   env={**harness.clean_environment(), "HOME": GO_HOME.name, "CGO_ENABLED": str(int(uses_c)), "GOFLAGS": "-mod=mod"})
+    harness.build_go(GO_COMMAND, scratch.path("program"), "main.go", *options, uses_c=uses_c)
     return scratch.path("program")
 
 

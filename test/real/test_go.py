@@ -13,7 +13,7 @@ import unittest
 import harness
 
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "go_service.go")
-HOME = tempfile.TemporaryDirectory(prefix="unfreed-go-")
+PROGRAMS = tempfile.TemporaryDirectory(prefix="unfreed-go-")
 # Debian's, and a newer one beside it.
 COMMANDS = sorted({os.path.realpath(one) for one in (shutil.which("go") or "", "/usr/local/go/bin/go", *glob.glob("/usr/lib/go-*/bin/go"))
                    if os.path.exists(one)})
@@ -22,15 +22,12 @@ MOST_REQUESTS = 400
 
 
 def build(go, name, source, *options):
-    """Once for each compiler: all share a cache of the standard library."""
-    folder = os.path.join(HOME.name, re.sub(r"\W", "_", go))
+    """Once for each compiler."""
+    folder = os.path.join(PROGRAMS.name, re.sub(r"\W", "_", go))
     program = os.path.join(folder, name)
-    if os.path.exists(program):
-        return program
-    os.makedirs(folder, exist_ok=True)
-    environment = harness.clean_environment({"HOME": HOME.name, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOTOOLCHAIN": "local", "GOFLAGS": ""})
-    environment.pop("GOROOT", None)
-    subprocess.run([go, "build", *options, "-o", program, source], cwd=folder, check=True, env=environment)
+    if not os.path.exists(program):
+        os.makedirs(folder, exist_ok=True)
+        harness.build_go(go, program, source, *options)
     return program
 
 

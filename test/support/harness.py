@@ -208,6 +208,16 @@ def preload(args, *, env=None, scratch=None, helper=True, keep_ledgers=False, **
         return Result(status, stdout, stderr, pid, place.folder, reports, own[-1] if own else None)
 
 
+def build_go(go, program, source, *options, uses_c=False):
+    """Compiles a Go program. The tests of a build share a cache of the standard library."""
+    home = os.path.join(BUILD, "test", "go")
+    os.makedirs(home, exist_ok=True)
+    env = clean_environment({"HOME": home, "GOCACHE": os.path.join(home, "cache"), "GOPATH": os.path.join(home, "path"), "GOFLAGS": "",
+                             "GO111MODULE": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": str(int(uses_c))})
+    env.pop("GOROOT", None)
+    subprocess.run([go, "build", *options, "-o", program, source], cwd=os.path.dirname(program), check=True, env=env)
+
+
 def unfreed(*args, env=None, **keywords):
     """Any other subcommand."""
     return Result(*execute([COMMAND, *args], env=clean_environment(env), **keywords), None, {}, None)
