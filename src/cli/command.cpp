@@ -76,8 +76,8 @@ std::string describe(const CLI::Option& option) {
   } else {
     for (const std::string& name : option.get_snames()) names += "  -" + name;
     for (const std::string& name : option.get_lnames()) names += (names.empty() ? "      --" : ", --") + name;
-    if (option.get_items_expected_max() > 0)
-      names += " " + option.get_type_name().substr(0, option.get_type_name().find(':'));
+    std::string value = option.get_type_name().substr(0, option.get_type_name().find(':'));
+    if (option.get_items_expected_max() > 0) names += (value.starts_with('[') ? "" : " ") + value;
   }
   if (names.size() + 1 < kColumn)
     names.append(kColumn - names.size(), ' ');
@@ -127,8 +127,17 @@ void Parser::value(const char* names, const char* value_name, std::string& value
   if (choices.empty()) return;
   option->check([choices](const std::string& given) {
     if (std::find(choices.begin(), choices.end(), given) != choices.end()) return std::string();
-    return fmt::format("'{}' is none of its values; expected {}", given, fmt::join(choices, ", "));
+    base::Nearest nearest(given);
+    for (const std::string& choice : choices) nearest.consider(choice);
+    std::string meant = nearest.found().empty() ? "" : fmt::format("; did you mean '{}'?", nearest.found());
+    return fmt::format("'{}' is none of its values; expected {}{}", given, fmt::join(choices, ", "), meant);
   });
+}
+
+void Parser::optional_value(const char* name, const char* value_name, std::string& value, const char* implied,
+                            const char* help, const std::vector<std::string>& choices) {
+  implied_[name] = implied;
+  this->value(name, fmt::format("[={}]", value_name).c_str(), value, help, choices);
 }
 
 void Parser::value(const char* names, const char* value_name, uint32_t& value, const char* help) {
@@ -178,9 +187,14 @@ int Parser::describe() const {
 
 std::optional<int> Parser::parse(const Arguments& arguments) {
   if (arguments.size() == 1 && arguments[0] == kDescribe) return describe();
+  Arguments words = arguments;
+  for (std::string& word : words) {
+    if (word == "--") break;
+    if (auto found = implied_.find(word); found != implied_.end()) word += "=" + found->second;
+  }
   try {
     // CLI11 takes them last first.
-    app_->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::Success&) {
     std::string help = app_->help();
     std::fwrite(help.data(), 1, help.size(), stdout);

@@ -55,6 +55,9 @@ class Parser {
   void value(const char* names, const char* value_name, std::string& value, const char* help,
              const std::vector<std::string>& choices = {});
   void value(const char* names, const char* value_name, uint32_t& value, const char* help);
+  /// As GNU programs have it: --name=VALUE, or --name alone, which means `implied`.
+  void optional_value(const char* name, const char* value_name, std::string& value, const char* implied,
+                      const char* help, const std::vector<std::string>& choices = {});
   /// An option that may be given several times.
   void values(const char* names, const char* value_name, std::vector<std::string>& values, const char* help);
   /// Required arguments: one, a positive number, one or more.
@@ -86,7 +89,8 @@ class Parser {
 
   std::string name_;
   std::unique_ptr<App> app_;
-  std::map<std::string, Document> documents_;  ///< by an option's names
+  std::map<std::string, Document> documents_;   ///< by an option's names
+  std::map<std::string, std::string> implied_;  ///< the values of options that are given without one
 };
 
 /// "unfreed: MESSAGE" on stderr.

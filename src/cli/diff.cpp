@@ -2,8 +2,9 @@
 #include <fmt/format.h>
 
 #include "cli/command.h"
+#include "cli/presentation.h"
 #include "cli/report_source.h"
-#include "cli/text_file.h"
+#include "cli/selection_options.h"
 #include "render/completion.h"
 #include "render/diff.h"
 
@@ -16,18 +17,19 @@ int diff_command(const Arguments& arguments) {
       "what shrank, what is gone.");
   std::string old_file;
   std::string new_file;
-  OutputOptions output_options;
-  std::string output = "-";
   bool exit_code = false;
   parser.operand("OLD", old_file, "report JSON, series or ledger; - is standard input");
   parser.operand("NEW", new_file, "report JSON, series or ledger; - is standard input");
-  parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
-  parser.flag("--force", output_options.replaces_anything, kForceHelp);
+  Presentation presentation;
+  presentation.add_options(parser);
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
+  SelectionOptions selection;
+  selection.add_options_for_changes(parser);
   parser.footer(
-      "Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if a file cannot be read "
-      "or written.");
+      "Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if an option or a file cannot "
+      "be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!selection.read()) return kFailure;
   symbolize::Symbolizer symbolizer;
   std::string error;
   std::optional<SourcedReport> older = read_report(old_file, symbolizer, error);
@@ -40,15 +42,22 @@ int diff_command(const Arguments& arguments) {
   // One that the library wrote by itself knows no lines yet: only then is a place the same in both.
   for (SourcedReport* one : {&*older, &*newer})
     if (!one->ledger) render::complete(one->owned.report, symbolizer, one->owned.arena);
-  render::TextOptions options;
-  options.colour = output == "-" && render::wants_colour(1);
   render::Difference difference = render::compare(older->report(), newer->report());
-  std::string text = render::render_difference(older->report(), newer->report(), difference, options);
-  if (!write_report_file(output, text, output_options, error)) {
-    complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
-    return kFailure;
-  }
-  return exit_code && difference.is_worse() ? 1 : kSuccess;
+  bool is_worse = difference.is_worse();
+  // What is shown, and how much of it, changes no exit status.
+  render::DifferenceOptions shown;
+  shown.least_live = selection.selection().min;
+  if (selection.selection().top) shown.most_changes = selection.selection().top;
+  std::string hidden;
+  for (SourcedReport* one : {&*older, &*newer}) hidden = selection.filter(one->owned);
+  difference = render::compare(older->report(), newer->report());
+  render::TextOptions options;
+  options.colour = presentation.has_colour();
+  options.columns = presentation.columns();
+  std::string text = render::render_difference(older->report(), newer->report(), difference, options, shown);
+  if (!hidden.empty()) text += fmt::format("\n  note: of the newer report, {}\n", hidden);
+  if (!presentation.show(text)) return kFailure;
+  return exit_code && is_worse ? 1 : kSuccess;
 }
 
 }  // namespace unfreed::cli

@@ -4,10 +4,11 @@
 
 #include <filesystem>
 
-#include "cli/age_filter.h"
 #include "cli/command.h"
+#include "cli/presentation.h"
 #include "cli/report_source.h"
-#include "cli/text_file.h"
+#include "cli/selection_options.h"
+#include "render/grouping.h"
 #include "render/renderers.h"
 #include "render/samples.h"
 #include "render/text.h"
@@ -26,6 +27,72 @@ std::string describe_formats() {
   return text;
 }
 
+std::vector<std::string> list_groupings() {
+  std::vector<std::string> names;
+  for (const render::Grouping& one : render::groupings()) names.emplace_back(one.name);
+  return names;
+}
+
+/// Other forms of a report than the list of call sites.
+class ViewOptions {
+ public:
+  void add_options(Parser& parser) {
+    parser.value(
+        "--by", "WHAT", by_,
+        "put together what has the same site, line, function, file, module, thread or target, and show a table of it",
+        list_groupings());
+    parser.optional_value("--tree", "FORM", tree_, "callers",
+                          "show what is held as a tree of calls, from where the program begins to what acquires "
+                          "(callers), or the other way round (inverted)",
+                          {"callers", "inverted"});
+    parser.value("--list", "FUNCTION", list_,
+                 "show the source of functions that match the extended regular expression FUNCTION, with what is held "
+                 "through each line");
+    parser.optional_value("--source", "LINES", source_, "5",
+                          "show the source of each call site, LINES lines of it (default: 5)");
+  }
+
+  /// False: a line has been printed.
+  bool read(const std::string& format, render::RenderOptions& options) {
+    for (const auto& [name, value] : {std::pair("--tree", &tree_), {"--list", &list_}, {"--source", &source_}})
+      if (!value->empty() && format != "text") {
+        complain(fmt::format("{} is for --format text, not {}", name, format));
+        return false;
+      }
+    if (!tree_.empty() && !list_.empty()) {
+      complain("--tree and --list show different things: give one of them");
+      return false;
+    }
+    for (const render::Grouping& one : render::groupings())
+      if (one.name == by_) by_what_ = one.by;
+    if (by_what_) options.view = render::TextView::table;
+    if (!tree_.empty()) options.view = tree_ == "inverted" ? render::TextView::inverted_tree : render::TextView::tree;
+    std::string error;
+    if (!list_.empty() && !(options.listed = render::Pattern::compile(list_, error))) {
+      complain(fmt::format("--list: '{}' is not an extended regular expression: {}", list_, error));
+      return false;
+    }
+    constexpr uint64_t kMostLines = 1001;
+    uint64_t lines = 0;
+    if (!source_.empty() && (!read_positive(source_, lines) || lines > kMostLines)) {
+      complain(fmt::format("--source: cannot read '{}': accepted is a whole number from 1 to {}", source_, kMostLines));
+      return false;
+    }
+    options.source_lines = static_cast<uint32_t>(lines / 2 + (lines > 0));
+    if (lines == 1) options.source_lines = 1;
+    return true;
+  }
+
+  std::optional<render::GroupBy> by() const { return by_what_; }
+
+ private:
+  std::string by_;
+  std::string tree_;
+  std::string list_;
+  std::string source_;
+  std::optional<render::GroupBy> by_what_;
+};
+
 }  // namespace
 
 int report_command(const Arguments& arguments) {
@@ -36,36 +103,41 @@ int report_command(const Arguments& arguments) {
       "killed or running process. Source lines and inlined frames are added where the binaries are available.");
   std::vector<std::string> files;
   std::string format = "text";
-  std::string output = "-";
-  OutputOptions output_options;
   parser.operands("FILE", files, "report JSON, series or ledger; - is standard input");
   std::vector<std::string> formats;
   for (const render::Renderer& one : render::renderers()) formats.emplace_back(one.name);
   std::string format_help = describe_formats() + " (default: text)";
   parser.value("-f,--format", "FORMAT", format, format_help.c_str(), formats);
-  parser.value("-o,--output", "FILE", output, "write to FILE (default: standard output)");
-  parser.flag("--force", output_options.replaces_anything, kForceHelp);
+  Presentation presentation;
+  presentation.add_options(parser);
   bool show_suppressed = false;
   parser.flag("--show-suppressed", show_suppressed, "also list what is suppressed, and by which suppression");
   std::string measure;
   parser.value("--value", "NUMBER", measure,
-               "for folded and pprof: which figure to show (first), such as fd, heap.bytes, heap.lost_bytes "
+               "for folded, pprof and --tree: which figure to show (first), such as fd, heap.bytes, heap.lost_bytes "
                "(default: folded: what is live of each kind; pprof: what matters most)");
   std::string source_root;
-  parser.value(
-      "--source-root", "FOLDER", source_root,
-      "print source paths relative to FOLDER, for other tools (default: the CI's checkout, or the Git working tree)");
-  AgeFilter older;
-  older.add_option(parser);
-  parser.footer("Exit status: 0, or 125 if a file cannot be read or written.");
+  parser.value("--source-root", "FOLDER", source_root,
+               "where the sources are; source paths are printed relative to FOLDER for other tools (default: the CI's "
+               "checkout, or the Git working tree)");
+  SelectionOptions selection;
+  selection.add_options(parser);
+  ViewOptions view;
+  view.add_options(parser);
+  parser.footer("Exit status: 0, or 125 if an option or a file cannot be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
-  if (!older.read()) return kFailure;
+  render::RenderOptions options;
+  if (!selection.read() || !view.read(format, options)) return kFailure;
   const render::Renderer& renderer = *render::find_renderer(format);
   if (!renderer.takes_several && files.size() > 1) {
     complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
     return kFailure;
   }
-  render::RenderOptions options{output == "-" && render::wants_colour(1), show_suppressed, {}, {}};
+  if (view.by()) selection.group_by(*view.by());
+  options.colour = presentation.has_colour();
+  options.columns = presentation.columns();
+  options.most_sites = view.by() ? SIZE_MAX : selection.selection().top;
+  options.show_suppressed = show_suppressed;
   if (!measure.empty() && !render::parse_measure(measure, options.measure.emplace())) {
     complain(
         fmt::format("--value {}: expected a kind and, optionally, a field, such as fd, heap.bytes or "
@@ -75,22 +147,22 @@ int report_command(const Arguments& arguments) {
   }
   if (!source_root.empty()) options.root.emplace(std::filesystem::absolute(source_root).string());
   symbolize::Symbolizer symbolizer;
-  std::string error;
   std::vector<SourcedReport> sources;
   bool failed = !read_reports(files, symbolizer, sources);
   if (sources.empty()) return kFailure;
-  for (SourcedReport& source : sources) older.apply(source.owned);
+  for (SourcedReport& source : sources) {
+    std::string hidden = selection.apply(source.owned);
+    // Formats for other tools have no place where people would see it.
+    if (!hidden.empty() && format != "text") complain(hidden);
+  }
   std::vector<const report::Report*> reports;
   for (const SourcedReport& source : sources) reports.push_back(&source.report());
   std::string text = renderer.render(reports, options);
-  if (output == "-" && isatty(STDOUT_FILENO) && is_binary(text)) {
+  if (presentation.is_terminal() && is_binary(text)) {
     complain(fmt::format("--format {} is not text: use --output FILE", format));
     return kFailure;
   }
-  if (!write_report_file(output, text, output_options, error)) {
-    complain(fmt::format("{} cannot be written: {}", output == "-" ? "standard output" : output, error));
-    failed = true;
-  }
+  if (!presentation.show(text)) failed = true;
   return failed ? kFailure : kSuccess;
 }
 

@@ -7,13 +7,13 @@
 #include <cstdio>
 #include <cstring>
 
-#include "cli/age_filter.h"
 #include "cli/command.h"
 #include "cli/find_ledger.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/report_source.h"
 #include "cli/request_grading.h"
+#include "cli/selection_options.h"
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
@@ -46,7 +46,7 @@ int snapshot_command(const Arguments& arguments) {
   std::string target;
   bool is_graded = false;
   SettingsInput input;
-  AgeFilter older;
+  SelectionOptions selection;
   parser.operand(
       "PID|NAME", target,
       "pid of the process, or of its `unfreed run`; or the name of its program, if no other tracked process has it");
@@ -54,12 +54,12 @@ int snapshot_command(const Arguments& arguments) {
   parser.flag("--grade", is_graded,
               "have the process search for lost heap blocks, streams and threads: it gets the report signal, and its "
               "threads are stopped for some milliseconds");
-  older.add_option(parser);
+  selection.add_options(parser);
   parser.footer(
       "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
       "not tracked, a rule cannot be checked or the report cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
-  if (!input.read() || !older.read()) return kFailure;
+  if (!input.read() || !selection.read()) return kFailure;
   const report::Settings& settings = input.settings();
   std::string error;
   int pid = find_target(target, error);
@@ -106,7 +106,7 @@ int snapshot_command(const Arguments& arguments) {
   symbolize::Symbolizer symbolizer(
       {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
   OwnedReport made = make_report(view, request, symbolizer);
-  older.apply(made);
+  selection.apply(made);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   OutputOptions output_options;
   output_options.replaces_anything = settings.force;

@@ -16,8 +16,6 @@ using report::Totals;
 
 namespace {
 
-constexpr size_t kMostPerList = 10;
-
 using Key = std::tuple<ledger::Kind, report::Text, uint64_t>;
 
 std::map<Key, Place> by_key(const Report& report) {
@@ -37,22 +35,80 @@ void sort_by_size(std::vector<Change>& changes) {
   std::stable_sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) { return size(a) > size(b); });
 }
 
-void render_list(const char* title, const std::vector<Change>& changes, bool has_old, const TextOptions& options,
-                 std::string& out) {
-  if (changes.empty()) return;
-  out += fmt::format("\n{} ({})\n", title, write_number_of(changes.size(), "call site"));
-  for (size_t at = 0; at < std::min(changes.size(), kMostPerList); ++at) {
-    const Change& change = changes[at];
-    if (has_old) {
-      out += fmt::format("  {} -> {}", write_count(change.old_live), write_count(change.place.live));
-      if (change.place.site->kind == ledger::Kind::heap)
-        out += fmt::format(" ({} -> {})", write_bytes(change.old_bytes), write_bytes(change.place.bytes));
-      out += '\n';
+bool are_of_one_process(const Report& older, const Report& newer) {
+  const report::Process &then = older.process, &now = newer.process;
+  return then.pid == now.pid && then.started == now.started && !then.started.empty();
+}
+
+/// Between two reports of one process, the older one first; else 0.
+uint64_t time_between(const Report& older, const Report& newer) {
+  const report::Process &then = older.process, &now = newer.process;
+  if (!are_of_one_process(older, newer) || !then.duration_ns || !now.duration_ns ||
+      *now.duration_ns <= *then.duration_ns)
+    return 0;
+  return *now.duration_ns - *then.duration_ns;
+}
+
+/// "4.5 per minute": in the shortest unit of which there is one or more.
+std::string write_rate(uint64_t count, uint64_t duration_ns) {
+  struct Unit {
+    double seconds;
+    const char* name;
+  };
+  constexpr Unit kUnits[] = {{1, "second"}, {60, "minute"}, {3600, "hour"}, {86400, "day"}};
+  double per_second = static_cast<double>(count) * 1e9 / static_cast<double>(duration_ns);
+  for (const Unit& unit : kUnits)
+    if (double rate = per_second * unit.seconds; rate >= 1 || &unit == std::end(kUnits) - 1)
+      return rate < 10 ? fmt::format("{:.1f} per {}", rate, unit.name)
+                       : fmt::format("{} per {}", write_count(static_cast<uint64_t>(rate + 0.5)), unit.name);
+  return {};
+}
+
+class Lists {
+ public:
+  Lists(uint64_t time_ns, const TextOptions& options, const DifferenceOptions& shown)
+      : time_ns_(time_ns), options_(options), shown_(shown) {}
+
+  void render(const char* title, const std::vector<Change>& changes, bool has_old, std::string& out) {
+    std::vector<const Change*> large;
+    for (const Change& one : changes)
+      if (distance(one.place.live, one.old_live) >= shown_.least_live) large.push_back(&one);
+    small_ += changes.size() - large.size();
+    if (large.empty()) return;
+    out += fmt::format("\n{} ({})\n", title, write_number_of(large.size(), "call site"));
+    for (size_t at = 0; at < std::min(large.size(), shown_.most_changes); ++at) {
+      if (has_old) out += "  " + describe(*large[at]) + "\n";
+      out += render_place(large[at]->place, options_, "  ");
     }
-    out += render_place(change.place, options, "  ");
+    if (large.size() > shown_.most_changes)
+      out += fmt::format("  and {}\n", write_number_of(large.size() - shown_.most_changes, "more call site"));
   }
-  if (changes.size() > kMostPerList)
-    out += fmt::format("  and {}\n", write_number_of(changes.size() - kMostPerList, "more call site"));
+  uint64_t small() const { return small_; }
+
+ private:
+  /// "2 -> 6 (+4, 2.0 per second)"
+  std::string describe(const Change& change) const {
+    uint64_t now = change.place.live, then = change.old_live;
+    std::string text = fmt::format("{} -> {}", write_count(then), write_count(now));
+    std::string rate = time_ns_ && now > then ? ", " + write_rate(now - then, time_ns_) : "";
+    if (now != then) text += fmt::format(" ({}{}{})", now > then ? "+" : "-", write_count(distance(now, then)), rate);
+    if (change.place.site->kind == ledger::Kind::heap)
+      text += fmt::format(", {} -> {}", write_bytes(change.old_bytes), write_bytes(change.place.bytes));
+    return text;
+  }
+
+  uint64_t time_ns_;
+  const TextOptions& options_;
+  const DifferenceOptions& shown_;
+  uint64_t small_ = 0;
+};
+
+/// How much time lies between the reports.
+std::string render_time(const Report& older, const Report& newer, uint64_t between_ns) {
+  if (between_ns) return fmt::format("  {} later, in the same process\n", write_duration(between_ns));
+  if (are_of_one_process(older, newer) || !older.process.duration_ns || !newer.process.duration_ns) return {};
+  return fmt::format("  different processes: after {} and after {} of running\n",
+                     write_duration(*older.process.duration_ns), write_duration(*newer.process.duration_ns));
 }
 
 }  // namespace
@@ -82,9 +138,11 @@ Difference compare(const Report& older, const Report& newer) {
 }
 
 std::string render_difference(const Report& older, const Report& newer, const Difference& difference,
-                              const TextOptions& options) {
+                              const TextOptions& options, const DifferenceOptions& shown) {
+  uint64_t between_ns = time_between(older, newer);
   std::string text =
       fmt::format("unfreed: {} -> {}\n", describe_process(older.process), describe_process(newer.process));
+  text += render_time(older, newer, between_ns);
   for (size_t at = 0; at < report::kSubjectCount; ++at) {
     auto subject = static_cast<report::Subject>(at);
     const Totals* now = newer.totals_of(subject);
@@ -101,10 +159,14 @@ std::string render_difference(const Report& older, const Report& newer, const Di
                           write_count((*now)[Counter::lost]));
     text += '\n';
   }
-  render_list("new", difference.appeared, false, options, text);
-  render_list("grew", difference.grew, true, options, text);
-  render_list("shrank", difference.shrank, true, options, text);
-  render_list("gone", difference.gone, false, options, text);
+  Lists lists(between_ns, options, shown);
+  lists.render("new", difference.appeared, false, text);
+  lists.render("grew", difference.grew, true, text);
+  lists.render("shrank", difference.shrank, true, text);
+  lists.render("gone", difference.gone, false, text);
+  if (uint64_t small = lists.small())
+    text += fmt::format("\n  {} of fewer than {} {} not shown\n", write_number_of(small, "change"), shown.least_live,
+                        small == 1 ? "is" : "are");
   bool same = !difference.is_worse() && difference.shrank.empty() && difference.gone.empty();
   return same ? text + "\nno differences\n" : text;
 }

@@ -27,8 +27,13 @@ struct Difference {
 /// Each list starts with the largest change.
 Difference compare(const report::Report& older, const report::Report& newer);
 
-/// Totals before and after, then the lists.
+struct DifferenceOptions {
+  size_t most_changes = 10;  ///< in each list
+  uint64_t least_live = 0;   ///< changes of fewer live ones are not shown
+};
+
+/// Totals before and after, then the lists. Of one process, also the time between the reports, and rates.
 std::string render_difference(const report::Report& older, const report::Report& newer, const Difference& difference,
-                              const TextOptions& options);
+                              const TextOptions& options, const DifferenceOptions& shown = {});
 
 }  // namespace unfreed::render

@@ -35,7 +35,7 @@ std::string write_duration(uint64_t nanoseconds) {
 std::string write_number_of(uint64_t count, std::string_view thing) {
   std::string text = write_count(count) + " ";
   if (count == 1) return text.append(thing);
-  if (thing == "child") return text + "children";
+  if (thing.ends_with("child")) return text.append(thing) + "ren";
   if (thing.ends_with('y')) return text.append(thing.substr(0, thing.size() - 1)) + "ies";
   return text.append(thing) + "s";
 }

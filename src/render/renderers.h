@@ -5,7 +5,9 @@
 #include <span>
 #include <string>
 
+#include "render/selection.h"
 #include "render/source_root.h"
+#include "render/text.h"
 #include "report/report.h"
 
 namespace unfreed::render {
@@ -19,11 +21,21 @@ struct Measure {
   report::Counter counter = report::Counter::live;
 };
 
+/// Ways to show a report as text.
+enum class TextView : uint8_t { summary, table, tree, inverted_tree };
+
 struct RenderOptions {
   bool colour = false;
   bool show_suppressed = false;    ///< of text: what suppressions cover, and which
   std::optional<Measure> measure;  ///< of stacks in other tools' formats: the one to show (first)
   std::optional<SourceRoot> root;  ///< that source files are named from; otherwise SourceRoot::here()
+
+  // Of text.
+  TextView view = TextView::summary;
+  std::optional<Pattern> listed;  ///< functions whose source is shown, instead of all else
+  uint32_t source_lines = 0;      ///< TextOptions::source_lines
+  size_t columns = kMostColumns;  ///< of the longest line
+  size_t most_sites = 0;          ///< in each list, at least
 };
 
 struct Renderer {

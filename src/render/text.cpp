@@ -19,6 +19,7 @@
 #include "render/renderers.h"
 #include "render/retention.h"
 #include "render/text_parts.h"
+#include "render/views.h"
 #include "report/describe.h"
 
 namespace unfreed::render {
@@ -131,9 +132,9 @@ std::string describe_end(const Report& report) {
 std::string describe_targets(const Place& place, const TextOptions& options) {
   std::vector<std::string> different;
   for (const report::Object* object : place.objects) {
-    constexpr size_t kMostColumns = 48;
+    constexpr size_t kMostOfTarget = 48;
     std::string text =
-        cut_to(options.paths.shorten(object->target.empty() ? object->name : object->target), kMostColumns);
+        cut_to(options.paths.shorten(object->target.empty() ? object->name : object->target), kMostOfTarget);
     if (!text.empty() && std::find(different.begin(), different.end(), text) == different.end())
       different.push_back(text);
   }
@@ -433,8 +434,8 @@ std::string render_retention(const Place& place, const TextOptions& options, std
     std::string line = fmt::format("{}{}kept by", indent, count);
     for (size_t step = 0; step < paths[at].steps.size(); ++step) {
       std::string more =
-          fmt::format(" {}{}", step ? "→ " : "", cut_to(printable(paths[at].steps[step]), kMostColumns / 2));
-      if (columns_of(line) + columns_of(more) > kMostColumns) {
+          fmt::format(" {}{}", step ? "→ " : "", cut_to(printable(paths[at].steps[step]), options.columns / 2));
+      if (columns_of(line) + columns_of(more) > options.columns) {
         text += line + "\n";
         line = std::string(indent) + "   ";
       }
@@ -447,6 +448,16 @@ std::string render_retention(const Place& place, const TextOptions& options, std
   return text;
 }
 
+/// The source around the innermost frame that has a line.
+std::string render_lines_of(const Place& place, const TextOptions& options, std::string_view indent) {
+  if (!options.source_lines) return {};
+  std::vector<StackFrame> stack = place.stack();
+  for (const ShownFrame& shown : choose_frames(stack, place.report->process.exe, options.paths, options.most_frames))
+    if (shown.frame->line)
+      return render_source(shown.frame->file, shown.frame->line, shown.frame->module, options, indent);
+  return {};
+}
+
 std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
   std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
@@ -454,7 +465,8 @@ std::string render_place(const Place& place, const TextOptions& options, std::st
     text +=
         fmt::format("{}{} more closed by the garbage collector, not by you\n", deeper, write_count(place.closed_by_gc));
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
-  text += (frames.empty() ? deeper + "(no stack)\n" : frames) + render_retention(place, options, deeper);
+  text += frames.empty() ? deeper + "(no stack)\n" : frames;
+  text += render_lines_of(place, options, deeper) + render_retention(place, options, deeper);
   if (!place.site->exceeds.empty())
     text += fmt::format("{}more than a suppression allows: {}\n", deeper, printable(place.site->exceeds));
   return text;
@@ -497,7 +509,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
   if (report.threshold)
     text += "  " + tinted("reached " + printable(report.threshold->rule), Tint::red, options.colour) + "\n";
   text += render_totals(report) + render_watch(report, options) + render_rules(report, options);
-  text += render_places(report, options);
+  text += options.is_table ? render_table(report, options) : render_places(report, options);
   text += render_growth(report, options);
   text += render_threads(report, options) + render_goroutines(report, options) + render_misuse(report, options) +
           render_exec_leaks(report, options);
@@ -507,14 +519,27 @@ std::string render_text(const Report& report, const TextOptions& options) {
 }
 
 std::string render_report_text(Reports reports, const RenderOptions& options) {
+  SourceTexts sources(options.root ? options.root->folder() : "");
   TextOptions text;
   text.colour = options.colour;
-  text.most_sites = 20;
-  text.most_quiet_sites = 10;
+  text.columns = options.columns;
+  text.most_sites = std::max<size_t>(20, options.most_sites);
+  text.most_quiet_sites = std::max<size_t>(10, options.most_sites);
   text.most_frames = 12;
+  text.is_table = options.view == TextView::table;
+  text.sources = &sources;
+  text.source_lines = options.source_lines;
   std::string shown;
   for (const Report* report : reports) {
     if (!shown.empty()) shown += '\n';
+    if (options.view == TextView::tree || options.view == TextView::inverted_tree) {
+      shown += render_tree(*report, options, text);
+      continue;
+    }
+    if (options.listed) {
+      shown += render_listing(*report, *options.listed, text);
+      continue;
+    }
     shown += render_text(*report, text);
     if (options.show_suppressed) shown += render_suppressed(*report, text);
   }

@@ -8,8 +8,12 @@
 
 #include "render/paths.h"
 #include "render/places.h"
+#include "render/source_text.h"
 
 namespace unfreed::render {
+
+/// The longest line of a summary that shows code.
+inline constexpr size_t kMostColumns = 150;
 
 struct TextOptions {
   bool colour = false;
@@ -17,6 +21,10 @@ struct TextOptions {
   size_t most_quiet_sites = 2;  ///< of kinds that are no news (heap, library), each, where no rule about it is broken
   size_t most_frames = 4;
   size_t most_notes = 5;
+  size_t columns = kMostColumns;   ///< of the longest line
+  bool is_table = false;           ///< call sites take a line each
+  SourceTexts* sources = nullptr;  ///< for source_lines
+  uint32_t source_lines = 0;       ///< of each call site: 0 none, 1 its line, 2 with a line before and after …
   PathShortener paths = PathShortener::here();
 };
 

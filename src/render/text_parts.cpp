@@ -158,7 +158,7 @@ std::string render_frames(const Report& report, report::StackId stack, const Tex
   std::string text;
   std::vector<StackFrame> frames = list_frames(report, stack);
   for (const ShownFrame& shown : choose_frames(frames, report.process.exe, options.paths, options.most_frames))
-    text += fmt::format("{}{}\n", indent, render_frame(shown, options, kMostColumns - columns_of(indent)));
+    text += fmt::format("{}{}\n", indent, render_frame(shown, options, options.columns - columns_of(indent)));
   return text;
 }
 
@@ -214,7 +214,7 @@ std::string describe_running(const Report& report, const Place& place, const Tex
     if (!is_of_place || !thread.stack || !*thread.stack) continue;
     std::vector<StackFrame> frames = list_frames(report, *thread.stack);
     std::vector<ShownFrame> own = choose_frames(frames, report.process.exe, options.paths, 1);
-    if (!own.empty() && is_own_frame(*own[0].frame)) ++waiting[render_frame(own[0], options, kMostColumns - 40)];
+    if (!own.empty() && is_own_frame(*own[0].frame)) ++waiting[render_frame(own[0], options, options.columns - 40)];
   }
   auto most = std::max_element(waiting.begin(), waiting.end(),
                                [](const auto& left, const auto& right) { return left.second < right.second; });
@@ -272,7 +272,7 @@ std::string render_goroutines(const Report& report, const TextOptions& options) 
 std::string describe_function(const Report& report, report::CallId call, const TextOptions& options) {
   if (!call || call > report.stacks.calls.size()) return {};
   StackFrame frame = frame_of(report.stacks.calls[call - 1]);
-  return render_frame({&frame, false}, options, kMostColumns - 40);
+  return render_frame({&frame, false}, options, options.columns - 40);
 }
 
 std::string render_threads(const Report& report, const TextOptions& options) {

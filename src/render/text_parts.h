@@ -15,9 +15,6 @@ std::string tinted(std::string_view text, Tint tint, bool colour);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 
-/// The longest line of a summary that shows code.
-inline constexpr size_t kMostColumns = 150;
-
 /// The frames worth showing, one per line.
 std::string render_frames(const report::Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent);

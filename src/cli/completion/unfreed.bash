@@ -54,7 +54,7 @@ _unfreed() {
     fi
   fi
 
-  if _unfreed_find_option "$prev" && [[ ${fields[1]} ]]; then
+  if _unfreed_find_option "$prev" && [[ ${fields[1]} && ${fields[1]} != '['* ]]; then
     case ${fields[2]} in
       '<file>') _filedir ;;
       *) mapfile -t COMPREPLY < <(compgen -W "${fields[2]//>/\\>}" -- "$cur") ;;

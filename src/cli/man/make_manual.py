@@ -30,7 +30,7 @@ def entry(head, body):
 
 
 def option(names, value, variable, text, more, commands=()):
-    head = f'.BR "{roff(names.replace(",", ", "))}"' + (f' " \\fI{value}\\fP"' if value else "")
+    head = f'.BR "{roff(names.replace(",", ", "))}"' + (f' "{" " if value[0] != "[" else ""}\\fI{value}\\fP"' if value else "")
     if variable:
         head += f' " ({variable}{"" if value else "=1"})"'
     if commands:
