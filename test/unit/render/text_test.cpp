@@ -241,7 +241,7 @@ TEST(Diff, SortsChangesApart) {
   ASSERT_EQ(difference.gone.size(), 1u);
   EXPECT_EQ(difference.gone[0].place.site->kind, ledger::Kind::thread);
   std::string text = render_difference(older, newer, difference, plain());
-  EXPECT_TRUE(has(text, "grew (1 call site)\n  4 -> 11\n"));
+  EXPECT_TRUE(has(text, "grew (1 call site)\n  4 -> 11 (+7)\n"));
   EXPECT_TRUE(has(text, "new (1 call site)\n  1 thread from pthread_create"));
 }
 
