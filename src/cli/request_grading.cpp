@@ -12,10 +12,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "base/syscall.h"
 #include "base/waiting_call.h"
@@ -57,28 +60,60 @@ bool waits_for(int pid, const base::WaitingCall& call, int signal) {
   return process_vm_readv(pid, &here, 1, &there, 1, 0) != sizeof set || set >> (signal - 1) & 1;
 }
 
+/// Processor time of a thread in nanoseconds; nothing where the kernel does not say.
+std::optional<uint64_t> processor_time(const std::filesystem::path& task) {
+  std::ifstream file(task / "schedstat");
+  uint64_t time = 0;
+  if (file >> time) return time;
+  return std::nullopt;
+}
+
 /// A thread that runs a handler for the signal as soon as it gets one, and what it waits in.
 struct Receiver {
   int tid = 0;
   base::WaitingCall call;
 };
-Receiver find_receiver(int pid, int signal) {
-  Receiver receiver;
-  std::error_code error;
-  std::filesystem::directory_iterator entry(fmt::format("/proc/{}/task", pid), error), end;
-  for (; !error && entry != end; entry.increment(error)) {
-    int tid = std::atoi(entry->path().filename().c_str());
-    std::string status = entry->path() / "status";
-    // While it waits for a signal it does not block it: what it does is asked before and after.
-    base::read_waiting_call(pid, tid, receiver.call);
-    if (waits_for(pid, receiver.call, signal) || has_ended(status) || has_signal(status, "SigBlk:", signal)) continue;
-    base::read_waiting_call(pid, tid, receiver.call);
-    if (waits_for(pid, receiver.call, signal)) continue;
-    receiver.tid = tid;
-    return receiver;
+
+/// Looks for one, again and again. In sigwait() the kernel does not block a signal that the thread blocks, until the
+/// thread, woken, has got a processor again: one that runs, or is about to, must have run between two looks.
+class ReceiverSearch {
+ public:
+  ReceiverSearch(int pid, int signal) : pid_(pid), signal_(signal) {}
+
+  Receiver look() {
+    std::error_code error;
+    std::filesystem::directory_iterator entry(fmt::format("/proc/{}/task", pid_), error), end;
+    std::map<int, uint64_t> running;
+    Receiver found;
+    for (; !error && entry != end && !found.tid; entry.increment(error)) found = look_at(*entry, running);
+    running_ = std::move(running);
+    return found;
   }
-  return {};
-}
+
+ private:
+  Receiver look_at(const std::filesystem::path& task, std::map<int, uint64_t>& running) {
+    int tid = std::atoi(task.filename().c_str());
+    Receiver receiver{tid, {}};
+    base::WaitingCall before;
+    base::Waiting waited = base::read_waiting_call(pid_, tid, before);
+    if (has_ended(task / "status") || has_signal(task / "status", "SigBlk:", signal_)) return {};
+    base::Waiting waits = base::read_waiting_call(pid_, tid, receiver.call);
+    if (waits_for(pid_, before, signal_) || waits_for(pid_, receiver.call, signal_)) return {};
+    bool is_unknown = waits == base::Waiting::refused;
+    if (is_unknown || (waited == base::Waiting::yes && waits == base::Waiting::yes && before == receiver.call))
+      return receiver;
+    // To leave sigwait() takes less.
+    constexpr uint64_t kRunNs = 100'000;
+    std::optional<uint64_t> time = processor_time(task);
+    auto earlier = running_.find(tid);
+    if (!time || (earlier != running_.end() && *time >= earlier->second + kRunNs)) return receiver;
+    running[tid] = earlier != running_.end() ? earlier->second : *time;
+    return {};
+  }
+
+  int pid_, signal_;
+  std::map<int, uint64_t> running_;  ///< threads that ran at the last look: their time when they were first seen so
+};
 
 /// To one thread: a signal for the whole process might be read by one that waits for signals. False: see errno.
 bool send_request(int pid, int signal, const Receiver& receiver) {
@@ -103,11 +138,13 @@ bool request_grading(int pid, int file, std::string& error) {
   }
   using namespace std::chrono_literals;
   // For a moment, libc and the runtime block signals.
-  constexpr int kMostLooks = 500;
-  Receiver receiver = find_receiver(pid, header->report_signal);
-  for (int looks = 1; !receiver.tid && looks < kMostLooks; ++looks) {
+  constexpr auto kPatienceToFind = 1s;
+  ReceiverSearch search(pid, header->report_signal);
+  Receiver receiver = search.look();
+  for (auto until = std::chrono::steady_clock::now() + kPatienceToFind;
+       !receiver.tid && std::chrono::steady_clock::now() < until;) {
     std::this_thread::sleep_for(1ms);
-    receiver = find_receiver(pid, header->report_signal);
+    receiver = search.look();
   }
   if (!receiver.tid) {
     error =
