@@ -43,7 +43,7 @@ void take_report_signal(int signal) {
   ours.sa_sigaction = on_signal;
   ours.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&ours.sa_mask);
-  if (__sigaction(signal, &ours, nullptr) == 0) track::set_report_signal(signal);
+  if (__sigaction(signal, &ours, nullptr) == 0) track::set_report_signal(signal, on_signal);
 }
 
 }  // namespace unfreed::runtime

@@ -8,9 +8,15 @@ namespace unfreed::track {
 
 namespace {
 constinit std::atomic<int> g_signal{0};
+constinit std::atomic<SignalHandler> g_handler{nullptr};
 }  // namespace
 
-void set_report_signal(int signal) {
+bool is_report_handler(const void* handler) {
+  return handler && handler == reinterpret_cast<const void*>(g_handler.load(std::memory_order_relaxed));
+}
+
+void set_report_signal(int signal, SignalHandler handler) {
+  g_handler.store(handler, std::memory_order_relaxed);
   g_signal.store(signal, std::memory_order_relaxed);
   enter_report_signal();
 }

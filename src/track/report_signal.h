@@ -2,10 +2,16 @@
 // installed a handler of its own, which may take it for anything. Async-signal-safe.
 #pragma once
 
+#include <signal.h>
+
 namespace unfreed::track {
 
+using SignalHandler = void (*)(int, siginfo_t*, void*);
+
 /// The runtime has installed its handler.
-void set_report_signal(int signal);
+void set_report_signal(int signal, SignalHandler handler);
+/// Is it that handler? The program, which finds the signal at its default action without the runtime, shall find that.
+bool is_report_handler(const void* handler);
 /// In a fork child, whose ledger is new.
 void enter_report_signal();
 /// The program has set an action for a signal.

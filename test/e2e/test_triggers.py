@@ -103,6 +103,19 @@ class Signal(unittest.TestCase):
             reports = harness.read_reports(scratch.folder)
             self.assertEqual([report["trigger"] for report in reports.values()], ["exit"])
 
+    def test_the_program_finds_the_signal_at_its_default(self):
+        """Python can set what it has found again, and only then it has no report signal any more."""
+        program = ("import os, signal\n"
+                   "print(signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL, flush=True)\n"
+                   "os.kill(os.getpid(), signal.SIGUSR2)\n"
+                   "before = signal.signal(signal.SIGUSR2, lambda number, frame: print('mine', flush=True))\n"
+                   "os.kill(os.getpid(), signal.SIGUSR2)\n"
+                   "signal.signal(signal.SIGUSR2, before)\n"
+                   "os.kill(os.getpid(), signal.SIGUSR2)\n")
+        result = harness.preload(["/usr/bin/python3", "-c", program], keep_ledgers=True)
+        self.assertEqual((result.status, result.stdout), (128 + signal.SIGUSR2, "True\nmine\n"), result)
+        self.assertEqual([report["trigger"] for report in result.reports.values()], ["signal"])
+
     def test_signal_that_was_ignored_from_the_start_stays_ignored(self):
         script = f'trap "" USR2; {harness.program("worker")} 2'
         with harness.Scratch() as scratch, harness.started(["/bin/sh", "-c", script], scratch=scratch,

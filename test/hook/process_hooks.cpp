@@ -179,6 +179,9 @@ bool through_handler(const char* hook) {
   if (set(SIGKILL) || errno != EINVAL) fail("a handler for SIGKILL");
   if (!set(SIGUSR1) || raise(SIGUSR1) || g_caught != 1) fail(hook);
   signal(SIGUSR1, SIG_DFL);
+  struct sigaction before {};
+  if (sigaction(SIGUSR2, nullptr, &before) || before.sa_handler != SIG_DFL || before.sa_flags) fail("another handler");
+  if (signal(SIGUSR2, SIG_DFL) != SIG_DFL) fail("another handler");
   give_back();
   return true;
 }
