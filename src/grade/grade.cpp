@@ -22,6 +22,7 @@
 #include "track/heap_index.h"
 #include "track/root_regions.h"
 #include "track/thread_ranges.h"
+#include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/objects.h"
 
@@ -172,13 +173,13 @@ class Grader {
     return true;
   }
 
-  /// Threads that have ended and were not joined.
+  /// Threads that have ended and were not joined: they are lost, or pthread_join() still returns their results.
   void collect_handles() {
     uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
     for (uint64_t at = 0; at < count && handle_count_ < kMostHandles; ++at) {
       auto* record = out_.known<ledger::ThreadRecord>(SectionId::threads, at);
       if (!record || record->state.load() != static_cast<uint32_t>(ledger::ThreadState::finished)) continue;
-      if (record->flags.load() & (ledger::kThreadDetached | ledger::kThreadIgnored)) continue;
+      if (record->flags.load() & ledger::kThreadDetached) continue;
       if (record->finished_ns > taken_ns_) continue;  // the memory knows nothing of it
       uint64_t handle = record->handle.load(std::memory_order_acquire);
       if (handle && !(handle & 1)) handles_[handle_count_++] = {handle, record, record->serial};
@@ -186,9 +187,16 @@ class Grader {
     std::sort(handles_, handles_ + handle_count_, [](const Handle& a, const Handle& b) { return a.value < b.value; });
   }
   void add_handles_before(uintptr_t address) {
-    for (; handles_added_ < handle_count_ && handles_[handles_added_].value < address; ++handles_added_)
-      graph_.add({handles_[handles_added_].value, 1, 0, Grade::unreached,
-                  kBlockHandle | kBlockUncounted | kBlockUnreadable, 0});
+    for (; handles_added_ < handle_count_ && handles_[handles_added_].value < address; ++handles_added_) {
+      uint64_t handle = handles_[handles_added_].value;
+      constexpr uint8_t kFlags = kBlockHandle | kBlockUncounted | kBlockUnreadable;
+      graph_.add({handle, 1, 0, Grade::unreached, kFlags, result_offset(handle)});
+    }
+  }
+  uint16_t result_offset(uint64_t handle) const {
+    const Mapping* mapping = map_.find(handle);
+    if (!mapping || !mapping->readable) return 0;
+    return static_cast<uint16_t>(track::thread_result_offset(handle, std::min(mapping->high - handle, kThreadBytes)));
   }
 
   template <class Visit>
@@ -216,7 +224,7 @@ class Grader {
       Block* block = graph_.find(handles_[at].value);
       if (!block || !(block->flags & kBlockHandle)) continue;
       if (handles_[at].record->serial != handles_[at].serial) continue;  // it is another thread's by now
-      if (block->grade == Grade::unreached)
+      if (block->grade == Grade::unreached && !(handles_[at].record->flags.load() & ledger::kThreadIgnored))
         handles_[at].record->flags.fetch_or(ledger::kThreadLost, std::memory_order_relaxed);
       else
         handles_[at].record->flags.fetch_and(~ledger::kThreadLost, std::memory_order_relaxed);

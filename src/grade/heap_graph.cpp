@@ -155,7 +155,9 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
   const uintptr_t* first = words;
   auto note_path = [&](uint32_t at) {
     uintptr_t word_address = holder.address + static_cast<uintptr_t>(words - first) * kWord;
-    nodes_[at] = retention_.step(holder_node(holder, word_address), blocks_[at].site, blocks_[at].start, word_address);
+    uint32_t node = holder_node(holder, word_address);
+    bool is_handle = blocks_[at].flags & kBlockHandle;  // who knows the thread keeps its result
+    nodes_[at] = is_handle ? node : retention_.step(node, blocks_[at].site, blocks_[at].start, word_address);
   };
   for (const uintptr_t* end = words + count; words != end; ++words) {
     uintptr_t word = *words, address = word & kAddressMask;
@@ -209,7 +211,8 @@ void HeapGraph::reach_from(Block& block, ledger::RootKind kind) {
   if (block.grade != Grade::unreached) return;
   block.grade = Grade::reachable;
   auto at = static_cast<uint32_t>(&block - blocks_);
-  nodes_[at] = retention_.step(retention_.root({kind, 0, 0}, 0), block.site, block.start, 0);
+  uint32_t root = retention_.root({kind, 0, 0}, 0);
+  nodes_[at] = block.flags & kBlockHandle ? root : retention_.step(root, block.site, block.start, 0);
   push(at);
 }
 
@@ -229,9 +232,11 @@ void HeapGraph::drain() {
   while (queue_begin_ != queue_end_) {
     uint32_t at = queue_[queue_begin_++];
     const Block& block = blocks_[at];
-    if (block.flags & (kBlockUnreadable | kBlockHandle)) continue;
-    scan<kMode>(reinterpret_cast<const uintptr_t*>(block.start), block.bytes / kWord,
-                {nullptr, nodes_[at], block.flags, block.start});
+    bool is_handle = block.flags & kBlockHandle;
+    if (is_handle ? !block.offset : block.flags & kBlockUnreadable) continue;
+    uintptr_t from = is_handle ? block.start + block.offset : block.start;
+    scan<kMode>(reinterpret_cast<const uintptr_t*>(from), is_handle ? 1 : block.bytes / kWord,
+                {nullptr, nodes_[at], block.flags, from});
   }
   queue_begin_ = queue_end_ = 0;
 }

@@ -15,8 +15,8 @@ using ledger::RootKind;
 namespace {
 
 constexpr size_t kMost = size_t{1} << 17, kMostFrames = 128, kMostSlots = 4 * kMostFrames;
-/// Of glibc's struct pthread, which follows a thread's variables; and what it may put in front of them.
-constexpr uintptr_t kThreadBytes = 2304, kSurplusBytes = 2048;
+/// What glibc may put in front of a thread's variables.
+constexpr uintptr_t kSurplusBytes = 2048;
 
 struct WalkMemory {
   unwind::Frame frames[kMostFrames];

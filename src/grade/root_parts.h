@@ -13,6 +13,9 @@
 
 namespace unfreed::grade {
 
+/// Of glibc's struct pthread, which begins where a pthread_t leads and follows the thread's variables.
+inline constexpr uintptr_t kThreadBytes = 2304;
+
 class RootParts {
  public:
   /// Looks at loaded objects and at stacks. `libc`, `loader`: their images. Addresses that it learns nothing of belong

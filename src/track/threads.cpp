@@ -283,6 +283,19 @@ bool is_only_known_thread() {
   return running == 1;
 }
 
+// struct pthread (nptl/descr.h) has, unchanged from glibc 2.4 to 2.42: the result, eight bytes about scheduling, the
+// start routine and its argument. The last two are known.
+size_t thread_result_offset(uint64_t handle, size_t readable_bytes) {
+  auto* words = reinterpret_cast<const uintptr_t*>(handle);
+  auto tickets = reinterpret_cast<uintptr_t>(g_tickets);
+  uintptr_t ticket_bytes = g_tracker.writer.section(SectionId::threads).capacity * sizeof(Ticket);
+  constexpr size_t kFromResult = 2;
+  for (size_t at = kFromResult; (at + 2) * sizeof(uintptr_t) <= readable_bytes; ++at)
+    if (words[at] == reinterpret_cast<uintptr_t>(&thread_main) && words[at + 1] - tickets < ticket_bytes)
+      return (at - kFromResult) * sizeof(uintptr_t);
+  return 0;
+}
+
 bool thread_ignore(pthread_t handle) {
   uint32_t index = enter(Kind::thread) ? find_record(static_cast<uint64_t>(handle)) : kNone;
   if (index == kNone) return false;

@@ -52,6 +52,10 @@ bool is_only_thread();
 /// The same by our own records, without a system call.
 bool is_only_known_thread();
 
+/// How far from its pthread_t libc keeps what a thread that started in thread_main has returned, until it is joined;
+/// 0: unknown. `readable_bytes`: from the pthread_t on.
+size_t thread_result_offset(uint64_t handle, size_t readable_bytes);
+
 bool thread_ignore(pthread_t handle);
 /// Threads created after `serial` and neither joined nor detached.
 int64_t thread_live_since(uint32_t serial);

@@ -11,7 +11,8 @@ import harness
 
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "lost.cpp")
 GRADES = {"reachable": (), "possibly": ("possibly_lost",), "lost": ("lost",), "indirectly": ("indirectly_lost",)}
-OF_THREADS = {"thread_stack", "thread_local_of_thread", "of_thread", "by_ended_thread", "by_joined_thread", "coroutine", "coroutine_stack"}
+OF_THREADS = {"thread_stack", "thread_local_of_thread", "of_thread", "by_ended_thread", "by_joined_thread", "coroutine", "coroutine_stack",
+              "result_of_thread", "result_of_lost_thread", "argument_of_thread"}
 
 
 def markers():

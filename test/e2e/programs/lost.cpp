@@ -123,10 +123,15 @@ void* hold(void*) {
 void* pass(void*) {
   void* volatile mine = make(108);  // @lost by_ended_thread
   (void)mine;
-  return nullptr;
+  return make(114);  // @reachable result_of_lost_thread
 }
 
-void* finish(void*) { return nullptr; }
+[[gnu::noinline]] void* make_argument() {
+  return make(115);  // @lost argument_of_thread
+}
+void* finish(void*) {
+  pthread_exit(make(113));  // @reachable result_of_thread
+}
 void* pass_joined(void*) {
   void* volatile mine = make(110);  // @lost by_joined_thread
   (void)mine;
@@ -179,7 +184,7 @@ int main(int count, char** arguments) {
       // Until it has ended: nobody will join it.
       usleep(200'000);
       unknown = 0;
-      pthread_create(&known, nullptr, finish, nullptr);  // @kept_thread known
+      pthread_create(&known, nullptr, finish, make_argument());  // @kept_thread known
       pthread_t joined;
       pthread_create(&joined, nullptr, pass_joined, nullptr);
       pthread_join(joined, nullptr);

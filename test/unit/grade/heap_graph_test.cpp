@@ -37,6 +37,8 @@ class Heap : public testing::Test {
   /// Lets a word of one block point somewhere.
   void point(size_t from, size_t word, uintptr_t to) { reinterpret_cast<uintptr_t*>(blocks_[from].start)[word] = to; }
 
+  void set_offset(size_t number, uint16_t offset) { blocks_[number].offset = offset; }
+
   void grade(std::vector<uintptr_t> roots, RootRule rule = RootRule::plain, std::vector<Range> constants = {}) {
     ASSERT_TRUE(graph_.prepare(blocks_.size()));
     for (const Block& block : blocks_) ASSERT_TRUE(graph_.add(block));
@@ -257,6 +259,29 @@ TEST_F(Heap, TakesOnlyTheExactValueForAThread) {
   grade({at(known), at(near) + 1});
   EXPECT_TRUE(was_reached(known));
   EXPECT_FALSE(was_reached(near));
+}
+
+TEST_F(Heap, KeepsWhatAThreadHasReturnedUntilItIsJoined) {
+  size_t result = block(16), result_of_lost = block(16), argument = block(16);
+  constexpr uint8_t kThread = kBlockHandle | kBlockUncounted | kBlockUnreadable;
+  size_t known = block(1, {0, at(argument), at(result)}, kThread);
+  size_t lost = block(1, {at(result_of_lost), at(argument)}, kThread);
+  set_offset(known, 16);
+  grade({at(known)});
+  EXPECT_EQ(of(result), Grade::reachable);
+  EXPECT_EQ(of(argument), Grade::lost) << "only its result";
+  EXPECT_FALSE(was_reached(lost));
+  EXPECT_EQ(of(result_of_lost), Grade::lost) << "where libc keeps the result is not known";
+}
+
+TEST_F(Heap, KeepsWhatAThreadHasReturnedThatNobodyCanJoin) {
+  size_t result = block(16);
+  size_t lost = block(1, {0, at(result)}, kBlockHandle | kBlockUncounted | kBlockUnreadable);
+  set_offset(lost, 8);
+  grade({});
+  EXPECT_FALSE(was_reached(lost));
+  EXPECT_FALSE(was_reached(result));
+  EXPECT_EQ(of(result), Grade::reachable) << "the thread is the leak";
 }
 
 TEST_F(Heap, DoubtsWhatUncountedBlocksLeadTo) {
