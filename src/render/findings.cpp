@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "base/text.h"
 #include "render/frames.h"
 #include "render/quantities.h"
+#include "render/telling_frames.h"
 #include "render/text_parts.h"
 #include "settings/rules.h"
 
@@ -57,6 +59,7 @@ class Finder {
   void look_at(const Report& report) {
     if (report.process.outside_rules) return;
     report_ = &report;
+    telling_.emplace(report, text_options(root_).paths);
     asked_.clear();
     explained_.clear();
     for (const report::RuleOutcome& outcome : report.rules) {
@@ -103,7 +106,7 @@ class Finder {
     if (!finding.rules.empty()) finding.level = Level::error;
     explained_.insert(finding.rules.begin(), finding.rules.end());
     if (finding.stack_id) {
-      SourceLine where = find_source_line(*report_, finding.stack_id, root_);
+      SourceLine where = find_source_line(*report_, finding.stack_id, root_, &*telling_);
       // Control characters in it would be markup, or commands, to some reader.
       if (printable(where.file) == where.file) {
         finding.file = where.file;
@@ -266,6 +269,7 @@ class Finder {
   SourceRoot root_;
   size_t most_;
   const Report* report_ = nullptr;
+  std::optional<TellingFrames> telling_;  ///< of it
   std::vector<AskedRule> asked_;
   std::vector<Finding> found_;
   std::map<std::string, size_t> known_;
@@ -309,14 +313,16 @@ std::string describe_id(std::string_view id) {
 
 SourceRoot root_of(const RenderOptions& options) { return options.root ? *options.root : SourceRoot::here(); }
 
-SourceLine find_source_line(const Report& report, report::StackId stack, const SourceRoot& root) {
+SourceLine find_source_line(const Report& report, report::StackId stack, const SourceRoot& root,
+                            const TellingFrames* telling) {
   SourceLine first;
   for (const StackFrame& frame : list_frames(report, stack)) {
     if (!frame.line || frame.file.empty() || !is_own_frame(frame)) continue;
+    if (telling && telling->is_wrapper(frame)) continue;
     if (std::string file = root.relative(frame.file); !file.empty()) return {file, frame.line};
     if (!first.line) first = {root.name(frame.file), frame.line};
   }
-  return first;
+  return first.line || !telling ? first : find_source_line(report, stack, root);
 }
 
 std::string fingerprint_stack(const Report& report, report::StackId stack, std::string_view what) {

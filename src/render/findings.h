@@ -57,12 +57,16 @@ std::string describe_id(std::string_view id);
 /// `most`, the worst of them.
 Findings list_findings(Reports reports, const RenderOptions& options, size_t most = 50);
 
-/// Where a stack is in the sources: its innermost frame below the root, else its innermost own one. Line 0: nowhere.
+class TellingFrames;
+
+/// Where a stack is in the sources: its innermost frame below the root, else its innermost own one; not in an
+/// allocation wrapper, if they are given. Line 0: nowhere.
 struct SourceLine {
   std::string file;
   uint32_t line = 0;
 };
-SourceLine find_source_line(const report::Report& report, report::StackId stack, const SourceRoot& root);
+SourceLine find_source_line(const report::Report& report, report::StackId stack, const SourceRoot& root,
+                            const TellingFrames* telling = nullptr);
 
 /// The root that the options name, or the one around the working directory.
 SourceRoot root_of(const RenderOptions& options);

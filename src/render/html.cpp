@@ -102,8 +102,8 @@ std::string place_html(const Place& place, const RetentionPaths& retention, bool
   std::string size =
       (place.bytes ? ", " + write_bytes(place.bytes) : "") + describe_loss(place) + describe_growth(place);
   std::vector<StackFrame> stack = place.stack();
-  std::vector<ShownFrame> chosen = choose_frames(stack, place.report->process.exe, PathShortener("", ""), 1);
-  const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
+  const auto& found = retention.telling().of(site.stack);
+  const StackFrame first = found ? found->frame : StackFrame();
   std::string line = first.line ? fmt::format(" ({}:{})", base_name(first.file), first.line) : std::string();
   std::string remark;
   if (!site.suppressed_by.empty())

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 
-#include "render/frames.h"
 #include "render/function_names.h"
 #include "render/quantities.h"
 #include "render/text.h"
@@ -23,18 +22,18 @@ constexpr size_t kMostSteps = 6;
 constexpr size_t kShownAtEachEnd = kMostSteps / 2;
 constexpr size_t kNameColumns = 60;
 
-std::string describe_call(const Report& report, report::CallId id, const PathShortener& paths) {
+std::string describe_call(const Report& report, report::CallId id) {
   if (!id || id > report.stacks.calls.size()) return {};
   const report::Call& call = report.stacks.calls[id - 1];
   report::Text name = function_of(report, id);
   if (name.empty()) return fmt::format("{}+{:#x}", base_name(call.module), call.offset);
   const report::Frame& frame = call.frames[call.frames.size() - 1];
   std::string shown = fit_function(name, kNameColumns);
-  return frame.line ? fmt::format("{} ({}:{})", shown, paths.shorten(frame.file), frame.line) : shown;
+  return frame.line ? fmt::format("{} ({}:{})", shown, base_name(frame.file), frame.line) : shown;
 }
 
-std::string describe_root(const Report& report, const RetentionNode& root, const PathShortener& paths) {
-  std::string place = describe_call(report, root.place, paths);
+std::string describe_root(const Report& report, const RetentionNode& root) {
+  std::string place = describe_call(report, root.place);
   std::string thread = root.thread ? fmt::format("thread {}", *root.thread) : "a thread";
   switch (root.root) {
     case RootKind::variable:
@@ -62,54 +61,101 @@ std::string describe_root(const Report& report, const RetentionNode& root, const
 
 }  // namespace
 
-RetentionPaths::RetentionPaths(const Report& report, const PathShortener& paths) : report_(report), paths_(paths) {
-  for (size_t at = 0; at < report.retention.size(); ++at) {
-    const RetentionNode& node = report.retention[at];
+RetentionPaths::RetentionPaths(const Report& report, const PathShortener& paths)
+    : report_(report), telling_(report, paths) {
+  for (const RetentionNode& node : report.retention)
     if (node.parent) nodes_[node.site].push_back(&node);
-    // A parent comes before its children.
-    bool has_parent = node.parent && node.parent <= at;
-    size_t depth = has_parent ? depths_[node.parent - 1].steps + 1 : 0;
-    depths_.push_back({depth, depth <= kShownAtEachEnd ? at : depths_[node.parent - 1].early});
-  }
   for (const report::Site& site : report.sites)
     if (nodes_.count(site.id)) sites_[site.id] = &site;
+  find_ambiguous_frames();
+  for (size_t at = 0; at < report.retention.size(); ++at) add_run(at);
 }
 
-/// Nodes from `last` outwards, at most `most` of them.
+const std::optional<TellingFrame>& RetentionPaths::frame_of(const RetentionNode& node) const {
+  static const std::optional<TellingFrame> kNone;
+  auto site = sites_.find(node.site);
+  return site == sites_.end() ? kNone : telling_.of(site->second->stack);
+}
+
+/// Of two steps that lead to one another with the same name neither tells what it is, unless it is the same thing.
+void RetentionPaths::find_ambiguous_frames() {
+  for (size_t at = 0; at < report_.retention.size(); ++at) {
+    const RetentionNode& node = report_.retention[at];
+    if (!node.parent || node.parent > at) continue;
+    const RetentionNode& parent = report_.retention[static_cast<size_t>(node.parent) - 1];
+    const auto& mine = frame_of(node);
+    const auto& other = frame_of(parent);
+    if (!mine || !other || !mine->caller || !other->caller || node.type != parent.type) continue;
+    std::string key = key_of(mine->frame);
+    auto calls_itself = [](const TellingFrame& one) { return one.frame.function == one.caller->function; };
+    bool is_recursive = calls_itself(*mine) || calls_itself(*other);
+    if (!is_recursive && key == key_of(other->frame) && key_of(*mine->caller) != key_of(*other->caller))
+      ambiguous_.insert(key);
+  }
+}
+
+void RetentionPaths::add_run(size_t at) {
+  const RetentionNode& node = report_.retention[at];
+  // A parent comes before its children.
+  if (!node.parent || node.parent > at) return runs_.push_back({0, 1, at, 0, at});
+  size_t parent = static_cast<size_t>(node.parent) - 1;
+  const Run& above = runs_[parent];
+  uint32_t words = words_for(node);
+  bool is_same = above.runs && above.words == words;
+  Run run{words, is_same ? above.length + 1 : 1, is_same ? above.before : parent, above.runs + !is_same, at};
+  if (run.runs > kShownAtEachEnd) run.early = above.runs > kShownAtEachEnd ? above.early : parent;
+  runs_.push_back(run);
+}
+
+uint32_t RetentionPaths::words_for(const RetentionNode& node) {
+  auto [known, is_new] = numbers_.try_emplace(describe_step(node), static_cast<uint32_t>(texts_.size()));
+  if (is_new) texts_.push_back(known->first);
+  return known->second;
+}
+
+/// Runs from that of `last` outwards, each by its last node, at most `most` of them; the root is one.
 std::vector<size_t> RetentionPaths::walk(size_t last, size_t most) const {
   std::vector<size_t> nodes{last};
-  while (nodes.size() < most && depths_[nodes.back()].steps > 0)
-    nodes.push_back(static_cast<size_t>(report_.retention[nodes.back()].parent) - 1);
+  while (nodes.size() < most && runs_[nodes.back()].runs > 0) nodes.push_back(runs_[nodes.back()].before);
   return nodes;
+}
+
+std::string RetentionPaths::describe_run(size_t node) const {
+  const Run& run = runs_[node];
+  if (!run.runs) return describe_root(report_, report_.retention[node]);
+  return run.length > 1 ? fmt::format("{} ×{}", texts_[run.words], run.length) : texts_[run.words];
 }
 
 std::vector<std::string> RetentionPaths::describe(const RetentionNode& last) const {
   if (!last.parent || last.parent > report_.retention.size()) return {};
   size_t end = static_cast<size_t>(last.parent) - 1;
-  bool is_cut = depths_[end].steps + 1 > kMostSteps;
-  std::vector<size_t> steps = walk(is_cut ? depths_[end].early : end, kMostSteps);
-  std::reverse(steps.begin(), steps.end());
-  std::vector<std::string> texts{describe_root(report_, report_.retention[steps[0]], paths_)};
-  for (size_t at = 1; at < steps.size(); ++at) texts.push_back(describe_step(report_.retention[steps[at]]));
+  bool is_cut = runs_[end].runs + 1 > kMostSteps;
+  std::vector<size_t> nodes = walk(is_cut ? runs_[end].early : end, kMostSteps);
+  std::vector<std::string> texts;
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) texts.push_back(describe_run(*node));
   if (!is_cut) return texts;
-  if (depths_[end].steps > 2 * kShownAtEachEnd) texts.emplace_back("…");
-  steps = walk(end, kShownAtEachEnd);
-  for (auto step = steps.rbegin(); step != steps.rend(); ++step)
-    texts.push_back(describe_step(report_.retention[*step]));
+  if (runs_[end].runs > 2 * kShownAtEachEnd) texts.emplace_back("…");
+  nodes = walk(end, kShownAtEachEnd);
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) texts.push_back(describe_run(*node));
   return texts;
 }
 
 std::string RetentionPaths::describe_step(const RetentionNode& node) const {
   std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
   if (!node.type.empty()) what += " of " + fit_function(node.type, kNameColumns);
-  auto site = sites_.find(node.site);
-  if (site == sites_.end()) return what;
-  std::vector<StackFrame> stack = list_frames(report_, site->second->stack);
-  std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, paths_, 1);
-  if (shown.empty()) return what;
-  const StackFrame& frame = *shown[0].frame;
-  what += " from " + fit_function(frame.function.empty() ? base_name(frame.module) : frame.function, kNameColumns);
-  return frame.line ? fmt::format("{} ({}:{})", what, paths_.shorten(frame.file), frame.line) : what;
+  const auto& telling = frame_of(node);
+  if (!telling) return what;
+  auto name = [](const StackFrame& frame) {
+    return frame.function.empty() ? fmt::format("{}+{:#x}", base_name(frame.module), frame.offset)
+                                  : fit_function(frame.function, kNameColumns);
+  };
+  what += " from " + name(telling->frame);
+  const StackFrame* place = &telling->frame;
+  if (telling->caller && ambiguous_.count(key_of(*place))) {
+    place = &*telling->caller;
+    what += ", called by " + name(*place);
+  }
+  return place->line ? fmt::format("{} ({}:{})", what, base_name(place->file), place->line) : what;
 }
 
 std::vector<RetentionPath> RetentionPaths::to(const Place& place) const {

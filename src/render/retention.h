@@ -5,15 +5,19 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "render/paths.h"
 #include "render/places.h"
+#include "render/telling_frames.h"
 
 namespace unfreed::render {
 
 struct RetentionPath {
-  std::vector<std::string> steps;  ///< "variable g_sessions", "1 block from open_table (table.c:12)"
+  /// "variable g_sessions", "1 block from open_table (table.c:12)"; what looks the same several times in a row, once:
+  /// "1 block from push (stack.c:7) ×6".
+  std::vector<std::string> steps;
   uint64_t blocks = 0;
   uint64_t bytes = 0;
 };
@@ -26,18 +30,32 @@ class RetentionPaths {
   /// From roots to the blocks of a place, those that keep most bytes first. Texts are as in the report: not escaped.
   std::vector<RetentionPath> to(const Place& place) const;
 
+  const TellingFrames& telling() const { return telling_; }
+
  private:
-  struct Depth {
-    size_t steps;  ///< from the root
-    size_t early;  ///< the node on the way that stands before a gap; itself, if it is not so deep
+  /// Steps in a row that look the same, up to a node.
+  struct Run {
+    uint32_t words;  ///< what they are called, in texts_; of a root: none
+    size_t length;   ///< how many they are
+    size_t before;   ///< the last node of the run before
+    size_t runs;     ///< from the root to here, without the root
+    size_t early;    ///< the last node on the way that stands before a gap; itself, if it is not so deep
   };
+  void find_ambiguous_frames();
+  void add_run(size_t node);
+  uint32_t words_for(const report::RetentionNode& node);
   std::vector<size_t> walk(size_t last, size_t most) const;
   std::vector<std::string> describe(const report::RetentionNode& last) const;
+  std::string describe_run(size_t node) const;
   std::string describe_step(const report::RetentionNode& node) const;
+  const std::optional<TellingFrame>& frame_of(const report::RetentionNode& node) const;
 
   const report::Report& report_;
-  PathShortener paths_;
-  std::vector<Depth> depths_;                                                      ///< by node
+  TellingFrames telling_;
+  std::unordered_set<std::string> ambiguous_;  ///< frames of steps that lead to one another, for different callers
+  std::vector<Run> runs_;                      ///< by node
+  std::vector<std::string> texts_;
+  std::unordered_map<std::string, uint32_t> numbers_;                              ///< of texts
   std::unordered_map<uint64_t, std::vector<const report::RetentionNode*>> nodes_;  ///< by site
   std::unordered_map<uint64_t, const report::Site*> sites_;                        ///< by id, of those nodes
 };

@@ -3,15 +3,17 @@
 
 #include "render/paths.h"
 #include "render/places.h"
+#include "render/retention.h"
 #include "render/text_parts.h"
 
 namespace unfreed::render {
 
 std::string render_suppressed(const report::Report& report, const TextOptions& options) {
   std::string text;
+  RetentionPaths retention(report, options.paths);
   for (const Place& place : list_places(report)) {
     if (place.site->suppressed_by.empty() || (place.live == 0 && place.running == 0)) continue;
-    text += "\n" + render_place(place, options, "  ") +
+    text += "\n" + render_place(place, retention, options, "  ") +
             fmt::format("    suppressed: {}\n", printable(place.site->suppressed_by));
   }
   for (const report::Misuse& misuse : report.misuse)

@@ -18,6 +18,7 @@
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/retention.h"
+#include "render/telling_frames.h"
 #include "render/text_parts.h"
 #include "render/views.h"
 #include "report/describe.h"
@@ -149,10 +150,9 @@ std::string place_of_rule(const Report& report, const RuleOutcome& rule, const T
   if (!rule.broken || !rule.site) return {};
   for (const Site& site : report.sites) {
     if (site.id != rule.site) continue;
-    std::vector<StackFrame> stack = list_frames(report, site.stack);
-    std::vector<ShownFrame> shown = choose_frames(stack, report.process.exe, options.paths, 1);
-    if (!shown.empty() && shown[0].frame->line)
-      return fmt::format(" ({}:{})", options.paths.shorten(shown[0].frame->file), shown[0].frame->line);
+    TellingFrames telling(report, options.paths);
+    if (const auto& found = telling.of(site.stack); found && found->frame.line)
+      return fmt::format(" ({}:{})", options.paths.shorten(found->frame.file), found->frame.line);
   }
   return {};
 }
@@ -314,6 +314,7 @@ std::string render_places(const Report& report, const TextOptions& options) {
   std::string others;
   std::string quiet;
   MissingLines missing(report, options);
+  RetentionPaths retention(report, options.paths);
   for (size_t at = 0; at < ledger::kKindCount; ++at) {
     auto kind = static_cast<ledger::Kind>(at);
     bool is_broken = std::any_of(report.rules.begin(), report.rules.end(),
@@ -329,7 +330,7 @@ std::string render_places(const Report& report, const TextOptions& options) {
     for (const Place& one : places) {
       if (one.site->kind != kind) continue;
       if (shown++ < most) {
-        text += "\n" + render_place(one, options, "  ");
+        text += "\n" + render_place(one, retention, options, "  ");
         missing.look_at(one);
       } else {
         ++left_out;
@@ -424,10 +425,11 @@ std::string describe_place(const Place& place, const TextOptions& options) {
 }
 
 /// What keeps most of it alive.
-std::string render_retention(const Place& place, const TextOptions& options, std::string_view indent) {
+std::string render_retention(const Place& place, const RetentionPaths& retention, const TextOptions& options,
+                             std::string_view indent) {
   constexpr size_t kMostPaths = 2;
-  if (place.site->kind != ledger::Kind::heap || place.report->retention.empty()) return {};
-  std::vector<RetentionPath> paths = RetentionPaths(*place.report, options.paths).to(place);
+  if (place.site->kind != ledger::Kind::heap) return {};
+  std::vector<RetentionPath> paths = retention.to(place);
   std::string text;
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at) {
     std::string count = paths[at].blocks < place.live ? fmt::format("{} of them ", write_count(paths[at].blocks)) : "";
@@ -458,7 +460,8 @@ std::string render_lines_of(const Place& place, const TextOptions& options, std:
   return {};
 }
 
-std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
+std::string render_place(const Place& place, const RetentionPaths& retention, const TextOptions& options,
+                         std::string_view indent) {
   std::string text = std::string(indent) + describe_place(place, options) + "\n";
   std::string deeper = std::string(indent) + "    ";
   if (place.closed_by_gc && place.live)
@@ -466,10 +469,13 @@ std::string render_place(const Place& place, const TextOptions& options, std::st
         fmt::format("{}{} more closed by the garbage collector, not by you\n", deeper, write_count(place.closed_by_gc));
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   text += frames.empty() ? deeper + "(no stack)\n" : frames;
-  text += render_lines_of(place, options, deeper) + render_retention(place, options, deeper);
+  text += render_lines_of(place, options, deeper) + render_retention(place, retention, options, deeper);
   if (!place.site->exceeds.empty())
     text += fmt::format("{}more than a suppression allows: {}\n", deeper, printable(place.site->exceeds));
   return text;
+}
+std::string render_place(const Place& place, const TextOptions& options, std::string_view indent) {
+  return render_place(place, RetentionPaths(*place.report, options.paths), options, indent);
 }
 
 namespace {

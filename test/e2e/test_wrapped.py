@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+"""Where one line has to say what a block is, it is not an allocation wrapper's; and what looks the same is said once."""
+import os
+import re
+import subprocess
+import unittest
+
+import harness
+
+SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "wrapped.c")
+# Too few use the wrapper for it to be known as one.
+SMALL = """\
+#include <stdlib.h>
+
+static void* get(size_t bytes) {
+  return calloc(1, bytes);
+}
+static void** outer;
+static void** make_outer(void) {
+  return get(24);
+}
+static void** make_inner(void) {
+  return get(40);
+}
+static void* make_leaf(void) {
+  return get(56);
+}
+int main(void) {
+  outer = make_outer();
+  outer[1] = make_inner();
+  ((void**)outer[1])[1] = make_leaf();
+  return 0;
+}
+"""
+
+
+def paths(text):
+    """[(bytes of a call site, what keeps it)], without folders"""
+    found = []
+    for site in text.split("\n\n"):
+        size = re.search(r"blocks?(?: \(.*?\))?, (.*?) (?:.* )?from ", site)
+        kept = re.search(r"kept by (.*(?:\n +→.*)*)", site)
+        if size and kept:
+            found.append((size.group(1), re.sub(r"[\w./-]*/", "", re.sub(r"\n +", " ", kept.group(1)))))
+    return found
+
+
+class Wrapped(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = harness.Scratch()
+        cls.path = cls.scratch.path("report.json")
+        cls.ran = harness.run([harness.program("wrapped")], options=["--fail-on", "site.heap.lost>0"], scratch=cls.scratch)
+        cls.text = harness.unfreed("report", cls.path).stdout
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.__exit__()
+
+    def line(self, name):
+        return f"(wrapped.c:{harness.line_of(SOURCE, name)})"
+
+    def test_steps_are_named_by_the_wrappers_callers(self):
+        found = paths(self.text)
+        table = f"variable table → 1 block from make_table {self.line('table')}"
+        self.assertIn(("512", table), found)
+        names = f"{table} → 1 block from make_table {self.line('buckets')} → 3 blocks from add_entry {self.line('entry')}"
+        self.assertIn(("48", names), found)
+
+    def test_steps_that_look_the_same_are_said_once(self):
+        self.assertIn(("27", f"variable layers → 1 block from add_layer {self.line('layer')} ×5"), paths(self.text))
+
+    def test_one_line_of_a_call_site_is_the_callers(self):
+        forgotten = harness.line_of(SOURCE, "forgotten")
+        self.assertRegex(self.ran.stderr, rf"FAIL site.heap.lost>0: .*\(.*wrapped.c:{forgotten}\)")
+        self.assertIn(f"wrapped.c,line={forgotten},", harness.unfreed("report", "--format", "github", self.path).stdout)
+        page = harness.unfreed("report", "--format", "html", self.path).stdout
+        self.assertIn(f"from <code>malloc</code> in <code>forget</code> (wrapped.c:{forgotten})", page)
+
+    def test_a_wrapper_that_few_use_is_named_with_its_caller(self):
+        with harness.Scratch() as scratch:
+            source = scratch.path("small.c")
+            with open(source, "w") as file:
+                file.write(SMALL)
+            subprocess.run(["gcc", "-g", "-O0", source, "-o", scratch.path("small")], check=True)
+            harness.run([scratch.path("small")], scratch=scratch)
+            text = harness.unfreed("report", scratch.path("report.json")).stdout
+        self.assertIn(("56", "variable outer → 1 block from get, called by make_outer (small.c:8)"
+                       " → 1 block from get, called by make_inner (small.c:11)"), paths(text))
+
+
+if __name__ == "__main__":
+    harness.main()
