@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -22,11 +23,17 @@ struct Cache {
   for (int i = 0; i < 4; ++i) kept[i] = std::malloc(1000);  // @fill
 }
 
+std::atomic<int> tid;
+
 [[gnu::noinline]] void unjoined() {
   pthread_t thread;
-  pthread_create(
-      &thread, nullptr, [](void* nothing) { return nothing; }, nullptr);  // @unjoined
-  usleep(10'000);
+  auto routine = [](void* nothing) {
+    tid = gettid();
+    return nothing;
+  };
+  pthread_create(&thread, nullptr, routine, nullptr);  // @unjoined
+  // Until it has ended.
+  while (!tid || access(("/proc/self/task/" + std::to_string(tid)).c_str(), F_OK) == 0) usleep(1'000);
 }
 
 }  // namespace
