@@ -12,9 +12,15 @@ namespace {
 
 constexpr std::string_view kProc = "/proc/", kList = "children";
 
-/// Lists of children that were opened, by number + 1: of those that are not closed yet, one may be about to be read.
+/// Lists of children that were opened: of those that are not closed yet, one may be about to be read.
+struct List {
+  std::atomic<int> number;  ///< + 1
+  std::atomic<uint64_t> opened_ns;
+};
 constexpr uint32_t kMostLists = 32;
-constinit std::atomic<int> g_lists[kMostLists];
+constinit List g_lists[kMostLists];
+/// One that was opened so long ago, on however loaded a machine, has been read.
+constexpr uint64_t kToReadNs = 2'000'000'000;
 constinit std::atomic<uint32_t> g_next_list{0};
 
 bool is_open_list(int fd) {
@@ -29,13 +35,14 @@ bool is_open_list(int fd) {
 
 bool is_any_list_open() {
   bool is_any = false;
-  for (std::atomic<int>& list : g_lists) {
-    int noted = list.load();
+  for (List& list : g_lists) {
+    int noted = list.number.load();
     if (!noted) continue;
-    if (is_open_list(noted - 1))
+    bool is_recent = base::monotonic_ns() - list.opened_ns.load() < kToReadNs;
+    if (is_recent && is_open_list(noted - 1))
       is_any = true;
     else
-      list.compare_exchange_strong(noted, 0);
+      list.number.compare_exchange_strong(noted, 0);
   }
   return is_any;
 }
@@ -77,21 +84,23 @@ bool own_child_met(const siginfo_t& about, int options) {
 
 void own_child_begins() {
   g_own_child.maker.store(base::current_tid());
-  constexpr int kMostLooks = 2000;
-  for (int looks = 0; looks < kMostLooks && is_any_list_open(); ++looks) sleep_a_moment();
+  while (is_any_list_open() && base::may_call_system()) sleep_a_moment();
 }
 
 void hide_own_child(int fd, const char* path, size_t length) {
   std::string_view opened(path, length);
   bool is_list = opened.ends_with(kList);
-  // Noted before the question: whoever begins to make a child asks the other way round.
-  if (is_list) g_lists[g_next_list.fetch_add(1) % kMostLists].store(fd + 1);
+  List* list = is_list ? &g_lists[g_next_list.fetch_add(1) % kMostLists] : nullptr;
   constexpr int kMostLooks = 100'000;
   for (int looks = 0; looks < kMostLooks; ++looks) {
+    // Noted before the question: whoever begins to make a child asks the other way round.
+    if (list) list->opened_ns.store(base::monotonic_ns());
+    if (list) list->number.store(fd + 1);
     pid_t maker = g_own_child.maker.load(), child = g_own_child.pid.load(std::memory_order_acquire);
     if (!maker || maker == base::current_tid()) return;
     if (!is_list && !is_about(child, opened)) return;
     if (child && looks % 64 == 63 && has_ended(child)) return;
+    if (list) list->number.store(0);  // nobody reads it meanwhile
     sleep_a_moment();
   }
 }
