@@ -132,6 +132,9 @@ bool is_worse(const Report& report, const Place& left, const Place& right) {
   bool left_grows = left.value(Counter::growth) > 0, right_grows = right.value(Counter::growth) > 0;
   if (left_grows != right_grows) return left_grows;
   if (left.lost_bytes != right.lost_bytes) return left.lost_bytes > right.lost_bytes;
+  uint64_t left_doubtful = left.possibly_lost_bytes + left.indirectly_lost_bytes;
+  uint64_t right_doubtful = right.possibly_lost_bytes + right.indirectly_lost_bytes;
+  if (left_doubtful != right_doubtful) return left_doubtful > right_doubtful;
   if (left.bytes != right.bytes) return left.bytes > right.bytes;
   uint64_t left_count = left.live + left.closed_by_gc, right_count = right.live + right.closed_by_gc;
   if (left_count != right_count) return left_count > right_count;

@@ -151,6 +151,29 @@ TEST_F(Grouping, SuppressedAndOverflownSitesAreApart) {
   EXPECT_EQ(report_.worst_site[index_of(Subject::fd)][Counter::live], 8u);
 }
 
+TEST_F(Grouping, WhatMayBeLostComesBeforeWhatIsHeld) {
+  auto add_heap = [&](uint64_t signature, uint64_t bytes) -> Site& {
+    Site& site = add(signature, 1);
+    site.kind = Kind::heap;
+    site.bytes = bytes;
+    return site;
+  };
+  add_heap(1, 5000);
+  Site& possibly = add_heap(2, 100);
+  possibly.possibly_lost = 1;
+  possibly.possibly_lost_bytes = 100;
+  Site& lost = add_heap(3, 50);
+  lost.lost = 1;
+  lost.lost_bytes = 50;
+  Site& indirectly = add_heap(4, 200);
+  indirectly.indirectly_lost = 1;
+  indirectly.indirectly_lost_bytes = 200;
+  regroup_places(report_, arena_);
+  std::vector<uint64_t> order;
+  for (const Place& place : report_.places) order.push_back(report_.sites[place.first()].signature);
+  EXPECT_EQ(order, (std::vector<uint64_t>{3, 4, 2, 1}));
+}
+
 TEST_F(Grouping, APlaceGrowsThoughItsStacksAreFew) {
   for (int at = 0; at < 12; ++at) {
     Site& site = add(7, 0);
