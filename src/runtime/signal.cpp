@@ -11,6 +11,7 @@
 #include "base/waiting_call.h"
 #include "grade/cut_short.h"
 #include "runtime/runtime.h"
+#include "runtime/standpoint.h"
 #include "track/report_signal.h"
 
 extern "C" int __sigaction(int, const struct sigaction*, struct sigaction*) noexcept;
@@ -22,12 +23,13 @@ void on_signal(int, siginfo_t* info, void* context_place) {
   base::KeepErrno keep;
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   bool is_grading = info->si_code == SI_QUEUE && static_cast<uint32_t>(value) == ledger::kGradingRequest;
+  auto& context = *static_cast<ucontext_t*>(context_place);
+  Standpoint from = stand_at_signal(context);
   if (!is_grading) {
-    report_now(report::Trigger::signal, nullptr, 0);
+    report_now(report::Trigger::signal, nullptr, 0, {}, &from);
     return;
   }
-  grade_now();
-  auto& context = *static_cast<ucontext_t*>(context_place);
+  grade_now(0, 0, &from);
   auto digest = static_cast<uint32_t>(value >> 32);
   base::WaitingCall call = arch::interrupted_call(context, base::number_in(digest));
   if (base::digest(call) == digest) grade::make_again_if_cut_short(context, call);
