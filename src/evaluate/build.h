@@ -28,6 +28,8 @@ void build_totals(Build& build);
 void build_sites(Build& build);
 /// Who keeps blocks alive.
 void build_retention(Build& build);
+/// What the state of what is held says.
+void build_hints(Build& build);
 void build_descriptors(Build& build);
 void build_threads(Build& build);
 void build_goroutines(Build& build);

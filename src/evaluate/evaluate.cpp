@@ -44,6 +44,7 @@ void build_lists(Build& build) {
   build_sites(build);
   group_places(build.out, build.arena);
   build_retention(build);
+  build_hints(build);
   build_descriptors(build);
   build_threads(build);
   build_goroutines(build);

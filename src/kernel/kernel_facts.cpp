@@ -1,6 +1,7 @@
 #include "kernel/kernel_facts.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -76,6 +77,16 @@ class Subject {
   bool asks_thread_;  ///< as the main thread may have ended, and has nothing then
 };
 
+/// Is it an eventfd's text in fdinfo, with a count (in hexadecimal) that is not 0?
+bool has_count(std::string_view info) {
+  constexpr std::string_view kCount = "eventfd-count:";
+  size_t at = info.find(kCount);
+  if (at == std::string_view::npos) return false;
+  for (at += kCount.size(); at < info.size() && info[at] != '\n'; ++at)
+    if (info[at] != ' ' && info[at] != '\t' && info[at] != '0') return true;
+  return false;
+}
+
 /// Status flags and close-on-exec of one descriptor, if the kernel says. Is it (still) open?
 base::Openness read_flags(const Subject& subject, int fd, KernelFd& out) {
   using base::Openness;
@@ -91,7 +102,7 @@ base::Openness read_flags(const Subject& subject, int fd, KernelFd& out) {
   Path path;
   subject.add_path("fdinfo/", path);
   path.add_signed(fd);
-  char info[256];
+  char info[512];
   long size = base::read_file(path.c_str(), info, sizeof info);
   if (size == -ENOENT || size == -ESRCH) return Openness::closed;
   constexpr std::string_view kFlags = "flags:\t";
@@ -103,19 +114,66 @@ base::Openness read_flags(const Subject& subject, int fd, KernelFd& out) {
     flags = flags << 3 | static_cast<uint32_t>(text[at] - '0');
   out.flags = flags & O_CLOEXEC ? ledger::kKernelFdCloexec : 0;
   out.status_flags = flags & ~static_cast<uint32_t>(O_CLOEXEC);
+  if (has_count(text)) out.flags |= ledger::kKernelFdUnread;
+  if (text.find("\nlock:") != std::string_view::npos) out.flags |= ledger::kKernelFdLocked;
   return Openness::open;
 }
 
-/// The socket of another process, as a descriptor of our own for as long as it takes to describe it. Closing ours does
-/// nothing to theirs.
+/// A descriptor of another process, as one of our own for as long as it takes to look at it. Closing ours does nothing
+/// to theirs.
+class BorrowedFd {
+ public:
+  BorrowedFd(const Subject& subject, int fd) {
+    long process = subject.open_pidfd();
+    if (is_error(process)) return;
+    fd_ = raw_syscall(SYS_pidfd_getfd, process, fd, 0);
+    base::close_file(process);
+  }
+  ~BorrowedFd() {
+    if (!is_error(fd_)) base::close_file(fd_);
+  }
+  BorrowedFd(const BorrowedFd&) = delete;
+  BorrowedFd& operator=(const BorrowedFd&) = delete;
+  long get() const { return fd_; }  ///< or −errno
+
+ private:
+  long fd_ = -EBADF;
+};
+
 bool describe_foreign_socket(const Subject& subject, int fd, base::TextBuilder& out) {
-  long process = subject.open_pidfd();
-  if (is_error(process)) return false;
-  long socket = raw_syscall(SYS_pidfd_getfd, process, fd, 0);
-  bool described = !is_error(socket) && describe_socket(socket, out);
-  if (!is_error(socket)) base::close_file(socket);
-  base::close_file(process);
-  return described;
+  BorrowedFd socket(subject, fd);
+  return !is_error(socket.get()) && describe_socket(socket.get(), out);
+}
+
+/// Has everybody closed the other end of this pipe? (Ours is one more of the same end.)
+bool is_hung_up(const Subject& subject, int fd) {
+  BorrowedFd pipe(subject, fd);
+  if (is_error(pipe.get())) return false;
+  pollfd asked{static_cast<int>(pipe.get()), 0, 0};
+  timespec at_once{};
+  long answered = raw_syscall(SYS_ppoll, as_argument(&asked), 1, as_argument(&at_once), 0, 0);
+  return answered == 1 && (asked.revents & (POLLHUP | POLLERR));
+}
+
+/// What the file behind a descriptor takes on its disk, and which file it is. Nothing is asked of a server that may not
+/// answer.
+struct DiskUse {
+  uint64_t bytes = 0;
+  uint64_t file = 0;  ///< 0: not known
+};
+DiskUse read_disk_use(const Subject& subject, int fd) {
+  Path path;
+  subject.add_path("fd/", path);
+  path.add_signed(fd);
+  struct statx status {};
+  constexpr unsigned kWanted = STATX_BLOCKS | STATX_INO | STATX_TYPE;
+  if (is_error(raw_syscall(SYS_statx, AT_FDCWD, as_argument(path.c_str()), AT_STATX_DONT_SYNC, kWanted,
+                           as_argument(&status))))
+    return {};
+  if ((status.stx_mode & S_IFMT) != S_IFREG) return {};
+  uint64_t device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
+  constexpr uint64_t kSectorBytes = 512;
+  return {status.stx_blocks * kSectorBytes, (status.stx_ino ^ device << 40) | 1};
 }
 
 bool starts_with(std::string_view text, std::string_view start) { return base::slice(text, 0, start.size()) == start; }
@@ -203,6 +261,7 @@ struct WorkMemory {
   alignas(8) char entries[32 * 1024];  ///< directory entries
   char link[4096];
   char target[4096 + 64];
+  uint64_t deleted[1024];  ///< deleted files, by number: see ListBuilder::add_state()
 };
 
 /// Fills in the list, record by record.
@@ -261,6 +320,8 @@ class ListBuilder {
     if (openness == base::Openness::closed) return true;
     base::TextBuilder target(memory_.target);
     long size = subject_.read_link(fd, memory_.link);
+    if (!is_error(size) && !subject_.is_self())
+      add_state(std::string_view(memory_.link, static_cast<size_t>(size)), found);
     if (!is_error(size))
       describe_link(subject_, fd, std::string_view(memory_.link, static_cast<size_t>(size)), target);
     else if (subject_.is_self())
@@ -278,10 +339,36 @@ class ListBuilder {
     return true;
   }
 
+  /// What the kernel says of the state that it is in. The process itself does not ask: it may be in a sandbox.
+  void add_state(std::string_view link, KernelFd& found) {
+    constexpr uint64_t kMostPipes = 256;
+    if (starts_with(link, "pipe:[") && pipes_++ < kMostPipes && is_hung_up(subject_, found.fd))
+      found.flags |= ledger::kKernelFdHungUp;
+    if (!starts_with(link, "/") || starts_with(link, "/memfd:") || !link.ends_with(" (deleted)")) return;
+    DiskUse use = read_disk_use(subject_, found.fd);
+    if (!use.file || !is_first_of(use.file)) return;
+    uint64_t blocks = (use.bytes + ledger::kKernelFdDiskBlock - 1) / ledger::kKernelFdDiskBlock;
+    constexpr uint64_t kMost = ~0u >> ledger::kKernelFdDiskShift;
+    found.flags |= static_cast<uint32_t>(blocks < kMost ? blocks : kMost) << ledger::kKernelFdDiskShift;
+  }
+  /// False also of a file that finds no room: what is said of the disk is at least so much.
+  bool is_first_of(uint64_t file) {
+    constexpr size_t kRoom = sizeof(WorkMemory::deleted) / sizeof(uint64_t);
+    for (size_t step = 0; step < kRoom; ++step) {
+      uint64_t& place = memory_.deleted[(file * 0x9e3779b97f4a7c15u + step) % kRoom];
+      if (place == file) return false;
+      if (place) continue;
+      place = file;
+      return true;
+    }
+    return false;
+  }
+
   ledger::Writer& writer_;
   const Subject& subject_;
   TargetTexts& texts_;
   WorkMemory& memory_;
+  uint64_t pipes_ = 0;
   uint64_t count_ = 0;
   uint64_t unread_ = 0;
 };

@@ -441,6 +441,14 @@ struct KernelFd {
 };
 static_assert(sizeof(KernelFd) == 16);
 inline constexpr uint32_t kKernelFdCloexec = 1u << 0;
+// What a reader from outside finds out, too:
+inline constexpr uint32_t kKernelFdHungUp = 1u << 1;  ///< a pipe whose other end nobody has
+inline constexpr uint32_t kKernelFdUnread = 1u << 2;  ///< an eventfd that was written to and not read
+inline constexpr uint32_t kKernelFdLocked = 1u << 3;  ///< a file lock that goes with it
+/// From this bit on: what a deleted file takes on its disk, in blocks of 4 KiB, at most 1 TiB. Of several descriptors
+/// of one file, the first has it.
+inline constexpr uint32_t kKernelFdDiskShift = 4;
+inline constexpr uint64_t kKernelFdDiskBlock = 4096;
 
 /// A hooked function that failed because a limit was reached (EMFILE, ENFILE, ENOMEM, EAGAIN), by hooked function,
 /// errno and stack.

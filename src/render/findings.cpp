@@ -156,6 +156,7 @@ class Finder {
         finding.message =
             fmt::format("{} still running, from {}", write_running(place), printable(place.site->acquired_by));
       }
+      for (const report::Hint* hint : hints_of(place)) finding.message += "; " + printable(hint->text);
       finding.fingerprint = fmt::format("{:016x}", place.site->signature);
       finding.stack_id = place.site->stack;
       add(std::move(finding));

@@ -65,6 +65,7 @@ class Groups {
     for (const Site& site : sites_) report_.sites.add(arena_, site);
     report_.retention = {};  // its paths lead from call site to call site
     for (report::RuleOutcome& rule : report_.rules) rule.site = renamed[rule.site];
+    for (report::Hint& hint : report_.hints) hint.site = renamed[hint.site];
     for (report::Thread& thread : report_.threads) thread.site = renamed[thread.site];
     for (report::Descriptor& one : report_.descriptors) one.site = renamed[one.site];
     report::group_places(report_, arena_);

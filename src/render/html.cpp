@@ -119,6 +119,7 @@ std::string place_html(const Place& place, const RetentionPaths& retention, bool
       escape_markup(first.function), escape_markup(line), escape_markup(remark));
   text += fmt::format("<p class=\"faint\">{} in all{}; signature <code>{:016x}</code></p>\n", write_count(place.total),
                       describe_ages(place), site.signature);
+  for (const report::Hint* hint : hints_of(place)) text += fmt::format("<p>hint: {}</p>\n", escape_markup(hint->text));
   return text + stack_html(*place.report, site.stack, place.truncated) + retention_html(place, retention) +
          objects_html(place) + "</details>\n";
 }

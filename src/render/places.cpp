@@ -1,5 +1,7 @@
 #include "render/places.h"
 
+#include <algorithm>
+
 namespace unfreed::render {
 
 std::vector<StackFrame> list_frames(const report::Report& report, report::StackId stack) {
@@ -19,6 +21,22 @@ report::Text function_of(const report::Report& report, report::CallId call) {
   if (frames.empty()) return {};
   const report::Frame& last = frames[frames.size() - 1];
   return last.function.empty() ? last.linkage_name : last.function;
+}
+
+std::vector<const report::Hint*> hints_of(const Place& place) {
+  std::vector<const report::Hint*> hints;
+  for (const report::Hint& hint : place.report->hints) {
+    bool is_of_place = std::any_of(place.sites.begin(), place.sites.end(),
+                                   [&](uint32_t site) { return place.report->sites[site].id == hint.site; });
+    if (!is_of_place) continue;
+    // Stacks that turned out to be one call site later have one each.
+    auto known = std::find_if(hints.begin(), hints.end(), [&](const auto* one) { return one->name == hint.name; });
+    if (known == hints.end())
+      hints.push_back(&hint);
+    else if (hint.count > (*known)->count)
+      *known = &hint;
+  }
+  return hints;
 }
 
 std::vector<Place> list_places(const report::Report& report) {

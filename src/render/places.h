@@ -36,6 +36,9 @@ struct Place : report::Place {
   }
   std::vector<StackFrame> stack() const { return list_frames(*report, site->stack); }
 };
+/// What the state of what it holds says, each thing once. Valid as long as the report.
+std::vector<const report::Hint*> hints_of(const Place& place);
+
 /// In the report's order. Valid as long as the report.
 std::vector<Place> list_places(const report::Report& report);
 

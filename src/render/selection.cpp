@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <vector>
 
 #include "evaluate/places.h"
@@ -77,6 +78,11 @@ class Selecting {
     bool are_sites = selection_.by == GroupBy::site;
     hide("more call site", hidden + (are_sites ? left_out : 0));
     hide("group", are_sites ? 0 : left_out);
+    std::set<uint64_t> shown;
+    for (const Site& site : report_.sites) shown.insert(site.id);
+    keep(
+        report_.hints, "hint", [&](const report::Hint& one) { return shown.contains(one.site); },
+        [](const report::Hint&) { return false; });
     // What is neither a call site's nor of one thread: who asks for call sites alone does not mean these.
     auto is_unattributed = [](const auto& one) { return one.origin == "unattributed"; };
     keep(

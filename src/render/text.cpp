@@ -469,6 +469,8 @@ std::string render_place(const Place& place, const RetentionPaths& retention, co
         fmt::format("{}{} more closed by the garbage collector, not by you\n", deeper, write_count(place.closed_by_gc));
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   text += frames.empty() ? deeper + "(no stack)\n" : frames;
+  for (const report::Hint* hint : hints_of(place))
+    text += cut_to(deeper + "hint: " + printable(hint->text), options.columns) + "\n";
   text += render_lines_of(place, options, deeper) + render_retention(place, retention, options, deeper);
   if (!place.site->exceeds.empty())
     text += fmt::format("{}more than a suppression allows: {}\n", deeper, printable(place.site->exceeds));

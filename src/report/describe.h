@@ -103,6 +103,11 @@ inline constexpr Text kGoroutineStates[] = {"runnable", "running", "syscall", "w
 inline constexpr Text kMisuseTypes[] = {"double_close", "not_open", "behind_owner", "stale_owner", "standard_closed"};
 inline constexpr Text kReceived[] = {"received"};
 inline constexpr Text kLibc[] = {"libc"};
+inline constexpr Text kHints[] = {
+#define HINT(name, applies, count, bytes, write) #name,
+#include "evaluate/hints.inc"
+#undef HINT
+};
 inline constexpr Text kToolName[] = {"unfreed"};
 inline constexpr Text kBackends[] = {"preload", "trace"};
 }  // namespace words
@@ -433,6 +438,15 @@ void describe(Visitor& v, Is<RuleOutcome> auto& outcome) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<Hint> auto& hint) {
+  v.member("name", hint.name, Presence::always, "", words::kHints);
+  v.member("site", hint.site, Presence::if_set, "Of the call site that it is about.");
+  v.member("count", hint.count, Presence::if_set, "Of how many of what it holds this is true.");
+  v.member("bytes", hint.bytes, Presence::if_set, "Of deleted files: what they take on their disks, at least.");
+  v.member("text", hint.text, Presence::always, "");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Module> auto& module) {
   v.member("path", module.path, Presence::always, "");
   v.member("build_id", module.build_id, Presence::if_set, "Hexadecimal.");
@@ -502,6 +516,8 @@ void describe(Visitor& v, Is<Report> auto& report) {
   v.member("threshold", report.threshold, Presence::if_set, "The number that was reached, if that caused this report.");
   v.member("failures", report.failures, Presence::always,
            "Calls that failed because a limit was reached, by function, error and stack.");
+  v.member("hints", report.hints, Presence::if_set,
+           "What the state of what is held says about the mistake, and what to do.");
   v.member("rules", report.rules, Presence::always, "");
   v.member("modules", report.modules, Presence::always, "");
   v.stacks("stacks", report);

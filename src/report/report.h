@@ -448,6 +448,15 @@ struct Grading {
   uint64_t age_ns = 0;
 };
 
+/// What the state of what a call site holds says about the mistake, and what to do.
+struct Hint {
+  Text name;
+  uint64_t site = 0;   ///< the worst of the call site; 0: of the whole report
+  uint64_t count = 0;  ///< of how many it is true
+  uint64_t bytes = 0;
+  Text text;
+};
+
 struct Module {
   Text path;
   Text build_id;
@@ -464,8 +473,8 @@ struct Report {
   Process process;
   Text backend;  ///< words::kBackends; "" not known
   ledger::Coverage coverage[ledger::kKindCount] = {};
-  std::optional<Grading> grading;  ///< absent where nobody asked
-  std::optional<Watch> watch;      ///< absent where it was not watched
+  std::optional<Grading> grading;    ///< absent where nobody asked
+  std::optional<Watch> watch;        ///< absent where it was not watched
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts
@@ -489,6 +498,7 @@ struct Report {
   std::optional<Exhaustion> exhaustion;
   std::optional<Threshold> threshold;
   List<Failure> failures;
+  List<Hint> hints;
   List<RuleOutcome> rules;
   uint64_t rules_asked = 0;  ///< more than in `rules` where there was no memory for all; not written
   List<Module> modules;
