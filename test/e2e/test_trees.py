@@ -177,18 +177,21 @@ class Trees(unittest.TestCase):
     def test_those_that_outlive_the_launcher_report_by_themselves(self):
         with harness.Scratch() as scratch:
             # The daemon has its ledger when the launcher ends; the other makes one after that.
-            note = scratch.path("pid")
-            script = (f"{harness.program('daemonize')} {note} 1; (sleep 0.5; exec {harness.program('fd_open')} leak) & "
+            note, end = scratch.path("pid"), scratch.path("end")
+            script = (f"{harness.program('daemonize')} {note} 60 {end}; "
+                      f"(until [ -e {end} ]; do sleep 0.05; done; exec {harness.program('fd_open')} leak) & "
                       f"until [ -s {note} ]; do sleep 0.05; done")
             with harness.started(["/bin/sh", "-c", script], scratch=scratch) as launcher:
                 # The launcher has ended, but its pid is still taken, as nobody has collected it.
                 os.waitid(os.P_PID, launcher.pid, os.WEXITED | os.WNOWAIT)
                 self.assertNotEqual(scratch.leftovers(), [])
+                with open(end, "w", encoding="utf-8"):
+                    pass
+                wanted = {("daemonize", 3, "exit"), ("fd_open", 3, "exit")}
+                harness.wait_for(lambda: wanted <= {
+                    (os.path.basename(r["process"]["exe"]), r["totals"]["fd"]["live"], r["trigger"])
+                    for r in harness.read_reports(scratch.folder).values()})
                 harness.wait_for(lambda: not scratch.leftovers())
-            late = [(os.path.basename(r["process"]["exe"]), r["totals"]["fd"]["live"], r["trigger"])
-                    for r in harness.read_reports(scratch.folder).values()]
-            self.assertIn(("daemonize", 3, "exit"), late)
-            self.assertIn(("fd_open", 3, "exit"), late)
 
     def test_daemon(self):
         with harness.Scratch() as scratch:

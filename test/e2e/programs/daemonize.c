@@ -1,5 +1,5 @@
-// Becomes a daemon by daemon(3), opens three files and stays for a while: `daemonize FILE SECONDS` writes its pid to
-// FILE.
+// Becomes a daemon by daemon(3), opens three files and stays for a while: `daemonize FILE SECONDS [END]` writes its pid
+// to FILE. It ends after that time, or when there is a file END.
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   if (!file) return 2;
   fprintf(file, "%d\n", (int)getpid());
   fclose(file);
-  sleep((unsigned)atoi(argv[2]));
+  for (int tenths = 10 * atoi(argv[2]); tenths > 0 && !(argc > 3 && access(argv[3], F_OK) == 0); --tenths)
+    usleep(100000);
   return 0;
 }
