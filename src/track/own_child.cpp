@@ -84,7 +84,8 @@ bool own_child_met(const siginfo_t& about, int options) {
 
 void own_child_begins() {
   g_own_child.maker.store(base::current_tid());
-  while (is_any_list_open() && base::may_call_system()) sleep_a_moment();
+  uint64_t end = base::monotonic_ns() + kToReadNs;
+  while (is_any_list_open() && base::may_call_system() && base::monotonic_ns() < end) sleep_a_moment();
 }
 
 void hide_own_child(int fd, const char* path, size_t length) {
