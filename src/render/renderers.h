@@ -32,7 +32,7 @@ struct RenderOptions {
 
   // Of text.
   TextView view = TextView::summary;
-  std::optional<Pattern> listed;  ///< functions whose source is shown, instead of all else
+  std::optional<Pattern> listed;  ///< functions whose source is shown, and nothing else
   uint32_t source_lines = 0;      ///< TextOptions::source_lines
   size_t columns = kMostColumns;  ///< of the longest line
   size_t most_sites = 0;          ///< in each list, at least

@@ -21,7 +21,7 @@ struct Standpoint {
 };
 
 /// In the function that the program has called, before anything else: what the function has put on the stack for its
-/// own use counts, all else that it has to keep is in `kept`, which must outlive the standpoint.
+/// own use counts, everything else that it has to keep is in `kept`, which must outlive the standpoint.
 [[gnu::always_inline]] inline Standpoint stand_at_call(uintptr_t (&kept)[arch::kKeptRegisters]) {
   arch::save_kept_registers(kept);
   auto low = reinterpret_cast<uintptr_t>(&kept);

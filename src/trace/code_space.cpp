@@ -339,7 +339,7 @@ std::span<const CodeFrame> CodeSpace::stack_of(int tid, const GoRoutine& gorouti
   bool has_stack = goroutine.stack_low < goroutine.sp && goroutine.sp < goroutine.stack_high &&
                    read_stack(tid, goroutine.sp, std::min(kFirstStackBytes, goroutine.stack_high - goroutine.sp));
   if (!has_stack) stack_bytes_ = 0;
-  // One that has not run yet stands at its function's beginning.
+  // One that has not run yet is at its function's beginning.
   bool is_new = goroutine.pc == goroutine.starts_at;
   last_.frames.push_back(frame_of(goroutine.pc, is_new));
   if (!is_new) follow_go(tid, goroutine.bp, most, last_);
