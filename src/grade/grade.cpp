@@ -251,15 +251,12 @@ class Grader {
       if (tid <= 0) return excluded_.add(range.low, range.high);
       for (const ThreadAtRest& thread : threads_)
         if (thread.tid == tid && thread.sp >= range.low && thread.sp < range.high)
-          excluded_.add(range.low, end_of_free_stack(thread));
+          excluded_.add(range.low, thread.sp - kRedZone);
     });
     for (const ThreadAtRest& thread : threads_) {
       const Mapping* mapping = thread.sp ? map_.find(thread.sp) : nullptr;
-      if (mapping && mapping->use == MappingUse::stack) excluded_.add(mapping->low, end_of_free_stack(thread));
+      if (mapping && mapping->use == MappingUse::stack) excluded_.add(mapping->low, thread.sp - kRedZone);
     }
-  }
-  static uintptr_t end_of_free_stack(const ThreadAtRest& thread) {
-    return thread.is_at_call ? thread.sp : thread.sp - kRedZone;
   }
   /// Is there still what libc keeps of a thread? Then whose, as arch::find_thread() has it.
   bool find_thread(uintptr_t thread, int& tid) const {

@@ -28,7 +28,6 @@ struct ThreadAtRest {
   /// Where a walk of its stack begins; a pc of 0: not known.
   unwind::Registers walk_from{};
   bool moves_block = false;  ///< it is in realloc: a block that is in use may be in no index
-  bool is_at_call = false;   ///< it has made a call: there is no red zone
 };
 
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and

@@ -473,8 +473,8 @@ struct Report {
   Process process;
   Text backend;  ///< words::kBackends; "" not known
   ledger::Coverage coverage[ledger::kKindCount] = {};
-  std::optional<Grading> grading;    ///< absent where nobody asked
-  std::optional<Watch> watch;        ///< absent where it was not watched
+  std::optional<Grading> grading;  ///< absent where nobody asked
+  std::optional<Watch> watch;      ///< absent where it was not watched
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts

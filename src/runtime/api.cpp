@@ -5,7 +5,6 @@
 
 #include "base/keep_errno.h"
 #include "runtime/runtime.h"
-#include "runtime/standpoint.h"
 #include "track/children.h"
 #include "track/epochs.h"
 #include "track/fd.h"
@@ -34,18 +33,13 @@ constexpr unfreed_mark_t kMarkBit = uint64_t{1} << 63;
 uint32_t mark_epoch(unfreed_mark_t mark) { return static_cast<uint32_t>(mark >> 32) & track::kLastEpoch; }
 uint32_t mark_serial(unfreed_mark_t mark) { return static_cast<uint32_t>(mark); }
 
-[[gnu::noinline]] int make_report(const char* path, const runtime::Standpoint& from) {
-  KeepErrno keep;
-  if (!is_tracking()) return -1;
-  constexpr int kPatienceMs = 20'000;  // two other reports may be made before it
-  return runtime::report_now(report::Trigger::api, path, kPatienceMs, {}, &from) ? 0 : EIO;
-}
-
 }  // namespace
 
 UNFREED_API int unfreed_runtime_report(const char* path) {
-  uintptr_t kept[arch::kKeptRegisters];
-  return make_report(path, runtime::stand_at_call(kept));
+  KeepErrno keep;
+  if (!is_tracking()) return -1;
+  constexpr int kPatienceMs = 20'000;  // two other reports may be made before it
+  return runtime::report_now(report::Trigger::api, path, kPatienceMs) ? 0 : EIO;
 }
 
 UNFREED_API unfreed_mark_t unfreed_runtime_mark() {
@@ -75,23 +69,21 @@ UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed
 
 namespace {
 /// Lost blocks born in `epoch` or later; −1: not known.
-[[gnu::noinline]] int64_t count_lost_since(uint32_t epoch, const runtime::Standpoint& from) {
-  KeepErrno keep;
+int64_t count_lost_since(uint32_t epoch) {
   constexpr int kPatienceMs = 20'000;
   const ledger::Header& header = g_tracker.writer.header();
   // What a copy of the process finds out comes back through the ledger.
   bool is_shared = g_tracker.writer.backing() == ledger::Backing::shared_file;
-  if (!is_tracking() || !is_shared || !runtime::grade_now(kPatienceMs, epoch, &from)) return -1;
+  if (!is_tracking() || !is_shared || !runtime::grade_now(kPatienceMs, epoch)) return -1;
   bool is_done = header.grading.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::Grading::done);
   return is_done ? static_cast<int64_t>(header.lost_since.load(std::memory_order_relaxed)) : -1;
 }
 }  // namespace
 
 UNFREED_API int64_t unfreed_runtime_lost_since(unfreed_mark_t mark) {
-  uintptr_t kept[arch::kKeptRegisters];
-  runtime::Standpoint from = runtime::stand_at_call(kept);
+  KeepErrno keep;
   if (!(mark & kMarkBit) || mark_epoch(mark) == track::kLastEpoch) return -1;
-  return count_lost_since(mark_epoch(mark), from);
+  return count_lost_since(mark_epoch(mark));
 }
 
 // ---- LeakSanitizer's interface (sanitizer/lsan_interface.h): programs that are annotated for it need no change ----
@@ -117,13 +109,10 @@ UNFREED_LSAN void __lsan_unregister_root_region(const void* start, size_t bytes)
   track::remove_root_region({low, low + bytes});
 }
 /// Writes a report; unlike LeakSanitizer's it does not end the process: that is for rules.
-UNFREED_LSAN void __lsan_do_leak_check() {
-  uintptr_t kept[arch::kKeptRegisters];
-  make_report(nullptr, runtime::stand_at_call(kept));
-}
+UNFREED_LSAN void __lsan_do_leak_check() { unfreed_runtime_report(nullptr); }
 UNFREED_LSAN int __lsan_do_recoverable_leak_check() {
-  uintptr_t kept[arch::kKeptRegisters];
-  return count_lost_since(0, runtime::stand_at_call(kept)) > 0;
+  KeepErrno keep;
+  return count_lost_since(0) > 0;
 }
 
 UNFREED_API int unfreed_runtime_ignore_fd(int fd) {

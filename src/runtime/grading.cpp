@@ -116,7 +116,8 @@ void take_over_pages(const ledger::Writer& out) {
   }
 }
 
-void grade_in_copy(LiveGrading& grading) {
+void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
+  LiveGrading grading(sp, patience_ms, since_epoch);
   track::own_child_begins();
   grading.begin();
   long pid = start_copy(
@@ -150,18 +151,9 @@ void LiveGrading::begin() {
   kept_.alternate_stack = reinterpret_cast<uintptr_t>(alternate.ss_sp);
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   auto low = reinterpret_cast<uintptr_t>(&kept_);
-  uintptr_t sp = from_ ? from_->sp : sp_ ? sp_ : here;
-  ThreadAtRest own{base::current_tid(),        sp,      low, low + sizeof kept_, unwind::caller_registers(),
-                   track::is_moving_block(sp), sp_ != 0};
-  if (from_) {
-    own.registers_low = from_->registers_low;
-    own.registers_high = from_->registers_high;
-    own.walk_from = from_->walk_from;
-    own.is_at_call = from_->is_at_call;
-  }
-  threads_.add(own);
-  auto stack = reinterpret_cast<uintptr_t>(&kept_.alternate_stack);
-  if (from_) threads_.add({own.tid, 0, stack, stack + sizeof kept_.alternate_stack});
+  uintptr_t sp = sp_ ? sp_ : here;
+  threads_.add(
+      {base::current_tid(), sp, low, low + sizeof kept_, unwind::caller_registers(), track::is_moving_block(sp)});
   taken_ns_ = base::monotonic_ns();
 }
 
@@ -206,10 +198,9 @@ LiveGrading::~LiveGrading() {
   if (outcome_) base::raw_syscall(SYS_munmap, reinterpret_cast<long>(outcome_), sizeof *outcome_);
 }
 
-void grade_live(uint32_t since_epoch, const Standpoint* from) {
-  LiveGrading grading(from, LiveGrading::kPatienceMs, since_epoch);
+void grade_live(uint32_t since_epoch) {
   if (g_settings.grade == report::GradeWhen::on)
-    grade_in_copy(grading);
+    grade_in_copy(0, LiveGrading::kPatienceMs, since_epoch);
   else
     enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
 }
@@ -224,13 +215,12 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   }
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
-    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from, track::is_moving_block(from.sp), true};
+    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from, track::is_moving_block(from.sp)};
     enter(g_tracker.writer, grade_here({&thread, 1}, base::monotonic_ns(), 0, g_tracker.writer));
     return 0;
   }
   if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;
-  LiveGrading grading(sp, LiveGrading::kPatienceAtEndMs);
-  grade_in_copy(grading);
+  grade_in_copy(sp, LiveGrading::kPatienceAtEndMs);
   return 0;
 }
 

@@ -9,7 +9,6 @@
 #include "grade/forked_memory.h"
 #include "grade/stopped_threads.h"
 #include "ledger/writer.h"
-#include "runtime/standpoint.h"
 #include "unwind/frame.h"
 
 namespace unfreed::runtime {
@@ -21,8 +20,8 @@ namespace unfreed::runtime {
 uintptr_t grade_at_end(const unwind::Registers& from);
 
 /// While the process runs: in a copy, which is waited for. Async-signal-safe; one thread at a time.
-/// `since_epoch`: as grade::grade() has it. `from`: where the program stands; nullptr: here.
-void grade_live(uint32_t since_epoch, const Standpoint* from);
+/// `since_epoch`: as grade::grade() has it.
+void grade_live(uint32_t since_epoch);
 
 /// In a copy of the process that is to make a report anyway:
 ///     begin();  start_copy(…);  end(…);        and in the copy, first of all, grade_copy(…)
@@ -34,10 +33,8 @@ class LiveGrading {
 
   /// `sp`: from where on the calling thread's stack counts; 0: from begin() on. Each thread is waited for as long as
   /// `patience_ms`.
-  LiveGrading(uintptr_t sp, int patience_ms) : sp_(sp), patience_ms_(patience_ms) {}
-  /// `from`: where the program stands; nullptr: in begin().
-  LiveGrading(const Standpoint* from, int patience_ms, uint32_t since_epoch = 0)
-      : from_(from), patience_ms_(patience_ms), since_epoch_(since_epoch) {}
+  LiveGrading(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0)
+      : sp_(sp), patience_ms_(patience_ms), since_epoch_(since_epoch) {}
   ~LiveGrading();
   LiveGrading(const LiveGrading&) = delete;
   LiveGrading& operator=(const LiveGrading&) = delete;
@@ -62,11 +59,10 @@ class LiveGrading {
   std::optional<base::SignalBlock> signals_;
   std::atomic<Outcome>* outcome_ = nullptr;  ///< shared with the copy
   const char* problem_ = nullptr;
-  const Standpoint* from_ = nullptr;
-  uintptr_t sp_ = 0;
+  uintptr_t sp_;
   int patience_ms_;
   uint64_t taken_ns_ = 0;
-  uint32_t since_epoch_ = 0;
+  uint32_t since_epoch_;
   /// Of the calling thread.
   struct Kept {
     uintptr_t registers[arch::kKeptRegisters];

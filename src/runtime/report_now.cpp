@@ -404,8 +404,7 @@ ledger::View own_view() {
 
 void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
-bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold,
-                const Standpoint* from) {
+bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold) {
   // A vfork child has its parent's memory, and is not the process that this would be about.
   if (track::in_vfork_child()) return false;
   base::count_sandboxes();
@@ -424,7 +423,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();
-  LiveGrading grading(from, LiveGrading::kPatienceMs);
+  LiveGrading grading(0, LiveGrading::kPatienceMs);
   Request request{trigger,       path,
                   next_number(), is_limit ? ++g_runtime.limit_reports : 0,
                   true,          is_frozen ? &frozen : nullptr,
@@ -435,14 +434,14 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   return is_made && answer.written;
 }
 
-bool grade_now(int patience_ms, uint32_t since_epoch, const Standpoint* from) {
+bool grade_now(int patience_ms, uint32_t since_epoch) {
   if (!base::may_call_system() || track::in_vfork_child()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
   if (!turn) return false;
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
-  grade_live(since_epoch, from);
+  grade_live(since_epoch);
   return true;
 }
 

@@ -15,8 +15,6 @@
 
 namespace unfreed::runtime {
 
-struct Standpoint;
-
 struct RuntimeState {
   LedgerPlace place;
   char ledger_path[384];
@@ -52,15 +50,12 @@ int finish(int status, bool& replaced);
 /// ten seconds at the most. While another report is being made it waits for that as long as `patience_ms`. False: there
 /// is none. Async-signal-safe.
 /// `threshold`: what was reached, where that is why.
-/// `from`: where the program stands; nullptr: here.
-bool report_now(report::Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold = {},
-                const Standpoint* from = nullptr);
+bool report_now(report::Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold = {});
 
 /// Finds out what the process can still get at, and enters it in the ledger, for somebody who reads that. Waits for a
 /// report that is being made for as long as `patience_ms`. False: it was in vain, or nothing is tracked.
 /// Async-signal-safe. `since_epoch`: of the heap; Header::lost_since is then about blocks born since.
-/// `from`: where the program stands; nullptr: here.
-bool grade_now(int patience_ms = 0, uint32_t since_epoch = 0, const Standpoint* from = nullptr);
+bool grade_now(int patience_ms = 0, uint32_t since_epoch = 0);
 
 /// A fork child has none of its parent's reports under way.
 void reset_reports_after_fork();

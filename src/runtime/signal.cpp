@@ -11,7 +11,6 @@
 #include "base/waiting_call.h"
 #include "grade/cut_short.h"
 #include "runtime/runtime.h"
-#include "runtime/standpoint.h"
 #include "track/report_signal.h"
 
 extern "C" int __sigaction(int, const struct sigaction*, struct sigaction*) noexcept;
@@ -23,13 +22,12 @@ void on_signal(int, siginfo_t* info, void* context_place) {
   base::KeepErrno keep;
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   bool is_grading = info->si_code == SI_QUEUE && static_cast<uint32_t>(value) == ledger::kGradingRequest;
-  auto& context = *static_cast<ucontext_t*>(context_place);
-  Standpoint from = stand_at_signal(context);
   if (!is_grading) {
-    report_now(report::Trigger::signal, nullptr, 0, {}, &from);
+    report_now(report::Trigger::signal, nullptr, 0);
     return;
   }
-  grade_now(0, 0, &from);
+  grade_now();
+  auto& context = *static_cast<ucontext_t*>(context_place);
   auto digest = static_cast<uint32_t>(value >> 32);
   base::WaitingCall call = arch::interrupted_call(context, base::number_in(digest));
   if (base::digest(call) == digest) grade::make_again_if_cut_short(context, call);

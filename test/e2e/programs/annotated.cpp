@@ -51,29 +51,6 @@ uintptr_t g_hidden;
   slot->first = make(53);
   g_hidden = ~reinterpret_cast<uintptr_t>(pool);
 }
-/// Leaves the pointer where the stack of whoever is called next will be.
-[[gnu::noinline]] void leave_on_stack(const void* block) {
-  const void* volatile places[1024];
-  for (auto& place : places) place = block;
-}
-/// Nothing but a register that functions preserve has the block.
-#define ASK_WITH_BLOCK_IN(name, number)                       \
-  [[gnu::noinline]] long name(unfreed_mark_t since) {         \
-    register void* held asm(number) = make(55);               \
-    asm volatile("" : "+r"(held));                            \
-    long lost = static_cast<long>(unfreed_lost_since(since)); \
-    asm volatile("" : : "r"(held));                           \
-    free(held);                                               \
-    return lost;                                              \
-  }
-#if defined(__x86_64__)
-ASK_WITH_BLOCK_IN(ask_with_first_register, "rbx")
-ASK_WITH_BLOCK_IN(ask_with_last_register, "r15")
-#else
-ASK_WITH_BLOCK_IN(ask_with_first_register, "x19")
-ASK_WITH_BLOCK_IN(ask_with_last_register, "x28")
-#endif
-
 char* pool() { return reinterpret_cast<char*>(~g_hidden); }
 
 }  // namespace
@@ -93,11 +70,6 @@ int main(int count, char** arguments) {
   lose(2);
   wipe_stack();
   printf("two %ld\n", static_cast<long>(unfreed_lost_since(later)));
-  later = unfreed_mark();
-  leave_on_stack(make(54));
-  printf("left behind %ld\n", static_cast<long>(unfreed_lost_since(later)));
-  later = unfreed_mark();
-  printf("in registers %ld %ld\n", ask_with_first_register(later), ask_with_last_register(later));
   printf("no mark %ld\n", static_cast<long>(unfreed_lost_since(0)));
   if (!has) return 0;
   printf("check %d\n", __lsan_do_recoverable_leak_check());

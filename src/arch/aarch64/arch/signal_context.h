@@ -37,10 +37,4 @@ inline constexpr size_t kKeptRegisters = 10;
       : "memory");
 }
 
-[[gnu::always_inline]] inline uintptr_t current_stack_pointer() {
-  uintptr_t sp;
-  asm volatile("mov %0, sp" : "=r"(sp));
-  return sp;
-}
-
 }  // namespace unfreed::arch

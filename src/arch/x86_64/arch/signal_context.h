@@ -76,10 +76,4 @@ inline constexpr size_t kKeptRegisters = 6;
       : "memory");
 }
 
-[[gnu::always_inline]] inline uintptr_t current_stack_pointer() {
-  uintptr_t sp;
-  asm volatile("movq %%rsp, %0" : "=r"(sp));
-  return sp;
-}
-
 }  // namespace unfreed::arch
