@@ -16,11 +16,12 @@ constexpr std::string_view kProc = "/proc/", kList = "children";
 struct List {
   std::atomic<int> number;  ///< + 1
   std::atomic<uint64_t> opened_ns;
+  std::atomic<pid_t> opener;  ///< a thread
 };
 constexpr uint32_t kMostLists = 32;
 constinit List g_lists[kMostLists];
-/// One that was opened so long ago, on however loaded a machine, has been read.
-constexpr uint64_t kToReadNs = 2'000'000'000;
+/// One that was opened so long ago has been read. No report waits for longer.
+constexpr uint64_t kToReadNs = 200'000'000;
 constinit std::atomic<uint32_t> g_next_list{0};
 
 bool is_open_list(int fd) {
@@ -39,6 +40,8 @@ bool is_any_list_open() {
     int noted = list.number.load();
     if (!noted) continue;
     bool is_recent = base::monotonic_ns() - list.opened_ns.load() < kToReadNs;
+    // The calling thread reads nothing until the child is gone.
+    if (list.opener.load() == base::current_tid()) continue;
     if (is_recent && is_open_list(noted - 1))
       is_any = true;
     else
@@ -96,6 +99,7 @@ void hide_own_child(int fd, const char* path, size_t length) {
   for (int looks = 0; looks < kMostLooks; ++looks) {
     // Noted before the question: whoever begins to make a child asks the other way round.
     if (list) list->opened_ns.store(base::monotonic_ns());
+    if (list) list->opener.store(base::current_tid());
     if (list) list->number.store(fd + 1);
     pid_t maker = g_own_child.maker.load(), child = g_own_child.pid.load(std::memory_order_acquire);
     if (!maker || maker == base::current_tid()) return;
