@@ -15,6 +15,7 @@
 #include "cli/request_grading.h"
 #include "cli/selection_options.h"
 #include "cli/settings_input.h"
+#include "cli/stranger.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
 #include "cli/tracked_processes.h"
@@ -25,15 +26,47 @@ namespace unfreed::cli {
 
 namespace {
 
-/// One line that says why there is nothing to see.
-std::string explain_absence(int pid) {
-  if (!is_running(pid, 0)) return fmt::format("no process {} is running", pid);
-  if (access((process_folder(pid) + "/maps").c_str(), R_OK) != 0)
-    return fmt::format("process {} cannot be examined: {}", pid, std::strerror(errno));
-  return fmt::format(
-      "process {} is not tracked by unfreed: it was not started under 'unfreed run' or with the library "
-      "preloaded, or it has no ledger in shared memory",
-      pid);
+/// Writes the report, and the summary to stderr. False: a line has been printed.
+bool show(OwnedReport& made, const std::string& output, const report::Settings& settings, std::string& error) {
+  OutputOptions output_options;
+  output_options.replaces_anything = settings.force;
+  std::string json = render::write_json(made.report, report::StackForm::file);
+  if (output.empty() || !write_report_file(output, json, output_options, error)) {
+    complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
+    return false;
+  }
+  if (settings.quiet) return true;
+  render::TextOptions options;
+  options.colour = render::wants_colour(STDERR_FILENO);
+  std::string text = render::render_text(made.report, options) + "\nreport: " + options.paths.shorten(output) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  return true;
+}
+
+int status_of(const report::Report& report, const report::Settings& settings) {
+  if (report::is_broken(report)) return settings.exit_code;
+  return settings.rules.count > 0 && report::is_unchecked(report) ? kFailure : kSuccess;
+}
+
+/// Of a process that was not started under unfreed.
+int show_stranger(int pid, const report::Settings& settings, const SelectionOptions& selection) {
+  std::string error;
+  if (!is_running(pid, 0)) {
+    complain(fmt::format("no process {} is running", pid));
+    return kFailure;
+  }
+  std::optional<OwnedReport> made = describe_stranger(pid, error);
+  if (!made) {
+    complain(error);
+    return kFailure;
+  }
+  for (const report::Rule& rule : settings.rules.all())
+    made->report.rules.add(made->arena, report::evaluate_rule(rule, made->report));
+  made->report.rules_asked = made->report.rules.size();
+  selection.apply(*made);
+  std::string program(base::base_name(made->report.process.exe));
+  std::string output = output_path(settings.output, program, pid, 1, error);
+  return show(*made, output, settings, error) ? status_of(made->report, settings) : kFailure;
 }
 
 }  // namespace
@@ -41,8 +74,9 @@ std::string explain_absence(int pid) {
 int snapshot_command(const Arguments& arguments) {
   Parser parser(
       "snapshot", "[OPTIONS] PID|NAME",
-      "Reports on a running process that was started under unfreed: the report to a file, a summary to standard "
-      "error. The process is not stopped, signalled or slowed down, except with --grade.");
+      "Reports on a running process: the report to a file, a summary to standard error. The process is not stopped, "
+      "signalled or slowed down, except with --grade. If it was not started under unfreed, the report says what the "
+      "kernel knows: descriptors by what they lead to, threads by where they wait, memory by kind.");
   std::string target;
   bool is_graded = false;
   SettingsInput input;
@@ -56,8 +90,9 @@ int snapshot_command(const Arguments& arguments) {
               "threads are stopped for some milliseconds");
   selection.add_options(parser);
   parser.footer(
-      "Exit status: 0, or 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no such process, it is "
-      "not tracked, a rule cannot be checked or the report cannot be written.");
+      "Exit status: 0, also for what the kernel knows of a process that is not tracked; 23 (--exit-code) if a rule of "
+      "--fail-on is broken; 125 if there is no such process, it may not be looked at, a rule cannot be checked (none "
+      "can, of a process that is not tracked) or the report cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read() || !selection.read()) return kFailure;
   const report::Settings& settings = input.settings();
@@ -68,10 +103,11 @@ int snapshot_command(const Arguments& arguments) {
     return kFailure;
   }
   FoundLedger found = find_ledger(pid);
-  if (!found.open.file) {
-    complain(explain_absence(pid));
+  if (!found.open.file && is_graded) {
+    complain(fmt::format("process {} cannot search for what it has lost: it was not started under unfreed", pid));
     return kFailure;
   }
+  if (!found.open.file) return show_stranger(pid, settings, selection);
   if (is_graded && !request_grading(pid, found.open.file.get(), error)) {
     complain(error);
     return kFailure;
@@ -108,22 +144,8 @@ int snapshot_command(const Arguments& arguments) {
   OwnedReport made = make_report(view, request, symbolizer);
   selection.apply(made);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
-  OutputOptions output_options;
-  output_options.replaces_anything = settings.force;
   std::string output = output_path(view, settings.output, number, error);
-  std::string json = render::write_json(made.report, report::StackForm::file);
-  if (output.empty() || !write_report_file(output, json, output_options, error)) {
-    complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
-    return kFailure;
-  }
-  if (!settings.quiet) {
-    render::TextOptions options;
-    options.colour = render::wants_colour(STDERR_FILENO);
-    std::string text = render::render_text(made.report, options) + "\nreport: " + options.paths.shorten(output) + "\n";
-    std::fwrite(text.data(), 1, text.size(), stderr);
-  }
-  if (report::is_broken(made.report)) return settings.exit_code;
-  return settings.rules.count > 0 && report::is_unchecked(made.report) ? kFailure : kSuccess;
+  return show(made, output, settings, error) ? status_of(made.report, settings) : kFailure;
 }
 
 }  // namespace unfreed::cli

@@ -452,4 +452,17 @@ void recheck_kernel_facts(ledger::Writer& writer, int pid) {
   writer.section(SectionId::kernel_fds).count.store(kept, std::memory_order_release);
 }
 
+bool describe_descriptor(int pid, int fd, KernelFd& out, base::TextBuilder& target) {
+  Subject subject(pid);
+  out = {};
+  out.fd = fd;
+  char text[4096];
+  long size = subject.read_link(fd, text);
+  if (is_error(size) || read_flags(subject, fd, out) == base::Openness::closed) return false;
+  std::string_view link(text, static_cast<size_t>(size));
+  describe_link(subject, fd, link, target);
+  if (starts_with(link, "pipe:[") && is_hung_up(subject, fd)) out.flags |= ledger::kKernelFdHungUp;
+  return true;
+}
+
 }  // namespace unfreed::report

@@ -8,6 +8,7 @@
 // one ledger.
 #pragma once
 
+#include "base/text.h"
 #include "ledger/writer.h"
 
 namespace unfreed::report {
@@ -22,5 +23,9 @@ bool take_kernel_facts(ledger::Writer& writer, int pid);
 /// just being closed, or opened, when the list was read. take_kernel_facts() does this for the process itself; a reader
 /// from outside calls it after it has read the table anew.
 void recheck_kernel_facts(ledger::Writer& writer, int pid);
+
+/// One descriptor of another process, as such a list has it; what it leads to is added to `target`. For the command, of
+/// a process that has no ledger. False if it is not open, or may not be looked at.
+bool describe_descriptor(int pid, int fd, ledger::KernelFd& out, base::TextBuilder& target);
 
 }  // namespace unfreed::report

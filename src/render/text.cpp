@@ -15,6 +15,7 @@
 #include "render/frames.h"
 #include "render/function_names.h"
 #include "render/growth_text.h"
+#include "render/kernel_view.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/retention.h"
@@ -509,6 +510,8 @@ std::string render_totals(const Report& report) {
 std::string render_text(const Report& report, const TextOptions& options) {
   std::string text = "unfreed: " + tinted(describe_process(report.process), Tint::bold, options.colour) + " " +
                      describe_end(report) + "\n";
+  if (is_kernel_view(report))
+    return text + render_rules(report, options) + render_kernel_view(report, options) + render_notes(report, options);
   if (report.exhaustion) {
     std::string call =
         fmt::format("{} failed with {}", printable(report.exhaustion->function), printable(report.exhaustion->error));

@@ -109,7 +109,7 @@ inline constexpr Text kHints[] = {
 #undef HINT
 };
 inline constexpr Text kToolName[] = {"unfreed"};
-inline constexpr Text kBackends[] = {"preload", "trace"};
+inline constexpr Text kBackends[] = {"preload", "trace", "kernel"};
 }  // namespace words
 
 /// For value types V that may be const: `describe` serves writers and readers alike.
@@ -304,6 +304,8 @@ void describe(Visitor& v, Is<Thread> auto& thread) {
            words::kThreadClasses);
   v.member("state", thread.state, Presence::always, "", words::kThreadStates);
   v.member("kernel_state", thread.kernel_state, Presence::if_set, "As in /proc/PID/stat: R running, S and D waiting.");
+  v.member("waits_in", thread.waits_in, Presence::if_set,
+           "The function of the kernel that it waits in, where the process is not tracked.");
   v.member("site", thread.site, Presence::if_set, "Where it was created.");
   v.member("created_by", thread.created_by, Presence::if_set, "The thread that created it.");
   v.member("age_ns", thread.age_ns, Presence::if_set, "");
@@ -463,6 +465,15 @@ void describe(Visitor& v, Is<UntrackedProgram> auto& program) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<Memory> auto& memory) {
+  v.member("resident", memory.resident, Presence::always, "In memory now, in bytes.");
+  v.member("anonymous", memory.anonymous, Presence::always, "Of resident: heaps, stacks and other memory of no file.");
+  v.member("file", memory.file, Presence::always, "Of resident: of files.");
+  v.member("shared", memory.shared, Presence::always, "Of resident: shared memory.");
+  v.member("swapped", memory.swapped, Presence::always, "");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Report> auto& report) {
   v.member("schema_version", report.schema_version, Presence::always, "");
   v.member("tool", report.tool, Presence::always, "");
@@ -471,14 +482,19 @@ void describe(Visitor& v, Is<Report> auto& report) {
            "False if something was dropped or could not be read; notes lists what.");
   v.member("notes", report.notes, Presence::always, "");
   v.member("process", report.process, Presence::always, "");
-  v.member("backend", report.backend, Presence::if_set,
-           "How the process was tracked: preload, by the library in it; trace, from outside by its system calls.",
-           words::kBackends);
+  v.member(
+      "backend", report.backend, Presence::if_set,
+      "How the process was tracked: preload, by the library in it; trace, from outside by its system calls; kernel, "
+      "not at all: the report says what the kernel knows.",
+      words::kBackends);
   v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
   v.member("grading", report.grading, Presence::if_set,
            "Whether it was found out which blocks, streams and threads the process can still get at (lost and its "
            "relatives).");
   v.member("watch", report.watch, Presence::if_set, "What became of each kind while the process was watched.");
+  v.member("memory", report.memory, Presence::if_set, "Of a process that is not tracked.");
+  v.member("fd_limit", report.fd_limit, Presence::if_set,
+           "Of a process that is not tracked: its soft limit on descriptors (RLIMIT_NOFILE).");
   v.member("reconciled", report.reconciled, Presence::always, "Descriptors were compared with the kernel's own list.");
   v.totals("totals", report, "");
   v.worst_sites("worst_site", report,

@@ -293,6 +293,7 @@ struct Thread {
   Text thread_class;
   Text state;
   Text kernel_state;
+  Text waits_in;
   uint64_t site = 0;
   std::optional<int64_t> created_by;
   std::optional<uint64_t> age_ns;
@@ -464,6 +465,15 @@ struct Module {
   uint64_t size = 0;
 };
 
+/// What the kernel says of a process's memory.
+struct Memory {
+  uint64_t resident = 0;
+  uint64_t anonymous = 0;
+  uint64_t file = 0;
+  uint64_t shared = 0;
+  uint64_t swapped = 0;
+};
+
 struct Report {
   uint64_t schema_version = 2;
   Tool tool;
@@ -473,8 +483,10 @@ struct Report {
   Process process;
   Text backend;  ///< words::kBackends; "" not known
   ledger::Coverage coverage[ledger::kKindCount] = {};
-  std::optional<Grading> grading;  ///< absent where nobody asked
-  std::optional<Watch> watch;      ///< absent where it was not watched
+  std::optional<Grading> grading;    ///< absent where nobody asked
+  std::optional<Watch> watch;        ///< absent where it was not watched
+  std::optional<Memory> memory;      ///< of a process that is not tracked
+  std::optional<uint64_t> fd_limit;  ///< the same
   bool reconciled = false;
   std::optional<Totals> totals[kSubjectCount];  ///< absent where the subject was not seen
   Totals worst_site[kSubjectCount];  ///< of each counter that site rules may name: the highest of any place that counts

@@ -166,12 +166,6 @@ class Snapshot(unittest.TestCase):
     def test_bare_preload(self):
         self.check(False)
 
-    def test_process_that_is_not_tracked(self):
-        result = harness.unfreed("snapshot", str(os.getpid()))
-        self.assertEqual(result.status, 125, result)
-        self.assertIn(str(os.getpid()), result.stderr)
-        self.assertEqual(len(result.stderr.strip().splitlines()), 1, result)
-
     def test_process_that_does_not_exist(self):
         for pid in ("999999999", "-3", "zero", "0"):
             with self.subTest(pid=pid):

@@ -1,0 +1,16 @@
+// The summary of a process that is not tracked: what the kernel knows (cli/stranger.h).
+// Internal to this folder.
+#pragma once
+
+#include <string>
+
+#include "render/text.h"
+
+namespace unfreed::render {
+
+inline bool is_kernel_view(const report::Report& report) { return report.backend == "kernel"; }
+
+/// Descriptors by what they lead to, threads by where they wait, memory by kind.
+std::string render_kernel_view(const report::Report& report, const TextOptions& options);
+
+}  // namespace unfreed::render
