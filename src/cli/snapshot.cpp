@@ -21,6 +21,7 @@
 #include "cli/tracked_processes.h"
 #include "render/json.h"
 #include "render/text.h"
+#include "settings/programs.h"
 
 namespace unfreed::cli {
 
@@ -60,13 +61,17 @@ int show_stranger(int pid, const report::Settings& settings, const SelectionOpti
     complain(error);
     return kFailure;
   }
-  for (const report::Rule& rule : settings.rules.all())
-    made->report.rules.add(made->arena, report::evaluate_rule(rule, made->report));
-  made->report.rules_asked = made->report.rules.size();
+  report::Report& report = made->report;
+  report.process.outside_rules =
+      !report::rules_are_for(settings.rules_for, report.process.exe, report.process.directory, report.process.argv);
+  if (!report.process.outside_rules)
+    for (const report::Rule& rule : settings.rules.all())
+      report.rules.add(made->arena, report::evaluate_rule(rule, report));
+  report.rules_asked = report.rules.size();
   selection.apply(*made);
-  std::string program(base::base_name(made->report.process.exe));
+  std::string program(base::base_name(report.process.exe));
   std::string output = output_path(settings.output, program, pid, 1, error);
-  return show(*made, output, settings, error) ? status_of(made->report, settings) : kFailure;
+  return show(*made, output, settings, error) ? status_of(report, settings) : kFailure;
 }
 
 }  // namespace

@@ -173,6 +173,7 @@ class Selecting {
   }
   bool is_call(const std::optional<report::ClosingCall>& a, const std::optional<report::ClosingCall>& b,
                const std::optional<report::ClosingCall>& c, const std::optional<report::ClosingCall>& d) const {
+    if (!selection_.pattern && selection_.thread.empty()) return true;
     for (const auto* call : {&a, &b, &c, &d})
       if (*call && is_thread((*call)->thread) && (matches((*call)->function) || matches_stack((*call)->stack)))
         return true;
