@@ -143,9 +143,7 @@ void CodeSpace::read_modules(int pid) {
     module.start = start;
     module.end = end;
     module.is_main = first.path == program;
-    // The very file that is mapped, if it is the program's.
-    std::string file = module.is_main ? folder + "/exe" : folder + "/root" + module.path;
-    elf::Opened opened(file.c_str());
+    elf::Opened opened(file_of(module).c_str());
     elf::Bytes bytes = opened.bytes();
     elf::File object;
     if (opened && !object.open(bytes)) {
@@ -154,6 +152,22 @@ void CodeSpace::read_modules(int pid) {
     }
     modules_.push_back(std::move(module));
   }
+}
+
+/// The very file that is mapped, if it is the program's.
+std::string CodeSpace::file_of(const CodeModule& module) const {
+  std::string folder = "/proc/" + std::to_string(pid_);
+  return module.is_main ? folder + "/exe" : folder + "/root" + module.path;
+}
+
+const CalledFunctions& CodeSpace::functions_of(CodeModule& module) {
+  if (module.has_read_functions) return module.functions;
+  module.has_read_functions = true;
+  elf::Opened opened(file_of(module).c_str());
+  elf::Bytes bytes = opened.bytes();
+  elf::File object;
+  if (opened && !object.open(bytes)) module.functions = CalledFunctions(object, module.base);
+  return module.functions;
 }
 
 const CodeModule* CodeSpace::module_at(uintptr_t pc, uint32_t& number) {
@@ -180,9 +194,7 @@ bool CodeSpace::find_object(uintptr_t pc, unwind::Object& out) {
   CodeModule& module = modules_[number - 1];
   if (!module.is_read) {
     module.is_read = true;
-    std::string folder = "/proc/" + std::to_string(pid_);
-    std::string path = module.is_main ? folder + "/exe" : folder + "/root" + module.path;
-    base::RegularFile opened = base::open_regular_file(path.c_str(), elf::kMostObjectBytes);
+    base::RegularFile opened = base::open_regular_file(file_of(module).c_str(), elf::kMostObjectBytes);
     if (opened.fd >= 0) {
       if (!module.image.read(static_cast<int>(opened.fd), module.base)) module.image = ModuleImage();
       base::close_file(opened.fd);
@@ -221,7 +233,14 @@ bool CodeSpace::is_known(int tid, const arch::TracedRegisters& registers, size_t
     uintptr_t value;
     if (!load(tid, slot.address, value) || value != slot.value) return false;
   }
-  return true;
+  size_t code_words = 0;
+  for (const Searched& part : walked.searched)
+    for (uintptr_t place = part.from; place < part.end; place += sizeof(uintptr_t)) {
+      uintptr_t value;
+      if (!load(tid, place, value)) return false;
+      code_words += may_be_code(value);
+    }
+  return code_words == walked.code_words;
 }
 
 bool CodeSpace::is_go_code(uintptr_t pc) const {
@@ -263,33 +282,131 @@ void CodeSpace::follow_go(int tid, uintptr_t frame, size_t most, Walked& out) {
 
 void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
   if (is_go_code(registers.pc())) return walk_go(tid, registers, most, out);
+  unwind::Registers from{registers.pc(), registers.sp(), registers.bp(), true, true};
+  out.bp = registers.bp();
+  for (;;) {
+    unwind::Frame frames[kMostFrames];
+    size_t room = std::min(most, kMostFrames) - out.frames.size();
+    size_t first_slot = out.slots.size();
+    unwind::WalkResult result = walk_tables(tid, from, std::span(frames).first(room), out);
+    auto walked = std::span<const unwind::Frame>(frames).first(result.frames);
+    size_t certain = count_certain(from, walked);
+    bool is_whole = certain == walked.size() && !result.followed_guess;
+    CodeModule* module = certain < walked.size() ? read_module_at(walked[certain].pc) : nullptr;
+    // Of what it cannot do better, the walker's guess is shown.
+    bool can_search = arch::kReadsCalls && !is_whole && module && !functions_of(*module).empty();
+    if (can_search) walked = walked.first(certain + 1);
+    if (!can_search && result.followed_guess) out.most = 0;  // is not recognised again
+    for (const unwind::Frame& frame : walked) out.frames.push_back(frame_of(frame.pc, frame.exact_pc));
+    out.truncated = result.truncated;
+    if (!can_search || out.frames.size() >= std::min(most, kMostFrames)) return;
+    out.truncated = std::none_of(walked.begin(), walked.end(), [&](const unwind::Frame& one) {
+      return functions_of(modules_[0]).is_in_main(one.pc);  // who calls that is nobody's concern
+    });
+    if (!out.truncated) return;
+    uintptr_t pc = walked[certain].pc;
+    // Where its return address was found, its own frame begins: the first word like it, but for those of other frames.
+    uintptr_t sp = from.sp;
+    auto same = std::count_if(walked.begin() + 1, walked.end(), [&](const unwind::Frame& one) { return one.pc == pc; });
+    for (size_t at = first_slot; certain > 0 && at < out.slots.size() && same > 0; ++at)
+      if (out.slots[at].value == pc && --same == 0) sp = out.slots[at].address + sizeof(uintptr_t);
+    if (!find_caller(tid, pc, sp, from, out)) return;
+  }
+}
+
+/// By unwind information, and where there is none by a guess.
+unwind::WalkResult CodeSpace::walk_tables(int tid, const unwind::Registers& from, std::span<unwind::Frame> frames,
+                                          Walked& out) {
   g_walked = this;
   unwind::g_code_generation.store(generation_, std::memory_order_relaxed);
   unwind::set_object_finder([](uintptr_t pc, unwind::Object& object) { return g_walked->find_object(pc, object); });
-  unwind::Frame frames[kMostFrames];
   std::vector<unwind::Slot> slots(2 * kMostFrames);
+  unwind::SlotLog log;
   unwind::WalkResult result;
-  for (size_t bytes = stack_bytes_;;) {
+  for (;;) {
     auto at = reinterpret_cast<uintptr_t>(stack_.data());
-    unwind::StackBounds bounds{registers.sp(), registers.sp() + stack_bytes_,
-                               static_cast<intptr_t>(at - registers.sp())};
-    unwind::SlotLog log;
+    unwind::StackBounds bounds{from.sp, stack_start_ + stack_bytes_, static_cast<intptr_t>(at - stack_start_)};
+    log = {};
     log.slots = slots.data();
     log.capacity = slots.size();
-    result = unwind::walk({registers.pc(), registers.sp(), registers.bp(), true, true}, bounds, 0,
-                          std::span(frames).first(std::min(most, kMostFrames)), log);
-    out.slots.assign(slots.begin(), slots.begin() + static_cast<ptrdiff_t>(log.size));
-    out.depends_on_bp = log.depends_on_bp;
-    out.bp = registers.bp();
-    if (!log.verifiable || log.overflowed || result.followed_guess) out.most = 0;  // is not recognised again
+    result = unwind::walk(from, bounds, 0, frames, log);
     // The copy may have ended too early.
-    bool is_cut = result.truncated && result.frames < most && bytes < kMostStackBytes && stack_bytes_ == bytes;
-    if (!is_cut || !read_stack(tid, registers.sp(), bytes *= 4)) break;
+    size_t bytes = stack_bytes_;
+    bool is_cut = result.truncated && result.frames < frames.size() && bytes < kMostStackBytes;
+    if (!is_cut || !read_stack(tid, stack_start_, bytes * 4) || stack_bytes_ == bytes) break;
   }
   unwind::set_object_finder(nullptr);
-  out.truncated = result.truncated;
-  for (size_t index = 0; index < result.frames; ++index)
-    out.frames.push_back(frame_of(frames[index].pc, frames[index].exact_pc));
+  out.slots.insert(out.slots.end(), slots.begin(), slots.begin() + static_cast<ptrdiff_t>(log.size));
+  out.depends_on_bp = out.depends_on_bp || log.depends_on_bp;
+  if (!log.verifiable || log.overflowed) out.most = 0;
+  return result;
+}
+
+unwind::Row CodeSpace::row_of(const unwind::Frame& frame) {
+  unwind::Object object;
+  unwind::Row row;
+  uintptr_t pc = frame.exact_pc ? frame.pc : frame.pc - 1;
+  if (!find_object(pc, object)) return row;
+  if (object.eh_frame_hdr)
+    row = unwind::find_row(object.image, object.eh_frame_hdr, pc + static_cast<uintptr_t>(object.shift));
+  if (row.cfa == unwind::CfaRule::none && unwind::is_outermost(pc, object)) row.cfa = unwind::CfaRule::end;
+  return row;
+}
+
+/// How many of the frames, from the innermost out, did unwind information lead on from?
+size_t CodeSpace::count_certain(const unwind::Registers& from, std::span<const unwind::Frame> frames) {
+  bool knows_bp = from.knows_bp;
+  for (size_t at = 0; at < frames.size(); ++at) {
+    unwind::Row row = row_of(frames[at]);
+    bool needs_bp = row.cfa == unwind::CfaRule::bp || row.cfa == unwind::CfaRule::at_bp;
+    if (row.cfa == unwind::CfaRule::none || (needs_bp && !knows_bp)) return at;
+    knows_bp = knows_bp || row.bp != unwind::BpRule::same;
+  }
+  return frames.size();
+}
+
+CodeModule* CodeSpace::read_module_at(uintptr_t pc) {
+  unwind::Object unused;
+  uint32_t number;
+  return find_object(pc - 1, unused) && module_at(pc - 1, number) ? &modules_[number - 1] : nullptr;
+}
+
+/// What the call before a return address calls: directly, or through an entry of the loader's.
+uintptr_t CodeSpace::call_target(int tid, uintptr_t return_address) {
+  const CodeModule* module = read_module_at(return_address);
+  if (!module) return 0;
+  Code code = module->image.code();
+  uintptr_t target = code.call_target(return_address);
+  const CodeModule* other = target && may_be_code(target + 1) ? read_module_at(target + 1) : nullptr;
+  uintptr_t slot = other ? other->image.code().entry_slot(target) : 0;
+  if (slot) load(tid, slot, target);
+  return target;
+}
+
+bool CodeSpace::may_be_code(uintptr_t value) const {
+  return std::any_of(modules_.begin(), modules_.end(),
+                     [&](const CodeModule& one) { return value > one.start && value <= one.end; });
+}
+
+/// Where the function that `pc` lies in, whose frame begins at `sp`, was called.
+bool CodeSpace::find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out) {
+  CodeModule* module = read_module_at(pc);
+  constexpr uintptr_t kLargestFrame = 8 * 1024;
+  for (uintptr_t place = sp; module && place < sp + kLargestFrame; place += sizeof(uintptr_t)) {
+    uintptr_t value;
+    if (place < stack_start_ || place - stack_start_ + sizeof value > stack_bytes_ || !load(tid, place, value))
+      return false;
+    if (!may_be_code(value)) continue;
+    // Each might be the one, so the stack is the same only if all are, and there are no others.
+    out.slots.push_back({place, value});
+    ++out.code_words;
+    uintptr_t target = call_target(tid, value);
+    if (!target || !functions_of(*module).leads_to(target, pc, module->image.code())) continue;
+    out.searched.push_back({sp, place + sizeof(uintptr_t)});
+    caller = {value, place + sizeof(uintptr_t), caller.bp, false, false};
+    return true;
+  }
+  return false;
 }
 
 std::span<const CodeFrame> CodeSpace::stack_of(int tid, const arch::TracedRegisters& registers, size_t most,

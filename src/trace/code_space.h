@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "arch/traced_registers.h"
+#include "trace/called_functions.h"
 #include "trace/go_runtime.h"
 #include "trace/module_image.h"
 #include "unwind/frame.h"
+#include "unwind/row.h"
 
 namespace unfreed::trace {
 
@@ -29,6 +31,8 @@ struct CodeModule {
   uintptr_t go_text_end = 0;
   bool is_read = false;
   ModuleImage image;
+  bool has_read_functions = false;
+  CalledFunctions functions;
 };
 
 /// One frame of a stack: the module's index + 1 (0: none), and the address less its base.
@@ -62,8 +66,14 @@ class CodeSpace {
   GoRuntime& go_runtime() { return go_runtime_; }
 
  private:
+  /// Memory that was searched for return addresses.
+  struct Searched {
+    uintptr_t from, end;
+  };
   struct Walked {
     std::vector<unwind::Slot> slots;
+    std::vector<Searched> searched;
+    size_t code_words = 0;  ///< words in these that may lead to code: all of them are among the slots
     uintptr_t bp = 0;
     bool depends_on_bp = false;
     bool truncated = false;
@@ -76,6 +86,15 @@ class CodeSpace {
   const CodeModule* module_at(uintptr_t pc, uint32_t& number);
   bool is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked);
   void walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  unwind::WalkResult walk_tables(int tid, const unwind::Registers& from, std::span<unwind::Frame> frames, Walked& out);
+  size_t count_certain(const unwind::Registers& from, std::span<const unwind::Frame> frames);
+  unwind::Row row_of(const unwind::Frame& frame);
+  bool may_be_code(uintptr_t value) const;
+  bool find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out);
+  uintptr_t call_target(int tid, uintptr_t return_address);
+  CodeModule* read_module_at(uintptr_t pc);
+  std::string file_of(const CodeModule& module) const;
+  const CalledFunctions& functions_of(CodeModule& module);
   void walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
   void follow_go(int tid, uintptr_t frame, size_t most, Walked& out);
   bool is_go_code(uintptr_t pc) const;

@@ -144,4 +144,10 @@ bool ModuleImage::find(uintptr_t pc, unwind::Object& out) const {
   return true;
 }
 
+Code ModuleImage::code() const {
+  const unwind::Image& image = object_.image;
+  return {{reinterpret_cast<const std::byte*>(image.low), image.high - image.low},
+          image.low - static_cast<uintptr_t>(object_.shift)};
+}
+
 }  // namespace unfreed::trace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "trace/called_functions.h"
 #include "unwind/objects.h"
 
 namespace unfreed::trace {
@@ -25,6 +26,7 @@ class ModuleImage {
   /// For the unwinder: describes the image if `pc`, an address in the process, lies in it.
   bool find(uintptr_t pc, unwind::Object& out) const;
   const unwind::Object& object() const { return object_; }
+  Code code() const;
 
  private:
   bool make_search_table(int file, uintptr_t low);

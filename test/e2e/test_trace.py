@@ -113,6 +113,30 @@ class Traced(unittest.TestCase):
             self.assertEqual(sum(s["live"] for s in sites), live, marker)
         self.assertEqual(result.report["totals"]["misuse"]["double_close"], 1)
 
+    def test_stacks_are_the_calls_that_were_made(self):
+        # musl's own code has no unwind information.
+        expected = {"/etc/passwd": ["leak", "middle", "outer", "outer", "outer", "main"],
+                    "/etc/group": ["stream", "outer", "outer", "outer", "main"],
+                    "/etc": ["folder", "outer", "outer", "outer", "main"],
+                    "/etc/hosts": ["leak", "compare", "sorted", "main"]}
+        source = os.path.join(os.path.dirname(SOURCE), "traced_calls.c")
+        for compiler in "gcc", "musl-gcc":
+            for level in "-O0", "-O1":
+                with self.subTest(compiler=compiler, level=level), harness.Scratch() as scratch:
+                    program = scratch.path("calls")
+                    subprocess.run([compiler, "-static", "-g", level, "-o", program, source], check=True)
+                    result = harness.run([program], scratch=scratch)
+                    self.assertEqual((result.status, result.stdout), (0, "end\n"), result)
+                    sites = [site for site in result.report["sites"] if site["kind"] == "fd"]
+                    self.assertEqual({site["objects"][0]["target"] for site in sites}, set(expected))
+                    for site in sites:
+                        target = site["objects"][0]["target"]
+                        calls = [f["function"] for f in site["stack"] if f.get("file", "").endswith("traced_calls.c")]
+                        # It was called through a pointer, and its frame is found by a register that libc uses for itself.
+                        is_cut = (compiler, level, target) == ("musl-gcc", "-O0", "/etc/hosts")
+                        self.assertEqual(calls, expected[target][:2] if is_cut else expected[target])
+                        self.assertEqual(site["truncated"], is_cut, site)
+
     def test_statuses_and_signals(self):
         for arguments in (["7"], ["0", str(int(signal.SIGTERM))], ["0", str(int(signal.SIGKILL))]):
             with self.subTest(arguments=arguments):

@@ -10,6 +10,9 @@ namespace unfreed::arch {
 
 inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_X86_64;
 
+/// Are calls recognised in code (trace/called_functions.h)?
+inline constexpr bool kReadsCalls = true;
+
 class TracedRegisters {
  public:
   /// For PTRACE_GETREGSET, NT_PRSTATUS.
