@@ -32,7 +32,7 @@ bool ForkedMemory::give() {
   if (!kept_ || !buffer) return false;
   Mapping current{};
   bool has_room = true;
-  bool is_read = each_mapping_line("/proc/self/smaps", {buffer, kLineBytes}, [&](std::string_view line) {
+  bool is_read = each_line("/proc/self/smaps", {buffer, kLineBytes}, [&](std::string_view line) {
     Mapping mapping;
     if (parse_mapping(line, mapping)) {
       current = mapping;

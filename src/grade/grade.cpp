@@ -14,6 +14,8 @@
 #include "grade/allocator_memory.h"
 #include "grade/heap_ages.h"
 #include "grade/heap_graph.h"
+#include "grade/kernel_pointers.h"
+#include "grade/mapping_lines.h"
 #include "grade/memory_map.h"
 #include "grade/page_scan.h"
 #include "grade/range_list.h"
@@ -321,9 +323,12 @@ class Grader {
     using ledger::RootKind;
     if (!parts_.collect(map_, threads_, libc_, loader_)) return false;
     bool is_whole = true;
-    for (RootKind kind : {RootKind::variable, RootKind::thread_variable, RootKind::libc, RootKind::stack,
-                          RootKind::registers, RootKind::region, RootKind::request, RootKind::memory}) {
-      if (kind == RootKind::registers)
+    for (RootKind kind :
+         {RootKind::variable, RootKind::thread_variable, RootKind::libc, RootKind::stack, RootKind::registers,
+          RootKind::region, RootKind::request, RootKind::memory, RootKind::epoll}) {
+      if (kind == RootKind::epoll)
+        is_whole = scan_epoll_data() && is_whole;
+      else if (kind == RootKind::registers)
         scan_registers();
       else if (kind == RootKind::region)
         track::each_root_region([this](track::RootRegion region) { scan_region(region); });
@@ -363,6 +368,18 @@ class Grader {
       graph_.scan_root(reinterpret_cast<const uintptr_t*>(thread.registers_low),
                        (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), part, thread.registers_low);
     }
+  }
+  /// Where there are blocks that nothing else leads to: it takes several system calls.
+  bool scan_epoll_data() {
+    std::span<Block> blocks = graph_.blocks();
+    auto is_unknown = [](const Block& block) { return block.grade == Grade::unreached; };
+    if (std::none_of(blocks.begin(), blocks.end(), is_unknown)) return true;
+    Scratch memory;
+    auto* buffer = static_cast<char*>(memory.reserve(kLineBytes));
+    RootPart part;
+    part.root.kind = ledger::RootKind::epoll;
+    int pid = g_tracker.writer.header().pid;
+    return buffer && each_epoll_data(pid, {buffer, kLineBytes}, [&](uint64_t data) { graph_.scan_word(data, part); });
   }
   void use_requested() {
     for (Block& block : graph_.blocks())

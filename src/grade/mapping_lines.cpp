@@ -41,8 +41,7 @@ bool parse_mapping(std::string_view line, Mapping& out) {
   return true;
 }
 
-bool each_mapping_line(const char* path, std::span<char> buffer, void* context,
-                       bool (*visit)(void*, std::string_view)) {
+bool each_line(const char* path, std::span<char> buffer, void* context, bool (*visit)(void*, std::string_view)) {
   long file = base::open_file(path, O_RDONLY | O_CLOEXEC);
   if (base::is_error(file)) return false;
   size_t held = 0;

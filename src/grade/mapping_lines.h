@@ -1,4 +1,4 @@
-// Reads the kernel's lists of the process's mappings (/proc/self/maps, smaps) line by line. Async-signal-safe.
+// Reads files of /proc line by line: the lists of the process's mappings (maps, smaps) and others. Async-signal-safe.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,12 @@ bool parse_mapping(std::string_view line, Mapping& out);
 inline constexpr size_t kLineBytes = 32 * 1024;
 
 /// Calls `visit(line)`, until it returns false. False: it did, or not all could be read. `buffer`: memory to read to.
-bool each_mapping_line(const char* path, std::span<char> buffer, void* context,
-                       bool (*visit)(void* context, std::string_view line));
+bool each_line(const char* path, std::span<char> buffer, void* context,
+               bool (*visit)(void* context, std::string_view line));
 template <class Visit>
-bool each_mapping_line(const char* path, std::span<char> buffer, Visit visit) {
-  return each_mapping_line(path, buffer, &visit,
-                           [](void* context, std::string_view line) { return (*static_cast<Visit*>(context))(line); });
+bool each_line(const char* path, std::span<char> buffer, Visit visit) {
+  return each_line(path, buffer, &visit,
+                   [](void* context, std::string_view line) { return (*static_cast<Visit*>(context))(line); });
 }
 
 }  // namespace unfreed::grade

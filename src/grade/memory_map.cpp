@@ -18,7 +18,7 @@ bool MemoryMap::read() {
   // It stays mapped as long as the list does, which it is on.
   auto* buffer = static_cast<char*>(buffer_.reserve(kLineBytes));
   if (!buffer) return false;
-  bool is_whole = each_mapping_line("/proc/self/maps", {buffer, kLineBytes}, [this](std::string_view line) {
+  bool is_whole = each_line("/proc/self/maps", {buffer, kLineBytes}, [this](std::string_view line) {
     return count_ < kMostMappings && parse_mapping(line, mappings_[count_++]);
   });
   return is_whole && count_;

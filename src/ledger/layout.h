@@ -158,6 +158,7 @@ enum class RootKind : uint8_t {
   region = 6,   ///< named by the program (__lsan_register_root_region)
   request = 7,  ///< the block itself is in use, says the program (__lsan_ignore_object)
   libc = 8,     ///< variables of libc or of the loader
+  epoll = 9,    ///< given to the kernel with a descriptor to be watched (epoll_ctl)
 };
 
 struct Header {

@@ -54,6 +54,8 @@ std::string describe_root(const Report& report, const RetentionNode& root) {
       return "the program's request (__lsan_ignore_object)";
     case RootKind::libc:
       return "libc";
+    case RootKind::epoll:
+      return "the kernel (epoll_ctl)";
     default:
       return "an unknown root";
   }

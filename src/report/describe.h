@@ -37,7 +37,7 @@ struct EnumWords<GradingState> {
 template <>
 struct EnumWords<ledger::RootKind> {
   static constexpr Text kWords[] = {"none",   "variable", "thread_variable", "stack", "registers",
-                                    "memory", "region",   "request",         "libc"};
+                                    "memory", "region",   "request",         "libc",  "epoll"};
 };
 template <>
 struct EnumWords<Course> {

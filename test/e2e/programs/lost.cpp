@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -105,6 +107,18 @@ void* map_page() {
   g_static_array[3] = make(5 << 20);  // @reachable large_kept
 }
 
+/// All that is known of a connection is what the kernel returns with its events.
+[[gnu::noinline]] void watch(int fds, void* data) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = data;
+  if (epoll_ctl(fds, EPOLL_CTL_ADD, eventfd(0, 0), &event) != 0) abort();
+}
+[[gnu::noinline]] void leave_watched() {
+  int fds = epoll_create1(0);
+  for (int i = 0; i < 40; ++i) watch(fds, make(116));  // @reachable watched
+}
+
 /// Keeps a block in nothing but its own frame.
 void* hold(void*) {
   void* volatile mine = make(105);  // @reachable thread_stack
@@ -175,6 +189,7 @@ int main(int count, char** arguments) {
   sem_init(&g_go, 0, 0);
   leave();
   leave_streams();
+  leave_watched();
   pthread_t holder{};
   for (int at = 1; at < count; ++at) {
     if (!strcmp(arguments[at], "threads")) {

@@ -1,13 +1,18 @@
 // What is read of the kernel's lists, and which memory is left out.
 #include <gtest/gtest.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "grade/allocator_memory.h"
+#include "grade/kernel_pointers.h"
 #include "grade/mapping_lines.h"
 #include "grade/memory_map.h"
 #include "grade/page_scan.h"
@@ -48,6 +53,49 @@ TEST(MappingLines, RefusesOthers) {
   for (const char* line : {"", "Size: 4 kB", "VmFlags: rd wr", "1000-2000", "1000-2000 rw-p", "x-2000 rw-p 0 00:00 0",
                            "1000-2000 rw-p 00000000 00:00 x"})
     EXPECT_FALSE(parse_mapping(line, one)) << line;
+}
+
+TEST(KernelPointers, ReadsALine) {
+  uint64_t data = 0;
+  ASSERT_TRUE(
+      parse_epoll_data("tfd:        5 events:       19 data:     7f1f0c000b70  pos:0 ino:593d94a sdev:f", data));
+  EXPECT_EQ(data, 0x7f1f0c000b70u);
+  ASSERT_TRUE(parse_epoll_data("tfd:        5 events:       19 data: ffffffffffffffff  pos:0 ino:1 sdev:f", data));
+  EXPECT_EQ(data, UINT64_MAX);
+  for (const char* line : {"", "pos:\t0", "tfd:        5 events:       19", "tfd: 5 data:", "data: 77"})
+    EXPECT_FALSE(parse_epoll_data(line, data)) << line;
+}
+
+TEST(KernelPointers, FindsWhatEpollDescriptorsKeep) {
+  // More lines than the buffer holds at once.
+  constexpr uint64_t kMany = 500;
+  int first = epoll_create1(0), second = epoll_create1(0), watched[kMany];
+  for (uint64_t at = 0; at < kMany; ++at) {
+    epoll_event event{};
+    event.data.u64 = 0x1234'5000'0000 + at;
+    watched[at] = eventfd(0, 0);
+    ASSERT_EQ(epoll_ctl(at % 2 ? first : second, EPOLL_CTL_ADD, watched[at], &event), 0);
+  }
+  std::vector<char> buffer(kLineBytes / 4);
+  std::vector<uint64_t> found;
+  EXPECT_TRUE(each_epoll_data(getpid(), buffer, [&](uint64_t data) { found.push_back(data); }));
+  std::sort(found.begin(), found.end());
+  ASSERT_EQ(found.size(), kMany);
+  for (uint64_t at = 0; at < kMany; ++at) EXPECT_EQ(found[at], 0x1234'5000'0000 + at);
+  // As in a copy that grades: it has closed all that the process has open.
+  pid_t copy = fork();
+  if (copy == 0) {
+    size_t count = 0;
+    close_range(3, ~0u, 0);
+    bool is_whole = each_epoll_data(getppid(), buffer, [&](uint64_t) { ++count; });
+    _exit(is_whole && count == kMany ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(copy, &status, 0), copy);
+  EXPECT_EQ(status, 0);
+  for (int fd : watched) close(fd);
+  close(first);
+  close(second);
 }
 
 TEST(MemoryMap, FindsThisProgramsMemory) {
