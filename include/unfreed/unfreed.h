@@ -34,13 +34,37 @@ enum unfreed_kind {
 /** A point in time, as returned by unfreed_mark(). 0 is "no mark". */
 typedef uint64_t unfreed_mark_t;
 
+/**
+ * A call site, and what it holds, as unfreed_live_since_each() shows it. All texts are NUL-terminated UTF-8 without
+ * control characters (but for the stack's line ends), and belong to the runtime: they are valid until the visitor
+ * returns. A text that is not known is "".
+ */
+struct unfreed_site {
+  size_t size; /**< of this structure, as the runtime knows it: later versions append members */
+  enum unfreed_kind kind;
+  uint32_t line;           /**< in `file`; 0 if not known */
+  uint64_t count;          /**< how many it holds */
+  uint64_t bytes;          /**< how many bytes these have, where they have a size; else 0 */
+  const char* acquired_by; /**< the function that acquired them: "open", "operator new" */
+  const char* target;      /**< what the newest of them refers to: "/etc/hosts" */
+  const char* function;    /**< the innermost function of the program's own on the stack */
+  const char* file;        /**< its source file, where that is known: the `unfreed` command is installed */
+  const char* stack;       /**< a line for each frame, innermost first: "    function (file:line)\n" */
+};
+
+/** Called for each call site. @return 0 to go on, anything else to stop. It may call all functions below. */
+typedef int (*unfreed_site_visitor)(void* context, const struct unfreed_site* site);
+
 /* The runtime's own entry points: weak, so that they are null without it. Call the unfreed_… functions below instead.
  */
 #define UNFREED_WEAK __attribute__((weak, visibility("default")))
 UNFREED_WEAK int unfreed_runtime_report(const char* path);
 UNFREED_WEAK unfreed_mark_t unfreed_runtime_mark(void);
 UNFREED_WEAK int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind);
+UNFREED_WEAK int64_t unfreed_runtime_live_since_each(unfreed_mark_t mark, enum unfreed_kind kind,
+                                                     unfreed_site_visitor visit, void* context);
 UNFREED_WEAK int64_t unfreed_runtime_lost_since(unfreed_mark_t mark);
+UNFREED_WEAK int64_t unfreed_runtime_lost_since_each(unfreed_mark_t mark, unfreed_site_visitor visit, void* context);
 UNFREED_WEAK int unfreed_runtime_ignore_fd(int fd);
 UNFREED_WEAK int unfreed_runtime_ignore_block(const void* block);
 UNFREED_WEAK int unfreed_runtime_ignore_thread(pthread_t thread);
@@ -80,12 +104,38 @@ static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind 
 }
 
 /**
+ * @brief Calls `visit` for each call site whose resources unfreed_live_since() counts, the worst first.
+ * Left out is what reports leave out, too: what suppressions cover (of UNFREED_SUPPRESSIONS, and those for well-known
+ * programs), and what libc holds for its own use. Of more than 256 stacks those that hold most are visited.
+ * @param visit    called in the calling thread, which holds no lock then. It must return: neither throw nor jump out.
+ * @param context  passed to `visit`.
+ * @return how many resources the visited call sites hold, 0 if there are none; -1 without the runtime, for a bad mark,
+ *         for a kind that is not tracked, or without memory.
+ * Costs no more than unfreed_live_since() if nothing is held. Else it waits for a copy of the process, and for the
+ * unfreed command, which finds source lines: some tens of milliseconds, more where debug information is large, at most
+ * 40 seconds. If neither can be made (a sandbox), call sites have their count and `acquired_by` alone.
+ * Thread-safe; not async-signal-safe.
+ */
+static inline int64_t unfreed_live_since_each(unfreed_mark_t mark, enum unfreed_kind kind, unfreed_site_visitor visit,
+                                              void* context) {
+  return unfreed_runtime_live_since_each ? unfreed_runtime_live_since_each(mark, kind, visit, context) : -1;
+}
+
+/**
  * @brief How many heap blocks that were allocated after `mark` are lost: no pointer leads to them any more.
  * @return the count; -1 without the runtime, for a bad mark, or if it cannot be found out.
  * Stops the other threads for some milliseconds and waits for the answer: meant for tests. Not async-signal-safe.
  */
 static inline int64_t unfreed_lost_since(unfreed_mark_t mark) {
   return unfreed_runtime_lost_since ? unfreed_runtime_lost_since(mark) : -1;
+}
+
+/**
+ * @brief Calls `visit` for each call site whose heap blocks unfreed_lost_since() counts; otherwise like
+ * unfreed_live_since_each(). @return how many blocks the visited call sites have lost, or -1.
+ */
+static inline int64_t unfreed_lost_since_each(unfreed_mark_t mark, unfreed_site_visitor visit, void* context) {
+  return unfreed_runtime_lost_since_each ? unfreed_runtime_lost_since_each(mark, visit, context) : -1;
 }
 
 /** @brief This descriptor is meant to stay open: it is not counted until it is closed. @return 0, or -1 if unknown.

@@ -5,6 +5,9 @@
 //     unfreed finish --ledger-is PID:DEVICE:INODE --program=NAME --report-number N [--silent]
 //                    [options of the settings that reports use: settings/settings.inc] LEDGER
 //
+// With --held-sites, of a process that goes on: writes no report, but describes these call sites on standard output
+// (evaluate/held_sites.h), and ends with 0.
+//
 // What the report does is said by the process, in arguments. The ledger says what it holds, and is read only if it is
 // the very file that the process has mapped: something else may lie under its name by now. It is left where it is.
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "base/unique_fd.h"
 #include "cli/command.h"
@@ -22,6 +26,7 @@
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/text_file.h"
+#include "evaluate/held_sites.h"
 #include "kernel/program_facts.h"
 #include "ledger/copy.h"
 #include "render/json.h"
@@ -38,6 +43,7 @@ struct Wanted {
   std::string program;
   uint32_t number = 1;
   bool silent = false;
+  std::string held_sites;
 };
 
 bool write(const ledger::View& view, const report::Settings& settings, std::string_view json, std::string& path,
@@ -54,6 +60,26 @@ void print_summary(const report::Report& report, const std::string& path) {
   options.colour = render::wants_colour(STDERR_FILENO);
   std::string text = render::render_text(report, options) + "\nreport: " + options.paths.shorten(path) + "\n";
   write_message(text);
+}
+
+/// False: standard output could not be written.
+bool describe(const ledger::View& view, const report::Settings& settings, const Wanted& wanted) {
+  constexpr size_t kMostSites = 1024, kMostText = size_t{4} << 20;
+  std::vector<report::HeldSite> sites(kMostSites);
+  sites.resize(report::read_held_sites(wanted.held_sites, sites));
+  ReportRequest request;
+  request.trigger = report::Trigger::api;
+  request.settings = &settings;
+  SuppressionFiles suppressions;
+  std::string error;
+  suppressions.read(settings.suppressions, NamedBy::ledger, error);  // of what cannot be read the last report speaks
+  request.suppressions = suppressions.all();
+  symbolize::Symbolizer symbolizer;
+  OwnedReport made = make_report(view, request, symbolizer);
+  std::vector<char> storage(kMostText);
+  base::TextBuilder text(storage);
+  report::describe_held_sites(made.report, sites, text);
+  return base::write_all(STDOUT_FILENO, text.text());
 }
 
 report::Answer finish(const ledger::View& view, const std::string& ledger_path, const report::Settings& settings,
@@ -114,6 +140,7 @@ int finish_command(const Arguments& arguments) {
   parser.value("--program", "NAME", wanted.program, "what %e stands for");
   parser.value("--report-number", "N", wanted.number, "number of this report in the process");
   parser.flag("--silent", wanted.silent, "no summary: standard error is not the process's own any more");
+  parser.value("--held-sites", "SITES", wanted.held_sites, "describe these, and write no report");
   input.add_options(parser, [](const report::SettingRow& row) { return row.used_by != report::SettingUse::process; });
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
@@ -121,6 +148,7 @@ int finish_command(const Arguments& arguments) {
   ledger::Copy copy;
   if (!load(path, identity, copy)) return kFailure;
   report::cover_inner_allocator(copy.writer(), report::find_inner_allocator(copy.writer()));
+  if (!wanted.held_sites.empty()) return describe(copy.view(), input.settings(), wanted) ? kSuccess : kFailure;
   return report::to_status(finish(copy.view(), path, input.settings(), wanted));
 }
 

@@ -426,7 +426,10 @@ class Grader {
                                                                             : grades.possibly_lost;
       ++sum.blocks;
       sum.bytes += block.bytes;
-      lost_since_ += block.grade == Grade::lost && block.flags & kBlockRecent;
+      if (block.grade != Grade::lost || !(block.flags & kBlockRecent)) continue;
+      ++lost_since_;
+      ++grades.lost_since.blocks;
+      grades.lost_since.bytes += block.bytes;
     }
     out_.header().lost_since = lost_since_;
     write_retention(graph_, out_);

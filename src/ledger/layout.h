@@ -565,8 +565,9 @@ struct SiteGrades {
   BlocksAndBytes lost;             ///< nothing leads to them
   BlocksAndBytes indirectly_lost;  ///< only lost blocks do
   BlocksAndBytes possibly_lost;    ///< only pointers into the middle of a block do
+  BlocksAndBytes lost_since;       ///< of `lost`: born since the mark that was asked about, as Header::lost_since
 };
-static_assert(sizeof(SiteGrades) == 56);
+static_assert(sizeof(SiteGrades) == 72);
 
 /// Who keeps blocks alive, at the last grading: the shortest paths from roots, put together in a tree (a record comes
 /// after its parent's). A record stands for a root, or for blocks of one call site that are reached through those of

@@ -4,6 +4,9 @@
 #include <algorithm>
 
 #include "base/keep_errno.h"
+#include "base/syscall.h"
+#include "runtime/held_since.h"
+#include "runtime/report_now.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/epochs.h"
@@ -49,22 +52,115 @@ UNFREED_API unfreed_mark_t unfreed_runtime_mark() {
   return kMarkBit | uint64_t{track::open_epoch()} << 32 | g_tracker.serial.load(std::memory_order_acquire);
 }
 
-UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {
-  KeepErrno keep;
+namespace {
+/// False: bad mark, or a kind that is not tracked.
+bool find_live_since(unfreed_mark_t mark, enum unfreed_kind kind, track::LiveSince& out) {
   auto wanted = static_cast<ledger::Kind>(kind);
-  if (!(mark & kMarkBit) || static_cast<unsigned>(kind) >= ledger::kKindCount || !track::enter(wanted)) return -1;
+  if (!(mark & kMarkBit) || static_cast<unsigned>(kind) >= ledger::kKindCount || !track::enter(wanted)) return false;
   switch (wanted) {
     case ledger::Kind::fd:
-      return track::fd_live_since(mark_serial(mark));
+      track::fd_live_since(mark_serial(mark), out);
+      return true;
     case ledger::Kind::heap:
-      return mark_epoch(mark) == track::kLastEpoch ? -1 : track::heap_live_since(mark_epoch(mark));
+      if (mark_epoch(mark) == track::kLastEpoch) return false;
+      track::heap_live_since(mark_epoch(mark), out);
+      return true;
     case ledger::Kind::thread:
-      return track::thread_live_since(mark_serial(mark));
+      track::thread_live_since(mark_serial(mark), out);
+      return true;
     case ledger::Kind::child:
-      return track::child_live_since(mark_serial(mark));
+      track::child_live_since(mark_serial(mark), out);
+      return true;
     default:
-      return track::handle_live_since(wanted, mark_serial(mark));
+      track::handle_live_since(wanted, mark_serial(mark), out);
+      return true;
   }
+}
+
+/// Memory for the time of a call, zeroed.
+template <class T>
+class PassingArray {
+ public:
+  explicit PassingArray(size_t count) : count_(count), first_(static_cast<T*>(base::map_memory(count * sizeof(T)))) {}
+  ~PassingArray() {
+    if (first_) base::unmap_memory(first_, count_ * sizeof(T));
+  }
+  PassingArray(const PassingArray&) = delete;
+  PassingArray& operator=(const PassingArray&) = delete;
+  explicit operator bool() const { return first_; }
+  std::span<T> all() const { return {first_, count_}; }
+
+ private:
+  size_t count_;
+  T* first_;
+};
+
+/// The sites that hold most, in order of their numbers.
+size_t choose_sites(const track::LiveSince& live, std::span<report::HeldSite> out) {
+  auto holds_less = [](const report::HeldSite& a, const report::HeldSite& b) { return a.count > b.count; };
+  size_t count = 0;
+  for (size_t site = 0; site < live.sites(); ++site) {
+    track::LiveCount held = live.of(site);
+    if (!held.count) continue;
+    report::HeldSite one{static_cast<uint32_t>(site), held.count, held.bytes};
+    if (count < out.size()) {
+      out[count++] = one;
+      std::push_heap(out.begin(), out.begin() + static_cast<ptrdiff_t>(count), holds_less);
+    } else if (one.count > out[0].count) {
+      std::pop_heap(out.begin(), out.end(), holds_less);
+      out.back() = one;
+      std::push_heap(out.begin(), out.end(), holds_less);
+    }
+  }
+  std::sort(out.begin(), out.begin() + static_cast<ptrdiff_t>(count),
+            [](const report::HeldSite& a, const report::HeldSite& b) { return a.site < b.site; });
+  return count;
+}
+
+/// Calls `visit` for what `find(sum)` finds. Returns how much that is; −1: it could not be found.
+template <class Find>
+int64_t visit_sites(enum unfreed_kind kind, unfreed_site_visitor visit, void* context, Find find) {
+  if (!is_tracking() || track::in_vfork_child()) return -1;
+  ledger::View view = runtime::own_view();
+  PassingArray<track::LiveCount> by_site(size_t{view.site_count()} + 1);
+  if (!by_site) return -1;
+  track::LiveSince live(by_site.all());
+  if (!find(live)) return -1;
+  report::HeldSite held[runtime::HeldSince::kMostSites];
+  size_t count = choose_sites(live, held);
+  if (count == 0) return 0;
+  runtime::HeldSince described(std::span<const report::HeldSite>(held, count));
+  if (!described) return -1;
+  int64_t total = 0;
+  for (report::HeldText one; described.next(one);) {
+    total += static_cast<int64_t>(one.count);
+    struct unfreed_site site {};
+    site.size = sizeof site;
+    site.kind = kind;
+    site.line = one.line;
+    site.count = one.count;
+    site.bytes = one.bytes;
+    site.acquired_by = one.acquired_by.data();
+    site.target = one.target.data();
+    site.function = one.function.data();
+    site.file = one.file.data();
+    site.stack = one.stack.data();
+    if (visit(context, &site)) break;
+  }
+  return total;
+}
+}  // namespace
+
+UNFREED_API int64_t unfreed_runtime_live_since(unfreed_mark_t mark, enum unfreed_kind kind) {
+  KeepErrno keep;
+  track::LiveSince live;
+  return find_live_since(mark, kind, live) ? live.total() : -1;
+}
+
+UNFREED_API int64_t unfreed_runtime_live_since_each(unfreed_mark_t mark, enum unfreed_kind kind,
+                                                    unfreed_site_visitor visit, void* context) {
+  KeepErrno keep;
+  return visit_sites(kind, visit, context, [&](track::LiveSince& live) { return find_live_since(mark, kind, live); });
 }
 
 namespace {
@@ -84,6 +180,20 @@ UNFREED_API int64_t unfreed_runtime_lost_since(unfreed_mark_t mark) {
   KeepErrno keep;
   if (!(mark & kMarkBit) || mark_epoch(mark) == track::kLastEpoch) return -1;
   return count_lost_since(mark_epoch(mark));
+}
+
+UNFREED_API int64_t unfreed_runtime_lost_since_each(unfreed_mark_t mark, unfreed_site_visitor visit, void* context) {
+  KeepErrno keep;
+  int64_t lost = unfreed_runtime_lost_since(mark);
+  if (lost <= 0) return lost;
+  return visit_sites(UNFREED_HEAP, visit, context, [](track::LiveSince& live) {
+    ledger::View view = runtime::own_view();
+    for (uint32_t at = 0; at < view.grades_of_site_count(); ++at)
+      if (const ledger::SiteGrades* grades = view.grades_of_site(at))
+        live.add_estimate(grades->site, grades->lost_since.blocks << ledger::kSampledCountShift,
+                          grades->lost_since.bytes << ledger::kSampledCountShift);
+    return true;
+  });
 }
 
 // ---- LeakSanitizer's interface (sanitizer/lsan_interface.h): programs that are annotated for it need no change ----

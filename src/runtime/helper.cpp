@@ -1,5 +1,7 @@
 #include "runtime/helper.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <string_view>
@@ -20,6 +22,9 @@ namespace {
 
 /// Debug information may be large. The process waits for this at its end, and its report is written already.
 constexpr int kMostMilliseconds = 20'000;
+
+/// How long the command may take to end when it has written its answer.
+constexpr int kToEndMilliseconds = 1'000;
 
 constexpr size_t kDashes = 2;  // in front of an option's long name
 
@@ -51,37 +56,99 @@ void copy_environment(const char** out, size_t capacity) {
   out[count] = nullptr;
 }
 
+/// The command line of `unfreed finish`: what the process says about its report, and where its ledger is.
+class FinishLine {
+ public:
+  explicit FinishLine(const char* command) {
+    file_.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
+    file_.add(':').add_number(g_runtime.ledger_identity.inode);
+    program_.add("--program=").add(g_settings.program);
+    for (const char* word : {command, "finish", "--ledger-is", file_.c_str(), program_.c_str()}) add(word);
+    for (size_t row = 0; row < report::kSettingCount; ++row) {
+      const report::SettingRow& setting = report::setting_rows()[row];
+      std::string_view given = g_settings.given[row];
+      if (setting.used_by == report::SettingUse::process || given.empty() || (!*setting.value && given != "1"))
+        continue;
+      add(report::option_name(setting).data() - kDashes);
+      if (*setting.value) add(given.data());
+    }
+  }
+  FinishLine(const FinishLine&) = delete;
+  FinishLine& operator=(const FinishLine&) = delete;
+
+  /// `word` must outlive this.
+  void add(const char* word) { arguments_[count_++] = word; }
+
+  /// Starts it. Returns its pid, or −errno.
+  long start(bool keeps_stderr) {
+    constexpr size_t kMostEntries = 4096;
+    static const char* environment[kMostEntries];
+    copy_environment(environment, kMostEntries);
+    add("--");
+    add(g_runtime.ledger_path);
+    return start_program({arguments_[0], arguments_, environment, keeps_stderr});
+  }
+
+ private:
+  static constexpr size_t kOtherArguments = 16;
+  const char* arguments_[2 * report::kSettingCount + kOtherArguments] = {};
+  size_t count_ = 0;
+  base::FixedText<64> file_;
+  base::FixedText<300> program_;
+};
+
+/// nullptr: there is none, or it cannot read this process's ledger.
+const char* find_command_for_ledger() { return g_runtime.ledger_path[0] ? find_command() : nullptr; }
+
+/// Reads until `fd` ends. False: that took too long.
+bool read_all(long fd, base::TextBuilder& out, int milliseconds) {
+  uint64_t deadline = base::monotonic_ns() + static_cast<uint64_t>(milliseconds) * 1'000'000;
+  static char piece[16 * 1024];
+  for (;;) {
+    uint64_t now = base::monotonic_ns();
+    if (now >= deadline) return false;
+    pollfd waiting{static_cast<int>(fd), POLLIN, 0};
+    uint64_t left_ns = deadline - now;
+    timespec left{static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+    raw_syscall(SYS_ppoll, reinterpret_cast<long>(&waiting), 1, reinterpret_cast<long>(&left), 0, 0);
+    if (!waiting.revents) continue;
+    long bytes = raw_syscall(SYS_read, fd, reinterpret_cast<long>(piece), sizeof piece);
+    if (bytes == -EINTR) continue;
+    if (bytes <= 0) return bytes == 0;
+    out.add({piece, static_cast<size_t>(bytes)});
+  }
+}
+
 }  // namespace
 
 bool finish_with_command(uint32_t report_number, bool may_speak, report::Answer& answer) {
-  const char* command = g_runtime.ledger_path[0] ? find_command() : nullptr;
+  const char* command = find_command_for_ledger();
   if (!command) return false;
-  constexpr size_t kMostEntries = 4096;
-  static const char* environment[kMostEntries];
-  copy_environment(environment, kMostEntries);
+  FinishLine line(command);
   base::FixedText<32> number;
-  base::FixedText<64> file;
-  base::FixedText<300> program;
   number.add_number(report_number);
-  file.add_signed(g_runtime.pid).add(':').add_number(g_runtime.ledger_identity.device);
-  file.add(':').add_number(g_runtime.ledger_identity.inode);
-  program.add("--program=").add(g_settings.program);
-  constexpr size_t kOtherArguments = 16;
-  const char* arguments[2 * report::kSettingCount + kOtherArguments] = {
-      command, "finish", "--report-number", number.c_str(), "--ledger-is", file.c_str(), program.c_str()};
-  size_t count = 7;
-  for (size_t row = 0; row < report::kSettingCount; ++row) {
-    const report::SettingRow& setting = report::setting_rows()[row];
-    std::string_view given = g_settings.given[row];
-    if (setting.used_by == report::SettingUse::process || given.empty() || (!*setting.value && given != "1")) continue;
-    arguments[count++] = report::option_name(setting).data() - kDashes;
-    if (*setting.value) arguments[count++] = given.data();
-  }
-  if (!may_speak) arguments[count++] = "--silent";
-  arguments[count++] = "--";
-  arguments[count++] = g_runtime.ledger_path;
-  long pid = start_program({command, arguments, environment, may_speak && is_stderr_unchanged()});
+  line.add("--report-number");
+  line.add(number.c_str());
+  if (!may_speak) line.add("--silent");
+  long pid = line.start(may_speak && is_stderr_unchanged());
   return !base::is_error(pid) && report::from_status(wait_for(pid, kMostMilliseconds), answer);
+}
+
+bool describe_with_command(const char* held_sites, base::TextBuilder& out, int milliseconds) {
+  const char* command = find_command_for_ledger();
+  int ends[2];
+  if (!command || base::is_error(raw_syscall(SYS_pipe2, reinterpret_cast<long>(ends), O_CLOEXEC))) return false;
+  constexpr long kStandardOutput = 1;
+  raw_syscall(SYS_dup3, ends[1], kStandardOutput, 0);
+  base::close_file(ends[1]);
+  FinishLine line(command);
+  line.add("--held-sites");
+  line.add(held_sites);
+  long pid = line.start(false);
+  base::close_file(kStandardOutput);
+  if (base::is_error(pid)) return false;
+  bool is_whole = read_all(ends[0], out, milliseconds);
+  return wait_for(pid, is_whole ? kToEndMilliseconds : 0) == 0 && is_whole && !out.cut();
 }
 
 }  // namespace unfreed::runtime

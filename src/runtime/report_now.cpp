@@ -169,7 +169,7 @@ base::FileProblem write_file(const ledger::View& view, const Request& request, c
 }
 
 /// Makes the report of this process (or of the process that this is a copy of) from its ledger.
-void write_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
+void evaluate_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
   if (!request.is_copy) working.symbols.keep_linked_names();
   size_t suppression_count = 0;
   made.can_check = read_suppressions(g_settings.suppressions, working.suppressions, suppression_count);
@@ -184,7 +184,6 @@ void write_inside(const ledger::View& view, const Request& request, Working& wor
   input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);
-  made.problem = write_file(view, request, made.report, working);
 }
 
 constexpr size_t kMostLineBytes = 2600;
@@ -337,7 +336,8 @@ int make(void* context) {
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   if (request.frozen) request.frozen->take_thread_stacks(g_tracker.writer);
   ledger::View view = request.frozen ? request.frozen->view() : own_view();
-  write_inside(view, request, *working, made);
+  evaluate_inside(view, request, *working, made);
+  made.problem = write_file(view, request, made.report, *working);
   say_replaced(*working);
   report::Answer answer = made.answer();
   bool may_break = answer.verdict == report::Verdict::broken ||
@@ -400,6 +400,19 @@ ledger::View own_view() {
   const ledger::Writer& writer = g_tracker.writer;
   ledger::View::open({static_cast<std::byte*>(writer.base()), writer.header().file_bytes}, view, writer.backed());
   return view;
+}
+
+bool describe_here(std::span<const report::HeldSite> held, base::TextBuilder& out) {
+  Memory memory(sizeof(Working));
+  if (!memory.start()) return false;
+  auto* working = new (memory.start()) Working;
+  Made made;
+  Request request{Trigger::api, nullptr, 0, 0, true, nullptr, {}, nullptr};
+  ledger::View view = own_view();
+  evaluate_inside(view, request, *working, made);
+  report::describe_held_sites(made.report, held, out);
+  working->~Working();
+  return !made.arena.short_of_memory();
 }
 
 void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }

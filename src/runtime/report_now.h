@@ -1,8 +1,11 @@
-// Makes the last report, for the function that ends the process (ending.cpp).
+// Makes the last report, for the function that ends the process (ending.cpp), and what the C API describes by one.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "base/text.h"
+#include "evaluate/held_sites.h"
 #include "ledger/view.h"
 
 namespace unfreed::runtime {
@@ -12,6 +15,10 @@ ledger::View own_view();
 
 /// Records where each thread is blocked, which the process itself can find out most easily.
 void describe_threads();
+
+/// In a copy of the process: describes call sites without the command, so without source lines. False: there is no
+/// memory.
+bool describe_here(std::span<const report::HeldSite> held, base::TextBuilder& out);
 
 /// Makes the report on a process that has ended and has read the kernel's lists. `sp_to_grade_from`: 0, or as
 /// grade_at_end() has it. Waits for it, with a limit. Returns

@@ -173,15 +173,13 @@ void child_reaped(pid_t pid) {
   g_early[g_next_early++ % kMostEarly] = {pid, g_last_start.load(std::memory_order_acquire)};
 }
 
-int64_t child_live_since(uint32_t serial) {
-  int64_t live = 0;
+void child_live_since(uint32_t serial, LiveSince& out) {
   uint64_t count = g_tracker.writer.section(SectionId::children).count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) {
     ChildRecord& record = record_at(i);
     if (record.state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::free) || record.flags) continue;
-    if (static_cast<int32_t>(record.serial - serial) > 0) ++live;
+    if (static_cast<int32_t>(record.serial - serial) > 0) out.add(record.site);
   }
-  return live;
 }
 
 namespace {

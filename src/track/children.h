@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "track/live_since.h"
 #include "unwind/frame.h"
 
 namespace unfreed::track {
@@ -37,8 +38,8 @@ pid_t child_forking(uint16_t hook, const unwind::Registers& from, Call call) {
 /// A wait function has reaped it.
 void child_reaped(pid_t pid);
 
-/// Children started after `serial` and not waited for.
-int64_t child_live_since(uint32_t serial);
+/// Adds the children that were started after `serial` and not waited for.
+void child_live_since(uint32_t serial, LiveSince& out);
 
 /// Allocates the tables, and enters the children that the process had before it executed this program.
 bool prepare_children();

@@ -383,17 +383,15 @@ bool fd_ignore(int fd) {
   return true;
 }
 
-int64_t fd_live_since(uint32_t serial) {
-  int64_t live = 0;
+void fd_live_since(uint32_t serial, LiveSince& out) {
   uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
   for (uint64_t fd = 0; fd < count; ++fd) {
     FdRecord* record = record_if_any(static_cast<int>(fd));
     if (!record) continue;
     uint64_t word = record->word.load(std::memory_order_acquire);
     bool newer = static_cast<int32_t>(ledger::fd_serial(word) - serial) > 0;
-    if (counts_on_site(word) && newer && !fd_is_closed(static_cast<int>(fd))) ++live;
+    if (counts_on_site(word) && newer && !fd_is_closed(static_cast<int>(fd))) out.add(ledger::fd_site(word));
   }
-  return live;
 }
 
 namespace {

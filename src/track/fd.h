@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "ledger/layout.h"
+#include "track/live_since.h"
 #include "track/tracker.h"
 #include "unwind/frame.h"
 
@@ -150,8 +151,8 @@ void fd_streams_closed();
 /// The program asks that this descriptor count for nothing. False: unknown.
 bool fd_ignore(int fd);
 
-/// Descriptors acquired after `serial` and still held.
-int64_t fd_live_since(uint32_t serial);
+/// Adds the descriptors that were acquired after `serial` and are held.
+void fd_live_since(uint32_t serial, LiveSince& out);
 
 /// Enters every descriptor that /proc (or, failing that, a scan) says is open as inherited.
 void fd_take_inherited();

@@ -157,16 +157,15 @@ bool handle_is_known(Kind kind, uint64_t id) {
   return find(kind, id);
 }
 
-int64_t handle_live_since(Kind kind, uint32_t serial) {
-  int64_t live = 0;
+void handle_live_since(Kind kind, uint32_t serial, LiveSince& out) {
   uint64_t count = g_tracker.writer.section(SectionId::handles).count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) {
     HandleRecord& record = handle_record(i);
     uint64_t word = record.word.load(std::memory_order_acquire);
     if (!word || ledger::handle_kind(word) != kind || record.flags & ledger::kHandleIgnored) continue;
-    if (static_cast<int32_t>(ledger::handle_serial(word) - serial) > 0) ++live;
+    if (static_cast<int32_t>(ledger::handle_serial(word) - serial) > 0)
+      out.add(ledger::handle_site(word), record.bytes);
   }
-  return live;
 }
 
 void reset_handles_after_fork() {

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "ledger/layout.h"
+#include "track/live_since.h"
 #include "unwind/frame.h"
 
 namespace unfreed::track {
@@ -50,8 +51,8 @@ auto handle_release(ledger::Kind kind, uint64_t id, Call call, Succeeded succeed
 /// Is a resource of that kind and id known?
 bool handle_is_known(ledger::Kind kind, uint64_t id);
 
-/// Handles of a kind that were acquired after `serial` and are held.
-int64_t handle_live_since(ledger::Kind kind, uint32_t serial);
+/// Adds the handles of a kind that were acquired after `serial` and are held.
+void handle_live_since(ledger::Kind kind, uint32_t serial, LiveSince& out);
 
 /// Fork child: forgets the parent's handles.
 void reset_handles_after_fork();

@@ -217,21 +217,18 @@ bool give_up_heap_index(size_t bytes) {
   return true;
 }
 
-int64_t heap_live_since(uint32_t epoch) {
-  struct Count {
+void heap_live_since(uint32_t epoch, LiveSince& out) {
+  struct Search {
     uint32_t epoch;
-    uint64_t blocks;
-    uint64_t estimated;  ///< in units of 1 / 2^kSampledCountShift
-  } count{epoch, 0, 0};
-  g_heap_index.each(&count, [](void* context, uintptr_t, const Block& block) {
-    auto& sum = *static_cast<Count*>(context);
-    if (block.ignored || block.epoch < sum.epoch) return;
-    if (block.sampled)
-      sum.estimated += sample_weight(block.size_bytes, g_tracker.sample_bytes).blocks;
-    else
-      ++sum.blocks;
+    LiveSince& out;
+  } search{epoch, out};
+  g_heap_index.each(&search, [](void* context, uintptr_t, const Block& block) {
+    auto& [since, sum] = *static_cast<Search*>(context);
+    if (block.ignored || block.epoch < since) return;
+    if (!block.sampled) return sum.add(block.site, block.size_bytes);
+    uint64_t blocks = sample_weight(block.size_bytes, g_tracker.sample_bytes).blocks;
+    sum.add_estimate(block.site, blocks, blocks * block.size_bytes);
   });
-  return static_cast<int64_t>(count.blocks + (count.estimated >> ledger::kSampledCountShift));
 }
 
 }  // namespace unfreed::track

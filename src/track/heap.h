@@ -7,6 +7,7 @@
 
 #include "track/counters.h"
 #include "track/heap_index.h"
+#include "track/live_since.h"
 #include "track/sites.h"
 #include "track/tracker.h"
 #include "unwind/frame.h"
@@ -98,7 +99,7 @@ bool heap_ignore(const void* block);
 /// heap is no longer tracked. True: the allocation may succeed now. Async-signal-safe.
 bool give_up_heap_index(size_t bytes);
 
-/// Live blocks born at `epoch` or later.
-int64_t heap_live_since(uint32_t epoch);
+/// Adds the live blocks that were born at `epoch` or later.
+void heap_live_since(uint32_t epoch, LiveSince& out);
 
 }  // namespace unfreed::track

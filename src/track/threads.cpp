@@ -303,17 +303,15 @@ bool thread_ignore(pthread_t handle) {
   return true;
 }
 
-int64_t thread_live_since(uint32_t serial) {
-  int64_t live = 0;
+void thread_live_since(uint32_t serial, LiveSince& out) {
   uint64_t count = g_tracker.writer.section(SectionId::threads).count.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < count; ++i) {
     ThreadRecord& record = record_at(i);
     uint32_t flags = record.flags.load(std::memory_order_relaxed);
     if (record.state.load(std::memory_order_acquire) == static_cast<uint32_t>(State::free)) continue;
     if (flags & (ledger::kThreadDetached | ledger::kThreadIgnored | ledger::kThreadMain)) continue;
-    if (static_cast<int32_t>(record.serial - serial) > 0) ++live;
+    if (static_cast<int32_t>(record.serial - serial) > 0) out.add(record.site);
   }
-  return live;
 }
 
 namespace {

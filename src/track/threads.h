@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "track/counters.h"
+#include "track/live_since.h"
 #include "unwind/frame.h"
 
 namespace unfreed::track {
@@ -57,8 +58,8 @@ bool is_only_known_thread();
 size_t thread_result_offset(uint64_t handle, size_t readable_bytes);
 
 bool thread_ignore(pthread_t handle);
-/// Threads created after `serial` and neither joined nor detached.
-int64_t thread_live_since(uint32_t serial);
+/// Adds the threads that were created after `serial` and neither joined nor detached.
+void thread_live_since(uint32_t serial, LiveSince& out);
 
 /// Creates the key; enters the calling thread as the main one. False: the key could not be created.
 bool prepare_threads();
