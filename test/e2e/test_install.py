@@ -22,7 +22,8 @@ class Install(unittest.TestCase):
     def test_files(self):
         with harness.Scratch() as scratch:
             prefix = self.install(scratch)
-            for pattern in ("bin/unfreed", "lib*/**/unfreed/libunfreed.so", "include/unfreed/unfreed.h",
+            for pattern in ("bin/unfreed", "lib*/**/unfreed/libunfreed.so", "include/unfreed/unfreed.h", "include/unfreed/test_leaks.h", "include/unfreed/gtest.h",
+                            "include/unfreed/catch2.h", "include/unfreed/doctest.h",
                             "share/unfreed/report.schema.json", "share/man/man1/unfreed.1*",
                             "share/bash-completion/completions/unfreed"):
                 found = glob.glob(os.path.join(prefix, pattern), recursive=True)
