@@ -24,7 +24,8 @@ class Install(unittest.TestCase):
             prefix = self.install(scratch)
             for pattern in ("bin/unfreed", "lib*/**/unfreed/libunfreed.so", "include/unfreed/unfreed.h", "include/unfreed/test_leaks.h", "include/unfreed/gtest.h",
                             "include/unfreed/catch2.h", "include/unfreed/doctest.h",
-                            "share/unfreed/report.schema.json", "share/man/man1/unfreed.1*",
+                            "share/unfreed/report.schema.json", "share/unfreed/python/unfreed_pytest.py",
+                            "share/man/man1/unfreed.1*",
                             "share/bash-completion/completions/unfreed"):
                 found = glob.glob(os.path.join(prefix, pattern), recursive=True)
                 self.assertEqual(len(found), 1, f"{pattern}: {found}")
