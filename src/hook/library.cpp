@@ -45,6 +45,7 @@ bool may_call_for(const char* file, const void* caller) {
 void opened(void* handle, const char* file, Hook function, const unwind::Registers& from) {
   if (!handle) return;
   track::note_go_objects();
+  track::note_late_parts_of_libc();
   track::handle_acquired({ledger::Kind::library, reinterpret_cast<uint64_t>(handle), 0, file}, hook_number(function),
                          from);
 }

@@ -24,7 +24,7 @@ Attributes read_attributes(const pthread_attr_t* given) {
   if (!given) return attributes;
   int state = PTHREAD_CREATE_JOINABLE;
   pthread_attr_getdetachstate(given, &state);
-  pthread_attr_getstacksize(given, &attributes.stack_bytes);
+  attributes.stack_bytes = track::stack_bytes_of(*given);
   attributes.detached = state == PTHREAD_CREATE_DETACHED;
   return attributes;
 }

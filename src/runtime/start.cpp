@@ -146,6 +146,7 @@ void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::exact);
   track::note_go_objects();
+  track::find_absent_parts_of_libc();
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
@@ -233,10 +234,7 @@ void measure_stacks() {
   g_tracker.main_stack_bytes = limit.rlim_cur < kMostStack ? limit.rlim_cur : kMostStack;
   auto end = reinterpret_cast<uintptr_t>(__libc_stack_end);
   g_tracker.main_stack_high = (end + 4096) & ~uintptr_t{4095};
-  pthread_attr_t defaults;
-  pthread_attr_init(&defaults);
-  pthread_attr_getstacksize(&defaults, &g_tracker.default_stack_bytes);
-  pthread_attr_destroy(&defaults);
+  g_tracker.default_stack_bytes = track::default_stack_bytes();
 }
 
 /// What was allocated before tracking began lies below. glibc takes a block of a size that nobody has freed yet from

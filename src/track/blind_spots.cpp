@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 #include "track/tracker.h"
+#include "unwind/moved_function.h"
 #include "unwind/objects.h"
 
 namespace unfreed::track {
@@ -19,6 +20,31 @@ void note_go_objects() {
   });
   if (!found) return;
   for (Kind kind : {Kind::fd, Kind::thread, Kind::child}) cover_partly(kind, reason.text());
+}
+
+namespace {
+
+struct PartOfLibc {
+  unwind::SymbolName function;
+  Kind kind;
+  const char* what;
+  bool was_absent = false;
+};
+constinit PartOfLibc g_parts_of_libc[] = {
+    {"pthread_create", Kind::thread, "libpthread was loaded after the start: its threads bypass unfreed"},
+    {"dlopen", Kind::library, "libdl was loaded after the start: its calls bypass unfreed"},
+    {"timer_create", Kind::timer, "librt was loaded after the start: its timers bypass unfreed"},
+};
+
+}  // namespace
+
+void find_absent_parts_of_libc() {
+  for (PartOfLibc& part : g_parts_of_libc) part.was_absent = !unwind::find_in_libc(part.function);
+}
+
+void note_late_parts_of_libc() {
+  for (PartOfLibc& part : g_parts_of_libc)
+    if (part.was_absent && unwind::find_in_libc(part.function)) cover_partly(part.kind, part.what);
 }
 
 bool is_malloc_valgrinds() {

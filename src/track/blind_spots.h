@@ -10,6 +10,12 @@ namespace unfreed::track {
 /// without libc. Called at the start, and after each dlopen.
 void note_go_objects();
 
+/// Before 2.34, glibc has threads, dlopen and timers in libraries of their own. Where one was loaded after the start,
+/// what it does bypasses the hooks: they were hidden, as the process had no such function. Called at the start, and
+/// after each dlopen.
+void find_absent_parts_of_libc();
+void note_late_parts_of_libc();
+
 /// Is this process run by one of Valgrind's tools that replace every malloc by their own?
 bool is_malloc_valgrinds();
 

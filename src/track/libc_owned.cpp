@@ -108,7 +108,7 @@ bool is_kept_by(uintptr_t pc) {
     std::atomic<uint8_t> state{kNone};
     CachingCode code;
   };
-  static constinit Known all[3];  // libc, one more part of it, and this library
+  static constinit Known all[6];  // the parts of libc, and this library
   for (const Known& known : all)
     if (known.state.load(std::memory_order_acquire) == kDone && known.code.is_of_object_at(pc))
       return known.code.contains(pc);

@@ -87,12 +87,13 @@ uint64_t find_record(const unwind::Object& object, const Identity& identity) {
 bool is_loader_name(std::string_view name) { return name.starts_with("ld-linux") || name.starts_with("ld-2."); }
 bool is_libc_name(std::string_view name) {
   return is_loader_name(name) || name.starts_with("libc.so.") || name.starts_with("libc-2.") ||
-         name.starts_with("libpthread.so.") || name.starts_with("linux-vdso");
+         name.starts_with("libpthread.so.") || name.starts_with("libpthread-2.") || name.starts_with("libdl.so.") ||
+         name.starts_with("libdl-2.") || name.starts_with("librt.so.") || name.starts_with("librt-2.") ||
+         name.starts_with("linux-vdso");
 }
 bool is_cxx_name(std::string_view name) { return name.starts_with("libstdc++.so."); }
 bool is_system_name(std::string_view name) {
-  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") || name.starts_with("libm.so.") ||
-         name.starts_with("libdl.so.");
+  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") || name.starts_with("libm.so.");
 }
 
 const Known* look_up(const unwind::Object& object) {

@@ -11,6 +11,7 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "track/blind_spots.h"
 #include "track/counters.h"
 #include "track/epochs.h"
 #include "track/failures.h"
@@ -18,6 +19,7 @@
 #include "track/sites.h"
 #include "track/thread_ranges.h"
 #include "track/tracker.h"
+#include "unwind/moved_function.h"
 #include "unwind/objects.h"
 
 namespace unfreed::track {
@@ -47,8 +49,14 @@ Ticket* g_tickets;  // by number of the record
 constinit base::GrowingMemory g_ticket_memory;
 constinit base::FreeList<Ticket> g_free;    // tickets, and so records, that no thread has
 std::atomic<uint32_t> g_by_handle[kHints];  // record + 1 that was last given a handle of this hash
+
+constinit unwind::MovedFunction<int(pthread_key_t*, void (*)(void*))> g_pthread_key_create("pthread_key_create");
+constinit unwind::MovedFunction<int(pthread_key_t, const void*)> g_pthread_setspecific("pthread_setspecific");
+constinit unwind::MovedFunction<int(const pthread_attr_t*, size_t*)> g_pthread_attr_getstacksize(
+    "pthread_attr_getstacksize");
+enum class Key : uint8_t { none, under_way, made };
+std::atomic<Key> g_key_state;
 pthread_key_t g_key;
-bool g_has_key;
 
 ThreadRecord& record_at(uint32_t index) { return *g_tracker.writer.at<ThreadRecord>(SectionId::threads, index); }
 
@@ -150,7 +158,7 @@ void finish_record(uint32_t index, const NetHeap& net) {
 void thread_ending(void* rounds) {
   auto round = reinterpret_cast<uintptr_t>(rounds);
   if (round < 3) {
-    pthread_setspecific(g_key, reinterpret_cast<void*>(round + 1));
+    g_pthread_setspecific.get()(g_key, reinterpret_cast<void*>(round + 1));
     return;
   }
   int32_t index = t_local.state ? t_local.state->record : -1;
@@ -315,6 +323,20 @@ void thread_live_since(uint32_t serial, LiveSince& out) {
 }
 
 namespace {
+/// Makes the key whose destructor is called when a thread ends. False if it is not there (yet): another thread is
+/// making it, or threads came to the process with a library that was not loaded yet.
+bool has_key() {
+  if (g_key_state.load(std::memory_order_acquire) == Key::made) return true;
+  Key none = Key::none;
+  if (!g_pthread_key_create.get() || !g_pthread_setspecific.get() ||
+      !g_key_state.compare_exchange_strong(none, Key::under_way, std::memory_order_relaxed))
+    return false;
+  bool is_made = g_pthread_key_create.get()(&g_key, thread_ending) == 0;
+  g_key_state.store(is_made ? Key::made : Key::none, std::memory_order_release);
+  note_late_parts_of_libc();
+  return is_made;
+}
+
 void enter_main_thread() {
   g_tracker.main_thread = static_cast<uintptr_t>(pthread_self());
   uint32_t index = take_record();
@@ -334,13 +356,28 @@ bool prepare_threads() {
   uint64_t capacity = g_tracker.writer.section(SectionId::threads).capacity;
   bool has_tickets = g_ticket_memory.prepare(capacity * sizeof(Ticket));
   g_tickets = static_cast<Ticket*>(g_ticket_memory.start());
-  g_has_key = pthread_key_create(&g_key, thread_ending) == 0;
+  bool can_watch = has_key() || !g_pthread_key_create.get();
   enter_main_thread();
-  return g_has_key && has_tickets;
+  return can_watch && has_tickets;
+}
+
+size_t stack_bytes_of(const pthread_attr_t& attributes) {
+  size_t bytes = 0;
+  if (g_pthread_attr_getstacksize.get()) g_pthread_attr_getstacksize.get()(&attributes, &bytes);
+  return bytes;
+}
+
+size_t default_stack_bytes() {
+  // Without libpthread, pthread_attr_init has nothing to do.
+  pthread_attr_t defaults{};
+  pthread_attr_init(&defaults);
+  size_t bytes = stack_bytes_of(defaults);
+  pthread_attr_destroy(&defaults);
+  return bytes ? bytes : g_tracker.main_stack_bytes;
 }
 
 void watch_thread_end() {
-  if (g_has_key) pthread_setspecific(g_key, reinterpret_cast<void*>(uintptr_t{1}));
+  if (has_key()) g_pthread_setspecific.get()(g_key, reinterpret_cast<void*>(uintptr_t{1}));
 }
 
 void reset_threads_after_fork() {

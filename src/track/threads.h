@@ -61,7 +61,13 @@ bool thread_ignore(pthread_t handle);
 /// Adds the threads that were created after `serial` and neither joined nor detached.
 void thread_live_since(uint32_t serial, LiveSince& out);
 
-/// Creates the key; enters the calling thread as the main one. False: the key could not be created.
+/// Of threads that are created with these attributes; 0: not known.
+size_t stack_bytes_of(const pthread_attr_t& attributes);
+/// Of threads that are created without attributes.
+size_t default_stack_bytes();
+
+/// Creates the key, if the process can have threads; enters the calling thread as the main one. False: the key could
+/// not be created.
 bool prepare_threads();
 void reset_threads_after_fork();
 

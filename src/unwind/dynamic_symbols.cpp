@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "elf/hash_tables.h"
+#include "unwind/moved_function.h"
 
 namespace unfreed::unwind {
 
@@ -175,9 +176,12 @@ uint32_t DynamicSymbols::leading_symbols() const {
 const link_map* own_link_map() {
   for (const link_map* map = _r_debug.r_map; map; map = map->l_next)
     if (map->l_ld == _DYNAMIC) return map;
+  // It is in a namespace of its own.
+  static constinit MovedFunction<int(const void*, Dl_info*, void**, int)> dladdr1("dladdr1");
   Dl_info about;
   void* map = nullptr;
-  return dladdr1(_DYNAMIC, &about, &map, RTLD_DL_LINKMAP) ? static_cast<const link_map*>(map) : nullptr;
+  bool is_found = dladdr1.get() && dladdr1.get()(_DYNAMIC, &about, &map, RTLD_DL_LINKMAP);
+  return is_found ? static_cast<const link_map*>(map) : nullptr;
 }
 
 uintptr_t Definition::address() const {

@@ -91,9 +91,10 @@ bool describe_object(const link_map& map, uintptr_t start, Object& out) {
 
 namespace {
 
-/// Without _dl_find_object: the loader's own list. Read without its lock, while it says the list is whole.
+/// Without _dl_find_object: the loader's own list. Read without its lock, while nothing is taken off it. What the
+/// loader adds to its end has been mapped by then, and may call hooks before the loader is done (a constructor).
 bool search_link_maps(uintptr_t pc, Object& out) {
-  if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+  if (_r_debug.r_state == r_debug::RT_DELETE) return false;
   auto holds = [&](const link_map* map) {
     return describe_object(*map, 0, out) && pc >= out.image.low && pc < out.image.high;
   };

@@ -2,10 +2,12 @@
 """What libunfreed.so needs and what it shows to the programs it is loaded into."""
 import re
 import subprocess
+import sys
 import unittest
 
 import harness
 
+OLDEST_C_LIBRARY = (2, 28)
 # The C library's own hooked functions, and operator new and delete: the only names that may stand before other libraries' ones.
 C_LIBRARY = "/lib/x86_64-linux-gnu/libc.so.6"
 OPERATORS = re.compile(r"_Zn[wa]m(St11align_val_t)?(RKSt9nothrow_t)?|_Zd[la]Pv(m)?(St11align_val_t)?(RKSt9nothrow_t)?")
@@ -21,6 +23,15 @@ def dynamic_symbols(path, *, defined):
     return [line.split()[-1] for line in text.splitlines()]
 
 
+def needed_versions(path):
+    """The versions of the C library that a file needs, as numbers, each with the names that it is needed for."""
+    text = subprocess.run(["readelf", "-W", "--dyn-syms", path], check=True, capture_output=True, text=True).stdout
+    needed = {}
+    for name, version in re.findall(r" UND (\S+)@GLIBC_([0-9.]+)", text):
+        needed.setdefault(tuple(map(int, version.split("."))), []).append(name)
+    return needed
+
+
 class Library(unittest.TestCase):
     def test_needs_the_c_library_alone(self):
         text = subprocess.run(["readelf", "-d", harness.LIBRARY], check=True, capture_output=True, text=True).stdout
@@ -28,6 +39,15 @@ class Library(unittest.TestCase):
         self.assertLessEqual(needed, {"libc.so.6", "ld-linux-x86-64.so.2"})
         self.assertIn("libc.so.6", needed)
         self.assertNotIn("TEXTREL", text)
+
+    def test_needs_no_newer_c_library_than_2_28(self):
+        needed = needed_versions(harness.LIBRARY)
+        self.assertIn((2, 2, 5), needed)
+        self.assertEqual([name for version, names in needed.items() if version > OLDEST_C_LIBRARY for name in names], [])
+
+    def test_versions_are_read_from_the_table_of_symbols(self):
+        # The check above is one that can fail: Python is built for the C library of this machine.
+        self.assertTrue([version for version in needed_versions(sys.executable) if version > OLDEST_C_LIBRARY])
 
     def test_exports_hooks_and_the_public_api_and_nothing_else(self):
         exports = dynamic_symbols(harness.LIBRARY, defined=True)

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -11,6 +12,7 @@
 #include <string>
 
 #include "support/beside.h"
+#include "unwind/moved_function.h"
 
 namespace unfreed::unwind {
 namespace {
@@ -158,6 +160,37 @@ TEST_F(Symbols, SegmentsAreThoseOfTheKernel) {
   EXPECT_GE(seen, 5u) << "headers, code, constants, what is read only once it is relocated, variables";
   Segment none;
   EXPECT_FALSE(find_segment(object, object.image.low - 1, none));
+}
+
+// This program's own, which the loader finds before libc's.
+extern "C" __attribute__((visibility("default"))) int pthread_attr_getstacksize(const pthread_attr_t*,
+                                                                                size_t*) noexcept {
+  return -1;
+}
+
+TEST_F(Symbols, OfLibcAreFoundInItsPartsOnly) {
+  void* libc = dlopen("libc.so.6", RTLD_NOW);
+  for (const char* name : {"pthread_key_create", "dladdr1", "pthread_attr_getstacksize"}) {
+    Definition found = find_in_libc(name);
+    ASSERT_TRUE(found) << name;
+    EXPECT_EQ(found.address(), reinterpret_cast<uintptr_t>(dlsym(libc, name))) << name;
+  }
+  EXPECT_FALSE(find_in_libc("no_such_function"));
+  ASSERT_TRUE(find_default("_ZSt15get_new_handlerv", _r_debug.r_map));
+  EXPECT_FALSE(find_in_libc("_ZSt15get_new_handlerv")) << "libstdc++ is no part of it";
+
+  static constinit MovedFunction<int(const pthread_attr_t*, size_t*)> stack_size("pthread_attr_getstacksize");
+  static constinit MovedFunction<int()> absent("no_such_function");
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  size_t bytes = 0;
+  for (int time = 0; time < 2; ++time) {
+    ASSERT_TRUE(stack_size.get());
+    EXPECT_EQ(stack_size.get()(&attributes, &bytes), 0);
+    EXPECT_EQ(absent.get(), nullptr);
+  }
+  EXPECT_GT(bytes, 0u);
+  pthread_attr_destroy(&attributes);
 }
 
 TEST_F(Symbols, OfTheVdso) {
