@@ -14,15 +14,6 @@ namespace {
 
 using unwind::DynamicSymbols;
 
-/// The segment that a place of a loaded object lies in; `start` as in describe_object(). Empty if that is not known.
-unwind::Segment segment_of(const link_map& map, uintptr_t start, const void* place) {
-  unwind::Object object;
-  unwind::Segment segment;
-  if (unwind::describe_object(map, start, object))
-    unwind::find_segment(object, reinterpret_cast<uintptr_t>(place), segment);
-  return segment;
-}
-
 bool is_hidden(const ElfW(Sym) & symbol) { return ELF64_ST_BIND(symbol.st_info) == STB_LOCAL; }
 
 /// References that the loader has bound already, in one other object.
@@ -74,6 +65,14 @@ class BoundReferences {
 };
 
 }  // namespace
+
+unwind::Segment segment_of(const link_map& map, uintptr_t start, const void* place) {
+  unwind::Object object;
+  unwind::Segment segment;
+  if (unwind::describe_object(map, start, object))
+    unwind::find_segment(object, reinterpret_cast<uintptr_t>(place), segment);
+  return segment;
+}
 
 WritableSegment::WritableSegment(const unwind::Segment& segment) : segment_(segment) {
   // Code is left alone: it must stay executable all the time.

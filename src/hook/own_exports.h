@@ -12,8 +12,13 @@
 
 #include "hook/real.h"
 #include "unwind/dynamic_symbols.h"
+#include "unwind/objects.h"
 
 namespace unfreed::hook {
+
+/// The segment that a place of a loaded object lies in; `start` as in unwind::describe_object(). Empty if that is not
+/// known.
+unwind::Segment segment_of(const link_map& map, uintptr_t start, const void* place);
 
 /// A segment of a loaded object that the loader has made read-only; writable while this lives.
 class WritableSegment {

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <type_traits>
 
-#include "hook/own_calls.h"
 #include "hook/own_exports.h"
 #include "unwind/dynamic_symbols.h"
 #include "unwind/objects.h"
@@ -242,17 +241,3 @@ const char* foreign_malloc() {
 }
 
 }  // namespace unfreed::hook
-
-// The loader calls an indirect function's resolver while it relocates the object that refers to the function, after
-// that object's other relocations. This one is there for the sake of that call: it comes before any code of the process
-// has run (other libraries' resolvers apart), and before the loader binds the executable's references.
-extern "C" {
-using Nothing = void (*)();
-[[gnu::used]] static Nothing unfreed_being_relocated() {
-  unfreed::hook::bind_own_calls();
-  unfreed::hook::resolve_real_functions();
-  return [] {};
-}
-[[gnu::ifunc("unfreed_being_relocated")]] static void unfreed_relocated();
-[[gnu::used]] Nothing volatile unfreed_reference_to_relocated = &unfreed_relocated;
-}

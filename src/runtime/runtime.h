@@ -38,6 +38,9 @@ struct RuntimeState {
 };
 extern RuntimeState g_runtime;
 
+/// The library's start: its constructor. Does nothing a second time.
+void construct(int argc, char** argv, char** environment);
+
 /// In a fork child: gives the tracker a ledger of its own and empties the tables. (A track::ForkHandler.)
 void take_over_fork_child();
 

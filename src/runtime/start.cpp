@@ -426,12 +426,15 @@ void start(int argc, char** argv, char** environment) {
   watch_for_sandbox();
 }
 
-/// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
+}  // namespace
+
+// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
 __attribute__((constructor)) void construct(int argc, char** argv, char** environment) {
+  static bool is_constructed;
+  if (is_constructed) return;
+  is_constructed = true;
   base::KeepErrno keep;
   start(argc, argv, environment);
 }
-
-}  // namespace
 
 }  // namespace unfreed::runtime
