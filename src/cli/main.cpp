@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/ledger_files.h"
 #include "cli/shortened_maps.h"
+#include "cli/version.h"
 #include "ledger/leftovers.h"
 #include "settings/settings.h"
 
@@ -70,7 +71,7 @@ int dispatch(const Arguments& words) {
   if (name == "--help" || name == "-h") return print_help();
   if (name == kDescribe) return describe();
   if (name == "--version" || name == "-V") {
-    std::puts("unfreed " UNFREED_VERSION);
+    std::fputs(version_text().c_str(), stdout);
     return kSuccess;
   }
   Arguments rest(words.begin() + 1, words.end());

@@ -27,7 +27,8 @@ bool is_linked_in_rust(std::string_view name) {
 }  // namespace
 
 bool is_start_code(std::string_view function) {
-  for (std::string_view name : {"_start", "start_thread", "__clone3", "clone3", "clone", "__clone"})
+  for (std::string_view name : {"_start", "start_thread", "__clone3", "clone3", "clone", "__clone",
+                                "__libc_csu_init"})  // a program's part of libc, before glibc 2.34
     if (function == name) return true;
   return function.starts_with("__libc_start_");
 }

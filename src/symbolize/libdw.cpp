@@ -3,6 +3,9 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <string_view>
+
+#include "base/text.h"
 
 namespace unfreed::symbolize {
 
@@ -39,6 +42,15 @@ Loaded load() {
 }
 
 }  // namespace
+
+const bool kIsLibdwLinked = false;
+
+bool is_in_libdw(const void* code) {
+  Dl_info info;
+  if (!dladdr(code, &info) || !info.dli_fname) return false;
+  std::string_view library = base::base_name(info.dli_fname);
+  return library.starts_with("libdw") || library.starts_with("libelf");
+}
 
 const Libdw* Libdw::get(std::string* reason) {
   static const Loaded loaded = load();

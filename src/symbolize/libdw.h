@@ -23,4 +23,10 @@ struct Libdw {
   static const Libdw* get(std::string* reason = nullptr);
 };
 
+/// Is it a part of the program?
+extern const bool kIsLibdwLinked;
+
+/// Is it code of libdw, or of libelf beneath it?
+bool is_in_libdw(const void* code);
+
 }  // namespace unfreed::symbolize

@@ -1,30 +1,16 @@
 // libdw opens files by names that it reads in others: debug links, separate .dwo files, what dwz has moved elsewhere.
 // Each may be a FIFO, a terminal, or a file of terabytes, and libdw would wait for it. It can not be asked to look
 // first, but it calls `open`, and the program's own comes before libc's: this one. (meson.build exports it.)
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 
-#include <string_view>
-
 #include "base/regular_file.h"
 #include "base/syscall.h"
-#include "base/text.h"
 #include "elf/opened.h"
+#include "symbolize/libdw.h"
 
 namespace unfreed::symbolize {
-
-namespace {
-
-bool is_in_libdw(const void* code) {
-  Dl_info info;
-  if (!dladdr(code, &info) || !info.dli_fname) return false;
-  std::string_view library = base::base_name(info.dli_fname);
-  return library.starts_with("libdw") || library.starts_with("libelf");
-}
-
-}  // namespace
 
 /// By its name as linked: in C++ `open` is another word for open64, where files have 64-bit offsets.
 extern "C" __attribute__((visibility("default"), noinline)) int open_for_libdw(const char* path, int flags,

@@ -72,6 +72,13 @@ class Options(unittest.TestCase):
             self.assertEqual((result.status, result.stderr), (0, ""), result)
             self.assertTrue(result.stdout.strip())
 
+    def test_version_says_what_it_was_built_from_and_with(self):
+        lines = harness.unfreed("--version").stdout.splitlines()
+        self.assertRegex(lines[0], r"^unfreed \d+\.\d+\.\d+$")
+        self.assertRegex(lines[1], r"^commit [0-9a-f]{40}$|^not a release: ")
+        self.assertRegex(lines[2], r"^built with (g|clang)\+\+ \d+.* and glibc 2\.\d+")
+        self.assertRegex(lines[3], r"CLI11 \d.*fmt \d.*elfutils 0\.\d+")
+
 
 class Variables(unittest.TestCase):
     """The same mistakes in the environment of a bare preload."""

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """What libunfreed.so needs and what it shows to the programs it is loaded into."""
+import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
 
 import harness
 
+STATIC_COMMAND = harness.COMMAND + "-static"
 OLDEST_C_LIBRARY = (2, 28)
 # The C library's own hooked functions, and operator new and delete: the only names that may stand before other libraries' ones.
 C_LIBRARY = "/lib/x86_64-linux-gnu/libc.so.6"
@@ -81,6 +84,39 @@ class Library(unittest.TestCase):
     def test_shadow_stacks_stay_on(self):
         text = subprocess.run(["readelf", "-n", harness.LIBRARY], check=True, capture_output=True, text=True).stdout
         self.assertIn("SHSTK", text)
+
+
+class StaticCommand(unittest.TestCase):
+    """The command for systems of any age and libc, built beside the other one."""
+
+    def setUp(self):
+        if not os.path.exists(STATIC_COMMAND):
+            self.skipTest("the static command was not built: one of libdw, libelf, bz2, lzma and z is no archive here")
+
+    def test_needs_no_library_and_no_loader(self):
+        text = subprocess.run(["readelf", "-W", "-l", "-d", STATIC_COMMAND], check=True, capture_output=True, text=True).stdout
+        self.assertNotRegex(text, "NEEDED|INTERP|RUNPATH|RPATH")
+        self.assertIn("Elf file type is DYN", text)
+
+    def test_has_what_the_other_one_loads(self):
+        with harness.Scratch() as scratch:
+            # It finds the library beside itself: as installed.
+            os.makedirs(scratch.path("bin"))
+            os.makedirs(scratch.path("lib", "unfreed"))
+            command = shutil.copy(STATIC_COMMAND, scratch.path("bin", "unfreed"))
+            shutil.copy(harness.LIBRARY, scratch.path("lib", "unfreed"))
+            report = scratch.path("report.json")
+            source = os.path.join(harness.SOURCE, "test", "e2e", "programs", "fd_open.c")
+            result = harness.bare([command, "run", "--output", report, "--fail-on", "fd>0", "--", harness.program("fd_open"),
+                                   "leak"], env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+            self.assertEqual(result.status, 23, result)
+            sites = harness.live_sites(harness.read_report(report), "fd")
+            self.assertEqual(sum(site["live"] for site in sites), 3)
+            self.assertEqual({os.path.realpath(harness.top(site)["file"]) for site in sites}, {os.path.realpath(source)})
+            self.assertEqual(harness.bare([command, "report", "--format", "text", report]).status, 0)
+            version = harness.bare([command, "--version"]).stdout
+            self.assertIn("all libraries are linked in", version)
+            self.assertEqual(version.splitlines()[0], harness.unfreed("--version").stdout.splitlines()[0])
 
 
 if __name__ == "__main__":

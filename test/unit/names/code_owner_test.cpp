@@ -48,6 +48,7 @@ TEST(CodeOwner, WithoutSourceNamesTell) {
 TEST(CodeOwner, StartCodeIsEverybodys) {
   EXPECT_EQ(owner("/home/me/app", "", "_start"), CodeOwner::start);
   EXPECT_EQ(owner("/usr/lib/libc.so.6", "", "__libc_start_call_main"), CodeOwner::start);
+  EXPECT_EQ(owner("/opt/program", "", "__libc_csu_init"), CodeOwner::start);
   EXPECT_EQ(owner("/home/me/app", "/home/me/start.c", "start"), CodeOwner::program);
 }
 
