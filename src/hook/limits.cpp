@@ -26,10 +26,10 @@ bool is_own(pid_t pid) { return pid == 0 || pid == getpid(); }
 }  // namespace
 
 UNFREED_HOOK int setrlimit(__rlimit_resource_t resource, const rlimit* limit) noexcept {
-  return limiting(resource, limit, [&] { return g_real.setrlimit(resource, limit); });
+  return limiting(resource, true, [&] { return g_real.setrlimit(resource, limit); });
 }
 UNFREED_HOOK int setrlimit64(__rlimit_resource_t resource, const rlimit64* limit) noexcept {
-  return limiting(resource, limit, [&] { return g_real.setrlimit64(resource, limit); });
+  return limiting(resource, true, [&] { return g_real.setrlimit64(resource, limit); });
 }
 UNFREED_HOOK int prlimit(pid_t pid, __rlimit_resource resource, const rlimit* limit, rlimit* before) noexcept {
   return limiting(resource, limit && is_own(pid), [&] { return g_real.prlimit(pid, resource, limit, before); });

@@ -9,7 +9,7 @@
 // has run (other libraries' resolvers apart), and before the loader binds the executable's references.
 extern "C" {
 using Nothing = void (*)();
-[[gnu::used]] static Nothing unfreed_being_relocated() {
+[[gnu::used, gnu::visibility("hidden")]] Nothing unfreed_being_relocated() {
   unfreed::hook::bind_own_calls();
   unfreed::hook::resolve_real_functions();
   unfreed::runtime::run_first(unfreed::runtime::construct);

@@ -30,6 +30,9 @@ std::string absolute(std::string_view file, std::string_view directory) {
   return path.lexically_normal().string();
 }
 
+// In clang [[noreturn]] is no part of the type, which is libdw's.
+__attribute__((noreturn)) void out_of_memory() { throw std::bad_alloc(); }
+
 }  // namespace
 
 /// A compilation unit, its functions indexed when an address first falls into it.
@@ -68,7 +71,7 @@ std::unique_ptr<DwarfModule> DwarfModule::open(const Libdw& libdw, const std::st
   module->dwarf_ = libdw.dwfl_module_getdwarf(module->module_, &bias);
   module->bias_ = bias;
   // libdw would end this process when it has no memory.
-  if (module->dwarf_) libdw.dwarf_new_oom_handler(module->dwarf_, [] { throw std::bad_alloc(); });
+  if (module->dwarf_) libdw.dwarf_new_oom_handler(module->dwarf_, out_of_memory);
   return module;
 }
 

@@ -9,7 +9,7 @@ namespace unfreed::track {
 namespace {
 constexpr size_t kMost = 1024;
 constinit base::Lock g_lock;
-constinit RootRegion g_regions[kMost];
+constinit RootRegion g_regions[kMost]{};
 size_t g_count;
 }  // namespace
 
