@@ -38,6 +38,8 @@
 #include <cstdarg>
 #include <cstddef>
 
+#include "base/later_headers.h"
+
 struct open_how;
 
 /// std::nothrow_t and std::align_val_t as the ABI passes them.
@@ -89,6 +91,10 @@ int pidfd_spawn(int*, const char*, const posix_spawn_file_actions_t*, const posi
                 char* const*);
 int pidfd_spawnp(int*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
                  char* const*);
+void closefrom(int) noexcept;
+int close_range(unsigned, unsigned, int) noexcept;
+pid_t _Fork() noexcept;
+int execveat(int, const char*, char* const*, char* const*, int) noexcept;
 void cfree(void*) noexcept;
 void free_sized(void*, size_t) noexcept;
 void free_aligned_sized(void*, size_t, size_t) noexcept;

@@ -5,7 +5,8 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+
+#include "base/later_headers.h"
 
 static long kernel(long number, long a, long b, long c, long d) {
   register long fourth __asm__("r10") = d;

@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <linux/landlock.h>
 #include <linux/perf_event.h>
 #include <poll.h>
 #include <sched.h>
@@ -20,16 +19,11 @@
 #include "hook/libc_functions.h"
 
 // Not in every process: the pairs of those that are not there are unavailable.
-#pragma weak openat2
-#pragma weak pidfd_spawn
-#pragma weak pidfd_spawnp
-#pragma weak free_sized
-#pragma weak free_aligned_sized
-#pragma weak mallocx
-#pragma weak rallocx
-#pragma weak xallocx
-#pragma weak dallocx
-#pragma weak sdallocx
+#define WEAK_required(symbol)
+#define WEAK_optional(symbol) extern "C" __attribute__((weak)) decltype(::symbol) symbol;
+#define HOOK(symbol, shown, family, presence) WEAK_##presence(symbol)
+#include "hook/hooks.inc"
+#undef HOOK
 // libc has it for old programs only, which ask for the version.
 asm(".symver cfree, cfree@GLIBC_2.2.5");
 
