@@ -1,12 +1,15 @@
 #include "grade/cut_short.h"
 
+#include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "arch/signal_context.h"
 #include "base/syscall.h"
+#include "track/timed_wait.h"
 
 namespace unfreed::grade {
 
@@ -75,10 +78,74 @@ bool has_signal_of_its_own(const ucontext_t& context) {
   return pending & ~blocked;
 }
 
+constexpr uint64_t kSecondNs = 1'000'000'000, kMillisecondNs = 1'000'000;
+constexpr size_t kNoArgument = 6;
+
+/// Which argument of a call is the address of the time that it waits for.
+size_t address_of_time(const base::WaitingCall& call) {
+  switch (call.number) {
+    case SYS_nanosleep:
+      return 0;
+    case SYS_rt_sigtimedwait:
+      return 2;
+    case SYS_semtimedop:
+      return 3;
+#ifdef SYS_epoll_pwait2
+    case SYS_epoll_pwait2:
+      return 3;
+#endif
+    case SYS_futex:
+      return (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ? 3 : kNoArgument;
+    default:
+      break;
+  }
+  return call.number == SYS_clock_nanosleep && !(call.arguments[1] & TIMER_ABSTIME) ? 2 : kNoArgument;
+}
+
+/// Which is its limit in milliseconds, and which the address of what is to be filled in, by which it is recognised.
+struct Milliseconds {
+  size_t limit = kNoArgument, key = kNoArgument;
+};
+Milliseconds milliseconds_of(const base::WaitingCall& call) {
+#ifdef SYS_poll
+  if (call.number == SYS_poll) return {2, 0};
+  if (call.number == SYS_epoll_wait) return {3, 1};
+#endif
+  return call.number == SYS_epoll_pwait ? Milliseconds{3, 1} : Milliseconds{};
+}
+
+/// A call with a hook is made again with the time that is left of its own. (Its arguments are libc's by then, which
+/// does not use them afterwards.)
+void shorten(ucontext_t& context, const base::WaitingCall& call) {
+  track::Wait& wait = track::t_wait;
+  if (!wait.is_below(call.sp)) return;
+  if (size_t place = address_of_time(call); place != kNoArgument) {
+    auto address = static_cast<uintptr_t>(call.arguments[place]);
+    timespec time{};
+    if (base::copy_memory(0, address, &time, sizeof time) != sizeof time) return;
+    uint64_t whole_ns = static_cast<uint64_t>(time.tv_sec) * kSecondNs + static_cast<uint64_t>(time.tv_nsec);
+    bool is_again = address == reinterpret_cast<uintptr_t>(&wait.rest);
+    if (!is_again && (wait.key ? address != wait.key : whole_ns != wait.whole_ns)) return;
+    if (!wait.whole_ns) wait.whole_ns = whole_ns;
+    uint64_t left_ns = wait.left_ns();
+    wait.rest = {static_cast<time_t>(left_ns / kSecondNs), static_cast<long>(left_ns % kSecondNs)};
+    arch::set_argument(context, place, reinterpret_cast<uintptr_t>(&wait.rest));
+    return;
+  }
+  Milliseconds argument = milliseconds_of(call);
+  if (argument.limit == kNoArgument || call.arguments[argument.key] != wait.key) return;
+  auto limit = static_cast<uint32_t>(call.arguments[argument.limit]);
+  if (limit != (wait.given ? wait.given : wait.whole_ns / kMillisecondNs)) return;
+  uint64_t left = (wait.left_ns() + kMillisecondNs - 1) / kMillisecondNs;
+  wait.given = left;
+  arch::set_argument(context, argument.limit, left);
+}
+
 }  // namespace
 
 void make_again_if_cut_short(ucontext_t& context, const base::WaitingCall& call) {
-  if (may_be_made_again(call.number) && !has_signal_of_its_own(context)) arch::make_again(context, call);
+  if (!may_be_made_again(call.number) || has_signal_of_its_own(context)) return;
+  if (arch::make_again(context, call)) shorten(context, call);
 }
 
 }  // namespace unfreed::grade

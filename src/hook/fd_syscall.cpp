@@ -1,6 +1,7 @@
 // syscall(): descriptors that are made and ended by system call number, among them those of calls for which libc has no
 // function.
 #include <linux/bpf.h>
+#include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -19,6 +20,7 @@
 #include "track/fd.h"
 #include "track/own_child.h"
 #include "track/threads.h"
+#include "track/timed_wait.h"
 
 using namespace unfreed;
 using hook::g_real;
@@ -222,6 +224,15 @@ long executing(long number, Arguments& arguments, Call call) {
                          });
 }
 
+/// A function of its own, as the frame that the wait is recognised by is a small one.
+template <class Call>
+[[gnu::noinline]] long waiting_on_futex(const Arguments& arguments, Call call) {
+  bool is_relative = (arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT && arguments[3];
+  if (!is_relative) return call();
+  track::TimedWait wait(__builtin_frame_address(0), arguments.pointer<void>(3), 0);
+  return call();
+}
+
 template <class Call>
 long traced_call(long number, Arguments& arguments, const Registers& from, Call call) {
   switch (number) {
@@ -279,6 +290,8 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       if (ended) track::child_reaped(about->si_pid);
       return result;
     }
+    case SYS_futex:
+      return waiting_on_futex(arguments, call);
     case SYS_wait4: {
       int own = 0;
       int* status = arguments.pointer<int>(1) ? arguments.pointer<int>(1) : &own;

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <mntent.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <pthread.h>
 #include <pty.h>
 #include <sched.h>
@@ -25,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -53,6 +55,8 @@ int __open64_2(const char*, int);
 int __openat_2(int, const char*, int);
 int __openat64_2(int, const char*, int);
 int __close(int);
+int __poll(pollfd*, nfds_t, int);
+int __poll_chk(pollfd*, nfds_t, int, size_t room);
 ssize_t __read(int, void*, size_t);
 ssize_t __read_chk(int, void*, size_t, size_t room);
 pid_t __fork() noexcept;

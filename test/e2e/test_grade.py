@@ -288,6 +288,15 @@ class Guest(unittest.TestCase):
             report = harness.read_report(scratch.path("live.json"))
             self.assertEqual(report["grading"]["state"], "done", report["grading"])
 
+    def test_time_passes_for_calls_that_are_made_again(self):
+        """But for the one of which nobody knows when it began."""
+        unknown = {"recv"}
+        with harness.Scratch() as scratch:
+            result = harness.preload([harness.program("interrupted"), "often"], scratch=scratch, keep_ledgers=True,
+                                     env={"UNFREED_OUTPUT": scratch.path("%n.json"), "UNFREED_QUIET": "1"})
+        *left, done = result.stdout.split()
+        self.assertEqual((result.status, done, set(left) - unknown), (0, "done", set()), result.stdout)
+
     def test_a_request_cuts_no_call_short_in_the_only_thread(self):
         names = harness.bare([harness.program("interrupted"), "names"]).stdout.split()
         self.assertGreater(len(names), 20)

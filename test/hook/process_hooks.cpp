@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sem.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -159,6 +160,69 @@ bool through_advice(const char* hook) {
   return true;
 }
 
+extern "C" int __poll(pollfd*, nfds_t, int);
+extern "C" int __poll_chk(pollfd*, nfds_t, int, size_t);
+
+/// Calls that wait end when their time is up, and earlier where something has come; what they refuse, they refuse.
+bool through_wait(const char* hook) {
+  auto is = [&](const char* name) { return !strcmp(hook, name); };
+  timespec time{0, 2'000'000}, wrong{0, -1};
+  int pipe_ends[2];
+  if (is("nanosleep")) {
+    if (nanosleep(&time, nullptr) || nanosleep(&wrong, nullptr) != -1 || errno != EINVAL) fail(hook);
+  } else if (is("clock_nanosleep")) {
+    if (clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr)) fail(hook);
+    if (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr)) fail(hook);
+    if (clock_nanosleep(CLOCK_MONOTONIC, 0, &wrong, nullptr) != EINVAL) fail(hook);
+  } else if (is("usleep")) {
+    if (usleep(2000)) fail(hook);
+  } else if (is("poll") || is("__poll") || is("__poll_chk")) {
+    if (pipe(pipe_ends)) fail("pipe");
+    auto wait = [&](nfds_t count, int milliseconds) {
+      pollfd end{pipe_ends[0], POLLIN, 0};
+      return is("poll")     ? ::poll(&end, count, milliseconds)
+             : is("__poll") ? __poll(&end, count, milliseconds)
+                            : __poll_chk(&end, count, milliseconds, sizeof end);
+    };
+    if (wait(1, 2) != 0 || wait(0, 0) != 0 || write(pipe_ends[1], "x", 1) != 1 || wait(1, -1) != 1) fail(hook);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+  } else if (is("semtimedop")) {
+    int set = semget(IPC_PRIVATE, 1, 0600);
+    sembuf more{0, 1, 0}, less{0, -1, 0};
+    if (semtimedop(set, &less, 1, &time) != -1 || errno != EAGAIN) fail(hook);
+    if (semtimedop(set, &more, 1, nullptr) || semtimedop(set, &less, 1, &time)) fail(hook);
+    if (semtimedop(set, &less, 1, &wrong) != -1 || errno != EINVAL) fail(hook);
+    semctl(set, 0, IPC_RMID);
+  } else if (is("sigtimedwait")) {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    if (sigtimedwait(&signals, nullptr, &time) != -1 || errno != EAGAIN || raise(SIGUSR1)) fail(hook);
+    if (sigtimedwait(&signals, nullptr, &time) != SIGUSR1) fail(hook);
+    if (sigtimedwait(&signals, nullptr, &wrong) != -1 || errno != EINVAL) fail(hook);
+  } else if (is("epoll_wait") || is("epoll_pwait") || is("epoll_pwait2")) {
+    int epoll = epoll_create1(0);
+    if (pipe(pipe_ends)) fail("pipe");
+    epoll_event event{EPOLLIN, {}};
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_ends[0], &event)) fail("epoll_ctl");
+    auto wait = [&](int milliseconds) {
+      return is("epoll_wait")    ? epoll_wait(epoll, &event, 1, milliseconds)
+             : is("epoll_pwait") ? epoll_pwait(epoll, &event, 1, milliseconds, nullptr)
+                                 : epoll_pwait2(epoll, &event, 1, milliseconds < 0 ? nullptr : &time, nullptr);
+    };
+    if (wait(2) != 0 || write(pipe_ends[1], "x", 1) != 1 || wait(-1) != 1) fail(hook);
+    close(epoll);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+  } else {
+    return false;
+  }
+  give_back();
+  return true;
+}
+
 int g_caught;
 extern "C" __sighandler_t bsd_signal(int, __sighandler_t) noexcept;
 
@@ -279,7 +343,8 @@ int main(int argc, char** argv) {
     through_dlclose();
   else if (!strcmp(hook, "prctl"))
     through_prctl();
-  else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook))
+  else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook) ||
+           through_wait(hook))
     ;
   else if (!through_log(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;

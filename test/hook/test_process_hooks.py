@@ -12,7 +12,9 @@ ENDINGS = {"_exit": 0, "_Exit": 0, "quick_exit": 0, "abort": 134}
 EXECS = ["execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve", "execveat"]
 LOGS = ["openlog", "closelog", "syslog", "vsyslog", "__syslog_chk", "__vsyslog_chk"]
 OTHERS = ["vfork", "dlclose", "prctl", "setrlimit", "setrlimit64", "prlimit", "prlimit64", "mlockall", "munlockall",
-          "madvise", "sigaction", "signal", "bsd_signal", "ssignal", "sysv_signal", "__sysv_signal"]
+          "madvise", "sigaction", "signal", "bsd_signal", "ssignal", "sysv_signal", "__sysv_signal",
+          "nanosleep", "clock_nanosleep", "usleep", "poll", "__poll", "__poll_chk", "epoll_wait", "epoll_pwait",
+          "epoll_pwait2", "semtimedop", "sigtimedwait"]
 LOG = "/dev/log"
 
 

@@ -21,7 +21,8 @@ inline unwind::Registers registers_of(const ucontext_t& context) {
 inline uintptr_t end_of_registers(const ucontext_t& context) { return reinterpret_cast<uintptr_t>(&context + 1); }
 
 inline base::WaitingCall interrupted_call(const ucontext_t&, long) { return {}; }
-inline void make_again(ucontext_t&, const base::WaitingCall&) {}
+inline bool make_again(ucontext_t&, const base::WaitingCall&) { return false; }
+inline void set_argument(ucontext_t&, size_t, uint64_t) {}
 
 /// The registers that a function keeps for its caller.
 inline constexpr size_t kKeptRegisters = 10;

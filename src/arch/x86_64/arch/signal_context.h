@@ -49,16 +49,23 @@ inline base::WaitingCall interrupted_call(const ucontext_t& context, long number
           value(REG_RIP)};
 }
 
-/// SA_RESTART does not cover every call (signal(7)): one that the signal has cut short is made again.
-inline void make_again(ucontext_t& context, const base::WaitingCall& call) {
+/// SA_RESTART does not cover every call (signal(7)): one that the signal has cut short is made again. False: it is not.
+inline bool make_again(ucontext_t& context, const base::WaitingCall& call) {
   auto& registers = context.uc_mcontext.gregs;
-  if (call.number < 0 || registers[REG_RAX] != -EINTR || interrupted_call(context, call.number) != call) return;
+  if (call.number < 0 || registers[REG_RAX] != -EINTR || interrupted_call(context, call.number) != call) return false;
   constexpr uint8_t kInstruction[] = {0x0f, 0x05};
   auto next = static_cast<uintptr_t>(registers[REG_RIP]);
   if (std::memcmp(reinterpret_cast<const void*>(next - sizeof kInstruction), kInstruction, sizeof kInstruction) != 0)
-    return;
+    return false;
   registers[REG_RAX] = call.number;
   registers[REG_RIP] = static_cast<greg_t>(next - sizeof kInstruction);
+  return true;
+}
+
+/// An argument of the call that is made again, counted from 0.
+inline void set_argument(ucontext_t& context, size_t index, uint64_t value) {
+  static constexpr int kRegisters[] = {REG_RDI, REG_RSI, REG_RDX, REG_R10, REG_R8, REG_R9};
+  context.uc_mcontext.gregs[kRegisters[index]] = static_cast<greg_t>(value);
 }
 
 /// The registers that a function keeps for its caller: what callers of ours have not put on the stack yet.
