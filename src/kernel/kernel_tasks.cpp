@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <string_view>
@@ -60,8 +61,8 @@ bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is
 
 class Lister {
  public:
-  Lister(ledger::Writer& writer, int pid)
-      : writer_(writer), own_pid_(base::current_pid()), pid_(pid == 0 ? own_pid_ : pid) {}
+  Lister(ledger::Writer& writer, int pid, long ledger_file)
+      : writer_(writer), own_pid_(base::current_pid()), pid_(pid == 0 ? own_pid_ : pid), ledger_file_(ledger_file) {}
 
   void run() {
     writer_.header().flags.fetch_and(~(ledger::kHeaderFlagThreadsListed | ledger::kHeaderFlagChildrenListed));
@@ -163,8 +164,7 @@ class Lister {
     bool is_gone;
     if (read_status(path.c_str(), text_, status, is_gone)) {
       bool is_own = status.parent == static_cast<uint64_t>(pid_);
-      // The process may be making a report at this moment, in a copy of itself (track/own_child.h).
-      if (is_own && !is_self() && !status.exit_signal && !is_recorded(pid)) return true;
+      if (is_own && !status.exit_signal && is_runtime_copy(pid)) return true;
       if (is_own && add(pid, true, status) && is_python_helper(pid, status.name))
         writer_.at<KernelTask>(SectionId::kernel_tasks, count_ - 1)->flags |= ledger::kTaskPythonHelper;
       return true;  // else the number is somebody else's by now
@@ -177,10 +177,42 @@ class Lister {
     return !is_error(result) || result == -ECHILD;
   }
 
-  bool is_recorded(int pid) {
-    bool is_found = false;
-    each_record([&](const ledger::ChildRecord& record) { is_found |= record.pid == pid; });
-    return is_found;
+  /// The process may be making a report at this moment, in a copy of itself (track/own_child.h). A child that it has
+  /// made with exit signal 0, too, is its own.
+  bool is_runtime_copy(int pid) {
+    int32_t copy = read_own_copy();
+    constexpr int kMostLooks = 100;
+    for (int looks = 0; copy == ledger::kCopyBeingMade && looks < kMostLooks; ++looks) {
+      timespec moment{0, 100'000};
+      raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+      copy = read_own_copy();
+    }
+    if (copy == ledger::kCopyBeingMade) return true;  // the process has been stopped
+    Path path;
+    path.add("/proc/").add_signed(pid).add("/status");
+    long size = copy || ledger_file_ >= 0 ? base::read_file(path.c_str(), status_, sizeof status_) : 0;
+    if (size < 0) return true;  // it has ended meanwhile, as copies do soon
+    return copy && pid_in_namespace({status_, static_cast<size_t>(size)}, pid) == static_cast<uint64_t>(copy);
+  }
+
+  int32_t read_own_copy() const {
+    int32_t copy = 0;
+    if (ledger_file_ < 0) return 0;
+    long read = raw_syscall(SYS_pread64, ledger_file_, reinterpret_cast<long>(&copy), sizeof copy,
+                            offsetof(ledger::Header, own_copy));
+    return read == sizeof copy ? copy : 0;
+  }
+
+  /// The last number of the line NSpid of a status file: the process's own view, as its ledger has it.
+  static uint64_t pid_in_namespace(std::string_view status, int pid) {
+    constexpr std::string_view kLine = "\nNSpid:";
+    uint64_t number = static_cast<uint64_t>(pid);
+    size_t at = status.find(kLine);
+    if (at == status.npos) return number;
+    std::string_view rest = base::slice(status, at + kLine.size());
+    rest = base::slice(rest, 0, rest.find('\n'));
+    base::parse_number(base::slice(rest, rest.rfind('\t') + 1), number);
+    return number;
   }
 
   /// Overwrites text_.
@@ -219,19 +251,21 @@ class Lister {
   ledger::Writer& writer_;
   int own_pid_;
   int pid_;
+  long ledger_file_;
   uint64_t count_ = 0;
   alignas(8) char entries_[2048];
   char text_[1024];
+  char status_[4096];
   char children_[4096];
 };
 
 }  // namespace
 
-void take_kernel_tasks(ledger::Writer& writer, int pid) {
+void take_kernel_tasks(ledger::Writer& writer, int pid, long ledger_file) {
   // Not on the stack, which may be a signal handler's small one.
   void* place = base::map_memory(sizeof(Lister));
   if (!place) return;
-  (new (place) Lister(writer, pid))->run();
+  (new (place) Lister(writer, pid, ledger_file))->run();
   base::unmap_memory(place, sizeof(Lister));
 }
 

@@ -27,7 +27,7 @@ ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out) {
   if (ledger::CopyError error = first.load(file)) return error;
   bool ended = first.view().header().state.load() == static_cast<uint32_t>(ledger::State::ended);
   bool reconciled = ended || take_kernel_facts(first.writer(), pid);
-  if (!ended) take_kernel_tasks(first.writer(), pid);
+  if (!ended) take_kernel_tasks(first.writer(), pid, file);
   // The table is read after the kernel was asked. A descriptor acquired since is known by its time; one released since
   // is on the list only, and is gone when looked for again.
   ledger::Copy second;
@@ -37,7 +37,7 @@ ledger::CopyError load_running_ledger(long file, int pid, ledger::Copy& out) {
   }
   transfer_kernel_facts(first.view(), second.writer());
   recheck_kernel_facts(second.writer(), pid);
-  take_kernel_tasks(second.writer(), pid);
+  take_kernel_tasks(second.writer(), pid, file);
   out = static_cast<ledger::Copy&&>(second);
   return {};
 }

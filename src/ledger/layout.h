@@ -227,9 +227,12 @@ struct Header {
 
   uint64_t goroutines_monotonic_ns;  ///< when `goroutines` was filled in; 0: it was not
   StringRef no_goroutines;           ///< of a Go program: why they are not known
-  uint32_t reserved;
+  std::atomic<int32_t> own_copy;     ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
 };
 static_assert(sizeof(Header) <= kPageBytes);
+
+/// In Header::own_copy: the kernel may list the copy already.
+inline constexpr int32_t kCopyBeingMade = -1;
 
 inline constexpr unsigned kSampledCountShift = 10;
 

@@ -14,6 +14,7 @@
 #include "arch/clone.h"
 #include "base/lock.h"
 #include "base/syscall.h"
+#include "ledger/layout.h"
 #include "runtime/ancestry.h"
 #include "track/own_child.h"
 
@@ -147,7 +148,9 @@ long clone_self(void* context, int kept, void (*body_before_closing)(void*), int
     return the.body(the.context);
   };
   track::g_own_child.collected.store(0, std::memory_order_relaxed);
+  track::note_own_child(ledger::kCopyBeingMade);
   long pid = arch::clone_onto_stack(0, stack.span(), &track::g_own_child.pid, run, &work);
+  if (!is_error(pid)) track::note_own_child(static_cast<int32_t>(pid));
   return pid;
 }
 

@@ -38,8 +38,7 @@ bool is_own_turn() { return g_reporter.load(std::memory_order_acquire) == base::
 void reset_reports_after_fork() {
   g_runtime.limit_reports = 0;
   g_reporter.store(0, std::memory_order_relaxed);
-  track::own_child_ended();
-  track::g_own_child.collected.store(0, std::memory_order_relaxed);
+  track::reset_own_child_after_fork();
 }
 
 }  // namespace unfreed::runtime

@@ -5,6 +5,7 @@
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "track/tracker.h"
 
 namespace unfreed::track {
 
@@ -89,6 +90,16 @@ void own_child_begins() {
   g_own_child.maker.store(base::current_tid());
   uint64_t end = base::monotonic_ns() + kToReadNs;
   while (is_any_list_open() && base::may_call_system() && base::monotonic_ns() < end) sleep_a_moment();
+}
+
+void note_own_child(int32_t copy) {
+  if (g_tracker.writer) g_tracker.writer.header().own_copy.store(copy, std::memory_order_release);
+}
+
+void own_child_ended() {
+  note_own_child(0);
+  g_own_child.pid.store(0, std::memory_order_release);
+  g_own_child.maker.store(0, std::memory_order_release);
 }
 
 void hide_own_child(int fd, const char* path, size_t length) {

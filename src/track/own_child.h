@@ -43,10 +43,16 @@ bool own_child_met(const siginfo_t& about, int options);
 /// This thread is about to make the child. Waits, for a moment, until no thread has a list of children open that it may
 /// not have read yet.
 void own_child_begins();
+/// Says in the ledger which child it is, for readers outside of the process: kCopyBeingMade before it is made, then its
+/// pid.
+void note_own_child(int32_t copy);
 /// It is gone, or has not been made.
-inline void own_child_ended() {
-  g_own_child.pid.store(0, std::memory_order_release);
-  g_own_child.maker.store(0, std::memory_order_release);
+void own_child_ended();
+/// In a fork child, which has a ledger of its own.
+inline void reset_own_child_after_fork() {
+  g_own_child.pid.store(0, std::memory_order_relaxed);
+  g_own_child.maker.store(0, std::memory_order_relaxed);
+  g_own_child.collected.store(0, std::memory_order_relaxed);
 }
 
 /// May what the program has opened show the child?
