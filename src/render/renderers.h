@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "render/selection.h"
 #include "render/source_root.h"
@@ -21,6 +22,8 @@ struct Measure {
   report::Counter counter = report::Counter::live;
 };
 
+struct Series;
+
 /// Ways to show a report as text.
 enum class TextView : uint8_t { summary, table, tree, inverted_tree };
 
@@ -29,6 +32,8 @@ struct RenderOptions {
   bool show_suppressed = false;    ///< of text: what suppressions cover, and which
   std::optional<Measure> measure;  ///< of stacks in other tools' formats: the one to show (first)
   std::optional<SourceRoot> root;  ///< that source files are named from; otherwise SourceRoot::here()
+
+  std::vector<const Series*> series;  ///< of a page: those that reports were read from; nullptr where it was none
 
   // Of text.
   TextView view = TextView::summary;
@@ -51,5 +56,9 @@ const Renderer* find_renderer(std::string_view name);
 #define RENDERER(name, function, several, what) std::string function(Reports reports, const RenderOptions& options);
 #include "render/renderers.inc"
 #undef RENDERER
+
+/// A page for a browser that compares two reports. `text`: the same for where scripts do not run.
+std::string render_difference_html(const report::Report& older, const report::Report& newer,
+                                   const RenderOptions& options, std::string_view text);
 
 }  // namespace unfreed::render

@@ -86,6 +86,8 @@ std::string describe_losses(Subject subject, const Totals& totals, const Report&
   return totals[Counter::lost] ? fmt::format("{} lost", write_count(totals[Counter::lost])) : "";
 }
 
+}  // namespace
+
 std::string describe_totals(Subject subject, const Totals& totals, const Report& report) {
   std::vector<std::string> parts;
   uint64_t live = totals[Counter::live];
@@ -129,6 +131,21 @@ std::string describe_end(const Report& report) {
   if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
   return text;
 }
+
+const Site* find_peak(const Report& report) {
+  constexpr uint64_t kMuch = 8;
+  bool has_failed = std::any_of(report.failures.begin(), report.failures.end(),
+                                [](const report::Failure& one) { return one.kind == ledger::Kind::fd; });
+  const Site* most = nullptr;
+  for (const Site& site : report.sites) {
+    bool is_candidate =
+        site.kind == ledger::Kind::fd && site.counts() && site.at_peak >= kMuch && site.live < site.at_peak / 2;
+    if (has_failed && is_candidate && (!most || site.at_peak > most->at_peak)) most = &site;
+  }
+  return most;
+}
+
+namespace {
 
 /// Up to two targets, and how many more there are.
 std::string describe_targets(const Place& place, const TextOptions& options) {
@@ -179,22 +196,14 @@ std::string render_failure(const Report& report, const TextOptions& options) {
   return text + render_frames(report, first.stack, options, "      ");
 }
 
-/// Who held most when most was held, where little of it is left: what explains a limit, or a server's end.
+/// Who held most when most was held, where little of it is left.
 std::string render_peak(const Report& report, const TextOptions& options) {
-  constexpr uint64_t kMuch = 8;
-  std::vector<const report::Site*> held;
-  for (const report::Site& site : report.sites)
-    if (site.kind == ledger::Kind::fd && site.counts() && site.at_peak >= kMuch && site.live < site.at_peak / 2)
-      held.push_back(&site);
-  bool has_failed = std::any_of(report.failures.begin(), report.failures.end(),
-                                [](const report::Failure& one) { return one.kind == ledger::Kind::fd; });
-  if (!has_failed || held.empty()) return {};
-  const report::Site& most = **std::max_element(
-      held.begin(), held.end(), [](const auto* left, const auto* right) { return left->at_peak < right->at_peak; });
-  std::string heading = write_number_of(most.at_peak, "descriptor") + " at the peak";
+  const Site* most = find_peak(report);
+  if (!most) return {};
+  std::string heading = write_number_of(most->at_peak, "descriptor") + " at the peak";
   std::string text =
-      fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most.acquired_by));
-  return text + render_frames(report, most.stack, options, "      ");
+      fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most->acquired_by));
+  return text + render_frames(report, most->stack, options, "      ");
 }
 
 /// Descriptors that nobody has a stack for: at least what they lead to.
@@ -264,7 +273,11 @@ std::string render_notes(const Report& report, const TextOptions& options) {
 /// Files that a person would want to see lines of, and what to do for that: said once each.
 class MissingLines {
  public:
-  explicit MissingLines(const Report& report, const TextOptions& options) : report_(report), options_(options) {}
+  explicit MissingLines(const Report& report, const TextOptions& options) : report_(report), options_(options) {
+    for (const report::Call& call : report.stacks.calls)
+      if (std::any_of(call.frames.begin(), call.frames.end(), [](const auto& frame) { return frame.line; }))
+        with_lines_.insert(call.module);
+  }
 
   void look_at(const Place& place) {
     std::vector<StackFrame> stack = place.stack();
@@ -277,33 +290,26 @@ class MissingLines {
     file->second = file->second || is_named;
   }
 
-  std::string describe() const {
-    constexpr size_t kMost = 3;
-    std::string text;
-    size_t shown = 0;
+  std::vector<std::string> describe() const {
+    std::vector<std::string> texts;
     for (const auto& [path, is_named] : files_) {
-      if (shown++ == kMost) break;
       std::string name = printable(base_name(path));
       const char* what = is_named ? "no source lines" : "no function names or source lines";
-      text +=
+      texts.push_back(
           report::is_system_module(path)
-              ? fmt::format("  {} for {}: install the debug symbols of its package (Debian: …-dbgsym)\n", what, name)
-              : fmt::format("  {} for {}: build it with -g{}\n", what, name, is_named ? "" : ", and do not strip it");
+              ? fmt::format("{} for {}: install the debug symbols of its package (Debian: …-dbgsym)", what, name)
+              : fmt::format("{} for {}: build it with -g{}", what, name, is_named ? "" : ", and do not strip it"));
     }
-    return text.empty() ? text : "\n" + text;
+    return texts;
   }
 
  private:
-  bool has_lines(std::string_view module) const {
-    for (const report::Call& call : report_.stacks.calls)
-      for (const report::Frame& frame : call.frames)
-        if (call.module == module && frame.line) return true;
-    return false;
-  }
+  bool has_lines(std::string_view module) const { return with_lines_.contains(module); }
 
   const Report& report_;
   const TextOptions& options_;
-  std::map<std::string, bool> files_;  ///< does it have names of functions?
+  std::set<std::string_view> with_lines_;  ///< modules that have lines
+  std::map<std::string, bool> files_;      ///< does it have names of functions?
 };
 
 /// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of
@@ -345,10 +351,21 @@ std::string render_places(const Report& report, const TextOptions& options) {
   if (report.sites_omitted)
     quiet +=
         fmt::format("\n  and {} that the report leaves out\n", write_number_of(report.sites_omitted, "more stack"));
-  return broken + others + quiet + missing.describe();
+  std::string without_lines;
+  std::vector<std::string> files = missing.describe();
+  for (size_t at = 0; at < std::min<size_t>(files.size(), 3); ++at) without_lines += "  " + files[at] + "\n";
+  return broken + others + quiet + (files.empty() ? "" : "\n") + without_lines;
 }
 
 }  // namespace
+
+std::vector<std::string> list_missing_lines(const std::vector<Place>& places, const Report& report,
+                                            const TextOptions& options) {
+  MissingLines missing(report, options);
+  for (const Place& one : places)
+    if (one.counts()) missing.look_at(one);
+  return missing.describe();
+}
 
 std::string describe_process(const report::Process& process) {
   std::string_view name = process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe;

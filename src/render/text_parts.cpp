@@ -84,6 +84,8 @@ std::string describe_holdings(const Thread& thread, const TextOptions& options) 
   return parts.empty() ? "" : "; holds " + join(parts, "; and ");
 }
 
+}  // namespace
+
 std::string describe_state(const Thread& thread) {
   if (thread.state == "finished") return "ended, never joined";
   std::string how = printable(thread.thread_class) + ", ";
@@ -91,6 +93,8 @@ std::string describe_state(const Thread& thread) {
   if (thread.kernel_state == "T" || thread.kernel_state == "t") return how + "stopped";
   return how + (thread.kernel_state == "S" || thread.kernel_state == "D" ? "waiting" : "alive");
 }
+
+namespace {
 
 bool is_over(const Report& report) { return report.trigger == Trigger::exit || report.trigger == Trigger::post_mortem; }
 

@@ -224,9 +224,6 @@ std::string render_tree(const Report& report, const RenderOptions& options, cons
 
 // ---- sources ----
 
-namespace {
-
-/// Spaces instead of tabs, and nothing that would control the terminal.
 std::string source_line(std::string_view line) {
   std::string spaced;
   for (char one : line)
@@ -237,18 +234,14 @@ std::string source_line(std::string_view line) {
   return printable(spaced);
 }
 
-/// When a file was last changed; 0 unknown.
-uint64_t changed_s(std::string_view path) {
-  struct stat status {};
-  return stat(std::string(path).c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_mtime) : 0;
-}
-
 bool is_newer(const SourceTexts::File& file, std::string_view module) {
-  uint64_t built = module.empty() ? 0 : changed_s(module);
-  return built && file.changed_s > built;
+  struct stat status {};
+  if (module.empty() || stat(std::string(module).c_str(), &status) != 0) return false;
+  return status.st_mtime > 0 && file.changed_s > static_cast<uint64_t>(status.st_mtime);
 }
-constexpr const char* kIsNewer = "(the file is newer than the program: lines may have moved)";
 
+namespace {
+constexpr const char* kIsNewer = "(the file is newer than the program: lines may have moved)";
 }  // namespace
 
 std::string render_source(std::string_view file, uint32_t line, std::string_view module, const TextOptions& options,

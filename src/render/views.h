@@ -18,6 +18,11 @@ std::string render_tree(const report::Report& report, const RenderOptions& optio
 /// Functions whose names match, line by line, with what was acquired through each line.
 std::string render_listing(const report::Report& report, const Pattern& functions, const TextOptions& options);
 
+/// A line of source with spaces instead of tabs, and nothing that would control a terminal.
+std::string source_line(std::string_view line);
+/// Was the source changed after the module was built from it?
+bool is_newer(const SourceTexts::File& file, std::string_view module);
+
 /// Some lines of source around `line`, which is marked; "" if the file is not there. `module`: what was built from it.
 std::string render_source(std::string_view file, uint32_t line, std::string_view module, const TextOptions& options,
                           std::string_view indent);

@@ -288,7 +288,7 @@ class Formats(unittest.TestCase):
             self.assertEqual(run("--write", "markdown+=.", command=["sh", "-c", "exit 3"]).status, 3)
             with open(scratch.path("kept.csv")) as kept:
                 self.assertTrue(kept.read().startswith("before\n"))
-            for bad in ("markdown", "=file", "markdown=", "nothing=file", "html=page.html", "+=x"):
+            for bad in ("markdown", "=file", "markdown=", "nothing=file", "+=x"):
                 with self.subTest(bad=bad):
                     result = run("--write", bad)
                     self.assertEqual(result.status, 125)
@@ -403,7 +403,7 @@ class Formats(unittest.TestCase):
 
     def test_bad_input(self):
         for arguments in (["--value", "fd.bytes", self.broken], ["--format", "nothing", self.broken],
-                          ["--format", "pprof", self.broken, "/nonexistent"], ["--format", "html", self.broken, self.plain]):
+                          ["--format", "pprof", self.broken, "/nonexistent"]):
             done = harness.unfreed("report", *arguments)
             self.assertEqual((done.status, done.stderr.count("\n")), (125, 1), (arguments, done))
 

@@ -101,7 +101,8 @@ class Watch(unittest.TestCase):
                          [harness.top(site)["function"] for site in report["sites"][:2]])
         text = harness.unfreed("report", self.series).stdout
         self.assertRegex(text, r"descriptors, growing by [\d,]+ per hour .* from open")
-        self.assertRegex(harness.unfreed("report", "-f", "html", self.series).stdout, "<h2>Growth</h2>")
+        page = harness.page_data(harness.unfreed("report", "-f", "html", self.series).stdout)
+        self.assertEqual([one["grows"] for one in page["reports"][0]["watch"]["kinds"] if one["kind"] == "fd"], [True])
         # The same by the series, and by a report made of it.
         for file in (self.series, self.scratch.path("shown.json")):
             checked = harness.unfreed("check", file, "--fail-on", "site.fd.growth>10/h")

@@ -74,8 +74,11 @@ class Wrapped(unittest.TestCase):
         forgotten = harness.line_of(SOURCE, "forgotten")
         self.assertRegex(self.ran.stderr, rf"FAIL site.heap.lost>0: .*\(.*wrapped.c:{forgotten}\)")
         self.assertIn(f"wrapped.c,line={forgotten},", harness.unfreed("report", "--format", "github", self.path).stdout)
-        page = harness.unfreed("report", "--format", "html", self.path).stdout
-        self.assertIn(f"from <code>malloc</code> in <code>forget</code> (wrapped.c:{forgotten})", page)
+        page = harness.page_data(harness.unfreed("report", "--format", "html", self.path).stdout)
+        row, = (dict(zip(page["columns"], row)) for row in page["reports"][0]["places"] if row[page["columns"].index("lost")])
+        function, place, *_ = page["frames"][row["telling"]]
+        self.assertEqual((row["acquired_by"], function), ("malloc", "forget"))
+        self.assertTrue(place.endswith(f"wrapped.c:{forgotten}"), place)
 
     def test_a_wrapper_that_few_use_is_named_with_its_caller(self):
         with harness.Scratch() as scratch:

@@ -289,6 +289,25 @@ def is_listening(port):
 # --- reports -------------------------------------------------------------------------------------------------------
 
 
+def page_data(page):
+    """What a page for browsers knows (src/render/page_data.h)."""
+    start = '<script type="application/json" id="data">'
+    return json.loads(page.partition(start)[2].partition("</script>")[0])
+
+
+def page_stacks(page):
+    """Stacks of the call sites in a page, as names of functions, innermost first."""
+    data = page_data(page)
+    at = data["columns"].index("node")
+
+    def stack(node):
+        while node:
+            frame, caller = data["nodes"][2 * node - 2:2 * node]
+            yield data["frames"][frame][0]
+            node = caller
+    return [list(stack(place[at])) for report in data["reports"] for place in report["places"]]
+
+
 def live_sites(report, kind=None, *, informational=False):
     """Sites that still hold something which counts; `informational`: also those whose threads still run."""
     found = []

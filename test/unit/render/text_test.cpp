@@ -218,6 +218,8 @@ TEST(Html, IsOnePageThatEscapesEverything) {
   EXPECT_TRUE(page.starts_with("<!DOCTYPE html>"));
   EXPECT_EQ(page.find("<script>alert"), std::string::npos);
   EXPECT_EQ(page.find("<img"), std::string::npos);
+  constexpr std::string_view kDrawings = "http://www.w3.org/2000/svg";  // a name, which nothing is loaded from
+  page.erase(page.find(kDrawings), kDrawings.size());
   EXPECT_EQ(page.find("http://"), std::string::npos);
   EXPECT_EQ(page.find("https://"), std::string::npos);
   EXPECT_TRUE(has(page, "service::Log::write(std::string const&amp;)"));
