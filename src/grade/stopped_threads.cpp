@@ -184,18 +184,7 @@ const char* StoppedThreads::finish_stop() {
     if (!find_new(any_new))
       return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit prevents it";
     if (!any_new) {
-      for (size_t at = 0; at < slot_count_; ++at) {
-        const Slot& slot = slots_[at];
-        if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
-          add({slot.tid, slot.sp, slot.registers_low, slot.registers_high, slot.walk_from, slot.moves_block});
-        else
-          add({slot.tid,
-               slot.call.sp,
-               reinterpret_cast<uintptr_t>(slot.call.arguments),
-               reinterpret_cast<uintptr_t>(std::end(slot.call.arguments)),
-               {slot.call.pc, slot.call.sp, 0, true, false},
-               track::is_moving_block_elsewhere(slot.call.sp)});
-      }
+      for (size_t at = 0; at < slot_count_; ++at) add(thread_at_rest(slots_[at]));
       return nullptr;
     }
     if (!wait_for_stops(before)) return "a thread did not stop in time";
@@ -283,6 +272,46 @@ bool StoppedThreads::wait_for_stops(size_t first) {
   return true;
 }
 
+ThreadAtRest StoppedThreads::thread_at_rest(const Slot& slot) {
+  if (slot.state.load(std::memory_order_acquire) != Slot::State::left)
+    return {slot.tid, slot.sp, slot.registers_low, slot.registers_high, slot.walk_from, slot.moves_block};
+  return {slot.tid,
+          slot.call.sp,
+          reinterpret_cast<uintptr_t>(slot.call.arguments),
+          reinterpret_cast<uintptr_t>(std::end(slot.call.arguments)),
+          {slot.call.pc, slot.call.sp, 0, true, false},
+          track::is_moving_block_elsewhere(slot.call.sp)};
+}
+
+/// Of one that was left alone: has it not run since it was looked at? If it has, and waits again, that is where it is
+/// now.
+bool StoppedThreads::is_where_it_was(Slot& slot) {
+  Status status{};
+  base::WaitingCall now;
+  // In this order, as in take(): a count that is too low only says that it has run.
+  if (read_status(slot.tid, {text_ + kListBytes, kStatusBytes}, status) != Read::done || status.state == 'R' ||
+      base::read_waiting_call(0, slot.tid, now) != base::Waiting::yes)
+    return false;
+  if (now == slot.call && status.switches == slot.switches) return true;
+  slot.call = now;
+  slot.switches = status.switches;
+  return false;
+}
+
+void StoppedThreads::look_again() {
+  constexpr int kMostPasses = 20;
+  bool any_ran = true;
+  for (int pass = 0; any_ran && pass < kMostPasses; ++pass) {
+    any_ran = false;
+    for (size_t at = 0; at < slot_count_; ++at) {
+      Slot& slot = slots_[at];
+      if (slot.state.load(std::memory_order_acquire) != Slot::State::left || is_where_it_was(slot)) continue;
+      at_rest_[at] = thread_at_rest(slot);
+      any_ran = true;
+    }
+  }
+}
+
 bool StoppedThreads::any_moves_block() const {
   return std::any_of(at_rest_, at_rest_ + count_, [](const ThreadAtRest& thread) { return thread.moves_block; });
 }
@@ -296,12 +325,7 @@ const char* StoppedThreads::release() {
     Slot::State state = slot.state.load(std::memory_order_acquire);
     if (state == Slot::State::resumed) problem = "it took too long while threads were stopped";
     if (state != Slot::State::left) continue;
-    base::WaitingCall now;
-    Status status{};
-    bool rests = base::read_waiting_call(0, slot.tid, now) == base::Waiting::yes && now == slot.call &&
-                 read_status(slot.tid, {text_ + kListBytes, kStatusBytes}, status) == Read::done &&
-                 status.switches == slot.switches;
-    if (!rests) problem = "a thread that blocks all signals kept running";
+    if (!is_where_it_was(slot)) problem = "a thread that blocks all signals kept running";
   }
   g_stop.store(0, std::memory_order_release);
   wake(g_stop);

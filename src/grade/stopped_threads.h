@@ -3,6 +3,7 @@
 //
 //     StoppedThreads threads;
 //     const char* problem = threads.stop();
+//     threads.look_again();
 //     … clone …
 //     problem = threads.release();          the copy is of one moment, if there is none
 //
@@ -32,6 +33,9 @@ class StoppedThreads {
   /// nullptr, or why not all stand still (static). Stopped threads are stopped until release(), or for two seconds.
   /// Each is waited for as long as `patience_ms`.
   const char* stop(int patience_ms);
+  /// Right before the copy is made: looks again where the threads are that could only be left alone, as they may have
+  /// run since.
+  void look_again();
   /// Lets them go on. nullptr, or why they did not all stand still until now.
   const char* release();
 
@@ -52,6 +56,8 @@ class StoppedThreads {
   bool find_new(bool& any_new);
   bool take(int tid);
   bool send(Slot& slot);
+  static ThreadAtRest thread_at_rest(const Slot& slot);
+  bool is_where_it_was(Slot& slot);
   bool wait_for_stops(size_t first);
   const char* finish_stop();
 

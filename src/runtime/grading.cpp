@@ -1,5 +1,6 @@
 #include "runtime/grading.h"
 
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -118,12 +119,15 @@ void take_over_pages(const ledger::Writer& out) {
 
 void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
   LiveGrading grading(sp, patience_ms, since_epoch);
-  track::own_child_begins();
-  grading.begin();
-  long pid = start_copy(
-      &grading, -1, [](void*) {}, grade_copy_alone);
-  grading.end(g_tracker.writer);
-  bool is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
+  bool is_there, again;
+  do {
+    track::own_child_begins();
+    grading.begin();
+    long pid = start_copy(
+        &grading, -1, [](void*) {}, grade_copy_alone);
+    again = grading.end(g_tracker.writer);
+    is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
+  } while (again && is_there);
   if (is_there)
     take_over_pages(g_tracker.writer);
   else
@@ -135,7 +139,9 @@ void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
 void LiveGrading::begin() {
   arch::save_kept_registers(kept_.registers);
   signals_.emplace();  // a handler of the program's might wait for one of the threads
-  outcome_ = map_shared_word();
+  if (!began_ns_) began_ns_ = base::monotonic_ns();
+  if (!outcome_) outcome_ = map_shared_word();
+  if (outcome_) outcome_->store(Outcome::open);
   problem_ = outcome_ ? stop_threads() : "there is no memory for it";
   if (problem_) return;
   if (!kept_memory_.give()) {
@@ -155,6 +161,7 @@ void LiveGrading::begin() {
   threads_.add(
       {base::current_tid(), sp, low, low + sizeof kept_, unwind::caller_registers(), track::is_moving_block(sp)});
   taken_ns_ = base::monotonic_ns();
+  threads_.look_again();
 }
 
 /// When none of them is in realloc, if that comes soon: where one is, free memory has to count as if it were in use.
@@ -168,30 +175,49 @@ const char* LiveGrading::stop_threads() {
   }
 }
 
-void LiveGrading::end(ledger::Writer& out) {
+bool LiveGrading::end(ledger::Writer& out) {
+  constexpr int kMostTries = 20;
+  constexpr uint64_t kMostNs = 100'000'000;
   if (!problem_) track::g_heap_index.keep_in_children(false);
   kept_memory_.keep_again();
   const char* problem = threads_.release();
-  if (problem && !problem_) problem_ = problem;
-  if (outcome_) outcome_->store(problem_ ? Outcome::moved : Outcome::still, std::memory_order_release);
+  bool again = problem && !problem_ && ++tries_ < kMostTries && base::monotonic_ns() - began_ns_ < kMostNs;
+  if (problem && !problem_ && !again) problem_ = problem;
+  if (outcome_) {
+    outcome_->store(again ? Outcome::again : problem_ ? Outcome::moved : Outcome::still, std::memory_order_release);
+    base::raw_syscall(SYS_futex, reinterpret_cast<long>(outcome_), FUTEX_WAKE, INT32_MAX);
+  }
   if (problem_) enter(out, problem_);
   signals_.reset();  // last: a handler may end the process, and then waits for the copy, which waits for the outcome
+  return again;
+}
+
+LiveGrading::Outcome LiveGrading::wait_for_outcome() const {
+  constexpr int kLookMs = 100;
+  for (int waited = 0;; waited += kLookMs) {
+    Outcome outcome = outcome_->load(std::memory_order_acquire);
+    if (outcome != Outcome::open || waited >= kMostMilliseconds) return outcome;
+    timespec look{0, kLookMs * 1'000'000};
+    base::raw_syscall(SYS_futex, reinterpret_cast<long>(outcome_), FUTEX_WAIT, static_cast<long>(Outcome::open),
+                      reinterpret_cast<long>(&look));
+  }
 }
 
 void LiveGrading::refuse(ledger::Writer& out) const {
   enter(out, problem_ ? problem_ : "no copy of the process could be made, or the copy failed");
 }
 
-void LiveGrading::grade_copy(ledger::Writer& out) {
-  if (problem_) return enter(out, problem_);
+bool LiveGrading::grade_copy(ledger::Writer& out) {
+  Outcome outcome = problem_ ? Outcome::moved : wait_for_outcome();
+  if (outcome == Outcome::again) return false;
+  if (outcome != Outcome::still) {
+    enter(out, problem_ ? problem_ : "a thread kept running meanwhile");
+    return true;
+  }
   track::g_heap_index.reset_lock_after_fork();
   track::reset_modules_after_fork();
-  const char* problem = grade_here(threads_.at_rest(), taken_ns_, since_epoch_, out);
-  // The process has known long since whether all stood still.
-  for (int looks = 0; looks < kMostMilliseconds && outcome_->load(std::memory_order_acquire) == Outcome::open; ++looks)
-    sleep_ns(1'000'000);
-  bool stood_still = outcome_->load(std::memory_order_acquire) == Outcome::still;
-  enter(out, problem ? problem : stood_still ? nullptr : "a thread kept running meanwhile");
+  enter(out, grade_here(threads_.at_rest(), taken_ns_, since_epoch_, out));
+  return true;
 }
 
 LiveGrading::~LiveGrading() {

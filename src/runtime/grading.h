@@ -24,7 +24,8 @@ uintptr_t grade_at_end(const unwind::Registers& from);
 void grade_live(uint32_t since_epoch);
 
 /// In a copy of the process that is to make a report anyway:
-///     begin();  start_copy(…);  end(…);        and in the copy, first of all, grade_copy(…)
+///     do { begin();  start_copy(…);  again = end(…);  wait_for_copy(…); } while (again)
+/// and in the copy, first of all, grade_copy(…).
 class LiveGrading {
  public:
   /// How long each thread is waited for, while the process runs and at its end: those that have stopped stand still
@@ -41,18 +42,20 @@ class LiveGrading {
 
   /// Stops the other threads, and lets a copy see the heap's blocks. Signals of the calling thread wait until end().
   [[gnu::noinline]] void begin();
-  /// Lets all go on.
-  void end(ledger::Writer& out);
+  /// Lets all go on. True: a thread that cannot be stopped has run meanwhile, so this copy is of no use, and ends at
+  /// once; the next one may be.
+  bool end(ledger::Writer& out);
   /// There is no copy.
   void refuse(ledger::Writer& out) const;
-  /// In the copy.
-  void grade_copy(ledger::Writer& out);
+  /// In the copy. False: it is to end.
+  bool grade_copy(ledger::Writer& out);
 
   /// Did all threads stand still when the copy was made?
-  enum class Outcome : uint32_t { open, still, moved };
+  enum class Outcome : uint32_t { open, still, moved, again };
 
  private:
   const char* stop_threads();
+  Outcome wait_for_outcome() const;
 
   grade::StoppedThreads threads_;
   grade::ForkedMemory kept_memory_;
@@ -62,6 +65,8 @@ class LiveGrading {
   uintptr_t sp_;
   int patience_ms_;
   uint64_t taken_ns_ = 0;
+  uint64_t began_ns_ = 0;  ///< first of all
+  int tries_ = 0;
   uint32_t since_epoch_;
   /// Of the calling thread.
   struct Kept {

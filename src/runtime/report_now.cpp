@@ -320,7 +320,7 @@ bool is_worth_lines(const report::Report& report) {
 /// Makes the report; its exit status (report/answer.h).
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
-  if (request.grading) request.grading->grade_copy(source_of(request));
+  if (request.grading && !request.grading->grade_copy(source_of(request))) return 0;
   uint32_t flags = source_of(request).header().flags.load(std::memory_order_relaxed);
   bool has_tasks =
       request.grading && flags & ledger::kHeaderFlagThreadsListed;  // there may have been no descriptor left
@@ -354,15 +354,20 @@ int make(void* context) {
 /// In a copy of this process, so that neither a full descriptor table nor an error of ours matters to it. Where no
 /// process is available (limits), by this one.
 int make_isolated(Request& request, int most_milliseconds) {
-  track::own_child_begins();
-  if (request.grading && request.trigger != Trigger::exit) {
-    // Before threads are stopped: afterwards it takes a while until they wait again.
-    base::SignalBlock block;
-    report::take_kernel_tasks(source_of(request), 0);
-  }
-  if (request.grading) request.grading->begin();
-  long pid = start_copy(&request, output_descriptor(), take_facts, make);
-  if (request.grading) request.grading->end(source_of(request));
+  long pid;
+  bool again = false;
+  do {
+    if (again) wait_for_copy(most_milliseconds);
+    track::own_child_begins();
+    if (request.grading && request.trigger != Trigger::exit) {
+      // Before threads are stopped: afterwards it takes a while until they wait again.
+      base::SignalBlock block;
+      report::take_kernel_tasks(source_of(request), 0);
+    }
+    if (request.grading) request.grading->begin();
+    pid = start_copy(&request, output_descriptor(), take_facts, make);
+    again = request.grading && request.grading->end(source_of(request));
+  } while (again && !is_error(pid));
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;
   request.is_copy = false;

@@ -275,6 +275,10 @@ class Program(unittest.TestCase):
         self.assertEqual(pooled(with_root), {53: (0, 0), 4096: (1, 0)}, "a pointer in a root region counts")
         self.assertEqual(pooled(result.report), {53: (0, 1), 4096: (1, 0)})
 
+    def test_is_answered_while_threads_run_that_cannot_be_stopped(self):
+        result = harness.preload([harness.program("woken"), "20", "400"])
+        self.assertEqual((result.status, result.stdout), (0, "20 answers\n"), result)
+
     def test_is_told_nothing_without_the_runtime(self):
         result = harness.bare([harness.program("annotated")])
         self.assertEqual(result.stdout.splitlines(), ["annotated 0", "none -1", "three -1", "two -1", "no mark -1"])
