@@ -11,7 +11,7 @@ static int by_system_call(unsigned count, int flags) {
   return (int)result;
 }
 
-static int (*choose(void))(unsigned, int) {
+__attribute__((used)) static int (*choose(void))(unsigned, int) {
   int fd = open("/dev/null", O_RDONLY);
   void* block = malloc(10);
   free(block);

@@ -27,9 +27,11 @@ template <unsigned kLevel>
   if constexpr (kLevel == 0) {
     take_blocks();
   } else if (path >> (kLevel - 1) & 1) {
+    asm volatile("# one" : : : "memory");  // or the compiler makes one call of the two
     descend<kLevel - 1>(path);
     asm volatile("" : : : "memory");
   } else {
+    asm volatile("# other" : : : "memory");
     descend<kLevel - 1>(path);
     asm volatile("nop" : : : "memory");
   }
