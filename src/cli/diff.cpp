@@ -7,6 +7,7 @@
 #include "cli/selection_options.h"
 #include "render/completion.h"
 #include "render/diff.h"
+#include "render/renderers.h"
 
 namespace unfreed::cli {
 
@@ -20,6 +21,9 @@ int diff_command(const Arguments& arguments) {
   bool exit_code = false;
   parser.operand("OLD", old_file, "report JSON, series or ledger; - is standard input");
   parser.operand("NEW", new_file, "report JSON, series or ledger; - is standard input");
+  std::string format = "text";
+  parser.value("-f,--format", "FORMAT", format,
+               "text, or html: one page for a browser, which also shows each report (default: text)", {"text", "html"});
   Presentation presentation;
   presentation.add_options(parser);
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
@@ -52,10 +56,17 @@ int diff_command(const Arguments& arguments) {
   for (SourcedReport* one : {&*older, &*newer}) hidden = selection.filter(one->owned);
   difference = render::compare(older->report(), newer->report());
   render::TextOptions options;
-  options.colour = presentation.has_colour();
+  options.colour = format == "text" && presentation.has_colour();
   options.columns = presentation.columns();
   std::string text = render::render_difference(older->report(), newer->report(), difference, options, shown);
-  if (!hidden.empty()) text += fmt::format("\n  note: of the newer report, {}\n", hidden);
+  if (format == "html") {
+    render::RenderOptions page;
+    for (SourcedReport* one : {&*older, &*newer}) page.series.push_back(one->series ? &*one->series : nullptr);
+    text = render::render_difference_html(older->report(), newer->report(), page, text);
+    if (!hidden.empty()) complain(hidden);
+  } else if (!hidden.empty()) {
+    text += fmt::format("\n  note: of the newer report, {}\n", hidden);
+  }
   if (!presentation.show(text)) return kFailure;
   return exit_code && is_worse ? 1 : kSuccess;
 }

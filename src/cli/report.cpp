@@ -156,7 +156,10 @@ int report_command(const Arguments& arguments) {
     if (!hidden.empty() && format != "text") complain(hidden);
   }
   std::vector<const report::Report*> reports;
-  for (const SourcedReport& source : sources) reports.push_back(&source.report());
+  for (const SourcedReport& source : sources) {
+    reports.push_back(&source.report());
+    options.series.push_back(source.series ? &*source.series : nullptr);
+  }
   std::string text = renderer.render(reports, options);
   if (presentation.is_terminal() && is_binary(text)) {
     complain(fmt::format("--format {} is not text: use --output FILE", format));

@@ -90,7 +90,10 @@ std::optional<SourcedReport> read_report(const std::string& path, symbolize::Sym
     return {};
   }
   if (render::is_series(text)) {
-    if (render::read_series(text, read.owned.arena, read.owned.report, error)) return read;
+    if (render::read_series(text, read.owned.arena, read.owned.report, read.series.emplace(), error)) {
+      render::add_growth(read.owned.report, read.owned.arena, *read.series);
+      return read;
+    }
     error = fmt::format("{} {}", path, error);
     return {};
   }

@@ -7,6 +7,7 @@
 
 #include "cli/ledger_report.h"
 #include "ledger/copy.h"
+#include "render/series.h"
 #include "symbolize/symbolizer.h"
 
 namespace unfreed::cli {
@@ -26,6 +27,7 @@ std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int p
 struct SourcedReport {
   std::optional<LoadedLedger> ledger;  ///< where it was a ledger
   OwnedReport owned;
+  std::optional<render::Series> series;  ///< where it was one
   const report::Report& report() const { return owned.report; }
 };
 /// The report in `path` (JSON, or made from a ledger; "-": JSON from standard input). Empty: `error` as above.
