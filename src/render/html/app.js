@@ -16,11 +16,17 @@ const older = () => (state.against >= 0 && state.against !== state.report ? repo
 
 /** The kind with most news: a broken rule, else what is lost or held. */
 function firstKind() {
-  const broken = report().rules.find(rule => rule.state === 'broken');
-  const named = broken && kindNames.find(kind => new RegExp(`\\b${kind}\\b`, 'u').test(broken.text));
-  if (named) return named;
+  if (older()) {
+    const changed = new Set(compare(older(), report()).filter(one => one.now?.live !== one.old?.live || one.now?.bytes !== one.old?.bytes)
+      .map(one => one.place.kind));
+    const first = kindNames.filter(kind => kind !== 'heap').find(kind => changed.has(kind)) || (changed.has('heap') && 'heap');
+    if (first) return first;
+  }
+  const held = new Set(report().places.filter(place => place.counts && place.live).map(place => place.kind));
+  const isHeld = kind => held.has(kind);
+  const broken = kindNames.find(kind => isHeld(kind) && report().rules.some(rule => rule.state === 'broken' && isAbout(rule, kind)));
+  if (broken) return broken;
   if (report().places.some(place => place.counts && place.lost && place.kind === 'heap')) return 'heap';
-  const isHeld = kind => report().places.some(place => place.counts && place.live && place.kind === kind);
   const news = kindNames.filter(kind => kind !== 'heap' && kind !== 'library');
   return news.find(isHeld) || kindNames.find(isHeld) || report().places[0]?.kind || kindNames[0];
 }
@@ -96,8 +102,8 @@ function chooseKind(kind) {
   change({kind, by, sort: by, ascending: false});
 }
 
-function choice(label, options, value, onchange) {
-  return element('label.choice', {}, `${label} `, element('select', {onchange: event => onchange(event.target.value)},
+function choice(id, label, options, value, onchange) {
+  return element('label.choice', {}, `${label} `, element('select', {id, onchange: event => onchange(event.target.value)},
     options.map(([name, title]) => element('option', {value: name, selected: name === value}, title))));
 }
 
@@ -107,11 +113,11 @@ function toolbar() {
     .filter(one => one.name === state.by || placesShown().some(place => one.of(place) > 0));
   const views = [['table', 'Table'], ['flame', 'Flame graph'], ['inverted', 'Inverted']];
   return element('div.tools', {role: 'toolbar', 'aria-label': 'Call sites'},
-    choice('Kind', [...kinds.map(kind => [kind, kind]), ['all', 'all kinds']], state.kind, chooseKind),
-    choice('By', sums.map(one => [one.name, one.title]), state.by, by => change({by, sort: by, ascending: false})),
+    choice('kind', 'Kind', [...kinds.map(kind => [kind, kind]), ['all', 'all kinds']], state.kind, chooseKind),
+    choice('by', 'By', sums.map(one => [one.name, one.title]), state.by, by => change({by, sort: by, ascending: false})),
     element('div.views', {role: 'group', 'aria-label': 'View'}, views.map(([name, title]) =>
       element('button', {type: 'button', id: `view-${name}`, 'aria-pressed': String(state.view === name), onclick: () => change({view: name})}, title))),
-    reports.length > 1 ? choice('Compared with', [['-1', 'nothing'], ...reports.filter(one => one.number !== state.report)
+    reports.length > 1 ? choice('against', 'Compared with', [['-1', 'nothing'], ...reports.filter(one => one.number !== state.report)
       .map(one => [String(one.number), reportName(one)])], String(state.against), value => change({against: Number(value)})) : null,
     older() ? null : element('label.check', {}, element('input', {type: 'checkbox', id: 'all', checked: state.all, onchange: event => change({all: event.target.checked})}),
       ' also what does not count'));
@@ -202,7 +208,7 @@ function showHead() {
   byId('head').replaceChildren(
     element('div.title', {}, element('h1', {}, one.title), verdict(one), element('span.ending', {}, one.ending)),
     element('div.controls', {},
-      reports.length > 1 ? choice('Report', reports.map(other => [String(other.number), reportName(other)]), String(state.report),
+      reports.length > 1 ? choice('report', 'Report', reports.map(other => [String(other.number), reportName(other)]), String(state.report),
         value => { change({report: Number(value), against: Number(value) === state.against ? -1 : state.against}); explorer = null; show(); }) : null,
       theme, element('button', {type: 'button', id: 'keys', title: 'Keys (?)', 'aria-keyshortcuts': '?', onclick: showHelp}, 'Keys')));
 }

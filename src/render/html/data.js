@@ -65,7 +65,7 @@ class Search {
     this.error = '';
     if (!text) return;
     try {
-      this.pattern = new RegExp(text, text === text.toLowerCase() ? 'iu' : 'u');
+      this.pattern = new RegExp(text, text === text.toLowerCase() ? 'imu' : 'mu');
     } catch (reason) {
       this.error = reason.message;
       return;
@@ -99,9 +99,19 @@ function compare(older, newer) {
   return changes;
 }
 
+/** Is a rule about a kind: "FAIL site.fd>0: …"? */
+const isAbout = (rule, kind) => new RegExp(`\\b${kind}\\b`, 'u').test(rule.text.split(':')[0]);
+
 const fragmentOf = place =>
   `#site=${place.kind}:${place.signature}${reports.length > 1 ? `&report=${place.report.number + 1}` : ''}`;
 const suppressionOf = place => `${place.kind}:signature:${place.signature}`;
+
+/** The function of the program's own that called the one that a place is named after; "" if there is none. */
+function callerOf(place) {
+  const stack = stackOf(place.node);
+  const caller = stack.slice(stack.indexOf(place.telling) + 1).find(number => frame(number).isOwn);
+  return caller === undefined || place.telling === null ? '' : frame(caller).name;
+}
 
 function nameOf(place) {
   return place.telling === null ? '(no stack)' : frame(place.telling).name;

@@ -79,7 +79,7 @@ class Graph {
     this.tip = element('div.tip', {hidden: true, 'aria-hidden': 'true'});
     this.path = element('nav.path', {'aria-label': 'Zoomed into'});
     this.words = element('p.words', {'aria-live': 'polite'});
-    this.element = element('div.graph', {}, this.path, element('div.sheet', {}, this.canvas, this.tip), this.words);
+    this.element = element('div.graph', {}, this.path, this.words, element('div.sheet', {}, this.canvas, this.tip));
     this.watcher = new ResizeObserver(() => this.draw());
     this.watcher.observe(this.element);
     this.zoom(root);
@@ -122,6 +122,7 @@ class Graph {
   /** Calls from the one that is zoomed into, with those that lead to it above. */
   layout(width) {
     this.drawn = [];
+    this.narrow = [];  // calls too narrow to see, together
     const above = [];
     for (let at = this.top.parent; at; at = at.parent) above.unshift(at);
     above.forEach((call, row) => this.drawn.push({call, row, x: 0, width, isAbove: true}));
@@ -130,9 +131,15 @@ class Graph {
       const row = call.depth;
       this.drawn.push({call, row, x, width: wide});
       deepest = Math.max(deepest, row);
+      const start = x;
+      const called = wide * call.sorted().reduce((sum, one) => sum + one.width, 0) / call.width;
       for (const one of call.sorted()) {
         const part = wide * one.width / call.width;
-        if (part < 0.4) break;  // and so are all after it
+        if (part < 0.4) {  // and so are all after it
+          const rest = called - (x - start);
+          if (rest > 0.1) this.narrow.push({row: row + 1, x, width: rest});
+          break;
+        }
         place(one, x, part);
         x += part;
       }
@@ -159,6 +166,8 @@ class Graph {
     paint.textBaseline = 'middle';
     const search = this.options.search;
     let found = 0, foundUntil = -1;
+    paint.fillStyle = colour('--line');
+    for (const {row, x, width: wide} of this.narrow) paint.fillRect(x, row * rowHeight, wide, rowHeight - 1);
     for (const {call, row, x, width: wide, isAbove} of this.drawn) {
       const isFound = search.isOn && this.isFound(call);
       if (isFound && !isAbove && x >= foundUntil - 0.01) found += call.width, foundUntil = x + wide;

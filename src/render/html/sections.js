@@ -9,7 +9,7 @@ function tiles(report, chosen, choose) {
     const isBytes = one.name === 'heap';
     const lost = counter('lost');
     const live = counter(isBytes ? 'bytes' : 'live') - counter(isBytes ? 'suppressed_bytes' : 'suppressed');
-    const isBroken = report.rules.some(rule => rule.state === 'broken' && new RegExp(`\\b${one.name}\\b`, 'u').test(rule.text));
+    const isBroken = report.rules.some(rule => rule.state === 'broken' && isAbout(rule, one.name));
     return element('button.tile', {type: 'button', 'aria-pressed': String(chosen === one.name),
       className: `tile${isBroken || lost ? ' bad' : ''}`, onclick: () => choose(one.name)},
       element('span.kind', {}, one.name), element('span.value', {}, (isBytes ? writeBytes : writeCount)(Math.max(0, live))),
@@ -62,10 +62,10 @@ function foldedSection(id, title, count, make) {
   return details;
 }
 
-function itemOf(item) {
+function itemOf(item, isOpen) {
   const head = [element('b', {}, item.text), ' ', item.faint ? element('span.faint', {}, item.faint) : ''];
   if (!item.stacks && !item.lines) return element('li', {}, head);
-  return element('li', {}, element('details', {}, element('summary', {}, head),
+  return element('li', {}, element('details', {open: isOpen}, element('summary', {}, head),
     (item.lines || []).map(line => element('p', {}, line)),
     (item.stacks || []).map(([title, node, isTruncated]) => [element('h3', {}, title), stackList(node, isTruncated, false)])));
 }
@@ -76,7 +76,7 @@ function sectionsOf(report) {
   const made = report.sections.map(one => {
     const section = foldedSection(one.id, one.title, one.items.length, () => {
       const list = element('ul.items', {});
-      return element('div', {}, list, growingList(list, one.items, itemOf, 50));
+      return element('div', {}, list, growingList(list, one.items, item => itemOf(item, openFirst.has(one.id) && one.items.length <= 3), 50));
     });
     if (openFirst.has(one.id)) {
       section.fill();

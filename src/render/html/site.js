@@ -54,14 +54,15 @@ function objectList(place) {
   const sorted = [...groups].sort((a, b) => b[1].length - a[1].length);
   const list = element('ul.objects', {});
   const number = place.kind === 'fd' ? 'descriptor' : place.kind === 'thread' ? 'thread' : place.kind === 'child' ? 'process' : 'number';
-  const more = growingList(list, sorted, ([what, group], at) => element('li', {}, element('details', {open: at === 0 && group.length <= 20},
-    element('summary', {}, element('b', {}, `${writeCount(group.length)} ×`), ' ', element('code', {}, what)),
-    element('div.wide', {}, element('table', {}, element('thead', {}, element('tr', {},
-      [number, 'thread', 'age', 'size'].map(title => element('th', {scope: 'col'}, title)))),
-      element('tbody', {}, group.map(([name, , thread, age, bytes]) => element('tr', {},
-        element('td.number', {}, name), element('td.number', {}, thread === null ? '' : String(thread)),
-        element('td.number', {}, age === null ? '' : writeDuration(age)),
-        element('td.number', {}, bytes === null ? '' : writeBytes(bytes)))))))))), 50);
+  const row = ([name, , thread, age, bytes]) => element('tr', {},
+    [name, thread === null ? '' : String(thread), age === null ? '' : writeDuration(age), bytes === null ? '' : writeBytes(bytes)]
+      .map(text => element('td.number', {}, text)));
+  const table = group => element('div.wide', {}, element('table', {},
+    element('thead', {}, element('tr', {}, [number, 'thread', 'age', 'size'].map(title => element('th.number', {scope: 'col'}, title)))),
+    element('tbody', {}, group.map(row))));
+  const more = growingList(list, sorted, ([what, group], at) => element('li', {},
+    element('details', {open: at === 0 && group.length <= 20},
+      element('summary', {}, element('b', {}, `${writeCount(group.length)} ×`), ' ', element('code', {}, what)), table(group))), 50);
   const omitted = place.detail.objects_omitted;
   return part('What it holds', list, more,
     omitted ? element('p.faint', {}, `and ${writeCount(omitted)} more, between the oldest and the newest`) : '');
@@ -77,8 +78,8 @@ function siteNumbers(place) {
 
 function keptBy(place) {
   if (!place.detail.kept) return null;
-  return part('Kept alive by', element('ul.kept', {}, place.detail.kept.map(([blocks, bytes, steps]) => element('li', {},
-    element('span.faint', {}, `${writeNumberOf(blocks, 'block')}, ${writeBytes(bytes)}`),
+  return part('What keeps them alive', element('ul.kept', {}, place.detail.kept.map(([blocks, bytes, steps]) => element('li', {},
+    element('span.faint', {}, `${blocks < place.live ? `${writeCount(blocks)} of them` : `All ${writeCount(blocks)}`}, ${writeBytes(bytes)}, kept by`),
     element('ol.steps', {}, steps.map(step => element('li', {}, step)))))));
 }
 
@@ -90,7 +91,7 @@ function remarksOf(place) {
   if (detail.owner) texts.push(`held by ${detail.owner} for its own use`);
   if (detail.informational) texts.push('for information: rules do not count it');
   if (detail.closed_by_gc) texts.push(`${writeCount(detail.closed_by_gc)} closed by the garbage collector, not by the program`);
-  if (detail.growing) texts.push('their number keeps growing');
+  if (detail.growing) texts.push(`of ${writeCount(place.total)} that ${place.acquired_by} started here: their number keeps growing`);
   if (detail.growth) texts.push(detail.growth);
   if (detail.ages) texts.push(detail.ages);
   if (detail.overflow) texts.push('stands for all call sites that the full table had no room for');
@@ -102,7 +103,7 @@ function remarksOf(place) {
 function sitePage(place, around) {
   const link = (to, label, key) => to
     ? element('a', {href: fragmentOf(to), 'aria-keyshortcuts': key}, label) : element('span.faint', {}, label);
-  const count = place.live || !place.running ? writeNumberOf(place.live, nounOf(place.kind)) : writeNumberOf(place.running, `running ${place.kind}`);
+  const count = place.live || !place.running ? writeNumberOf(place.live, nounOf(place.kind)) : `${writeNumberOf(place.running, place.kind)} still running,`;
   const {detail} = place;
   return element('article.site', {},
     element('nav.around', {'aria-label': 'Call sites'}, element('a.back', {href: '#'}, '← All call sites'),

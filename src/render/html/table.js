@@ -2,11 +2,24 @@
 
 const tableColumns = ['live', 'lost', 'running', 'bytes', 'lost_bytes', 'growth', 'oldest_ns', 'total'];
 
+// On a narrow page rows are blocks, and their numbers have titles. What they are is said by roles, which a browser
+// forgets where it shows a row as anything else.
+const row = (classes, ...cells) => element('tr', {role: 'row', className: classes}, ...cells);
+const cell = (classes, title, ...content) => element('td', {role: 'cell', className: classes, 'data-title': title}, ...content);
+const columnHead = (classes, properties, ...content) =>
+  element('th', {role: 'columnheader', scope: 'col', className: classes, ...properties}, ...content);
+
+function tableOf(caption, classes, head, body) {
+  return element('table', {role: 'table', className: classes}, element('caption.unseen', {}, caption),
+    element('thead', {role: 'rowgroup'}, row('', head)), body);
+}
+
 function siteLink(place) {
   const shown = place.telling === null ? null : frame(place.telling);
   return [
     element('a.name', {href: fragmentOf(place)}, nameOf(place)),
     element('span.place', {}, shown && shown.place !== shown.name ? shown.place : ''),
+    element('span.caller', {}, callerOf(place) ? `called by ${callerOf(place)}` : ''),
     element('span.from', {}, place.acquired_by ? `from ${place.acquired_by}` : ''),
     place.detail.hints ? element('span.tag', {title: place.detail.hints.join('\n')}, 'hint') : null,
     place.detail.suppressed_by ? element('span.tag', {title: place.detail.suppressed_by}, 'suppressed')
@@ -21,36 +34,27 @@ function siteTable(rows, state, sortBy) {
   const sorted = sortedRows(rows, state);
   const most = Math.max(1, ...columns.filter(one => one.name === state.by).map(one =>
     sorted.reduce((most, place) => Math.max(most, one.of(place)), 0)));
-  const body = element('tbody', {});
-  const table = element('table.sites', {},
-    element('caption.unseen', {}, 'Call sites'),
-    element('thead', {}, element('tr', {},
-      columns.map(one => heading(one.name, one.title, one.what)),
-      kinds.size > 1 ? heading('kind', 'Kind', 'the kind of resource') : null,
-      heading('name', 'Call site', 'the function that it lies in'))),
-    body);
+  const body = element('tbody', {role: 'rowgroup'});
+  const table = tableOf('Call sites', 'sites', [columns.map(one => heading(one.name, one.title, one.what)),
+    kinds.size > 1 ? heading('kind', 'Kind', 'the kind of resource') : null,
+    heading('name', 'Call site', 'the function that it lies in')], body);
   function heading(name, title, what) {
     const isSorted = state.sort === name;
-    return element('th', {scope: 'col', className: name === 'name' ? 'name' : name === 'kind' ? 'kind' : `number ${name}`,
-      'aria-sort': isSorted ? (state.ascending ? 'ascending' : 'descending') : 'none'},
+    return columnHead(name === 'name' || name === 'kind' ? name : `number ${name}`, {'aria-sort': isSorted ? (state.ascending ? 'ascending' : 'descending') : 'none'},
       element('button', {type: 'button', title: what, onclick: () => sortBy(name)}, title,
         element('span.arrow', {'aria-hidden': 'true'}, isSorted ? (state.ascending ? '▲' : '▼') : '')));
   }
-  const more = growingList(body, sorted, place => {
-    const row = element('tr', {className: place.counts ? '' : 'quiet'}, columns.map(one => {
-      const value = one.of(place);
-      const isBad = value > 0 && (one.name.startsWith('lost') || one.name === 'growth');
-      const cell = element('td', {className: `number ${one.name}${isBad ? ' bad' : ''}`},
-        value ? writeOf(one, place.kind)(value) : '');
-      if (one.name === state.by && value) {
-        const bar = element('span.bar', {'aria-hidden': 'true'});
-        bar.style.width = `${Math.max(1, 100 * value / most)}%`;
-        cell.append(bar);
-      }
-      return cell;
-    }), kinds.size > 1 ? element('td.kind', {}, place.kind) : null, element('td.name', {}, siteLink(place)));
-    return row;
-  });
+  const more = growingList(body, sorted, place => row(place.counts ? '' : 'quiet', columns.map(one => {
+    const value = one.of(place);
+    const isBad = value > 0 && (one.name.startsWith('lost') || one.name === 'growth');
+    const made = cell(`number ${one.name}${isBad ? ' bad' : ''}`, one.title, value ? writeOf(one, place.kind)(value) : '');
+    if (one.name === state.by && value) {
+      const bar = element('span.bar', {'aria-hidden': 'true'});
+      bar.style.width = `${Math.max(1, 100 * value / most)}%`;
+      made.append(bar);
+    }
+    return made;
+  }), kinds.size > 1 ? cell('kind', 'Kind', place.kind) : null, cell('name', null, siteLink(place))));
   return {table, more, sorted};
 }
 
@@ -71,22 +75,21 @@ function changeTable(changes, state) {
   const rows = changes.map(change => ({...change, then: of(change.old), value: of(change.now)}))
     .filter(row => row.then !== row.value)
     .sort((a, b) => Math.abs(b.value - b.then) - Math.abs(a.value - a.then));
-  const body = element('tbody', {});
-  const kinds = new Set(rows.map(row => row.place.kind));
-  const more = growingList(body, rows, row => {
-    const write = writeOf(measure, row.place.kind);
-    const change = row.value - row.then;
-    const word = !row.old ? 'new' : !row.now ? 'gone' : change > 0 ? 'grew' : 'shrank';
-    return element('tr', {className: change > 0 ? 'worse' : 'better'},
-      element('td.number', {}, row.old ? write(row.then) : '–'), element('td.number', {}, row.now ? write(row.value) : '–'),
-      element('td.number.change', {}, writeChange(change, write)), element('td.word', {}, word),
-      kinds.size > 1 ? element('td.kind', {}, row.place.kind) : null, element('td.name', {}, siteLink(row.place)));
+  const body = element('tbody', {role: 'rowgroup'});
+  const kinds = new Set(rows.map(one => one.place.kind));
+  const more = growingList(body, rows, one => {
+    const write = writeOf(measure, one.place.kind);
+    const change = one.value - one.then;
+    const word = !one.old ? 'new' : !one.now ? 'gone' : change > 0 ? 'grew' : 'shrank';
+    return row(change > 0 ? 'worse' : 'better',
+      cell('number', 'Before', one.old ? write(one.then) : '–'), cell('number', 'Now', one.now ? write(one.value) : '–'),
+      cell('number change', 'Change', writeChange(change, write)), cell('word', null, word),
+      kinds.size > 1 ? cell('kind', 'Kind', one.place.kind) : null, cell('name', null, siteLink(one.place)));
   });
   const headings = [['number', 'Before'], ['number', 'Now'], ['number change', 'Change'], ['word', ''], ['kind', 'Kind'],
     ['name', 'Call site']];
-  const table = element('table.sites.changes', {}, element('caption.unseen', {}, 'Changes'), element('thead', {},
-    element('tr', {}, headings.filter(([name]) => name !== 'kind' || kinds.size > 1).map(([name, title]) =>
-      element('th', {scope: 'col', className: name}, title)))), body);
-  return {table, more, sorted: rows.map(row => row.place), worse: rows.filter(row => row.value > row.then).length,
-    better: rows.filter(row => row.value < row.then).length};
+  const table = tableOf('Changes', 'sites changes', headings.filter(([name]) => name !== 'kind' || kinds.size > 1)
+    .map(([name, title]) => columnHead(name, {}, title)), body);
+  return {table, more, sorted: rows.map(one => one.place), worse: rows.filter(one => one.value > one.then).length,
+    better: rows.filter(one => one.value < one.then).length};
 }
