@@ -165,7 +165,7 @@ json kept_by(const Place& place, const RetentionPaths& retention) {
   return kept;
 }
 
-std::string without_comma(std::string text) { return text.starts_with(", ") ? text.substr(2) : text; }
+std::string without_comma(const std::string& text) { return text.starts_with(", ") ? text.substr(2) : text; }
 
 json detail_of(const Place& place, const RetentionPaths& retention, PageStacks& stacks) {
   const Report& report = *place.report;
