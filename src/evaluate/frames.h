@@ -21,6 +21,9 @@ struct FrameView {
   const ResolvedFrame* resolved;  ///< nullptr: nothing is known
 };
 
+/// The module of frames whose source is known without one (ledger::kNodeSource).
+inline constexpr std::string_view kSourceModule = "[python]";
+
 struct FrameVisitor {
   void* context = nullptr;
   void (*visit)(void* context, const FrameView& frame) = nullptr;

@@ -59,8 +59,9 @@ bool StackTable::grow_calls() {
 
 /// 0 for a frame of the runtime, and when there is no memory.
 CallId StackTable::call(const ledger::Node& node) {
-  uint32_t index = node.module & ledger::kNodeModuleMask;
-  if (index != 0)
+  uint32_t index = node.module & (ledger::kNodeModuleMask | ledger::kNodeSource);
+  bool has_module = index != 0 && !(index & ledger::kNodeSource);
+  if (has_module)
     if (const ledger::Module* record = view_.module(index); record && (record->flags & ledger::kModuleRuntime))
       return 0;
   uint64_t offset = lookup_offset(node);
@@ -72,9 +73,9 @@ CallId StackTable::call(const ledger::Node& node) {
   if (!added) return 0;
   KnownModule& known = module(index);
   known.is_used = true;
-  added->module = known.path;
+  added->module = index & ledger::kNodeSource ? kSourceModule : known.path;
   added->build_id = known.build_id;
-  added->offset = offset;
+  added->offset = index & ledger::kNodeSource ? 0 : offset;
   struct Target {
     base::Arena& arena;
     Call& call;

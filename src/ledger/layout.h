@@ -262,6 +262,10 @@ static_assert(sizeof(Node) == 16);
 /// The offset is an instruction's own address (a frame interrupted by a signal), not a return address. For all other
 /// nodes the calling line is found at offset − 1.
 inline constexpr uint32_t kNodeExactPc = 1u << 31;
+/// A line of a program whose interpreter or runtime says where it is, not an address: there is no module, and the
+/// offset is the line in its upper half, and below it a StringRef to the source file's path, the function's name and
+/// the line where that begins, each NUL-terminated.
+inline constexpr uint32_t kNodeSource = 1u << 30;
 inline constexpr uint32_t kNodeModuleMask = 0x00ffffff;
 /// Offsets in a module from here on are those of its thread-local variables: no file's own addresses reach so far.
 inline constexpr uint64_t kThreadLocals = uint64_t{1} << 48;

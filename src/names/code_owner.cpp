@@ -24,6 +24,13 @@ bool is_linked_in_rust(std::string_view name) {
          base::slice(name, name.size() - kHashBytes, 3) == "17h";
 }
 
+/// CPython, wherever it is installed.
+bool is_interpreter(std::string_view name) {
+  for (std::string_view start : {"libpython3", "python3"})
+    if (name.starts_with(start)) return name.size() == start.size() || name[start.size()] == '.';
+  return false;
+}
+
 }  // namespace
 
 bool is_start_code(std::string_view function) {
@@ -37,7 +44,8 @@ bool is_system_module(std::string_view path) {
   constexpr std::string_view kOwn[] = {"/usr/local/", "/usr/src/", "/usr/home/"};
   constexpr std::string_view kSystem[] = {"/usr/",  "/lib/",       "/lib32/", "/lib64/",     "/libx32/", "/bin/",
                                           "/sbin/", "/nix/store/", "/snap/",  "/gnu/store/", "[vdso",    "[vsyscall]"};
-  return path.empty() || (starts_with_any(path, kSystem) && !starts_with_any(path, kOwn));
+  if (path.empty() || is_interpreter(base::base_name(path))) return true;
+  return starts_with_any(path, kSystem) && !starts_with_any(path, kOwn);
 }
 
 bool is_library_source(std::string_view file) {
@@ -45,7 +53,9 @@ bool is_library_source(std::string_view file) {
                                           "/rustc/",        "/usr/src/rustc-",   "/usr/share/cargo/registry/",
                                           "/usr/share/go-", "/usr/local/go/src/"};
   return starts_with_any(file, kSystem) || contains(file, "/include/c++/") || contains(file, "/.cargo/registry/") ||
-         contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/") || contains(file, "/go/pkg/mod/");
+         contains(file, "/site-packages/") || contains(file, "/dist-packages/") || contains(file, "/lib/python3.") ||
+         file.starts_with("<frozen ") || contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/") ||
+         contains(file, "/go/pkg/mod/");
 }
 
 bool is_library_function(std::string_view function) {

@@ -9,6 +9,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "elf/program.h"
+#include "track/python_frames.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
@@ -146,6 +147,7 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.loader = is_loader_name(base_name(path));
   known.allocator = !elf::allocator_library(base_name(path)).empty();
   if (is_cxx_name(base_name(path))) g_cxx_module.store(known.number, std::memory_order_relaxed);
+  note_interpreter(object, known.number, path);
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_module_count.store(index + 1, std::memory_order_release);
   forget_remembered_stacks();
@@ -171,12 +173,14 @@ uint32_t module_number(const unwind::Object& object) {
   for (uint32_t i = count; i-- > 0;) {
     if (!same_object(g_known[i], object, identity)) continue;
     g_known[i].generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    note_interpreter(object, g_known[i].number, {identity.path, identity.path_bytes});
     return g_known[i].number;
   }
   return record(object, identity);
 }
 
 void forget_modules() {
+  forget_interpreter();
   g_generation.fetch_add(1, std::memory_order_relaxed);
   forget_remembered_stacks();
 }

@@ -9,6 +9,7 @@
 #include "track/libc_owned.h"
 #include "track/modules.h"
 #include "track/operator_new.h"
+#include "track/python_frames.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
 
@@ -74,7 +75,10 @@ bool prepare_sites() {
   return g_stacks.prepare(g_tracker.writer, ledger::Existing::left_alone) && g_sites.prepare(g_tracker.writer);
 }
 
-void reset_sites_after_fork() { g_stacks.reset_lock_after_fork(); }
+void reset_sites_after_fork() {
+  g_stacks.reset_lock_after_fork();
+  reset_python_frames_after_fork();
+}
 
 bool is_any_site_within_libc() { return g_is_any_within_libc.load(std::memory_order_relaxed); }
 
@@ -124,6 +128,28 @@ uint8_t owner_flags(Kind kind, const Captured& stack) {
   }
 }
 
+/// The innermost node of a stack of which `inside` frames are inside of Python's loop: its Python frames stand before
+/// the loop's own.
+uint32_t make_python_stack(Frames frames, size_t inside, bool& truncated) {
+  PythonFrame python[kMostPythonFrames];
+  auto interrupted = [](const unwind::Frame& frame) { return frame.exact_pc; };
+  bool is_interrupted = std::any_of(frames.begin(), frames.begin() + static_cast<ptrdiff_t>(inside) + 1, interrupted);
+  size_t count = read_python_frames(python, is_interrupted, truncated);
+  uint32_t node = intern_stack(frames.subspan(inside), truncated);
+  for (size_t left = count; left > 0; --left) {
+    const PythonFrame& frame = python[left - 1];
+    uint32_t made =
+        g_stacks.make_child(g_tracker.writer, node,
+                            {ledger::kNodeSource | ledger::kNodeExactPc, uint64_t{frame.line} << 32 | frame.function});
+    if (!made) {
+      truncated = true;
+      break;
+    }
+    node = made;
+  }
+  return make_all(node, frames.first(inside), truncated, [](const unwind::Frame&, uint32_t) {});
+}
+
 /// `state`: if the frames are those of its own stack, walked last; else null.
 uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& stack) {
   bool truncated = stack.truncated;
@@ -142,6 +168,19 @@ uint32_t site_for(ThreadState* state, Kind kind, uint16_t hook, const Captured& 
   uint8_t owner = owner_flags(kind, stack);
   node = make_all(node, left, truncated, note);
   return g_sites.make(g_tracker.writer, g_stacks, key_at(node), owner, base::monotonic_ns());
+}
+
+/// The same for a stack that `log` has recorded. Python's frames are not among the words that it is recognised by.
+uint32_t site_for_walked(ThreadState* state, unwind::SlotLog& log, Kind kind, uint16_t hook, const Captured& stack) {
+  ptrdiff_t inside = find_python_loop(kind, stack.frames);
+  if (inside < 0) return site_for(state, kind, hook, stack);
+  log.verifiable = false;
+  if (state) state->walked_count = 0;
+  bool truncated = stack.truncated;
+  uint32_t node = make_python_stack(stack.frames, static_cast<size_t>(inside), truncated);
+  ledger::SiteKey key{static_cast<uint8_t>(kind), static_cast<uint8_t>(truncated ? ledger::kSiteTruncated : 0), hook,
+                      node};
+  return g_sites.make(g_tracker.writer, g_stacks, key, 0, base::monotonic_ns());
 }
 
 }  // namespace
@@ -165,9 +204,9 @@ uint32_t walk_own_to_site(ThreadState& state, unwind::SlotLog& log, Kind kind, u
   Frames frames = state.walked.frames();
   if (kind == Kind::heap) skip_operator_new(frames, hook);
   Captured stack(frames, walked.truncated);
-  if (stack.frames.size() == stack.judged.size()) return site_for(&state, kind, hook, stack);
+  if (stack.frames.size() == stack.judged.size()) return site_for_walked(&state, log, kind, hook, stack);
   state.walked_count = 0;
-  return site_for(nullptr, kind, hook, stack);
+  return site_for_walked(nullptr, log, kind, hook, stack);
 }
 
 /// Walks any other stack and interns it. `log` is filled in where it has room.
@@ -187,7 +226,7 @@ uint32_t walk_to_site(std::span<unwind::Frame> frames, unwind::SlotLog& log, Kin
   if (walked.followed_guess) log.verifiable = false;
   Frames kept = frames.first(walked.frames);
   if (kind == Kind::heap) skip_operator_new(kept, hook);
-  return site_for(nullptr, kind, hook, {kept, walked.truncated});
+  return site_for_walked(nullptr, log, kind, hook, {kept, walked.truncated});
 }
 
 /// Adds a stack to those that the thread recognises. Only heap blocks are counted per thread, and singly only if the

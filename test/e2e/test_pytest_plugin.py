@@ -18,15 +18,15 @@ import pytest
 kept = []
 
 def leave():
-    kept.append(os.open("/etc/hosts", os.O_RDONLY))
+    kept.append(os.open("/etc/hosts", os.O_RDONLY))  # @leave
 
 def test_closes():
     with open("/etc/hosts", encoding="utf-8") as file:
         file.read()
 
 def test_leaves_descriptors():
-    leave()
-    leave()
+    for _ in range(2):
+        leave()  # @leave_two
 
 def test_closes_again():
     os.close(os.open("/etc/hosts", os.O_RDONLY))
@@ -99,6 +99,11 @@ def test_is_expected_to_fail():
 LEAKING = {"test_leaves_descriptors", "test_leaves_thread", "test_leaves_child", "test_leaves_one_beside_a_wider_fixture"}
 
 
+def line(marker):
+    (found,) = [number for number, text in enumerate(TESTS.splitlines(), 1) if text.endswith("# @" + marker)]
+    return found
+
+
 @unittest.skipUnless(importlib.util.find_spec("pytest"), "python3-pytest is not installed")
 class PytestPlugin(unittest.TestCase):
     def run_tests(self, scratch, way, *options):
@@ -125,12 +130,13 @@ class PytestPlugin(unittest.TestCase):
                 self.assertEqual(set(failed), LEAKING | {"test_fails_anyway"})
                 self.assertNotIn("leaks", failed["test_fails_anyway"])
                 self.assertRegex(failed["test_leaves_descriptors"], "the test leaks 2 descriptors from open(64)?: /etc/hosts\n")
+                self.assertIn(f"\n    leave ({scratch.path('test_planted.py')}:{line('leave')})\n    test_leaves_descriptors "
+                              f"({scratch.path('test_planted.py')}:{line('leave_two')})", failed["test_leaves_descriptors"])
                 self.assertRegex(failed["test_leaves_one_beside_a_wider_fixture"],
                                  "the test leaks 1 descriptor from open(64)?: /etc/hosts\n")
                 self.assertRegex(failed["test_leaves_child"], "the test leaks 1 child, not waited for, from v?fork\n")
-                line = 1 + TESTS[:TESTS.index("# @start")].count("\n")
                 self.assertIn("the test leaks 1 thread, still running: planted\n    start_thread "
-                              f"({scratch.path('test_planted.py')}:{line})\n    test_leaves_thread (",
+                              f"({scratch.path('test_planted.py')}:{line('start')})\n    test_leaves_thread (",
                               failed["test_leaves_thread"])
 
     def test_passes_the_others(self):
