@@ -523,6 +523,35 @@ void handles() {
 }
 
 /// Where no descriptor is to be had every hooked function says so, and leaves things as they are.
+void waiting() {
+  const timespec no_time{0, -1}, short_time{0, 1};
+  timespec* volatile no_timespec = nullptr;
+  pollfd* volatile no_polled = nullptr;
+  epoll_event* volatile no_events = nullptr;
+  sigset_t* volatile no_signals = nullptr;
+  sembuf* volatile no_operations = nullptr;
+  pollfd polled{kFar, POLLIN, 0};
+  CALL(nanosleep(no_timespec, no_timespec));
+  CALL(nanosleep(&no_time, nullptr));
+  CALL(clock_nanosleep(CLOCK_MONOTONIC, 0, no_timespec, nullptr));
+  CALL(clock_nanosleep(kFar, 0, &short_time, nullptr));
+  CALL(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &no_time, nullptr));
+  CALL(poll(no_polled, 1, 1));
+  CALL(poll(&polled, 1, 1));
+  CALL(poll(no_polled, 0, 1));
+  CALL(__poll(no_polled, 1, 1));
+  CALL(__poll_chk(no_polled, 1, 1, sizeof polled));
+  CRASHES(__poll_chk(&polled, 2, 1, sizeof polled));
+  CALL(epoll_wait(kFar, no_events, 1, 1));
+  CALL(epoll_wait(-1, no_events, 0, -1));
+  CALL(epoll_pwait(kFar, no_events, 1, 1, no_signals));
+  CALL(epoll_pwait2(kFar, no_events, 1, no_timespec, no_signals));
+  CALL(epoll_pwait2(kFar, no_events, 1, &no_time, no_signals));
+  CALL(semtimedop(kFar, no_operations, 0, no_timespec));
+  CALL(semtimedop(kFar, no_operations, 1, &short_time));
+  CALL(sigtimedwait(no_signals, nullptr, &short_time));
+}
+
 void exhaustion() {
   rlimit before, few;
   getrlimit(RLIMIT_NOFILE, &before);
@@ -580,6 +609,7 @@ int main() {
   threads();
   process();
   handles();
+  waiting();
   exhaustion();
   return 0;
 }
