@@ -48,21 +48,29 @@ class ViewOptions {
     parser.value("--list", "FUNCTION", list_,
                  "show the source of functions that match the extended regular expression FUNCTION, with what is held "
                  "through each line");
+    parser.value("--why", "REGEX", why_,
+                 "show who keeps heap blocks alive, step by step: of the call sites that --match REGEX would select");
     parser.optional_value("--source", "LINES", source_, "5",
                           "show the source of each call site, LINES lines of it (default: 5)");
   }
 
   /// False: a line has been printed.
   bool read(const std::string& format, render::RenderOptions& options) {
-    for (const auto& [name, value] : {std::pair("--tree", &tree_), {"--list", &list_}, {"--source", &source_}})
+    for (const auto& [name, value] :
+         {std::pair("--tree", &tree_), {"--list", &list_}, {"--why", &why_}, {"--source", &source_}})
       if (!value->empty() && format != "text") {
         complain(fmt::format("{} is for --format text, not {}", name, format));
         return false;
       }
-    if (!tree_.empty() && !list_.empty()) {
-      complain("--tree and --list show different things: give one of them");
+    std::vector<const char*> forms;
+    for (const auto& [name, value] : {std::pair("--tree", &tree_), {"--list", &list_}, {"--why", &why_}})
+      if (!value->empty()) forms.push_back(name);
+    if (!why_.empty() && !by_.empty()) forms.push_back("--by");
+    if (forms.size() > 1) {
+      complain(fmt::format("{} and {} show different things: give one of them", forms[0], forms[1]));
       return false;
     }
+    options.has_whole_paths = !why_.empty();
     for (const render::Grouping& one : render::groupings())
       if (one.name == by_) by_what_ = one.by;
     if (by_what_) options.view = render::TextView::table;
@@ -84,11 +92,13 @@ class ViewOptions {
   }
 
   std::optional<render::GroupBy> by() const { return by_what_; }
+  const std::string& why() const { return why_; }
 
  private:
   std::string by_;
   std::string tree_;
   std::string list_;
+  std::string why_;
   std::string source_;
   std::optional<render::GroupBy> by_what_;
 };
@@ -128,6 +138,7 @@ int report_command(const Arguments& arguments) {
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   render::RenderOptions options;
   if (!selection.read() || !view.read(format, options)) return kFailure;
+  if (!view.why().empty() && !selection.select_heap(view.why())) return kFailure;
   const render::Renderer& renderer = *render::find_renderer(format);
   if (!renderer.takes_several && files.size() > 1) {
     complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
@@ -136,7 +147,7 @@ int report_command(const Arguments& arguments) {
   if (view.by()) selection.group_by(*view.by());
   options.colour = presentation.has_colour();
   options.columns = presentation.columns();
-  options.most_sites = view.by() ? SIZE_MAX : selection.selection().top;
+  options.most_sites = view.by() || !view.why().empty() ? SIZE_MAX : selection.selection().top;
   options.show_suppressed = show_suppressed;
   if (!measure.empty() && !render::parse_measure(measure, options.measure.emplace())) {
     complain(

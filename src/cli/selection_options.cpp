@@ -122,6 +122,21 @@ bool SelectionOptions::read() {
   return true;
 }
 
+bool SelectionOptions::select_heap(const std::string& pattern) {
+  if (!pattern_.empty() || !kinds_.empty()) {
+    complain("--why selects heap blocks by a pattern of its own: leave out --kind and --match");
+    return false;
+  }
+  std::string error;
+  if (!(selection_.pattern = render::Pattern::compile(pattern, error))) {
+    complain(fmt::format("--why: '{}' is not an extended regular expression: {}", pattern, error));
+    return false;
+  }
+  selection_.subjects = report::bit_of(report::Subject::heap);
+  selection_.written = fmt::format("--why {}{}{}", pattern, selection_.written.empty() ? "" : " ", selection_.written);
+  return true;
+}
+
 std::string SelectionOptions::apply(OwnedReport& report) const {
   return render::select(report.report, report.arena, selection_);
 }

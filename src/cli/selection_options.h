@@ -23,6 +23,8 @@ class SelectionOptions {
   /// The same without what is about single call sites: --sort, --min and --top.
   std::string filter(OwnedReport& report) const;
   void group_by(render::GroupBy by) { selection_.by = by; }
+  /// Heap blocks of call sites that match, which option --why selects. False: a line has been printed.
+  bool select_heap(const std::string& pattern);
 
  private:
   void add_filters(Parser& parser);

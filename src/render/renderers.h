@@ -39,6 +39,7 @@ struct RenderOptions {
   TextView view = TextView::summary;
   std::optional<Pattern> listed;  ///< functions whose source is shown, and nothing else
   uint32_t source_lines = 0;      ///< TextOptions::source_lines
+  bool has_whole_paths = false;   ///< TextOptions::has_whole_paths
   size_t columns = kMostColumns;  ///< of the longest line
   size_t most_sites = 0;          ///< in each list, at least
 };

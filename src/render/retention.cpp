@@ -128,11 +128,11 @@ std::string RetentionPaths::describe_run(size_t node) const {
   return run.length > 1 ? fmt::format("{} ×{}", texts_[run.words], run.length) : texts_[run.words];
 }
 
-std::vector<std::string> RetentionPaths::describe(const RetentionNode& last) const {
+std::vector<std::string> RetentionPaths::describe(const RetentionNode& last, bool is_whole) const {
   if (!last.parent || last.parent > report_.retention.size()) return {};
   size_t end = static_cast<size_t>(last.parent) - 1;
-  bool is_cut = runs_[end].runs + 1 > kMostSteps;
-  std::vector<size_t> nodes = walk(is_cut ? runs_[end].early : end, kMostSteps);
+  bool is_cut = !is_whole && runs_[end].runs + 1 > kMostSteps;
+  std::vector<size_t> nodes = walk(is_cut ? runs_[end].early : end, is_whole ? SIZE_MAX : kMostSteps);
   std::vector<std::string> texts;
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) texts.push_back(describe_run(*node));
   if (!is_cut) return texts;
@@ -160,14 +160,14 @@ std::string RetentionPaths::describe_step(const RetentionNode& node) const {
   return place->line ? fmt::format("{} ({}:{})", what, base_name(place->file), place->line) : what;
 }
 
-std::vector<RetentionPath> RetentionPaths::to(const Place& place) const {
+std::vector<RetentionPath> RetentionPaths::to(const Place& place, bool is_whole) const {
   std::map<std::vector<std::string>, RetentionPath> found;
   for (uint32_t at : place.sites) {
     auto nodes = nodes_.find(report_.sites[at].id);
     if (nodes == nodes_.end()) continue;
     for (const RetentionNode* node : nodes->second) {
       if (!node->blocks) continue;
-      RetentionPath& path = found[describe(*node)];
+      RetentionPath& path = found[describe(*node, is_whole)];
       path.blocks += node->blocks;
       path.bytes += node->bytes;
     }

@@ -28,7 +28,8 @@ class RetentionPaths {
   RetentionPaths(const report::Report& report, const PathShortener& paths);
 
   /// From roots to the blocks of a place, those that keep most bytes first. Texts are as in the report: not escaped.
-  std::vector<RetentionPath> to(const Place& place) const;
+  /// `is_whole`: with every step, also of long paths.
+  std::vector<RetentionPath> to(const Place& place, bool is_whole = false) const;
 
   const TellingFrames& telling() const { return telling_; }
 
@@ -45,7 +46,7 @@ class RetentionPaths {
   void add_run(size_t node);
   uint32_t words_for(const report::RetentionNode& node);
   std::vector<size_t> walk(size_t last, size_t most) const;
-  std::vector<std::string> describe(const report::RetentionNode& last) const;
+  std::vector<std::string> describe(const report::RetentionNode& last, bool is_whole) const;
   std::string describe_run(size_t node) const;
   std::string describe_step(const report::RetentionNode& node) const;
   const std::optional<TellingFrame>& frame_of(const report::RetentionNode& node) const;

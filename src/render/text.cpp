@@ -442,11 +442,34 @@ std::string describe_place(const Place& place, const TextOptions& options) {
   return text;
 }
 
+/// All that keeps it alive, a line for each step.
+std::string render_whole_paths(const Place& place, const RetentionPaths& retention, const TextOptions& options,
+                               std::string_view indent) {
+  std::string text;
+  uint64_t kept = 0;
+  for (const RetentionPath& path : retention.to(place, true)) {
+    kept += path.blocks;
+    text += fmt::format("{}{} ({}), kept alive by\n", indent, write_number_of(path.blocks, "block"),
+                        write_bytes(path.bytes));
+    for (const std::string& step : path.steps) {
+      const char* arrow = &step == path.steps.data() ? "    " : "    → ";
+      text += cut_to(fmt::format("{}{}{}", indent, arrow, printable(step)), options.columns) + "\n";
+    }
+  }
+  uint64_t lost = place.lost + place.indirectly_lost;
+  if (lost) text += fmt::format("{}{}, lost: nothing keeps them\n", indent, write_number_of(lost, "block"));
+  if (kept + lost < place.live && place.report->grading)
+    text += fmt::format("{}{} of which the report does not say what keeps them\n", indent,
+                        write_number_of(place.live - kept - lost, "block"));
+  return text;
+}
+
 /// What keeps most of it alive.
 std::string render_retention(const Place& place, const RetentionPaths& retention, const TextOptions& options,
                              std::string_view indent) {
   constexpr size_t kMostPaths = 2;
   if (place.site->kind != ledger::Kind::heap) return {};
+  if (options.has_whole_paths) return render_whole_paths(place, retention, options, indent);
   std::vector<RetentionPath> paths = retention.to(place);
   std::string text;
   for (size_t at = 0; at < std::min(paths.size(), kMostPaths); ++at) {
@@ -557,6 +580,7 @@ std::string render_report_text(Reports reports, const RenderOptions& options) {
   text.is_table = options.view == TextView::table;
   text.sources = &sources;
   text.source_lines = options.source_lines;
+  text.has_whole_paths = options.has_whole_paths;
   std::string shown;
   for (const Report* report : reports) {
     if (!shown.empty()) shown += '\n';
@@ -569,6 +593,10 @@ std::string render_report_text(Reports reports, const RenderOptions& options) {
       continue;
     }
     shown += render_text(*report, text);
+    if (options.has_whole_paths && report->retention.empty())
+      shown +=
+          "  who keeps heap blocks alive is not known: the report was made without a search for lost ones (`unfreed "
+          "snapshot --grade`, or at the program's end)\n";
     if (options.show_suppressed) shown += render_suppressed(*report, text);
   }
   return shown;

@@ -26,6 +26,7 @@ struct TextOptions {
   size_t columns = kMostColumns;   ///< of the longest line
   bool is_table = false;           ///< call sites take a line each
   SourceTexts* sources = nullptr;  ///< for source_lines
+  bool has_whole_paths = false;    ///< all that keeps a call site's blocks alive, a line for each step
   uint32_t source_lines = 0;       ///< of each call site: 0 none, 1 its line, 2 with a line before and after …
   PathShortener paths = PathShortener::here();
 };

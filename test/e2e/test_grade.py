@@ -180,6 +180,25 @@ class WhoKeeps(unittest.TestCase):
         self.assertIn("kept by variable ", result.stderr)
         self.assertRegex(result.stderr, r"kept by variable .*g_registry → 40 blocks from ")
 
+    def test_every_step(self):
+        """report --why: what the summary cuts short."""
+        with harness.Scratch() as scratch:
+            harness.run([harness.program("kept")], options=["-o", scratch.path("kept.json")])
+            shown = harness.unfreed("report", "--why", "Registry::add", scratch.path("kept.json"))
+            self.assertEqual(shown.status, 0, shown)
+            self.assertIn(": --why Registry::add\n", shown.stdout)
+            self.assertRegex(shown.stdout, r"40 blocks \([\d.]+ \w+\), kept alive by\n +variable .*g_registry.*\n +→ 40 blocks .*\n")
+            self.assertNotIn("kept by variable", shown.stdout)
+            live = sum(int(count) for count in re.findall(r"(?m)^ +(\d+) blocks? \([^)]*\), kept alive by$", shown.stdout))
+            self.assertGreater(live, 0)
+            for options, words in ((["--why", "("], "--why: '(' is not"), (["--why", "x", "--match", "y"], "leave out --kind and --match"),
+                                   (["--why", "x", "--tree"], "give one of them"), (["--why", "x", "--by", "file"], "give one of them"),
+                                   (["--why", "x", "-f", "json"], "--why is for --format text")):
+                with self.subTest(options=options):
+                    refused = harness.unfreed("report", *options, scratch.path("kept.json"))
+                    self.assertEqual(refused.status, 125)
+                    self.assertIn(words, refused.stderr)
+
     def test_at_the_end_of_the_bare_preload(self):
         self.check(harness.preload([harness.program("kept")]).report)
 
