@@ -27,6 +27,8 @@ class PageScan {
  private:
   bool is_there(uint64_t entry, const Mapping& mapping) const;
   template <class Visit>
+  bool each_known_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
+  template <class Visit>
   bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
   void read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
 

@@ -303,6 +303,21 @@ class Program(unittest.TestCase):
         self.assertEqual(result.stdout.splitlines(), ["annotated 0", "none -1", "three -1", "two -1", "no mark -1"])
 
 
+class Vast(unittest.TestCase):
+    def test_address_space_that_is_not_used_costs_nothing(self):
+        result = harness.preload([harness.program("vast")])
+        self.assertEqual(result.status, 0, result)
+        if result.stdout == "no room\n":
+            self.skipTest("no address space of that size")
+        grading = result.report["grading"]
+        if tuple(int(part) for part in re.match(r"(\d+)\.(\d+)", os.uname().release).groups()) < (6, 7):
+            self.assertEqual(grading["state"], "refused", "the kernel would have to be asked about each page")
+            return
+        self.assertEqual(grading["state"], "done", grading)
+        (site,) = [one for one in result.report["sites"] if one["kind"] == "heap" and one["bytes"] == 1234]
+        self.assertEqual((site["live"], site.get("lost", 0)), (1, 0))
+
+
 class Guest(unittest.TestCase):
     def test_no_call_is_cut_short(self):
         with harness.Scratch() as scratch:
