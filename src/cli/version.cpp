@@ -15,8 +15,10 @@ namespace unfreed::cli {
 
 namespace {
 
-#ifdef UNFREED_COMMIT  // scripts/release
-constexpr const char* kCommit = "commit " UNFREED_COMMIT;
+#ifdef UNFREED_COMMIT  // by scripts/release, without quotes
+#define AS_TEXT_OF(words) #words
+#define AS_TEXT(macro) AS_TEXT_OF(macro)
+constexpr const char* kCommit = "commit " AS_TEXT(UNFREED_COMMIT);
 #else
 constexpr const char* kCommit = "not a release: built from a working copy";
 #endif
