@@ -38,7 +38,7 @@ bool take_turn(ledger::Kind kind, uint64_t live) {
 
 void note_failure(ledger::Kind kind, uint16_t hook, int error, const unwind::Registers& from) {
   bool truncated = false;
-  uint32_t node = capture_node(from, truncated);
+  uint32_t node = capture_node(kind, from, truncated);
   auto same = [&](const Failure& known) { return known.hook == hook && known.error == error && known.node == node; };
   auto fill = [&](Failure& made) {
     made.hook = hook;

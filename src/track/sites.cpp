@@ -302,7 +302,7 @@ uint32_t capture_site(Kind kind, uint16_t hook, const unwind::Registers& from) {
   return is_known ? known.site : capture_anew(kind, hook, from);
 }
 
-uint32_t capture_node(const unwind::Registers& from, bool& truncated) {
+uint32_t capture_node(Kind kind, const unwind::Registers& from, bool& truncated) {
   StateUse use;
   unwind::Frame frames[kShortStack];
   unwind::SlotLog log;
@@ -314,7 +314,9 @@ uint32_t capture_node(const unwind::Registers& from, bool& truncated) {
       unwind::walk(from, bounds, g_tracker.runtime_module,
                    std::span(frames).first(std::min<size_t>(kShortStack, g_tracker.depth)), log);
   truncated = walked.truncated;
-  return intern_stack(std::span(frames).first(walked.frames), truncated);
+  Frames kept = std::span(frames).first(walked.frames);
+  ptrdiff_t inside = find_python_loop(kind, kept);
+  return inside < 0 ? intern_stack(kept, truncated) : make_python_stack(kept, static_cast<size_t>(inside), truncated);
 }
 
 }  // namespace unfreed::track

@@ -73,7 +73,7 @@ uint32_t capture_without_state(ledger::Kind kind, uint16_t hook, const unwind::R
 /// and forgets what it remembers. Called at the beginning of a verb, with its caller's registers.
 void end_use_left_behind(const unwind::Registers& from);
 
-/// Captures the calling stack only: its innermost node.
-uint32_t capture_node(const unwind::Registers& from, bool& truncated);
+/// Captures the calling stack only, as for something of that kind: its innermost node.
+uint32_t capture_node(ledger::Kind kind, const unwind::Registers& from, bool& truncated);
 
 }  // namespace unfreed::track

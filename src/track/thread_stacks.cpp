@@ -145,7 +145,7 @@ void take_thread_stacks(const unwind::Registers& from) {
     record.current_ns = 0;
     if (record.tid != own_tid) return stacks.take(record);
     bool truncated = false;
-    uint32_t node = capture_node(from, truncated);
+    uint32_t node = capture_node(ledger::Kind::thread, from, truncated);
     record.current_node = is_all_libc(node) ? 0 : node;
     record.current_truncated = truncated;
     record.current_ns = base::monotonic_ns();

@@ -93,6 +93,22 @@ signal.setitimer(signal.ITIMER_REAL, 0)
 leave()  # @last
 os._exit(0)
 '''
+FILL = '''
+import os
+import resource
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+kept = []
+
+def fill():
+    while True:
+        kept.append(os.open("/etc/hosts", os.O_RDONLY))  # @fill
+
+try:
+    fill()  # @start
+except OSError:
+    os._exit(0)
+'''
 
 
 def interpreters():
@@ -187,6 +203,16 @@ class PythonFrames(unittest.TestCase):
                 leave = ("leave", self.line(LATER, "leave"))
                 self.assertEqual(sorted(found), [(1, [leave, ("<module>", self.line(LATER, "last"))]),
                                                  (60, [leave, ("<module>", self.line(LATER, "often"))])])
+
+    def test_calls_that_fail(self):
+        with harness.Scratch() as scratch:
+            program = self.write(scratch, FILL)
+            result = harness.run([sys.executable, program], scratch=scratch)
+            self.assertEqual(result.status, 0, result.stderr[-2000:])
+            (failure,) = result.report["failures"]
+            self.assertEqual(failure["error"], "EMFILE")
+            lines = [(frame["function"], frame["line"]) for frame in failure["stack"] if frame["module"] == "[python]"]
+            self.assertEqual(lines, [("fill", self.line(FILL, "fill")), ("<module>", self.line(FILL, "start"))])
 
     def test_every_format_shows_them(self):
         with harness.Scratch() as scratch:
