@@ -92,7 +92,7 @@ class Trees(unittest.TestCase):
         script = "import os\nfds = [os.open('/etc/passwd', 0) for i in range(3)]\n" \
                  "try: os.execv('/nonexistent', ['x'])\nexcept OSError: pass\nfds.append(os.open('/etc/passwd', 0))\n" \
                  "os._exit(0)\n"
-        for run, summary in ((harness.run, "4 descriptors from open"), (harness.preload, "holds 4 descriptors")):
+        for run, summary in ((harness.run, "fd      4 held"), (harness.preload, "holds 4 descriptors")):
             result = run(["/usr/bin/python3", "-c", script])
             self.assertEqual(result.status, 0, result)
             self.assertEqual(result.report["totals"]["fd"]["live"], 4)

@@ -125,7 +125,7 @@ class Frames(unittest.TestCase):
             result = harness.run([build(scratch, LEAVES, "lines", "-g"), "a"])
             self.assertNotIn("source lines for", result.stderr)
             result = harness.run(["/usr/bin/python3", "-c", "import os; os.open('/etc/passwd', 0)"],
-                                 options=["--track", "fd"])
+                                 options=["--track", "fd,heap"])
             self.assertEqual(result.stderr.count("-dbgsym"), 1, result)
 
 
