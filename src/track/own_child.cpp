@@ -21,8 +21,9 @@ struct List {
 };
 constexpr uint32_t kMostLists = 32;
 constinit List g_lists[kMostLists];
-/// One that was opened so long ago has been read. No report waits for longer.
-constexpr uint64_t kToReadNs = 200'000'000;
+/// One that was opened so long ago has been read, unless its thread has been waiting for a processor. No report waits
+/// for longer than that.
+constexpr uint64_t kToReadNs = 200'000'000, kToReadWithoutProcessorNs = 2'000'000'000;
 constinit std::atomic<uint32_t> g_next_list{0};
 
 bool is_open_list(int fd) {
@@ -35,15 +36,28 @@ bool is_open_list(int fd) {
   return path.starts_with(kProc) && path.ends_with(kList);
 }
 
+/// Does a thread run, or wait for a processor? One that sleeps is not about to read.
+bool is_runnable(pid_t thread) {
+  base::FixedText<64> path;
+  path.add("/proc/self/task/").add_signed(thread).add("/stat");
+  char text[128];
+  long size = base::read_file(path.c_str(), text, sizeof text);
+  std::string_view stat(text, size > 0 ? static_cast<size_t>(size) : 0);
+  size_t name_end = stat.rfind(')');  // the name may hold anything
+  return name_end != stat.npos && base::slice(stat, name_end).starts_with(") R");
+}
+
 bool is_any_list_open() {
   bool is_any = false;
   for (List& list : g_lists) {
     int noted = list.number.load();
     if (!noted) continue;
-    bool is_recent = base::monotonic_ns() - list.opened_ns.load() < kToReadNs;
+    uint64_t age_ns = base::monotonic_ns() - list.opened_ns.load();
+    pid_t opener = list.opener.load();
     // The calling thread reads nothing until the child is gone.
-    if (list.opener.load() == base::current_tid()) continue;
-    if (is_recent && is_open_list(noted - 1))
+    if (opener == base::current_tid()) continue;
+    bool is_unread = age_ns < kToReadNs || (age_ns < kToReadWithoutProcessorNs && is_runnable(opener));
+    if (is_unread && is_open_list(noted - 1))
       is_any = true;
     else
       list.number.compare_exchange_strong(noted, 0);
@@ -56,21 +70,28 @@ void sleep_a_moment() {
   base::raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
 }
 
-/// Is it a file about the child, or its folder?
-bool is_about(pid_t child, std::string_view path) {
-  if (!path.starts_with(kProc)) return false;
+/// The process that it is a file about, or whose folder; 0: it is none.
+pid_t process_of(std::string_view path) {
+  if (!path.starts_with(kProc)) return 0;
   std::string_view rest = base::slice(path, kProc.size());
   uint64_t number = 0;
-  return base::parse_number(base::slice(rest, 0, rest.find('/')), number) && number == static_cast<uint64_t>(child);
+  bool is_process = base::parse_number(base::slice(rest, 0, rest.find('/')), number) && number <= INT32_MAX;
+  return is_process ? static_cast<pid_t>(number) : 0;
 }
 
-/// A zombie is gone for our purposes: whoever makes the child collects it, or has been ended by a jump out of a signal
-/// handler.
-bool has_ended(pid_t child) {
+/// Is the kernel making it at this moment? It has a folder in /proc before anybody here knows its number.
+bool is_being_made() {
+  return g_tracker.writer &&
+         g_tracker.writer.header().own_copy.load(std::memory_order_acquire) == ledger::kCopyBeingMade;
+}
+
+/// A zombie can still be seen, until whoever has made the child collects it. If nobody does for long, a jump out of a
+/// signal handler has ended that.
+bool has_ended(pid_t child, bool is_late) {
   siginfo_t about{};
   long result =
       base::raw_syscall(SYS_waitid, P_PID, child, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
-  return base::is_error(result) || about.si_pid != 0;
+  return base::is_error(result) || (is_late && about.si_pid != 0);
 }
 
 }  // namespace
@@ -88,7 +109,7 @@ bool own_child_met(const siginfo_t& about, int options) {
 
 void own_child_begins() {
   g_own_child.maker.store(base::current_tid());
-  uint64_t end = base::monotonic_ns() + kToReadNs;
+  uint64_t end = base::monotonic_ns() + kToReadWithoutProcessorNs;
   while (is_any_list_open() && base::may_call_system() && base::monotonic_ns() < end) sleep_a_moment();
 }
 
@@ -106,16 +127,18 @@ void hide_own_child(int fd, const char* path, size_t length) {
   std::string_view opened(path, length);
   bool is_list = opened.ends_with(kList);
   List* list = is_list ? &g_lists[g_next_list.fetch_add(1) % kMostLists] : nullptr;
-  constexpr int kMostLooks = 100'000;
+  constexpr int kMostLooks = 100'000, kLate = 10'000;
   for (int looks = 0; looks < kMostLooks; ++looks) {
     // Noted before the question: whoever begins to make a child asks the other way round.
     if (list) list->opened_ns.store(base::monotonic_ns());
     if (list) list->opener.store(base::current_tid());
     if (list) list->number.store(fd + 1);
+    bool is_unknown = is_being_made();  // before its number is looked at
     pid_t maker = g_own_child.maker.load(), child = g_own_child.pid.load(std::memory_order_acquire);
     if (!maker || maker == base::current_tid()) return;
-    if (!is_list && !is_about(child, opened)) return;
-    if (child && looks % 64 == 63 && has_ended(child)) return;
+    pid_t about = is_list ? 0 : process_of(opened);
+    if (!is_list && (!about || (about != child && !is_unknown))) return;
+    if (child && looks % 64 == 63 && has_ended(child, looks > kLate)) return;
     if (list) list->number.store(0);  // nobody reads it meanwhile
     sleep_a_moment();
   }
