@@ -140,10 +140,6 @@ int report_command(const Arguments& arguments) {
   if (!selection.read() || !view.read(format, options)) return kFailure;
   if (!view.why().empty() && !selection.select_heap(view.why())) return kFailure;
   const render::Renderer& renderer = *render::find_renderer(format);
-  if (!renderer.takes_several && files.size() > 1) {
-    complain(fmt::format("--format {} takes one FILE: it renders a single report", format));
-    return kFailure;
-  }
   if (view.by()) selection.group_by(*view.by());
   options.colour = presentation.has_colour();
   options.columns = presentation.columns();

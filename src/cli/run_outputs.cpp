@@ -12,10 +12,10 @@ namespace unfreed::cli {
 
 namespace {
 
-std::string formats_that_take_several() {
+std::string list_formats() {
   std::string names;
   for (const render::Renderer& one : render::renderers())
-    if (one.takes_several) names += fmt::format("{}{}", names.empty() ? "" : ", ", one.name);
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", one.name);
   return names;
 }
 
@@ -35,9 +35,9 @@ bool parse_run_output(const std::string& text, RunOutput& output, std::string& e
   size_t name_end = sign != text.npos && sign > 0 && text[sign - 1] == '+' ? sign - 1 : sign;
   const render::Renderer* renderer =
       sign == text.npos ? nullptr : render::find_renderer(std::string_view(text).substr(0, name_end));
-  if (!renderer || !renderer->takes_several || sign + 1 == text.size()) {
-    error = fmt::format("--write {}: expected FORMAT=FILE, or FORMAT+=FILE to append; formats: {}", text,
-                        formats_that_take_several());
+  if (!renderer || sign + 1 == text.size()) {
+    error =
+        fmt::format("--write {}: expected FORMAT=FILE, or FORMAT+=FILE to append; formats: {}", text, list_formats());
     return false;
   }
   output = {renderer, text.substr(sign + 1), name_end != sign};

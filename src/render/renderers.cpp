@@ -4,7 +4,7 @@ namespace unfreed::render {
 
 namespace {
 constexpr Renderer kRenderers[] = {
-#define RENDERER(name, function, several, what) {#name, function, several, what},
+#define RENDERER(name, function, what) {#name, function, what},
 #include "render/renderers.inc"
 #undef RENDERER
 };

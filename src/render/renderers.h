@@ -13,7 +13,7 @@
 
 namespace unfreed::render {
 
-/// At least one; more only for a renderer that takes several.
+/// At least one.
 using Reports = std::span<const report::Report* const>;
 
 /// A number of every call site: "heap.lost_bytes".
@@ -47,14 +47,13 @@ struct RenderOptions {
 struct Renderer {
   const char* name;
   std::string (*render)(Reports reports, const RenderOptions& options);
-  bool takes_several;  ///< several reports, as one text
   const char* what;
 };
 std::span<const Renderer> renderers();
 /// nullptr: there is no such format.
 const Renderer* find_renderer(std::string_view name);
 
-#define RENDERER(name, function, several, what) std::string function(Reports reports, const RenderOptions& options);
+#define RENDERER(name, function, what) std::string function(Reports reports, const RenderOptions& options);
 #include "render/renderers.inc"
 #undef RENDERER
 
