@@ -420,6 +420,26 @@ class Page(unittest.TestCase):
         self.browser.click("#view a.name")
         self.assertIn("100 descriptors", self.browser.text("h2"))
 
+    def test_a_series_is_a_timeline(self):
+        report = copy.deepcopy(self.report)
+        site = report["sites"][0]
+        site["stack"][0]["function"] = "Culprit"
+        lines = ["unfreed series 1", f"R 1-2-3 {SECOND} {json.dumps(report)}"]
+        for look in range(20):
+            lines.append(f"L {(look + 2) * SECOND} fd.live={50 + 3 * look} fd.open={60 + 3 * look} limit=150 | "
+                         f"{site['id']}:{50 + 3 * look},0,0,{400 + look}")
+        with open(self.scratch.path("looks.series"), "w") as file:
+            file.write("\n".join(lines) + "\n")
+        self.render("series", self.scratch.path("looks.series"))
+        self.open("series")
+        self.assertIn("watched: 20 looks over 19 s", self.browser.text(".growth"))
+        self.assertEqual(self.browser.run("document.querySelector('figure svg').getAttribute('aria-label')"),
+                         "fd: 50 at first, 107 at last, 107 at most, over 19 s")
+        self.assertIn("limit 150", self.browser.run("document.querySelector('figure svg').textContent"))
+        self.browser.click("#view a.name")
+        self.assertIn("50 → 107", self.browser.text("figure figcaption"))
+        self.assertIn("growing by", self.browser.text())
+
     # Of any size, everywhere.
 
     def test_fifty_thousand_call_sites(self):
