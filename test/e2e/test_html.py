@@ -499,7 +499,8 @@ class Page(unittest.TestCase):
         self.assertLess(light(), 60)
 
     def test_prints_what_is_folded(self):
-        self.open("plain")
+        self.render("all", self.write("all", with_all_sections(self.report)))
+        self.open("all")
         self.browser.run("addEventListener('beforeprint', () => { window.printed = document.querySelectorAll('details:not([open])').length; })")
         self.assertTrue(self.browser.print().startswith(b"%PDF"))
         self.assertEqual(self.browser.run("window.printed"), 0)

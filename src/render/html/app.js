@@ -320,11 +320,9 @@ document.addEventListener('keydown', event => {
 
 let folded = [];
 addEventListener('beforeprint', () => {
+  for (const one of document.querySelectorAll('details.section')) one.fill();
   folded = [...document.querySelectorAll('details:not([open])')];
-  for (const one of folded) {
-    one.fill?.();
-    one.open = true;
-  }
+  for (const one of folded) one.open = true;
 });
 addEventListener('afterprint', () => folded.forEach(one => { one.open = false; }));
 
