@@ -265,7 +265,7 @@ class Page(unittest.TestCase):
         everything = self.browser.texts("#view a.name")
         wanted = everything[1]
         self.browser.press("/")
-        self.browser.type(f"^{re.escape(wanted)}$|no such thing")
+        self.browser.type(f"^{re.escape(wanted)}$|no\\-such thing")
         found = self.browser.texts("#view a.name")
         self.assertIn(wanted, found)
         self.assertLess(len(found), len(everything))

@@ -65,7 +65,7 @@ class Search {
     this.error = '';
     if (!text) return;
     try {
-      this.pattern = new RegExp(text, text === text.toLowerCase() ? 'imu' : 'mu');
+      this.pattern = new RegExp(text, text === text.toLowerCase() ? 'im' : 'm');
     } catch (reason) {
       this.error = reason.message;
       return;
