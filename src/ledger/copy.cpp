@@ -42,29 +42,48 @@ void take_acquired(std::byte* to, const std::byte* from, size_t bytes) {
 
 size_t growth_bytes(uint64_t file_bytes) { return sizeof(Extents) + kPageBytes + file_bytes / kPageBytes; }
 
-/// Addresses of a copy that was dropped while a later one was in use. Where a running process's ledger is read again
-/// and again, two copies take turns, and would else use up more and more addresses, until they reach what others have
-/// mapped.
+/// Addresses of copies that were dropped while later ones were in use. Where ledgers of running processes, of several
+/// sizes, are read again and again, copies take turns, and would else use up more and more addresses, until they reach
+/// what others have mapped.
 class SpareAddresses {
  public:
   uintptr_t take(uint64_t bytes) {
     base::Hold hold(lock_);
-    if (bytes_ != bytes) return base::own_addresses(bytes);
-    bytes_ = 0;
-    return address_;
+    for (Range& range : ranges_) {
+      if (range.bytes < bytes) continue;
+      uintptr_t address = range.address;
+      range = {address + bytes, range.bytes - bytes};
+      return address;
+    }
+    return base::own_addresses(bytes);
   }
   void put(uintptr_t address, uint64_t bytes) {
-    base::return_own_addresses(address, bytes);
     base::Hold hold(lock_);
-    if (base::own_addresses(0) == address) return;
-    address_ = address;
-    bytes_ = bytes;
+    Range free{address, bytes};
+    Range* place = nullptr;
+    // Neighbours are one: a pass for the one before and one for the one behind.
+    for (int pass = 0; pass < 2; ++pass) {
+      for (Range& range : ranges_) {
+        bool is_before = range.bytes && range.address + range.bytes == free.address;
+        bool is_behind = range.bytes && free.address + free.bytes == range.address;
+        if (is_before || is_behind) {
+          free = {is_before ? range.address : free.address, free.bytes + range.bytes};
+          range = {};
+        }
+        if (!range.bytes) place = &range;
+      }
+    }
+    base::return_own_addresses(free.address, free.bytes);
+    if (place && base::own_addresses(0) != free.address) *place = free;
   }
 
  private:
+  struct Range {
+    uintptr_t address = 0;
+    uint64_t bytes = 0;  ///< 0: none
+  };
   base::Lock lock_;
-  uintptr_t address_ = 0;
-  uint64_t bytes_ = 0;
+  Range ranges_[16];
 };
 constinit SpareAddresses g_spare;
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <string>
 
+#include "base/own_memory.h"
 #include "support/ledger_builder.h"
 
 namespace unfreed::ledger {
@@ -132,6 +133,26 @@ TEST_F(CopyTest, AFoldLeftUnfinishedStaysVisible) {
   ASSERT_FALSE(load());
   Counts counts[1];
   EXPECT_FALSE(copy_.view().sum_counts(counts));
+}
+
+/// As where the ledgers of several processes are read again and again, while a copy is kept.
+TEST_F(CopyTest, CopiesOfSeveralSizesUseNoMoreAndMoreAddresses) {
+  builder_.save(path());
+  for (auto [name, pages] : {std::pair{"larger", 16}, std::pair{"largest", 64}}) {
+    std::filesystem::copy_file(path(), path(name));
+    std::filesystem::resize_file(path(name), std::filesystem::file_size(path()) + pages * kPageBytes);
+  }
+  uintptr_t first = base::own_addresses(0);
+  constexpr int kTurns = 50;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    for (const char* name : {"ledger", "larger", "largest"}) {
+      Copy next;
+      ASSERT_FALSE(next.load(path(name).c_str()));
+      copy_ = std::move(next);
+    }
+  }
+  constexpr uint64_t kMostAtOnce = 3;
+  EXPECT_LE(base::own_addresses(0) - first, kMostAtOnce * std::filesystem::file_size(path("largest")));
 }
 
 TEST_F(CopyTest, MovesKeepTheView) {
