@@ -156,6 +156,10 @@ void Parser::operand(const char* name, int& value, const char* help) {
   app_->add_option(name, value, help)->required()->type_name("")->check(CLI::PositiveNumber);
 }
 
+void Parser::optional_operand(const char* name, std::string& value, const char* help) {
+  app_->add_option(name, value, help)->type_name("");
+}
+
 void Parser::operands(const char* name, std::vector<std::string>& values, const char* help) {
   app_->add_option(name, values, help)->required()->type_name("");
 }

@@ -40,6 +40,7 @@ int baseline_command(const Arguments& arguments);
 int list_command(const Arguments& arguments);
 int snapshot_command(const Arguments& arguments);
 int watch_command(const Arguments& arguments);
+int top_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 
@@ -63,6 +64,8 @@ class Parser {
   /// Required arguments: one, a positive number, one or more.
   void operand(const char* name, std::string& value, const char* help);
   void operand(const char* name, int& value, const char* help);
+  /// It may be left out.
+  void optional_operand(const char* name, std::string& value, const char* help);
   void operands(const char* name, std::vector<std::string>& values, const char* help);
   /// What completion and the manual page need of an option besides its help.
   struct Document {

@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"list", "", "show what is being tracked on this machine", list_command},
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
     {"watch", "[OPTIONS] PID|NAME", "say what keeps growing in a running process", watch_command},
+    {"top", "[OPTIONS] [PID|NAME]", "show what tracked processes hold, and what grows, as they run", top_command},
     {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };

@@ -13,6 +13,7 @@
 #include "cli/find_ledger.h"
 #include "cli/ledger_report.h"
 #include "cli/report_source.h"
+#include "cli/running_report.h"
 #include "kernel/program_facts.h"
 #include "kernel/running_ledger.h"
 
@@ -22,14 +23,15 @@ std::string series_key(const ledger::View& view, uint64_t inode) {
   return fmt::format("{}-{:x}-{:x}", view.header().pid, view.header().created_boottime_ns, inode);
 }
 
+uint64_t descriptor_limit(int pid) {
+  rlimit limit{};
+  bool is_limited = prlimit(pid, RLIMIT_NOFILE, nullptr, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return is_limited ? limit.rlim_cur : 0;
+}
+
 ProcessWatch::ProcessWatch(int pid, const report::Settings& settings, const SuppressionFiles* suppressions,
                            EarlierSeries earlier)
-    : pid_(pid),
-      settings_(settings),
-      suppressions_(suppressions),
-      earlier_(earlier),
-      // The process's files are where it sees them.
-      symbolizer_({.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"}) {}
+    : pid_(pid), settings_(settings), suppressions_(suppressions), earlier_(earlier), symbolizer_(symbolizer_of(pid)) {}
 
 ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string& error) {
   FoundLedger found = find_ledger(pid_);
@@ -71,8 +73,6 @@ ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string&
     request.suppressions = suppressions_ ? suppressions_->all() : own.all();
     full = make_report(view, request, symbolizer_);
   }
-  rlimit limit{};
-  bool is_limited = prlimit(pid_, RLIMIT_NOFILE, nullptr, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
   if (path_.empty()) {
     path_ = output_path(view, output, 1, error);
     if (path_.empty() || !open_series(error)) {
@@ -80,8 +80,7 @@ ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string&
       return Outcome::failed;
     }
   }
-  std::string text =
-      writer_.add(now, key, is_limited ? limit.rlim_cur : 0, plain.report, needs_full ? &full.report : nullptr);
+  std::string text = writer_.add(now, key, descriptor_limit(pid_), plain.report, needs_full ? &full.report : nullptr);
   if (append(text, error)) return Outcome::done;
   error = fmt::format("series {} cannot be written: {}", path_, error);
   return Outcome::failed;

@@ -18,6 +18,9 @@ inline constexpr uint64_t kDefaultEveryNs = 30'000'000'000;
 /// Identifies the image of a process that a ledger, whose file is `inode`, is of.
 std::string series_key(const ledger::View& view, uint64_t inode);
 
+/// On descriptors of a process; 0: none, or not known.
+uint64_t descriptor_limit(int pid);
+
 /// What is done with a series that is there.
 enum class EarlierSeries : uint8_t { continued, replaced };
 

@@ -11,12 +11,11 @@
 #include "cli/find_ledger.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
-#include "cli/report_source.h"
 #include "cli/request_grading.h"
+#include "cli/running_report.h"
 #include "cli/selection_options.h"
 #include "cli/settings_input.h"
 #include "cli/stranger.h"
-#include "cli/suppression_files.h"
 #include "cli/text_file.h"
 #include "cli/tracked_processes.h"
 #include "render/json.h"
@@ -117,36 +116,14 @@ int snapshot_command(const Arguments& arguments) {
     complain(error);
     return kFailure;
   }
-  std::optional<LoadedLedger> loaded = load_ledger(found.open.file.get(), found.path, pid, error);
-  if (!loaded) {
+  symbolize::Symbolizer symbolizer = symbolizer_of(pid);
+  RunningReport running;
+  if (!make_running_report(pid, found, settings, Depth::stacks, symbolizer, running, error)) {
     complain(error);
     return kFailure;
   }
-  const ledger::View& view = loaded->copy.view();
-  report::Settings effective;
-  report::read_evaluation_settings(view.text(view.header().settings), effective);
-  report::prefer_given(settings, effective);
-  SuppressionFiles suppressions;
-  bool is_given = !settings.suppressions.empty();
-  std::string_view files = effective.suppressions;
-  if (!is_given && !files.empty() && found.open.user != geteuid()) {
-    // Another user must not choose which files are opened here.
-    loaded->notes.push_back("the process's own suppressions, which belong to another user, were not applied");
-    files = {};
-  }
-  if (!suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) {
-    complain(error);
-    return kFailure;
-  }
-  ReportRequest request;
-  request.trigger = report::Trigger::snapshot;
-  request.notes = loaded->notes;
-  request.settings = &effective;
-  request.suppressions = suppressions.all();
-  // The target's files are where it sees them.
-  symbolize::Symbolizer symbolizer(
-      {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
-  OwnedReport made = make_report(view, request, symbolizer);
+  const ledger::View& view = running.ledger.copy.view();
+  OwnedReport& made = running.owned;
   selection.apply(made);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   std::string output = output_path(view, settings.output, number, error);

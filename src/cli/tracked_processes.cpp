@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include "base/syscall.h"
 #include "cli/find_ledger.h"
 #include "cli/ledger_report.h"
+#include "cli/process_watch.h"
 #include "cli/text_file.h"
 #include "kernel/running_ledger.h"
 #include "render/paths.h"
@@ -61,6 +63,12 @@ void describe(int pid, const ledger::View& view, TrackedProcess& out) {
       number(report::Subject::fd, report::Counter::live) + number(report::Subject::fd, report::Counter::unattributed);
   out.heap_bytes = number(report::Subject::heap, report::Counter::bytes);
   out.threads = number(report::Subject::thread, report::Counter::running);
+  for (size_t at = 0; at < ledger::kKindCount; ++at)
+    if (const auto& totals = made.report.totals[at])
+      out.held[at] = render::watched_total(static_cast<ledger::Kind>(at), *totals);
+  out.held[static_cast<size_t>(ledger::Kind::fd)] = out.descriptors;
+  out.open = number(report::Subject::fd, report::Counter::open);
+  out.limit = descriptor_limit(pid);
 }
 
 /// "4032 (server), 4040 (server)"
@@ -81,7 +89,11 @@ std::vector<TrackedProcess> list_tracked_processes() {
     ledger::Copy copy;
     if (!ledger.open.file || report::load_running_ledger(ledger.open.file.get(), pid, copy)) continue;
     if (copy.view().header().state.load() != static_cast<uint32_t>(ledger::State::live)) continue;
-    describe(pid, copy.view(), found.emplace_back());
+    struct stat status {};
+    if (fstat(ledger.open.file.get(), &status) != 0) continue;
+    TrackedProcess& one = found.emplace_back();
+    one.key = series_key(copy.view(), status.st_ino);
+    describe(pid, copy.view(), one);
   }
   return found;
 }

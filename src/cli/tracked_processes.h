@@ -1,9 +1,13 @@
 // The processes that are being tracked just now, and which of them a user means.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "ledger/layout.h"
 
 namespace unfreed::cli {
 
@@ -16,6 +20,11 @@ struct TrackedProcess {
   uint64_t descriptors = 0;  ///< held, and acquired by the process itself
   uint64_t heap_bytes = 0;
   uint64_t threads = 0;  ///< that run besides the main one
+  std::string key;       ///< of its image (series_key())
+  /// By kind, as a series has it: of the heap bytes, of others those that are held or run. Absent: not tracked.
+  std::array<std::optional<uint64_t>, ledger::kKindCount> held;
+  uint64_t open = 0;   ///< descriptors, inherited ones included
+  uint64_t limit = 0;  ///< on them; 0: none
 };
 
 /// All whose ledgers this user may read, by number.

@@ -152,7 +152,7 @@ std::string SeriesWriter::add(uint64_t now_ns, std::string_view key, uint64_t li
 void Steps::set(size_t look, uint64_t value) {
   if (!steps_.empty() && steps_.back().first == look)
     steps_.back().second = value;
-  else
+  else if (steps_.empty() || steps_.back().second != value)
     steps_.emplace_back(look, value);
 }
 
@@ -163,6 +163,46 @@ std::vector<uint64_t> Steps::at_looks(size_t looks) const {
     for (size_t look = steps_[at].first; look < end; ++look) values[look] = steps_[at].second;
   }
   return values;
+}
+
+void Steps::halve() {
+  Steps left;
+  for (const auto& [look, value] : steps_) left.set((look + 1) / 2, value);
+  *this = left;
+}
+
+void halve(Series& series) {
+  for (auto& [id, steps] : series.sites) steps.halve();
+  for (Steps& steps : series.kinds) steps.halve();
+  for (size_t at = 0; at < series.times_ns.size(); at += 2) series.times_ns[at / 2] = series.times_ns[at];
+  series.times_ns.resize((series.times_ns.size() + 1) / 2);
+}
+
+uint64_t watched_total(ledger::Kind kind, const report::Totals& totals) {
+  if (kind == ledger::Kind::heap) return totals.counted(Counter::bytes);
+  return totals.counted(Counter::live) + totals.counted(Counter::running);
+}
+
+namespace {
+
+void set_kinds(Series& series, size_t look, const Report& report) {
+  for (size_t at = 0; at < ledger::kKindCount; ++at)
+    if (const auto& totals = report.totals[at])
+      series.kinds[at].set(look, watched_total(static_cast<ledger::Kind>(at), *totals));
+  if (const auto& totals = report.totals[report::index_of(report::Subject::fd)]) series.open = (*totals)[Counter::open];
+}
+
+}  // namespace
+
+void add_look(Series& series, uint64_t now_ns, uint64_t limit, const Report& report) {
+  size_t look = series.times_ns.size();
+  series.times_ns.push_back(now_ns);
+  series.limit = limit;
+  std::map<uint64_t, uint64_t> values;
+  for (const auto& [id, steps] : series.sites) values[id] = 0;
+  for (const Site& site : report.sites) values[site.id] = watched_number(site.kind, site);
+  for (const auto& [id, value] : values) series.sites[id].set(look, value);
+  set_kinds(series, look, report);
 }
 
 namespace {
@@ -268,15 +308,8 @@ class SeriesReader {
       if (word.empty() || !set_total(word)) return false;
     for (std::string_view word = take_word(line); !word.empty(); word = take_word(line))
       if (!set_site(word)) return false;
-    for (size_t at = 0; at < ledger::kKindCount; ++at)
-      if (const auto& totals = out_.totals[at])
-        series_.kinds[at].set(look_, counted(static_cast<ledger::Kind>(at), *totals));
+    set_kinds(series_, look_, out_);
     return true;
-  }
-
-  static uint64_t counted(ledger::Kind kind, const report::Totals& totals) {
-    if (kind == ledger::Kind::heap) return totals.counted(Counter::bytes);
-    return totals.counted(Counter::live) + totals.counted(Counter::running);
   }
 
   bool set_total(std::string_view word) {
@@ -323,8 +356,6 @@ class SeriesReader {
   }
 
   void finish() {
-    if (const auto& totals = out_.totals[report::index_of(report::Subject::fd)])
-      series_.open = (*totals)[Counter::open];
     uint64_t watched = series_.times_ns.back() - series_.times_ns.front();
     if (out_.process.duration_ns && series_.times_ns.back() > first_ns_)
       *out_.process.duration_ns += series_.times_ns.back() - first_ns_;

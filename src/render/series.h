@@ -33,6 +33,8 @@ class Steps {
   void set(size_t look, uint64_t value);
   /// From the first look on; 0 before it was set.
   std::vector<uint64_t> at_looks(size_t looks) const;
+  /// Leaves every second look, from the first on.
+  void halve();
 
  private:
   std::vector<std::pair<size_t, uint64_t>> steps_;
@@ -46,6 +48,11 @@ struct Series {
   uint64_t limit = 0;  ///< on descriptors; 0: none known
   uint64_t open = 0;
 };
+
+/// Adds a look: `report` is on the same image of the process, and has all its call sites.
+void add_look(Series& series, uint64_t now_ns, uint64_t limit, const report::Report& report);
+/// Leaves every second look, from the first on: what is looked at for days takes no more memory.
+void halve(Series& series);
 
 /// Reads a series into the report on its last look, with growth, and notes. `arena` receives its texts. False: `error`
 /// as for read_json().
@@ -62,6 +69,8 @@ uint64_t watched_number(ledger::Kind kind, const Numbers& numbers) {
   return kind == ledger::Kind::heap ? numbers.value(report::Counter::bytes)
                                     : numbers.value(report::Counter::live) + numbers.value(report::Counter::running);
 }
+/// The same of a whole process, without what suppressions cover.
+uint64_t watched_total(ledger::Kind kind, const report::Totals& totals);
 
 /// Writes the lines of looks, one after the other.
 class SeriesWriter {

@@ -37,7 +37,8 @@ std::string end_of(const std::string& text, size_t columns) {
   return "…" + text.substr(start);
 }
 
-/// A frame in a line of no more than `columns`.
+}  // namespace
+
 std::string render_frame(const ShownFrame& shown, const TextOptions& options, size_t columns) {
   constexpr size_t kMostForPlace = 70;
   const StackFrame& frame = *shown.frame;
@@ -57,6 +58,8 @@ std::string render_frame(const ShownFrame& shown, const TextOptions& options, si
   if (place.empty() || name == place) return gap + name;
   return gap + name + " " + tinted("(" + place + ")", Tint::faint, options.colour);
 }
+
+namespace {
 
 /// "7 (/var/log/app.log), 8 (tcp …)"
 std::string describe_descriptors(std::span<const report::Object> descriptors, uint64_t count,

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "render/frames.h"
 #include "render/text.h"
 
 namespace unfreed::render {
@@ -28,6 +29,8 @@ const report::Site* find_peak(const report::Report& report);
 std::vector<std::string> list_missing_lines(const std::vector<Place>& places, const report::Report& report,
                                             const TextOptions& options);
 
+/// A frame in a line of no more than `columns`.
+std::string render_frame(const ShownFrame& shown, const TextOptions& options, size_t columns);
 /// The frames worth showing, one per line.
 std::string render_frames(const report::Report& report, report::StackId stack, const TextOptions& options,
                           std::string_view indent);

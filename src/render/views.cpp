@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "render/columns.h"
 #include "render/frames.h"
 #include "render/function_names.h"
 #include "render/quantities.h"
@@ -35,44 +36,7 @@ std::string heading_of(const Report& report) { return "unfreed: " + describe_pro
 
 // ---- tables ----
 
-struct Column {
-  const char* title;
-  bool is_right;
-  std::vector<std::string> cells;
-  size_t width() const {
-    size_t width = columns_of(title);
-    for (const std::string& one : cells) width = std::max(width, columns_of(one));
-    return width;
-  }
-};
-
-std::string pad(const std::string& text, size_t width, bool is_right) {
-  std::string spaces(width - std::min(width, columns_of(text)), ' ');
-  return is_right ? spaces + text : text + spaces;
-}
-
 std::string or_nothing(uint64_t number) { return number ? write_count(number) : ""; }
-
-/// The last column may be as long as the line has room. Columns without anything are left out.
-std::string render_columns(std::vector<Column> columns, size_t most) {
-  std::erase_if(columns, [](const Column& one) {
-    return std::all_of(one.cells.begin(), one.cells.end(), [](const std::string& cell) { return cell.empty(); });
-  });
-  if (columns.empty()) return {};
-  std::string text;
-  std::vector<size_t> widths;
-  for (const Column& one : columns) widths.push_back(one.width());
-  for (size_t row = 0; row <= columns[0].cells.size(); ++row) {
-    std::string line = " ";
-    for (size_t at = 0; at < columns.size(); ++at) {
-      const std::string cell = row ? columns[at].cells[row - 1] : columns[at].title;
-      bool is_last = at + 1 == columns.size();
-      line += " " + (is_last ? cell : pad(cell, widths[at], columns[at].is_right) + " ");
-    }
-    text += cut_to(line, most) + "\n";
-  }
-  return text;
-}
 
 /// "Server::handle(int) (src/server.cpp:61)" of the first frame worth showing.
 std::string first_frame_of(const Place& place, const TextOptions& options) {
@@ -103,7 +67,8 @@ std::string render_table(const Report& report, const TextOptions& options) {
                            first_frame_of(place, plain)};
     for (size_t at = 0; at < columns.size(); ++at) columns[at].cells.push_back(cells[at]);
   }
-  std::string table = render_columns(columns, options.columns);
+  std::string table;
+  for (const std::string& line : lay_out(columns, options.columns)) table += line + "\n";
   return table.empty() ? "\n  nothing is held\n" : "\n" + table;
 }
 

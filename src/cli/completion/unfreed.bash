@@ -71,7 +71,7 @@ _unfreed() {
   case $command in
     run | doctor) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
     report | diff | check) _filedir ;;
-    snapshot | watch) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
+    snapshot | watch | top) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands[*]}" -- "$cur") ;;
   esac
 } && complete -F _unfreed unfreed
