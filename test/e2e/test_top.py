@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import harness
@@ -18,7 +19,8 @@ class Terminal:
     """A shell in a terminal of tmux's, with a server of its own."""
 
     def __init__(self, scratch, env=None, columns=COLUMNS, lines=LINES):
-        self.socket = scratch.path("tmux")
+        # A server that is about to end would still answer by its name.
+        self.socket = tempfile.mktemp(prefix="tmux", dir=scratch.folder)
         self.env = harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers, "TERM": "screen",
                                               "HOME": scratch.folder, **(env or {})})
         self.env.pop("TMUX", None)
