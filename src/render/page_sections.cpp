@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "render/kernel_view.h"
 #include "render/page_data.h"
 #include "render/quantities.h"
 #include "render/text_parts.h"
@@ -63,6 +64,7 @@ class Sections {
       : report_(report), stacks_(stacks), options_(options) {}
 
   json all() {
+    add_kernel_view();
     add_hints();
     add_failures();
     add_peak();
@@ -81,6 +83,20 @@ class Sections {
  private:
   void add_stack(json& item, std::string_view title, report::StackId stack, bool truncated) {
     if (stack) item["stacks"].push_back({title, stacks_.add(report_, stack), truncated ? 1 : 0});
+  }
+
+  /// Of a process that is not tracked.
+  void add_kernel_view() {
+    if (!is_kernel_view(report_)) return;
+    Section section("kernel", "What the kernel knows");
+    std::string text = render_kernel_view(report_, options_);
+    for (size_t at = 0; at < text.size();) {
+      size_t end = std::min(text.find('\n', at), text.size());
+      size_t start = std::min(text.find_first_not_of(' ', at), end);
+      if (start < end) section.add(text.substr(start, end - start));
+      at = end + 1;
+    }
+    section.end(sections_);
   }
 
   void add_hints() {

@@ -231,6 +231,19 @@ class Page(unittest.TestCase):
                       "goroutine 18: descriptor 5: /OfGoroutine", "goroutine 18: and 4 more descriptors"):
             self.assertIn(words, shown)
 
+    def test_what_the_kernel_knows_of_a_process_that_is_not_tracked(self):
+        path = self.scratch.path("kernel.json")
+        done = harness.unfreed("snapshot", "--quiet", "-o", path, str(os.getpid()))
+        self.assertEqual(done.status, 0, done)
+        self.render("kernel", path)
+        self.open("kernel")
+        shown = self.browser.text("#section-kernel")
+        lines = [line.strip() for line in harness.unfreed("report", path).stdout.splitlines()[1:] if line.strip()]
+        self.assertTrue(any(line.startswith("memory") and "resident" in line for line in lines), lines)
+        for line in lines:
+            self.assertIn(" ".join(line.split()), " ".join(self.browser.text("body").split()))
+        self.assertIn("resident", shown)
+
     def test_names_that_a_program_chooses_inject_nothing(self):
         path = self.write("hostile", with_all_sections(self.report, lambda name: name + HOSTILE))
         page = self.render("hostile", path)

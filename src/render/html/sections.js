@@ -70,7 +70,7 @@ function itemOf(item, isOpen) {
     (item.stacks || []).map(([title, node, isTruncated]) => [element('h3', {}, title), stackList(node, isTruncated, false)])));
 }
 
-const openFirst = new Set(['hints', 'failures', 'peak', 'misuse', 'exec']);
+const openFirst = new Set(['kernel', 'hints', 'failures', 'peak', 'misuse', 'exec']);
 
 function sectionsOf(report) {
   const made = report.sections.map(one => {
