@@ -26,13 +26,20 @@ class Terminal:
         self.env.pop("TMUX", None)
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), "-c", scratch.folder,
                   *(word for name, value in (env or {}).items() for word in ("-e", f"{name}={value}")), "/bin/sh")
-        self.type("PS1='ready> '")
-        self.wait_for("(?m)^(# |[$] )?ready>$")
+        try:
+            self.type("PS1='ready> '")
+            self.wait_for("(?m)^(# |[$] )?ready>$")
+        except BaseException:
+            self.end()
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.end()
+
+    def end(self):
         self.tmux("kill-server")
 
     def tmux(self, *words):

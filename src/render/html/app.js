@@ -222,6 +222,9 @@ function comparisonHead() {
     isSame ? `, ${writeDuration(now.time_ns - then.time_ns)} earlier in the same process` : '', '.');
 }
 
+/** Of a process that was not tracked there are no call sites, only what the kernel knows. */
+const hasCallSites = one => reports.length > 1 || !one.sections.some(section => section.id === 'kernel');
+
 function showReport() {
   const one = report();
   explorer = {
@@ -235,8 +238,8 @@ function showReport() {
   };
   byId('main').replaceChildren(...[
     element('div.alerts', {}, one.alerts.map(text => element('p', {role: 'note'}, text))),
-    tiles(one, state.kind, chooseKind), ruleList(one), growthSection(one),
-    element('section.explorer', {'aria-labelledby': 'sites-title'},
+    hasCallSites(one) && tiles(one, state.kind, chooseKind), ruleList(one), growthSection(one),
+    element('section.explorer', {'aria-labelledby': 'sites-title', hidden: !hasCallSites(one)},
       element('h2', {id: 'sites-title', tabIndex: -1}, isComparison || older() ? 'What has changed' : 'What is held, and which code acquired it'),
       comparisonHead(), explorer.tools, element('div.find', {}, explorer.search, explorer.count, explorer.error), explorer.view),
     ...sectionsOf(one), notesOf(one) || '', factsOf(one)].filter(Boolean));
