@@ -208,7 +208,7 @@ class Top(unittest.TestCase):
         with Terminal(self.scratch, columns=80, lines=24) as terminal:
             terminal.top(str(process.pid))
             terminal.wait_for("leak_descriptor")
-            for columns, lines, pattern in ((60, 12, "growth asked|growth"), (30, 5, "needs 40 x 6"),
+            for columns, lines, pattern in ((60, 12, rf"> *{process.pid} (?s:.*)Tab list"), (30, 5, "needs 40 x 6"),
                                             (150, 40, "leak_descriptor"), (80, 24, "leak_descriptor")):
                 terminal.tmux("resize-window", "-x", str(columns), "-y", str(lines))
                 terminal.wait_for(pattern)
