@@ -7,6 +7,7 @@
 #include "cli/selection_options.h"
 #include "render/completion.h"
 #include "render/diff.h"
+#include "render/kernel_view.h"
 #include "render/renderers.h"
 
 namespace unfreed::cli {
@@ -41,6 +42,13 @@ int diff_command(const Arguments& arguments) {
   if (older) newer = read_report(new_file, symbolizer, error);
   if (!newer) {
     complain(error);
+    return kFailure;
+  }
+  if (render::is_kernel_view(older->report()) != render::is_kernel_view(newer->report())) {
+    complain(
+        fmt::format("{} and {} cannot be compared: in one of them the process was not tracked, so it has no call "
+                    "sites",
+                    old_file, new_file));
     return kFailure;
   }
   // One that the library wrote by itself knows no lines yet: only then is a place the same in both.

@@ -108,7 +108,7 @@ int snapshot_command(const Arguments& arguments) {
   }
   FoundLedger found = find_ledger(pid);
   if (!found.open.file && is_graded) {
-    complain(fmt::format("process {} cannot search for what it has lost: it was not started under unfreed", pid));
+    complain(fmt::format("process {} cannot search for what it has lost: no ledger of it can be read", pid));
     return kFailure;
   }
   if (!found.open.file) return show_stranger(pid, settings, selection);

@@ -9,11 +9,14 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "base/live_thread.h"
 #include "base/syscall.h"
 #include "base/time_text.h"
 #include "cli/ledger_files.h"
+#include "evaluate/hints.h"
 #include "kernel/kernel_facts.h"
 #include "trace/process_files.h"
 
@@ -52,14 +55,27 @@ class Stranger {
     describe_memory();
     describe_descriptors();
     describe_threads();
-    note("the process was not started under unfreed: this is what the kernel knows, which is not who acquired what");
-    note("next: start it with 'unfreed run' (or with LD_PRELOAD set to libunfreed.so), and take a snapshot of that");
-    note("the kernel does not record how long a descriptor has been open: a second snapshot shows what has grown");
+    if (has_library()) {
+      note(
+          "the process has loaded libunfreed.so, but no ledger of it can be read: this is what the kernel knows, which "
+          "is "
+          "not who acquired what");
+      note("its report at the end tells more; or start it where ledgers can be kept: /dev/shm, or UNFREED_LEDGER_DIR");
+    } else {
+      note("the process was not started under unfreed: this is what the kernel knows, which is not who acquired what");
+      note("next: start it with 'unfreed run' (or with LD_PRELOAD set to libunfreed.so), and take a snapshot of that");
+    }
+    note(
+        "the kernel does not record how long a descriptor has been open: `unfreed diff` of two snapshots shows what "
+        "has "
+        "grown");
   }
 
  private:
   report::Text copy(std::string_view text) { return made_.arena.copy(text); }
   void note(std::string_view text) { out_.notes.add(made_.arena, copy(text)); }
+
+  bool has_library() { return files_.read("maps").find("/libunfreed.so") != std::string::npos; }
 
   void describe_process() {
     report::Process& process = out_.process;
@@ -77,8 +93,12 @@ class Stranger {
     uint64_t started_ns = files_.start_ticks() * (1'000'000'000 / ticks_per_second);
     uint64_t now_ns = ledger::boottime_ns();
     process.duration_ns = now_ns > started_ns ? now_ns - started_ns : 0;
+    // The same in every snapshot, so that two can be compared: not from the clock.
+    constexpr uint64_t kSecond = 1'000'000'000;
+    std::ifstream file("/proc/stat");
+    std::string stat(std::istreambuf_iterator<char>(file), {});
     char text[40];
-    process.started = copy(base::format_time(base::realtime_ns() - *process.duration_ns, text));
+    process.started = copy(base::format_time(number_after(stat, "btime") * kSecond + started_ns, text));
   }
 
   void describe_memory() {
@@ -102,6 +122,7 @@ class Stranger {
       out_.descriptors_omitted = numbers.size() - kMostDescriptors;
       numbers.resize(kMostDescriptors);
     }
+    std::vector<report::KernelState> states;
     for (int number : numbers) {
       ledger::KernelFd found;
       base::FixedText<4200> target;
@@ -111,6 +132,7 @@ class Stranger {
       one->fd = number;
       one->origin = number <= STDERR_FILENO ? "standard" : "unattributed";
       one->target = copy(target.text());
+      states.push_back({one->target, found.flags});
       uint32_t access = found.status_flags & O_ACCMODE;
       one->flags.add(made_.arena, access == O_RDONLY ? "read" : access == O_WRONLY ? "write" : "read_write");
       if (found.flags & ledger::kKernelFdCloexec) one->flags.add(made_.arena, "cloexec");
@@ -118,6 +140,7 @@ class Stranger {
       if (found.flags & ledger::kKernelFdLocked) one->flags.add(made_.arena, "locked");
       if (found.flags & ledger::kKernelFdUnread) one->flags.add(made_.arena, "unread");
     }
+    report::add_hints_of_process(states, out_, made_.arena);
   }
 
   void describe_threads() {

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "evaluate/build.h"
+#include "evaluate/hints.h"
 
 namespace unfreed::report {
 
@@ -78,6 +79,40 @@ constexpr HintRow kHintRows[] = {
 /// Of files and the like, which have a name that opening them again leads to.
 bool is_named(Text target) { return !target.empty() && target.front() == '/'; }
 
+/// Returns what it leads to.
+Text add_state(const KernelState& kernel, State& state) {
+  state.close_wait += kernel.target.ends_with(" close_wait");
+  state.deleted += is_named(kernel.target) && kernel.target.ends_with(" (deleted)");
+  state.deleted_bytes += (kernel.flags >> ledger::kKernelFdDiskShift) * ledger::kKernelFdDiskBlock;
+  state.hung_up += (kernel.flags & ledger::kKernelFdHungUp) != 0;
+  state.unread += (kernel.flags & ledger::kKernelFdUnread) != 0;
+  state.locked += (kernel.flags & ledger::kKernelFdLocked) != 0;
+  return kernel.target;
+}
+
+void find_same(std::span<Text> targets, State& state) {
+  std::sort(targets.begin(), targets.end());
+  for (size_t at = 0; at < targets.size();) {
+    size_t end = at + 1;
+    while (end < targets.size() && targets[end] == targets[at]) ++end;
+    if (end - at > state.same) {
+      state.same = end - at;
+      state.target = targets[at];
+    }
+    at = end;
+  }
+}
+
+void add_hints(const State& state, uint64_t site, Report& out, base::Arena& arena) {
+  for (const HintRow& row : kHintRows) {
+    if (!row.applies(state)) continue;
+    Sentence sentence;
+    row.write(state, sentence);
+    if (Hint* hint = out.hints.add(arena))
+      *hint = {row.name, site, row.count(state), row.bytes(state), arena.copy(sentence.text())};
+  }
+}
+
 class States {
  public:
   explicit States(Build& build) : build_(build) {}
@@ -107,28 +142,7 @@ class States {
   Text add(const EvaluatedFd& fd, State& state) const {
     ++state.live;
     const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : build_.view().kernel_fd(fd.kernel);
-    if (!kernel) return {};
-    Text target = build_.view().text(kernel->target);
-    state.close_wait += target.ends_with(" close_wait");
-    state.deleted += is_named(target) && target.ends_with(" (deleted)");
-    state.deleted_bytes += (kernel->flags >> ledger::kKernelFdDiskShift) * ledger::kKernelFdDiskBlock;
-    state.hung_up += (kernel->flags & ledger::kKernelFdHungUp) != 0;
-    state.unread += (kernel->flags & ledger::kKernelFdUnread) != 0;
-    state.locked += (kernel->flags & ledger::kKernelFdLocked) != 0;
-    return target;
-  }
-
-  static void find_same(std::span<Text> targets, State& state) {
-    std::sort(targets.begin(), targets.end());
-    for (size_t at = 0; at < targets.size();) {
-      size_t end = at + 1;
-      while (end < targets.size() && targets[end] == targets[at]) ++end;
-      if (end - at > state.same) {
-        state.same = end - at;
-        state.target = targets[at];
-      }
-      at = end;
-    }
+    return kernel ? add_state({build_.view().text(kernel->target), kernel->flags}, state) : Text();
   }
 
   Build& build_;
@@ -141,15 +155,21 @@ void build_hints(Build& build) {
   for (const Place& place : build.out.places) {
     const Site& site = build.out.sites[place.first()];
     if (site.kind != ledger::Kind::fd || !place.live || !site.counts()) continue;
-    State state = states.of(place);
-    for (const HintRow& row : kHintRows) {
-      if (!row.applies(state)) continue;
-      Sentence sentence;
-      row.write(state, sentence);
-      if (Hint* hint = build.out.hints.add(build.arena))
-        *hint = {row.name, site.id, row.count(state), row.bytes(state), build.arena.copy(sentence.text())};
-    }
+    add_hints(states.of(place), site.id, build.out, build.arena);
   }
+}
+
+void add_hints_of_process(std::span<const KernelState> descriptors, Report& out, base::Arena& arena) {
+  State state;
+  std::span<Text> targets = arena.take_array<Text>(descriptors.size());
+  size_t named = 0;
+  for (const KernelState& one : descriptors) {
+    ++state.live;
+    Text target = add_state(one, state);
+    if (is_named(target) && named < targets.size()) targets[named++] = target;
+  }
+  find_same(targets.first(named), state);
+  add_hints(state, 0, out, arena);
 }
 
 }  // namespace unfreed::report

@@ -95,6 +95,7 @@ int pidfd_spawn(int*, const char*, const posix_spawn_file_actions_t*, const posi
                 char* const*);
 int pidfd_spawnp(int*, const char*, const posix_spawn_file_actions_t*, const posix_spawnattr_t*, char* const*,
                  char* const*);
+int epoll_pwait2(int, epoll_event*, int, const timespec*, const sigset_t*);
 void closefrom(int) noexcept;
 int close_range(unsigned, unsigned, int) noexcept;
 pid_t _Fork() noexcept;

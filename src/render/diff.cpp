@@ -6,7 +6,9 @@
 #include <map>
 #include <tuple>
 
+#include "render/kernel_view.h"
 #include "render/quantities.h"
+#include "render/function_names.h"
 
 namespace unfreed::render {
 
@@ -111,10 +113,58 @@ std::string render_time(const Report& older, const Report& newer, uint64_t betwe
                      write_duration(*older.process.duration_ns), write_duration(*newer.process.duration_ns));
 }
 
+/// The largest change first.
+std::vector<TargetChange> compare_targets(const Report& older, const Report& newer) {
+  std::map<std::string, TargetChange> all;
+  for (auto& [target, count] : count_targets(older, PathShortener::here())) all[target].before = count;
+  for (auto& [target, count] : count_targets(newer, PathShortener::here())) all[target].now = count;
+  std::vector<TargetChange> changes;
+  for (auto& [target, change] : all) {
+    change.target = target;
+    if (change.before != change.now) changes.push_back(change);
+  }
+  auto size = [](const TargetChange& one) { return std::max(one.before, one.now) - std::min(one.before, one.now); };
+  std::stable_sort(changes.begin(), changes.end(),
+                   [&](const TargetChange& left, const TargetChange& right) { return size(left) > size(right); });
+  return changes;
+}
+
+std::string render_targets(const Report& older, const Report& newer, const Difference& difference, uint64_t between_ns,
+                           const TextOptions& options, size_t most) {
+  uint64_t then = older.descriptors.size() + older.descriptors_omitted;
+  uint64_t now = newer.descriptors.size() + newer.descriptors_omitted;
+  std::string text = fmt::format("  fd      {} -> {} open\n  thread  {} -> {}\n", write_count(then), write_count(now),
+                                 write_count(older.threads.size() + older.threads_omitted),
+                                 write_count(newer.threads.size() + newer.threads_omitted));
+  if (older.memory && newer.memory)
+    text += fmt::format("  memory  {} -> {} of its own\n", write_bytes(older.memory->anonymous),
+                        write_bytes(newer.memory->anonymous));
+  const std::vector<TargetChange>& changes = difference.targets;
+  if (!changes.empty()) text += "\ndescriptors, by what they lead to\n";
+  for (size_t at = 0; at < std::min(changes.size(), most); ++at) {
+    const TargetChange& one = changes[at];
+    std::string rate = one.now > one.before && between_ns ? ", " + write_rate(one.now - one.before, between_ns) : "";
+    text += cut_to(fmt::format("  {} -> {} ({}{}{})  {}", write_count(one.before), write_count(one.now),
+                               one.now > one.before ? "+" : "-",
+                               write_count(std::max(one.before, one.now) - std::min(one.before, one.now)), rate,
+                               one.target),
+                   options.columns) +
+            "\n";
+  }
+  if (changes.size() > most) text += fmt::format("  and {}\n", write_number_of(changes.size() - most, "more change"));
+  return text;
+}
+
 }  // namespace
+
+bool Difference::is_worse() const {
+  return !appeared.empty() || !grew.empty() ||
+         std::any_of(targets.begin(), targets.end(), [](const TargetChange& one) { return one.now > one.before; });
+}
 
 Difference compare(const Report& older, const Report& newer) {
   Difference difference;
+  if (is_kernel_view(older) && is_kernel_view(newer)) difference.targets = compare_targets(older, newer);
   std::map<Key, Place> before = by_key(older);
   for (auto& [key, place] : by_key(newer)) {
     auto match = before.find(key);
@@ -159,6 +209,8 @@ std::string render_difference(const Report& older, const Report& newer, const Di
                           write_count((*now)[Counter::lost]));
     text += '\n';
   }
+  if (is_kernel_view(older) && is_kernel_view(newer))
+    text += render_targets(older, newer, difference, between_ns, options, shown.most_changes);
   Lists lists(between_ns, options, shown);
   lists.render("new", difference.appeared, false, text);
   lists.render("grew", difference.grew, true, text);
@@ -167,7 +219,8 @@ std::string render_difference(const Report& older, const Report& newer, const Di
   if (uint64_t small = lists.small())
     text += fmt::format("\n  {} of fewer than {} {} not shown\n", write_number_of(small, "change"), shown.least_live,
                         small == 1 ? "is" : "are");
-  bool same = !difference.is_worse() && difference.shrank.empty() && difference.gone.empty();
+  bool same =
+      !difference.is_worse() && difference.shrank.empty() && difference.gone.empty() && difference.targets.empty();
   return same ? text + "\nno differences\n" : text;
 }
 

@@ -15,13 +15,21 @@ struct Change {
   uint64_t old_bytes = 0;
 };
 
+/// Of processes that were not tracked: descriptors that lead to the same.
+struct TargetChange {
+  std::string target;
+  uint64_t before = 0;
+  uint64_t now = 0;
+};
+
 /// Call sites matched by kind and signature. Suppressed ones and those that do not count are left out.
 struct Difference {
   std::vector<Change> appeared;
   std::vector<Change> grew;  ///< in number or, where the number is the same, in bytes
   std::vector<Change> shrank;
   std::vector<Change> gone;
-  bool is_worse() const { return !appeared.empty() || !grew.empty(); }
+  std::vector<TargetChange> targets;
+  bool is_worse() const;
 };
 
 /// Each list starts with the largest change.

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "render/frames.h"
+#include "render/kernel_view.h"
 #include "render/quantities.h"
 #include "render/telling_frames.h"
 #include "render/text_parts.h"
@@ -71,7 +72,7 @@ class Finder {
     }
     if (report.of_run) add_untracked();
     add_places();
-    add_unattributed();
+    if (!is_kernel_view(report)) add_unattributed();
     add_misuse();
     add_exec_leaks();
     add_other_rules();

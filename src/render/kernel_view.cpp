@@ -12,15 +12,14 @@
 namespace unfreed::render {
 
 using report::Report;
+using Counts = std::map<std::string, uint64_t>;
 
 namespace {
 
-using Counts = std::map<std::string, uint64_t>;
-
 /// What is alike of targets: files by their path; sockets by protocol and state ("tcp close_wait"), as addresses
-/// differ; all else by what it is.
-std::string kind_of(std::string_view target, const TextOptions& options) {
-  if (target.starts_with('/')) return options.paths.shorten(target);
+/// differ; others by what they are.
+std::string kind_of(std::string_view target, const PathShortener& paths) {
+  if (target.starts_with('/')) return paths.shorten(target);
   std::string_view first = target.substr(0, target.find_first_of(" :["));
   size_t last = target.rfind(' ');
   std::string_view state = last == std::string_view::npos ? "" : target.substr(last + 1);
@@ -29,10 +28,6 @@ std::string kind_of(std::string_view target, const TextOptions& options) {
   }) && state.find_first_not_of("0123456789") != std::string_view::npos;
   if (first.empty()) return "(not known)";
   return is_state ? fmt::format("{} {}", printable(first), state) : printable(first);
-}
-
-bool has(const report::Descriptor& one, report::Text flag) {
-  return std::find(one.flags.begin(), one.flags.end(), flag) != one.flags.end();
 }
 
 std::string render_counts(std::string_view title, const Counts& counts, size_t most, const TextOptions& options) {
@@ -59,31 +54,16 @@ std::string describe_wait(const report::Thread& thread) {
   return thread.waits_in.empty() ? how : fmt::format("{} in {}", how, printable(thread.waits_in));
 }
 
-/// What states of descriptors say about mistakes.
-std::string render_states(const Report& report) {
-  uint64_t close_wait = 0, deleted = 0, hung_up = 0, unread = 0;
-  for (const report::Descriptor& one : report.descriptors) {
-    close_wait += one.target.ends_with(" close_wait");
-    deleted += one.target.starts_with('/') && one.target.ends_with(" (deleted)");
-    hung_up += has(one, "hung_up");
-    unread += has(one, "unread");
-  }
-  std::string text;
-  auto add = [&](uint64_t count, const char* noun, const char* what) {
-    if (count) text += fmt::format("  hint: {} {}\n", write_number_of(count, noun), what);
-  };
-  add(close_wait, "connection", "in CLOSE_WAIT: the peer has closed, this side has not");
-  add(deleted, "descriptor", "of deleted files, which keep their disk space until they are closed");
-  add(hung_up, "pipe", "whose other end nobody has open");
-  add(unread, "eventfd", "written to and not read");
-  return text.empty() ? text : "\n" + text;
-}
-
 }  // namespace
 
+Counts count_targets(const Report& report, const PathShortener& paths) {
+  Counts targets;
+  for (const report::Descriptor& one : report.descriptors) ++targets[kind_of(one.target, paths)];
+  return targets;
+}
+
 std::string render_kernel_view(const Report& report, const TextOptions& options) {
-  Counts targets, waits;
-  for (const report::Descriptor& one : report.descriptors) ++targets[kind_of(one.target, options)];
+  Counts targets = count_targets(report, options.paths), waits;
   for (const report::Thread& one : report.threads) ++waits[describe_wait(one)];
   uint64_t descriptors = report.descriptors.size() + report.descriptors_omitted;
   std::string text = fmt::format("  fd      {} open{}\n", write_count(descriptors),
@@ -95,8 +75,14 @@ std::string render_kernel_view(const Report& report, const TextOptions& options)
                         write_bytes(memory->shared), write_bytes(memory->swapped));
   constexpr size_t kMostGroups = 20;
   text += render_counts("descriptors, by what they lead to", targets, kMostGroups, options);
-  text += render_states(report);
-  return text + render_counts("threads, by where they wait in the kernel", waits, kMostGroups, options);
+  if (report.descriptors_omitted)
+    text += fmt::format("    {:>8}  not shown\n", write_count(report.descriptors_omitted));
+  if (!report.hints.empty()) text += '\n';
+  for (const report::Hint& hint : report.hints)
+    text += cut_to("  hint: descriptors: " + printable(hint.text), options.columns) + "\n";
+  text += render_counts("threads, by where they wait in the kernel", waits, kMostGroups, options);
+  if (report.threads_omitted) text += fmt::format("    {:>8}  not shown\n", write_count(report.threads_omitted));
+  return text;
 }
 
 }  // namespace unfreed::render

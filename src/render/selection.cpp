@@ -9,6 +9,7 @@
 
 #include "evaluate/places.h"
 #include "render/ages.h"
+#include "render/kernel_view.h"
 #include "render/places.h"
 #include "render/quantities.h"
 #include "settings/subjects.h"
@@ -81,8 +82,11 @@ class Selecting {
     std::set<uint64_t> shown;
     for (const Site& site : report_.sites) shown.insert(site.id);
     keep(
-        report_.hints, "hint", [&](const report::Hint& one) { return shown.contains(one.site); },
+        report_.hints, "hint", [&](const report::Hint& one) { return !one.site || shown.contains(one.site); },
         [](const report::Hint&) { return false; });
+    // Of a process that is not tracked they are the totals, too.
+    bool are_totals = is_kernel_view(report_);
+    size_t descriptors = report_.descriptors.size(), threads = report_.threads.size();
     // What is neither a call site's nor of one thread: who asks for call sites alone does not mean these.
     auto is_unattributed = [](const auto& one) { return one.origin == "unattributed"; };
     keep(
@@ -91,7 +95,10 @@ class Selecting {
           return wants(Subject::fd) && selection_.thread.empty() && matches(one.target);
         },
         is_unattributed);
-    if (report_.descriptors.empty()) report_.descriptors_omitted = 0;
+    if (are_totals)
+      report_.descriptors_omitted += descriptors - report_.descriptors.size();
+    else if (report_.descriptors.empty())
+      report_.descriptors_omitted = 0;
     keep(
         report_.threads, "thread",
         [&](const report::Thread& one) {
@@ -101,6 +108,7 @@ class Selecting {
         [](const report::Thread& one) {
           return one.thread_class != "main" && one.thread_class != "libc" && one.thread_class != "ignored";
         });
+    if (are_totals) report_.threads_omitted += threads - report_.threads.size();
     keep(
         report_.children, "unattributed child",
         [&](const report::Child& one) {

@@ -593,10 +593,11 @@ std::string render_report_text(Reports reports, const RenderOptions& options) {
       continue;
     }
     shown += render_text(*report, text);
-    if (options.has_whole_paths && report->retention.empty())
-      shown +=
-          "  who keeps heap blocks alive is not known: the report was made without a search for lost ones (`unfreed "
-          "snapshot --grade`, or at the program's end)\n";
+    if (options.has_whole_paths && !(report->grading && report->grading->state == report::GradingState::done))
+      shown += fmt::format("  who keeps heap blocks alive is not known: {}\n",
+                           report->grading ? printable(report->grading->reason)
+                                           : "the report was made without a search for lost ones (`unfreed snapshot "
+                                             "--grade`, or at the program's end)");
     if (options.show_suppressed) shown += render_suppressed(*report, text);
   }
   return shown;

@@ -45,14 +45,52 @@ class StrangeProcesses(unittest.TestCase):
         text = self.shown.stderr
         for words in (r"is still running after", r"fd +\d+ open, of at most [\d,]+", r"(?m)^ +5  tcp close_wait$",
                       r"(?m)^ +9  /etc/hosts$", r"memory +.* resident: ", r"(?m)^ +1  waiting",
-                      r"hint: 5 connections in CLOSE_WAIT", r"hint: 2 pipes whose other end nobody has open",
-                      r"hint: 1 eventfd written to and not read", r"hint: 3 descriptors of deleted files",
+                      r"hint: descriptors: 5 are in CLOSE_WAIT", r"hint: descriptors: 2 are pipes whose other end nobody has open",
+                      r"hint: descriptors: 1 is an eventfd that was written to", r"hint: descriptors: 3 are deleted files",
                       r"not started under unfreed", r"next: start it with 'unfreed run'"):
             with self.subTest(words):
                 self.assertRegex(text, words)
         again = harness.unfreed("report", self.path)
         self.assertIn("tcp close_wait", again.stdout)
-        self.assertNotIn("close_wait", harness.unfreed("report", "--match", "/etc/hosts", self.path).stdout)
+        part = harness.unfreed("report", "--match", "/etc/hosts", self.path).stdout
+        self.assertNotIn("close_wait", part)
+        total = len(self.report["descriptors"])
+        self.assertRegex(part, rf"(?m)^  fd +{total} open")
+        self.assertRegex(part, rf"(?m)^ +{total - 9}  not shown$")
+        self.assertEqual({hint["name"] for hint in self.report["hints"]},
+                         {"close_wait", "deleted_file", "pipe_end_gone", "eventfd_unread", "locked", "same_target"})
+        self.assertNotIn("no hooked function", harness.unfreed("report", "--format", "github", self.path).stdout)
+
+    def test_two_of_them_show_what_has_grown(self):
+        with open(self.path, encoding="utf-8") as file:
+            later = json.load(file)
+        hosts = next(one for one in later["descriptors"] if one["target"] == "/etc/hosts")
+        later["descriptors"] += [{**hosts, "fd": 900 + number} for number in range(30)]
+        later["process"]["duration_ns"] += 60 * 10**9
+        path = self.scratch.path("later.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(later, file)
+        grown = harness.unfreed("diff", "--exit-code", self.path, path)
+        self.assertEqual(grown.status, 1, grown)
+        self.assertRegex(grown.stdout, r"(?m)^  9 -> 39 \(\+30, 30 per minute\)  /etc/hosts$")
+        self.assertEqual(harness.unfreed("diff", "--exit-code", path, self.path).status, 0)
+        again = self.scratch.path("again.json")
+        harness.unfreed("snapshot", "--quiet", "--output", again, str(self.process.pid))
+        same = harness.unfreed("diff", "--exit-code", self.path, again)
+        self.assertEqual((same.status, "different processes" in same.stdout, "no differences" in same.stdout), (0, False, True), same)
+        tracked = self.scratch.path("tracked.json")
+        harness.run(["true"], options=["-o", tracked])
+        refused = harness.unfreed("diff", self.path, tracked)
+        self.assertEqual((refused.status, refused.stderr.count("\n")), (125, 1), refused)
+
+    def test_a_tracked_process_without_a_ledger_is_not_called_untracked(self):
+        with harness.started(["sleep", "60"], scratch=self.scratch, launcher=False,
+                             env={"UNFREED_LEDGER_DIR": "/proc/none"}) as process:
+            harness.wait_for(lambda: b"libunfreed" in open(f"/proc/{process.pid}/maps", "rb").read())
+            shown = harness.unfreed("snapshot", "--output", self.scratch.path("no.json"), str(process.pid))
+            self.assertEqual(shown.status, 0, shown)
+            self.assertIn("has loaded libunfreed.so, but no ledger of it can be read", shown.stderr)
+            self.assertNotIn("not started under unfreed", shown.stderr)
 
     def test_the_process_goes_on_undisturbed(self):
         before = sorted(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -522,7 +522,6 @@ void handles() {
   CALL(dlmopen(-77, "libm.so.6", RTLD_NOW));
 }
 
-/// Where no descriptor is to be had every hooked function says so, and leaves things as they are.
 void waiting() {
   const timespec no_time{0, -1}, short_time{0, 1};
   timespec* volatile no_timespec = nullptr;
@@ -552,6 +551,7 @@ void waiting() {
   CALL(sigtimedwait(no_signals, nullptr, &short_time));
 }
 
+/// Where no descriptor is to be had every hooked function says so, and leaves things as they are.
 void exhaustion() {
   rlimit before, few;
   getrlimit(RLIMIT_NOFILE, &before);
