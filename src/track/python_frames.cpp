@@ -1,5 +1,7 @@
 #include "track/python_frames.h"
 
+#include <sys/uio.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -72,6 +74,7 @@ struct Interpreter {
   uintptr_t loop_low, loop_high;  ///< the code of _PyEval_EvalFrameDefault
   uintptr_t code_type;
   void* (*this_thread_state)();
+  int (*is_finalizing)();
 };
 Interpreter g_interpreter;
 std::atomic<bool> g_is_known;
@@ -79,9 +82,8 @@ constinit base::Lock g_lock;
 
 // Under the lock:
 
-/// Stacks that were read by the kernel alone, with the layout that is assumed.
+/// Stacks that the kernel has read to their end, with the layout that is assumed.
 uint32_t g_proofs;
-bool g_is_refuted;  ///< something was no code object
 constexpr uint32_t kEnoughProofs = 32;
 
 /// What is known of an instruction, as long as its code object is the same one.
@@ -136,29 +138,60 @@ struct ReadFrame {
   uint64_t instruction;  ///< as the frame has it
 };
 
-/// Reads what the interpreter returns to: by the kernel, until the layout has proved right.
-class Reader {
+/// Reads frames, with what lies below them: that is where their callers mostly are.
+class FrameReader {
  public:
-  explicit Reader(bool is_trusted) : is_trusted_(is_trusted) {}
+  /// `is_trusted`: memory is read as it is.
+  explicit FrameReader(bool is_trusted) : is_trusted_(is_trusted) {}
 
   /// The bytes at `from`, valid until the next call; nullptr: they cannot be read.
   const std::byte* at(uintptr_t from, size_t bytes) {
     if (!from || from % sizeof(uintptr_t)) return nullptr;
     if (is_trusted_) return reinterpret_cast<const std::byte*>(from);
-    static std::byte copy[kMostCodeBytes];
-    return read(from, copy, bytes) ? copy : nullptr;
+    if (from >= low_ && from + bytes <= high_) return g_window + (from - low_);
+    high_ = from + bytes;
+    low_ = high_ > kWindowBytes ? high_ - kWindowBytes : 0;
+    if (read(low_, g_window, high_ - low_)) return g_window + (from - low_);
+    low_ = from;
+    if (read(low_, g_window, bytes)) return g_window;
+    low_ = high_ = 0;
+    return nullptr;
   }
-  uintptr_t pointer_at(uintptr_t from) {
-    const std::byte* bytes = at(from, sizeof(uintptr_t));
-    return bytes ? member<uintptr_t>(bytes, 0) : 0;
+  uintptr_t pointer_at(uintptr_t from) const {
+    uintptr_t value = 0;
+    if (from % sizeof value) return 0;
+    if (is_trusted_) return *reinterpret_cast<const uintptr_t*>(from);
+    return read(from, &value, sizeof value) ? value : 0;
   }
 
  private:
+  static constexpr size_t kWindowBytes = 4096;
+  static inline std::byte g_window[kWindowBytes];
   bool is_trusted_;
+  uintptr_t low_ = 0, high_ = 0;
 };
 
+/// The heads of code objects. Returns how many of them, from the first, could be read.
+size_t read_codes(std::span<const ReadFrame> frames, bool are_trusted, std::byte (*out)[kMostCodeBytes]) {
+  static iovec local[kMostPythonFrames], remote[kMostPythonFrames];
+  size_t bytes = g_interpreter.layout->code_bytes;
+  if (are_trusted) {
+    for (size_t at = 0; at < frames.size(); ++at)
+      std::memcpy(out[at], reinterpret_cast<const void*>(frames[at].code), bytes);
+    return frames.size();
+  }
+  for (size_t at = 0; at < frames.size(); ++at) {
+    local[at] = {out[at], bytes};
+    remote[at] = {reinterpret_cast<void*>(frames[at].code), bytes};
+  }
+  long done = base::raw_syscall(SYS_process_vm_readv, base::current_tid(), reinterpret_cast<long>(local),
+                                static_cast<long>(frames.size()), reinterpret_cast<long>(remote),
+                                static_cast<long>(frames.size()), 0);
+  return done > 0 ? static_cast<size_t>(done) / bytes : 0;
+}
+
 /// The thread's frames, innermost first.
-size_t walk(Reader& reader, std::span<ReadFrame> out, bool& truncated) {
+size_t walk(FrameReader& reader, std::span<ReadFrame> out, bool& truncated) {
   const Layout& layout = *g_interpreter.layout;
   auto thread = reinterpret_cast<uintptr_t>(g_interpreter.this_thread_state());
   if (!thread) return 0;
@@ -251,11 +284,7 @@ uint32_t read_line(const std::byte* code, uint32_t first_line, uint32_t instruct
 /// False: it cannot be read, or there is no room.
 bool name(const ReadFrame& frame, const std::byte* code, PythonFrame& out) {
   const Layout& layout = *g_interpreter.layout;
-  if (!code) return false;
-  if (member<uintptr_t>(code, kType) != g_interpreter.code_type) {
-    g_is_refuted = true;
-    return false;
-  }
+  if (member<uintptr_t>(code, kType) != g_interpreter.code_type) return false;
   auto instruction = static_cast<uint32_t>(frame.instruction);
   if (layout.form == Instruction::units) instruction *= 2;
   if (layout.form == Instruction::address)
@@ -296,6 +325,9 @@ void note_interpreter(const unwind::Object& object, uint32_t number, std::string
   auto* loop = symbols.find("_PyEval_EvalFrameDefault");
   auto* code_type = symbols.find("PyCode_Type");
   auto* thread_state = symbols.find("PyGILState_GetThisThreadState");
+  auto* finalizing = symbols.find("_Py_IsFinalizing");  // until 3.12
+  if (!finalizing) finalizing = symbols.find("Py_IsFinalizing");
+  bool has_finalizing = finalizing && finalizing->st_shndx != SHN_UNDEF;
   for (auto* symbol : {loop, code_type, thread_state})
     if (!symbol || symbol->st_shndx == SHN_UNDEF) return;
   base::Hold hold(g_lock);
@@ -309,6 +341,8 @@ void note_interpreter(const unwind::Object& object, uint32_t number, std::string
   g_interpreter.loop_high = g_interpreter.loop_low + loop->st_size;
   g_interpreter.code_type = object.bias + code_type->st_value;
   g_interpreter.this_thread_state = reinterpret_cast<void* (*)()>(object.bias + thread_state->st_value);
+  g_interpreter.is_finalizing =
+      has_finalizing ? reinterpret_cast<int (*)()>(object.bias + finalizing->st_value) : nullptr;
   g_is_known.store(true, std::memory_order_release);
 }
 
@@ -326,20 +360,21 @@ size_t read_python_frames(std::span<PythonFrame> out, bool is_interrupted, bool&
   if (!base::may_call_system()) return 0;
   base::Hold hold(g_lock);
   if (!g_is_known.load(std::memory_order_relaxed)) return 0;
-  bool is_trusted = !is_interrupted && !g_is_refuted && g_proofs >= kEnoughProofs;
-  Reader reader(is_trusted);
+  bool is_main = base::current_tid() == base::current_pid();
+  bool is_trusted = is_main && !is_interrupted && g_proofs >= kEnoughProofs && g_interpreter.is_finalizing &&
+                    !g_interpreter.is_finalizing();
+  FrameReader reader(is_trusted);
   static ReadFrame frames[kMostPythonFrames];
+  static std::byte codes[kMostPythonFrames][kMostCodeBytes];
   size_t most = std::min<size_t>({out.size(), kMostPythonFrames, g_tracker.depth});
   size_t walked = walk(reader, std::span(frames).first(most), truncated);
+  size_t known = read_codes(std::span(frames).first(walked), is_trusted, codes);
   size_t count = 0;
-  while (count < walked) {
-    const std::byte* code = reader.at(frames[count].code, g_interpreter.layout->code_bytes);
-    if (!name(frames[count], code, out[count])) break;
-    ++count;
-  }
+  while (count < known && name(frames[count], codes[count], out[count])) ++count;
   truncated |= count < walked;
-  if (g_is_refuted && !g_proofs) g_is_known.store(false, std::memory_order_release);  // it is another interpreter
-  g_proofs += !is_interrupted && count == walked && count > 0 && g_proofs < kEnoughProofs;
+  g_proofs += count == walked && count > 0 && g_proofs < kEnoughProofs;
+  // Where nothing is as it should be, it is another interpreter.
+  if (count == 0 && walked > 0 && !is_interrupted && !g_proofs) g_is_known.store(false, std::memory_order_release);
   return count;
 }
 

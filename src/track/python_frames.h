@@ -7,14 +7,15 @@
 //
 // The list of a thread hangs on its PyThreadState, which the interpreter's own PyGILState_GetThisThreadState() returns
 // (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it stands
-// still during a hook. It is read by the kernel (process_vm_readv), which cannot fault, and every code object must be
-// of the type PyCode_Type: an interpreter that is laid out otherwise has no Python frames.
+// still during a hook. But for a daemon thread at the interpreter's end, whose list is freed while it waits, and where
+// a signal has interrupted the loop: so everything is read by the kernel (process_vm_readv), which cannot fault, and
+// every code object must be of the type PyCode_Type. An interpreter that is laid out otherwise has no Python frames.
 //
-// System calls for each frame would take ten times as long as the call that is hooked. So, once the layout has proved
-// right for every frame of several stacks, frames and the heads of their code objects are read as they are: they are
-// what the interpreter returns to when the hook returns, so they are in memory as the C stack is. Not where a signal
-// has interrupted the loop, which may have been about to link a frame. What a code object refers to is always read by
-// the kernel, and known from then on.
+// A system call for each frame would take ten times as long as the call that is hooked. So, once the layout has proved
+// right for several stacks, the main thread's frames and the heads of their code objects are read as they are: they are
+// what the interpreter returns to, and nobody frees them, for it is the main thread that ends the interpreter. For
+// other threads frames are read by the page, and all code objects of a stack at once. What a code object refers to is
+// known from then on.
 //
 // Python frames are no part of what C stacks are recognised by: stacks with Python frames are captured anew each time.
 // So heap blocks and mappings have none.

@@ -123,6 +123,36 @@ def interpreters():
     return sorted(found.items())
 
 
+# At its end the interpreter frees the list of frames of a thread that still waits, and what has been freed is used again.
+THE_END = '''
+import ctypes, os, sys, threading, time
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.malloc.argtypes = [ctypes.c_size_t]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+fifo = sys.argv[1]
+os.mkfifo(fifo)
+def wait():
+    for _ in range(60):
+        os.close(os.open("/dev/null", os.O_RDONLY))
+    os.open(fifo, os.O_RDONLY)
+thread = threading.Thread(target=wait, daemon=True)
+thread.start()
+while open(f"/proc/self/task/{thread.native_id}/wchan").read() != "wait_for_partner":
+    time.sleep(0.01)
+class AtTheEnd:
+    def __del__(self, malloc=libc.malloc, memset=libc.memset, open=os.open, how=os.O_WRONLY, sleep=time.sleep):
+        for size in range(16, 1200, 8):
+            for _ in range(20):
+                memset(malloc(size), 0x48, size)
+        open(fifo, how)
+        sleep(0.3)
+keep = AtTheEnd()
+sys.modules["zz_keep"] = keep
+del keep
+'''
+
+
 class PythonFrames(unittest.TestCase):
     def write(self, scratch, text, name="service.py"):
         path = scratch.path(name)
@@ -203,6 +233,12 @@ class PythonFrames(unittest.TestCase):
                 leave = ("leave", self.line(LATER, "leave"))
                 self.assertEqual(sorted(found), [(1, [leave, ("<module>", self.line(LATER, "last"))]),
                                                  (60, [leave, ("<module>", self.line(LATER, "often"))])])
+
+    def test_a_daemon_thread_at_the_interpreters_end(self):
+        for name, interpreter in interpreters():
+            with self.subTest(name), harness.Scratch() as scratch:
+                result = harness.preload([interpreter, "-c", THE_END, scratch.path("fifo")], scratch=scratch)
+                self.assertEqual((result.status, result.stdout), (0, ""), result)
 
     def test_calls_that_fail(self):
         with harness.Scratch() as scratch:
