@@ -63,6 +63,7 @@ class Grader {
     mark_streams();
     if (!exclude()) return "there are too many mappings";
     if (!scan_roots()) return "the kernel does not say which memory is in use";
+    if (!is_epoll_known_) return "the kernel does not say what the process has given to epoll_ctl()";
     graph_.reach();
     mark_lost_streams();
     mark_lost_threads();
@@ -327,7 +328,7 @@ class Grader {
          {RootKind::variable, RootKind::thread_variable, RootKind::libc, RootKind::stack, RootKind::registers,
           RootKind::region, RootKind::request, RootKind::memory, RootKind::epoll}) {
       if (kind == RootKind::epoll)
-        is_whole = scan_epoll_data() && is_whole;
+        is_epoll_known_ = scan_epoll_data();
       else if (kind == RootKind::registers)
         scan_registers();
       else if (kind == RootKind::region)
@@ -449,6 +450,7 @@ class Grader {
   uint32_t since_epoch_;
   uint64_t lost_since_ = 0;
   ledger::Writer& out_;
+  bool is_epoll_known_ = false;
   MemoryMap map_;
   HeapAges ages_;
   HeapGraph graph_;

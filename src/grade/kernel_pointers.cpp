@@ -1,5 +1,7 @@
 #include "grade/kernel_pointers.h"
 
+#include <errno.h>
+
 #include "base/numbered_entries.h"
 #include "base/scan.h"
 #include "base/syscall.h"
@@ -12,11 +14,13 @@ namespace {
 
 using Path = base::FixedText<64>;
 
-/// The end of a link of /proc; "" if it cannot be read.
-std::string_view read_link(const char* path, std::span<char> out) {
-  long bytes = base::raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(path),
-                                 reinterpret_cast<long>(out.data()), static_cast<long>(out.size()));
-  return bytes > 0 ? std::string_view(out.data(), static_cast<size_t>(bytes)) : std::string_view();
+/// Returns the bytes of where a link of /proc leads to, or −errno.
+long read_link(const char* path, std::span<char> out) {
+  return base::raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(path), reinterpret_cast<long>(out.data()),
+                           static_cast<long>(out.size()));
+}
+std::string_view text_of(std::span<const char> link, long bytes) {
+  return bytes > 0 ? std::string_view(link.data(), static_cast<size_t>(bytes)) : std::string_view();
 }
 
 /// False: /proc numbers processes as another pid namespace does.
@@ -29,15 +33,18 @@ bool add_folder_of(int pid, Path& path) {
   base::FixedText<16> own;
   own.add_signed(base::current_pid());
   path.add("/proc/").add_signed(pid);
-  return read_link("/proc/self", digits) == own.text();
+  return text_of(digits, read_link("/proc/self", digits)) == own.text();
 }
 
-bool is_epoll(std::string_view folder, int fd) {
+enum class Is : uint8_t { epoll, another, unknown };
+Is what_is(std::string_view folder, int fd) {
   constexpr std::string_view kTarget = "anon_inode:[eventpoll]";
   char target[kTarget.size() + 1];
   Path path;
   path.add(folder).add("/fd/").add_signed(fd);
-  return read_link(path.c_str(), target) == kTarget;
+  long bytes = read_link(path.c_str(), target);
+  if (base::is_error(bytes)) return bytes == -ENOENT ? Is::another : Is::unknown;  // it may have been closed
+  return text_of(target, bytes) == kTarget ? Is::epoll : Is::another;
 }
 
 }  // namespace
@@ -57,10 +64,12 @@ bool each_epoll_data(int pid, std::span<char> buffer, void* context, void (*visi
   Path descriptors;
   descriptors.add(folder.text()).add("/fd");
   long directory = base::open_file(descriptors.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory == -EACCES) return true;
   if (base::is_error(directory)) return false;
   alignas(8) char entries[1024];
   bool is_whole = base::each_numbered_entry(directory, entries, [&](int fd) {
-    if (!is_epoll(folder.text(), fd)) return true;
+    Is what = what_is(folder.text(), fd);
+    if (what != Is::epoll) return what == Is::another;
     Path path;
     path.add(folder.text()).add("/fdinfo/").add_signed(fd);
     return each_line(path.c_str(), buffer, [&](std::string_view line) {

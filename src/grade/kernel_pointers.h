@@ -13,7 +13,8 @@ namespace unfreed::grade {
 bool parse_epoll_data(std::string_view line, uint64_t& data);
 
 /// Calls `visit(data)` for all that the epoll descriptors of process `pid` keep: the calling process, or the one that
-/// it is a copy of, as a copy has closed its own. False: the kernel does not say, or not all. `buffer`: memory to read
+/// it is a copy of, as a copy has closed its own. False: the kernel does not say, or not all. Where a
+/// copy may not look, as the process has changed its user (PR_SET_DUMPABLE), there are none. `buffer`: memory to read
 /// to, kLineBytes or more.
 bool each_epoll_data(int pid, std::span<char> buffer, void* context, void (*visit)(void* context, uint64_t data));
 template <class Visit>
