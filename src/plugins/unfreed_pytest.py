@@ -61,7 +61,7 @@ class _Runtime:
         return max(self._live_since(mark, _KINDS[kind]), 0)
 
     def sites_since(self, mark, kind):
-        """How many each call site holds: {(acquired by, stack): (count, target)}."""
+        """How many each call site holds: {(acquired by, stack): (count, target)}. None: there is no memory to find out."""
         found = {}
 
         def visit(_, site):
@@ -71,8 +71,7 @@ class _Runtime:
             found[acquired_by, stack] = (site.count, target)
             return 0
 
-        self._each(mark, _KINDS[kind], _Visitor(visit), None)
-        return found
+        return found if self._each(mark, _KINDS[kind], _Visitor(visit), None) >= 0 else None
 
 
 class _Test:
@@ -83,7 +82,7 @@ class _Test:
         self._runtime = runtime
         self._begin = runtime.mark()
         self._threads = set(threading.enumerate())
-        self._others = []  # when fixtures of a wider scope were set up: (begin, end)
+        self._others = []  # when fixtures of a wider scope were set up: (begin, end), none within another
         self.has_passed = True
 
     def leave_out(self, begin, threads):
@@ -96,19 +95,30 @@ class _Test:
         return since(self._begin, kind) - sum(since(begin, kind) - since(end, kind) for begin, end in self._others)
 
     def _sites(self, kind):
-        since = self._runtime.sites_since
-        left = since(self._begin, kind)
-        for begin, end in self._others:
-            for sign, mark in ((-1, begin), (1, end)):
-                for site, (count, target) in since(mark, kind).items():
-                    left[site] = (left.get(site, (0, target))[0] + sign * count, target)
+        """None: there is no memory to find out."""
+        left = {}
+        others = [mark for begin, end in self._others for mark in ((-1, begin), (1, end))]
+        for sign, mark in [(1, self._begin), *others]:
+            sites = self._runtime.sites_since(mark, kind)
+            if sites is None:
+                return None
+            for site, (count, target) in sites.items():
+                left[site] = (left.get(site, (0, target))[0] + sign * count, target)
         return {site: held for site, held in left.items() if held[0] > 0}
 
     def _leaks_of(self, kind):
         # Children and descriptors of objects that only the garbage collector frees are no leaks.
-        if self._count(kind) <= 0 or gc.collect() < 0 or self._count(kind) <= 0:
+        if self._count(kind) <= 0 or gc.collect() < 0:
             return
-        for (acquired_by, stack), (count, target) in sorted(self._sites(kind).items()):
+        leaked = self._count(kind)
+        if leaked <= 0:
+            return
+        sites = self._sites(kind)
+        if sites is None:
+            noun = _NOUNS[kind][leaked != 1].rstrip(",")
+            yield f"{leaked} {noun} (no memory to find out from where, and whether suppressions cover them)"
+            return
+        for (acquired_by, stack), (count, target) in sorted(sites.items()):
             frames = stack.splitlines()
             if len(frames) > _MOST_FRAMES:
                 frames[_MOST_FRAMES:] = ["    …"]
@@ -144,6 +154,7 @@ class _Plugin:
     def __init__(self, runtime):
         self._runtime = runtime
         self._test = None
+        self._is_in_wider_fixture = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self):
@@ -151,9 +162,15 @@ class _Plugin:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef):
+        # What a fixture sets up by request.getfixturevalue() is left out with it, once.
+        if fixturedef.scope == "function" or self._is_in_wider_fixture:
+            yield
+            return
         test, begin, threads = self._test, self._runtime.mark(), set(threading.enumerate())
+        self._is_in_wider_fixture = True
         yield
-        if test and fixturedef.scope != "function":
+        self._is_in_wider_fixture = False
+        if test:
             test.leave_out(begin, threads)
 
     @pytest.hookimpl(hookwrapper=True)

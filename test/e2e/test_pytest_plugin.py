@@ -79,6 +79,17 @@ def of_session():
 def test_leaves_one_beside_a_wider_fixture(of_session):
     leave()
 
+@pytest.fixture(scope="session")
+def inner():
+    return os.open("/etc/passwd", os.O_RDONLY)
+
+@pytest.fixture(scope="session")
+def outer(request):
+    return request.getfixturevalue("inner")
+
+def test_leaves_one_beside_nested_fixtures(outer):
+    leave()
+
 class Cycle:
     pass
 
@@ -96,7 +107,9 @@ def test_is_expected_to_fail():
     leave()
     assert False
 '''
-LEAKING = {"test_leaves_descriptors", "test_leaves_thread", "test_leaves_child", "test_leaves_one_beside_a_wider_fixture"}
+LEAKING = {"test_leaves_descriptors", "test_leaves_thread", "test_leaves_child", "test_leaves_one_beside_a_wider_fixture",
+           "test_leaves_one_beside_nested_fixtures"}
+PLUGINS = os.path.join(harness.SOURCE, "src", "plugins")
 
 
 def line(marker):
@@ -111,10 +124,9 @@ class PytestPlugin(unittest.TestCase):
         with open(scratch.path("test_planted.py"), "w", encoding="utf-8") as file:
             file.write(TESTS)
         junit = scratch.path("junit.xml")
-        path = os.path.join(harness.SOURCE, "src", "plugins")
         result = way([sys.executable, "-m", "pytest", "-p", "unfreed_pytest", "-p", "no:cacheprovider",
                       "--junitxml", junit, *options, "test_planted.py"],
-                     env={"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=scratch.folder)
+                     env={"PYTHONPATH": PLUGINS, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=scratch.folder)
         failed = {}
         for case in xml.etree.ElementTree.parse(junit).iter("testcase"):
             texts = ["".join(one.itertext()) for kind in ("failure", "error") for one in case.iter(kind)]
@@ -123,17 +135,18 @@ class PytestPlugin(unittest.TestCase):
         return result, failed
 
     def test_fails_the_tests_that_leak(self):
-        for way in (harness.run, harness.preload):
-            with self.subTest(way=way), harness.Scratch() as scratch:
-                result, failed = self.run_tests(scratch, way)
+        # Descriptors that pytest captures output with count, too.
+        for way, options in ((harness.run, ["-s"]), (harness.run, []), (harness.preload, [])):
+            with self.subTest(way=way, options=options), harness.Scratch() as scratch:
+                result, failed = self.run_tests(scratch, way, *options)
                 self.assertEqual(result.status, 1, result)
                 self.assertEqual(set(failed), LEAKING | {"test_fails_anyway"})
                 self.assertNotIn("leaks", failed["test_fails_anyway"])
                 self.assertRegex(failed["test_leaves_descriptors"], "the test leaks 2 descriptors from open(64)?: /etc/hosts\n")
                 self.assertIn(f"\n    leave ({scratch.path('test_planted.py')}:{line('leave')})\n    test_leaves_descriptors "
                               f"({scratch.path('test_planted.py')}:{line('leave_two')})", failed["test_leaves_descriptors"])
-                self.assertRegex(failed["test_leaves_one_beside_a_wider_fixture"],
-                                 "the test leaks 1 descriptor from open(64)?: /etc/hosts\n")
+                for name in ("test_leaves_one_beside_a_wider_fixture", "test_leaves_one_beside_nested_fixtures"):
+                    self.assertRegex(failed[name], "the test leaks 1 descriptor from open(64)?: /etc/hosts\n")
                 self.assertRegex(failed["test_leaves_child"], "the test leaks 1 child, not waited for, from v?fork\n")
                 self.assertIn("the test leaks 1 thread, still running: planted\n    start_thread "
                               f"({scratch.path('test_planted.py')}:{line('start')})\n    test_leaves_thread (",
@@ -144,6 +157,23 @@ class PytestPlugin(unittest.TestCase):
             selected = "not (" + " or ".join([*LEAKING, "test_fails_anyway"]) + ")"
             result, failed = self.run_tests(scratch, harness.run, "-k", selected)
             self.assertEqual((result.status, failed), (0, {}), result)
+
+    def test_leaks_of_call_sites_that_cannot_be_found_out_are_counted(self):
+        spec = importlib.util.spec_from_file_location("unfreed_pytest", os.path.join(PLUGINS, "unfreed_pytest.py"))
+        plugin = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(plugin)
+
+        class Library:
+            """The C API where no report can be made."""
+            held = {"fd": 2, "child": 1}
+            unfreed_runtime_mark = staticmethod(lambda: 1)
+            unfreed_runtime_live_since = staticmethod(
+                lambda _, kind: next((count for name, count in Library.held.items() if plugin._KINDS[name] == kind), 0))
+            unfreed_runtime_live_since_each = staticmethod(lambda *_: -1)
+
+        test = plugin._Test(plugin._Runtime(Library))
+        self.assertEqual([leak.split(" (no memory to find out from where")[0] for leak in test.leaks()],
+                         ["2 descriptors", "1 child, not waited for"])
 
     def test_does_nothing_without_the_library(self):
         with harness.Scratch() as scratch:
