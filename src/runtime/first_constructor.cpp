@@ -19,10 +19,11 @@ const Entry* find_entry(const link_map& map, ElfW(Sxword) tag) {
   return nullptr;
 }
 
-/// The library that the loader initialises first; nullptr: none in particular.
+/// The library that the loader initialises first: this one, or one that it has loaded later. (If this one was loaded by
+/// dlopen(), those before it have been initialised.)
 const link_map* find_first() {
   const link_map* first = nullptr;
-  for (const link_map* map = _r_debug.r_map; map; map = unwind::next_searched(map)) {
+  for (const link_map* map = unwind::own_link_map(); map; map = unwind::next_searched(map)) {
     const Entry* flags = find_entry(*map, DT_FLAGS_1);
     if (flags && flags->d_un.d_val & DF_1_INITFIRST) first = map;
   }
