@@ -40,6 +40,11 @@ bool parse_run_output(const std::string& text, RunOutput& output, std::string& e
         fmt::format("--write {}: expected FORMAT=FILE, or FORMAT+=FILE to append; formats: {}", text, list_formats());
     return false;
   }
+  if (name_end != sign && renderer->holds == render::Holds::whole) {
+    error = fmt::format("--write {}: a file holds one document of {}, so nothing can be appended: write {}=FILE", text,
+                        renderer->name, renderer->name);
+    return false;
+  }
   output = {renderer, text.substr(sign + 1), name_end != sign};
   return true;
 }

@@ -4,7 +4,7 @@ namespace unfreed::render {
 
 namespace {
 constexpr Renderer kRenderers[] = {
-#define RENDERER(name, function, what) {#name, function, what},
+#define RENDERER(name, function, holds, what) {#name, function, Holds::holds, what},
 #include "render/renderers.inc"
 #undef RENDERER
 };

@@ -44,16 +44,20 @@ struct RenderOptions {
   size_t most_sites = 0;          ///< in each list, at least
 };
 
+/// What a file may hold of a format.
+enum class Holds : uint8_t { pieces, whole };
+
 struct Renderer {
   const char* name;
   std::string (*render)(Reports reports, const RenderOptions& options);
+  Holds holds;
   const char* what;
 };
 std::span<const Renderer> renderers();
 /// nullptr: there is no such format.
 const Renderer* find_renderer(std::string_view name);
 
-#define RENDERER(name, function, what) std::string function(Reports reports, const RenderOptions& options);
+#define RENDERER(name, function, holds, what) std::string function(Reports reports, const RenderOptions& options);
 #include "render/renderers.inc"
 #undef RENDERER
 

@@ -24,7 +24,7 @@ COUNTER = [
      'COUNTER(dusty, fd|widget, fd|widget, none, none, always, "Not looked at.")'),
 ]
 RENDERER = [
-    ("src/render/renderers.inc", "RENDERER(html,", 'RENDERER(counts, render_report_counts, "counts")'),
+    ("src/render/renderers.inc", "RENDERER(html,", 'RENDERER(counts, render_report_counts, pieces, "counts")'),
     ("src/render/meson.build", "    'text_parts.cpp',", "    'counts.cpp',"),
 ]
 FILES = {"hook_widget.cpp": "src/hook/widget.cpp", "widget.h": "src/widget.h", "render_counts.cpp": "src/render/counts.cpp"}

@@ -288,6 +288,10 @@ class Formats(unittest.TestCase):
             self.assertEqual(run("--write", "markdown+=.", command=["sh", "-c", "exit 3"]).status, 3)
             with open(scratch.path("kept.csv")) as kept:
                 self.assertTrue(kept.read().startswith("before\n"))
+            for whole in ("html", "json", "sarif", "junit", "gitlab", "pprof", "openmetrics"):
+                refused = run("--write", f"{whole}+=kept")
+                self.assertEqual(refused.status, 125, whole)
+                self.assertIn("a file holds one document of " + whole, refused.stderr)
             for bad in ("markdown", "=file", "markdown=", "nothing=file", "+=x"):
                 with self.subTest(bad=bad):
                     result = run("--write", bad)
