@@ -11,6 +11,7 @@ The folder has a copy (by links) of the source tree, a small project `demo` whos
 """
 import os
 import re
+import shutil
 import subprocess
 import unittest
 
@@ -110,6 +111,26 @@ class Readme(unittest.TestCase):
                 result = self.run_block(scratch, folder, line)
                 self.assertEqual(result.status, 0, result)
                 self.assertIn("all well", result.stdout)
+
+    def test_kubernetes_sidecar(self):
+        """What its image lacks, it does not use: a PATH with unfreed, folders that are no volumes."""
+        with open(README) as file:
+            (sidecar,) = re.findall(r"(?s)    - name: metrics\n.*?```", file.read())
+        (loop,) = re.findall(r"(?s)- -c\n +- (while sleep \d+; do.*?done)\n", sidecar)
+        mounted = re.findall(r"mountPath: ([/\w]+)", sidecar)
+        with harness.Scratch() as scratch:
+            for path in set(re.findall(r" (/[/\w]+)/[\w.]+", loop)):
+                self.assertTrue(path in mounted or path in ("/tmp", "/opt/unfreed/bin"), f"{path} is no volume of {mounted}")
+                os.makedirs(scratch.path() + path, exist_ok=True)
+                loop = loop.replace(f" {path}/", f" {scratch.path()}{path}/")
+            os.symlink(harness.COMMAND, scratch.path("opt", "unfreed", "bin", "unfreed"))
+            shutil.copy("/bin/sleep", scratch.path("my-service"))
+            looks = re.sub(r"while sleep \d+", "for look in 1 2", loop)
+            with harness.started([scratch.path("my-service"), "300"], launcher=False, scratch=scratch):
+                result = harness.bare(["/bin/sh", "-ec", looks], env={"UNFREED_LEDGER_DIR": scratch.ledgers}, timeout=150)
+            self.assertEqual((result.status, result.stdout, result.stderr), (0, "", ""), result)
+            with open(scratch.path("metrics", "unfreed.prom")) as file:
+                self.assertIn('program="my-service"', file.read())
 
     def test_report_shown_is_what_the_example_prints(self):
         """But for figures that differ from run to run, and the paths."""
