@@ -428,7 +428,13 @@ class Page(unittest.TestCase):
                          "fd: 3 at first, 70 at last, 70 at most, over 2 min 0 s")
         self.browser.click("#view a.name")
         self.assertIn("3 → 70", self.browser.text("figure figcaption"))
+        # The same call site in another report.
+        self.browser.choose("#report", "1")
+        self.assertIn("20 descriptors", self.browser.text("h2"))
+        self.assertEqual(self.browser.run("document.querySelector('#report').value"), "1")
+        self.assertRegex(self.browser.run("location.hash"), "^#site=fd:[0-9a-f]{16}&report=2$")
         self.browser.click("a.back")
+        self.assertEqual(self.numbers("live"), [20])
         self.browser.choose("#report", "3")
         self.assertIn("100", self.browser.text(".tile[aria-pressed=true] .value"))
         self.assertEqual(self.browser.count("figure"), 0)

@@ -102,6 +102,17 @@ function chooseKind(kind) {
   change({kind, by, sort: by, ascending: false});
 }
 
+/** On a call site's page: the same one in that report. */
+function chooseReport(number) {
+  if (state.site) {
+    location.hash = fragmentOfSite(state.site, number);
+    return;
+  }
+  change({report: number, against: number === state.against ? -1 : state.against});
+  explorer = null;
+  show();
+}
+
 function choice(id, label, options, value, onchange) {
   return element('label.choice', {}, `${label} `, element('select', {id, onchange: event => onchange(event.target.value)},
     options.map(([name, title]) => element('option', {value: name, selected: name === value}, title))));
@@ -209,7 +220,7 @@ function showHead() {
     element('div.title', {}, element('h1', {}, one.title), verdict(one), element('span.ending', {}, one.ending)),
     element('div.controls', {},
       reports.length > 1 ? choice('report', 'Report', reports.map(other => [String(other.number), reportName(other)]), String(state.report),
-        value => { change({report: Number(value), against: Number(value) === state.against ? -1 : state.against}); explorer = null; show(); }) : null,
+        value => chooseReport(Number(value))) : null,
       theme, element('button', {type: 'button', id: 'keys', title: 'Keys (?)', 'aria-keyshortcuts': '?', onclick: showHelp}, 'Keys')));
 }
 

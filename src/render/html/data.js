@@ -102,8 +102,9 @@ function compare(older, newer) {
 /** Is a rule about a kind: "FAIL site.fd>0: …"? */
 const isAbout = (rule, kind) => new RegExp(`\\b${kind}\\b`, 'u').test(rule.text.split(':')[0]);
 
-const fragmentOf = place =>
-  `#site=${place.kind}:${place.signature}${reports.length > 1 ? `&report=${place.report.number + 1}` : ''}`;
+/** The address of a call site's page: `site` is "kind:signature", `number` the report's. */
+const fragmentOfSite = (site, number) => `#site=${site}${reports.length > 1 ? `&report=${number + 1}` : ''}`;
+const fragmentOf = place => fragmentOfSite(`${place.kind}:${place.signature}`, place.report.number);
 const suppressionOf = place => `${place.kind}:signature:${place.signature}`;
 
 /** The function of the program's own that called the one that a place is named after; "" if there is none. */
