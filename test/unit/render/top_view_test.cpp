@@ -282,6 +282,19 @@ TEST_F(Top, FiltersByARegularExpression) {
   EXPECT_EQ(view.press(3), TopAction::quit);
 }
 
+TEST_F(Top, IsFrozenUntilTheKeyIsPressedAgain) {
+  look(1, {process(11, "server", 10)});
+  EXPECT_FALSE(view.is_frozen());
+  for (const char* key : {"f", " "}) {
+    press(key);
+    EXPECT_TRUE(view.is_frozen());
+    EXPECT_TRUE(has(shown(), "FROZEN (f: go on)"));
+    press(key);
+    EXPECT_FALSE(view.is_frozen());
+    EXPECT_EQ(shown().find("FROZEN"), std::string::npos);
+  }
+}
+
 TEST_F(Top, FiltersAndSortsCallSites) {
   look(1, {process(11, "server", 20, 4096)});
   look_at_sites(1, {{1, "many", 12}, {2, "few", 3}, {3, "blocks", 65536, Kind::heap}});
