@@ -330,7 +330,7 @@ void TopView::set_filter() {
 }
 
 TopAction TopView::press_in_prompt(uint32_t key) {
-  if (key == 3 || key == kKeyEscape) {
+  if (key == kKeyEscape) {
     prompt_ = Prompt::none;
     return TopAction::none;
   }
@@ -472,7 +472,6 @@ TopAction TopView::press_in_lists(uint32_t key) {
 
 TopAction TopView::press(uint32_t key) {
   message_.clear();
-  if (key == 3 && prompt_ == Prompt::none) return TopAction::quit;
   if (prompt_ != Prompt::none) return press_in_prompt(key);
   if (page_ == Page::lists) return press_in_lists(key);
   if (key == 'q' || key == 'Q') {
