@@ -80,7 +80,7 @@ build_step() {
   shift
   log=$(mktemp)
   if ! "$@" >"$log" 2>&1; then
-    grep -v '^ninja: Entering directory' "$log" | tail -n 60 >&2
+    sed '/^ninja: Entering directory/d' "$log" | tail -n 60 >&2
     rm -f "$log"
     fail "$what failed (the end of its output is above)"
   fi
