@@ -128,12 +128,46 @@ class Release(unittest.TestCase):
         done = call("lintian", "--allow-root", "--fail-on", "error,warning,info", self.file("*.deb"))
         self.assertEqual((done.returncode, done.stdout), (0, ""), done)
 
+    def clone(self, scratch):
+        """The sources as a repository of their own, with this script in it."""
+        copy = scratch.path("copy")
+        done = call("git", "clone", "--quiet", "--no-local", "--depth", "1", f"file://{harness.SOURCE}", copy)
+        self.assertEqual(done.returncode, 0, done)
+        shutil.copy(SCRIPT, os.path.join(copy, "scripts", "release"))
+        return copy
+
+    def failing(self, scratch, name):
+        """A PATH on which a program of that name fails."""
+        with open(scratch.path(name), "w") as file:
+            file.write("#!/bin/sh\nexit 1\n")
+        os.chmod(scratch.path(name), 0o755)
+        return f"PATH={scratch.folder}:{os.environ['PATH']}"
+
+    def test_a_build_that_fails_leaves_earlier_packages(self):
+        with harness.Scratch() as scratch:
+            copy = self.clone(scratch)
+            done = call("git", "-C", copy, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--all",
+                        "--allow-empty", "--message", "its script")
+            self.assertEqual(done.returncode, 0, done)
+            earlier = os.path.join(copy, "build-release", "packages", "unfreed-0.0.1.spdx.json")
+            os.makedirs(os.path.dirname(earlier))
+            with open(earlier, "w") as file:
+                file.write("earlier")
+            done = call("env", self.failing(scratch, "meson"), os.path.join(copy, "scripts", "release"))
+            self.assertEqual(done.returncode, 125, done)
+            self.assertIn("meson setup failed", done.stderr)
+            self.assertTrue(os.path.exists(earlier))
+
+    def test_packing_that_fails_leaves_no_file(self):
+        with harness.Scratch() as scratch:
+            output = scratch.path("output")
+            done = call("env", self.failing(scratch, "dpkg-deb"), SCRIPT, "--build", harness.BUILD, output)
+            self.assertNotEqual(done.returncode, 0, done)
+            self.assertFalse(os.path.exists(output))
+
     def test_refuses_what_names_no_commit(self):
         with harness.Scratch() as scratch:
-            copy = scratch.path("copy")
-            done = call("git", "clone", "--quiet", "--no-local", "--depth", "1", f"file://{harness.SOURCE}", copy)
-            self.assertEqual(done.returncode, 0, done)
-            shutil.copy(SCRIPT, os.path.join(copy, "scripts", "release"))
+            copy = self.clone(scratch)
             with open(os.path.join(copy, "README.md"), "a") as file:
                 file.write("changed\n")
             done = call(os.path.join(copy, "scripts", "release"))
