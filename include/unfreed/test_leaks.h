@@ -34,7 +34,7 @@ struct TestLeak {
 
 /**
  * From here on, until leaks() is called, is one test. Not for several threads at once, but it sees what all threads
- * acquire: tests that run at the same time in one process cannot be told apart.
+ * acquire: tests that run at the same time in one process cannot be distinguished.
  */
 class TestLeaks {
  public:

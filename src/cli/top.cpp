@@ -181,7 +181,7 @@ class Top {
            view.header().state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::live);
   }
 
-  /// They know names that took long to find, and take memory.
+  /// They know names that are slow to find, and need memory.
   symbolize::Symbolizer& symbolizer_for(int pid) {
     constexpr size_t kMost = 16;
     if (auto found = symbolizers_.find(pid); found != symbolizers_.end()) return found->second;

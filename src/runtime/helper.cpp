@@ -100,7 +100,7 @@ class FinishLine {
 /// nullptr: there is none, or it cannot read this process's ledger.
 const char* find_command_for_ledger() { return g_runtime.ledger_path[0] ? find_command() : nullptr; }
 
-/// Reads until `fd` ends. False: that took too long.
+/// Reads until `fd` ends. False: not in time.
 bool read_all(long fd, base::TextBuilder& out, int milliseconds) {
   uint64_t deadline = base::monotonic_ns() + static_cast<uint64_t>(milliseconds) * 1'000'000;
   static char piece[16 * 1024];

@@ -61,7 +61,7 @@ def make(name, folder):
                               capture_output=True, text=True, check=False, timeout=PATIENCE,
                               env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     except subprocess.TimeoutExpired:
-        return f"the mirror took longer than {PATIENCE} s"
+        return f"the mirror needs more than {PATIENCE} s"
     return root if done.returncode == 0 else "mmdebstrap: " + " ".join(done.stderr.split())[-300:]
 
 
