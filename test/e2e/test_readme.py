@@ -113,21 +113,24 @@ class Readme(unittest.TestCase):
                 self.assertIn("all well", result.stdout)
 
     def test_kubernetes_sidecar(self):
-        """What its image lacks, it does not use: a PATH with unfreed, folders that are no volumes."""
+        """It uses the command by its path, and no folders but /tmp and its volumes."""
         with open(README) as file:
             (sidecar,) = re.findall(r"(?s)    - name: metrics\n.*?```", file.read())
         (loop,) = re.findall(r"(?s)- -c\n +- (while sleep \d+; do.*?done)\n", sidecar)
         mounted = re.findall(r"mountPath: ([/\w]+)", sidecar)
         with harness.Scratch() as scratch:
-            for path in set(re.findall(r" (/[/\w]+)/[\w.]+", loop)):
-                self.assertTrue(path in mounted or path in ("/tmp", "/opt/unfreed/bin"), f"{path} is no volume of {mounted}")
-                os.makedirs(scratch.path() + path, exist_ok=True)
-                loop = loop.replace(f" {path}/", f" {scratch.path()}{path}/")
+            folders = {"/tmp", "/opt/unfreed/bin", *mounted}
+            for folder in folders:
+                os.makedirs(scratch.folder + folder)
             os.symlink(harness.COMMAND, scratch.path("opt", "unfreed", "bin", "unfreed"))
             shutil.copy("/bin/sleep", scratch.path("my-service"))
-            looks = re.sub(r"while sleep \d+", "for look in 1 2", loop)
+            for folder in re.findall(r" (/\S*)/", loop):
+                self.assertIn(folder, folders)
+            looks = re.sub(r"while sleep \d+", "for look in 1 2", re.sub(r" (?=/)", f" {scratch.folder}", loop))
+            ledgers = {"UNFREED_LEDGER_DIR": scratch.ledgers}
             with harness.started([scratch.path("my-service"), "300"], launcher=False, scratch=scratch):
-                result = harness.bare(["/bin/sh", "-ec", looks], env={"UNFREED_LEDGER_DIR": scratch.ledgers}, timeout=150)
+                harness.wait_for(lambda: "my-service" in harness.unfreed("list", env=ledgers).stdout, seconds=harness.TIME_LIMIT)
+                result = harness.bare(["/bin/sh", "-ec", looks], env=ledgers, timeout=150)
             self.assertEqual((result.status, result.stdout, result.stderr), (0, "", ""), result)
             with open(scratch.path("metrics", "unfreed.prom")) as file:
                 self.assertIn('program="my-service"', file.read())
