@@ -102,6 +102,13 @@ size_t address_of_time(const base::WaitingCall& call) {
   return call.number == SYS_clock_nanosleep && !(call.arguments[1] & TIMER_ABSTIME) ? 2 : kNoArgument;
 }
 
+/// Where it is also where the kernel has written the rest of it by now (std::this_thread::sleep_for sleeps so), the
+/// call is made again with that rest as it is.
+bool has_its_rest_there(const base::WaitingCall& call) {
+  if (call.number == SYS_nanosleep) return call.arguments[0] == call.arguments[1];
+  return call.number == SYS_clock_nanosleep && call.arguments[2] == call.arguments[3];
+}
+
 /// Which is its limit in milliseconds, and which the address of what is to be filled in, by which it is recognised.
 struct Milliseconds {
   size_t limit = kNoArgument, key = kNoArgument;
@@ -118,7 +125,7 @@ Milliseconds milliseconds_of(const base::WaitingCall& call) {
 /// does not use them afterwards.)
 void shorten(ucontext_t& context, const base::WaitingCall& call) {
   track::Wait& wait = track::t_wait;
-  if (!wait.is_below(call.sp)) return;
+  if (!wait.is_below(call.sp) || has_its_rest_there(call)) return;
   if (size_t place = address_of_time(call); place != kNoArgument) {
     auto address = static_cast<uintptr_t>(call.arguments[place]);
     timespec time{};

@@ -1,5 +1,5 @@
 // `often`: reports are made until all ways that have a time limit have ended; prints which are left after a hundred.
-// Twenty-one ways to wait in the kernel, one in each thread, while reports stop all threads again and again. Prints the name
+// Twenty-three ways to wait in the kernel, one in each thread, while reports stop all threads again and again. Prints the name
 // of each call that was cut short, or ended before its time. `alone NAME`: that way alone, in the only thread; then waits until its
 // input ends. `names`: prints all names.
 #include <errno.h>
@@ -40,6 +40,11 @@ static struct timespec later(clockid_t clock) {
 
 static int by_nanosleep(void) { struct timespec wait = kWait; return nanosleep(&wait, NULL); }
 static int by_clock_nanosleep(void) { return (errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &kWait, NULL)) ? -1 : 0; }
+static int by_nanosleep_in_place(void) { struct timespec wait = kWait; return nanosleep(&wait, &wait); }
+static int by_clock_nanosleep_in_place(void) {
+  struct timespec wait = kWait;
+  return (errno = clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, &wait)) ? -1 : 0;
+}
 static int by_usleep(void) { return usleep(WAIT_MS * 1000); }
 static int by_sleep(void) { errno = EINTR; return sleep(2) ? -1 : 0; }
 static int by_poll(void) { return poll(NULL, 0, WAIT_MS); }
@@ -148,6 +153,7 @@ struct Way {
 };
 static struct Way ways[] = {
     {"nanosleep", by_nanosleep, 0, 0}, {"clock_nanosleep", by_clock_nanosleep, 0, 0}, {"usleep", by_usleep, 0, 0}, {"sleep", by_sleep, 0, 0},
+    {"nanosleep_in_place", by_nanosleep_in_place, 0, 0}, {"clock_nanosleep_in_place", by_clock_nanosleep_in_place, 0, 0},
     {"poll", by_poll, 0, 0}, {"ppoll", by_ppoll, 0, 0}, {"select", by_select, 0, 0}, {"pselect", by_pselect, 0, 0},
     {"epoll_wait", by_epoll_wait, 0, 0}, {"epoll_pwait", by_epoll_pwait, 0, 0}, {"sem_timedwait", by_sem_timedwait, 0, 0},
     {"futex", by_futex, 0, 0}, {"pthread_cond_timedwait", by_condition, 0, 0}, {"sigtimedwait", by_sigtimedwait, 0, 0}, {"sigwait", by_sigwait, 0, 0}, {"recv", by_recv, 0, 0},
@@ -168,7 +174,7 @@ static void* go(void* argument) {
 }
 
 static void tell(const struct Way* way) {
-  if (way->failed || way->seconds < 1.4) printf("%s %s after %.2f s\n", way->name, way->failed ? "failed" : "ended", way->seconds);
+  if (way->failed || way->seconds < 1.49) printf("%s %s after %.2f s\n", way->name, way->failed ? "failed" : "ended", way->seconds);
 }
 
 static int alone(const char* name) {
