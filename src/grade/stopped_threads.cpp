@@ -136,6 +136,8 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   uint32_t stop = g_stop.load(std::memory_order_acquire);
   if (info->si_code != SI_QUEUE || !stop || number >> 32 != stop) return;
   Slot& slot = static_cast<Slot*>(g_slots)[static_cast<uint32_t>(number)];
+  // As soon as this stop is over, the next one may write to the slot.
+  base::WaitingCall call = slot.call;
   slot.sp = arch::stack_pointer(context);
   slot.registers_low = reinterpret_cast<uintptr_t>(&context);
   slot.registers_high = arch::end_of_registers(context);
@@ -147,7 +149,7 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   for (int looks = 0; looks < kMostSeconds && g_stop.load(std::memory_order_acquire) == stop; ++looks)
     wait_on(g_stop, stop, {1, 0});
   if (g_stop.load(std::memory_order_acquire) == stop) slot.state.store(Slot::State::resumed, std::memory_order_release);
-  make_again_if_cut_short(context, slot.call);
+  make_again_if_cut_short(context, call);
 }
 
 const char* StoppedThreads::stop(int patience_ms) {
