@@ -179,8 +179,11 @@ void describe_held_sites(const Report& report, std::span<const HeldSite> sites, 
     if (!shown || !sum.count) continue;
     size_t before = out.size();
     describe(report, *shown, sum, out);
-    if (out.cut()) return out.shorten(before);
+    if (!out.cut()) continue;
+    out.shorten(before);
+    break;
   }
+  end_part(out);
 }
 
 void add_held_text(base::TextBuilder& out, const HeldText& one) {

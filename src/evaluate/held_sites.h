@@ -41,7 +41,8 @@ struct HeldText {
 };
 
 /// Appends the call sites that `sites` (in order of their numbers) belong to, without what a suppression covers and
-/// what is libc's. One that does not fit as a whole ends it.
+/// what is libc's. One that does not fit as a whole ends it. An empty part follows the last: no text at all is
+/// no answer.
 void describe_held_sites(const Report& report, std::span<const HeldSite> sites, base::TextBuilder& out);
 
 /// Appends one that is described otherwise.

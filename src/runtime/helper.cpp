@@ -100,6 +100,17 @@ class FinishLine {
 /// nullptr: there is none, or it cannot read this process's ledger.
 const char* find_command_for_ledger() { return g_runtime.ledger_path[0] ? find_command() : nullptr; }
 
+/// Where the process has closed standard descriptors, new ones have their numbers: gives `fd` another.
+bool move_from_standard(int& fd) {
+  constexpr long kFirstOther = 3;
+  if (fd >= kFirstOther) return true;
+  long moved = raw_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, kFirstOther);
+  if (base::is_error(moved)) return false;
+  base::close_file(fd);
+  fd = static_cast<int>(moved);
+  return true;
+}
+
 /// Reads until `fd` ends. False: not in time.
 bool read_all(long fd, base::TextBuilder& out, int milliseconds) {
   uint64_t deadline = base::monotonic_ns() + static_cast<uint64_t>(milliseconds) * 1'000'000;
@@ -139,6 +150,8 @@ bool describe_with_command(const char* held_sites, base::TextBuilder& out, int m
   int ends[2];
   if (!command || base::is_error(raw_syscall(SYS_pipe2, reinterpret_cast<long>(ends), O_CLOEXEC))) return false;
   constexpr long kStandardOutput = 1;
+  for (int& end : ends)
+    if (!move_from_standard(end)) return false;
   raw_syscall(SYS_dup3, ends[1], kStandardOutput, 0);
   base::close_file(ends[1]);
   FinishLine line(command);
@@ -148,7 +161,7 @@ bool describe_with_command(const char* held_sites, base::TextBuilder& out, int m
   base::close_file(kStandardOutput);
   if (base::is_error(pid)) return false;
   bool is_whole = read_all(ends[0], out, milliseconds);
-  return wait_for(pid, is_whole ? kToEndMilliseconds : 0) == 0 && is_whole && !out.cut();
+  return wait_for(pid, is_whole ? kToEndMilliseconds : 0) == 0 && is_whole && out.size() != 0 && !out.cut();
 }
 
 }  // namespace unfreed::runtime

@@ -90,6 +90,19 @@ class HeldSince(unittest.TestCase):
                 self.assertEqual((answer, held[7]), ("2", "open_one"))
 
 
+class ClosedDescriptors(unittest.TestCase):
+    """The program has closed standard descriptors: what it holds is found, with source lines, all the same."""
+
+    def test_answers(self):
+        source = os.path.join(harness.SOURCE, "test", "e2e", "programs", "held_closed.c")
+        expected = f"held 1\n1 from open at held_closed.c:{harness.line_of(source, 'open')}\nshown 1\n"
+        for closed in ("0", "1", "2", "01", "12", "012"):
+            with self.subTest(closed=closed):
+                result = harness.preload([harness.program("held_closed"), closed])
+                self.assertEqual(result.status, 0, result)
+                self.assertIn(expected, re.sub(r" from open64 ", " from open ", result.stderr))
+
+
 class Listeners(unittest.TestCase):
     def build(self, scratch, name, *libraries):
         program = scratch.path(name)
