@@ -24,7 +24,7 @@ inline TestKinds& test_kinds() {
   return kinds;
 }
 
-/** One call site, and what it holds. */
+/** One call site, and what it holds; or a kind of which this could not be determined, as its text says. */
 struct TestLeak {
   enum unfreed_kind kind;
   std::string file;  ///< "" if not known
@@ -47,15 +47,28 @@ class TestLeaks {
     const enum unfreed_kind kinds[] = {UNFREED_FD,    UNFREED_THREAD, UNFREED_CHILD,
                                        UNFREED_TIMER, UNFREED_SHM,    UNFREED_LIBRARY};
     for (enum unfreed_kind kind : kinds)
-      if (is_wanted(kind)) unfreed_live_since_each(mark_, kind, add, &found);
+      if (holds(kind) && unfreed_live_since_each(mark_, kind, add, &found) < 0) add_undetermined(found, kind);
     // Of the heap, what is still in use may be a cache: only what nothing leads to any more is the test's fault.
-    if (is_wanted(UNFREED_HEAP) && unfreed_live_since(mark_, UNFREED_HEAP) > 0)
-      unfreed_lost_since_each(mark_, add, &found);
+    if (holds(UNFREED_HEAP) && unfreed_lost_since_each(mark_, add, &found) < 0) add_undetermined(found, UNFREED_HEAP);
     return found;
   }
 
  private:
   static bool is_wanted(enum unfreed_kind kind) { return (test_kinds() >> kind & 1u) != 0; }
+
+  /** Of a kind that is not tracked a test holds nothing. */
+  bool holds(enum unfreed_kind kind) const { return is_wanted(kind) && unfreed_live_since(mark_, kind) > 0; }
+
+  /** A test of which nothing is known must not pass as one that leaks nothing. */
+  static void add_undetermined(std::vector<TestLeak>& found, enum unfreed_kind kind) {
+    TestLeak leak;
+    leak.kind = kind;
+    leak.line = 0;
+    leak.text = std::string("an unknown number of") + noun(kind, true) + " (could not be determined: ";
+    leak.text += kind == UNFREED_HEAP ? "a thread cannot be stopped, or a copy of the process cannot be made)\n"
+                                      : "there is no memory, or the runtime tracks no more)\n";
+    found.push_back(leak);
+  }
 
   static const char* noun(enum unfreed_kind kind, bool many) {
     switch (kind) {

@@ -152,6 +152,15 @@ class Listeners(unittest.TestCase):
                 "thread": self.said("test leaks 1 thread, neither joined nor detached,", "leave_thread", "steps::leave_thread()"),
                 "child": self.said("test leaks 1 child, not waited for,", "leave_child", "steps::leave_child()")}
 
+    def test_what_cannot_be_determined_is_no_pass(self):
+        with harness.Scratch() as scratch:
+            program = self.build(scratch, "undetermined")
+            result = harness.preload([program])
+            self.assertEqual(result.status, 0, result)
+            self.assertRegex(result.stdout, r"\A1 an unknown number of lost blocks \(could not be determined: .*\)\n\Z")
+            without_heap = harness.preload([program], env={"UNFREED_TRACK": "fd"})
+            self.assertEqual((without_heap.status, without_heap.stdout), (0, ""))
+
     @unittest.skipUnless(os.path.exists("/usr/include/gtest/gtest.h"), "libgtest-dev is not installed")
     def test_gtest(self):
         leaks = self.leaks()
