@@ -6,9 +6,9 @@
 #include <map>
 #include <tuple>
 
+#include "render/function_names.h"
 #include "render/kernel_view.h"
 #include "render/quantities.h"
-#include "render/function_names.h"
 
 namespace unfreed::render {
 
