@@ -45,6 +45,11 @@ template <class Call>
   return block;
 }
 
+void release_by_any_name(void* block) {
+  if (hook::g_foreign_heap.free) return hook::g_foreign_heap.free(block);
+  hook::release(block);
+}
+
 }  // namespace
 
 constinit unfreed::hook::FreedBlocks* unfreed::hook::g_only_noted = nullptr;
@@ -75,8 +80,9 @@ UNFREED_HOOK void* realloc(void* block, size_t bytes) noexcept {
 // libc's own calls realloc where hooks see it: the block would be counted twice.
 UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept {
   size_t bytes = product(count, size);
+  auto real = hook::g_foreign_heap.realloc ? hook::g_foreign_heap.realloc : g_real.realloc;
   return reallocate(block, bytes, Hook::reallocarray, hook_frame(), [&]() -> void* {
-    if (bytes != SIZE_MAX) return g_real.realloc(block, bytes);
+    if (bytes != SIZE_MAX) return real(block, bytes);
     errno = ENOMEM;
     return nullptr;
   });
@@ -85,9 +91,9 @@ UNFREED_HOOK void* reallocarray(void* block, size_t count, size_t size) noexcept
 UNFREED_HOOK void free(void* block) noexcept { hook::release(block); }
 
 // C23 says of the sized forms that they are free(block): every allocator's free takes them.
-UNFREED_HOOK void cfree(void* block) noexcept { hook::release(block); }
-UNFREED_HOOK void free_sized(void* block, size_t) noexcept { hook::release(block); }
-UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { hook::release(block); }
+UNFREED_HOOK void cfree(void* block) noexcept { release_by_any_name(block); }
+UNFREED_HOOK void free_sized(void* block, size_t) noexcept { release_by_any_name(block); }
+UNFREED_HOOK void free_aligned_sized(void* block, size_t, size_t) noexcept { release_by_any_name(block); }
 
 UNFREED_HOOK void* memalign(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.memalign(alignment, bytes);

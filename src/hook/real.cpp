@@ -167,7 +167,8 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
 #include "hook/hooks.inc"
 #undef HOOK
   if (!has_any) return CxxHeap::over_malloc;
-  if (has_own_cxx_heap()) return CxxHeap::passing;
+  // libstdc++'s own forms call a malloc that is not behind the hook.
+  if (has_own_cxx_heap() || g_foreign_heap.free) return CxxHeap::passing;
   const link_map* libstdcxx = unwind::find_default("_ZSt15get_new_handlerv", g_own).map;
   bool is_libstdcxx[kCount] = {};
   CxxHeap all = CxxHeap::over_malloc;
@@ -191,6 +192,14 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
   return all;
 }
 
+void find_foreign_heap() {
+  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), _r_debug.r_map, g_own); };
+  Definition realloc = find(Hook::realloc), free = find(Hook::free);
+  if (!find(Hook::malloc) || !realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
+  g_foreign_heap = {reinterpret_cast<decltype(ForeignHeap::realloc)>(realloc.address()),
+                    reinterpret_cast<decltype(ForeignHeap::free)>(free.address())};
+}
+
 bool g_malloc_is_libc;
 
 bool g_resolved;
@@ -200,6 +209,7 @@ bool g_resolved;
 constinit Real g_real{};
 
 CxxHeap g_cxx_heap = CxxHeap::over_malloc;
+constinit ForeignHeap g_foreign_heap{};
 
 void resolve_real_functions() {
   if (g_resolved) return;
@@ -214,6 +224,7 @@ void resolve_real_functions() {
       set_missing(row);
   }
   hide_missing(*g_own, found);
+  find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
   g_malloc_is_libc = found.of[hook_number(Hook::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
   // Resolvers may call hooks: they come last, when everything else is known.

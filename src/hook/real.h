@@ -48,6 +48,13 @@ CxxHeap cxx_heap_of(Hook form);
 
 /// Is libc's malloc behind the hook?
 bool malloc_is_libc();
+/// Of a process whose malloc is found before the hook: its own realloc and free, by which functions have to go that it
+/// lacks (few allocators have reallocarray). Both or none.
+struct ForeignHeap {
+  void* (*realloc)(void* block, size_t bytes);
+  void (*free)(void* block);
+};
+extern ForeignHeap g_foreign_heap;
 /// The object whose malloc is found before the hook, so that its blocks are not seen: a library's path, "" for
 /// the program itself; nullptr: none.
 const char* foreign_malloc();

@@ -81,6 +81,17 @@ class Allocators(unittest.TestCase):
         self.assertEqual(result.status, 6, "the program's own comes first")
         self.assertIn("could not be checked", result.stderr)
 
+    def test_programs_with_an_allocator_before(self):
+        for command in (["ls", "-l", "/"], ["git", "--version"], ["c++filt", "_ZN1a1bEv"], ["bash", "-c", "x=$(echo a; exit 3); echo $x $?"],
+                        ["/usr/bin/python3", "-c", "import json; print(json.dumps({'a': [1, 2]}))"]):
+            for name in ALLOCATORS:
+                library = os.path.join(LIBRARIES, name)
+                alone = harness.bare(command, env={"LD_PRELOAD": library})
+                for mode in ({}, *QUIET_MODES):
+                    with self.subTest(command=command[0], library=name, mode=mode):
+                        env = {"LD_PRELOAD": f"{library}:{harness.LIBRARY}", "UNFREED_QUIET": "1", **mode}
+                        self.check_same(harness.preload(command, env=env), alone)
+
     def test_allocators_before_and_after(self):
         program = harness.program("plain_malloc")
         for name in ALLOCATORS:
