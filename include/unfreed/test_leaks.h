@@ -96,7 +96,7 @@ class TestLeaks {
     leak.line = site->line;
     leak.text = std::to_string(site->count) + noun(site->kind, site->count != 1);
     if (site->kind == UNFREED_HEAP) leak.text += " of " + std::to_string(site->bytes) + " bytes";
-    leak.text += std::string(" from ") + site->acquired_by;
+    leak.text += std::string(" from ") + (*site->acquired_by ? site->acquired_by : "an unknown call site");
     if (*site->target) leak.text += std::string(": ") + site->target;
     leak.text += std::string("\n") + site->stack;
     static_cast<std::vector<TestLeak>*>(context)->push_back(leak);

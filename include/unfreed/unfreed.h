@@ -106,7 +106,8 @@ static inline int64_t unfreed_live_since(unfreed_mark_t mark, enum unfreed_kind 
 /**
  * @brief Calls `visit` for each call site whose resources unfreed_live_since() counts, the worst first.
  * Left out is what reports leave out, too: what suppressions cover (of UNFREED_SUPPRESSIONS, and those for well-known
- * programs), and what libc holds for its own use. Of more than 256 stacks those that hold most are visited.
+ * programs), and what libc holds for its own use. Of more than 256 stacks those that hold most are visited. What has no
+ * known call site (too many of them) comes last, as one of which no text is known.
  * @param visit    called in the calling thread, which holds no lock then. It must return: neither throw nor jump out.
  * @param context  passed to `visit`.
  * @return how many resources the visited call sites hold, 0 if there are none; -1 without the runtime, for a bad mark,

@@ -117,7 +117,19 @@ size_t choose_sites(const track::LiveSince& live, std::span<report::HeldSite> ou
   return count;
 }
 
-/// Calls `visit` for what `find(sum)` finds. Returns how much that is; −1: it could not be found.
+/// What is described elsewhere, or not at all.
+struct unfreed_site blank_site(enum unfreed_kind kind, uint64_t count, uint64_t bytes) {
+  struct unfreed_site site {};
+  site.size = sizeof site;
+  site.kind = kind;
+  site.count = count;
+  site.bytes = bytes;
+  site.acquired_by = site.target = site.function = site.file = site.stack = "";
+  return site;
+}
+
+/// Calls `visit` for what `find(sum)` finds; what has no site that is known comes last, as one of which nothing is.
+/// Returns how much that is; −1: it could not be found.
 template <class Find>
 int64_t visit_sites(enum unfreed_kind kind, unfreed_site_visitor visit, void* context, Find find) {
   if (!is_tracking() || track::in_vfork_child()) return -1;
@@ -128,26 +140,29 @@ int64_t visit_sites(enum unfreed_kind kind, unfreed_site_visitor visit, void* co
   if (!find(live)) return -1;
   report::HeldSite held[runtime::HeldSince::kMostSites];
   size_t count = choose_sites(live, held);
-  if (count == 0) return 0;
+  int64_t total = 0;
+  track::LiveCount rest = live.rest();
+  auto visit_rest = [&] {
+    if (!rest.count) return total;
+    struct unfreed_site site = blank_site(kind, rest.count, rest.bytes);
+    visit(context, &site);
+    return total + static_cast<int64_t>(rest.count);
+  };
+  if (count == 0) return visit_rest();
   runtime::HeldSince described(std::span<const report::HeldSite>(held, count));
   if (!described) return -1;
-  int64_t total = 0;
   for (report::HeldText one; described.next(one);) {
     total += static_cast<int64_t>(one.count);
-    struct unfreed_site site {};
-    site.size = sizeof site;
-    site.kind = kind;
+    struct unfreed_site site = blank_site(kind, one.count, one.bytes);
     site.line = one.line;
-    site.count = one.count;
-    site.bytes = one.bytes;
     site.acquired_by = one.acquired_by.data();
     site.target = one.target.data();
     site.function = one.function.data();
     site.file = one.file.data();
     site.stack = one.stack.data();
-    if (visit(context, &site)) break;
+    if (visit(context, &site)) return total;
   }
-  return total;
+  return visit_rest();
 }
 }  // namespace
 
