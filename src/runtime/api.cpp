@@ -179,36 +179,53 @@ UNFREED_API int64_t unfreed_runtime_live_since_each(unfreed_mark_t mark, enum un
 }
 
 namespace {
-/// Lost blocks born in `epoch` or later; −1: not known.
-int64_t count_lost_since(uint32_t epoch) {
-  constexpr int kPatienceMs = 20'000;
+struct Lost {
+  int64_t count = -1;               ///< −1: not known
+  track::LiveSince* sum = nullptr;  ///< where they are added, site by site; nullptr: nowhere
+};
+
+/// What the grading that has just been made found out.
+void read_lost(void* context) {
+  auto& lost = *static_cast<Lost*>(context);
   const ledger::Header& header = g_tracker.writer.header();
+  bool is_done = header.grading.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::Grading::done);
+  if (!is_done) return;
+  lost.count = static_cast<int64_t>(header.lost_since.load(std::memory_order_relaxed));
+  if (!lost.sum) return;
+  ledger::View view = runtime::own_view();
+  for (uint32_t at = 0; at < view.grades_of_site_count(); ++at)
+    if (const ledger::SiteGrades* grades = view.grades_of_site(at))
+      lost.sum->add_estimate(grades->site, grades->lost_since.blocks << ledger::kSampledCountShift,
+                             grades->lost_since.bytes << ledger::kSampledCountShift);
+  // Without grades of sites.
+  if (lost.sum->total() == 0)
+    lost.sum->add_estimate(0, static_cast<uint64_t>(lost.count) << ledger::kSampledCountShift, 0);
+}
+
+/// Lost blocks born in `epoch` or later; −1: not known.
+int64_t count_lost_since(uint32_t epoch, track::LiveSince* sum = nullptr) {
+  constexpr int kPatienceMs = 20'000;
   // What a copy of the process finds out comes back through the ledger.
   bool is_shared = g_tracker.writer.backing() == ledger::Backing::shared_file;
-  if (!is_tracking() || !is_shared || !runtime::grade_now(kPatienceMs, epoch)) return -1;
-  bool is_done = header.grading.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::Grading::done);
-  return is_done ? static_cast<int64_t>(header.lost_since.load(std::memory_order_relaxed)) : -1;
+  Lost lost{-1, sum};
+  if (is_tracking() && is_shared) runtime::grade_now(kPatienceMs, epoch, read_lost, &lost);
+  return lost.count;
 }
+
+/// May it be asked what of the heap is lost since?
+bool is_mark_of_heap(unfreed_mark_t mark) { return mark & kMarkBit && mark_epoch(mark) != track::kLastEpoch; }
 }  // namespace
 
 UNFREED_API int64_t unfreed_runtime_lost_since(unfreed_mark_t mark) {
   KeepErrno keep;
-  if (!(mark & kMarkBit) || mark_epoch(mark) == track::kLastEpoch) return -1;
-  return count_lost_since(mark_epoch(mark));
+  return is_mark_of_heap(mark) ? count_lost_since(mark_epoch(mark)) : -1;
 }
 
 UNFREED_API int64_t unfreed_runtime_lost_since_each(unfreed_mark_t mark, unfreed_site_visitor visit, void* context) {
   KeepErrno keep;
-  int64_t lost = unfreed_runtime_lost_since(mark);
-  if (lost <= 0) return lost;
-  return visit_sites(UNFREED_HEAP, visit, context, [](track::LiveSince& live) {
-    ledger::View view = runtime::own_view();
-    for (uint32_t at = 0; at < view.grades_of_site_count(); ++at)
-      if (const ledger::SiteGrades* grades = view.grades_of_site(at))
-        live.add_estimate(grades->site, grades->lost_since.blocks << ledger::kSampledCountShift,
-                          grades->lost_since.bytes << ledger::kSampledCountShift);
-    return true;
-  });
+  if (!is_mark_of_heap(mark)) return -1;
+  return visit_sites(UNFREED_HEAP, visit, context,
+                     [&](track::LiveSince& live) { return count_lost_since(mark_epoch(mark), &live) >= 0; });
 }
 
 // ---- LeakSanitizer's interface (sanitizer/lsan_interface.h): programs that are annotated for it need no change ----

@@ -452,7 +452,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   return is_made && answer.written;
 }
 
-bool grade_now(int patience_ms, uint32_t since_epoch) {
+bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void* context) {
   if (!base::may_call_system() || track::in_vfork_child()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
@@ -460,6 +460,7 @@ bool grade_now(int patience_ms, uint32_t since_epoch) {
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   grade_live(since_epoch);
+  if (read) read(context);
   return true;
 }
 

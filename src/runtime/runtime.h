@@ -58,7 +58,8 @@ bool report_now(report::Trigger trigger, const char* path, int patience_ms, cons
 /// Finds out what the process can still get at, and enters it in the ledger, for somebody who reads that. Waits for a
 /// report that is being made for as long as `patience_ms`. False: it was in vain, or nothing is tracked.
 /// Async-signal-safe. `since_epoch`: of the heap; Header::lost_since is then about blocks born since.
-bool grade_now(int patience_ms = 0, uint32_t since_epoch = 0);
+/// `read`: called before another report or grading may replace what was found.
+bool grade_now(int patience_ms = 0, uint32_t since_epoch = 0, void (*read)(void*) = nullptr, void* context = nullptr);
 
 /// A fork child has none of its parent's reports under way.
 void reset_reports_after_fork();

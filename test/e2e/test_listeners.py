@@ -90,6 +90,14 @@ class HeldSince(unittest.TestCase):
                 self.assertEqual((answer, held[7]), ("2", "open_one"))
 
 
+class SeveralAsk(unittest.TestCase):
+    """Threads that ask at the same time do not get each other's answers."""
+
+    def test_answers(self):
+        result = harness.preload([harness.program("held_meanwhile")])
+        self.assertEqual((result.status, result.stdout), (0, "asked\n"), result)
+
+
 class ClosedDescriptors(unittest.TestCase):
     """The program has closed standard descriptors: what it holds is found, with source lines, all the same."""
 
