@@ -24,8 +24,11 @@ bool is_linked_in_rust(std::string_view name) {
          base::slice(name, name.size() - kHashBytes, 3) == "17h";
 }
 
-/// CPython, wherever it is installed.
-bool is_interpreter(std::string_view name) {
+/// CPython or a module of its library or of an installed package, wherever they are.
+bool is_python(std::string_view path) {
+  for (std::string_view folder : {"/lib-dynload/", "/site-packages/", "/dist-packages/"})
+    if (contains(path, folder)) return true;
+  std::string_view name = base::base_name(path);
   for (std::string_view start : {"libpython3", "python3"})
     if (name.starts_with(start)) return name.size() == start.size() || name[start.size()] == '.';
   return false;
@@ -44,7 +47,7 @@ bool is_system_module(std::string_view path) {
   constexpr std::string_view kOwn[] = {"/usr/local/", "/usr/src/", "/usr/home/"};
   constexpr std::string_view kSystem[] = {"/usr/",  "/lib/",       "/lib32/", "/lib64/",     "/libx32/", "/bin/",
                                           "/sbin/", "/nix/store/", "/snap/",  "/gnu/store/", "[vdso",    "[vsyscall]"};
-  if (path.empty() || is_interpreter(base::base_name(path))) return true;
+  if (path.empty() || is_python(path)) return true;
   return starts_with_any(path, kSystem) && !starts_with_any(path, kOwn);
 }
 

@@ -45,6 +45,16 @@ TEST(CodeOwner, WithoutSourceNamesTell) {
   EXPECT_EQ(owner("/home/me/app", "", "boosted::run()"), CodeOwner::program);
 }
 
+TEST(CodeOwner, PythonsOwnModulesAreLibraries) {
+  for (const char* module : {"/opt/py/bin/python3.11", "/home/me/py/lib/libpython3.12.so.1.0",
+                             "/home/me/py/lib/python3.11/lib-dynload/_socket.cpython-311-x86_64-linux-gnu.so",
+                             "/home/me/venv/lib/python3.11/site-packages/numpy/core/_multiarray.so"})
+    EXPECT_EQ(owner(module, "/tmp/build/Python-3.11.7/Modules/socketmodule.c", "sock_new"), CodeOwner::library)
+        << module;
+  for (const char* module : {"/home/me/python3x", "/home/me/my_module.cpython-311-x86_64-linux-gnu.so"})
+    EXPECT_EQ(owner(module, "/home/me/my_module.c", "my_new"), CodeOwner::program) << module;
+}
+
 TEST(CodeOwner, StartCodeIsEverybodys) {
   EXPECT_EQ(owner("/home/me/app", "", "_start"), CodeOwner::start);
   EXPECT_EQ(owner("/usr/lib/libc.so.6", "", "__libc_start_call_main"), CodeOwner::start);
