@@ -193,9 +193,10 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
 }
 
 void find_foreign_heap() {
+  if (!foreign_malloc()) return;
   auto find = [](Hook hook) { return unwind::find_default(name_of(hook), _r_debug.r_map, g_own); };
   Definition realloc = find(Hook::realloc), free = find(Hook::free);
-  if (!find(Hook::malloc) || !realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
+  if (!realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
   g_foreign_heap = {reinterpret_cast<decltype(ForeignHeap::realloc)>(realloc.address()),
                     reinterpret_cast<decltype(ForeignHeap::free)>(free.address())};
 }

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/keep_errno.h"
-#include "base/syscall.h"
+#include "base/passing_memory.h"
 #include "runtime/held_since.h"
 #include "runtime/report_now.h"
 #include "runtime/runtime.h"
@@ -77,24 +77,6 @@ bool find_live_since(unfreed_mark_t mark, enum unfreed_kind kind, track::LiveSin
   }
 }
 
-/// Memory for the time of a call, zeroed.
-template <class T>
-class PassingArray {
- public:
-  explicit PassingArray(size_t count) : count_(count), first_(static_cast<T*>(base::map_memory(count * sizeof(T)))) {}
-  ~PassingArray() {
-    if (first_) base::unmap_memory(first_, count_ * sizeof(T));
-  }
-  PassingArray(const PassingArray&) = delete;
-  PassingArray& operator=(const PassingArray&) = delete;
-  explicit operator bool() const { return first_; }
-  std::span<T> all() const { return {first_, count_}; }
-
- private:
-  size_t count_;
-  T* first_;
-};
-
 /// The sites that hold most, in order of their numbers.
 size_t choose_sites(const track::LiveSince& live, std::span<report::HeldSite> out) {
   auto holds_less = [](const report::HeldSite& a, const report::HeldSite& b) { return a.count > b.count; };
@@ -134,9 +116,10 @@ template <class Find>
 int64_t visit_sites(enum unfreed_kind kind, unfreed_site_visitor visit, void* context, Find find) {
   if (!is_tracking() || track::in_vfork_child()) return -1;
   ledger::View view = runtime::own_view();
-  PassingArray<track::LiveCount> by_site(size_t{view.site_count()} + 1);
-  if (!by_site) return -1;
-  track::LiveSince live(by_site.all());
+  size_t sites = size_t{view.site_count()} + 1;
+  base::PassingMemory by_site(sites * sizeof(track::LiveCount));
+  if (!by_site.start()) return -1;
+  track::LiveSince live({static_cast<track::LiveCount*>(by_site.start()), sites});
   if (!find(live)) return -1;
   report::HeldSite held[runtime::HeldSince::kMostSites];
   size_t count = choose_sites(live, held);

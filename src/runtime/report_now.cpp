@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
+#include "base/passing_memory.h"
 #include "base/regular_file.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -123,22 +124,6 @@ struct Working {
   report::Suppression suppressions[report::kMaxSuppressions];
   OwnReportFile output;
   char json_buffer[report::kJsonBufferBytes];
-};
-
-/// Memory that is given back: the report may be made by the process itself.
-class Memory {
- public:
-  explicit Memory(size_t bytes) : bytes_(bytes), start_(base::map_memory(bytes)) {}
-  ~Memory() {
-    if (start_) base::unmap_memory(start_, bytes_);
-  }
-  Memory(const Memory&) = delete;
-  Memory& operator=(const Memory&) = delete;
-  void* start() const { return start_; }
-
- private:
-  size_t bytes_;
-  void* start_;
 };
 
 /// A report that was made.
@@ -328,7 +313,7 @@ int make(void* context) {
     if (!has_tasks) report::take_kernel_tasks(source_of(request), g_runtime.pid);
     if (!request.frozen) track::take_unlisted_thread_stacks(g_runtime.pid);
   }
-  Memory memory(sizeof(Working));
+  base::PassingMemory memory(sizeof(Working));
   if (!memory.start()) return 1;
   auto* working = new (memory.start()) Working;
   Made made;
@@ -408,7 +393,7 @@ ledger::View own_view() {
 }
 
 bool describe_here(std::span<const report::HeldSite> held, base::TextBuilder& out) {
-  Memory memory(sizeof(Working));
+  base::PassingMemory memory(sizeof(Working));
   if (!memory.start()) return false;
   auto* working = new (memory.start()) Working;
   Made made;
