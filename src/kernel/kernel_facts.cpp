@@ -155,11 +155,18 @@ bool is_hung_up(const Subject& subject, int fd) {
   return answered == 1 && (asked.revents & (POLLHUP | POLLERR));
 }
 
+/// Which file, on this machine. No file system has the device number 0.
+struct FileId {
+  uint64_t inode = 0;
+  uint64_t device = 0;
+  bool operator==(const FileId&) const = default;
+};
+
 /// What the file behind a descriptor takes on its disk, and which file it is. Nothing is asked of a server that may not
 /// answer.
 struct DiskUse {
   uint64_t bytes = 0;
-  uint64_t file = 0;  ///< 0: not known
+  FileId file;
 };
 DiskUse read_disk_use(const Subject& subject, int fd) {
   Path path;
@@ -171,9 +178,9 @@ DiskUse read_disk_use(const Subject& subject, int fd) {
                            as_argument(&status))))
     return {};
   if ((status.stx_mode & S_IFMT) != S_IFREG) return {};
-  uint64_t device = uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor;
   constexpr uint64_t kSectorBytes = 512;
-  return {status.stx_blocks * kSectorBytes, (status.stx_ino ^ device << 40) | 1};
+  return {status.stx_blocks * kSectorBytes,
+          {status.stx_ino, uint64_t{status.stx_dev_major} << 32 | status.stx_dev_minor}};
 }
 
 bool starts_with(std::string_view text, std::string_view start) { return base::slice(text, 0, start.size()) == start; }
@@ -261,7 +268,7 @@ struct WorkMemory {
   alignas(8) char entries[32 * 1024];  ///< directory entries
   char link[4096];
   char target[4096 + 64];
-  uint64_t deleted[1024];  ///< deleted files, by number: see ListBuilder::add_state()
+  FileId deleted[512];  ///< deleted files that are counted, a hash table: see ListBuilder::add_state()
 };
 
 /// Fills in the list, record by record.
@@ -346,18 +353,18 @@ class ListBuilder {
       found.flags |= ledger::kKernelFdHungUp;
     if (!starts_with(link, "/") || starts_with(link, "/memfd:") || !link.ends_with(" (deleted)")) return;
     DiskUse use = read_disk_use(subject_, found.fd);
-    if (!use.file || !is_first_of(use.file)) return;
+    if (use.file == FileId{} || !is_first_of(use.file)) return;
     uint64_t blocks = (use.bytes + ledger::kKernelFdDiskBlock - 1) / ledger::kKernelFdDiskBlock;
     constexpr uint64_t kMost = ~0u >> ledger::kKernelFdDiskShift;
     found.flags |= static_cast<uint32_t>(blocks < kMost ? blocks : kMost) << ledger::kKernelFdDiskShift;
   }
   /// False also of a file that finds no room: what is said of the disk is at least so much.
-  bool is_first_of(uint64_t file) {
-    constexpr size_t kRoom = sizeof(WorkMemory::deleted) / sizeof(uint64_t);
+  bool is_first_of(FileId file) {
+    constexpr size_t kRoom = std::size(decltype(WorkMemory::deleted){});
     for (size_t step = 0; step < kRoom; ++step) {
-      uint64_t& place = memory_.deleted[(file * 0x9e3779b97f4a7c15u + step) % kRoom];
+      FileId& place = memory_.deleted[((file.inode ^ file.device) * 0x9e3779b97f4a7c15u + step) % kRoom];
       if (place == file) return false;
-      if (place) continue;
+      if (place != FileId{}) continue;
       place = file;
       return true;
     }

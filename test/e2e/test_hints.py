@@ -42,8 +42,8 @@ class Hints(unittest.TestCase):
     def test_deleted_files_count_their_space_once(self):
         hints = self.hints_at("deleted")
         self.assertEqual(list(hints), ["deleted_file"])
-        self.assertGreaterEqual(hints["deleted_file"]["bytes"], 2 * 65536)
-        self.assertLess(hints["deleted_file"]["bytes"], 3 * 65536)
+        self.assertGreaterEqual(hints["deleted_file"]["bytes"], 8 * 65536)
+        self.assertLess(hints["deleted_file"]["bytes"], 9 * 65536)
         self.assertIn("of disk space until closed", hints["deleted_file"]["text"])
 
     def test_pipes(self):
