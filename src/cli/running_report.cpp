@@ -1,6 +1,7 @@
 #include "cli/running_report.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/program_facts.h"
@@ -9,8 +10,10 @@
 namespace unfreed::cli {
 
 symbolize::Symbolizer symbolizer_of(int pid) {
-  return symbolize::Symbolizer(
-      {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
+  symbolize::Options options{.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"};
+  struct stat status {};
+  if (stat(process_folder(pid).c_str(), &status) == 0) options.user = status.st_uid;
+  return symbolize::Symbolizer(std::move(options));
 }
 
 namespace {

@@ -19,7 +19,7 @@ uint64_t combine(uint64_t first, uint64_t second) {
 
 PlaceFrame frame_by_line(const ResolvedFrame& resolved) {
   PlaceFrame frame;
-  frame.known_by = PlaceKnownBy::line;
+  frame.known_by = resolved.is_function_line ? PlaceKnownBy::function : PlaceKnownBy::line;
   uint64_t name = hash_text(resolved.plain_name, hash_text("!", hash_text(base::base_name(resolved.file))));
   // A line above its function's own is one of a macro's, or of another function's.
   bool is_inside = resolved.function_line && resolved.line >= resolved.function_line;

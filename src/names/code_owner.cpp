@@ -14,6 +14,10 @@ bool starts_with_any(std::string_view text, const std::string_view (&starts)[kCo
   return false;
 }
 
+/// What virtual machines generate for themselves.
+constexpr std::string_view kVirtualMachines[] = {"Interpreter", "StubRoutines", "I2C/C2I adapters", "vtable stub",
+                                                 "itable stub", "Builtin:",     "BytecodeHandler:", "RegExp:"};
+
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
 
 /// Rust's names end in a hash, or begin with "_R": "core" and "alloc" are its library's there, anybody's elsewhere.
@@ -58,7 +62,7 @@ bool is_library_source(std::string_view file) {
   return starts_with_any(file, kSystem) || contains(file, "/include/c++/") || contains(file, "/.cargo/registry/") ||
          contains(file, "/site-packages/") || contains(file, "/dist-packages/") || contains(file, "/lib/python3.") ||
          file.starts_with("<frozen ") || contains(file, "/.cargo/git/") || contains(file, "/.rustup/toolchains/") ||
-         contains(file, "/go/pkg/mod/");
+         contains(file, "/go/pkg/mod/") || file.starts_with("node:") || contains(file, "/node_modules/");
 }
 
 bool is_library_function(std::string_view function) {
@@ -74,9 +78,24 @@ bool is_library_function(std::string_view function) {
   return starts_with_any(function, kNames);
 }
 
+bool is_library_method(std::string_view method) {
+  method = base::slice(method, 0, method.find('('));
+  while (method.ends_with(' ')) method.remove_suffix(1);
+  if (starts_with_any(method, kVirtualMachines)) return true;
+  // "void java.io.FileInputStream.open0": the type that it returns comes first.
+  size_t space = method.rfind(' ');
+  if (space != method.npos) method.remove_prefix(space + 1);
+  constexpr std::string_view kPackages[] = {"java.",   "javax.", "jdk.",  "sun.",      "com.sun.", "Ljava/",
+                                            "Ljavax/", "Ljdk/",  "Lsun/", "Lcom/sun/", "System.",  "Microsoft."};
+  return starts_with_any(method, kPackages);
+}
+
 CodeOwner owner_of(const CodeNames& names) {
   if (is_start_code(names.function)) return CodeOwner::start;
-  if (is_system_module(names.module)) return CodeOwner::library;
+  // Code without a module that has a name was made while the program ran: from its source, or from a library's.
+  bool is_generated = names.module.empty() && !(names.function.empty() && names.file.empty());
+  if (!is_generated && is_system_module(names.module)) return CodeOwner::library;
+  if (is_generated && names.file.empty() && is_library_method(names.function)) return CodeOwner::library;
   bool is_library = names.file.empty() ? is_library_function(names.function) : is_library_source(names.file);
   return is_library ? CodeOwner::library : CodeOwner::program;
 }

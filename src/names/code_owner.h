@@ -30,5 +30,8 @@ bool is_system_module(std::string_view path);
 bool is_library_source(std::string_view file);
 /// By its name, if the source is not known: C++'s standard library, Boost, Rust's.
 bool is_library_function(std::string_view function);
+/// Code that a virtual machine generated from a library of its language (Java's, .NET's) or for itself, by its name as
+/// the machine gives it to profilers.
+bool is_library_method(std::string_view method);
 
 }  // namespace unfreed::report

@@ -18,10 +18,11 @@ struct ResolvedFrame {
   bool inlined = false;           ///< inlined into the next frame of the same call
   std::string_view full_name;     ///< demangled, where `function` says less
   // What identifies a place (evaluate/places.h).
-  std::string_view plain_name;  ///< by debug information: without template arguments and parameters
-  uint32_t function_line = 0;   ///< where the function begins, in the same file; 0 unknown
-  std::string_view symbol;      ///< as in the symbol table, with what compilers append to copies of a function
-  uint64_t symbol_offset = 0;   ///< of the call, from where the symbol begins
+  std::string_view plain_name;    ///< by debug information: without template arguments and parameters
+  uint32_t function_line = 0;     ///< where the function begins, in the same file; 0 unknown
+  bool is_function_line = false;  ///< `line` is that one, too: the call's own is not known
+  std::string_view symbol;        ///< as in the symbol table, with what compilers append to copies of a function
+  uint64_t symbol_offset = 0;     ///< of the call, from where the symbol begins
 };
 
 /// Turns a node into its source-level frames: innermost inlined frame first, the physical function last (inlined =

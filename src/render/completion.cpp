@@ -9,6 +9,7 @@
 
 #include "evaluate/places.h"
 #include "names/demangle.h"
+#include "render/times.h"
 
 namespace unfreed::render {
 
@@ -49,7 +50,11 @@ bool has_name(const Call& call) {
 class Completion {
  public:
   Completion(Report& report, symbolize::Symbolizer& symbolizer, base::Arena& arena)
-      : report_(report), symbolizer_(symbolizer), arena_(arena) {}
+      : report_(report), symbolizer_(symbolizer), arena_(arena) {
+    int64_t started = realtime_ns(report.process.started);
+    int64_t ended = started + static_cast<int64_t>(report.process.duration_ns.value_or(0));
+    perf_map_ = &symbolizer.perf_map(static_cast<int>(report.process.pid), started, ended);
+  }
 
   void complete() {
     for (Call& call : report_.stacks.calls) complete(call);
@@ -63,8 +68,10 @@ class Completion {
 
  private:
   const std::vector<symbolize::SourceFrame>& resolve(const Call& call) {
-    static const std::vector<symbolize::SourceFrame> kNothing;
-    if (call.module.empty()) return kNothing;
+    if (call.module.empty()) {
+      generated_ = perf_map_->resolve(call.offset);
+      return generated_;
+    }
     symbolize::Module& module = symbolizer_.module(call.module, from_hex(call.build_id));
     // Offsets in reports lie inside the calling instruction already.
     const auto& frames = module.resolve(call.offset, false);
@@ -142,8 +149,10 @@ class Completion {
   Report& report_;
   symbolize::Symbolizer& symbolizer_;
   base::Arena& arena_;
-  std::vector<KnownCall> frames_;   ///< by call
-  std::vector<KnownStack> stacks_;  ///< by StackId; 0: no frames
+  const symbolize::PerfMap* perf_map_;
+  std::vector<symbolize::SourceFrame> generated_;  ///< resolve()'s last answer from perf_map_
+  std::vector<KnownCall> frames_;                  ///< by call
+  std::vector<KnownStack> stacks_;                 ///< by StackId; 0: no frames
   std::set<std::string> problems_;
 };
 

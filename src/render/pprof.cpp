@@ -14,6 +14,7 @@
 #include "render/places.h"
 #include "render/samples.h"
 #include "render/text.h"
+#include "render/times.h"
 #include "report/describe.h"
 #include "report/report_head.h"
 
@@ -46,7 +47,7 @@ class ProfileBuilder {
     std::string command;
     for (report::Text word : report.process.argv) command.append(command.empty() ? "" : " ").append(word);
     profile_.add_comment(text(fmt::format("unfreed: {}: {}", describe_process(report.process), printable(command))));
-    int64_t started = started_ns(report.process.started);
+    int64_t started = realtime_ns(report.process.started);
     if (started && (!profile_.time_nanos() || started < profile_.time_nanos())) profile_.set_time_nanos(started);
     int64_t duration = static_cast<int64_t>(report.process.duration_ns.value_or(0));
     profile_.set_duration_nanos(std::max<int64_t>(profile_.duration_nanos(), duration));
@@ -55,22 +56,6 @@ class ProfileBuilder {
   std::string serialize() const { return profile_.SerializeAsString(); }
 
  private:
-  /// 0: it is no time.
-  static int64_t started_ns(report::Text started) {
-    std::tm parts = {};
-    std::string copy(started);
-    const char* rest = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-    if (!rest) return 0;
-    int64_t fraction = 0;
-    int64_t unit = 1'000'000'000;
-    if (*rest == '.')
-      while (++rest, *rest >= '0' && *rest <= '9' && unit > 1) fraction += (*rest - '0') * (unit /= 10);
-    int64_t nanoseconds = 0;
-    bool is_too_late = __builtin_mul_overflow(int64_t{timegm(&parts)}, int64_t{1'000'000'000}, &nanoseconds) ||
-                       __builtin_add_overflow(nanoseconds, fraction, &nanoseconds);
-    return is_too_late ? 0 : nanoseconds;
-  }
-
   int64_t text(std::string_view text) {
     auto [known, is_new] = texts_.try_emplace(std::string(text), profile_.string_table_size());
     if (is_new) profile_.add_string_table(printable(text));

@@ -281,6 +281,7 @@ class MissingLines {
 
   void look_at(const Place& place) {
     std::vector<StackFrame> stack = place.stack();
+    has_nameless_ = has_nameless_ || std::any_of(stack.begin(), stack.end(), is_nameless);
     std::vector<ShownFrame> shown = choose_frames(stack, report_.process.exe, options_.paths, options_.most_frames);
     bool has_line = std::any_of(shown.begin(), shown.end(), [](const ShownFrame& one) { return one.frame->line; });
     if (shown.empty() || has_line || shown[0].frame->module.empty() || has_lines(shown[0].frame->module)) return;
@@ -300,16 +301,38 @@ class MissingLines {
               ? fmt::format("{} for {}: install the debug symbols of its package (Debian: …-dbgsym)", what, name)
               : fmt::format("{} for {}: build it with -g{}", what, name, is_named ? "" : ", and do not strip it"));
     }
+    for (const Generator& one : kGenerators)
+      if (has_nameless_ && base_name(report_.process.exe) == one.program)
+        texts.push_back(
+            fmt::format("no names for code that {} generates: start it with {}", one.program, one.settings));
     return texts;
   }
 
  private:
+  /// Programs that generate code, and how they write a map of it (symbolize/perf_map.h).
+  struct Generator {
+    std::string_view program;
+    std::string_view interpreter;  ///< its function that runs what is not compiled; "" none that is in a file
+    std::string_view settings;
+  };
+  static constexpr Generator kGenerators[] = {
+      {"node", "Builtins_InterpreterEntryTrampoline", "--perf-basic-prof --interpreted-frames-native-stack"},
+      {"java", "", "-XX:+PreserveFramePointer -XX:+UnlockDiagnosticVMOptions -XX:+DumpPerfMapAtExit"},
+      {"dotnet", "", "DOTNET_PerfMapEnabled=1 in its environment"},
+  };
+  static bool is_nameless(const StackFrame& frame) {
+    if (frame.function.empty()) return frame.module.empty();
+    return std::any_of(std::begin(kGenerators), std::end(kGenerators),
+                       [&](const Generator& one) { return frame.function == one.interpreter; });
+  }
+
   bool has_lines(std::string_view module) const { return with_lines_.contains(module); }
 
   const Report& report_;
   const TextOptions& options_;
   std::set<std::string_view> with_lines_;  ///< modules that have lines
   std::map<std::string, bool> files_;      ///< does it have names of functions?
+  bool has_nameless_ = false;              ///< generated code without a name
 };
 
 /// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of

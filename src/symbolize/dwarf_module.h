@@ -21,6 +21,7 @@ struct SourceFrame {
   bool inlined = false;    ///< into the next frame
   std::string plain_name;  ///< see report::ResolvedFrame
   uint32_t function_line = 0;
+  bool is_function_line = false;
   std::string_view symbol;
   uint64_t symbol_offset = 0;
 };

@@ -227,7 +227,14 @@ Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   return *place;
 }
 
+const PerfMap& Symbolizer::perf_map(int pid, int64_t started_ns, int64_t seen_ns) {
+  PerfMap& map = perf_maps_[pid];
+  map.read({.root = options_.root, .pid = pid, .started_ns = started_ns, .seen_ns = seen_ns, .user = options_.user});
+  return map;
+}
+
 void Symbolizer::give_up() {
+  perf_maps_.clear();
   modules_.clear();
   has_given_up_ = true;
 }
@@ -241,6 +248,7 @@ report::ResolvedFrame as_resolved(const SourceFrame& frame) {
           .full_name = frame.full_name,
           .plain_name = frame.plain_name,
           .function_line = frame.function_line,
+          .is_function_line = frame.is_function_line,
           .symbol = frame.symbol,
           .symbol_offset = frame.symbol_offset};
 }
@@ -260,7 +268,16 @@ Module* LedgerResolver::module(uint32_t index) {
 
 void LedgerResolver::resolve(const ledger::Node& node, void* emit_context,
                              void (*emit)(void* emit_context, const report::ResolvedFrame& frame)) {
-  Module* where = module(node.module & ledger::kNodeModuleMask);
+  uint32_t number = node.module & ledger::kNodeModuleMask;
+  if (!number && !symbolizer_.has_given_up()) {
+    const ledger::Header& process = view_.header();
+    if (!perf_map_)
+      perf_map_ = &symbolizer_.perf_map(process.pid, static_cast<int64_t>(process.started_realtime_ns), 0);
+    for (const SourceFrame& frame : perf_map_->resolve(report::lookup_offset(node)))
+      emit(emit_context, as_resolved(frame));
+    return;
+  }
+  Module* where = module(number);
   if (!where) return;
   for (const SourceFrame& frame : where->resolve(node.offset, !(node.module & ledger::kNodeExactPc)))
     emit(emit_context, as_resolved(frame));

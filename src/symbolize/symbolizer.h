@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 #include "names/function_names.h"
 #include "symbolize/dwarf_module.h"
 #include "symbolize/go_lines.h"
+#include "symbolize/perf_map.h"
 
 namespace unfreed::symbolize {
 
@@ -24,6 +26,7 @@ struct Options {
   std::string debug_directories = kDebugDirectories;
   /// The target's root directory, "/proc/123/root" for one in a container; tried before the plain path.
   std::string root;
+  std::optional<uid_t> user = {};  ///< the target's; files that are its own are trusted as it is
 };
 
 /// The names in a file's own symbol table: the same choice among aliases as the runtime makes, so that both halves
@@ -90,6 +93,8 @@ class Symbolizer {
 
   /// The module of that path and (raw) build ID; the same one each time. Valid as long as the symbolizer.
   Module& module(std::string_view path, std::string_view build_id);
+  /// Of code that a process has made while it runs, as it is now: see PerfMapOf. Valid until give_up().
+  const PerfMap& perf_map(int pid, int64_t started_ns, int64_t seen_ns);
   /// Forgets all modules, and opens none any more: there is no memory for them.
   void give_up();
   bool has_given_up() const { return has_given_up_; }
@@ -101,6 +106,7 @@ class Symbolizer {
   std::unique_ptr<report::FunctionNames> names_;
   bool has_given_up_ = false;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
+  std::map<int, PerfMap> perf_maps_;  ///< by process ID
 };
 
 /// As resolvers give it; valid as long as `frame`.
@@ -124,7 +130,8 @@ class LedgerResolver {
 
   Symbolizer& symbolizer_;
   const ledger::View& view_;
-  std::vector<Module*> modules_;  ///< by ledger index, nullptr until asked for
+  std::vector<Module*> modules_;       ///< by ledger index, nullptr until asked for
+  const PerfMap* perf_map_ = nullptr;  ///< nullptr until asked for
 };
 
 }  // namespace unfreed::symbolize

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Programs that make code as they go, without unwind information, and the threads that go with it: node and java. They are
 not installed for this; where they are not, that is said."""
+import contextlib
 import os
 import shutil
 import unittest
@@ -31,6 +32,23 @@ public class Program {
   }
 }
 """
+LEAKING_NODE = """
+const fs = require('fs');
+function openLog() { return fs.openSync('/dev/null', 'a'); }
+function serve() { openLog(); }
+for (let i = 0; i < 5; i++) serve();
+"""
+LEAKING_JAVA = """
+import java.io.*;
+import java.util.*;
+public class Leaking {
+  static List<Object> held = new ArrayList<>();
+  static void openLog() throws IOException { held.add(new FileInputStream("/dev/null")); }
+  public static void main(String[] arguments) throws Exception {
+    for (int i = 0; i < 50; i++) openLog();
+  }
+}
+"""
 
 
 class Jit(unittest.TestCase):
@@ -53,6 +71,43 @@ class Jit(unittest.TestCase):
             with open(path, "w") as file:
                 file.write(JAVA)
             self.check(["java", path], timeout=150)
+
+    def leak(self, command):
+        """The stack that has leaked most, with the names of generated code."""
+        result = harness.run(command, options=["--track", "fd"], timeout=150)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(f"/tmp/perf-{result.report['process']['pid']}.map")
+        site = max((site for site in result.report["sites"] if site["kind"] == "fd"), key=lambda one: one["live"])
+        return result, site
+
+    @unittest.skipUnless(shutil.which("node"), "node is not installed")
+    def test_names_of_node(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("leaking.js")
+            with open(path, "w") as file:
+                file.write(LEAKING_NODE)
+            result, site = self.leak(["node", "--perf-basic-prof", "--no-logfile-per-isolate", "--logfile=/dev/null",
+                                      "--interpreted-frames-native-stack", path])
+            self.assertEqual(site["live"], 5)
+            self.assertIn("5 descriptors from open64: /dev/null\n      openLog (leaking.js:3)\n      serve (leaking.js:4)",
+                          result.stderr.replace(scratch.folder + "/", ""))
+            plain = harness.run(["node", path], options=["--track", "fd"])
+            self.assertIn("no names for code that node generates: start it with --perf-basic-prof", plain.stderr)
+
+    @unittest.skipUnless(shutil.which("javac"), "no java compiler is installed")
+    def test_names_of_java(self):
+        with harness.Scratch() as scratch:
+            with open(scratch.path("Leaking.java"), "w") as file:
+                file.write(LEAKING_JAVA)
+            harness.execute(["javac", "-d", scratch.folder, scratch.path("Leaking.java")], timeout=150)
+            # Compiled code has the names of functions; interpreted code has none.
+            _, site = self.leak(["java", "-Xcomp", "-XX:+PreserveFramePointer", "-XX:+UnlockDiagnosticVMOptions",
+                                 "-XX:+DumpPerfMapAtExit", "-XX:CompileCommand=quiet",
+                                 "-XX:CompileCommand=compileonly,Leaking::*", "-XX:CompileCommand=dontinline,Leaking::*",
+                                 "-cp", scratch.folder, "Leaking"])
+            functions = [frame.get("function", "") for frame in site["stack"]]
+            self.assertIn("void Leaking.openLog()", functions)
+            self.assertIn("void Leaking.main(java.lang.String[])", functions)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,17 @@ TEST(CodeOwner, PythonsOwnModulesAreLibraries) {
     EXPECT_EQ(owner(module, "/home/me/my_module.c", "my_new"), CodeOwner::program) << module;
 }
 
+TEST(CodeOwner, GeneratedCodeIsBySourceOrName) {
+  EXPECT_EQ(owner("", "/srv/log.js", "openLog"), CodeOwner::program);
+  EXPECT_EQ(owner("", "node:fs", "openSync"), CodeOwner::library);
+  EXPECT_EQ(owner("", "/srv/node_modules/pino/pino.js", "write"), CodeOwner::library);
+  EXPECT_EQ(owner("", "", "void Log.open(java.lang.String)"), CodeOwner::program);
+  EXPECT_EQ(owner("", "", "void java.io.FileInputStream.open0(java.lang.String)"), CodeOwner::library);
+  EXPECT_EQ(owner("", "", "Ljava/io/FileInputStream;::open0"), CodeOwner::library);
+  EXPECT_EQ(owner("", "", "Interpreter"), CodeOwner::library);
+  EXPECT_EQ(owner("", "", "StubRoutines (1)"), CodeOwner::library);
+}
+
 TEST(CodeOwner, StartCodeIsEverybodys) {
   EXPECT_EQ(owner("/home/me/app", "", "_start"), CodeOwner::start);
   EXPECT_EQ(owner("/usr/lib/libc.so.6", "", "__libc_start_call_main"), CodeOwner::start);
