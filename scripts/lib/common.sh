@@ -13,7 +13,8 @@ build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohma
   liblzma-dev libbz2-dev libiberty-dev libgtest-dev libprotobuf-dev protobuf-compiler zlib1g-dev libncurses-dev)
 test_packages=(python3 python3-jsonschema binutils gdb strace git redis-server redis-tools nginx-light sqlite3 man-db
   valgrind musl-tools wrk chromium mold libjemalloc-dev libmimalloc2.0 libgoogle-perftools4 libtcmalloc-minimal4 clang-format clang-tidy
-  gcovr python3-prometheus-client golang-go catch2 doctest-dev python3-pytest lintian mmdebstrap cmake tmux)
+  gcovr python3-prometheus-client golang-go catch2 doctest-dev python3-pytest lintian mmdebstrap cmake tmux
+  debuginfod)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

@@ -5,6 +5,7 @@
 #include "cli/presentation.h"
 #include "cli/report_source.h"
 #include "cli/selection_options.h"
+#include "cli/symbol_options.h"
 #include "render/completion.h"
 #include "render/diff.h"
 #include "render/kernel_view.h"
@@ -30,12 +31,14 @@ int diff_command(const Arguments& arguments) {
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
   SelectionOptions selection;
   selection.add_options_for_changes(parser);
+  SymbolOptions symbols;
+  symbols.add_options(parser);
   parser.footer(
       "Exit status: 0 (with --exit-code: 1 when something is new or grew), 125 if an option or a file cannot "
       "be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!selection.read()) return kFailure;
-  symbolize::Symbolizer symbolizer;
+  symbolize::Symbolizer symbolizer(symbols.symbolizer());
   std::string error;
   std::optional<SourcedReport> older = read_report(old_file, symbolizer, error);
   std::optional<SourcedReport> newer;

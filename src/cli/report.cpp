@@ -8,6 +8,7 @@
 #include "cli/presentation.h"
 #include "cli/report_source.h"
 #include "cli/selection_options.h"
+#include "cli/symbol_options.h"
 #include "render/grouping.h"
 #include "render/renderers.h"
 #include "render/samples.h"
@@ -134,6 +135,8 @@ int report_command(const Arguments& arguments) {
   selection.add_options(parser);
   ViewOptions view;
   view.add_options(parser);
+  SymbolOptions symbols;
+  symbols.add_options(parser);
   parser.footer("Exit status: 0, or 125 if an option or a file cannot be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   render::RenderOptions options;
@@ -153,7 +156,7 @@ int report_command(const Arguments& arguments) {
     return kFailure;
   }
   if (!source_root.empty()) options.root.emplace(std::filesystem::absolute(source_root).string());
-  symbolize::Symbolizer symbolizer;
+  symbolize::Symbolizer symbolizer(symbols.symbolizer());
   std::vector<SourcedReport> sources;
   bool failed = !read_reports(files, symbolizer, sources);
   if (sources.empty()) return kFailure;

@@ -1,5 +1,7 @@
 #include "symbolize/dwarf_module.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <new>
@@ -47,12 +49,14 @@ struct DwarfModule::Unit {
 DwarfModule::DwarfModule(const Libdw& libdw) : libdw_(libdw) {}
 
 std::unique_ptr<DwarfModule> DwarfModule::open(const Libdw& libdw, const std::string& path,
-                                               const std::string& directories, std::string& error) {
+                                               const std::string& directories, const std::string& debug_file,
+                                               std::string& error) {
   std::unique_ptr<DwarfModule> module(new DwarfModule(libdw));
   module->directories_ = directories;
   module->directories_text_ = module->directories_.data();
   module->callbacks_.find_elf = nullptr;  // the file is given by name
-  module->callbacks_.find_debuginfo = libdw.dwfl_standard_find_debuginfo;
+  module->debug_file_ = debug_file;
+  module->callbacks_.find_debuginfo = find_debug_file;
   module->callbacks_.section_address = libdw.dwfl_offline_section_address;
   module->callbacks_.debuginfo_path = &module->directories_text_;
   auto why = [&] {
@@ -67,12 +71,28 @@ std::unique_ptr<DwarfModule> DwarfModule::open(const Libdw& libdw, const std::st
   module->module_ = libdw.dwfl_report_elf(module->session_, path.c_str(), path.c_str(), -1, 0, true);
   libdw.dwfl_report_end(module->session_, nullptr, nullptr);
   if (!module->module_) return why();
+  void** user_data = nullptr;
+  libdw.dwfl_module_info(module->module_, &user_data, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+  *user_data = module.get();
   Dwarf_Addr bias = 0;
   module->dwarf_ = libdw.dwfl_module_getdwarf(module->module_, &bias);
   module->bias_ = bias;
   // libdw would end this process when it has no memory.
   if (module->dwarf_) libdw.dwarf_new_oom_handler(module->dwarf_, out_of_memory);
   return module;
+}
+
+/// libdw's callback. It asks a second time where parts of the debug information are in a file that several share (dwz).
+int DwarfModule::find_debug_file(Dwfl_Module* module, void** user_data, const char* name, Dwarf_Addr base,
+                                 const char* file, const char* link, GElf_Word checksum, char** found) {
+  auto& self = *static_cast<DwarfModule*>(*user_data);
+  std::string known;
+  known.swap(self.debug_file_);
+  if (known.empty())
+    return self.libdw_.dwfl_standard_find_debuginfo(module, user_data, name, base, file, link, checksum, found);
+  int opened = ::open(known.c_str(), O_RDONLY | O_CLOEXEC);
+  if (opened >= 0) *found = strdup(known.c_str());
+  return opened;
 }
 
 DwarfModule::~DwarfModule() {

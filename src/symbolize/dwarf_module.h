@@ -33,9 +33,10 @@ inline constexpr char kDebugDirectories[] = ".debug:/usr/lib/debug";
 class DwarfModule {
  public:
   /// Opens `path`. Its debug information, in the file or found by build ID or debug link, is read only as needed.
-  /// `directories` as kDebugDirectories. nullptr: `error` is the reason.
+  /// `directories` as kDebugDirectories; `debug_file`: the one of this file, "" to look for it. nullptr: `error` is the
+  /// reason.
   static std::unique_ptr<DwarfModule> open(const Libdw& libdw, const std::string& path, const std::string& directories,
-                                           std::string& error);
+                                           const std::string& debug_file, std::string& error);
   ~DwarfModule();
   DwarfModule(const DwarfModule&) = delete;
   DwarfModule& operator=(const DwarfModule&) = delete;
@@ -54,6 +55,8 @@ class DwarfModule {
   };
 
   explicit DwarfModule(const Libdw& libdw);
+  static int find_debug_file(Dwfl_Module* module, void** user_data, const char* name, Dwarf_Addr base, const char* file,
+                             const char* link, GElf_Word checksum, char** found);
   void read_units();
   Unit* find_unit(uint64_t address);
   void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
@@ -68,6 +71,7 @@ class DwarfModule {
   const Libdw& libdw_;
   std::string directories_;
   char* directories_text_ = nullptr;
+  std::string debug_file_;  ///< to be given to libdw; "" none
   Dwfl_Callbacks callbacks_ = {};
   Dwfl* session_ = nullptr;
   Dwfl_Module* module_ = nullptr;

@@ -9,6 +9,7 @@
 #include "base/address_space.h"
 #include "elf/opened.h"
 #include "names/code_owner.h"
+#include "symbolize/debuginfod.h"
 #include "symbolize/plain_name.h"
 
 namespace unfreed::symbolize {
@@ -81,7 +82,21 @@ void Module::locate() {
     file_ = rooted;
   else if (rooted != path_ && is_same_file(path_))
     file_ = path_;
+  else if (std::string fetched = ask_servers("executable", to_hex(build_id_));
+           !fetched.empty() && is_same_file(fetched))
+    file_ = fetched;
   if (!file_.empty()) problem_.clear();
+  if (has_no_client_)
+    problem_.append(problem_.empty() ? "has no debug information here" : "")
+        .append("; debuginfod-find, which asks the servers in DEBUGINFOD_URLS, is not installed");
+}
+
+/// The path of what the servers have; "" nothing, or no one is to be asked.
+std::string Module::ask_servers(const char* what, const std::string& build_id) {
+  if (options_.debuginfod_servers.empty() || build_id.empty()) return {};
+  DebuginfodAnswer answer = ask_debuginfod(options_.debuginfod_servers, what, build_id);
+  has_no_client_ = !answer.has_client;
+  return answer.path;
 }
 
 /// Is there anything for libdw to read? Most programs of a distribution have neither debug information nor separate
@@ -109,7 +124,9 @@ bool Module::has_debug_information(const std::string& path, const elf::File& fil
     std::string beside = is_absolute ? directory + folder : folder + directory + "/";
     if (exists(beside + debug_link)) return true;
   }
-  return !debug_link.empty() && exists(folder + debug_link);
+  if (!debug_link.empty() && exists(folder + debug_link)) return true;
+  debug_file_ = fetched_debug_file_ = ask_servers("debuginfo", id);
+  return !debug_file_.empty();
 }
 
 void Module::read_names() {
@@ -142,7 +159,7 @@ void Module::read_debug_information() {
   }
   std::string error;
   const Libdw* libdw = Libdw::get(&error);
-  if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, error);
+  if (libdw) debug_ = DwarfModule::open(*libdw, file_, options_.debug_directories, fetched_debug_file_, error);
   if (!debug_) problem_ = "has no source lines here (" + error + ")";
 }
 

@@ -26,6 +26,8 @@ struct Options {
   std::string debug_directories = kDebugDirectories;
   /// The target's root directory, "/proc/123/root" for one in a container; tried before the plain path.
   std::string root;
+  /// Servers to ask for what is not on this machine, as DEBUGINFOD_URLS has them; "": nobody waits for a server.
+  std::string debuginfod_servers = {};
   std::optional<uid_t> user = {};  ///< the target's; files that are its own are trusted as it is
 };
 
@@ -64,6 +66,7 @@ class Module {
   void read_names();
   bool is_same_file(const std::string& path);
   bool has_debug_information(const std::string& path, const elf::File& file);
+  std::string ask_servers(const char* what, const std::string& build_id);
   void read_debug_information();
   std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
@@ -79,7 +82,9 @@ class Module {
   std::string file_;  ///< "" where none can be used
   std::string problem_;
   bool has_debug_ = false;
-  std::string debug_file_;  ///< a separate file of debug information, found by build ID; "" none
+  bool has_no_client_ = false;      ///< of servers that are to be asked
+  std::string fetched_debug_file_;  ///< the same from a server
+  std::string debug_file_;          ///< a separate file of debug information, found by build ID; "" none
   std::unique_ptr<DwarfModule> debug_;
   std::unique_ptr<SymbolFile> symbols_;
   std::unique_ptr<GoLines> go_;                                    ///< of a Go program
