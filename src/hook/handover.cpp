@@ -142,6 +142,14 @@ void find_glibc_only_name(base::TextBuilder& out) {
   if (is_there && !folder.cut()) out.add(folder.text()).add("/$LIB/").add(name);
 }
 
+/// Is it a variable that forced programs get another value of?
+bool is_forced(std::string_view variable) {
+  std::string_view name = base::slice(variable, 0, variable.find('=') + 1);
+  for (char* const* one = g_preloading.forced; *one && !name.empty(); ++one)
+    if (std::string_view(*one).starts_with(name)) return true;
+  return false;
+}
+
 bool is_library_readable() {
   constexpr int kMayRead = 4;
   return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(g_preloading.library), kMayRead) == 0;
@@ -227,6 +235,36 @@ void Handover::judge_environment() {
     verdict_.obstacle = Obstacle::no_preload;
   else if (g_preloading.has_session && !has_session)
     verdict_.obstacle = Obstacle::no_session;
+  if (verdict_.obstacle != Obstacle::none && restore_environment()) verdict_.obstacle = Obstacle::none;
+}
+
+/// For a program whose environment was cleared: adds what it lacks. False: that is not wanted.
+bool Handover::restore_environment() {
+  if (!g_preloading.forced || verdict_.remedy != elf::Remedy::keep || !environment_) return false;
+  std::string_view preload;
+  if (preload_ != kNone) preload = base::slice(environment_[preload_], kPreload.size());
+  std::string_view entry = g_preloading.entry;
+  bool is_named = elf::names_runtime(preload, {entry, {}});
+  size_t forced = 0;
+  while (g_preloading.forced[forced]) ++forced;
+  size_t list_bytes = (entries_ + forced + 2) * sizeof(char*);
+  size_t text_bytes = kPreload.size() + entry.size() + 1 + preload.size() + 1;
+  auto* memory = static_cast<std::byte*>(take_memory(list_bytes + text_bytes));
+  if (!memory) return false;
+  auto** list = reinterpret_cast<char**>(memory);
+  auto* text = reinterpret_cast<char*>(memory + list_bytes);
+  base::TextBuilder value(std::span<char>(text, text_bytes));
+  value.add(kPreload);
+  if (!is_named) value.add(entry).add(preload.empty() ? "" : ":");
+  value.add(preload);
+  size_t kept = 0;
+  for (size_t i = 0; i < entries_; ++i)
+    if (i != preload_ && !is_forced(environment_[i])) list[kept++] = environment_[i];
+  list[kept++] = text;
+  for (size_t i = 0; i < forced; ++i) list[kept++] = g_preloading.forced[i];
+  list[kept] = nullptr;
+  environment_ = list;
+  return true;
 }
 
 void Handover::replace_preload() {

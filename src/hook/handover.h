@@ -20,6 +20,7 @@ struct Preloading {
   char entry[1024];                            ///< the entry of LD_PRELOAD that names it; "": it came by other means
   char library[1024];                          ///< its own file
   bool has_session;                            ///< UNFREED_SESSION was there
+  char* const* forced;                         ///< what programs get whose environment lacks it; null: nothing
   bool (*is_noted)(std::string_view program);  ///< is the user informed if this one is not tracked? null: never
 };
 extern Preloading g_preloading;
@@ -71,6 +72,7 @@ class Handover {
   void look_at(const ProgramName& program);
   void judge_environment();
   void replace_preload();
+  bool restore_environment();
 
   static constexpr size_t kNone = static_cast<size_t>(-1);
 

@@ -25,6 +25,29 @@ constexpr std::string_view kPreload = "LD_PRELOAD=";
 /// Beside the library: folders by other names for it (see hook::Preloading).
 constexpr std::string_view kOtherNames = "/preload/";
 
+/// Copies of this process's settings, for programs that are started without: in memory that is never released. Null:
+/// there is no memory.
+char** copy_settings(char* const* environment) {
+  size_t count = 0, bytes = 0;
+  auto is_setting = [](std::string_view variable) { return variable.starts_with("UNFREED_"); };
+  for (char* const* one = environment; one && *one; ++one)
+    if (is_setting(*one)) ++count, bytes += std::string_view(*one).size() + 1;
+  auto* memory = static_cast<char*>(base::map_memory((count + 1) * sizeof(char*) + bytes));
+  if (!memory) return nullptr;
+  auto** list = reinterpret_cast<char**>(memory);
+  char* text = memory + (count + 1) * sizeof(char*);
+  size_t at = 0;
+  for (char* const* one = environment; one && *one; ++one) {
+    std::string_view variable(*one);
+    if (!is_setting(variable)) continue;
+    list[at++] = text;
+    std::memcpy(text, variable.data(), variable.size() + 1);
+    text += variable.size() + 1;
+  }
+  list[at] = nullptr;
+  return list;
+}
+
 char g_board[sizeof LedgerPlace::directory + sizeof LedgerPlace::run + 32];
 
 char* find_preload(char* const* environment) {
@@ -65,6 +88,8 @@ void prepare_preloading(char* const* environment) {
   base::TextBuilder(preloading.library).add(g_runtime.library_path);
   preloading.has_session = g_runtime.launcher_pid != 0;
   if (!g_settings.disabled) preloading.is_noted = is_noted;
+  if (!g_settings.disabled && g_settings.follow == report::Follow::force)
+    preloading.forced = copy_settings(environment);
   const LedgerPlace& place = g_runtime.place;
   if (!place.run[0]) return;
   base::TextBuilder(g_board).add(place.directory).add('/').add(place.run).add('/').add(ledger::kBoardFile);

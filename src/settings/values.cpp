@@ -2,6 +2,8 @@
 
 #include <signal.h>
 
+#include <initializer_list>
+
 #include "base/scan.h"
 #include "base/text.h"
 #include "settings/subjects.h"
@@ -9,6 +11,20 @@
 namespace unfreed::report {
 
 namespace {
+
+/// `words`: of the enumeration's values, in their order.
+template <class Enumeration>
+bool read_word(std::string_view text, std::initializer_list<std::string_view> words, Enumeration& out) {
+  size_t at = 0;
+  for (std::string_view word : words) {
+    if (text == word) {
+      out = static_cast<Enumeration>(at);
+      return true;
+    }
+    ++at;
+  }
+  return false;
+}
 
 struct SignalName {
   std::string_view name;
@@ -97,25 +113,11 @@ bool read_switch(std::string_view text, bool& out) {
   return true;
 }
 
-bool read_backend(std::string_view text, Backend& out) {
-  constexpr std::string_view kNames[] = {"auto", "preload", "trace"};
-  for (size_t at = 0; at < std::size(kNames); ++at) {
-    if (text != kNames[at]) continue;
-    out = static_cast<Backend>(at);
-    return true;
-  }
-  return false;
-}
+bool read_backend(std::string_view text, Backend& out) { return read_word(text, {"auto", "preload", "trace"}, out); }
 
-bool read_grade_when(std::string_view text, GradeWhen& out) {
-  constexpr std::string_view kWords[] = {"off", "exit", "on"};
-  for (size_t at = 0; at < std::size(kWords); ++at) {
-    if (text != kWords[at]) continue;
-    out = static_cast<GradeWhen>(at);
-    return true;
-  }
-  return false;
-}
+bool read_grade_when(std::string_view text, GradeWhen& out) { return read_word(text, {"off", "exit", "on"}, out); }
+
+bool read_follow(std::string_view text, Follow& out) { return read_word(text, {"environment", "force"}, out); }
 
 bool parse_duration(std::string_view text, uint64_t& out) {
   struct Unit {

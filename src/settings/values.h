@@ -40,6 +40,9 @@ bool parse_duration(std::string_view text, uint64_t& out);
 /// How programs are tracked: from inside, from outside by their system calls, or in the one way or the other.
 enum class Backend : uint8_t { automatic, preload, trace };
 bool read_backend(std::string_view text, Backend& out);
+/// Which programs that a tracked one starts are tracked: those that its environment reaches, or also others.
+enum class Follow : uint8_t { environment, force };
+bool read_follow(std::string_view text, Follow& out);
 /// The same, at least 10 ms.
 inline bool read_every(std::string_view text, uint64_t& out) {
   constexpr uint64_t kShortest = 10'000'000;

@@ -304,6 +304,31 @@ class Named(unittest.TestCase):
         self.gated(["/bin/sh", "-c", f"env -u UNFREED_SESSION {ordinary()} >/dev/null; true"], "ordinary",
                    "UNFREED_SESSION", env={"UNFREED_OUTPUT": "/dev/null"})
 
+    def test_scrubbed_environments_that_are_restored(self):
+        """With --follow force. The program finds the rest of its environment as it was given."""
+        speaks = ordinary()
+        for scrub in ("env -i KEPT=1", "LD_PRELOAD=", "env -u LD_PRELOAD", "env -u UNFREED_SESSION", "env -i sh -c",
+                      "exec env -i", "env -i timeout 60", "env -i LD_PRELOAD=libm.so.6"):
+            for bare in (False, True):
+                with self.subTest(scrub=scrub, bare=bare):
+                    command = ["/bin/sh", "-c", f"{scrub} {speaks}; true"]
+                    settings = {"UNFREED_FOLLOW": "force", "UNFREED_FAIL_ON": "fd>0"}
+                    result = harness.preload(command, env=settings) if bare else harness.run(command, env=settings)
+                    self.assertEqual(result.status, 0, result)
+                    reports = [report for report in result.reports.values() if report["process"]["exe"] == speaks]
+                    self.assertEqual(len(reports), 1, result)
+        result = harness.run(["env", "-i", "A=1", "LD_PRELOAD=libm.so.6", "UNFREED_FOLLOW=environment", "/usr/bin/env"],
+                             options=["--follow", "force"])
+        shown = sorted(line for line in result.stdout.splitlines() if not line.startswith("UNFREED_"))
+        self.assertEqual([line.split("=")[0] for line in shown], ["A", "LD_PRELOAD"])
+        self.assertTrue(shown[1].endswith("libunfreed.so:libm.so.6"), shown)
+        self.assertEqual([line for line in result.stdout.splitlines() if line.startswith("UNFREED_FOLLOW")],
+                         ["UNFREED_FOLLOW=force"])
+        self.gated(["/bin/sh", "-c", f"env -i {static()}; true"], "static", "statically linked",
+                   env={"UNFREED_FOLLOW": "force", "UNFREED_BACKEND": "preload"})
+        off = harness.run(["/bin/sh", "-c", f"env -i UNFREED_DISABLE=1 {speaks}; true"], options=["--follow", "force"])
+        self.assertEqual((off.status, off.report["untracked"]), (0, []), off)
+
     def test_switched_off_by_the_user_is_his_own_word(self):
         result = harness.run(["/bin/sh", "-c", f"UNFREED_DISABLE=1 {ordinary()}; true"], options=["--fail-on", "fd>0"])
         self.assertEqual((result.status, result.report["untracked"]), (0, []), result)
