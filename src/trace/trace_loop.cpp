@@ -1,21 +1,16 @@
 #include "trace/trace_loop.h"
 
-#include <elf.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <cstring>
-#include <vector>
 
 #include "base/syscall.h"
 #include "base/text.h"
@@ -24,61 +19,22 @@
 #include "settings/settings.h"
 #include "trace/pass_through.h"
 #include "trace/process_files.h"
+#include "trace/stopped_thread.h"
 
 namespace unfreed::trace {
 
 using ledger::FdOrigin;
 using ledger::FdRecord;
-using ledger::Kind;
 
 namespace {
 
 constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
                           PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP;
 
-bool read_registers(int tid, arch::TracedRegisters& out) {
-  iovec place{&out.raw, sizeof out.raw};
-  return ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &place) == 0;
-}
-
-/// −1: the thread has been killed meanwhile, which waitpid() will say.
-long event_message(int tid) {
-  unsigned long message = 0;
-  return ptrace(PTRACE_GETEVENTMSG, tid, 0, &message) == 0 ? static_cast<long>(message) : -1;
-}
-
-template <class Value>
-bool read_value(int tid, uintptr_t address, Value& out) {
-  return address && base::copy_memory(tid, address, &out, sizeof out) == sizeof out;
-}
-
-/// As much of a text as can be read.
-std::string read_text(int tid, uintptr_t address, size_t most) {
-  constexpr size_t kPage = 4096;
-  std::string text;
-  while (address && text.size() < most) {
-    char piece[kPage];
-    size_t wanted = std::min(most - text.size(), kPage - address % kPage);
-    long got = base::copy_memory(tid, address, piece, wanted);
-    if (got <= 0) break;
-    size_t size = strnlen(piece, static_cast<size_t>(got));
-    text.append(piece, size);
-    if (size < static_cast<size_t>(got)) break;
-    address += size;
-  }
-  return text;
-}
-
-bool is_limit(long error) { return error == -EMFILE || error == -ENFILE || error == -ENOMEM; }
-
 bool shares_descriptors(int tid, const arch::TracedRegisters& registers) {
   uint64_t flags = registers.argument(0);
   if (registers.call() == SYS_clone3 && !read_value(tid, registers.argument(0), flags)) return false;
   return (registers.call() == SYS_clone || registers.call() == SYS_clone3) && flags & CLONE_FILES;
-}
-
-bool is_fd_event(Effect effect) {
-  return effect != Effect::reaps && effect != Effect::reaps_info && effect != Effect::exits;
 }
 
 }  // namespace
@@ -400,167 +356,6 @@ void TraceLoop::gone(int tid) {
   for (int thread : process->threads) threads_.erase(thread);
   if (process->ledger && process->has_ended) process->ledger->finish();
   processes_.erase(tid);
-}
-
-// ---- calls ----
-
-void TraceLoop::begins_call(int tid, Thread& thread) {
-  auto index = static_cast<int>(event_message(tid) & 0xffff);
-  if (index >= static_cast<int>(calls().size()) || !thread.process->is_tracked || thread.process->has_ended) return;
-  const Call& call = calls()[static_cast<size_t>(index)];
-  if (call.effect != Effect::closes && call.effect != Effect::closes_range && call.effect != Effect::exits) {
-    thread.call = index;
-    return;
-  }
-  arch::TracedRegisters registers;
-  if (!read_registers(tid, registers)) return;
-  Caller caller{tid, static_cast<uint16_t>(index), registers};
-  if (call.effect == Effect::exits)
-    end(*thread.process, tid, static_cast<int>(registers.argument(0) & 0xff));
-  else if (call.effect == Effect::closes_range)
-    close_range_begins(*thread.process, caller);
-  else if (!close_begins(*thread.process, caller))
-    thread.call = index;
-}
-
-/// False: it is not known to be open, so the result matters.
-bool TraceLoop::close_begins(Process& process, const Caller& caller) {
-  int fd = static_cast<int>(caller.registers.argument(0));
-  process.parents_fds.erase(fd);
-  bool has_ledger = process.ledger || process.files_of;
-  TracedLedger* ledger = has_ledger ? files_ledger_of(process) : nullptr;
-  if (!ledger) return true;
-  if (!ledger->is_open(fd)) return false;
-  ledger->closed(fd, caller);
-  return true;
-}
-
-void TraceLoop::close_range_begins(Process& process, const Caller& caller) {
-  constexpr uint64_t kCloexec = 1u << 2;
-  if (caller.registers.argument(2) & kCloexec) return;
-  auto first = static_cast<unsigned>(caller.registers.argument(0));
-  auto last = static_cast<unsigned>(caller.registers.argument(1));
-  std::erase_if(process.parents_fds, [&](const auto& one) {
-    return static_cast<unsigned>(one.first) >= first && static_cast<unsigned>(one.first) <= last;
-  });
-  TracedLedger* ledger = process.ledger || process.files_of ? files_ledger_of(process) : nullptr;
-  uint64_t count = ledger ? ledger->writer().section(ledger::SectionId::fds).count.load() : 0;
-  for (uint64_t fd = first; fd < count && fd <= last; ++fd)
-    if (ledger->is_open(static_cast<int>(fd))) ledger->closed(static_cast<int>(fd), caller);
-}
-
-void TraceLoop::returns_from_call(int tid, Thread& thread) {
-  if (thread.call < 0) return;
-  auto index = static_cast<size_t>(thread.call);
-  thread.call = -1;
-  Process& process = *thread.process;
-  const Call& call = calls()[index];
-  arch::TracedRegisters registers;
-  if (process.has_ended || !read_registers(tid, registers)) return;
-  Caller caller{tid, static_cast<uint16_t>(index), registers};
-  long result = registers.result();
-  if (call.effect == Effect::closes) {
-    TracedLedger* ledger = result == -EBADF ? files_ledger_of(process) : nullptr;
-    if (ledger) ledger->bad_close(static_cast<int>(registers.argument(0)), caller);
-    return;
-  }
-  if (result < 0) {
-    TracedLedger* ledger = is_limit(result) && is_fd_event(call.effect) ? files_ledger_of(process) : nullptr;
-    if (ledger) ledger->failed(Kind::fd, static_cast<int>(-result), caller);
-    return;
-  }
-  switch (call.effect) {
-    case Effect::opens_pair:
-      return pair_made(process, caller, call);
-    case Effect::receives:
-      return message_received(process, caller, registers.argument(static_cast<unsigned>(call.argument)));
-    case Effect::receives_many:
-      for (long at = 0; at < result; ++at)
-        message_received(
-            process, caller,
-            registers.argument(static_cast<unsigned>(call.argument)) + static_cast<uintptr_t>(at) * sizeof(mmsghdr));
-      return;
-    case Effect::reaps:
-    case Effect::reaps_info:
-      return child_reaped(process, caller, call);
-    case Effect::opens_unless_old:
-      if (static_cast<int>(registers.argument(0)) == -1) fd_made(process, caller, call);
-      return;
-    case Effect::replaces:
-      if (registers.argument(0) != registers.argument(1)) fd_made(process, caller, call);
-      return;
-    default:
-      return fd_made(process, caller, call);
-  }
-}
-
-void TraceLoop::fd_made(Process& process, const Caller& caller, const Call& call) {
-  int fd = static_cast<int>(caller.registers.result());
-  process.parents_fds.erase(fd);
-  TracedLedger* ledger = files_ledger_of(process);
-  FdRecord* record = ledger ? ledger->acquired(fd, caller) : nullptr;
-  if (!record || call.argument < 0) return;
-  uint64_t argument = caller.registers.argument(static_cast<unsigned>(call.argument));
-  if (call.effect == Effect::opens_path) {
-    ledger->set_path(*record, read_text(caller.tid, argument, PATH_MAX));
-  } else if (call.effect == Effect::duplicates || call.effect == Effect::replaces) {
-    ledger->set_same(*record, static_cast<int>(argument));
-  } else if (call.effect == Effect::opens_peer && argument) {
-    char address[sizeof ledger::FdTarget::value];
-    uint32_t size = 0;
-    if (!read_value(caller.tid, caller.registers.argument(static_cast<unsigned>(call.argument) + 1), size)) return;
-    size = std::min<uint32_t>(size, sizeof address);
-    if (base::copy_memory(caller.tid, argument, address, size) == static_cast<long>(size))
-      ledger->set_peer(*record, {address, size});
-  }
-}
-
-void TraceLoop::pair_made(Process& process, const Caller& caller, const Call& call) {
-  int fds[2];
-  if (!read_value(caller.tid, caller.registers.argument(static_cast<unsigned>(call.argument)), fds)) return;
-  TracedLedger* ledger = files_ledger_of(process);
-  for (int fd : fds) {
-    process.parents_fds.erase(fd);
-    if (ledger) ledger->acquired(fd, caller);
-  }
-}
-
-void TraceLoop::message_received(Process& process, const Caller& caller, uintptr_t address) {
-  msghdr header;
-  if (!read_value(caller.tid, address, header) || !header.msg_control) return;
-  constexpr size_t kMostControl = 64 * 1024;
-  std::vector<char> control(std::min<size_t>(header.msg_controllen, kMostControl));
-  long got =
-      base::copy_memory(caller.tid, reinterpret_cast<uintptr_t>(header.msg_control), control.data(), control.size());
-  TracedLedger* ledger = nullptr;
-  for (size_t at = 0; got > 0 && at + sizeof(cmsghdr) <= static_cast<size_t>(got);) {
-    cmsghdr part;
-    std::memcpy(&part, control.data() + at, sizeof part);
-    if (part.cmsg_len < sizeof part || part.cmsg_len > static_cast<size_t>(got) - at) break;
-    constexpr int kPidfd = 4;  // SCM_PIDFD, Linux 6.5
-    bool has_fds = part.cmsg_level == SOL_SOCKET && (part.cmsg_type == SCM_RIGHTS || part.cmsg_type == kPidfd);
-    for (size_t in = CMSG_LEN(0); has_fds && in + sizeof(int) <= part.cmsg_len; in += sizeof(int)) {
-      int fd;
-      std::memcpy(&fd, control.data() + at + in, sizeof fd);
-      if (fd < 0) continue;
-      if (!ledger) ledger = files_ledger_of(process);
-      process.parents_fds.erase(fd);
-      if (ledger) ledger->acquired(fd, caller, FdOrigin::received);
-    }
-    at += CMSG_ALIGN(part.cmsg_len);
-  }
-}
-
-void TraceLoop::child_reaped(Process& process, const Caller& caller, const Call& call) {
-  auto pid = static_cast<int>(caller.registers.result());
-  if (call.effect == Effect::reaps_info) {
-    siginfo_t info{};
-    bool is_only_looked_at = caller.registers.argument(3) & WNOWAIT;
-    if (is_only_looked_at || !read_value(caller.tid, caller.registers.argument(2), info)) return;
-    pid = info.si_pid;
-  }
-  // One that has stopped or goes on is still there. What has ended was seen to end before its parent could see it.
-  if (pid > 0 && !find(pid) && process.ledger) process.ledger->child_reaped(pid);
 }
 
 }  // namespace unfreed::trace
