@@ -16,7 +16,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <tuple>
 
 #include "base/syscall.h"
 #include "base/text.h"
@@ -24,6 +23,7 @@
 #include "cli/command_preload.h"
 #include "cli/diagnosis.h"
 #include "cli/find_ledger.h"
+#include "cli/ledger_sweep.h"
 #include "cli/process_watch.h"
 #include "cli/session.h"
 #include "cli/text_file.h"
@@ -38,9 +38,6 @@ namespace unfreed::cli {
 
 namespace {
 
-/// Processes that are about to end when CMD has ended get this long to do so.
-constexpr int kGraceMilliseconds = 100;
-constexpr int kGraceStepMilliseconds = 5;
 /// A run longer than this has its ledgers read as they come; before, they can wait for the sweep at the end. Closing an
 /// inotify instance takes the kernel 10 ms and more (it waits for every processor), which a short run must not pay.
 constexpr int kUnwatchedMilliseconds = 250;
@@ -80,23 +77,7 @@ class Launcher {
   int look_if_due(uint64_t& next_look_ns);
   void look_at_processes();
   void sweep();
-  using LedgerKey = std::tuple<uint64_t, int, uint32_t, bool>;
-  static LedgerKey key_of(const LedgerFile& file) {
-    return {file.name.pid_namespace, file.name.pid, file.name.image, file.folder->is_for_others};
-  }
-  struct Found {
-    std::set<int> running;         ///< processes that go on; those of other pid namespaces by their numbers here
-    std::set<LedgerKey> pending;   ///< their ledgers
-    std::set<int> without_ledger;  ///< of those that go on
-    bool unsettled = false;        ///< a ledger was being made, renamed or removed, or its process was deciding
-  };
-  void add_running(const LedgerFile& file, Found& found) const {
-    if (file.name.pid_namespace == namespace_) found.running.insert(file.name.pid);
-  }
   bool is_commands(const LedgerFile& file) const;
-  bool is_believable(const LedgerFile& file) const;
-  void sweep_process(const std::vector<LedgerFile>& files, Found& found);
-  Found sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes);
   int finish();
   bool note_command();
   void note_running();
@@ -121,7 +102,6 @@ class Launcher {
   TreeReport reports_;
   const uint64_t namespace_ = ledger::own_pid_namespace();
   pid_t pid_ = -1;
-  std::vector<unsigned> command_users_;                   ///< those that CMD was at its end
   std::atomic<int> final_status_{-1};                     ///< once all reports are written
   std::map<int, std::unique_ptr<ProcessWatch>> watches_;  ///< --every
   std::set<int> unwatched_;                               ///< whose series cannot be written
@@ -215,8 +195,6 @@ int Launcher::run() {
   signals_.pass_on_to(pid_);
   // CMD is off; what follows happens beside it.
   supervise();
-  if (session_.folders().size() > 1) command_users_ = users_of(pid_);
-  wait_status_ = signals_.collect();
   sweep();
   return finish();
 }
@@ -274,15 +252,7 @@ void Launcher::look_at_processes() {
   }
 }
 
-bool Launcher::is_commands(const LedgerFile& file) const {
-  return file.name.pid == pid_ && file.name.pid_namespace == namespace_;
-}
-
-/// In a folder that others can write to, what is said of CMD must be said by whom it had become.
-bool Launcher::is_believable(const LedgerFile& file) const {
-  if (!file.folder->is_for_others || !is_commands(file)) return true;
-  return std::find(command_users_.begin(), command_users_.end(), open_ledger(file).user) != command_users_.end();
-}
+bool Launcher::is_commands(const LedgerFile& file) const { return is_of(file, pid_, namespace_); }
 
 void Launcher::take_finished(const std::vector<LedgerFile>& files) {
   for (const LedgerFile& file : files) {
@@ -291,113 +261,18 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
   }
 }
 
-/// One process's ledgers, in the order of its images.
-void Launcher::sweep_process(const std::vector<LedgerFile>& files, Found& found) {
-  bool is_command = is_commands(files.front());
-  for (size_t at = 0; at < files.size(); ++at) {
-    LedgerFile file = files[at];
-    bool is_newest = at + 1 == files.size();
-    std::optional<LedgerFacts> facts = read_ledger_facts(file);
-    bool runs = false;
-    if (!file.name.done) {
-      runs = !is_command && has_process(file, facts);
-      // It may have written between the two checks: read the ledger, and its name, again.
-      if (!runs) facts = read_ledger_facts(file);
-      // It is complete, and has only to be given its last name: no need to wait for a process that may be stopped.
-      bool is_left = facts && facts->handover == ledger::Handover::left && facts->state == ledger::State::ended;
-      if (is_left) finish_name(file);
-    }
-    if (file.name.done) {
-      if (!is_command)
-        reports_.add_other(file, false);
-      else if (is_newest)
-        command_ledger_ = file;
-      continue;
-    }
-    if (!facts) {
-      // Just being made, or under another name by now; if it is neither, its process was killed before it had begun.
-      if (runs) add_running(file, found);
-      if (runs || !is_there(file))
-        found.unsettled = true;
-      else
-        remove_unbegun(file);
-    } else if (facts->is_reported) {
-      remove_ledger(file);
-    } else if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
-      if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
-      // Just becoming another program, or a fork child with a ledger half made.
-      if (runs && is_newest)
-        add_running(file, found);
-      else if (facts->state == ledger::State::replaced)
-        reports_.add_replaced(file);
-      else
-        remove_ledger(file);
-    } else if (runs) {
-      add_running(file, found);
-      found.pending.insert(key_of(file));
-      found.unsettled |= facts->handover == ledger::Handover::deciding;
-    } else if (!is_command) {
-      reports_.add_other(file, facts->state != ledger::State::ended);
-    } else if (is_newest) {
-      command_ledger_ = file;
-    }
-  }
-}
-
-/// One look at all ledgers, and at processes that have none. `expected`: ledgers that were there before.
-Launcher::Found Launcher::sweep_once(const std::set<LedgerKey>& expected, bool looks_for_processes) {
-  Found found;
-  std::vector<LedgerFile> files = session_.ledgers();
-  std::erase_if(files, [this](const LedgerFile& file) {
-    if (is_believable(file)) return false;
-    remove_ledger(file);
-    return true;
-  });
-  std::set<LedgerKey> gone = expected;
-  for (const LedgerFile& file : files) gone.erase(key_of(file));
-  // A file that is given another name while a folder is listed may be listed under neither.
-  found.unsettled = !gone.empty();
-  auto is_same_process = [](const LedgerFile& left, const LedgerFile& right) {
-    return left.name.pid == right.name.pid && left.name.pid_namespace == right.name.pid_namespace;
-  };
-  for (size_t first = 0; first < files.size();) {
-    size_t last = first + 1;
-    while (last < files.size() && is_same_process(files[last], files[first])) ++last;
-    sweep_process({files.begin() + static_cast<ptrdiff_t>(first), files.begin() + static_cast<ptrdiff_t>(last)}, found);
-    first = last;
-  }
-  if (!looks_for_processes) return found;
-  for (int pid : session_.processes(pid_, was_short_)) {
-    bool is_known = std::any_of(files.begin(), files.end(), [&](const LedgerFile& file) {
-      return file.name.pid == pid && file.name.pid_namespace == namespace_;
-    });
-    if (!is_known && is_running(pid, 0)) {
-      found.running.insert(pid);
-      found.without_ledger.insert(pid);
-    }
-  }
-  return found;
-}
-
-/// After CMD's end: what processes left behind, and what is still to come from those that are just ending.
+/// Until all have ended, or go on without the launcher.
 void Launcher::sweep() {
-  Found found;
-  for (int waited = 0; waited < kGraceMilliseconds; waited += kGraceStepMilliseconds) {
-    found = sweep_once(found.pending, true);
-    if (found.running.empty()) break;
-    poll(nullptr, 0, kGraceStepMilliseconds);
-  }
-  // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
-  bool looks_for_processes = !found.running.empty();
-  for (const LedgerFile& file : session_.stop_taking()) found.pending.insert(key_of(file));
-  for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {
-    found = sweep_once(found.pending, looks_for_processes);
-    if (!found.unsettled) break;
-    poll(nullptr, 0, kGraceStepMilliseconds);
-  }
-  for (int pid : found.running) reports_.add_running(pid, is_traced(pid));
-  for (int pid : found.without_ledger) running_untracked_.insert(pid);
-  if (!found.running.empty()) preload_.keep();
+  EndedCommand command{pid_, namespace_, was_short_, {}};
+  if (session_.folders().size() > 1) command.users = users_of(pid_);
+  wait_status_ = signals_.collect();
+  LedgerSweep sweep(session_, reports_, command);
+  sweep.run();
+  for (int pid : sweep.running()) reports_.add_running(pid, is_traced(pid));
+  running_untracked_ = sweep.without_ledger();
+  if (!sweep.running().empty()) preload_.keep();
+  command_ledger_ = sweep.command_ledger();
+  command_is_gone_unseen_ = sweep.command_is_gone_unseen();
 }
 
 /// True: CMD, or its last image, was not tracked, and the reason is known.

@@ -29,6 +29,10 @@ struct LedgerFile {
   ledger::FileName name;
   std::string path() const;
 };
+/// Is it that process's? Processes of other pid namespaces have numbers of their own.
+inline bool is_of(const LedgerFile& file, int pid, uint64_t pid_namespace) {
+  return file.name.pid == pid && file.name.pid_namespace == pid_namespace;
+}
 /// By process, then by image.
 std::vector<LedgerFile> list_ledgers(const std::vector<std::shared_ptr<const LedgerFolder>>& folders);
 
