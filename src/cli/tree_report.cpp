@@ -23,6 +23,7 @@
 #include "render/completion.h"
 #include "render/function_names.h"
 #include "render/json.h"
+#include "render/place_text.h"
 #include "render/series.h"
 #include "render/text.h"
 

@@ -8,6 +8,7 @@
 
 #include "render/function_names.h"
 #include "render/kernel_view.h"
+#include "render/place_text.h"
 #include "render/quantities.h"
 
 namespace unfreed::render {

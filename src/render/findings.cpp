@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "render/frames.h"
 #include "render/kernel_view.h"
+#include "render/place_text.h"
 #include "render/quantities.h"
 #include "render/telling_frames.h"
 #include "render/text_parts.h"

@@ -8,10 +8,12 @@
 #include "render/frames.h"
 #include "render/function_names.h"
 #include "render/growth_text.h"
+#include "render/missing_lines.h"
 #include "render/quantities.h"
 #include "render/retention.h"
 #include "render/series.h"
 #include "render/text_parts.h"
+#include "render/totals_text.h"
 #include "render/views.h"
 #include "report/describe.h"
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "render/paths.h"
+#include "render/place_text.h"
 #include "render/places.h"
 #include "render/retention.h"
 #include "render/text_parts.h"

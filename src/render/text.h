@@ -15,8 +15,6 @@ namespace unfreed::render {
 /// The longest line of a summary that shows code.
 inline constexpr size_t kMostColumns = 150;
 
-class RetentionPaths;
-
 struct TextOptions {
   bool colour = false;
   size_t most_sites = 5;
@@ -42,16 +40,6 @@ std::string describe_verdict(const report::RuleOutcome& outcome);
 std::string describe_held(const report::Report& report);
 /// "gcc (pid 1234)"
 std::string describe_process(const report::Process& process);
-
-/// " (3 lost)": what of a call site the process could not get at any more; "" if nothing.
-std::string describe_loss(const report::Place& place);
-/// "25 descriptors (all lost) from fopen64: /dev/null"
-std::string describe_place(const Place& place, const TextOptions& options);
-/// One call site: a heading line and its frames, indented by `indent`. All lists of call sites use it. `retention`: of
-/// its report, which a list makes once.
-std::string render_place(const Place& place, const RetentionPaths& retention, const TextOptions& options,
-                         std::string_view indent);
-std::string render_place(const Place& place, const TextOptions& options, std::string_view indent);
 
 /// May output be coloured? Yes if `descriptor` is a capable terminal and NO_COLOR (https://no-color.org) is not set.
 bool wants_colour(int descriptor);

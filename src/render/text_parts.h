@@ -16,8 +16,6 @@ std::string tinted(std::string_view text, Tint tint, bool colour);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);
 
-/// "3 held, of 4 acquired; peak 7": how much of a kind.
-std::string describe_totals(report::Subject subject, const report::Totals& totals, const report::Report& report);
 /// "exited with status 0 after 2.1 s"
 std::string describe_end(const report::Report& report);
 /// "detached, waiting"
@@ -25,9 +23,6 @@ std::string describe_state(const report::Thread& thread);
 /// Of a report with failed calls: the site that held most descriptors when most were held, where little of it is left;
 /// it explains the limit. nullptr: none.
 const report::Site* find_peak(const report::Report& report);
-/// For each file that a person would want to see lines of, and that has none: what to do for that.
-std::vector<std::string> list_missing_lines(const std::vector<Place>& places, const report::Report& report,
-                                            const TextOptions& options);
 
 /// A frame in a line of no more than `columns`.
 std::string render_frame(const ShownFrame& shown, const TextOptions& options, size_t columns);

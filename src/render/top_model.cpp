@@ -91,6 +91,11 @@ const TopProcessRow* TopProcesses::find(std::string_view key) const {
 
 // ---- call sites ----
 
+std::string key_of_site(const TopSiteRow& row) {
+  const report::Site& site = *row.place.site;
+  return fmt::format("{} {:x} {}", report::kind_name(site.kind), site.signature, site.suppressed_by);
+}
+
 void TopSites::add_to_series(uint64_t now_ns, uint64_t every_ns, uint64_t limit, const report::Report& report) {
   constexpr size_t kMostLooks = 600;
   // Growth is judged by looks that are about equally far apart.

@@ -47,6 +47,10 @@ struct TopProcess {
   uint64_t open = 0;   ///< descriptors, inherited ones included
 };
 
+/// Indexes of the kinds that have columns of their own.
+inline constexpr auto kFd = static_cast<size_t>(ledger::Kind::fd), kHeap = static_cast<size_t>(ledger::Kind::heap),
+                      kThread = static_cast<size_t>(ledger::Kind::thread);
+
 /// A process as it has gone on.
 struct TopProcessRow {
   TopProcess last;
@@ -72,6 +76,9 @@ struct TopSiteRow {
   Tally tally;                      ///< of the heap bytes, of others those that are held or run
   std::optional<StackFrame> where;  ///< the frame that tells most
 };
+
+/// The same for a call site from look to look.
+std::string key_of_site(const TopSiteRow& row);
 
 /// The call sites of one process.
 class TopSites {

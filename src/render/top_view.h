@@ -91,6 +91,7 @@ class TopView {
 
  private:
   enum class Focus : uint8_t { processes, sites };
+  static constexpr size_t kProcesses = 0, kSites = 1;  ///< indexes of what there is for each list
   enum class Page : uint8_t { lists, site, help };
   enum class Prompt : uint8_t { none, filter, grade };
   /// A list that is longer than its part of the screen.
