@@ -21,6 +21,7 @@ using elf::Program;
 void examine_loader(const Program& program, Diagnosis& diagnosis) {
   Obstacle obstacle = elf::obstacle_of(program);
   if (obstacle == Obstacle::none) return;
+  diagnosis.obstacle = obstacle;
   std::string text(elf::describe(obstacle));
   if (obstacle == Obstacle::other_processor)
     text += fmt::format(" ({}-bit, ELF machine {})", program.is_64_bit ? 64 : 32, program.machine);
@@ -86,6 +87,18 @@ std::optional<std::pair<std::string, std::string>> script_interpreter(const std:
 }
 
 }  // namespace
+
+bool is_traced_by_default(Obstacle obstacle) {
+  switch (obstacle) {
+    case Obstacle::static_program:
+    case Obstacle::static_go:
+    case Obstacle::musl:
+    case Obstacle::foreign_loader:
+      return true;
+    default:
+      return false;
+  }
+}
 
 Diagnosis diagnose(const std::string& command) {
   Diagnosis diagnosis;

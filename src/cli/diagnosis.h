@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "elf/obstacle.h"
+
 namespace unfreed::cli {
 
 struct Diagnosis {
@@ -11,10 +13,14 @@ struct Diagnosis {
   bool trackable = true;
   /// The files examined: a script's interpreters in order, last the program that would be executed.
   std::vector<std::string> files;
-  std::vector<std::string> obstacles;  ///< why it cannot be tracked
-  std::vector<std::string> limits;     ///< what will not be seen, or not be seen exactly
-  std::vector<std::string> remarks;    ///< good to know
+  std::vector<std::string> obstacles;            ///< why it cannot be tracked
+  elf::Obstacle obstacle = elf::Obstacle::none;  ///< why the library cannot be loaded into it
+  std::vector<std::string> limits;               ///< what will not be seen, or not be seen exactly
+  std::vector<std::string> remarks;              ///< good to know
 };
+
+/// Does `unfreed run` trace a command that the library cannot be loaded into, unless told otherwise?
+bool is_traced_by_default(elf::Obstacle obstacle);
 
 /// `command` as given to `unfreed run`: searched in PATH. Reads files, runs nothing.
 Diagnosis diagnose(const std::string& command);

@@ -137,15 +137,7 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
 bool Launcher::wants_tracer() const {
   if (settings_.disabled || session_.folders().empty()) return false;
   if (settings_.backend != report::Backend::automatic) return settings_.backend == report::Backend::trace;
-  switch (verdict_.obstacle) {
-    case elf::Obstacle::static_program:
-    case elf::Obstacle::static_go:
-    case elf::Obstacle::musl:
-    case elf::Obstacle::foreign_loader:
-      return true;
-    default:
-      return false;
-  }
+  return is_traced_by_default(verdict_.obstacle);
 }
 
 void Launcher::make_tracer() {

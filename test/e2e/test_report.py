@@ -288,7 +288,21 @@ class Readers(unittest.TestCase):
                 file.write("int main(void) { return 0; }\n")
             subprocess.run(["gcc", "-static", "-o", scratch.path("s"), scratch.path("s.c")], check=True)
             static = harness.unfreed("doctor", scratch.path("s"))
-            self.assertIn("static", static.stdout + static.stderr)
+            self.assertEqual((static.status, static.stdout.splitlines()[0]), (0, f"{scratch.path('s')}: can be traced"))
+            self.assertIn("statically linked", static.stdout)
+
+            script = f"cd /; timeout 5 {scratch.path('s')}; env -i ls; $CC; make check"
+            tree = harness.unfreed("doctor", "/bin/sh", "-c", script)
+            self.assertEqual(tree.status, 1)
+            verdicts = [line for line in tree.stdout.splitlines() if ": can" in line]
+            self.assertEqual(verdicts, ["/bin/sh: can be tracked", "timeout: can be tracked",
+                                        f"{scratch.path('s')}: cannot be tracked", "env: can be tracked",
+                                        "ls: cannot be tracked", "make: can be tracked"])
+            for advice in ("--backend=trace", "--follow=force", "--allow-untracked", "what make will start"):
+                self.assertIn(advice, tree.stdout)
+            # It is what a run says afterwards.
+            result = harness.run(["/bin/sh", "-c", script.replace("make check", "true")], cwd=scratch.folder)
+            self.assertEqual(sorted(os.path.basename(one["program"]) for one in result.report["untracked"]), ["ls", "s"])
 
     def test_output_name(self):
         with harness.Scratch() as scratch:
