@@ -147,7 +147,8 @@ bool is_worse(const Report& report, const Place& left, const Place& right) {
 int compare(const Site& left, const Site& right) {
   if (left.kind != right.kind) return left.kind < right.kind ? -1 : 1;
   if (left.signature != right.signature) return left.signature < right.signature ? -1 : 1;
-  if (left.overflow || right.overflow) return left.id < right.id ? -1 : left.id > right.id;
+  if (left.overflow != right.overflow) return left.overflow ? 1 : -1;
+  if (left.overflow && left.id != right.id) return left.id < right.id ? -1 : 1;
   if (int owner = left.owner.compare(right.owner)) return owner;
   return left.suppressed_by.compare(right.suppressed_by);
 }
