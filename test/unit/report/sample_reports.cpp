@@ -77,6 +77,13 @@ int main(int argc, char** argv) {
     builder.header().dropped[0] = 5;
     builder.header().flags |= ledger::kHeaderFlagPrivate | ledger::kHeaderFlagForked;
   });
+  // With so many stacks they are in a table.
+  write_full("many", {}, [](test::LedgerBuilder& builder) {
+    for (uint32_t at = 0; at < 120; ++at) {
+      uint32_t leaf = builder.stack({{1, 1000 + at}, {1, 11}});
+      builder.open_fd(1000 + at, ledger::FdOrigin::acquired, builder.site(ledger::Kind::fd, 0, leaf), "/tmp/many");
+    }
+  });
   test::LedgerBuilder idle;
   save("idle", test::write(idle.view()).text);
   write_damaged();
