@@ -269,6 +269,13 @@ std::string_view current_directory(std::span<char> out) {
   return {};
 }
 
+bool can_read(const void* address) {
+  // The kernel reads the set before it looks at what to do with it. No set may begin in the last bytes of a page.
+  constexpr long kNoAction = -1;
+  uintptr_t start = reinterpret_cast<uintptr_t>(address) & ~uintptr_t{7};
+  return raw_syscall(SYS_rt_sigprocmask, kNoAction, static_cast<long>(start), 0, 8) == -EINVAL;
+}
+
 Openness openness_of(int fd) {
   long flags = raw_syscall(SYS_fcntl, fd, F_GETFD);
   return flags == -EBADF ? Openness::closed : is_error(flags) ? Openness::unknown : Openness::open;

@@ -72,6 +72,9 @@ long populate_memory(void* start, size_t bytes);
 /// by this.
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes);
 
+/// May the byte at this address be read? False also if the kernel may not be asked.
+bool can_read(const void* address);
+
 /// The working directory, absolute; "" if it cannot be named: it has been deleted, lies outside
 /// the root directory, or is too long for `out`.
 std::string_view current_directory(std::span<char> out);

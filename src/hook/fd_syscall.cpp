@@ -15,6 +15,7 @@
 #include "hook/process.h"
 #include "hook/real.h"
 #include "hook/results.h"
+#include "hook/rings.h"
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
@@ -75,12 +76,11 @@ bool makes_bpf_descriptor(long command) {
 
 /// io_uring_setup returns a descriptor unless the ring is to be known by a registered index alone (Linux 6.5).
 bool makes_ring_descriptor(const Arguments& arguments) {
-  constexpr uint32_t kRegisteredFdOnly = 1u << 15;
   struct {  // the beginning of io_uring_params
     uint32_t sq_entries, cq_entries, flags;
   } params;
   std::memcpy(&params, arguments.pointer<void>(1), sizeof params);
-  return !(params.flags & kRegisteredFdOnly);
+  return !(params.flags & hook::kRegisteredFdOnly);
 }
 
 /// Does this call, having succeeded, return a new descriptor?
@@ -259,8 +259,9 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       return executing(number, arguments, call);
     case SYS_mmap: {
       auto* result = reinterpret_cast<void*>(call());
-      hook::mapping(result, {static_cast<size_t>(arguments[1]), arguments.fd(2), arguments.fd(3), arguments.fd(4)},
-                    Hook::syscall, from);
+      hook::mapping(
+          result, {static_cast<size_t>(arguments[1]), arguments.fd(2), arguments.fd(3), arguments.fd(4), arguments[5]},
+          Hook::syscall, from);
       return reinterpret_cast<long>(result);
     }
     case SYS_munmap:
@@ -290,6 +291,10 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       if (ended) track::child_reaped(about->si_pid);
       return result;
     }
+    case SYS_io_uring_enter:
+      return hook::entering_ring(
+          {arguments.fd(0), static_cast<uint32_t>(arguments[1]), static_cast<uint32_t>(arguments[3])}, Hook::syscall,
+          from, call);
     case SYS_futex:
       return waiting_on_futex(arguments, call);
     case SYS_wait4: {
@@ -311,6 +316,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       track::fd_acquired(-1, hook_number(Hook::syscall), from);
   } else if (returns_descriptor(number, arguments)) {
     track::fd_acquired(static_cast<int>(result), hook_number(Hook::syscall), from, details_of(number));
+    if (number == SYS_io_uring_setup) hook::ring_made(static_cast<int>(result), arguments.pointer<void>(1));
   } else {
     take_from_memory(number, arguments, result, from);
   }

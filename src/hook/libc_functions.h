@@ -43,6 +43,9 @@
 #include "base/later_headers.h"
 
 struct open_how;
+struct io_uring;
+struct io_uring_cqe;
+struct io_uring_params;
 
 /// std::nothrow_t and std::align_val_t as the ABI passes them.
 struct NothrowTag;
@@ -103,6 +106,19 @@ int execveat(int, const char*, char* const*, char* const*, int) noexcept;
 void cfree(void*) noexcept;
 void free_sized(void*, size_t) noexcept;
 void free_aligned_sized(void*, size_t, size_t) noexcept;
+
+/// liburing's functions.
+int io_uring_queue_init(unsigned entries, io_uring*, unsigned flags) noexcept;
+int io_uring_queue_init_params(unsigned entries, io_uring*, io_uring_params*) noexcept;
+void io_uring_queue_exit(io_uring*) noexcept;
+int io_uring_submit(io_uring*) noexcept;
+int io_uring_submit_and_wait(io_uring*, unsigned wanted) noexcept;
+int io_uring_submit_and_wait_timeout(io_uring*, io_uring_cqe**, unsigned wanted, void* timeout, sigset_t*) noexcept;
+int io_uring_submit_and_get_events(io_uring*) noexcept;
+int __io_uring_get_cqe(io_uring*, io_uring_cqe**, unsigned submitted, unsigned wanted, void* mask) noexcept;
+int io_uring_setup(unsigned entries, io_uring_params*) noexcept;
+int io_uring_enter(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags, sigset_t*) noexcept;
+int io_uring_enter2(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags, sigset_t*, size_t bytes) noexcept;
 
 /// jemalloc's own functions.
 void* mallocx(size_t, int);

@@ -20,6 +20,7 @@
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "settings/settings.h"
+#include "track/rings.h"
 #include "track/thread_stacks.h"
 #include "track/tracker.h"
 
@@ -110,6 +111,7 @@ End end_process_image(int status) {
   SpareDescriptors spare;
   base::SpareRoom room;
   find_libc_caches();
+  if (has_kernel) track::collect_from_rings();
   uintptr_t sp_to_grade_from = 0;
   {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,

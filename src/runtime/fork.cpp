@@ -21,6 +21,7 @@
 #include "track/misuse.h"
 #include "track/modules.h"
 #include "track/report_signal.h"
+#include "track/rings.h"
 #include "track/root_regions.h"
 #include "track/sites.h"
 #include "track/threads.h"
@@ -101,6 +102,7 @@ void reset_tables() {
   track::reset_children_after_fork();
   track::reset_handles_after_fork();
   track::reset_mappings_after_fork();
+  track::reset_rings_after_fork();
   g_tracker.is_fork_child = true;
 }
 

@@ -40,6 +40,7 @@
 #include "settings/settings.h"
 #include "settings/suppressions.h"
 #include "track/own_child.h"
+#include "track/rings.h"
 #include "track/thread_stacks.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -423,6 +424,7 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   bool is_limit = trigger == Trigger::exhaustion || trigger == Trigger::threshold;
   if (!is_limit) find_libc_caches();  // at a limit there is neither time nor room for it
+  track::collect_from_rings();
   ledger::Frozen frozen;
   bool is_frozen = is_to_be_frozen(trigger) && frozen.take(g_tracker.writer);
   describe_threads();

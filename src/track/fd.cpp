@@ -181,6 +181,12 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
   check_level(Kind::fd);
 }
 
+void fd_made(int fd, uint32_t site) {
+  if (!enter(Kind::fd)) return;
+  if (site) count_acquired_with_peak(Kind::fd, site);
+  enter_record(fd, site ? FdOrigin::acquired : FdOrigin::ignored, site, {});
+}
+
 void fd_adopted(int fd, FdOwnership ownership) {
   if (!enter(Kind::fd)) return;
   if (FdRecord* record = record_if_any(fd)) {

@@ -53,6 +53,9 @@ inline int fd_duplicated(int fd, int source, uint16_t hook, const unwind::Regist
 /// A socket has got an address of its own (bind), or is connected: a struct sockaddr of `bytes`.
 void fd_addressed(int fd, ledger::FdTargetForm form, const void* address, uint32_t bytes);
 
+/// It was made on behalf of `site` (0: it does not count), which is known from before. Checks no threshold.
+void fd_made(int fd, uint32_t site);
+
 /// The same with another origin: received in a message, libc's own.
 void fd_arrived(int fd, ledger::FdOrigin origin, uint16_t hook, const unwind::Registers& from);
 

@@ -335,6 +335,7 @@ void numbers() {
   CALL(syscall(SYS_bpf, -1, nullptr, 0));
   CALL(syscall(SYS_clone3, nullptr, 0));
   CALL(syscall(SYS_io_uring_setup, 0, nullptr));
+  CALL(syscall(SYS_io_uring_enter, -1, 1, 1, 1, nullptr, 0));
   CALL(syscall(SYS_signalfd4, -1, nullptr, 0, 0));
   CALL(syscall(SYS_landlock_create_ruleset, nullptr, 0, -1));
   CALL(syscall(SYS_gettid) > 0);

@@ -16,6 +16,8 @@ ALLOCATORS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.
 LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 JEMALLOC = {"mallocx", "rallocx", "xallocx", "dallocx", "sdallocx"}
 
+LIBURING = os.path.join(LIBRARIES, "liburing.so.2")
+
 # Functions that the machine's libc may lack, and a library that has them.
 LATER = ["openat2", "pidfd_spawn", "pidfd_spawnp", "free_sized", "free_aligned_sized"]
 LATER_LIBC = os.path.join(FOLDER, "later_libc.so")
@@ -85,7 +87,8 @@ class Twins(unittest.TestCase):
     def check_clean(self, program, names=(), libraries=()):
         report, sites, _ = self.run_twins(program, "clean", names, libraries)
         self.assertEqual({name: [harness.describe(s) for s in found] for name, found in sites.items()}, {})
-        self.assertGreater(report["totals"]["heap"]["total"], len(names) // 2, "the twins did run")
+        ran = sum(report["totals"][kind]["total"] for kind in ("heap", "fd"))
+        self.assertGreater(ran, len(names) // 2, "the twins did run")
         self.check_totals(report, collections.Counter(), libraries)
 
     def check_totals(self, report, kept, libraries):
@@ -123,6 +126,13 @@ class Twins(unittest.TestCase):
         _, _, missing = self.run_twins(program, "clean", LATER, [LATER_LIBC])
         self.assertEqual(missing, {})
         self.check_both("twins", LATER, [LATER_LIBC])
+
+    @unittest.skipUnless(os.path.exists(LIBURING), "liburing2 is not installed")
+    def test_functions_of_liburing(self):
+        with open(os.path.join(harness.SOURCE, "src", "hook", "hooks.inc")) as file:
+            names = re.findall(r"^HOOK\((\w+),.*\bfd_ring\b", file.read(), re.M)
+        self.assertGreater(len(names), 8)
+        self.check_both("twins", names, [LIBURING])
 
     def test_an_indirect_function(self):
         self.check_both("twins", ["eventfd", "close", "malloc", "calloc"], [os.path.join(FOLDER, "indirect.so")])

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "hook/libc_functions.h"
+#include "hook/liburing_layout.h"
 
 // Not in every process: the pairs of those that are not there are unavailable.
 #define WEAK_required(symbol)
@@ -80,6 +81,75 @@ struct Held {
   Held(const Held&) = delete;
   Held& operator=(const Held&) = delete;
   int fd;
+};
+
+/// For liburing's functions, which return -errno.
+inline int ringed(long result) {
+  if (result < 0) unavailable(static_cast<int>(-result));
+  return static_cast<int>(result);
+}
+/// A ring that is gone at the end of the twin, and one request to open a file.
+struct Ring {
+  Ring() : works(ringed(io_uring_queue_init(4, get(), 0)) >= 0) {}
+  ~Ring() {
+    if (works) io_uring_queue_exit(get());
+  }
+  Ring(const Ring&) = delete;
+  Ring& operator=(const Ring&) = delete;
+  io_uring* get() { return reinterpret_cast<io_uring*>(&layout); }
+  /// The next call will submit it.
+  io_uring* opening() {
+    constexpr unsigned char kOpenAt = 18;
+    std::byte* entry = layout.sq.sqes + 64 * (layout.sq.end++ & *layout.sq.mask);
+    int directory = AT_FDCWD;
+    memset(entry, 0, 64);
+    memcpy(entry, &kOpenAt, sizeof kOpenAt);
+    memcpy(entry + 4, &directory, sizeof directory);
+    memcpy(entry + 16, const_cast<const char**>(&kFile), sizeof kFile);
+    return get();
+  }
+  int result() {
+    while (works && *layout.cq.head == __atomic_load_n(layout.cq.tail, __ATOMIC_ACQUIRE)) sched_yield();
+    int opened = -1;
+    if (works) memcpy(&opened, layout.cq.cqes + 16 * (*layout.cq.head & *layout.cq.mask) + 8, sizeof opened);
+    if (works) __atomic_store_n(layout.cq.head, *layout.cq.head + 1, __ATOMIC_RELEASE);
+    return opened;
+  }
+  unfreed::hook::LiburingRing layout = {};
+  bool works;
+};
+/// A ring without liburing's structure.
+struct OwnRing {
+  OwnRing() : fd(ringed(io_uring_setup(4, reinterpret_cast<io_uring_params*>(&made)))) {
+    sq = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+    sqes = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0x10000000));
+  }
+  ~OwnRing() {
+    munmap(sq, 4096);
+    munmap(sqes, 4096);
+    close(fd);
+  }
+  OwnRing(const OwnRing&) = delete;
+  OwnRing& operator=(const OwnRing&) = delete;
+  uint32_t& at(uint32_t offset) { return *reinterpret_cast<uint32_t*>(sq + offset); }
+  /// The ring's descriptor; the next call will submit the request.
+  unsigned opening() {
+    const char* path = kFile;
+    int directory = AT_FDCWD;
+    sqes[0] = 18;
+    memcpy(sqes + 4, &directory, sizeof directory);
+    memcpy(sqes + 16, &path, sizeof path);
+    at(made[16]) = 0;  // the array
+    __atomic_store_n(&at(made[11]), 1, __ATOMIC_RELEASE);
+    return static_cast<unsigned>(fd);
+  }
+  int result() {
+    while (__atomic_load_n(&at(made[21]), __ATOMIC_ACQUIRE) == 0) sched_yield();
+    return static_cast<int>(at(made[25] + 8));
+  }
+  uint32_t made[30] = {};  ///< struct io_uring_params
+  int fd;
+  char *sq, *sqes;
 };
 
 /// A segment of shared memory that is gone at the end of the twin, by a system call that no hook sees.

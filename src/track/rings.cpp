@@ -1,0 +1,424 @@
+#include "track/rings.h"
+
+#include <errno.h>
+#include <linux/io_uring.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "base/keep_errno.h"
+#include "base/lock.h"
+#include "base/syscall.h"
+#include "track/fd.h"
+#include "track/levels.h"
+#include "track/sites.h"
+
+namespace unfreed::track {
+
+using ledger::FdOrigin;
+using ledger::Kind;
+
+namespace {
+
+// Numbers that are younger than the oldest kernel headers this is built with.
+constexpr uint8_t kAccept = 13, kOpenAt = 18, kClose = 19, kOpenAt2 = 28, kSocket = 45, kFixedFdInstall = 54;
+constexpr uint32_t kMore = 1u << 1;  // of a completion's flags: there will be others for the request
+constexpr uint32_t kSqpoll = 1u << 1, kNoMmap = 1u << 14, kNoSqArray = 1u << 16;  // of io_uring_setup's flags
+
+/// What is read of entries.
+struct Request {
+  uint8_t opcode, flags;
+  uint16_t priority;
+  int32_t fd;
+  std::byte unused[24];
+  uint64_t user_data;
+  uint16_t buffer, personality;
+  uint32_t file_index;
+};
+static_assert(offsetof(Request, user_data) == 32 && offsetof(Request, file_index) == 44);
+struct Completion {
+  uint64_t user_data;
+  int32_t result;
+  uint32_t flags;
+};
+
+/// A ring of which completions are awaited.
+struct Ring {
+  std::atomic<const uint32_t*> key;  ///< RingQueues::cq_tail; null: unused
+  RingQueues queues;
+  uint32_t seen;     ///< completions before this one are taken in
+  uint32_t awaited;  ///< requests
+};
+
+/// Requests that make descriptors, submitted by one stack with one user_data.
+struct Awaited {
+  uint64_t user_data;
+  uint32_t site;  ///< 0: their descriptors do not count
+  uint16_t ring;
+  uint16_t count;
+};
+
+/// A request to close.
+struct Closing {
+  int fd;
+  uint32_t looks;  ///< how often it was still open; such a request may have been cancelled
+  FdRelease release;
+};
+
+/// A ring without liburing.
+struct OwnRing {
+  int fd;  ///< 0: unused
+  RingSetup setup;
+  const std::byte* sq;  ///< what is mapped
+  const std::byte* cq;
+  const std::byte* sqes;
+  uint32_t read;  ///< entries before this one were read
+};
+
+constexpr size_t kMostRings = 64, kMostAwaited = 1024, kMostClosing = 64;
+constexpr uint32_t kMostLooks = 64;
+
+constinit base::Lock g_lock;
+constinit Ring g_rings[kMostRings];
+constinit Awaited g_awaited[kMostAwaited];
+constinit std::atomic<size_t> g_awaited_count;
+constinit Closing g_closing[kMostClosing];
+constinit std::atomic<size_t> g_closing_count;
+constinit OwnRing g_own_rings[kMostRings];
+constinit std::atomic<size_t> g_own_ring_count;
+
+template <class Type>
+Type load(const void* from) {
+  Type value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+uint32_t load_index(const uint32_t* index) { return __atomic_load_n(index, __ATOMIC_ACQUIRE); }
+
+bool makes_descriptor(const Request& request) {
+  switch (request.opcode) {
+    case kAccept:
+    case kOpenAt:
+    case kOpenAt2:
+    case kSocket:
+      return request.file_index == 0;  // else it gets a number in the ring's own table
+    case kFixedFdInstall:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool closes_descriptor(const Request& request) { return request.opcode == kClose && request.file_index == 0; }
+
+/// Null: there may be more entries than there is room for.
+const std::byte* entry_at(const RingQueues& ring, uint32_t number) {
+  uint32_t index = number & (ring.sq_entries - 1);
+  if (ring.array) index = __atomic_load_n(ring.array + index, __ATOMIC_RELAXED);
+  return index < ring.sq_entries ? ring.sqes + size_t{index} * ring.sqe_bytes : nullptr;
+}
+
+Ring* find_ring(const uint32_t* key) {
+  for (Ring& ring : g_rings)
+    if (ring.key.load(std::memory_order_acquire) == key) return &ring;
+  return nullptr;
+}
+
+/// With the lock held.
+Ring* ring_to_await(const RingQueues& queues) {
+  Ring* ring = find_ring(queues.cq_tail);
+  if (!ring) ring = find_ring(nullptr);
+  if (!ring || ring->awaited) return ring;
+  ring->queues = queues;
+  ring->seen = load_index(queues.cq_tail);
+  return ring;
+}
+
+/// With the lock held.
+void await(Ring& ring, uint64_t user_data, uint32_t site) {
+  auto number = static_cast<uint16_t>(&ring - g_rings);
+  size_t count = g_awaited_count.load(std::memory_order_relaxed);
+  Awaited* end = g_awaited + count;
+  Awaited* same = std::find_if(g_awaited, end, [&](const Awaited& other) {
+    return other.user_data == user_data && other.ring == number && other.site == site;
+  });
+  if (same == end) {
+    if (count == kMostAwaited) return;
+    *same = {user_data, site, number, 0};
+    g_awaited_count.store(count + 1, std::memory_order_relaxed);
+  }
+  if (same->count == UINT16_MAX) return;
+  ++same->count;
+  ++ring.awaited;
+  ring.key.store(ring.queues.cq_tail, std::memory_order_release);
+}
+
+void end_of(Ring& ring) {
+  ring.awaited = 0;
+  ring.key.store(nullptr, std::memory_order_release);
+}
+
+void forget(Ring& ring) {
+  auto number = static_cast<uint16_t>(&ring - g_rings);
+  Awaited* end = g_awaited + g_awaited_count.load(std::memory_order_relaxed);
+  end = std::remove_if(g_awaited, end, [&](const Awaited& one) { return one.ring == number; });
+  g_awaited_count.store(static_cast<size_t>(end - g_awaited), std::memory_order_relaxed);
+  end_of(ring);
+}
+
+/// With the lock held. True: it needs no further look.
+bool settle(Closing& closing) {
+  bool is_closed = fd_is_closed(closing.fd);
+  bool is_known = closing.release.record->word.load(std::memory_order_acquire) == closing.release.word;
+  if (is_closed && is_known) {
+    fd_closed(closing.fd, closing.release);
+  } else if (is_known) {
+    if (++closing.looks < kMostLooks) return false;
+    fd_release_ends(closing.fd, closing.release, false);
+  }
+  return true;
+}
+
+void settle_all() {
+  size_t kept = 0;
+  size_t count = g_closing_count.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i)
+    if (!settle(g_closing[i])) g_closing[kept++] = g_closing[i];
+  g_closing_count.store(kept, std::memory_order_relaxed);
+}
+
+void note_closing(int fd, const FdRelease& release) {
+  size_t count = g_closing_count.load(std::memory_order_relaxed);
+  if (!release.word || count == kMostClosing) return;
+  g_closing[count] = {fd, 0, release};
+  g_closing_count.store(count + 1, std::memory_order_relaxed);
+}
+
+/// The number was made anew: what it was is closed.
+void settle_reused(int fd) {
+  size_t count = g_closing_count.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < count; ++i) {
+    if (g_closing[i].fd != fd) continue;
+    fd_closed(fd, g_closing[i].release);
+    g_closing[i] = g_closing[count - 1];
+    g_closing_count.store(count - 1, std::memory_order_relaxed);
+    return;
+  }
+}
+
+void take(int fd, uint32_t site) {
+  if (!fd_is_open(fd)) return;
+  settle_reused(fd);
+  if (fd_origin_known(fd) == FdOrigin::none) fd_made(fd, site);
+}
+
+/// With the lock held. Returns the error, if a request has met a limit.
+int take_completion(Ring& ring, const Completion& completion) {
+  auto number = static_cast<uint16_t>(&ring - g_rings);
+  size_t count = g_awaited_count.load(std::memory_order_relaxed);
+  Awaited* end = g_awaited + count;
+  Awaited* one = std::find_if(g_awaited, end, [&](const Awaited& other) {
+    return other.user_data == completion.user_data && other.ring == number;
+  });
+  if (one == end) return 0;
+  if (completion.result >= 0) take(completion.result, one->site);
+  if (!(completion.flags & kMore)) {
+    --ring.awaited;
+    if (--one->count == 0) {
+      *one = g_awaited[count - 1];
+      g_awaited_count.store(count - 1, std::memory_order_relaxed);
+    }
+  }
+  return completion.result == -EMFILE || completion.result == -ENFILE ? -completion.result : 0;
+}
+
+/// With the lock held.
+int collect(Ring& ring) {
+  const RingQueues& queues = ring.queues;
+  int limit = 0;
+  uint32_t tail = load_index(queues.cq_tail);
+  if (tail - ring.seen > queues.cq_entries) ring.seen = tail - queues.cq_entries;  // the others are overwritten
+  for (; ring.seen != tail && ring.awaited; ++ring.seen) {
+    size_t index = ring.seen & (queues.cq_entries - 1);
+    int met = take_completion(ring, load<Completion>(queues.cqes + index * queues.cqe_bytes));
+    if (met) limit = met;
+  }
+  if (!ring.awaited) end_of(ring);
+  return limit;
+}
+
+bool can_read(const RingQueues& queues) {
+  return base::can_read(queues.cq_tail) && base::can_read(queues.cqes) &&
+         base::can_read(queues.cqes + size_t{queues.cq_entries} * queues.cqe_bytes - 1);
+}
+
+OwnRing* own_ring(int fd) {
+  if (!has_own_rings() || fd <= 0) return nullptr;
+  OwnRing* found = std::find_if(g_own_rings, std::end(g_own_rings), [&](const OwnRing& ring) { return ring.fd == fd; });
+  return found == std::end(g_own_rings) ? nullptr : found;
+}
+
+bool is_power_of_two(uint32_t number) { return number && !(number & (number - 1)); }
+
+/// False: something is not mapped, or any more.
+bool queues_of(const OwnRing& own, RingQueues& out) {
+  const RingSetup& setup = own.setup;
+  if (!own.sq || !own.cq || !own.sqes) return false;
+  out.sq_entries = setup.sq_entries;
+  out.cq_entries = setup.cq_entries;
+  out.sqe_bytes = setup.flags & kRingSqe128 ? 128 : 64;
+  out.cqe_bytes = setup.flags & kRingCqe32 ? 32 : 16;
+  out.array = setup.flags & kNoSqArray ? nullptr : reinterpret_cast<const uint32_t*>(own.sq + setup.sq_array);
+  out.sqes = own.sqes;
+  out.cq_tail = reinterpret_cast<const uint32_t*>(own.cq + setup.cq_tail);
+  out.cqes = own.cq + setup.cqes;
+  auto reads = [](const void* start, size_t bytes) {
+    return base::can_read(start) && base::can_read(static_cast<const std::byte*>(start) + bytes - 1);
+  };
+  return can_read(out) && reads(own.sqes, size_t{out.sq_entries} * out.sqe_bytes) && base::can_read(own.sq) &&
+         (!out.array || reads(out.array, size_t{out.sq_entries} * sizeof *out.array));
+}
+
+}  // namespace
+
+void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook, const unwind::Registers& from) {
+  if (entries.end - entries.first > ring.sq_entries || !enter(Kind::fd)) return;
+  base::KeepErrno keep;
+  bool captured = false;
+  uint32_t site = 0;
+  for (uint32_t number = entries.first; number != entries.end; ++number) {
+    const std::byte* entry = entry_at(ring, number);
+    if (!entry) continue;
+    auto request = load<Request>(entry);
+    if (closes_descriptor(request)) {
+      FdRelease release = fd_release_begins(request.fd, {hook, from});
+      base::Hold hold(g_lock);
+      note_closing(request.fd, release);
+    } else if (makes_descriptor(request)) {
+      if (!captured && !t_local.pause_depth) site = capture_site(Kind::fd, hook, from);
+      captured = true;
+      base::Hold hold(g_lock);
+      if (Ring* awaiting = ring_to_await(ring)) await(*awaiting, request.user_data, site);
+    }
+  }
+}
+
+void ring_submitted(const RingQueues& ring, uint16_t hook, const unwind::Registers& from) {
+  if (!awaits_completions() || !enter(Kind::fd)) return;
+  base::KeepErrno keep;
+  int limit = 0;
+  {
+    base::Hold hold(g_lock);
+    if (Ring* awaiting = find_ring(ring.cq_tail)) limit = collect(*awaiting);
+    settle_all();
+  }
+  check_level(Kind::fd);
+  if (!limit) return;
+  errno = limit;
+  fd_acquired(-1, hook, from);
+}
+
+void ring_ending(const RingQueues& ring) {
+  if (!enter(Kind::fd) || !find_ring(ring.cq_tail)) return;
+  base::KeepErrno keep;
+  base::Hold hold(g_lock);
+  if (Ring* awaiting = find_ring(ring.cq_tail)) {
+    collect(*awaiting);
+    forget(*awaiting);
+  }
+}
+
+void collect_from_rings() {
+  if (!awaits_completions() || !enter(Kind::fd)) return;
+  base::KeepErrno keep;
+  for (Ring& ring : g_rings) {
+    if (!ring.key.load(std::memory_order_acquire)) continue;
+    base::Hold hold(g_lock);
+    if (!ring.key.load(std::memory_order_relaxed)) continue;
+    if (can_read(ring.queues))
+      collect(ring);
+    else
+      forget(ring);
+  }
+  base::Hold hold(g_lock);
+  settle_all();
+}
+
+void reset_rings_after_fork() {
+  g_lock.reset();
+  for (Ring& ring : g_rings) end_of(ring);
+  g_awaited_count.store(0, std::memory_order_relaxed);
+  g_closing_count.store(0, std::memory_order_relaxed);
+  for (OwnRing& ring : g_own_rings) ring.fd = 0;
+  g_own_ring_count.store(0, std::memory_order_relaxed);
+}
+
+bool awaits_completions() {
+  return g_awaited_count.load(std::memory_order_relaxed) || g_closing_count.load(std::memory_order_relaxed);
+}
+
+bool has_own_rings() { return g_own_ring_count.load(std::memory_order_relaxed) != 0; }
+
+void own_ring_made(int fd, const RingSetup& setup) {
+  if (fd <= 0 || !enter(Kind::fd) || setup.flags >> kRingFirstUnknownFlag || setup.flags & kNoMmap) return;
+  if (!is_power_of_two(setup.sq_entries) || !is_power_of_two(setup.cq_entries)) return;
+  base::Hold hold(g_lock);
+  OwnRing* ring = own_ring(fd);
+  if (!ring) {
+    size_t count = g_own_ring_count.load(std::memory_order_relaxed);
+    ring = &g_own_rings[count % kMostRings];  // the oldest
+    g_own_ring_count.store(count + 1, std::memory_order_relaxed);
+  }
+  *ring = {fd, setup, nullptr, nullptr, nullptr, 0};
+}
+
+void own_ring_mapped(int fd, uint64_t offset, const void* address) {
+  if (!enter(Kind::fd)) return;
+  base::Hold hold(g_lock);
+  OwnRing* ring = own_ring(fd);
+  if (!ring) return;
+  const auto* start = static_cast<const std::byte*>(address);
+  if (offset == IORING_OFF_SQ_RING) {
+    ring->sq = start;
+    if (!ring->cq) ring->cq = start;  // one mapping for both, unless another follows
+  } else if (offset == IORING_OFF_CQ_RING) {
+    ring->cq = start;
+  } else if (offset == IORING_OFF_SQES) {
+    ring->sqes = start;
+  }
+}
+
+void own_rings_unmapping(const void* start, size_t bytes) {
+  if (!awaits_completions() || !enter(Kind::fd)) return;
+  base::KeepErrno keep;
+  base::Hold hold(g_lock);
+  for (Ring& ring : g_rings) {
+    const uint32_t* tail = ring.key.load(std::memory_order_relaxed);
+    if (!tail || reinterpret_cast<uintptr_t>(tail) - reinterpret_cast<uintptr_t>(start) >= bytes) continue;
+    if (can_read(ring.queues)) collect(ring);
+    forget(ring);
+  }
+}
+
+bool own_ring_submitting(int fd, uint32_t limit, uint16_t hook, const unwind::Registers& from, RingQueues& ring) {
+  if (!has_own_rings() || !enter(Kind::fd)) return false;
+  base::KeepErrno keep;
+  RingEntries entries;
+  {
+    base::Hold hold(g_lock);
+    OwnRing* own = own_ring(fd);
+    if (!own || !queues_of(*own, ring)) return false;
+    entries.first = load_index(reinterpret_cast<const uint32_t*>(own->sq + own->setup.sq_head));
+    entries.end = load_index(reinterpret_cast<const uint32_t*>(own->sq + own->setup.sq_tail));
+    if (entries.end - entries.first > ring.sq_entries) return false;
+    if (!(own->setup.flags & kSqpoll)) entries.end = entries.first + std::min(entries.end - entries.first, limit);
+    // A call that fails leaves entries in the queue, for the next one.
+    if (own->read - entries.first <= entries.end - entries.first) entries.first = own->read;
+    own->read = entries.end;
+  }
+  ring_submitting(ring, entries, hook, from);
+  return true;
+}
+
+}  // namespace unfreed::track

@@ -1,0 +1,69 @@
+// Descriptors that io_uring makes and closes. The program writes what it wants into the ring's submission queue, and
+// finds the results in its completion queue; both are memory that it shares with the kernel. A call that submits is
+// hooked: before it, what is about to be submitted is read. Requests that make descriptors are kept with the stack of
+// that call until their completion is seen: after this call, after a later one on the same ring, or before a
+// report. A result counts only if the kernel says that the number is open and no hooked function has made it since, so
+// nothing depends on requests having different user_data.
+//
+// Not seen: requests that a kernel thread takes from the queue by itself (SQPOLL) of a program without liburing,
+// descriptors received in messages, rings with entries of mixed size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "unwind/frame.h"
+
+namespace unfreed::track {
+
+// Of io_uring_setup's flags: entries of twice the size; and the first flag that is not known here (entries of two
+// sizes).
+inline constexpr uint32_t kRingSqe128 = 1u << 10, kRingCqe32 = 1u << 11;
+inline constexpr uint32_t kRingFirstUnknownFlag = 18;
+
+/// A ring's queues in the memory of the process.
+struct RingQueues {
+  const uint32_t* array;  ///< the order of the submission queue's entries; null: as they are
+  const std::byte* sqes;  ///< submission queue entries
+  const uint32_t* cq_tail;
+  const std::byte* cqes;  ///< completion queue entries
+  uint32_t sq_entries;    ///< powers of two
+  uint32_t cq_entries;
+  uint32_t sqe_bytes;
+  uint32_t cqe_bytes;
+};
+
+/// Entries of the submission queue: free-running numbers, [first, end).
+struct RingEntries {
+  uint32_t first;
+  uint32_t end;
+};
+
+/// These entries are about to be submitted.
+void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook, const unwind::Registers& from);
+/// The call has returned. Completions that are there are taken in. Cheap if nothing is awaited of this ring.
+void ring_submitted(const RingQueues& ring, uint16_t hook, const unwind::Registers& from);
+/// Is a completion awaited, of any ring? Asked at every wait.
+bool awaits_completions();
+/// The ring's memory is about to go.
+void ring_ending(const RingQueues& ring);
+
+/// Takes in all rings' completions, for a report. Their memory is verified first.
+void collect_from_rings();
+void reset_rings_after_fork();
+
+/// Rings that the program has set up without liburing: known by their descriptor.
+struct RingSetup {
+  uint32_t flags, sq_entries, cq_entries, sq_head, sq_tail, sq_array, cq_tail, cqes;  ///< the last five are offsets
+};
+void own_ring_made(int fd, const RingSetup& setup);
+/// Something of `fd` is mapped at `address`; `offset` says what, if it is a ring.
+void own_ring_mapped(int fd, uint64_t offset, const void* address);
+/// Memory is about to be unmapped: what rings in it have to say is taken in.
+void own_rings_unmapping(const void* start, size_t bytes);
+/// `limit` entries may be submitted by this call. False: the ring is not known, or its memory cannot be read.
+bool own_ring_submitting(int fd, uint32_t limit, uint16_t hook, const unwind::Registers& from, RingQueues& ring);
+/// Are there any? Asked at every mmap.
+bool has_own_rings();
+
+}  // namespace unfreed::track

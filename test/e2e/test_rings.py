@@ -1,0 +1,77 @@
+#!/usr/bin/python3
+"""Descriptors that io_uring makes have the call site that submitted them; those that it closes are closed."""
+import os
+import unittest
+
+import harness
+
+SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "rings.c")
+LINES = {"rings": harness.line_of(SOURCE, "liburing"), "rings_own": harness.line_of(SOURCE, "submit")}
+CALLS = {"rings": "io_uring_submit", "rings_own": "syscall"}
+
+
+class Rings(unittest.TestCase):
+    def run_case(self, program, case, **keywords):
+        path = harness.program(program)
+        if not os.path.exists(path):
+            self.skipTest("liburing-dev is not installed")
+        result = harness.run([path, case], **keywords)
+        if "unavailable" in result.stdout:
+            self.skipTest("no io_uring here")
+        self.assertEqual(result.status, 0, result)
+        return result
+
+    def held(self, report):
+        """Call sites with what they hold; all else that is held."""
+        totals = report["totals"]["fd"]
+        self.assertEqual(totals["closed_unseen"], 0)
+        return ([(site["acquired_by"].removesuffix("64"), harness.top(site)["function"], harness.top(site)["line"], site["live"])
+                 for site in harness.live_sites(report, "fd")], totals["unattributed"])
+
+    def check(self, case, count):
+        for program, line in LINES.items():
+            with self.subTest(program=program, case=case):
+                report = self.run_case(program, case).report
+                expected = [(CALLS[program], "submit", line, count)] if count else []
+                self.assertEqual(self.held(report), (expected, 0))
+
+    def test_what_is_opened_is_held(self):
+        self.check("open", 1)
+        self.check("late", 1)
+        self.check("socket", 1)
+
+    def test_requests_with_equal_user_data(self):
+        self.check("batch", 40)
+        self.check("fail", 1)
+
+    def test_one_request_with_many_results(self):
+        self.check("accept", 3)
+
+    def test_what_is_closed_through_the_ring_is_closed(self):
+        for program in LINES:
+            with self.subTest(program=program):
+                report = self.run_case(program, "close").report
+                line = harness.line_of(SOURCE, "reopened")
+                self.assertEqual(self.held(report), ([("open", "main", line, 1)], 0))
+        self.check("link", 1)
+
+    def test_numbers_in_the_ring_s_own_table_are_no_descriptors(self):
+        self.check("fixed", 0)
+
+    def test_a_fork_child_has_no_part_in_its_parent_s_ring(self):
+        for program, line in LINES.items():
+            with self.subTest(program=program):
+                result = self.run_case(program, "fork", options=["--all-reports"])
+                self.assertEqual(self.held(result.report), ([(CALLS[program], "submit", line, 1)], 0))
+                child, = (one for one in result.reports.values() if one["process"]["pid"] != result.report["process"]["pid"])
+                line = harness.line_of(SOURCE, "child")
+                self.assertEqual([site[:3] for site in self.held(child)[0]], [("open", "main", line)])
+
+    def test_a_ring_whose_memory_is_gone(self):
+        report = self.run_case("rings_own", "unmapped").report
+        self.assertGreaterEqual(report["totals"]["fd"]["live"], 2)  # the ring and a file at least
+        self.assertTrue(report["complete"])
+
+
+if __name__ == "__main__":
+    harness.main()
