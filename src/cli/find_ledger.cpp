@@ -10,6 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/mapping_line.h"
+
 namespace unfreed::cli {
 
 std::vector<unsigned> status_numbers(int pid, std::string_view key) {
@@ -25,20 +27,7 @@ std::vector<unsigned> status_numbers(int pid, std::string_view key) {
 
 namespace {
 
-/// A line of /proc/PID/maps: "55d0…-55d1… rw-s 00000000 00:17 1234   /dev/shm/…".
-struct MappedFile {
-  std::string range;
-  uint64_t inode = 0;
-  std::string path;
-};
-bool read_line(const std::string& line, MappedFile& out) {
-  std::istringstream fields(line);
-  std::string permissions;
-  std::string offset;
-  std::string device;
-  fields >> out.range >> permissions >> offset >> device >> out.inode >> std::ws;
-  return std::getline(fields, out.path) && permissions.ends_with('s') && out.path.starts_with('/');
-}
+using base::MappingLine;
 
 /// Does a file of that name hold the ledger of this process? Its number is that in its own pid namespace.
 bool is_named_for(int pid, const std::string& path) {
@@ -49,7 +38,7 @@ bool is_named_for(int pid, const std::string& path) {
 }
 
 /// Opens the file first without reading from it, which starts nothing whatever it is.
-OpenLedger open_mapped(const std::string& path, const MappedFile& mapped, const std::vector<unsigned>& users) {
+OpenLedger open_mapped(const std::string& path, const MappingLine& mapped, const std::vector<unsigned>& users) {
   base::UniqueFd place(base::open_file(path.c_str(), O_PATH));
   struct stat status {};
   if (!place || fstat(place.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_ino != mapped.inode)
@@ -65,13 +54,15 @@ FoundLedger find_mapped(int pid) {
   std::vector<unsigned> users = users_of(pid);
   std::ifstream maps(process_folder(pid) + "/maps");
   for (std::string line; std::getline(maps, line);) {
-    MappedFile mapped;
-    if (!read_line(line, mapped) || !is_named_for(pid, mapped.path)) continue;
+    MappingLine mapped;
+    bool is_shared_file = base::parse_mapping_line(line, mapped) && mapped.shared && mapped.name.starts_with('/');
+    std::string named(mapped.name);
+    if (!is_shared_file || !is_named_for(pid, named)) continue;
     // The mapping itself, for root; its path; its path in the container that the process runs in.
-    for (const std::string& path : {fmt::format("/proc/{}/map_files/{}", pid, mapped.range), mapped.path,
-                                    fmt::format("/proc/{}/root{}", pid, mapped.path)}) {
+    for (const std::string& path : {fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, mapped.low, mapped.high), named,
+                                    fmt::format("/proc/{}/root{}", pid, named)}) {
       OpenLedger open = open_mapped(path, mapped, users);
-      if (open.file) return {std::move(open), mapped.path};
+      if (open.file) return {std::move(open), named};
     }
   }
   return {};

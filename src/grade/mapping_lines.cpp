@@ -2,20 +2,13 @@
 
 #include <cstring>
 
-#include "base/scan.h"
+#include "base/mapping_line.h"
 #include "base/syscall.h"
 #include "base/text.h"
 
 namespace unfreed::grade {
 
 namespace {
-
-/// Removes a hexadecimal number and the character behind it.
-bool take_field(std::string_view& text, uint64_t& out) {
-  if (!base::take_hexadecimal(text, out) || text.empty()) return false;
-  text.remove_prefix(1);
-  return true;
-}
 
 MappingUse use_of(std::string_view name, uint64_t inode) {
   if (name.empty() || name.starts_with("[anon")) return MappingUse::anonymous;  // [anon:NAME]: prctl(PR_SET_VMA)
@@ -29,15 +22,10 @@ MappingUse use_of(std::string_view name, uint64_t inode) {
 }  // namespace
 
 bool parse_mapping(std::string_view line, Mapping& out) {
-  uint64_t low, high, offset, major, minor, inode;
-  if (!take_field(line, low) || !take_field(line, high) || line.size() < 5) return false;
-  std::string_view rights = base::slice(line, 0, 4);
-  line.remove_prefix(5);
-  if (!take_field(line, offset) || !take_field(line, major) || !take_field(line, minor)) return false;
-  size_t blank = line.find(' ');
-  if (!base::parse_number(base::slice(line, 0, blank), inode)) return false;
-  std::string_view name = blank == line.npos ? std::string_view() : base::trimmed(base::slice(line, blank));
-  out = {low, high, rights[0] == 'r', rights[1] == 'w', rights[2] == 'x', rights[3] == 's', use_of(name, inode)};
+  base::MappingLine read;
+  if (!base::parse_mapping_line(line, read)) return false;
+  out = {
+      read.low, read.high, read.readable, read.writable, read.executable, read.shared, use_of(read.name, read.inode)};
   return true;
 }
 

@@ -9,7 +9,7 @@
 
 namespace unfreed::grade {
 
-/// "55d0c8a3b000-55d0c8a5c000 rw-p 00000000 00:00 0                          [heap]". False: it is no such line.
+/// False: it is no such line (base/mapping_line.h).
 bool parse_mapping(std::string_view line, Mapping& out);
 
 /// As much as a line may be long, and more.

@@ -1,10 +1,10 @@
 #include "trace/code_space.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
+#include "base/mapping_line.h"
 #include "base/regular_file.h"
 #include "base/syscall.h"
 #include "elf/file.h"
@@ -25,42 +25,22 @@ constexpr size_t kMostWalked = 100'000;
 constexpr size_t kMostOfOnePlace = 8;
 constexpr size_t kMostFrames = 512;
 
-struct Mapping {
-  uintptr_t start = 0, end = 0;
-  uint64_t offset = 0;
-  bool executable = false;
-  std::string_view path;
-};
+using base::MappingLine;
 
-template <class Number>
-bool take_hex(std::string_view& line, Number& out, char end) {
-  auto [at, error] = std::from_chars(line.data(), line.data() + line.size(), out, 16);
-  if (error != std::errc() || at == line.data() + line.size() || *at != end) return false;
-  line.remove_prefix(static_cast<size_t>(at - line.data()) + 1);
-  return true;
-}
-
-/// "55d0-55e0 r-xp 00001000 08:01 123   /usr/bin/x"
-bool parse_mapping(std::string_view line, Mapping& out) {
-  if (!take_hex(line, out.start, '-') || !take_hex(line, out.end, ' ') || line.size() < 5) return false;
-  out.executable = line[2] == 'x';
-  line.remove_prefix(5);
-  if (!take_hex(line, out.offset, ' ')) return false;
-  size_t path = line.find('/');
-  size_t bracket = line.find('[');
-  out.path = path == line.npos || bracket < path ? std::string_view() : line.substr(path);
-  return true;
-}
-
-std::vector<Mapping> parse_mappings(std::string_view maps) {
-  std::vector<Mapping> mappings;
+std::vector<MappingLine> parse_mappings(std::string_view maps) {
+  std::vector<MappingLine> mappings;
   while (!maps.empty()) {
     size_t end = std::min(maps.find('\n'), maps.size());
-    Mapping mapping;
-    if (parse_mapping(maps.substr(0, end), mapping)) mappings.push_back(mapping);
+    MappingLine mapping;
+    if (base::parse_mapping_line(maps.substr(0, end), mapping)) mappings.push_back(mapping);
     maps.remove_prefix(std::min(end + 1, maps.size()));
   }
   return mappings;
+}
+
+/// "" for what is no file's.
+std::string_view path_of(const MappingLine& mapping) {
+  return mapping.name.starts_with('/') ? mapping.name : std::string_view();
 }
 
 /// What the kernel adds to the name of a file that has been replaced.
@@ -117,32 +97,33 @@ void CodeSpace::read_modules(int pid) {
   std::string folder = "/proc/" + std::to_string(pid);
   ProcessFiles files(pid);
   std::string maps = files.read("maps"), program = files.link("exe");
-  std::vector<Mapping> mappings = parse_mappings(maps);
+  std::vector<MappingLine> mappings = parse_mappings(maps);
   for (size_t at = 0; at < mappings.size(); ++at) {
-    const Mapping& first = mappings[at];
-    if (first.path.empty()) continue;
+    const MappingLine& first = mappings[at];
+    std::string_view path = path_of(first);
+    if (path.empty()) continue;
     size_t last = at;
     bool has_code = first.executable;
     // The parts of one object lie together, in the order of the file, with nothing of another file in between.
     while (last + 1 < mappings.size()) {
-      const Mapping& next = mappings[last + 1];
-      bool is_gap = next.path.empty() && next.start == mappings[last].end;
-      if (!is_gap && (next.path != first.path || next.offset <= first.offset)) break;
+      const MappingLine& next = mappings[last + 1];
+      bool is_gap = path_of(next).empty() && next.low == mappings[last].high;
+      if (!is_gap && (path_of(next) != path || next.offset <= first.offset)) break;
       has_code = has_code || (next.executable && !is_gap);
       ++last;
     }
-    while (last > at && mappings[last].path.empty()) --last;
-    uintptr_t start = first.start, end = mappings[last].end;
+    while (last > at && path_of(mappings[last]).empty()) --last;
+    uintptr_t start = first.low, end = mappings[last].high;
     at = last;
     bool is_known = std::any_of(modules_.begin(), modules_.end(), [&](const CodeModule& one) {
-      return one.start == start && one.end == end && one.path == without_mark(first.path);
+      return one.start == start && one.end == end && one.path == without_mark(path);
     });
     if (!has_code || is_known) continue;
     CodeModule module;
-    module.path = without_mark(first.path);
+    module.path = without_mark(path);
     module.start = start;
     module.end = end;
-    module.is_main = first.path == program;
+    module.is_main = path == program;
     elf::Opened opened(file_of(module).c_str());
     elf::Bytes bytes = opened.bytes();
     elf::File object;
