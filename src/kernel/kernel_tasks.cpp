@@ -5,11 +5,11 @@
 #include <sys/wait.h>
 
 #include <cstddef>
-#include <cstring>
 #include <new>
 #include <string_view>
 
 #include "base/numbered_entries.h"
+#include "base/process_stat.h"
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -24,40 +24,6 @@ using ledger::KernelTask;
 using ledger::SectionId;
 
 using Path = base::FixedText<96>;
-
-/// What /proc/…/stat says of a process or thread.
-struct Status {
-  std::string_view name;
-  char state = ' ';
-  uint64_t parent = 0;
-  uint64_t exit_signal = 0;
-};
-
-/// The `number`-th field of a /proc/…/stat, counted as in proc(5), from what begins with the fourth.
-bool read_field(std::string_view from_fourth, int number, uint64_t& out) {
-  bool more = true;
-  std::string_view field;
-  for (int at = 4; at <= number; ++at) field = more ? base::next_part(from_fourth, ' ', more) : std::string_view();
-  return base::parse_number(field, out);
-}
-
-/// `is_gone`: there is no such process or thread (any more), by the kernel's word.
-bool read_status(const char* path, std::span<char> buffer, Status& out, bool& is_gone) {
-  long size = base::read_file(path, buffer.data(), buffer.size());
-  is_gone = size == -ENOENT || size == -ESRCH;
-  if (size <= 0) return false;
-  std::string_view text(buffer.data(), static_cast<size_t>(size));
-  size_t open = text.find('(');
-  size_t close = text.rfind(')');  // the name may hold anything
-  if (open == text.npos || close == text.npos || close < open || close + 4 > text.size()) return false;
-  out.name = base::slice(text, open + 1, close - open - 1);
-  out.state = text[close + 2];
-  std::string_view rest = base::slice(text, close + 4);
-  constexpr int kParent = 4;
-  constexpr int kExitSignal = 38;
-  if (!read_field(rest, kExitSignal, out.exit_signal)) out.exit_signal = SIGCHLD;
-  return read_field(rest, kParent, out.parent);
-}
 
 class Lister {
  public:
@@ -83,7 +49,7 @@ class Lister {
       path.add_signed(pid_);
   }
 
-  bool add(int id, bool is_child, const Status& status) {
+  bool add(int id, bool is_child, const base::ProcessStat& stat) {
     auto* record = writer_.touch<KernelTask>(SectionId::kernel_tasks, count_);
     if (!record) {
       writer_.drop(ledger::Dropped::kernel_tasks_full);
@@ -92,9 +58,8 @@ class Lister {
     *record = {};
     record->id = id;
     record->is_child = is_child;
-    record->state = status.state;
-    size_t length = status.name.size() < sizeof record->name - 1 ? status.name.size() : sizeof record->name - 1;
-    std::memcpy(record->name, status.name.data(), length);
+    record->state = stat.state;
+    base::TextBuilder(record->name).add(stat.name);
     ++count_;
     return true;
   }
@@ -129,10 +94,8 @@ class Lister {
     Path path;
     add_process(path);
     path.add("/task/").add_signed(tid).add("/stat");
-    Status status;
-    bool is_gone;
-    if (!read_status(path.c_str(), text_, status, is_gone) && is_gone) return true;  // it has ended meanwhile
-    return add(tid, false, status);
+    base::ProcessStat stat = base::read_process_stat(path.c_str());
+    return stat.is_gone || add(tid, false, stat);  // one that is gone has ended meanwhile
   }
 
   /// The usual case, by one system call instead of many.
@@ -160,12 +123,11 @@ class Lister {
     if (pid == own_pid_) return true;  // made for this report
     Path path;
     path.add("/proc/").add_signed(pid).add("/stat");
-    Status status;
-    bool is_gone;
-    if (read_status(path.c_str(), text_, status, is_gone)) {
-      bool is_own = status.parent == static_cast<uint64_t>(pid_);
-      if (is_own && !status.exit_signal && is_runtime_copy(pid)) return true;
-      if (is_own && add(pid, true, status) && is_python_helper(pid, status.name))
+    base::ProcessStat stat = base::read_process_stat(path.c_str());
+    if (stat.is_known) {
+      bool is_own = stat.parent == pid_;
+      if (is_own && !stat.exit_signal && is_runtime_copy(pid)) return true;
+      if (is_own && add(pid, true, stat) && is_python_helper(pid, stat.name))
         writer_.at<KernelTask>(SectionId::kernel_tasks, count_ - 1)->flags |= ledger::kTaskPythonHelper;
       return true;  // else the number is somebody else's by now
     }
@@ -173,7 +135,10 @@ class Lister {
     if (!is_self()) return has_proc();
     long result =
         raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
-    if (!is_error(result)) add(pid, true, {{}, about.si_pid ? 'Z' : ' ', 0});
+    if (!is_error(result)) {
+      stat.state = about.si_pid ? 'Z' : ' ';
+      add(pid, true, stat);
+    }
     return !is_error(result) || result == -ECHILD;
   }
 

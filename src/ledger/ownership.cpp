@@ -6,8 +6,8 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-#include <cstring>
 
+#include "base/process_stat.h"
 #include "base/syscall.h"
 #include "base/text.h"
 
@@ -23,16 +23,6 @@ long text_argument(const char* text) { return reinterpret_cast<long>(text); }
 long close_and_fail(long file, long error) {
   base::close_file(file);
   return error;
-}
-
-/// Field `wanted` of /proc/PID/stat, counted as in proc(5); `from` is the end of field 2, the name in parentheses,
-/// which may hold anything. 0 where it is missing.
-uint64_t stat_field(const char* from, int wanted) {
-  for (int number = 2; from && number < wanted; ++number) from = std::strchr(from + 1, ' ');
-  uint64_t value = 0;
-  for (const char* digit = from ? from + 1 : ""; *digit >= '0' && *digit <= '9'; ++digit)
-    value = value * 10 + static_cast<uint64_t>(*digit - '0');
-  return value;
 }
 
 }  // namespace
@@ -88,23 +78,18 @@ uint64_t boottime_ns() {
 bool is_running(int pid, uint64_t seen_boottime_ns) {
   if (pid <= 0) return false;
   base::FixedText<32> path;
-  char text[1024];
-  long size = base::read_file(path.add("/proc/").add_signed(pid).add("/stat").c_str(), text, sizeof text - 1);
-  if (size <= 0) {
+  base::ProcessStat stat = base::read_process_stat(path.add("/proc/").add_signed(pid).add("/stat").c_str());
+  if (!stat.is_known) {
     // No such process, or no /proc to ask.
     constexpr int kMayRead = 4;
     bool has_proc = !is_error(raw_syscall(SYS_faccessat, AT_FDCWD, text_argument("/proc/self/stat"), kMayRead));
     long result = has_proc ? -ESRCH : raw_syscall(SYS_kill, pid, 0);
     return result == 0 || result == -EPERM;
   }
-  text[size] = '\0';
-  const char* after = std::strrchr(text, ')');
-  if (!after || after[1] != ' ') return true;
   // A main thread that has ended by itself is a zombie as long as there are others.
-  char state = after[2];
-  if (state == 'X' || (state == 'Z' && stat_field(after, 20) <= 1)) return false;
+  if (stat.state == 'X' || (stat.state == 'Z' && stat.threads <= 1)) return false;
   constexpr uint64_t kTickNs = 1'000'000'000 / 100;  // USER_HZ, whatever the kernel's own
-  return seen_boottime_ns == 0 || stat_field(after, 22) * kTickNs <= seen_boottime_ns;
+  return seen_boottime_ns == 0 || stat.start_ticks * kTickNs <= seen_boottime_ns;
 }
 
 bool is_in_memory(long file) {

@@ -59,40 +59,22 @@ bool is_tracked(const report::Settings& settings, int pid) {
 
 }  // namespace
 
-ProcessStat read_stat(int pid) {
-  ProcessStat stat;
+base::ProcessStat read_stat(int pid) {
   base::FixedText<40> path;
   path.add("/proc/");
   pid ? path.add_signed(pid) : path.add("self");
-  path.add("/stat");
-  char text[1024];
-  long size = base::read_file(path.c_str(), text, sizeof text - 1);
-  if (size <= 0) return stat;
-  text[size] = '\0';
-  char* field = std::strrchr(text, ')');  // the program's name may hold anything
-  constexpr int kParent = 4, kStart = 22;
-  auto number = [&field, at = 2](int wanted) mutable {
-    for (; field && at < wanted; ++at) field = std::strchr(field + 1, ' ');
-    uint64_t value = 0;
-    for (const char* digit = field ? field + 1 : ""; *digit >= '0' && *digit <= '9'; ++digit)
-      value = value * 10 + static_cast<uint64_t>(*digit - '0');
-    return value;
-  };
-  if (field && field[1]) stat.state = field[2];
-  stat.ppid = static_cast<int>(number(kParent));
-  stat.start_ticks = number(kStart);
-  return stat;
+  return base::read_process_stat(path.add("/stat").c_str());
 }
 
 void find_run(const report::Settings& settings, std::string_view library, Run& out) {
   constexpr int kDeepest = 64;
   int pid = base::current_pid();
-  ProcessStat stat = read_stat(0);
-  for (int depth = 0; depth < kDeepest && stat.ppid > 0; ++depth) {
-    StartEnvironment parent(stat.ppid);
+  base::ProcessStat stat = read_stat(0);
+  for (int depth = 0; depth < kDeepest && stat.parent > 0; ++depth) {
+    StartEnvironment parent(stat.parent);
     if (!parent.preloads(library) || parent.value_of("UNFREED_OUTPUT") != settings.output) break;
-    if (is_tracked(settings, stat.ppid)) out.is_first = false;
-    pid = stat.ppid;
+    if (is_tracked(settings, stat.parent)) out.is_first = false;
+    pid = stat.parent;
     stat = read_stat(pid);
   }
   if (stat.start_ticks) out.name.add_signed(pid).add('-').add_number(stat.start_ticks);

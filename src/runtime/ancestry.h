@@ -4,19 +4,14 @@
 
 #include <cstdint>
 
+#include "base/process_stat.h"
 #include "base/text.h"
 #include "settings/settings.h"
 
 namespace unfreed::runtime {
 
-/// What /proc/PID/stat has about a process.
-struct ProcessStat {
-  int ppid = 0;
-  char state = ' ';          ///< R, S, D …
-  uint64_t start_ticks = 0;  ///< tells it from a later one of the same pid; 0: it could not be read
-};
 /// `pid` 0: this process, whichever numbering /proc uses.
-ProcessStat read_stat(int pid);
+base::ProcessStat read_stat(int pid);
 
 struct Run {
   bool is_first = true;      ///< no process before this one in the run makes reports

@@ -182,8 +182,8 @@ Look look_at(long pid, int& status) {
 
 /// Does the child sleep? (If /proc numbers processes as another namespace does, that number is somebody else's there.)
 bool sleeps(long pid) {
-  ProcessStat stat = read_stat(static_cast<int>(pid));
-  return stat.state == 'S' && stat.ppid == base::current_pid();
+  base::ProcessStat stat = read_stat(static_cast<int>(pid));
+  return stat.state == 'S' && stat.parent == base::current_pid();
 }
 
 int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : kLost; }

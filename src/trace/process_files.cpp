@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "base/numbered_entries.h"
+#include "base/process_stat.h"
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -63,13 +64,7 @@ int ProcessFiles::parent() const { return status_number("PPid"); }
 int ProcessFiles::process() const { return status_number("Tgid"); }
 unsigned ProcessFiles::user() const { return static_cast<unsigned>(status_number("Uid")); }
 
-uint64_t ProcessFiles::start_ticks() const {
-  std::string stat = read("stat");
-  size_t at = stat.rfind(')');  // the name may hold anything
-  constexpr int kFieldsBehindName = 19;
-  for (int field = 0; at != stat.npos && field <= kFieldsBehindName; ++field) at = stat.find(' ', at + 1);
-  return at == stat.npos ? 0 : std::strtoull(stat.c_str() + at + 1, nullptr, 10);
-}
+uint64_t ProcessFiles::start_ticks() const { return base::read_process_stat((folder_ + "stat").c_str()).start_ticks; }
 
 std::string ProcessFiles::name_as_started() const {
   std::string vector = read("auxv");

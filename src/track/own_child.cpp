@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "base/process_stat.h"
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -40,11 +41,7 @@ bool is_open_list(int fd) {
 bool is_runnable(pid_t thread) {
   base::FixedText<64> path;
   path.add("/proc/self/task/").add_signed(thread).add("/stat");
-  char text[128];
-  long size = base::read_file(path.c_str(), text, sizeof text);
-  std::string_view stat(text, size > 0 ? static_cast<size_t>(size) : 0);
-  size_t name_end = stat.rfind(')');  // the name may hold anything
-  return name_end != stat.npos && base::slice(stat, name_end).starts_with(") R");
+  return base::read_process_stat(path.c_str()).state == 'R';
 }
 
 bool is_any_list_open() {
