@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/scan.h"
 #include "base/syscall.h"
 
 namespace unfreed::base {
@@ -38,13 +39,9 @@ bool read_statm(const char* path, Statm& out) {
   char text[160];
   long size = read_file(path, text, sizeof text);
   uint64_t fields[6] = {};
-  size_t field = 0;
-  for (long at = 0; at < size && field < 6; ++at) {
-    if (text[at] >= '0' && text[at] <= '9')
-      fields[field] = fields[field] * 10 + static_cast<uint64_t>(text[at] - '0');
-    else
-      ++field;
-  }
+  std::string_view rest(text, size > 0 ? static_cast<size_t>(size) : 0);
+  bool more = true;
+  for (uint64_t& field : fields) parse_number(next_part(rest, ' ', more), field);
   out = {fields[0], fields[1], fields[2], fields[5]};
   return size > 0;
 }

@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "base/scan.h"
 #include "base/text.h"
 
 namespace unfreed::base {
@@ -15,14 +16,7 @@ inline int descriptor_of(std::string_view path) {
   if (path == "/dev/stdout") return 1;
   if (path == "/dev/stderr") return 2;
   for (std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
-    if (!path.starts_with(folder)) continue;
-    std::string_view digits = slice(path, folder.size());
-    int number = 0;
-    for (char digit : digits) {
-      if (digit < '0' || digit > '9' || number > 100'000'000) return -1;
-      number = number * 10 + (digit - '0');
-    }
-    return digits.empty() ? -1 : number;
+    if (path.starts_with(folder)) return parse_id(slice(path, folder.size()));
   }
   return -1;
 }

@@ -44,17 +44,40 @@ constexpr uint64_t unit_of(char letter) {
   }
 }
 
-/// Reads all of `text` as a decimal number. False if it is empty, contains anything else, or does not fit.
-inline bool parse_number(std::string_view text, uint64_t& out) {
-  if (text.empty()) return false;
+/// Removes the decimal digits at the beginning of `text` and reads them. False, and nothing is changed, if there are
+/// none or the number does not fit.
+inline bool take_number(std::string_view& text, uint64_t& out) {
   uint64_t value = 0;
-  for (char character : text) {
-    if (!is_digit(character)) return false;
+  size_t at = 0;
+  for (; at < text.size() && is_digit(text[at]); ++at) {
     if (__builtin_mul_overflow(value, uint64_t{10}, &value)) return false;
-    if (__builtin_add_overflow(value, static_cast<uint64_t>(character - '0'), &value)) return false;
+    if (__builtin_add_overflow(value, static_cast<uint64_t>(text[at] - '0'), &value)) return false;
   }
+  if (at == 0) return false;
+  text.remove_prefix(at);
   out = value;
   return true;
+}
+
+/// Reads all of `text` as a decimal number. False if it is empty, contains anything else, or does not fit.
+inline bool parse_number(std::string_view text, uint64_t& out) {
+  uint64_t value = 0;
+  if (!take_number(text, value) || !text.empty()) return false;
+  out = value;
+  return true;
+}
+
+/// Reads all of `text` as the number of a process, thread or descriptor, 0 to INT32_MAX; −1 if it is none.
+inline int parse_id(std::string_view text) {
+  uint64_t number = 0;
+  return parse_number(text, number) && number <= INT32_MAX ? static_cast<int>(number) : -1;
+}
+
+/// Calls `visit(number)` for each of the processes or threads in a list that blanks separate, as /proc writes it.
+template <class Visit>
+void each_id(std::string_view list, Visit visit) {
+  for (bool more = true; more;)
+    if (int id = parse_id(trimmed(next_part(list, ' ', more))); id > 0) visit(id);
 }
 
 /// Removes the hexadecimal digits, in lower case, at the beginning of `text` and reads them. False if there are none.

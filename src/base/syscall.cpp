@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "arch/system_call.h"
+#include "base/scan.h"
 
 namespace unfreed::base {
 
@@ -81,10 +82,10 @@ int count_filters() {
   std::string_view text(status, size > 0 ? static_cast<size_t>(size) : 0);
   size_t at = text.find(kField);
   if (at == text.npos) return -1;
-  int count = 0;
-  for (at += kField.size(); at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at)
-    count = count * 10 + (text[at] - '0');
-  return count;
+  uint64_t count = 0;
+  text = slice(text, at + kField.size());
+  take_number(text, count);
+  return static_cast<int>(count);
 }
 
 void stop_clock(bool is_exact) {

@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 
+#include "base/scan.h"
 #include "base/unique_fd.h"
 #include "render/text.h"
 
@@ -92,11 +92,11 @@ bool Presentation::has_colour() const {
 size_t Presentation::columns() const {
   constexpr size_t kFewest = 60, kMost = 250;
   if (!is_terminal()) return render::kMostColumns;
-  size_t columns = 0;
+  uint64_t columns = 0;
   winsize size{};
-  if (const char* given = std::getenv("COLUMNS")) std::from_chars(given, given + std::strlen(given), columns);
+  if (const char* given = std::getenv("COLUMNS")) base::parse_number(given, columns);
   if (!columns && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
-  return columns ? std::clamp(columns, kFewest, kMost) : render::kMostColumns;
+  return columns ? std::clamp<uint64_t>(columns, kFewest, kMost) : render::kMostColumns;
 }
 
 bool Presentation::show(std::string_view text) const {

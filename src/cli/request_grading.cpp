@@ -20,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/waiting_call.h"
 #include "ledger/layout.h"
@@ -92,7 +93,7 @@ class ReceiverSearch {
 
  private:
   Receiver look_at(const std::filesystem::path& task, std::map<int, uint64_t>& running) {
-    int tid = std::atoi(task.filename().c_str());
+    int tid = base::parse_id(task.filename().native());
     Receiver receiver{tid, {}};
     base::WaitingCall before;
     base::Waiting waited = base::read_waiting_call(pid_, tid, before);

@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
+#include "base/scan.h"
 #include "base/similar.h"
 #include "settings/values.h"
 
@@ -32,10 +31,7 @@ std::string list_words(const std::string& given, const std::vector<std::string>&
   return fmt::format("accepted is {}{}", fmt::join(words, ", "), meant);
 }
 
-bool read_positive(const std::string& text, uint64_t& number) {
-  auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return problem == std::errc() && end == text.data() + text.size() && number > 0;
-}
+bool read_positive(const std::string& text, uint64_t& number) { return base::parse_number(text, number) && number > 0; }
 
 void SelectionOptions::add_options(Parser& parser) {
   add_filters(parser);

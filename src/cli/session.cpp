@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "base/scan.h"
 #include "cli/command.h"
 #include "cli/settings_input.h"
 #include "cli/text_file.h"
@@ -62,7 +63,8 @@ std::string choose_directory() {
 int newest_number() {
   std::string text;
   std::string none;
-  return read_regular_file("/proc/sys/kernel/ns_last_pid", kMostProcBytes, text, none) ? std::atoi(text.c_str()) : 0;
+  if (!read_regular_file("/proc/sys/kernel/ns_last_pid", kMostProcBytes, text, none)) return 0;
+  return std::max(0, base::parse_id(base::trimmed(text)));
 }
 
 /// Nobody can know it beforehand. Not 0.
@@ -183,7 +185,7 @@ std::vector<int> Session::processes(int first, bool was_short) const {
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
   while (dirent* entry = open ? readdir(open.get()) : nullptr) {
     // Numbers grow until they wrap round, so hardly any process of the machine needs to be looked at.
-    int pid = std::atoi(entry->d_name);
+    int pid = base::parse_id(entry->d_name);
     if (pid > first && is_carried_by(pid)) found.push_back(pid);
   }
   return found;

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
 #include "base/live_thread.h"
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/time_text.h"
 #include "cli/ledger_files.h"
@@ -34,9 +34,9 @@ uint64_t number_after(std::string_view text, std::string_view key) {
     std::string_view line = text.substr(at, end - at);
     at = end + 1;
     if (!line.starts_with(key)) continue;
-    size_t digit = line.find_first_of("0123456789", key.size());
     uint64_t number = 0;
-    if (digit != std::string_view::npos) std::from_chars(line.data() + digit, line.data() + line.size(), number);
+    line.remove_prefix(std::min(line.find_first_of("0123456789", key.size()), line.size()));
+    base::take_number(line, number);
     return number;
   }
   return 0;

@@ -26,7 +26,7 @@ std::vector<int> list_processes() {
   std::vector<int> pids;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
   while (dirent* entry = open ? readdir(open.get()) : nullptr)
-    if (int pid = std::atoi(entry->d_name); pid > 0) pids.push_back(pid);
+    if (int pid = base::parse_id(entry->d_name); pid > 0) pids.push_back(pid);
   std::sort(pids.begin(), pids.end());
   return pids;
 }

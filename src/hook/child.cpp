@@ -3,6 +3,7 @@
 #include <cstdarg>
 #include <string_view>
 
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/file_actions.h"
@@ -84,11 +85,11 @@ pid_t pid_behind(int pidfd) {
   std::string_view info(text, size > 0 ? static_cast<size_t>(size) : 0);
   constexpr std::string_view kLine = "\nPid:\t";
   size_t at = info.find(kLine);
-  pid_t pid = 0;
   if (at == info.npos) return 0;
-  for (at += kLine.size(); at < info.size() && info[at] >= '0' && info[at] <= '9'; ++at)
-    pid = pid * 10 + (info[at] - '0');
-  return pid;
+  uint64_t pid = 0;
+  info = base::slice(info, at + kLine.size());
+  base::take_number(info, pid);
+  return static_cast<pid_t>(pid);
 }
 
 /// What a spawn function starts.

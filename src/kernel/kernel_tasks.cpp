@@ -110,12 +110,7 @@ class Lister {
     add_process(path);
     path.add("/task/").add_signed(tid).add("/children");
     long size = base::read_file(path.c_str(), children_, sizeof children_);
-    std::string_view rest(children_, size > 0 ? static_cast<size_t>(size) : 0);
-    for (bool more = true; more;) {
-      uint64_t pid = 0;
-      if (base::parse_number(base::next_part(rest, ' ', more), pid) && pid <= INT32_MAX)
-        list_child(static_cast<int>(pid));
-    }
+    base::each_id({children_, size > 0 ? static_cast<size_t>(size) : 0}, [this](int pid) { list_child(pid); });
   }
 
   /// False: nothing could be found out. That it has ended is a finding.

@@ -1,21 +1,15 @@
 #include "ledger/file_names.h"
 
+#include "base/scan.h"
+
 namespace unfreed::ledger {
 
 namespace {
 
 constexpr std::string_view kFolderPrefix = "unfreed-";
 
-/// Takes the decimal number at the start of `text` off; false where there is none, or one that is out of range.
 bool take_number(std::string_view& text, uint64_t most, uint64_t& out) {
-  size_t at = 0;
-  for (out = 0; at < text.size() && text[at] >= '0' && text[at] <= '9'; ++at) {
-    auto digit = static_cast<uint64_t>(text[at] - '0');
-    if (out > (most - digit) / 10) return false;
-    out = out * 10 + digit;
-  }
-  text.remove_prefix(at);
-  return at > 0;
+  return base::take_number(text, out) && out <= most;
 }
 
 bool take(std::string_view& text, std::string_view prefix) {

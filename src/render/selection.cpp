@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 #include <vector>
 
+#include "base/scan.h"
 #include "evaluate/places.h"
 #include "render/ages.h"
 #include "render/kernel_view.h"
@@ -170,9 +170,8 @@ class Selecting {
 
   void find_thread() {
     const std::string& given = selection_.thread;
-    int64_t number = 0;
-    auto end = std::from_chars(given.data(), given.data() + given.size(), number);
-    if (end.ptr == given.data() + given.size() && end.ec == std::errc()) threads_.push_back(number);
+    uint64_t number = 0;
+    if (base::parse_number(given, number)) threads_.push_back(static_cast<int64_t>(number));
     for (const report::Thread& one : report_.threads)
       if (!given.empty() && one.name == given) threads_.push_back(one.thread);
   }

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <set>
 
+#include "base/scan.h"
 #include "evaluate/evaluate.h"
 #include "evaluate/places.h"
 #include "render/json.h"
@@ -244,7 +244,7 @@ class SeriesReader {
     if (type != 'R') return false;
     std::string_view key = take_word(line);
     uint64_t time = 0;
-    if (key.empty() || !number(take_word(line), time)) return false;
+    if (key.empty() || !base::parse_number(take_word(line), time)) return false;
     if (key == series_.key) return begin_again(line, error);
     left_out_ += series_.times_ns.size();
     series_ = Series();
@@ -298,7 +298,8 @@ class SeriesReader {
 
   bool add_look(std::string_view line) {
     uint64_t time = 0;
-    if (!number(take_word(line), time) || (!series_.times_ns.empty() && time < series_.times_ns.back())) return false;
+    if (!base::parse_number(take_word(line), time) || (!series_.times_ns.empty() && time < series_.times_ns.back()))
+      return false;
     look_ = series_.times_ns.size();
     series_.times_ns.push_back(time);
     if (has_begun_again_)
@@ -315,7 +316,7 @@ class SeriesReader {
   bool set_total(std::string_view word) {
     size_t equals = word.find('=');
     uint64_t value = 0;
-    if (equals == word.npos || !number(word.substr(equals + 1), value)) return false;
+    if (equals == word.npos || !base::parse_number(word.substr(equals + 1), value)) return false;
     std::string_view name = word.substr(0, equals);
     if (name == "limit") {
       series_.limit = value;
@@ -337,11 +338,11 @@ class SeriesReader {
   bool set_site(std::string_view word) {
     uint64_t id = 0, values[4] = {};
     size_t colon = word.find(':');
-    if (colon == word.npos || !number(word.substr(0, colon), id)) return false;
+    if (colon == word.npos || !base::parse_number(word.substr(0, colon), id)) return false;
     word.remove_prefix(colon + 1);
     for (uint64_t& value : values) {
       size_t comma = word.find(',');
-      if (!number(word.substr(0, comma), value)) return false;
+      if (!base::parse_number(word.substr(0, comma), value)) return false;
       word.remove_prefix(comma == word.npos ? word.size() : comma + 1);
     }
     auto found = index_.find(id);
@@ -375,10 +376,6 @@ class SeriesReader {
     std::string_view word = line.substr(0, line.find(' '));
     line.remove_prefix(std::min(line.size(), word.size() + 1));
     return word;
-  }
-  static bool number(std::string_view text, uint64_t& out) {
-    auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
-    return problem == std::errc() && end == text.data() + text.size();
   }
 
   base::Arena& arena_;

@@ -9,6 +9,7 @@
 #include "base/address_space.h"
 #include "base/keep_errno.h"
 #include "base/own_memory.h"
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/heap.h"
@@ -67,15 +68,6 @@ void copy_text(char (&to)[kBytes], std::string_view from) {
   base::TextBuilder(std::span<char>(to, kBytes)).add(from);
 }
 
-int number_in(std::string_view text) {
-  int number = 0;
-  for (char digit : text) {
-    if (digit < '0' || digit > '9' || number > 100'000'000) return 0;
-    number = number * 10 + (digit - '0');
-  }
-  return number;
-}
-
 void read_link(const char* path, std::span<char> out) {
   long size = raw_syscall(SYS_readlinkat, AT_FDCWD, reinterpret_cast<long>(path), reinterpret_cast<long>(out.data()),
                           static_cast<long>(out.size() - 1));
@@ -104,7 +96,8 @@ std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
 void find_place(const char* const* environment) {
   std::string_view run = environment_value(environment, "UNFREED_SESSION");
   read_place(environment_value(environment, "UNFREED_LEDGER_DIR"), run, g_runtime.place);
-  g_runtime.launcher_pid = run.empty() ? 0 : number_in(environment_value(environment, "UNFREED_LAUNCHER"));
+  int launcher = base::parse_id(environment_value(environment, "UNFREED_LAUNCHER"));
+  g_runtime.launcher_pid = run.empty() || launcher < 0 ? 0 : launcher;
   g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
 }
 

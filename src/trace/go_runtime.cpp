@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cstring>
 
+#include "base/scan.h"
 #include "base/syscall.h"
 
 namespace unfreed::trace {
@@ -62,10 +62,10 @@ Value value_at(const char* routine, uint16_t offset) {
 
 const GoOffsets* find_go_offsets(std::string_view version) {
   constexpr std::string_view kStart = "go1.";
-  int number = 0;
+  uint64_t number = 0;
   if (!version.starts_with(kStart)) return nullptr;
   version.remove_prefix(kStart.size());
-  if (std::from_chars(version.data(), version.data() + version.size(), number).ec != std::errc()) return nullptr;
+  if (!base::take_number(version, number)) return nullptr;
   for (const GoOffsets& one : kOffsets)
     if (number >= one.first_version && number <= one.last_version) return &one;
   return nullptr;

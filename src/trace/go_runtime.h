@@ -16,7 +16,7 @@ namespace unfreed::trace {
 
 /// Offsets in the structure `g` of a goroutine. Its stack's bounds are at 0 and 8.
 struct GoOffsets {
-  int first_version, last_version;  ///< 19: Go 1.19
+  unsigned first_version, last_version;  ///< 19: Go 1.19
   uint16_t saved_sp, saved_pc, saved_bp;
   uint16_t call_pc, call_bp;  ///< of a goroutine in a system call; call_bp 0: there is none
   uint16_t status, id, wait_since, wait_reason;

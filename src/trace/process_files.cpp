@@ -38,25 +38,25 @@ std::vector<int> ProcessFiles::numbers(const std::string& name) const {
   std::vector<int> found;
   std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir((folder_ + name).c_str()), &closedir);
   while (dirent* entry = folder ? readdir(folder.get()) : nullptr)
-    if (int number = base::number_in(entry->d_name); number >= 0) found.push_back(number);
+    if (int number = base::parse_id(entry->d_name); number >= 0) found.push_back(number);
   return found;
 }
 
 int ProcessFiles::status_number(std::string_view field) const {
   std::string status = read("status");
   size_t at = status.find("\n" + std::string(field) + ":\t");
-  return at == status.npos ? 0 : std::atoi(status.c_str() + at + field.size() + 3);
+  if (at == status.npos) return 0;
+  uint64_t number = 0;
+  std::string_view rest = base::slice(status, at + field.size() + 3);
+  base::take_number(rest, number);
+  return static_cast<int>(number);
 }
 
 std::vector<int> ProcessFiles::children() const {
   std::string_view own = base::base_name(std::string_view(folder_).substr(0, folder_.size() - 1));
   std::string text = read("task/" + std::string(own) + "/children");
   std::vector<int> pids;
-  std::string_view rest = text;
-  for (bool more = true; more;) {
-    uint64_t pid = 0;
-    if (base::parse_number(base::next_part(rest, ' ', more), pid)) pids.push_back(static_cast<int>(pid));
-  }
+  base::each_id(text, [&](int pid) { pids.push_back(pid); });
   return pids;
 }
 
@@ -73,7 +73,7 @@ std::string ProcessFiles::name_as_started() const {
     std::memcpy(&entry, vector.data() + at, sizeof entry);
     if (entry.a_type != AT_EXECFN) continue;
     char name[PATH_MAX] = "";
-    base::copy_memory(std::atoi(folder_.c_str() + sizeof "/proc"), entry.a_un.a_val, name, sizeof name - 1);
+    base::copy_memory(tid_, entry.a_un.a_val, name, sizeof name - 1);
     std::string_view path(name);
     return path.starts_with("/proc/") ? "" : std::string(base::base_name(path));
   }

@@ -11,7 +11,7 @@ namespace unfreed::trace {
 class ProcessFiles {
  public:
   /// `tid`: also of a thread other than the main one.
-  explicit ProcessFiles(int tid) : folder_("/proc/" + std::to_string(tid) + "/") {}
+  explicit ProcessFiles(int tid) : tid_(tid), folder_("/proc/" + std::to_string(tid) + "/") {}
 
   /// Also of files whose size the kernel does not tell; "" if it cannot be read.
   std::string read(const std::string& name) const;
@@ -32,6 +32,7 @@ class ProcessFiles {
  private:
   int status_number(std::string_view field) const;
 
+  int tid_;
   std::string folder_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "base/lock.h"
 #include "base/own_memory.h"
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/counters.h"
@@ -193,16 +194,10 @@ void enter_inherited() {
   path.add("/proc/self/task/").add_signed(base::current_tid()).add("/children");
   char text[4096];
   long size = base::read_file(path.c_str(), text, sizeof text);
-  pid_t pid = 0;
-  for (long at = 0; at < size; ++at) {
-    if (text[at] >= '0' && text[at] <= '9') {
-      pid = pid * 10 + (text[at] - '0');
-      continue;
-    }
+  base::each_id({text, size > 0 ? static_cast<size_t>(size) : 0}, [](int pid) {
     base::Hold hold(g_lock);
-    if (pid) enter_record(pid, 0, ledger::kChildInherited);
-    pid = 0;
-  }
+    enter_record(pid, 0, ledger::kChildInherited);
+  });
 }
 }  // namespace
 

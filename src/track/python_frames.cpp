@@ -8,6 +8,7 @@
 
 #include "base/lock.h"
 #include "base/own_memory.h"
+#include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/python_lines.h"
@@ -121,12 +122,9 @@ int minor_version(std::string_view name) {
   for (std::string_view start : kStarts) {
     if (!name.starts_with(start)) continue;
     name.remove_prefix(start.size());
-    int minor = 0;
-    while (!name.empty() && name[0] >= '0' && name[0] <= '9' && minor < 100) {
-      minor = minor * 10 + (name[0] - '0');
-      name.remove_prefix(1);
-    }
-    return name.empty() || name.starts_with(".so") ? minor : -1;
+    uint64_t minor = 0;
+    bool is_plain = base::take_number(name, minor) && minor < 100 && (name.empty() || name.starts_with(".so"));
+    return is_plain ? static_cast<int>(minor) : -1;
   }
   return -1;
 }

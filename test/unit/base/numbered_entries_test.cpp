@@ -10,13 +10,6 @@
 namespace unfreed::base {
 namespace {
 
-TEST(NumberedEntries, AreWholeNumbersThatAnIntHolds) {
-  EXPECT_EQ(number_in("0"), 0);
-  EXPECT_EQ(number_in("2147483647"), 2147483647);
-  for (const char* none : {"", ".", "..", "x1", "1x", "-1", " 1", "2147483648", "99999999999999999999999"})
-    EXPECT_EQ(number_in(none), -1) << none;
-}
-
 class OpenFiles : public testing::Test {
  protected:
   OpenFiles() : directory_(open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY)) {}
