@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "elf/runtime_library.h"
 #include "names/code_owner.h"
 #include "render/paths.h"
 
@@ -10,12 +11,8 @@ namespace unfreed::render {
 namespace {
 
 bool is_runtime_module(std::string_view path) {
-  static constexpr std::string_view kModules[] = {"libc.so",    "libc-",        "libstdc++.so", "libgcc_s.so",
-                                                  "libpthread", "ld-linux",     "ld-musl",      "libunfreed.so",
-                                                  "libc++.so",  "libc++abi.so", "ld.so"};
   std::string_view name = base_name(path);
-  return std::any_of(std::begin(kModules), std::end(kModules),
-                     [&](std::string_view module) { return name.starts_with(module); });
+  return elf::runtime_library(name) != elf::RuntimeLibrary::none || name.starts_with("libunfreed.so");
 }
 
 /// Where a stack's outermost part begins, the one that is the same in every program: libc's start code, and the

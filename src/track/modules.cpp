@@ -9,6 +9,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "elf/program.h"
+#include "elf/runtime_library.h"
 #include "track/python_frames.h"
 #include "track/tracker.h"
 
@@ -85,18 +86,6 @@ uint64_t find_record(const unwind::Object& object, const Identity& identity) {
   return 0;
 }
 
-bool is_loader_name(std::string_view name) { return name.starts_with("ld-linux") || name.starts_with("ld-2."); }
-bool is_libc_name(std::string_view name) {
-  return is_loader_name(name) || name.starts_with("libc.so.") || name.starts_with("libc-2.") ||
-         name.starts_with("libpthread.so.") || name.starts_with("libpthread-2.") || name.starts_with("libdl.so.") ||
-         name.starts_with("libdl-2.") || name.starts_with("librt.so.") || name.starts_with("librt-2.") ||
-         name.starts_with("linux-vdso");
-}
-bool is_cxx_name(std::string_view name) { return name.starts_with("libstdc++.so."); }
-bool is_system_name(std::string_view name) {
-  return is_libc_name(name) || is_cxx_name(name) || name.starts_with("libgcc_s.so.") || name.starts_with("libm.so.");
-}
-
 const Known* look_up(const unwind::Object& object) {
   uint32_t generation = g_generation.load(std::memory_order_relaxed);
   uint32_t count = g_module_count.load(std::memory_order_acquire);
@@ -142,11 +131,12 @@ uint32_t record(const unwind::Object& object, const Identity& identity) {
   known.high = object.image.high;
   known.bias = object.bias;
   known.number = static_cast<uint32_t>(number);
-  known.system = is_system_name(base_name(path));
-  known.libc = is_libc_name(base_name(path));
-  known.loader = is_loader_name(base_name(path));
+  elf::RuntimeLibrary library = elf::runtime_library(base_name(path));
+  known.system = library != elf::RuntimeLibrary::none;
+  known.loader = library == elf::RuntimeLibrary::loader;
+  known.libc = known.loader || library == elf::RuntimeLibrary::libc;
   known.allocator = !elf::allocator_library(base_name(path)).empty();
-  if (is_cxx_name(base_name(path))) g_cxx_module.store(known.number, std::memory_order_relaxed);
+  if (library == elf::RuntimeLibrary::cxx) g_cxx_module.store(known.number, std::memory_order_relaxed);
   note_interpreter(object, known.number, path);
   known.generation.store(g_generation.load(std::memory_order_relaxed), std::memory_order_relaxed);
   g_module_count.store(index + 1, std::memory_order_release);
