@@ -57,7 +57,7 @@ bool read_section(const Bytes& bytes, uint64_t offset, Section& out) {
   typename Class::Shdr record;
   if (!bytes.read(offset, record)) return false;
   out = {record.sh_name, record.sh_type,   record.sh_link, record.sh_flags,
-         record.sh_addr, record.sh_offset, record.sh_size, record.sh_entsize};
+         record.sh_addr, record.sh_offset, record.sh_size};
   return true;
 }
 

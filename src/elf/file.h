@@ -23,7 +23,7 @@ struct Section {
   uint32_t name;  ///< in the table of section names
   uint32_t type;  ///< SHT_…
   uint32_t link;
-  uint64_t flags, address, offset, bytes, entry_bytes;
+  uint64_t flags, address, offset, bytes;
 };
 struct Symbol {
   uint32_t name;  ///< in the table of symbol names

@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include "base/mapping_line.h"
-#include "base/regular_file.h"
 #include "base/syscall.h"
 #include "elf/file.h"
 #include "elf/opened.h"
@@ -175,11 +174,8 @@ bool CodeSpace::find_object(uintptr_t pc, unwind::Object& out) {
   CodeModule& module = modules_[number - 1];
   if (!module.is_read) {
     module.is_read = true;
-    base::RegularFile opened = base::open_regular_file(file_of(module).c_str(), elf::kMostObjectBytes);
-    if (opened.fd >= 0) {
-      if (!module.image.read(static_cast<int>(opened.fd), module.base)) module.image = ModuleImage();
-      base::close_file(opened.fd);
-    }
+    elf::Opened opened(file_of(module).c_str());
+    if (!opened || !module.image.read(opened.bytes(), module.base)) module.image = ModuleImage();
   }
   return module.image.find(pc, out);
 }

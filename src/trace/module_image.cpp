@@ -2,52 +2,47 @@
 
 #include <elf.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 #include <vector>
 
-#include "elf/file.h"
-
 namespace unfreed::trace {
 
 namespace {
 
-/// Reads the program headers of an ELF file of this machine's kind.
-std::vector<Elf64_Phdr> read_segments(int file) {
-  Elf64_Ehdr header{};
-  if (pread(file, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return {};
-  bool is_elf = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64;
-  if (!is_elf || header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum > 128) return {};
-  std::vector<Elf64_Phdr> segments(header.e_phnum);
-  auto bytes = static_cast<ssize_t>(segments.size() * sizeof(Elf64_Phdr));
-  if (pread(file, segments.data(), static_cast<size_t>(bytes), static_cast<off_t>(header.e_phoff)) != bytes) return {};
+constexpr size_t kPage = 4096;
+
+bool is_wanted(const elf::Segment& segment) {
+  return segment.type == PT_LOAD && !(segment.flags & PF_W) && segment.file_bytes > 0;
+}
+
+/// Those segments and the one with the search table. Empty where there are too many: the file is anybody's.
+std::vector<elf::Segment> list_segments(const elf::File& file) {
+  constexpr uint32_t kMost = 128;
+  std::vector<elf::Segment> segments;
+  elf::Segment segment;
+  for (uint32_t index = 0; file.segment_count() <= kMost && index < file.segment_count(); ++index)
+    if (file.segment(index, segment) && (is_wanted(segment) || segment.type == PT_GNU_EH_FRAME))
+      segments.push_back(segment);
   return segments;
 }
 
-bool is_wanted(const Elf64_Phdr& segment) {
-  return segment.p_type == PT_LOAD && !(segment.p_flags & PF_W) && segment.p_filesz > 0;
-}
-
 /// The range of addresses that the wanted segments take. False where they make no sense: the file is anybody's.
-bool find_extent(const std::vector<Elf64_Phdr>& segments, uintptr_t& low, uintptr_t& high) {
+bool find_extent(const std::vector<elf::Segment>& segments, uintptr_t& low, uintptr_t& high) {
   constexpr uint64_t kHighest = uint64_t{1} << 47;
   constexpr uint64_t kMostBytes = uint64_t{2} << 30;
   low = UINTPTR_MAX;
   high = 0;
-  for (const Elf64_Phdr& segment : segments) {
+  for (const elf::Segment& segment : segments) {
     if (!is_wanted(segment)) continue;
-    if (segment.p_vaddr > kHighest || segment.p_filesz > kMostBytes || segment.p_offset > kHighest) return false;
-    low = std::min<uintptr_t>(low, segment.p_vaddr);
-    high = std::max<uintptr_t>(high, segment.p_vaddr + segment.p_filesz);
+    if (segment.address > kHighest || segment.file_bytes > kMostBytes || segment.offset > kHighest) return false;
+    low = std::min<uintptr_t>(low, segment.address);
+    high = std::max<uintptr_t>(high, segment.address + segment.file_bytes);
   }
   return low < high && high - low <= kMostBytes;
 }
-
-constexpr size_t kPage = 4096;
 
 }  // namespace
 
@@ -65,8 +60,10 @@ ModuleImage& ModuleImage::operator=(ModuleImage&& other) noexcept {
   return *this;
 }
 
-bool ModuleImage::read(int file, uintptr_t bias) {
-  std::vector<Elf64_Phdr> segments = read_segments(file);
+bool ModuleImage::read(const elf::Bytes& bytes, uintptr_t bias) {
+  elf::File file;
+  if (file.open(bytes) || !file.is_64_bit()) return false;
+  std::vector<elf::Segment> segments = list_segments(file);
   uintptr_t low, high;
   if (!find_extent(segments, low, high)) return false;
   // Addresses are reserved, not memory: a table of functions is much smaller than their code.
@@ -79,15 +76,11 @@ bool ModuleImage::read(int file, uintptr_t bias) {
   }
   auto base = reinterpret_cast<uintptr_t>(place_);
   uintptr_t header = 0;
-  for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type == PT_GNU_EH_FRAME && segment.p_vaddr >= low && segment.p_vaddr < high) header = segment.p_vaddr;
+  for (const elf::Segment& segment : segments) {
+    if (segment.type == PT_GNU_EH_FRAME && segment.address >= low && segment.address < high) header = segment.address;
     if (!is_wanted(segment)) continue;
-    auto* to = reinterpret_cast<std::byte*>(base + (segment.p_vaddr - low));
-    for (uint64_t done = 0; done < segment.p_filesz;) {
-      ssize_t got = pread(file, to + done, segment.p_filesz - done, static_cast<off_t>(segment.p_offset + done));
-      if (got <= 0) return false;
-      done += static_cast<uint64_t>(got);
-    }
+    if (!bytes.read(segment.offset, reinterpret_cast<std::byte*>(base + (segment.address - low)), segment.file_bytes))
+      return false;
   }
   object_.image = {base, base + (high - low)};
   object_.shift = static_cast<intptr_t>(base - low - bias);
@@ -99,13 +92,9 @@ bool ModuleImage::read(int file, uintptr_t bias) {
 
 /// Static programs have the section .eh_frame, but no .eh_frame_hdr. It is made behind the image, in the one form that
 /// the unwinder reads: version, three encodings, the section, a count, and pairs of 32 bits each.
-bool ModuleImage::make_search_table(int file, uintptr_t low) {
-  struct stat status {};
-  if (fstat(file, &status) != 0) return false;
-  elf::Bytes bytes(file, static_cast<uint64_t>(status.st_size));
-  elf::File elf;
+bool ModuleImage::make_search_table(const elf::File& file, uintptr_t low) {
   elf::Section section;
-  if (elf.open(bytes) || !elf.find_section(".eh_frame", section) || section.address < low) return false;
+  if (!file.find_section(".eh_frame", section) || section.address < low) return false;
   uintptr_t begin = object_.image.low + (section.address - low);
   if (begin >= object_.image.high || section.bytes > object_.image.high - begin) return false;
   uintptr_t table = object_.image.low + room_ + kPage;

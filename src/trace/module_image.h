@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "elf/file.h"
 #include "trace/called_functions.h"
 #include "unwind/objects.h"
 
@@ -21,7 +22,7 @@ class ModuleImage {
   /// Reads the segments that are not written to into memory of our own, as a file that is mapped may be cut short under
   /// us. Makes a search table of functions if the file has none. `bias`: where the process has it. False if it is no
   /// ELF file of this machine's kind, or makes no sense.
-  bool read(int file, uintptr_t bias);
+  bool read(const elf::Bytes& file, uintptr_t bias);
 
   /// For the unwinder: describes the image if `pc`, an address in the process, lies in it.
   bool find(uintptr_t pc, unwind::Object& out) const;
@@ -29,7 +30,7 @@ class ModuleImage {
   Code code() const;
 
  private:
-  bool make_search_table(int file, uintptr_t low);
+  bool make_search_table(const elf::File& file, uintptr_t low);
 
   void* place_ = nullptr;
   size_t bytes_ = 0;
