@@ -99,6 +99,18 @@ DwarfModule::~DwarfModule() {
   if (session_) libdw_.dwfl_end(session_);
 }
 
+/// Calls `visit(low, high)` for each range of addresses that is not empty. False: it has none at all.
+template <class Visit>
+bool DwarfModule::each_range(Dwarf_Die die, Visit visit) const {
+  Dwarf_Addr base = 0, low = 0, high = 0;
+  size_t count = 0;
+  for (ptrdiff_t at = 0; (at = libdw_.dwarf_ranges(&die, at, &base, &low, &high)) > 0;) {
+    if (++count > kMostRangesOfOneDie) break;
+    if (low < high) visit(low, high);
+  }
+  return count > 0;
+}
+
 void DwarfModule::read_units() {
   units_read_ = true;
   Dwarf_CU* unit = nullptr;
@@ -113,14 +125,7 @@ void DwarfModule::read_units() {
     Dwarf_Attribute attribute;
     if (const char* directory = libdw_.dwarf_formstring(libdw_.dwarf_attr(&die, DW_AT_comp_dir, &attribute)))
       one->directory = directory;
-    Dwarf_Addr base = 0;
-    Dwarf_Addr low = 0;
-    Dwarf_Addr high = 0;
-    size_t count = 0;
-    for (ptrdiff_t at = 0; (at = libdw_.dwarf_ranges(&die, at, &base, &low, &high)) > 0;) {
-      if (++count > kMostRangesOfOneDie) break;
-      if (low < high) unit_ranges_.push_back({low, high, units_.size()});
-    }
+    each_range(die, [&](Dwarf_Addr low, Dwarf_Addr high) { unit_ranges_.push_back({low, high, units_.size()}); });
     units_.push_back(std::move(one));
   }
   std::sort(unit_ranges_.begin(), unit_ranges_.end(), [](const Range& a, const Range& b) { return a.low < b.low; });
@@ -149,15 +154,8 @@ void DwarfModule::read_functions(Unit& unit, const Dwarf_Die& parent, int depth)
     if (is_spent()) return;
     switch (libdw_.dwarf_tag(&die)) {
       case DW_TAG_subprogram: {
-        Dwarf_Addr base = 0;
-        Dwarf_Addr low = 0;
-        Dwarf_Addr high = 0;
-        size_t count = 0;
-        for (ptrdiff_t at = 0; (at = libdw_.dwarf_ranges(&die, at, &base, &low, &high)) > 0;) {
-          if (++count > kMostRangesOfOneDie) break;
-          if (low < high) unit.ranges.push_back({low, high, die});
-        }
-        if (count) read_functions(unit, die, depth + 1);
+        auto add = [&](Dwarf_Addr low, Dwarf_Addr high) { unit.ranges.push_back({low, high, die}); };
+        if (each_range(die, add)) read_functions(unit, die, depth + 1);
         break;
       }
       case DW_TAG_namespace:

@@ -57,6 +57,8 @@ class DwarfModule {
   explicit DwarfModule(const Libdw& libdw);
   static int find_debug_file(Dwfl_Module* module, void** user_data, const char* name, Dwarf_Addr base, const char* file,
                              const char* link, GElf_Word checksum, char** found);
+  template <class Visit>
+  bool each_range(Dwarf_Die die, Visit visit) const;
   void read_units();
   Unit* find_unit(uint64_t address);
   void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
