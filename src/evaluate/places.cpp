@@ -156,25 +156,13 @@ int compare(const Site& left, const Site& right) {
 void add_site(Report& report, base::Arena& arena, Place& place, uint32_t index) {
   const Site& site = report.sites[index];
   place.sites.add(arena, index);
-  place.add(site);
-  place.live += site.live;
-  place.running += site.running;
-  place.bytes += site.bytes;
-  place.total += site.total;
-  place.total_bytes += site.total_bytes;
-  place.closed_by_gc += site.closed_by_gc;
-  place.peak = peak_of_place(place.peak, site.peak, place.live + place.running);
+  add_numbers(place, site);
   place.truncated = place.truncated || site.truncated;
   place.growing = place.growing || site.growing;
   if (site.growth) place.growth = site.growth;  // all of a place have the same
 }
 
 }  // namespace
-
-uint64_t peak_of_place(uint64_t one, uint64_t other, uint64_t there) {
-  uint64_t peak = std::max(one, other);
-  return peak ? std::max(peak, there) : 0;
-}
 
 bool is_growing(ledger::Kind kind, uint64_t there, uint64_t peak, uint64_t total) {
   constexpr uint64_t kFew = 10;

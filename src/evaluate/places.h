@@ -18,6 +18,7 @@
 // resolver is.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -92,8 +93,21 @@ void settle_signatures(std::span<SignedStack> stacks, std::span<uint32_t> order)
 /// The signature of a place, before shared ones are made to differ.
 uint64_t signature_of(uint64_t lasting, ledger::Kind kind, std::string_view hook);
 
-/// A lower bound of how many a place held at once: the peak of one of its stacks, or what is there now.
-uint64_t peak_of_place(uint64_t one, uint64_t other, uint64_t there);
+/// Adds the numbers of one of its stacks to those of a place. The place's peak is a lower bound of how many it held at
+/// once: the peak of one of its stacks, or what is there now.
+template <class Sum, class Stack>
+void add_numbers(Sum& sum, const Stack& stack) {
+  sum.add(stack);
+  sum.live += stack.live;
+  sum.running += stack.running;
+  sum.bytes += stack.bytes;
+  sum.total += stack.total;
+  sum.total_bytes += stack.total_bytes;
+  sum.closed_by_gc += stack.closed_by_gc;
+  uint64_t peak = std::max(sum.peak, stack.peak);
+  sum.peak = peak ? std::max(peak, sum.live + sum.running) : 0;
+}
+
 /// Does a place start threads that never end? Their number is then the highest so far.
 bool is_growing(ledger::Kind kind, uint64_t there, uint64_t peak, uint64_t total);
 

@@ -87,15 +87,7 @@ void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evalua
 }
 
 void add_to_place(EvaluatedPlace& place, const EvaluatedSite& site, uint32_t index, const EvaluatedSite& worst) {
-  EvaluatedSite& sum = place.sum;
-  sum.add(site);
-  sum.live += site.live;
-  sum.running += site.running;
-  sum.bytes += site.bytes;
-  sum.total += site.total;
-  sum.total_bytes += site.total_bytes;
-  sum.closed_by_gc += site.closed_by_gc;
-  sum.peak = peak_of_place(sum.peak, site.peak, sum.live + sum.running);
+  add_numbers(place.sum, site);
   if (site.live + site.running > worst.live + worst.running) place.worst_site = index;
 }
 
