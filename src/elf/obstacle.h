@@ -25,7 +25,6 @@ enum class Obstacle : uint8_t {
   no_ledger = 14,       ///< traced, but there was no room for its ledger
   no_tracer = 15,       ///< traced, but its tracer was killed, or gave up
 };
-inline constexpr uint8_t kObstacleCount = 16;
 
 /// One clause that completes "X is not tracked: ".
 std::string_view describe(Obstacle obstacle);

@@ -225,9 +225,8 @@ struct Header {
   std::atomic<uint64_t> dropped[kDroppedSlots];  ///< Dropped
   Section sections[kSectionSlots];
 
-  uint64_t goroutines_monotonic_ns;  ///< when `goroutines` was filled in; 0: it was not
-  StringRef no_goroutines;           ///< of a Go program: why they are not known
-  std::atomic<int32_t> own_copy;     ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
+  StringRef no_goroutines;        ///< of a Go program: why they are not known
+  std::atomic<int32_t> own_copy;  ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
 };
 static_assert(sizeof(Header) <= kPageBytes);
 

@@ -35,7 +35,7 @@ const char* check_header(std::span<const std::byte> bytes) {
   const Header& header = *reinterpret_cast<const Header*>(bytes.data());
   if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) return "not a ledger";
   if (header.byte_order != kByteOrder) return "written on a machine of another byte order";
-  if (header.format_version != kFormatVersion) return "written in another format version; this program reads version 2";
+  if (header.format_version != kFormatVersion) return "written in another format version than this program reads";
   if (header.header_bytes != sizeof(Header)) return "its header has another size";
   uint32_t state = header.state.load(std::memory_order_acquire);
   if (state == static_cast<uint32_t>(State::starting)) return "its process had not finished starting";

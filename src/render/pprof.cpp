@@ -21,7 +21,6 @@
 namespace unfreed::render {
 
 using report::Call;
-using report::Counter;
 using report::Report;
 
 namespace {

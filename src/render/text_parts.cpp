@@ -152,7 +152,7 @@ bool counts(const Misuse& misuse) { return misuse.type != "not_open" && misuse.t
 
 std::string tinted(std::string_view text, Tint tint, bool colour) {
   if (!colour) return std::string(text);
-  static constexpr const char* kCodes[] = {"1", "1;31", "32", "33", "2"};
+  static constexpr const char* kCodes[] = {"1", "1;31", "33", "2"};
   return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<size_t>(tint)], text);
 }
 

@@ -11,7 +11,7 @@
 
 namespace unfreed::render {
 
-enum class Tint : uint8_t { bold, red, green, yellow, faint };
+enum class Tint : uint8_t { bold, red, yellow, faint };
 std::string tinted(std::string_view text, Tint tint, bool colour);
 
 std::string join(const std::vector<std::string>& parts, std::string_view between);

@@ -47,7 +47,6 @@ TopView::TopView(uint64_t delay_ns, PathShortener paths) : delay_ns_(delay_ns), 
 // ---- looks ----
 
 void TopView::look(uint64_t now_ns, const std::vector<TopProcess>& processes) {
-  now_ns_ = now_ns;
   processes_.look(now_ns, processes, process_key_);
   std::erase_if(sites_, [&](const auto& entry) { return !processes_.find(entry.first); });
   keep_cursors();

@@ -132,7 +132,6 @@ class TopView {
   PathShortener paths_;
   TopProcesses processes_;
   std::map<std::string, TopSites> sites_;
-  uint64_t now_ns_ = 0;
 
   bool is_frozen_ = false;
   Focus focus_ = Focus::processes;

@@ -74,17 +74,6 @@ void JsonText::null() {
   put("null");
 }
 
-void JsonText::hex_value(std::string_view bytes) {
-  separate();
-  put('"');
-  for (char character : bytes) {
-    auto byte = static_cast<unsigned char>(character);
-    put(kHexDigits[byte >> 4]);
-    put(kHexDigits[byte & 15]);
-  }
-  put('"');
-}
-
 void JsonText::hash_value(uint64_t hash) {
   char digits[16];
   for (size_t index = 0; index < sizeof digits; ++index) digits[index] = kHexDigits[hash >> (60 - 4 * index) & 15];

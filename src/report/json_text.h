@@ -34,8 +34,6 @@ class JsonText {
   void value(int64_t number);
   void value(int32_t number) { value(int64_t{number}); }
   void null();
-  /// Lower-case hexadecimal text of raw bytes.
-  void hex_value(std::string_view bytes);
   /// 16 hexadecimal digits, as text.
   void hash_value(uint64_t hash);
 

@@ -66,8 +66,6 @@ class ReportFile {
 
   /// Its path (after keep()), or the path that it should have had: for messages.
   std::string_view path() const { return {path_, path_bytes_}; }
-  /// Is the output not a regular file?
-  bool is_stream() const { return is_stream_; }
   /// Was a report replaced that another process wrote seconds ago, of another run as far as is known?
   bool has_replaced_recent() const { return has_replaced_recent_; }
 
@@ -94,7 +92,7 @@ class ReportFile {
   base::FileProblem problem_;
   long fd_ = -1;
   int patience_ms_ = 0;
-  bool is_stream_ = false;
+  bool is_stream_ = false;   ///< the output is not a regular file
   bool is_skipped_ = false;  ///< options_.only_files
   bool closes_ = false;      ///< fd_ is this object's own
   bool has_replaced_recent_ = false;

@@ -35,7 +35,6 @@ void take_goroutines(LedgerStacks& stacks, const ledger::Writer& writer, int tid
   std::vector<GoRoutine> routines;
   bool is_known = stacks.code().go_runtime().list(tid, routines);
   writer.section(ledger::SectionId::goroutines).count.store(0, std::memory_order_relaxed);
-  header.goroutines_monotonic_ns = is_known ? base::monotonic_ns() : 0;
   header.no_goroutines = is_known ? 0 : writer.add_text(stacks.code().go_runtime().reason());
   std::map<uint8_t, ledger::StringRef> reasons;
   for (const GoRoutine& one : routines) {

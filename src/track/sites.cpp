@@ -183,14 +183,6 @@ uint32_t site_for_walked(ThreadState* state, unwind::SlotLog& log, Kind kind, ui
   return g_sites.make(g_tracker.writer, g_stacks, key, 0, base::monotonic_ns());
 }
 
-}  // namespace
-
-uint32_t intern_site(Kind kind, uint16_t hook, Frames frames, bool truncated) {
-  return site_for(nullptr, kind, hook, {frames, truncated});
-}
-
-namespace {
-
 void count_failed(const unwind::WalkResult& walked) {
   if (walked.frames <= 1 && walked.truncated) g_tracker.writer.drop(Dropped::unwind_failed);
 }

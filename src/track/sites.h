@@ -27,9 +27,6 @@ bool is_any_site_within_libc();
 /// ones), counted, and `truncated` is set.
 uint32_t intern_stack(std::span<const unwind::Frame> frames, bool& truncated);
 
-/// The site for a stack; never 0. If the table is full it is the kind's overflow site.
-uint32_t intern_site(ledger::Kind kind, uint16_t hook, std::span<const unwind::Frame> frames, bool truncated);
-
 /// What threads key stacks by, besides their innermost (pc, sp): they belong to one kind and acquiring function.
 constexpr uint32_t memo_tag(ledger::Kind kind, uint16_t hook) {
   return uint32_t{hook} << 8 | static_cast<uint32_t>(kind);
