@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <string>
+#include <vector>
 
 #include "support/ledger_builder.h"
 #include "support/report_text.h"
@@ -516,6 +517,39 @@ TEST_F(ReportTest, AnyBytesGiveValidJson) {
   EXPECT_EQ(target, "/tmp/\x01\"\\\n\x7f" + replaced + replaced + "(" + replaced + replaced + replaced + replaced +
                         "\xe2\x82\xac\xf0\x9f\x92\xa7" + replaced + replaced);
   EXPECT_EQ(written.json["process"]["exe"], replaced + replaced);
+}
+
+TEST_F(ReportTest, IsTheSameWhateverTheSizeOfTheBuffer) {
+  builder_.open_fd(7, FdOrigin::acquired, fd_site(), "/tmp/\x01\u20ac\\\"\xff");
+  heap_site(3, 300);
+  ledger::View view = builder_.view();
+  ReportInput input;
+  input.view = &view;
+  input.resolver = test::numbered_resolver();
+  base::Arena arena;
+  Report evaluated;
+  evaluate(input, arena, evaluated);
+  auto written = [&](size_t bytes) {
+    std::string text;
+    std::vector<char> buffer(bytes);
+    EXPECT_TRUE(write_json(evaluated, StackForm::file, buffer, test::text_sink(text)));
+    return text;
+  };
+  const std::string whole = written(kJsonBufferBytes);
+  for (size_t bytes = 1; bytes < 80; ++bytes) ASSERT_EQ(written(bytes), whole) << "with a buffer of " << bytes;
+  EXPECT_EQ(written(whole.size()), whole);
+  EXPECT_EQ(written(whole.size() - 1), whole);
+}
+
+TEST_F(ReportTest, IsLaidOutToBeReadByEye) {
+  builder_.open_fd(7, FdOrigin::acquired, fd_site(), "/tmp/x");
+  std::string text = report().text;
+  EXPECT_EQ(text.substr(0, 44), "{\n  \"schema_version\": 2,\n  \"tool\": {\"name\": ");
+  EXPECT_NE(text.find("\n      \"kind\": \"fd\",\n"), std::string::npos) << "a site has a line for each member";
+  EXPECT_NE(text.find("{\"function\": \"f2(int)\", \"file\": \"/src/m1.c\", \"line\": 2, \"module\": "), std::string::npos)
+      << "a frame is one line";
+  EXPECT_NE(text.find("\"notes\": [],\n"), std::string::npos) << "nor do empty lists take more";
+  EXPECT_EQ(text.substr(text.size() - 3), "\n}\n");
 }
 
 TEST_F(ReportTest, WritesHiddenCharactersAsEscapes) {
