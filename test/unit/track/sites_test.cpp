@@ -1,0 +1,70 @@
+// What a call site is: the frames that are kept of a stack, and whether some are missing.
+#include "track/sites.h"
+
+#include <gtest/gtest.h>
+
+#include "support/tracked_process.h"
+
+namespace unfreed::track {
+namespace {
+
+using ledger::Kind;
+
+[[gnu::noinline]] uint32_t capture(Kind kind = Kind::fd, uint16_t hook = 1) {
+  return capture_site(kind, hook, unwind::caller_registers());
+}
+/// With so many frames more.
+[[gnu::noinline]] uint32_t capture_deeper(int frames) {
+  uint32_t site = frames ? capture_deeper(frames - 1) : capture();
+  asm volatile("" : "+r"(site));
+  return site;
+}
+
+class SitesTest : public ::testing::Test {
+ protected:
+  ~SitesTest() override { g_tracker.depth = 16; }
+  /// Its frames, and whether it says that it is cut.
+  size_t frames(uint32_t site, bool& truncated) {
+    ledger::View view = process_.view();
+    const ledger::Site* record = view.site(site);
+    truncated = record->flags & ledger::kSiteTruncated;
+    size_t count = 0;
+    for (const ledger::Node* node = view.node(record->node); node; ++count)
+      node = node->parent ? view.node(node->parent) : nullptr;
+    return count;
+  }
+
+  test::TrackedProcess& process_ = test::TrackedProcess::the();
+};
+
+TEST_F(SitesTest, OfADeepStackTheInnermostFramesAreKept) {
+  bool truncated = false;
+  g_tracker.depth = 512;
+  size_t all = frames(capture_deeper(0), truncated);
+  EXPECT_FALSE(truncated);
+  EXPECT_EQ(frames(capture_deeper(5), truncated), all + 5);
+  EXPECT_FALSE(truncated);
+  for (uint32_t depth : {1u, 2u, 3u}) {
+    g_tracker.depth = depth;
+    forget_remembered_stacks();
+    EXPECT_EQ(frames(capture_deeper(6), truncated), depth);
+    EXPECT_TRUE(truncated) << depth;
+  }
+}
+
+TEST_F(SitesTest, OneStackIsOneSiteForEachFunctionAndKind) {
+  uint32_t sites[4];
+  for (int round = 0; round < 2; ++round)
+    for (int at = 0; at < 4; ++at) {
+      uint32_t site = capture(at % 2 ? Kind::thread : Kind::fd, at < 2 ? 1 : 2);
+      if (round == 0)
+        sites[at] = site;
+      else
+        EXPECT_EQ(site, sites[at]);
+    }
+  for (int at = 1; at < 4; ++at) EXPECT_NE(sites[at], sites[0]);
+  EXPECT_NE(capture(), sites[0]) << "another line";
+}
+
+}  // namespace
+}  // namespace unfreed::track
