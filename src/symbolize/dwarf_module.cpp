@@ -26,6 +26,13 @@ struct FunctionRange {
   Dwarf_Die die;
 };
 
+/// A function that lies in no other, and where the DIEs are that lie in it.
+struct OuterFunction {
+  Dwarf_Off start;
+  Dwarf_Off end;
+  Dwarf_Die die;
+};
+
 std::string absolute(std::string_view file, std::string_view directory) {
   std::filesystem::path path(file);
   if (path.is_relative() && !directory.empty()) path = std::filesystem::path(directory) / path;
@@ -44,6 +51,7 @@ struct DwarfModule::Unit {
   std::string directory;
   bool functions_read = false;
   std::vector<FunctionRange> ranges;  ///< by low
+  std::vector<OuterFunction> outer;   ///< by start, as they were read
 };
 
 DwarfModule::DwarfModule(const Libdw& libdw) : libdw_(libdw) {}
@@ -143,19 +151,22 @@ DwarfModule::Unit* DwarfModule::find_unit(uint64_t address) {
   return nullptr;
 }
 
-/// Enters every function below `parent` that has code. Functions are found in units, namespaces, types and other
+/// Enters every function below `scope` that has code. Functions are found in units, namespaces, types and other
 /// functions (nested ones of C and Fortran, and what OpenMP outlines).
-void DwarfModule::read_functions(Unit& unit, const Dwarf_Die& parent, int depth) {
+void DwarfModule::read_functions(Unit& unit, const Scope& scope, int depth) {
   if (depth > kDeepestTree) return;
-  Dwarf_Die die;
-  Dwarf_Die above = parent;
+  Dwarf_Die die, next;
+  Dwarf_Die above = scope.die;
   if (libdw_.dwarf_child(&above, &die) != 0) return;
-  do {
-    if (is_spent()) return;
+  for (bool more = true; more && !is_spent(); die = next) {
+    more = libdw_.dwarf_siblingof(&die, &next) == 0;
+    Scope one{die, more ? libdw_.dwarf_dieoffset(&next) : scope.end, scope.is_function};
     switch (libdw_.dwarf_tag(&die)) {
       case DW_TAG_subprogram: {
+        if (!scope.is_function) unit.outer.push_back({libdw_.dwarf_dieoffset(&die), one.end, die});
+        one.is_function = true;
         auto add = [&](Dwarf_Addr low, Dwarf_Addr high) { unit.ranges.push_back({low, high, die}); };
-        if (each_range(die, add)) read_functions(unit, die, depth + 1);
+        if (each_range(die, add)) read_functions(unit, one, depth + 1);
         break;
       }
       case DW_TAG_namespace:
@@ -164,22 +175,50 @@ void DwarfModule::read_functions(Unit& unit, const Dwarf_Die& parent, int depth)
       case DW_TAG_structure_type:
       case DW_TAG_union_type:
       case DW_TAG_lexical_block:
-        read_functions(unit, die, depth + 1);
+        read_functions(unit, one, depth + 1);
         break;
       default:
         break;
     }
-  } while (libdw_.dwarf_siblingof(&die, &die) == 0);
+  }
+}
+
+void DwarfModule::read_unit(Unit& unit) {
+  if (unit.functions_read) return;
+  unit.functions_read = true;
+  read_functions(unit, {unit.functions, UINT64_MAX, false}, 0);
+  std::sort(unit.ranges.begin(), unit.ranges.end(),
+            [](const FunctionRange& a, const FunctionRange& b) { return a.low < b.low; });
+}
+
+/// The function that a lambda's own function stands in; nullptr: it is none, or stands in none. What is known of a
+/// function begins where it is declared, in the lambda's class.
+const Dwarf_Die* DwarfModule::function_around(const Unit& unit, const Dwarf_Die& scope) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  for (unsigned link : {DW_AT_abstract_origin, DW_AT_specification})
+    if (Dwarf_Attribute* found = libdw_.dwarf_attr(&die, link, &attribute)) {
+      Dwarf_Die other;
+      if (!libdw_.dwarf_formref_die(found, &other)) return nullptr;
+      die = other;
+    }
+  const char* name = libdw_.dwarf_formstring(libdw_.dwarf_attr(&die, DW_AT_name, &attribute));
+  // The latter two, of gcc and clang, are the function that a lambda's conversion to a pointer returns.
+  bool is_lambda = name && (std::string_view(name) == "operator()" || std::string_view(name) == "_FUN" ||
+                            std::string_view(name) == "__invoke");
+  Dwarf_Die top = unit.functions;
+  if (!is_lambda || die.cu != top.cu) return nullptr;
+  Dwarf_Off offset = libdw_.dwarf_dieoffset(&die);
+  auto after = std::upper_bound(unit.outer.begin(), unit.outer.end(), offset,
+                                [](Dwarf_Off value, const OuterFunction& outer) { return value < outer.start; });
+  if (after == unit.outer.begin()) return nullptr;
+  const OuterFunction& outer = after[-1];
+  return offset > outer.start && offset < outer.end ? &outer.die : nullptr;
 }
 
 /// The function around `address` and the inlined calls in it, outermost first.
 std::vector<Dwarf_Die> DwarfModule::scopes_at(Unit& unit, uint64_t address) {
-  if (!unit.functions_read) {
-    unit.functions_read = true;
-    read_functions(unit, unit.functions, 0);
-    std::sort(unit.ranges.begin(), unit.ranges.end(),
-              [](const FunctionRange& a, const FunctionRange& b) { return a.low < b.low; });
-  }
+  read_unit(unit);
   std::vector<Dwarf_Die> scopes;
   auto after = std::upper_bound(unit.ranges.begin(), unit.ranges.end(), address,
                                 [](uint64_t value, const FunctionRange& range) { return value < range.low; });
@@ -212,24 +251,39 @@ std::vector<Dwarf_Die> DwarfModule::scopes_at(Unit& unit, uint64_t address) {
   return scopes;
 }
 
-void DwarfModule::name(const Dwarf_Die& scope, SourceFrame& frame) {
-  Dwarf_Die die = scope;
+std::string DwarfModule::linkage_name(Dwarf_Die die) {
   Dwarf_Attribute attribute;
   // formstring(NULL) is NULL: attributes that are not there need no test of their own.
-  auto text = [&](unsigned wanted) {
+  for (unsigned wanted : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name}) {
     const char* found = libdw_.dwarf_formstring(libdw_.dwarf_attr_integrate(&die, wanted, &attribute));
-    return std::string(found ? found : "");
-  };
-  frame.linkage_name = text(DW_AT_linkage_name);
-  if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_MIPS_linkage_name);
-  if (frame.linkage_name.empty()) frame.linkage_name = text(DW_AT_name);
+    if (found && *found) return found;
+  }
+  return {};
+}
+
+/// Where a function begins, if that is in `file`: of a function whose body comes from an included file, a distance to
+/// its first line would say where that file is included.
+uint32_t DwarfModule::declared_line(const Dwarf_Die& scope, std::string_view file) {
+  Dwarf_Die die = scope;
+  Dwarf_Attribute attribute;
+  Dwarf_Word line = 0;
+  if (base_name(declaring_file(scope)) != base_name(file)) return 0;
+  if (libdw_.dwarf_formudata(libdw_.dwarf_attr_integrate(&die, DW_AT_decl_line, &attribute), &line) != 0) return 0;
+  return line <= UINT32_MAX ? static_cast<uint32_t>(line) : 0;
+}
+
+void DwarfModule::name(const Unit& unit, const Dwarf_Die& scope, SourceFrame& frame) {
+  frame.linkage_name = linkage_name(scope);
   frame.function = frame.linkage_name;
   frame.plain_name = frame.linkage_name;
-  // Of a function whose body comes from an included file, the distance would say where that file is included.
-  Dwarf_Word line = 0;
-  bool is_here = base_name(declaring_file(scope)) == base_name(frame.file);
-  if (is_here && libdw_.dwarf_formudata(libdw_.dwarf_attr_integrate(&die, DW_AT_decl_line, &attribute), &line) == 0)
-    frame.function_line = line <= UINT32_MAX ? static_cast<uint32_t>(line) : 0;
+  const Dwarf_Die* around = function_around(unit, scope);
+  for (int depth = 0; around && depth < kDeepestTree; ++depth) {
+    const Dwarf_Die* further = function_around(unit, *around);  // of a lambda in a lambda
+    if (!further) break;
+    around = further;
+  }
+  if (around) frame.around = linkage_name(*around);
+  frame.function_line = declared_line(around ? *around : scope, frame.file);
 }
 
 /// As the debug information has it; "" unknown. (libdw's own dwarf_decl_file() asserts what damaged files do not hold.)
@@ -299,7 +353,7 @@ std::vector<SourceFrame> DwarfModule::resolve(uint64_t address, std::string_view
     for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
       bool inlined = scope + 1 != scopes.rend();
       if (!inlined || !frames.empty() || !is_wrapper(*scope, frame)) {
-        name(*scope, frame);
+        name(*unit, *scope, frame);
         frame.inlined = inlined;
         frames.push_back(frame);
       }

@@ -22,6 +22,7 @@ struct SourceFrame {
   std::string plain_name;  ///< see report::ResolvedFrame
   uint32_t function_line = 0;
   bool is_function_line = false;
+  std::string around;  ///< of a lambda: the linkage name of the function that it stands in; function_line is that one's
   std::string_view symbol;
   uint64_t symbol_offset = 0;
 };
@@ -61,10 +62,20 @@ class DwarfModule {
   bool each_range(Dwarf_Die die, Visit visit) const;
   void read_units();
   Unit* find_unit(uint64_t address);
-  void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
+  /// A DIE whose functions are looked for: all that is in it has offsets below `end`.
+  struct Scope {
+    Dwarf_Die die;
+    Dwarf_Off end;
+    bool is_function;  ///< or lies in one
+  };
+  void read_functions(Unit& unit, const Scope& scope, int depth);
+  void read_unit(Unit& unit);
+  const Dwarf_Die* function_around(const Unit& unit, const Dwarf_Die& scope);
   std::vector<Dwarf_Die> scopes_at(Unit& unit, uint64_t address);
   bool is_spent() { return work_left_ == 0 || --work_left_ == 0; }
-  void name(const Dwarf_Die& scope, SourceFrame& frame);
+  void name(const Unit& unit, const Dwarf_Die& scope, SourceFrame& frame);
+  std::string linkage_name(Dwarf_Die die);
+  uint32_t declared_line(const Dwarf_Die& scope, std::string_view file);
   std::string_view declaring_file(const Dwarf_Die& scope);
   bool is_wrapper(const Dwarf_Die& scope, const SourceFrame& frame);
   std::string file_of_call(Unit& unit, const Dwarf_Die& scope);

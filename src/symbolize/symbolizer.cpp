@@ -204,7 +204,10 @@ void Module::spell(SourceFrame& frame) {
   if (name.full != name.shown) frame.full_name = name.full;
   // By the debug information's own name where it has one, as inlined copies have no other.
   bool is_declared = by_symbol && !frame.plain_name.empty();
-  frame.plain_name = plain_name(is_declared ? std::string_view(frame.plain_name) : name.full);
+  if (!frame.around.empty())  // lambdas are told apart by their lines: their numbers and parameters are not lasting
+    frame.plain_name = plain_name(names_.of(frame.around).full) + "::{lambda}";
+  else
+    frame.plain_name = plain_name(is_declared ? std::string_view(frame.plain_name) : name.full);
 }
 
 const std::string& Module::problem() {

@@ -79,6 +79,27 @@ int main() {
   return sum < 0;
 }
 """
+ALIKE = """\
+#include <fcntl.h>
+
+#include <vector>
+
+template <class T>
+int kept(T value) {
+  auto open_it = [](T n) { int fd = open("/dev/null", O_RDONLY); return fd + (n != n); };
+  return open_it(value);
+}
+
+int main() {
+  int (*steps[])() = {
+      [] { auto one = [](int n) { int fd = open("/dev/null", O_RDONLY); return fd + n; }; return one(0) + 1; },
+      [] { auto one = [](char n) { int fd = open("/dev/null", O_RDONLY); return fd + n; }; return one(0) + 2; },
+      [] { int fd = open("/dev/null", O_RDONLY); return fd; }, [] { int fd = open("/dev/null", O_RDONLY); return fd + 1; }};
+  int sum = 0;
+  for (auto step : steps) sum += step();
+  return sum + kept(1) + kept(1.0) + kept('a') < 0;
+}
+"""
 GROWN = """\
 #include <vector>
 
@@ -184,6 +205,17 @@ class Places(unittest.TestCase):
                 result = harness.run([build(scratch, LAMBDAS, "-g", f"-O{level}")])
                 found = sorted((sorted(lines), count) for count, lines in places(result.report).values())
                 self.assertEqual(found, [([11], 1), ([11], 1), ([14], 1)], "two lambdas call one method")
+
+    def test_lambdas_are_apart_by_their_lines_alone(self):
+        expected = [([7], 3), ([13], 1), ([14], 1), ([15], 2)]
+        with harness.Scratch() as scratch:
+            before = build(scratch, ALIKE, "-g", folder="a")
+            after = build(scratch, "auto other = [](int n) { return n; };\n\n" + ALIKE, "-g", folder="b")
+            found = [places(harness.run([binary]).report) for binary in (before, after)]
+            self.assertEqual(sorted((sorted(lines), count) for count, lines in found[0].values()), expected)
+            self.assertEqual(found[0].keys(), found[1].keys(), "a rebuild does not matter")
+            for limit, status in ((3, 23), (4, 0)):
+                self.assertEqual(harness.preload([before], env={"UNFREED_FAIL_ON": f"site.fd>={limit}"}).status, status)
 
     def test_a_line_that_calls_a_library_twice_is_one_place_for_each_function(self):
         with harness.Scratch() as scratch:
