@@ -7,7 +7,6 @@
 #include <memory>
 #include <vector>
 
-#include "base/regular_file.h"
 #include "base/syscall.h"
 #include "cli/ledger_files.h"
 #include "elf/opened.h"
@@ -64,10 +63,8 @@ bool find_module(uintptr_t pc, unwind::Object& out) {
     if (pc < placed->start || pc >= placed->end) continue;
     if (!placed->loaded) {
       placed->loaded = true;
-      base::RegularFile opened = base::open_regular_file(placed->path.c_str(), elf::kMostObjectBytes);
-      int file = static_cast<int>(opened.fd);
-      if (file >= 0 && !placed->image.read(file, placed->bias)) placed->image = trace::ModuleImage();
-      if (file >= 0) close(file);
+      elf::Opened opened(placed->path.c_str());
+      if (!opened || !placed->image.read(opened.bytes(), placed->bias)) placed->image = trace::ModuleImage();
     }
     return placed->image.find(pc, out);
   }
