@@ -148,10 +148,19 @@ TEST_F(PlaceOrderTest, OneSignatureIsSeveralCallSitesWhereTheSitesDiffer) {
 }
 
 TEST(PeakOfPlaceTest, IsAtLeastWhatIsThere) {
-  EXPECT_EQ(peak_of_place(0, 0, 5), 0u) << "not known";
-  EXPECT_EQ(peak_of_place(3, 0, 2), 3u);
-  EXPECT_EQ(peak_of_place(3, 4, 2), 4u);
-  EXPECT_EQ(peak_of_place(3, 4, 5), 5u);
+  auto peak = [](uint64_t one, uint64_t other, uint64_t live) {
+    Place place;
+    place.peak = one;
+    Site stack;
+    stack.peak = other;
+    stack.live = live;
+    add_numbers(place, stack);
+    return place.peak;
+  };
+  EXPECT_EQ(peak(0, 0, 5), 0u) << "not known";
+  EXPECT_EQ(peak(3, 0, 2), 3u);
+  EXPECT_EQ(peak(3, 4, 2), 4u);
+  EXPECT_EQ(peak(3, 4, 5), 5u);
 }
 
 TEST(GrowingTest, ThreadsThatAreNearlyAllThereGrow) {
