@@ -98,7 +98,7 @@ TEST_F(MemoryTest, AReportThatFindsTooLittleMemorySaysSo) {
 #endif
   ASSERT_EQ(outcome(size_t{64} << 20), kComplete);
   size_t pages = 0;
-  for (; pages < 4096; pages += 1 + pages / 16) {
+  for (; pages < 4096; ++pages) {
     int result = outcome(pages * kPage);
     if (result == kComplete) break;
     ASSERT_EQ(result, kIncomplete) << "with " << pages << " pages";

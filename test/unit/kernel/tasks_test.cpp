@@ -195,6 +195,25 @@ TEST_F(TasksTest, ExecLeaksAreCountedEachTime) {
   EXPECT_EQ(outcome("inherited_by_child>2")["broken"], true);
 }
 
+TEST_F(TasksTest, WhatLeakedAcrossExecIsNamedByTheKernelWhileItIsOpen) {
+  uint32_t opened = site(Kind::fd);
+  builder_.open_fd(5, FdOrigin::acquired, opened, "socket:[4711] tcp 10.0.0.1:80");
+  builder_.table_fd(6, FdOrigin::acquired, opened);  // the kernel does not list it
+  for (int fd : {5, 6, 7}) {
+    ledger::ExecLeak& leak = builder_.exec_leak(opened, fd, 1, "/bin/true");
+    std::string_view("socket:[4711]").copy(leak.target, sizeof leak.target - 1);
+    if (fd != 7)
+      leak.serial = ledger::fd_serial(
+          builder_.writer().at<ledger::FdRecord>(ledger::SectionId::fds, static_cast<uint64_t>(fd))->word);
+  }
+  ordered_json leaks = report()["inherited_by_child"];
+  EXPECT_EQ(leaks[0]["target"], "socket:[4711] tcp 10.0.0.1:80");
+  EXPECT_EQ(leaks[1]["target"], "socket:[4711]");
+  EXPECT_EQ(leaks[2]["target"], "socket:[4711]");
+  builder_.writer().at<ledger::ExecLeak>(ledger::SectionId::exec_leaks, 0)->serial += 100;
+  EXPECT_EQ(report()["inherited_by_child"][0]["target"], "socket:[4711]") << "that number is another descriptor's now";
+}
+
 TEST_F(TasksTest, ExhaustionNamesTheCallThatFailed) {
   builder_.failure(3, EMFILE, 0, 1);
   builder_.failure(0, ENFILE, 0, 1);

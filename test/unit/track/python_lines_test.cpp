@@ -57,6 +57,12 @@ TEST(PythonLines, AreThoseThatPythonSays) {
   }
 }
 
+TEST(PythonLines, AnInstructionMayHaveNone) {
+  const uint8_t table[] = {4, 1, 2, 0x80, 2, 1, 2, 0xf0};
+  for (auto [instruction, line] : {std::pair{0u, 3u}, {2u, 3u}, {4u, 0u}, {6u, 4u}, {8u, 0u}, {10u, 0u}})
+    EXPECT_EQ(python_line(PythonLineForm::ranges, table, kFirstLine, instruction), line) << instruction;
+}
+
 TEST(PythonLines, OfDamagedTablesAreReadWithinBounds) {
   for (const Known& known : kKnown) {
     std::vector<uint8_t> table = bytes_of(known.table);
