@@ -13,7 +13,16 @@ namespace unfreed::report {
 
 namespace {
 
-enum class What : uint8_t { own_script, own_digit, own_code, by_function, python_workers, python_helpers, own_losses };
+enum class What : uint8_t {
+  own_script,
+  own_digit,
+  own_code,
+  by_function,
+  python_workers,
+  python_helpers,
+  python_pipes,
+  own_losses,
+};
 struct Accepted {
   std::string_view programs;
   Subject subject;
@@ -81,21 +90,38 @@ std::string_view built_in_reason(uint32_t suppression) {
 
 namespace {
 
-/// Is one of the functions on the stack?
-bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32_t site, std::string_view functions) {
+/// Does `is_wanted(frame)` say so of any frame of the stack?
+template <class Wanted>
+bool any_frame(const ReportInput& input, const Evaluation& evaluation, uint32_t site, Wanted is_wanted) {
   const ledger::Site* record = evaluation.view->site(site);
   if (!record) return false;
   struct Search {
-    std::string_view functions;
+    Wanted& is_wanted;
     bool found = false;
-  } search{functions};
-  visit_stack(*evaluation.view, input.resolver, record->node,
-              {&search, [](void* context, const FrameView& frame) {
-                 auto& wanted = *static_cast<Search*>(context);
-                 if (frame.resolved && !frame.resolved->function.empty())
-                   wanted.found = wanted.found || is_named(wanted.functions, frame.resolved->function);
-               }});
+  } search{is_wanted};
+  visit_stack(*evaluation.view, input.resolver, record->node, {&search, [](void* context, const FrameView& frame) {
+                                                                 auto& wanted = *static_cast<Search*>(context);
+                                                                 if (frame.resolved)
+                                                                   wanted.found = wanted.found ||
+                                                                                  wanted.is_wanted(*frame.resolved);
+                                                               }});
   return search.found;
+}
+
+/// Is one of the functions on the stack?
+bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32_t site, std::string_view functions) {
+  return any_frame(input, evaluation, site, [&](const ResolvedFrame& frame) {
+    return !frame.function.empty() && is_named(functions, frame.function);
+  });
+}
+
+/// Those by which multiprocessing notices a process's end, and a process its parent's. They are closed when the object
+/// for the process is freed; one of a module's variables never is. More than so many are a leak of such objects.
+bool are_python_pipes(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
+  constexpr uint32_t kMost = 128;
+  return evaluation.sites[site].objects <= kMost && any_frame(input, evaluation, site, [](const ResolvedFrame& frame) {
+           return frame.function == "Popen._launch" && frame.file.find("/multiprocessing/popen_") != frame.file.npos;
+         });
 }
 
 std::string_view target_of(const Evaluation& evaluation, const EvaluatedFd& fd) {
@@ -156,6 +182,7 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
       if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
       if (accepted.what == What::python_workers) return is_of_python_worker(evaluation, fd, held);
       if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
+      if (accepted.what == What::python_pipes) return are_python_pipes(input, evaluation, site);
       if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
       return accepted.what == What::own_script && kernel && is_script(evaluation.view->text(kernel->target), script);

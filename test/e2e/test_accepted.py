@@ -190,6 +190,35 @@ class Python(unittest.TestCase):
                 self.assertEqual(self.status_of(method, "nobody"), 0)
                 self.assertEqual(self.status_of(method, "nobody", options=["--no-default-suppressions"]), 23)
 
+    def test_what_a_module_s_variable_keeps_is_clean(self):
+        kept = {"pool": "kept = multiprocessing.Pool(2); kept.map(work, [0])",
+                "with": "with multiprocessing.Pool(2) as kept: kept.map(work, [0])",
+                "executor": "kept = concurrent.futures.ProcessPoolExecutor(2); list(kept.map(work, [0]))",
+                "process": "kept = multiprocessing.Process(target=work, args=(0,)); kept.start(); kept.join()"}
+        for name, statement in kept.items():
+            with self.subTest(kept=name), harness.Scratch() as scratch:
+                with open(scratch.path("kept.py"), "w") as file:
+                    file.write("import concurrent.futures, multiprocessing, os\n\ndef work(_): pass\n\n"
+                               f"if __name__ == '__main__':\n    {statement}\n")
+                env = {"UNFREED_FAIL_ON": "fd>0,child>0", "UNFREED_ALLOW_KILLED": "*"}
+                for way in (harness.run, harness.preload):
+                    result = way(["/usr/bin/python3", "kept.py"], scratch=scratch, cwd=scratch.folder, env=env,
+                                 keep_ledgers=True)  # of workers that a pool has killed
+                    self.assertEqual(result.status, 0, result)
+                result = harness.run(["/usr/bin/python3", "kept.py"], scratch=scratch, cwd=scratch.folder, env=env,
+                                     options=["--no-default-suppressions"], keep_ledgers=True)
+                self.assertEqual(result.status, 23, "else there would be nothing to accept")
+
+    def test_a_great_many_processes_that_are_kept_are_a_leak(self):
+        with harness.Scratch() as scratch:
+            with open(scratch.path("many.py"), "w") as file:
+                file.write("import multiprocessing\n\ndef work(): pass\n\nkept = []\nfor _ in range(130):\n"
+                           "    kept.append(multiprocessing.Process(target=work))\n"
+                           "    kept[-1].start()\n    kept[-1].join()\n")
+            result = harness.run(["/usr/bin/python3", "many.py"], scratch=scratch, cwd=scratch.folder,
+                                 options=["--quiet", "--fail-on", "fd>0"])
+            self.assertEqual(result.status, 23, result)
+
     def test_and_hides_no_leak(self):
         for method in ("fork", "spawn", "forkserver"):
             for who in ("worker", "process", "parent"):
