@@ -6,6 +6,7 @@
 #include "render/frames.h"
 #include "render/places.h"
 #include "render/renderers.h"
+#include "render/telling_frames.h"
 #include "render/text.h"
 #include "report/describe.h"
 #include "report/report_head.h"
@@ -60,13 +61,14 @@ std::string render_report_csv(Reports reports, const RenderOptions&) {
   for (Counter counter : kNumbers) text += fmt::format(",{}", report::row_of(counter).name);
   text += ",grade,acquired_by,function,file,line,module,signature,suppressed_by,targets,stack\r\n";
   for (const report::Report* report : reports) {
+    TellingFrames telling(*report, PathShortener("", ""));
     for (const Place& place : list_places(*report)) {
       const report::Process& process = report->process;
       text += fmt::format("{},{},{}", cell(process.exe), process.pid, report::kind_name(place.site->kind));
       for (Counter counter : kNumbers) text += fmt::format(",{}", place.value(counter));
       std::vector<StackFrame> frames = place.stack();
-      std::vector<ShownFrame> chosen = choose_frames(frames, process.exe, PathShortener("", ""), 1);
-      const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
+      const std::optional<TellingFrame>& told = telling.of(place.site->stack);
+      const StackFrame first = told ? told->frame : StackFrame();
       std::set<report::Text> targets;
       for (const report::Object* object : place.objects)
         if (report::Text target = object->target.empty() ? object->name : object->target; !target.empty())

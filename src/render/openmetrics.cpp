@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "render/findings.h"
 #include "render/frames.h"
 #include "render/places.h"
+#include "render/telling_frames.h"
 #include "render/text.h"
 #include "report/report_head.h"
 
@@ -34,6 +36,7 @@ std::string label_value(std::string_view text) {
 struct Labelled {
   const Report* report;
   std::string labels;
+  std::shared_ptr<TellingFrames> telling;
 };
 
 std::vector<Labelled> label(Reports reports) {
@@ -44,7 +47,7 @@ std::vector<Labelled> label(Reports reports) {
     std::string_view name = base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
     std::string labels = fmt::format("program=\"{}\",pid=\"{}\"", label_value(name), process.pid);
     if (size_t number = ++seen[labels]; number > 1) labels += fmt::format(",report=\"{}\"", number);
-    all.push_back({report, labels});
+    all.push_back({report, labels, std::make_shared<TellingFrames>(*report, PathShortener("", ""))});
   }
   return all;
 }
@@ -78,7 +81,7 @@ std::string head_of(const std::string& name, const Metric& metric, const char* o
 std::string totals_of(const std::vector<Labelled>& reports, const Metric& metric) {
   std::string name = fmt::format("unfreed_{}", metric.name);
   std::string text;
-  for (const auto& [report, labels] : reports)
+  for (const auto& [report, labels, telling] : reports)
     for (size_t at = 0; at < ledger::kKindCount; ++at) {
       auto subject = static_cast<report::Subject>(at);
       const report::Totals* totals = report->totals_of(subject);
@@ -98,10 +101,9 @@ std::string places_of(const Labelled& one, const Metric& metric, const std::stri
     if (!site.counts() || !(place.live || place.running || place.closed_by_gc)) continue;
     if (!(report::row_of(metric.counter).in_site_rules & report::bit_of(report::subject_of(site.kind)))) continue;
     if (++shown[static_cast<size_t>(site.kind)] > kMostPlaces) continue;
-    std::vector<StackFrame> frames = place.stack();
-    std::vector<ShownFrame> chosen = choose_frames(frames, report.process.exe, PathShortener("", ""), 1);
-    const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
-    SourceLine where = find_source_line(report, site.stack, root);
+    const std::optional<TellingFrame>& told = one.telling->of(site.stack);
+    const StackFrame first = told ? told->frame : StackFrame();
+    SourceLine where = find_source_line(report, site.stack, root, one.telling.get());
     std::string line = where.line ? fmt::format("{}:{}", where.file, where.line)
                                   : fmt::format("{}+{:#x}", base_name(first.module), first.offset);
     text += fmt::format(
@@ -118,7 +120,7 @@ std::string render_report_openmetrics(Reports reports, const RenderOptions& opti
   SourceRoot root = root_of(options);
   std::string text(report::kOpenMetricsStart);
   std::vector<Labelled> labelled = label(reports);
-  for (const auto& [report, labels] : labelled)
+  for (const auto& [report, labels, telling] : labelled)
     text += fmt::format("unfreed_report_complete{{{}}} {}\n", labels, report->complete ? 1 : 0);
   for (const Metric& metric : kMetrics) text += totals_of(labelled, metric);
   for (const Metric& metric : kMetrics) {

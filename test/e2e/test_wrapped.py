@@ -1,5 +1,7 @@
 #!/usr/bin/python3
 """Where one line has to say what a block is, it is not an allocation wrapper's; and what looks the same is said once."""
+import csv
+import io
 import os
 import re
 import subprocess
@@ -74,6 +76,10 @@ class Wrapped(unittest.TestCase):
         forgotten = harness.line_of(SOURCE, "forgotten")
         self.assertRegex(self.ran.stderr, rf"FAIL site.heap.lost>0: .*\(.*wrapped.c:{forgotten}\)")
         self.assertIn(f"wrapped.c,line={forgotten},", harness.unfreed("report", "--format", "github", self.path).stdout)
+        rows = csv.DictReader(io.StringIO(harness.unfreed("report", "--format", "csv", self.path).stdout))
+        self.assertIn(("forget", str(forgotten)), [(row["function"], row["line"]) for row in rows if row["lost"] != "0"])
+        metrics = harness.unfreed("report", "--format", "openmetrics", self.path).stdout
+        self.assertRegex(metrics, rf'unfreed_site_lost\{{.*function="forget",line="[^"]*wrapped.c:{forgotten}"')
         page = harness.page_data(harness.unfreed("report", "--format", "html", self.path).stdout)
         row, = (dict(zip(page["columns"], row)) for row in page["reports"][0]["places"] if row[page["columns"].index("lost")])
         function, place, *_ = page["frames"][row["telling"]]
