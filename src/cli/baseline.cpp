@@ -30,6 +30,7 @@ bool is_complete(const SourcedReport& source, const std::string& file) {
     complain(fmt::format("{}: {} was not tracked: {}", file, one.program, one.reason));
     is_seen = false;
   }
+  if (report.process.outside_rules) return is_seen;
   report::RuleSet rules;
   report::ParseError error;
   report::parse_rules("fd>0,heap.lost>0,thread>0,child>0", rules, error);
@@ -143,7 +144,7 @@ int baseline_command(const Arguments& arguments) {
   uint32_t seen_kinds = 0;
   for (const report::Report* report : reports)
     for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
-      seen_kinds |= uint32_t{report->coverage[kind] != ledger::Coverage::off} << kind;
+      seen_kinds |= uint32_t{!report->process.outside_rules && report->coverage[kind] != ledger::Coverage::off} << kind;
   std::vector<render::Leak> leaks = render::list_leaks(reports, render_options);
   std::string updated = render::write_baseline(leaks);
   if (verb == "write") return is_readable(updated) && write(file, updated, options) ? kSuccess : kFailure;

@@ -155,6 +155,16 @@ class Baseline(WithScratch):
         self.report("ungraded.json", 3, 0, 2, options=["--grade", "off"])
         self.assertEqual(self.baseline("check", "known", self.scratch.path("ungraded.json")).status, 125)
 
+    def test_a_process_that_no_rule_is_for_has_no_part_in_it(self):
+        self.baseline("write", "known", self.report("first.json", 3, 0, 2))
+        self.report("second.json", 3, 0, 2)
+        killed = self.scratch.path("killed.json")
+        harness.bare([harness.COMMAND, "run", "-q", "-o", killed, "--allow-killed", "*", "--", "sh", "-c", "exec 7</etc/passwd; kill -9 $$"])
+        self.assertTrue(harness.read_report(killed)["process"]["outside_rules"])
+        self.assertEqual(self.baseline("check", "known", self.scratch.path("second.json"), killed).status, 0)
+        self.assertEqual(self.baseline("check", "known", killed).stdout, "")
+        self.assertEqual(self.baseline("write", "other", self.scratch.path("second.json"), killed).status, 0)
+
     def test_misuse_of_it(self):
         path = self.report("first.json", 1, 0, 0)
         self.write("other", "not a suppression\n")
