@@ -82,7 +82,10 @@ class Finder {
   Findings result() {
     std::stable_sort(found_.begin(), found_.end(),
                      [](const Finding& left, const Finding& right) { return left.level < right.level; });
-    return {std::move(found_), left_out_};
+    // What one report has left out, another may have brought.
+    uint64_t left_out = 0;
+    for (const PlaceKey& place : left_out_) left_out += !found_places_.contains(place);
+    return {std::move(found_), left_out};
   }
 
  private:
@@ -127,8 +130,9 @@ class Finder {
   static void merge(Finding& before, Finding finding) {
     // The worst process gives the numbers, and comes first.
     if (finding.weight > before.weight) std::swap(before, finding);
-    if (finding.report != before.report)
-      before.processes.insert(before.processes.end(), finding.processes.begin(), finding.processes.end());
+    for (std::string& process : finding.processes)
+      if (std::find(before.processes.begin(), before.processes.end(), process) == before.processes.end())
+        before.processes.push_back(std::move(process));
     before.level = std::min(before.level, finding.level);
     for (std::string& rule : finding.rules)
       if (std::find(before.rules.begin(), before.rules.end(), rule) == before.rules.end())
@@ -144,9 +148,10 @@ class Finder {
       bool is_news = place.counts() && (report::is_news(place.site->kind) || place.lost);
       if (finding.rules.empty() && !is_news) continue;
       if (++shown[place.site->kind] > most_) {
-        ++left_out_;
+        left_out_.insert({place.site->kind, place.site->signature});
         continue;
       }
+      found_places_.insert({place.site->kind, place.site->signature});
       finding.level = level_of(report::subject_of(place.site->kind));
       finding.id = id_of(place);
       finding.message = describe_place(place, text_options(root_));
@@ -276,8 +281,9 @@ class Finder {
   std::vector<AskedRule> asked_;
   std::vector<Finding> found_;
   std::map<std::string, size_t> known_;
-  std::set<std::string> explained_;  ///< broken rules that have a finding
-  uint64_t left_out_ = 0;
+  std::set<std::string> explained_;                    ///< broken rules that have a finding
+  using PlaceKey = std::pair<ledger::Kind, uint64_t>;  ///< with a signature
+  std::set<PlaceKey> found_places_, left_out_;
 };
 
 }  // namespace
