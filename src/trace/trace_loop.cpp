@@ -202,7 +202,8 @@ void TraceLoop::adopt_orphan(int tid) {
     made->is_tracked = is_tracked_here(tid);
     if (made->is_tracked) made->code = std::make_shared<CodeSpace>(tid);
     threads_[tid] = {made.get(), -1};
-    processes_[tid] = std::move(made);
+    Process& orphan = *(processes_[tid] = std::move(made));
+    if (setup_.wants_all_reports) ledger_of(orphan);
   }
   handle_early_stop(tid);
 }
