@@ -89,6 +89,10 @@ void build_coverage(Build& build) {
     fds = ledger::Coverage::unconfirmed;
 }
 
+constexpr std::string_view kEpollLate =
+    "what the program has given to epoll_ctl() could not be read before its threads went on: blocks that nothing else "
+    "leads to count as possibly lost";
+
 void build_grading(Build& build) {
   const ledger::Header& header = build.view().header();
   auto state = static_cast<ledger::Grading>(header.grading.load(std::memory_order_acquire));
@@ -96,6 +100,7 @@ void build_grading(Build& build) {
   Grading& grading = build.out.grading.emplace();
   if (state == ledger::Grading::done) {
     grading.age_ns = build.age_ns(header.graded_monotonic_ns);
+    if (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagGradedInDoubt) grading.reason = kEpollLate;
     return;
   }
   grading.state = GradingState::refused;

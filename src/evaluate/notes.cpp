@@ -175,6 +175,8 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
   for (std::string_view note : input.notes) sink.add(sink.context, note);
   note_unseen_memory(evaluation, sink);
   note_goroutines(evaluation, sink);
+  bool is_in_doubt = report.grading && report.grading->state == GradingState::done && !report.grading->reason.empty();
+  if (is_in_doubt) sink.add(sink.context, report.grading->reason);
   bool is_whole_run = note_untracked(input, report, sink);
   return is_whole_run && !(dropped || uncovered || unread);
 }

@@ -49,8 +49,15 @@ Range image_around(uintptr_t address) {
 
 class Grader {
  public:
-  Grader(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out)
-      : threads_(threads), taken_ns_(taken_ns), since_epoch_(since_epoch), out_(out), ages_(taken_ns), pages_(graph_) {}
+  Grader(const Moment& moment, uint32_t since_epoch, ledger::Writer& out)
+      : threads_(moment.threads),
+        taken_ns_(moment.taken_ns),
+        kept_by_kernel_(moment.kept_by_kernel),
+        is_kernel_late_(moment.is_kernel_late && moment.kept_by_kernel && moment.kept_by_kernel->any_epoll()),
+        since_epoch_(since_epoch),
+        out_(out),
+        ages_(moment.taken_ns),
+        pages_(graph_) {}
 
   const char* run() {
     if (const char* problem = refuse()) return problem;
@@ -65,6 +72,7 @@ class Grader {
     if (!scan_roots()) return "the kernel does not say which memory is in use";
     if (!is_epoll_known_) return "the kernel does not say what the process has given to epoll_ctl()";
     graph_.reach();
+    note_doubt();
     mark_lost_streams();
     mark_lost_threads();
     graph_.settle();
@@ -370,17 +378,27 @@ class Grader {
                        (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), part, thread.registers_low);
     }
   }
-  /// Where there are blocks that nothing else leads to: it takes several system calls.
+  /// Where there are blocks that nothing else leads to.
   bool scan_epoll_data() {
     std::span<Block> blocks = graph_.blocks();
     auto is_unknown = [](const Block& block) { return block.grade == Grade::unreached; };
     if (std::none_of(blocks.begin(), blocks.end(), is_unknown)) return true;
-    Scratch memory;
-    auto* buffer = static_cast<char*>(memory.reserve(kLineBytes));
+    const KernelPointers* kept = kept_by_kernel_;
+    if (!kept) {
+      collected_.collect();
+      kept = &collected_;
+    }
     RootPart part;
     part.root.kind = ledger::RootKind::epoll;
-    int pid = g_tracker.writer.header().pid;
-    return buffer && each_epoll_data(pid, {buffer, kLineBytes}, [&](uint64_t data) { graph_.scan_word(data, part); });
+    kept->each([&](uint64_t data) { graph_.scan_word(data, part); });
+    return kept->is_whole();
+  }
+  /// A connection that was closed meanwhile is in the memory, but no longer with the kernel.
+  void note_doubt() {
+    std::atomic<uint32_t>& flags = out_.header().flags;
+    flags.fetch_and(~ledger::kHeaderFlagGradedInDoubt, std::memory_order_relaxed);
+    if (is_kernel_late_ && graph_.doubt_rest(ledger::RootKind::epoll))
+      flags.fetch_or(ledger::kHeaderFlagGradedInDoubt, std::memory_order_relaxed);
   }
   void use_requested() {
     for (Block& block : graph_.blocks())
@@ -447,6 +465,9 @@ class Grader {
 
   std::span<const ThreadAtRest> threads_;
   uint64_t taken_ns_;
+  const KernelPointers* kept_by_kernel_;
+  bool is_kernel_late_;
+  KernelPointers collected_;
   uint32_t since_epoch_;
   uint64_t lost_since_ = 0;
   ledger::Writer& out_;
@@ -465,11 +486,11 @@ class Grader {
 
 }  // namespace
 
-const char* grade(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out) {
+const char* grade(const Moment& moment, uint32_t since_epoch, ledger::Writer& out) {
   Scratch memory;  // not on the stack, which may be a signal handler's small one
   void* place = memory.reserve(sizeof(Grader));
   if (!place) return "there is no memory for it";
-  auto* grader = new (place) Grader(threads, taken_ns, since_epoch, out);
+  auto* grader = new (place) Grader(moment, since_epoch, out);
   const char* problem = grader->run();
   grader->~Grader();
   return problem;

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <span>
 
+#include "grade/kernel_pointers.h"
 #include "ledger/writer.h"
 #include "unwind/frame.h"
 
@@ -30,9 +31,19 @@ struct ThreadAtRest {
   bool moves_block = false;  ///< it is in realloc: a block that is in use may be in no index
 };
 
+/// What is graded.
+struct Moment {
+  std::span<const ThreadAtRest> threads;
+  uint64_t taken_ns;  ///< when the memory was like this (CLOCK_MONOTONIC)
+  /// nullptr: nothing else runs, so they can still be collected.
+  const KernelPointers* kept_by_kernel = nullptr;
+  /// They may be of a later moment: a block that only they might lead to is possibly lost at worst.
+  bool is_kernel_late = false;
+};
+
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and
-/// threads. `taken_ns`: the moment that the memory is of (CLOCK_MONOTONIC). Header::lost_since counts lost blocks born
-/// in `since_epoch` or later. nullptr, or why there is no verdict (static).
-const char* grade(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch, ledger::Writer& out);
+/// threads. Header::lost_since counts lost blocks born in `since_epoch` or later. nullptr, or why there is no verdict
+/// (static).
+const char* grade(const Moment& moment, uint32_t since_epoch, ledger::Writer& out);
 
 }  // namespace unfreed::grade

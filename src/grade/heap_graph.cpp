@@ -288,6 +288,19 @@ void HeapGraph::reach() {
   seed_count_ = 0;
 }
 
+bool HeapGraph::doubt_rest(ledger::RootKind kind) {
+  bool any = false;
+  for (uint32_t at = 0; at < count_; ++at) {
+    Block& block = blocks_[at];
+    if (block.grade != Grade::unreached || block.flags & kBlockUncounted) continue;
+    reach_from(block, kind);
+    block.grade = Grade::possibly_lost;
+    any = true;
+  }
+  drain<Mode::possibly>();
+  return any;
+}
+
 void HeapGraph::settle() {
   // Streams and threads that nothing leads to are libc's all the same, and what a stream uses is in use.
   for (uint32_t at = 0; at < count_; ++at) {

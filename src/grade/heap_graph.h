@@ -102,6 +102,9 @@ class HeapGraph {
   /// All that is reached by start pointers, then by any; streams and threads that nothing leads to are still
   /// `unreached` after it. Call it before settle().
   void reach();
+  /// What is still unreached may be led to by a root of this kind that was not seen, and is possibly lost: also what
+  /// only such blocks lead to. False: there is nothing. Call it between reach() and settle().
+  bool doubt_rest(ledger::RootKind kind);
   /// Grades the rest. Every block has a grade after it.
   void settle();
 

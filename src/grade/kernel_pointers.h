@@ -2,9 +2,11 @@
 // has of a connection. Async-signal-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string_view>
+
+#include "grade/scratch.h"
 
 namespace unfreed::grade {
 
@@ -12,15 +14,43 @@ namespace unfreed::grade {
 /// /proc/PID/fdinfo). False: it is no such line.
 bool parse_epoll_data(std::string_view line, uint64_t& data);
 
-/// Calls `visit(data)` for all that the epoll descriptors of process `pid` keep: the calling process, or the one that
-/// it is a copy of, as a copy has closed its own. False: the kernel does not say, or not all. Where a
-/// copy may not look, as the process has changed its user (PR_SET_DUMPABLE), there are none. `buffer`: memory to read
-/// to, kLineBytes or more.
-bool each_epoll_data(int pid, std::span<char> buffer, void* context, void (*visit)(void* context, uint64_t data));
-template <class Visit>
-bool each_epoll_data(int pid, std::span<char> buffer, Visit visit) {
-  return each_epoll_data(pid, buffer, &visit,
-                         [](void* context, uint64_t data) { (*static_cast<Visit*>(context))(data); });
-}
+/// They belong to the memory of one moment: what a program gives back afterwards it frees afterwards, too. So collect
+/// them while its threads stand still, in the process or in a copy of it that has not closed its descriptors yet. (They
+/// lead to the same epoll instances as the process's. A copy may not look at the process's own once that has changed
+/// its user.)
+class KernelPointers {
+ public:
+  /// Takes two free descriptor numbers.
+  void collect();
+  /// False: the kernel did not say, or not all, or there was no memory.
+  bool is_whole() const { return is_whole_; }
+  /// Is there an epoll descriptor at all?
+  bool any_epoll() const { return any_epoll_; }
+  /// Calls `visit(data)` for each.
+  template <class Visit>
+  void each(Visit visit) const {
+    for (size_t chunk = 0, left = count_; left > 0; ++chunk) {
+      size_t count = left < chunk_entries(chunk) ? left : chunk_entries(chunk);
+      for (size_t at = 0; at < count; ++at) visit(entries_[chunk][at]);
+      left -= count;
+    }
+  }
+
+ private:
+  static constexpr size_t kChunks = 16;
+  static constexpr size_t chunk_entries(size_t chunk) { return size_t{4096} << chunk; }
+
+  bool collect_all();
+  bool collect_from(int fd, void* buffer);
+  bool add(uint64_t data);
+
+  Scratch memory_[kChunks];
+  uint64_t* entries_[kChunks] = {};
+  size_t chunk_ = 0;           ///< that the next one goes to
+  size_t count_in_chunk_ = 0;  ///< in that one
+  size_t count_ = 0;
+  bool any_epoll_ = false;
+  bool is_whole_ = false;
+};
 
 }  // namespace unfreed::grade

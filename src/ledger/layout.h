@@ -125,6 +125,8 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
 
 /// The process was traced from outside: no runtime is in it.
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
+/// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
+inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then

@@ -341,7 +341,7 @@ void describe(Visitor& v, Is<Threshold> auto& threshold) {
 template <class Visitor>
 void describe(Visitor& v, Is<Grading> auto& grading) {
   v.member("state", grading.state, Presence::always, "");
-  v.member("reason", grading.reason, Presence::if_set, "Why it could not be found out.");
+  v.member("reason", grading.reason, Presence::if_set, "Why it, or some of it, could not be found out.");
   v.member("age_ns", grading.age_ns, Presence::if_set, "");
 }
 

@@ -43,6 +43,15 @@ std::atomic<LiveGrading::Outcome>* map_shared_word() {
   return base::is_error(result) ? nullptr : reinterpret_cast<std::atomic<LiveGrading::Outcome>*>(result);
 }
 
+void wake(std::atomic<LiveGrading::Outcome>* word) {
+  base::raw_syscall(SYS_futex, reinterpret_cast<long>(word), FUTEX_WAKE, INT32_MAX);
+}
+void wait_while(std::atomic<LiveGrading::Outcome>* word, LiveGrading::Outcome value, uint64_t most_ns) {
+  timespec most{0, static_cast<long>(most_ns)};
+  base::raw_syscall(SYS_futex, reinterpret_cast<long>(word), FUTEX_WAIT, static_cast<long>(value),
+                    reinterpret_cast<long>(&most));
+}
+
 unwind::StackBounds bounds_around(uintptr_t sp) {
   const track::ThreadState* state = track::t_local.state;
   return state && state->is_own_stack(sp) ? state->bounds : unwind::probe_bounds(sp);
@@ -77,23 +86,21 @@ void enter(ledger::Writer& out, const char* problem) {
 }
 
 /// Where nothing else runs: at the process's end, or in a copy of it. nullptr, or why there is no verdict.
-const char* grade_here(std::span<const ThreadAtRest> threads, uint64_t taken_ns, uint32_t since_epoch,
-                       ledger::Writer& out) {
+const char* grade_here(const grade::Moment& moment, uint32_t since_epoch, ledger::Writer& out) {
   out.header().grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
   base::BoundedCall call;
   if (!call.reserve(kStackBytes)) return "there is no memory for it";
   call.stop_at_faults();
   struct Work {
-    std::span<const ThreadAtRest> threads;
-    uint64_t taken_ns;
+    const grade::Moment& moment;
     uint32_t since_epoch;
     ledger::Writer& out;
     const char* problem = "it took too long, or memory could not be read";
-  } work{threads, taken_ns, since_epoch, out};
+  } work{moment, since_epoch, out};
   bool has_returned = call.run(
       [](void* context) {
         auto& the = *static_cast<Work*>(context);
-        the.problem = grade::grade(the.threads, the.taken_ns, the.since_epoch, the.out);
+        the.problem = grade::grade(the.moment, the.since_epoch, the.out);
       },
       &work, kMostMicroseconds);
   if (!has_returned) grade::Scratch::release_all();
@@ -124,8 +131,8 @@ void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
     track::own_child_begins();
     grading.begin();
     long pid = start_copy(
-        &grading, -1, [](void*) {}, grade_copy_alone);
-    again = grading.end(g_tracker.writer);
+        &grading, -1, [](void* context) { static_cast<LiveGrading*>(context)->collect(); }, grade_copy_alone);
+    again = grading.end(!base::is_error(pid), g_tracker.writer);
     is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
   } while (again && is_there);
   if (is_there)
@@ -175,17 +182,38 @@ const char* LiveGrading::stop_threads() {
   }
 }
 
-bool LiveGrading::end(ledger::Writer& out) {
+void LiveGrading::collect() {
+  if (problem_) return;
+  kept_by_kernel_.collect();
+  Outcome before = Outcome::open;
+  is_late_ = !outcome_->compare_exchange_strong(before, Outcome::collected);
+  wake(outcome_);
+}
+
+/// It takes the copy a tenth of a millisecond to begin, and a microsecond a descriptor and a connection.
+void LiveGrading::wait_until_collected() {
+  constexpr uint64_t kMostNs = 50'000'000;
+  uint64_t end = base::monotonic_ns() + kMostNs;
+  for (uint64_t now = end - kMostNs; now < end; now = base::monotonic_ns()) {
+    if (outcome_->load(std::memory_order_acquire) != Outcome::open) return;
+    wait_while(outcome_, Outcome::open, end - now);
+  }
+  Outcome before = Outcome::open;
+  outcome_->compare_exchange_strong(before, Outcome::late);
+}
+
+bool LiveGrading::end(bool has_copy, ledger::Writer& out) {
   constexpr int kMostTries = 20;
   constexpr uint64_t kMostNs = 100'000'000;
   if (!problem_) track::g_heap_index.keep_in_children(false);
   kept_memory_.keep_again();
+  if (has_copy && !problem_) wait_until_collected();
   const char* problem = threads_.release();
   bool again = problem && !problem_ && ++tries_ < kMostTries && base::monotonic_ns() - began_ns_ < kMostNs;
   if (problem && !problem_ && !again) problem_ = problem;
   if (outcome_) {
     outcome_->store(again ? Outcome::again : problem_ ? Outcome::moved : Outcome::still, std::memory_order_release);
-    base::raw_syscall(SYS_futex, reinterpret_cast<long>(outcome_), FUTEX_WAKE, INT32_MAX);
+    wake(outcome_);
   }
   if (problem_) enter(out, problem_);
   signals_.reset();  // last: a handler may end the process, and then waits for the copy, which waits for the outcome
@@ -196,10 +224,8 @@ LiveGrading::Outcome LiveGrading::wait_for_outcome() const {
   constexpr int kLookMs = 100;
   for (int waited = 0;; waited += kLookMs) {
     Outcome outcome = outcome_->load(std::memory_order_acquire);
-    if (outcome != Outcome::open || waited >= kMostMilliseconds) return outcome;
-    timespec look{0, kLookMs * 1'000'000};
-    base::raw_syscall(SYS_futex, reinterpret_cast<long>(outcome_), FUTEX_WAIT, static_cast<long>(Outcome::open),
-                      reinterpret_cast<long>(&look));
+    if (outcome > Outcome::late || waited >= kMostMilliseconds) return outcome;
+    wait_while(outcome_, outcome, kLookMs * 1'000'000);
   }
 }
 
@@ -216,7 +242,7 @@ bool LiveGrading::grade_copy(ledger::Writer& out) {
   }
   track::g_heap_index.reset_lock_after_fork();
   track::reset_modules_after_fork();
-  enter(out, grade_here(threads_.at_rest(), taken_ns_, since_epoch_, out));
+  enter(out, grade_here({threads_.at_rest(), taken_ns_, &kept_by_kernel_, is_late_}, since_epoch_, out));
   return true;
 }
 
@@ -236,13 +262,13 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   // There will be no verdict. Under Valgrind it would call our reading of the stack an error, and may fail the program.
   if (g_tracker.writer.header().coverage[static_cast<size_t>(ledger::Kind::heap)] ==
       static_cast<uint8_t>(ledger::Coverage::unavailable)) {
-    enter(g_tracker.writer, grade_here({}, base::monotonic_ns(), 0, g_tracker.writer));
+    enter(g_tracker.writer, grade_here({{}, base::monotonic_ns()}, 0, g_tracker.writer));
     return 0;
   }
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
     ThreadAtRest thread{base::current_tid(), sp, 0, 0, from, track::is_moving_block(from.sp)};
-    enter(g_tracker.writer, grade_here({&thread, 1}, base::monotonic_ns(), 0, g_tracker.writer));
+    enter(g_tracker.writer, grade_here({{&thread, 1}, base::monotonic_ns()}, 0, g_tracker.writer));
     return 0;
   }
   if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;

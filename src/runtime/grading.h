@@ -25,7 +25,7 @@ void grade_live(uint32_t since_epoch);
 
 /// In a copy of the process that is to make a report anyway:
 ///     do { begin();  start_copy(…);  again = end(…);  wait_for_copy(…); } while (again)
-/// and in the copy, first of all, grade_copy(…).
+/// and in the copy, first of all, collect(), then grade_copy(…).
 class LiveGrading {
  public:
   /// How long each thread is waited for, while the process runs and at its end: those that have stopped stand still
@@ -42,25 +42,38 @@ class LiveGrading {
 
   /// Stops the other threads, and lets a copy see the heap's blocks. Signals of the calling thread wait until end().
   [[gnu::noinline]] void begin();
-  /// Lets all go on. True: a thread that cannot be stopped has run meanwhile, so this copy is of no use, and ends at
-  /// once; the next one may be.
-  bool end(ledger::Writer& out);
+  /// In the copy, before it closes descriptors: reads what has to be of the same moment as its memory.
+  void collect();
+  /// Lets all go on, when the copy (if there is one) has collected, or has had its time. True: a thread that cannot be
+  /// stopped has run meanwhile, so this copy is of no use, and ends at once; the next one may be.
+  bool end(bool has_copy, ledger::Writer& out);
   /// There is no copy.
   void refuse(ledger::Writer& out) const;
   /// In the copy. False: it is to end.
   bool grade_copy(ledger::Writer& out);
 
-  /// Did all threads stand still when the copy was made?
-  enum class Outcome : uint32_t { open, still, moved, again };
+  enum class Outcome : uint32_t {
+    open,
+    collected,  ///< by the copy
+    late,       ///< the copy had not collected when the threads went on
+    // The answer: did all threads stand still when the copy was made?
+    still,
+    moved,
+    again,
+  };
 
  private:
   const char* stop_threads();
+  void wait_until_collected();
   Outcome wait_for_outcome() const;
 
   grade::StoppedThreads threads_;
   grade::ForkedMemory kept_memory_;
   std::optional<base::SignalBlock> signals_;
   std::atomic<Outcome>* outcome_ = nullptr;  ///< shared with the copy
+  // In the copy.
+  grade::KernelPointers kept_by_kernel_;
+  bool is_late_ = false;
   const char* problem_ = nullptr;
   uintptr_t sp_;
   int patience_ms_;

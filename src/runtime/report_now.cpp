@@ -280,6 +280,7 @@ void say_made(const Request& request, const Working& working, const Made& made, 
 
 void take_facts(void* context) {
   const Request& request = *static_cast<Request*>(context);
+  if (request.grading) request.grading->collect();
   if (request.trigger == Trigger::exit) return;  // finish() has taken them
   ledger::Writer& source = source_of(request);
   report::take_kernel_facts(source, 0);
@@ -352,7 +353,7 @@ int make_isolated(Request& request, int most_milliseconds) {
     }
     if (request.grading) request.grading->begin();
     pid = start_copy(&request, output_descriptor(), take_facts, make);
-    again = request.grading && request.grading->end(source_of(request));
+    again = request.grading && request.grading->end(!is_error(pid), source_of(request));
   } while (again && !is_error(pid));
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;

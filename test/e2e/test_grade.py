@@ -275,6 +275,24 @@ class Rules(unittest.TestCase):
                 self.assertEqual(harness.unfreed("check", "--fail-on", rule, report).status, expected, rule)
 
 
+class ClosedMeanwhile(unittest.TestCase):
+    """What only the kernel leads to belongs to the moment that the memory is of."""
+
+    def answers(self, *arguments):
+        with harness.Scratch() as scratch:
+            os.chmod(scratch.folder, 0o777)  # somebody else may not remove root's ledger, but write a report here
+            result = harness.preload([harness.program("closed_meanwhile"), *arguments], scratch=scratch, keep_ledgers=True)
+        self.assertEqual(result.status, 0, result)
+        return result.stdout.split()
+
+    def test_connections_that_are_closed_as_soon_as_threads_go_on(self):
+        for many in ("1", "900"):
+            self.assertEqual(self.answers(many), ["0"] * 3, many)
+
+    def test_a_process_that_nobody_may_look_at(self):
+        self.assertEqual(self.answers("100", "alone"), ["0"] * 3)
+
+
 class Program(unittest.TestCase):
     """What the program itself can ask and say."""
 

@@ -51,12 +51,14 @@ class Heap : public testing::Test {
     graph_.scan_root(roots.data(), roots.size(), part, kRoots);
     graph_.reach();
     for (const Block& block : graph_.blocks()) reached_.push_back(block.grade != Grade::unreached);
+    if (is_in_doubt_) had_doubts_ = graph_.doubt_rest(ledger::RootKind::epoll);
     graph_.settle();
   }
   Grade of(size_t number) { return graph_.blocks()[number].grade; }
   bool was_reached(size_t number) const { return reached_[number]; }
 
   HeapGraph graph_;
+  bool is_in_doubt_ = false, had_doubts_ = false;
 
  private:
   uintptr_t* words_ = nullptr;
@@ -64,6 +66,24 @@ class Heap : public testing::Test {
   std::vector<Block> blocks_;
   std::vector<bool> reached_;
 };
+
+TEST_F(Heap, NothingIsLostWhereRootsMayHaveBeenMissed) {
+  size_t held = block(16), inner = block(32), outer = block(32, {at(inner)});
+  is_in_doubt_ = true;
+  grade({at(held)});
+  EXPECT_TRUE(had_doubts_);
+  EXPECT_EQ(of(held), Grade::reachable);
+  EXPECT_EQ(of(inner), Grade::possibly_lost);
+  EXPECT_EQ(of(outer), Grade::possibly_lost);
+}
+
+TEST_F(Heap, ThereIsNoDoubtWhereAllWasReached) {
+  size_t held = block(16);
+  is_in_doubt_ = true;
+  grade({at(held)});
+  EXPECT_FALSE(had_doubts_);
+  EXPECT_EQ(of(held), Grade::reachable);
+}
 
 TEST_F(Heap, FollowsPointersFromRoots) {
   size_t last = block(16), middle = block(64, {0, at(last)}), first = block(32, {at(middle)}), alone = block(16);
