@@ -23,6 +23,7 @@ LIBRARIES = [
     ("libbz2-dev", "command", "bzip2-1.0.6"),
     ("zlib1g-dev", "command", "Zlib"),
     ("libncurses-dev", "command", "X11-distribute-modifications-variant"),
+    ("libevent-dev", "command", "BSD-3-Clause"),
     ("libprotobuf-dev", "command", "BSD-3-Clause"),
     ("libfmt-dev", "command", "MIT"),
     ("nlohmann-json3-dev", "command", "MIT"),

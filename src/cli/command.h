@@ -41,6 +41,7 @@ int list_command(const Arguments& arguments);
 int snapshot_command(const Arguments& arguments);
 int watch_command(const Arguments& arguments);
 int top_command(const Arguments& arguments);
+int export_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 

@@ -27,6 +27,7 @@ constexpr Command kCommands[] = {
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
     {"watch", "[OPTIONS] PID|NAME", "say what keeps growing in a running process", watch_command},
     {"top", "[OPTIONS] [PID|NAME]", "show what tracked processes hold, and what grows, as they run", top_command},
+    {"export", "[OPTIONS]", "serve what tracked processes hold to Prometheus (OpenMetrics)", export_command},
     {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };

@@ -20,8 +20,6 @@
 
 namespace unfreed::cli {
 
-namespace {
-
 std::vector<int> list_processes() {
   std::vector<int> pids;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
@@ -30,6 +28,8 @@ std::vector<int> list_processes() {
   std::sort(pids.begin(), pids.end());
   return pids;
 }
+
+namespace {
 
 int parent_of(int pid) {
   std::vector<unsigned> parent = status_numbers(pid, "PPid:");

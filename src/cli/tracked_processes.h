@@ -27,6 +27,9 @@ struct TrackedProcess {
   uint64_t limit = 0;  ///< on them; 0: none
 };
 
+/// The numbers of all processes, whether tracked or not.
+std::vector<int> list_processes();
+
 /// All whose ledgers this user may read, by number.
 std::vector<TrackedProcess> list_tracked_processes();
 

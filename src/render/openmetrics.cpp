@@ -1,14 +1,11 @@
-// Numbers of processes and of their call sites as OpenMetrics (https://openmetrics.io), which Prometheus scrapes and
-// node_exporter's textfile collector reads.
-#include <fmt/format.h>
+#include "render/openmetrics.h"
 
-#include <map>
-#include <memory>
-#include <vector>
+#include <fmt/format.h>
 
 #include "render/findings.h"
 #include "render/frames.h"
 #include "render/places.h"
+#include "render/renderers.h"
 #include "render/telling_frames.h"
 #include "render/text.h"
 #include "report/report_head.h"
@@ -32,24 +29,13 @@ std::string label_value(std::string_view text) {
   return out;
 }
 
-/// What every line about a report says of it: no two are the same, or a reader would refuse them.
-struct Labelled {
-  const Report* report;
-  std::string labels;
-  std::shared_ptr<TellingFrames> telling;
-};
-
-std::vector<Labelled> label(Reports reports) {
-  std::vector<Labelled> all;
-  std::map<std::string, size_t> seen;
-  for (const Report* report : reports) {
-    const report::Process& process = report->process;
-    std::string_view name = base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
-    std::string labels = fmt::format("program=\"{}\",pid=\"{}\"", label_value(name), process.pid);
-    if (size_t number = ++seen[labels]; number > 1) labels += fmt::format(",report=\"{}\"", number);
-    all.push_back({report, labels, std::make_shared<TellingFrames>(*report, PathShortener("", ""))});
-  }
-  return all;
+/// What every line about a report says of it: no two reports say the same, or a reader would refuse them.
+std::string labels_of(const Report& report, std::map<std::string, size_t>& seen) {
+  const report::Process& process = report.process;
+  std::string_view name = base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
+  std::string labels = fmt::format("program=\"{}\",pid=\"{}\"", label_value(name), process.pid);
+  if (size_t number = ++seen[labels]; number > 1) labels += fmt::format(",report=\"{}\"", number);
+  return labels;
 }
 
 /// A metric of processes and its twin of call sites, each a family: its lines stand together.
@@ -78,58 +64,91 @@ std::string head_of(const std::string& name, const Metric& metric, const char* o
   return text + fmt::format("# HELP {} {}, by {}.\n", name, metric.help, of);
 }
 
-std::string totals_of(const std::vector<Labelled>& reports, const Metric& metric) {
-  std::string name = fmt::format("unfreed_{}", metric.name);
+std::string totals_of(const Report& report, const std::string& labels, const Metric& metric) {
   std::string text;
-  for (const auto& [report, labels, telling] : reports)
-    for (size_t at = 0; at < ledger::kKindCount; ++at) {
-      auto subject = static_cast<report::Subject>(at);
-      const report::Totals* totals = report->totals_of(subject);
-      if (!totals || !(report::row_of(metric.counter).in_totals & report::bit_of(subject))) continue;
-      text += fmt::format("{}{}{{{},kind=\"{}\"}} {}\n", name, metric.suffix, labels, report::row_of(subject).name,
-                          totals->counted(metric.counter));
-    }
-  return text.empty() ? text : head_of(name, metric, "process and kind") + text;
+  for (size_t at = 0; at < ledger::kKindCount; ++at) {
+    auto subject = static_cast<report::Subject>(at);
+    const report::Totals* totals = report.totals_of(subject);
+    if (!totals || !(report::row_of(metric.counter).in_totals & report::bit_of(subject))) continue;
+    text += fmt::format("unfreed_{}{}{{{},kind=\"{}\"}} {}\n", metric.name, metric.suffix, labels,
+                        report::row_of(subject).name, totals->counted(metric.counter));
+  }
+  return text;
 }
 
-std::string places_of(const Labelled& one, const Metric& metric, const std::string& name, const SourceRoot& root) {
-  const Report& report = *one.report;
-  std::string text;
+/// A call site, as every line about it begins and ends.
+struct LabelledPlace {
+  const Place* place;
+  std::string labels;
+};
+
+std::vector<LabelledPlace> label_places(const Report& report, const std::vector<Place>& places,
+                                        const std::string& report_labels, const SourceRoot& root) {
+  std::vector<LabelledPlace> labelled;
+  TellingFrames telling(report, PathShortener("", ""));
   size_t shown[ledger::kKindCount] = {};
-  for (const Place& place : list_places(report)) {
+  for (const Place& place : places) {
     const report::Site& site = *place.site;
     if (!site.counts() || !(place.live || place.running || place.closed_by_gc)) continue;
-    if (!(report::row_of(metric.counter).in_site_rules & report::bit_of(report::subject_of(site.kind)))) continue;
     if (++shown[static_cast<size_t>(site.kind)] > kMostPlaces) continue;
-    const std::optional<TellingFrame>& told = one.telling->of(site.stack);
+    const std::optional<TellingFrame>& told = telling.of(site.stack);
     const StackFrame first = told ? told->frame : StackFrame();
-    SourceLine where = find_source_line(report, site.stack, root, one.telling.get());
+    SourceLine where = find_source_line(report, site.stack, root, &telling);
     std::string line = where.line ? fmt::format("{}:{}", where.file, where.line)
                                   : fmt::format("{}+{:#x}", base_name(first.module), first.offset);
-    text += fmt::format(
-        "{}{}{{{},kind=\"{}\",signature=\"{:016x}\",function=\"{}\",line=\"{}\",acquired_by=\"{}\"}} {}\n", name,
-        metric.suffix, one.labels, report::kind_name(site.kind), site.signature, label_value(first.function),
-        label_value(line), label_value(site.acquired_by), place.value(metric.counter));
+    labelled.push_back(
+        {&place, fmt::format("{},kind=\"{}\",signature=\"{:016x}\",function=\"{}\",line=\"{}\",acquired_by=\"{}\"",
+                             report_labels, report::kind_name(site.kind), site.signature, label_value(first.function),
+                             label_value(line), label_value(site.acquired_by))});
+  }
+  return labelled;
+}
+
+std::string places_of(const std::vector<LabelledPlace>& places, const Metric& metric) {
+  std::string text;
+  for (const auto& [place, labels] : places) {
+    report::Subject subject = report::subject_of(place->site->kind);
+    if (report::row_of(metric.counter).in_site_rules & report::bit_of(subject))
+      text +=
+          fmt::format("unfreed_site_{}{}{{{}}} {}\n", metric.name, metric.suffix, labels, place->value(metric.counter));
   }
   return text;
 }
 
 }  // namespace
 
-std::string render_report_openmetrics(Reports reports, const RenderOptions& options) {
-  SourceRoot root = root_of(options);
-  std::string text(report::kOpenMetricsStart);
-  std::vector<Labelled> labelled = label(reports);
-  for (const auto& [report, labels, telling] : labelled)
-    text += fmt::format("unfreed_report_complete{{{}}} {}\n", labels, report->complete ? 1 : 0);
-  for (const Metric& metric : kMetrics) text += totals_of(labelled, metric);
-  for (const Metric& metric : kMetrics) {
-    std::string name = fmt::format("unfreed_site_{}", metric.name);
-    std::string lines;
-    for (const Labelled& one : labelled) lines += places_of(one, metric, name, root);
-    if (!lines.empty()) text += head_of(name, metric, "call site") + lines;
+MetricsPage::MetricsPage(SourceRoot root)
+    : root_(std::move(root)), totals_(std::size(kMetrics)), places_(std::size(kMetrics)) {}
+
+void MetricsPage::add(const Report& report) {
+  std::string labels = labels_of(report, seen_);
+  complete_ += fmt::format("unfreed_report_complete{{{}}} {}\n", labels, report.complete ? 1 : 0);
+  std::vector<Place> places = list_places(report);
+  std::vector<LabelledPlace> labelled = label_places(report, places, labels, root_);
+  bool knows_losses = report.grading && report.grading->state == report::GradingState::done;
+  for (size_t at = 0; at < std::size(kMetrics); ++at) {
+    bool is_loss = kMetrics[at].counter == Counter::lost || kMetrics[at].counter == Counter::lost_bytes;
+    if (is_loss && !knows_losses) continue;  // 0 would say that nothing is
+    totals_[at] += totals_of(report, labels, kMetrics[at]);
+    places_[at] += places_of(labelled, kMetrics[at]);
   }
+}
+
+std::string MetricsPage::text() const {
+  std::string text = std::string(report::kOpenMetricsStart) + complete_;
+  for (size_t at = 0; at < std::size(kMetrics); ++at)
+    if (!totals_[at].empty())
+      text += head_of(fmt::format("unfreed_{}", kMetrics[at].name), kMetrics[at], "process and kind") + totals_[at];
+  for (size_t at = 0; at < std::size(kMetrics); ++at)
+    if (!places_[at].empty())
+      text += head_of(fmt::format("unfreed_site_{}", kMetrics[at].name), kMetrics[at], "call site") + places_[at];
   return text + "# EOF\n";
+}
+
+std::string render_report_openmetrics(Reports reports, const RenderOptions& options) {
+  MetricsPage page(root_of(options));
+  for (const Report* report : reports) page.add(*report);
+  return page.text();
 }
 
 }  // namespace unfreed::render

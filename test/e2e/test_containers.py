@@ -150,6 +150,9 @@ class Containers(unittest.TestCase):
                 self.assertEqual((report["process"]["pid"], report["trigger"]), (1, "snapshot"))
                 metrics = harness.unfreed("report", "--format", "openmetrics", scratch.path("now.json"))
                 self.assertIn('unfreed_held{program="sleep",pid="1",kind="fd"} 0', metrics.stdout)
+                # For the whole machine: there every container has a process 1.
+                exported = harness.unfreed("export", env=env)
+                self.assertIn(f'unfreed_held{{program="sleep",pid="{pid}",kind="fd"}} 0', exported.stdout)
                 self.assertIn("/app/sleep 60", harness.unfreed("list", env=env).stdout)
             finally:
                 service.kill()
