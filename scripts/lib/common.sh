@@ -8,14 +8,15 @@ command_path=$build/src/cli/unfreed
 library_path=$build/src/runtime/libunfreed.so
 example_path=$build/test/e2e/log_service
 
-# Everything that is needed to build; the tests' own packages come on top.
+# Everything that is needed to build, and the program that `unfreed push` sends by (curl); the tests' own packages come on
+# top.
 build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohmann-json3-dev libdw-dev libcli11-dev
   liblzma-dev libbz2-dev libiberty-dev libgtest-dev libprotobuf-dev protobuf-compiler zlib1g-dev libncurses-dev
-  libevent-dev)
+  libevent-dev curl)
 test_packages=(python3 python3-jsonschema binutils gdb strace git redis-server redis-tools nginx-light sqlite3 man-db
   valgrind musl-tools wrk chromium mold libjemalloc-dev libmimalloc2.0 libgoogle-perftools4 libtcmalloc-minimal4 clang-format clang-tidy
   gcovr python3-prometheus-client golang-go catch2 doctest-dev python3-pytest lintian mmdebstrap cmake tmux
-  debuginfod liburing-dev prometheus prometheus-node-exporter)
+  debuginfod liburing-dev prometheus prometheus-node-exporter python3-grpcio)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

@@ -42,6 +42,7 @@ int snapshot_command(const Arguments& arguments);
 int watch_command(const Arguments& arguments);
 int top_command(const Arguments& arguments);
 int export_command(const Arguments& arguments);
+int push_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 

@@ -28,6 +28,7 @@ constexpr Command kCommands[] = {
     {"watch", "[OPTIONS] PID|NAME", "say what keeps growing in a running process", watch_command},
     {"top", "[OPTIONS] [PID|NAME]", "show what tracked processes hold, and what grows, as they run", top_command},
     {"export", "[OPTIONS]", "serve what tracked processes hold to Prometheus (OpenMetrics)", export_command},
+    {"push", "[OPTIONS] URL [REPORT|PID|NAME]", "send profiles to Pyroscope or Parca", push_command},
     {"doctor", "[OPTIONS] CMD [ARGS...]", "check whether CMD can be tracked, and how well", doctor_command},
     {"finish", "[OPTIONS] LEDGER", nullptr, finish_command},
 };

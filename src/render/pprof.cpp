@@ -1,5 +1,7 @@
 // A report as a profile that `go tool pprof`, Pyroscope, Parca and others read: profile.proto, compressed by gzip.
 // Every number that rules can name per call site is a sample type of that name ("fd", "heap.lost_bytes").
+#include "render/pprof.h"
+
 #include <fmt/format.h>
 #include <zlib.h>
 
@@ -25,6 +27,22 @@ using report::Report;
 
 namespace {
 
+/// 0: it is no time.
+int64_t started_ns(report::Text started) {
+  std::tm parts = {};
+  std::string copy(started);
+  const char* rest = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (!rest) return 0;
+  int64_t fraction = 0;
+  int64_t unit = 1'000'000'000;
+  if (*rest == '.')
+    while (++rest, *rest >= '0' && *rest <= '9' && unit > 1) fraction += (*rest - '0') * (unit /= 10);
+  int64_t nanoseconds = 0;
+  bool is_too_late = __builtin_mul_overflow(int64_t{timegm(&parts)}, int64_t{1'000'000'000}, &nanoseconds) ||
+                     __builtin_add_overflow(nanoseconds, fraction, &nanoseconds);
+  return is_too_late ? 0 : nanoseconds;
+}
+
 /// Fills a profile's tables: every text, mapping, function and location once.
 class ProfileBuilder {
  public:
@@ -36,6 +54,12 @@ class ProfileBuilder {
       type->set_unit(text(is_bytes(measure.counter) ? "bytes" : "count"));
     }
     has_several_ = reports.size() > 1;
+  }
+
+  /// The profile is of that moment.
+  void set_moment(int64_t nanoseconds) {
+    profile_.set_time_nanos(nanoseconds);
+    profile_.set_duration_nanos(0);
   }
 
   void set_first(Measure measure) { profile_.set_default_sample_type(text(name_of(measure))); }
@@ -200,6 +224,23 @@ std::string gzip(const std::string& bytes) {
 }
 
 }  // namespace
+
+int64_t moment_of(const Report& report) {
+  int64_t started = started_ns(report.process.started);
+  int64_t moment = 0;
+  bool is_known =
+      started && report.process.duration_ns && !__builtin_add_overflow(started, *report.process.duration_ns, &moment);
+  return is_known ? moment : 0;
+}
+
+std::string render_momentary_profile(const Report& report) {
+  const Report* const reports[] = {&report};
+  ProfileBuilder profile(reports);
+  profile.set_first(first_measure(reports));
+  profile.add(report);
+  profile.set_moment(moment_of(report));
+  return gzip(profile.serialize());
+}
 
 std::string render_report_pprof(Reports reports, const RenderOptions& options) {
   ProfileBuilder profile(reports);

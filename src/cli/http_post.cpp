@@ -1,0 +1,156 @@
+#include "cli/http_post.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "base/scan.h"
+#include "base/unique_fd.h"
+#include "render/paths.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+/// A file in memory, which curl opens by path(): it inherits the descriptor.
+class MemoryFile {
+ public:
+  explicit MemoryFile(const char* name) : file_(memfd_create(name, 0)) {}
+
+  bool is_there() const { return static_cast<bool>(file_); }
+  int descriptor() const { return file_.get(); }
+  std::string path() const { return fmt::format("/dev/fd/{}", file_.get()); }
+
+  bool fill(std::string_view bytes) {
+    while (!bytes.empty()) {
+      ssize_t written = write(file_.get(), bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return false;
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return lseek(file_.get(), 0, SEEK_SET) == 0;
+  }
+  std::string start(size_t most) const {
+    std::string text(most, '\0');
+    ssize_t got = pread(file_.get(), text.data(), text.size(), 0);
+    text.resize(got > 0 ? static_cast<size_t>(got) : 0);
+    return text;
+  }
+
+ private:
+  base::UniqueFd file_;
+};
+
+/// A line of curl's configuration, which it reads from its standard input: arguments could be seen by everybody.
+std::string config_line(std::string_view option, std::string_view value) {
+  std::string quoted;
+  for (char character : value) {
+    if (character == '"' || character == '\\') quoted += '\\';
+    quoted += character;
+  }
+  return fmt::format("{} = \"{}\"\n", option, quoted);
+}
+
+std::string trimmed(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return std::string(text);
+}
+
+/// "curl: (7) Failed to connect to 127.0.0.1 port 1 …" without what is curl's own.
+std::string describe_failure(std::string_view line, int status) {
+  line = line.substr(0, line.find('\n'));
+  if (size_t end = line.find(") "); line.starts_with("curl: (") && end != line.npos) line.remove_prefix(end + 2);
+  std::string text = render::printable(trimmed(line));
+  if (!text.empty()) return text;
+  return WIFSIGNALED(status) ? fmt::format("curl was ended by signal {}", WTERMSIG(status))
+                             : fmt::format("curl ended with status {}", WEXITSTATUS(status));
+}
+
+}  // namespace
+
+std::string HttpAnswer::header(std::string_view name) const {
+  std::string value;
+  for (size_t start = 0; start < headers.size();) {
+    size_t end = std::min(headers.find('\n', start), headers.size());
+    std::string_view line = std::string_view(headers).substr(start, end - start);
+    start = end + 1;
+    size_t colon = line.find(':');
+    if (colon != name.size()) continue;
+    bool is_same = std::equal(name.begin(), name.end(), line.begin(), [](char wanted, char has) {
+      return wanted == std::tolower(static_cast<unsigned char>(has));
+    });
+    if (is_same) value = trimmed(line.substr(colon + 1));
+  }
+  return value;
+}
+
+bool post(const std::string& url, const render::Upload& upload, const PostOptions& options, HttpAnswer& answer,
+          std::string& error) {
+  constexpr size_t kMostShown = 4096;
+  constexpr size_t kMostHeaders = 64 * 1024;
+  MemoryFile config("config"), status_out("status"), errors("errors"), headers("headers"), body("body"), sent("sent");
+  std::vector<MemoryFile> parts;
+  bool are_filled = sent.fill(upload.body);
+  std::string text = "silent\nshow-error\ngloboff\nnetrc-optional\nproto = \"=http,https\"\nrequest = \"POST\"\n";
+  text += config_line("url", url) + config_line("user-agent", "unfreed/" UNFREED_VERSION);
+  text += config_line("dump-header", headers.path()) + config_line("output", body.path());
+  text += config_line("write-out", "%{http_code}") + config_line("max-time", std::to_string(options.timeout_s));
+  for (const std::string& one : upload.headers) text += config_line("header", one);
+  for (const std::string& one : options.headers) text += config_line("header", one);
+  // Without it, a large body waits a second for servers that do not know what is expected of them.
+  text += config_line("header", "Expect:");
+  if (upload.is_grpc) text += url.starts_with("https:") ? "http2\n" : "http2-prior-knowledge\n";
+  for (const render::FormPart& part : upload.form) {
+    are_filled = parts.emplace_back("part").fill(part.bytes) && are_filled;
+    text += config_line(
+        "form", fmt::format("{}=@{};filename={};type={}", part.name, parts.back().path(), part.file_name, part.type));
+  }
+  if (upload.form.empty()) text += config_line("data-binary", "@" + sent.path());
+  if (!are_filled || !config.fill(text) || !errors.is_there() || !status_out.is_there()) {
+    error = fmt::format("no memory for the request: {}", std::strerror(errno));
+    return false;
+  }
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, config.descriptor(), STDIN_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, status_out.descriptor(), STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, errors.descriptor(), STDERR_FILENO);
+  const char* const words[] = {"curl", "--disable", "--config", "-", nullptr};
+  pid_t pid = 0;
+  int problem = posix_spawnp(&pid, words[0], &actions, nullptr, const_cast<char* const*>(words), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (problem) {
+    error = problem == ENOENT ? "the program curl, which sends it, is not installed"
+                              : fmt::format("the program curl cannot be started: {}", std::strerror(problem));
+    return false;
+  }
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    error = describe_failure(errors.start(kMostShown), status);
+    constexpr int kEmptyReply = 52, kHttp2 = 16, kSending = 55, kReceiving = 56;
+    if (upload.is_grpc && WIFEXITED(status) &&
+        std::set{kEmptyReply, kHttp2, kSending, kReceiving}.contains(WEXITSTATUS(status)))
+      error += " (does it speak HTTP/2, as gRPC does?)";
+    return false;
+  }
+  uint64_t code = 0;
+  base::parse_number(status_out.start(16), code);
+  answer.status = static_cast<int>(code);
+  answer.headers = headers.start(kMostHeaders);
+  answer.body = body.start(kMostShown);
+  return true;
+}
+
+}  // namespace unfreed::cli
