@@ -119,7 +119,7 @@ bool is_folded(std::string_view text) {
 
 bool is_in_other_format(std::string_view bytes) {
   for (std::string_view start :
-       {kSarifStart, kJunitStart, kMarkdownStart, kCsvStart, kCodeQualityStart, kOpenMetricsStart})
+       {kSarifStart, kJunitStart, kMarkdownStart, kCsvStart, kCodeQualityStart, kOpenMetricsStart, kPerfettoStart})
     if (bytes.starts_with(start)) return true;
   return bytes == kNoCodeQuality || is_workflow_command(bytes) || is_profile(bytes) || is_folded(bytes);
 }

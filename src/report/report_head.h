@@ -45,6 +45,10 @@ inline constexpr std::string_view kCsvStart = "process,pid,kind";
 inline constexpr std::string_view kCodeQualityStart = R"([
 {"check_name":"unfreed.)";
 inline constexpr std::string_view kNoCodeQuality = "[\n]\n";
+inline constexpr std::string_view kPerfettoStart =
+    R"({"displayTimeUnit": "ms", "otherData": {"made_by": "unfreed"},
+"traceEvents": [
+)";
 inline constexpr std::string_view kOpenMetricsStart = R"(# TYPE unfreed_report_complete gauge
 # HELP unfreed_report_complete Whether everything could be seen, by process.
 )";

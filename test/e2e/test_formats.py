@@ -12,12 +12,13 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 
 import harness
+from test_growth import Asked
 import jsonschema
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 PROGRAMS = os.path.join(harness.SOURCE, "test", "e2e", "programs")
 PROTO = os.path.join(harness.SOURCE, "src", "render")
-TEXT_FORMATS = ("text", "json", "markdown", "csv", "folded", "sarif", "junit", "github", "gitlab", "openmetrics")
+TEXT_FORMATS = ("text", "json", "markdown", "csv", "folded", "sarif", "junit", "github", "gitlab", "openmetrics", "perfetto")
 
 # What a program may choose to be called, and a file that it opens.
 HOSTILE = "a\n::error::b]]>`|<script>\"';,%3A\\ {0}[x](y) \uffff\ufffe 5"
@@ -288,7 +289,7 @@ class Formats(unittest.TestCase):
             self.assertEqual(run("--write", "markdown+=.", command=["sh", "-c", "exit 3"]).status, 3)
             with open(scratch.path("kept.csv")) as kept:
                 self.assertTrue(kept.read().startswith("before\n"))
-            for whole in ("html", "json", "sarif", "junit", "gitlab", "pprof", "openmetrics"):
+            for whole in ("html", "json", "sarif", "junit", "gitlab", "pprof", "openmetrics", "perfetto"):
                 refused = run("--write", f"{whole}+=kept")
                 self.assertEqual(refused.status, 125, whole)
                 self.assertIn("a file holds one document of " + whole, refused.stderr)
@@ -360,6 +361,41 @@ class Formats(unittest.TestCase):
             series = [(one.name, tuple(sorted(one.labels.items()))) for one in family.samples]
             self.assertEqual(len(series), len(set(series)), f"{family.name}: a reader refuses equal lines")
 
+    def test_perfetto(self):
+        """Against Chrome's trace event format: https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU"""
+        series = self.scratch.path("looks.series")
+        with Asked(self.scratch) as process:
+            for turns in (1, 2, 0, 4):
+                process.take_turns(turns)
+                watched = harness.unfreed("watch", "--quiet", "--looks", "1", "-o", series, str(process.pid))
+                self.assertEqual(watched.status, 0, watched)
+        trace = json.loads(self.render("perfetto", series, self.broken))
+        self.assertEqual((trace["displayTimeUnit"], trace["metadata"]), ("ms", {"call_sites_left_out": 0}))
+        names, tracks = {}, {}
+        for event in trace["traceEvents"]:
+            self.assertIsInstance(event["pid"], int)
+            if event["ph"] == "M":
+                names[event["pid"], event["name"]] = event["args"]
+                continue
+            self.assertEqual((event["ph"], set(event)), ("C", {"name", "ph", "ts", "pid", "args"}))
+            ((what, value),) = event["args"].items()
+            self.assertTrue(isinstance(event["ts"], int) and isinstance(value, int), event)
+            tracks.setdefault((event["pid"], event["name"], what), []).append((event["ts"], value))
+        self.assertRegex(names[process.pid, "process_name"]["name"], r"^growth \(pid \d+\)")
+        self.assertEqual(len({pid for pid, _ in names}), 2)
+        for track in tracks.values():
+            self.assertEqual(sorted(track), track)
+            self.assertEqual(len(track), len({time for time, _ in track}), "a track has two values at one time")
+        line = harness.line_of(os.path.join(PROGRAMS, "growth.c"), "descriptor")
+        for name in ("fd", f"fd: open64 in leak_descriptor (growth.c:{line})", f"fd: open in leak_descriptor (growth.c:{line})"):
+            if (process.pid, name, "held") in tracks:
+                # The third look saw no change.
+                self.assertEqual([value for _, value in tracks[process.pid, name, "held"]], [1, 3, 7], name)
+        self.assertEqual(sum(name.startswith("fd: open") for pid, name, _ in tracks if pid == process.pid), 1)
+        self.assertIn((process.pid, "heap", "bytes"), tracks)
+        ((_, value),) = next(track for (pid, name, _), track in tracks.items() if pid != process.pid and name == "fd")
+        self.assertEqual(value, 25)
+
     def test_names_that_a_program_chose_stay_texts(self):
         path = self.hostile()
         sarif = json.loads(self.render("sarif", path))
@@ -372,6 +408,7 @@ class Formats(unittest.TestCase):
         for line in self.render("github", path).splitlines():
             self.assertRegex(line, r"^::(error|warning|notice) ([a-z]+=[^,:]*,)*title=[^,:]*::")
         json.loads(self.render("gitlab", path))
+        json.loads(self.render("perfetto", path))
         list(text_string_to_metric_families(self.render("openmetrics", path)))
         for line in self.render("folded", path).splitlines():
             self.assertRegex(line, r"^[a-z]+;.* \d+$")
