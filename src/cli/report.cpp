@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/presentation.h"
+#include "cli/progress.h"
 #include "cli/report_source.h"
 #include "cli/selection_options.h"
 #include "cli/symbol_options.h"
@@ -170,7 +171,11 @@ int report_command(const Arguments& arguments) {
     reports.push_back(&source.report());
     options.series.push_back(source.series ? &*source.series : nullptr);
   }
-  std::string text = renderer.render(reports, options);
+  std::string text;
+  {
+    Progress progress("writing " + format);
+    text = renderer.render(reports, options);
+  }
   if (presentation.is_terminal() && is_binary(text)) {
     complain(fmt::format("--format {} is not text: use --output FILE", format));
     return kFailure;

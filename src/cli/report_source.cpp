@@ -11,6 +11,7 @@
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/live_stacks.h"
+#include "cli/progress.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
 #include "kernel/running_ledger.h"
@@ -70,6 +71,7 @@ std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int p
 
 std::optional<SourcedReport> read_report(const std::string& path, symbolize::Symbolizer& symbolizer,
                                          std::string& error) {
+  Progress progress(path == "-" ? "reading standard input" : "reading " + path);
   SourcedReport read;
   if (path != "-" && is_ledger(path)) {
     read.ledger = load_ledger(path, error);
@@ -114,7 +116,10 @@ bool read_reports(const std::vector<std::string>& paths, symbolize::Symbolizer& 
       continue;
     }
     // What was made from a ledger just now has every name already.
-    if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
+    if (!source->ledger) {
+      Progress progress("looking up the source lines of " + path);
+      render::complete(source->owned.report, symbolizer, source->owned.arena);
+    }
     reports.push_back(std::move(*source));
   }
   return are_read;

@@ -11,6 +11,7 @@
 #include "cli/find_ledger.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
+#include "cli/progress.h"
 #include "cli/request_grading.h"
 #include "cli/running_report.h"
 #include "cli/selection_options.h"
@@ -46,6 +47,13 @@ bool show(OwnedReport& made, const std::string& output, const report::Settings& 
 int status_of(const report::Report& report, const report::Settings& settings) {
   if (report::is_broken(report)) return settings.exit_code;
   return settings.rules.count > 0 && report::is_unchecked(report) ? kFailure : kSuccess;
+}
+
+bool read_process(int pid, const FoundLedger& found, const report::Settings& settings, bool is_graded,
+                  symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error) {
+  Progress progress(fmt::format("reading process {}", pid));
+  return (!is_graded || request_grading(pid, found.open.file.get(), error)) &&
+         make_running_report(pid, found, settings, Depth::stacks, symbolizer, out, error);
 }
 
 /// Of a process that was not started under unfreed.
@@ -112,13 +120,9 @@ int snapshot_command(const Arguments& arguments) {
     return kFailure;
   }
   if (!found.open.file) return show_stranger(pid, settings, selection);
-  if (is_graded && !request_grading(pid, found.open.file.get(), error)) {
-    complain(error);
-    return kFailure;
-  }
   symbolize::Symbolizer symbolizer = symbolizer_of(pid);
   RunningReport running;
-  if (!make_running_report(pid, found, settings, Depth::stacks, symbolizer, running, error)) {
+  if (!read_process(pid, found, settings, is_graded, symbolizer, running, error)) {
     complain(error);
     return kFailure;
   }

@@ -16,6 +16,7 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/process_watch.h"
+#include "cli/progress.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
@@ -185,8 +186,14 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 
 void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request,
                            bool is_command) {
-  OwnedReport made = make_report(view, request, symbolizer_);
-  add_growth(file, view, made);
+  OwnedReport made;
+  {
+    // While CMD runs, the terminal is its own.
+    std::optional<Progress> progress;
+    if (is_command) progress.emplace("making the report");
+    made = make_report(view, request, symbolizer_);
+    add_growth(file, view, made);
+  }
   const report::Report& report = made.report;
   note_suppressions(report);
   broken_ = broken_ || report::is_broken(report);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Selecting, sorting and grouping what a report shows; trees, sources, pagers, and what lies between two reports."""
+import contextlib
 import csv
 import io
 import json
@@ -8,6 +9,7 @@ import pty
 import re
 import select
 import subprocess
+import time
 import unittest
 
 import harness
@@ -209,7 +211,8 @@ class Selection(unittest.TestCase):
         leader, follower = pty.openpty()
         variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "LESS", "PAGER")}
         variables.update({"TERM": "xterm", "PAGER": "sed s/^/paged:/"}, **environment)
-        process = subprocess.Popen([harness.COMMAND, "report", *options, self.path], stdout=follower, stderr=follower,
+        # Not its standard error: on a busy machine it says there what it is doing.
+        process = subprocess.Popen([harness.COMMAND, "report", *options, self.path], stdout=follower, stderr=subprocess.DEVNULL,
                                    stdin=follower, env=variables)
         os.close(follower)
         text = b""
@@ -224,6 +227,41 @@ class Selection(unittest.TestCase):
         os.close(leader)
         self.assertEqual(process.wait(), 0)
         return text.decode()
+
+    def test_progress(self):
+        """Of what takes long: here, because the report has not been written yet."""
+        with open(self.path, "rb") as file:
+            report = file.read()
+
+        def start(stderr, term="xterm"):
+            return subprocess.Popen([harness.COMMAND, "report", "--format", "csv", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                    stderr=stderr, env={**os.environ, "TERM": term})
+        leader, follower = pty.openpty()
+        process = start(follower)
+        os.close(follower)
+        text = b""
+        while text.count("reading standard input … ".encode()) < 2:
+            self.assertTrue(select.select([leader], [], [], harness.TIME_LIMIT)[0], text)
+            text += os.read(leader, 65536)
+        rows, _ = process.communicate(report, harness.TIME_LIMIT)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(leader, 65536):
+                text += part
+        os.close(leader)
+        self.assertEqual(process.returncode, 0)
+        self.assertRegex(text.decode(), r"^\r\x1b\[Kunfreed: reading standard input … 1 s\r\x1b\[Kunfreed: reading standard input … 2 s")
+        self.assertTrue(text.endswith(b"\r\x1b[K"), text)
+        self.assertTrue(rows.startswith(b"process,"))
+        # Nobody else is told.
+        leader, follower = pty.openpty()
+        for process in (start(subprocess.PIPE), start(follower, term="dumb")):
+            time.sleep(1.5)
+            rows, stderr = process.communicate(report, harness.TIME_LIMIT)
+            self.assertFalse(stderr)
+            self.assertTrue(rows.startswith(b"process,"))
+        self.assertEqual(select.select([leader], [], [], 0)[0], [])
+        os.close(leader)
+        os.close(follower)
 
     def test_pager(self):
         self.assertIn("paged:unfreed: ", self.on_terminal("--color=never"))
