@@ -24,8 +24,7 @@ bool parse_mapping_line(std::string_view line, MappingLine& out) {
   if (!take_field(line, offset) || !take_field(line, major) || !take_field(line, minor)) return false;
   if (!take_number(line, inode) || (!line.empty() && !is_blank(line[0]))) return false;
   while (!line.empty() && is_blank(line[0])) line.remove_prefix(1);
-  out = {low,    high,  rights[0] == 'r', rights[1] == 'w', rights[2] == 'x', rights[3] == 's',
-         offset, inode, line};
+  out = {low, high, rights[0] == 'r', rights[1] == 'w', rights[2] == 'x', rights[3] == 's', offset, inode, line};
   return true;
 }
 

@@ -119,9 +119,15 @@ bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32
 /// for the process is freed; one of a module's variables never is. More than so many are a leak of such objects.
 bool are_python_pipes(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
   constexpr uint32_t kMost = 128;
-  return evaluation.sites[site].objects <= kMost && any_frame(input, evaluation, site, [](const ResolvedFrame& frame) {
-           return frame.function == "Popen._launch" && frame.file.find("/multiprocessing/popen_") != frame.file.npos;
-         });
+  if (evaluation.sites[site].objects > kMost) return false;
+  // The innermost call: all that a forked process does later is below the same one.
+  bool has_call = false;
+  return any_frame(input, evaluation, site, [&has_call](const ResolvedFrame& frame) {
+    bool is_innermost = frame.file.ends_with(".py") && !has_call;
+    has_call = has_call || is_innermost;
+    return is_innermost && frame.function == "Popen._launch" &&
+           frame.file.find("/multiprocessing/popen_") != frame.file.npos;
+  });
 }
 
 std::string_view target_of(const Evaluation& evaluation, const EvaluatedFd& fd) {

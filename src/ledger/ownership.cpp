@@ -6,7 +6,6 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-
 #include "base/process_stat.h"
 #include "base/syscall.h"
 #include "base/text.h"

@@ -69,7 +69,8 @@ class Server:
         with self.connect() as client:
             client.sendall(text.encode())
             if ends:
-                client.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(OSError):  # it may have been answered already, and hung up on
+                    client.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
 

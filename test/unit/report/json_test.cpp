@@ -546,7 +546,8 @@ TEST_F(ReportTest, IsLaidOutToBeReadByEye) {
   std::string text = report().text;
   EXPECT_EQ(text.substr(0, 44), "{\n  \"schema_version\": 2,\n  \"tool\": {\"name\": ");
   EXPECT_NE(text.find("\n      \"kind\": \"fd\",\n"), std::string::npos) << "a site has a line for each member";
-  EXPECT_NE(text.find("{\"function\": \"f2(int)\", \"file\": \"/src/m1.c\", \"line\": 2, \"module\": "), std::string::npos)
+  EXPECT_NE(text.find("{\"function\": \"f2(int)\", \"file\": \"/src/m1.c\", \"line\": 2, \"module\": "),
+            std::string::npos)
       << "a frame is one line";
   EXPECT_NE(text.find("\"notes\": [],\n"), std::string::npos) << "nor do empty lists take more";
   EXPECT_EQ(text.substr(text.size() - 3), "\n}\n");
