@@ -17,6 +17,10 @@ LIBRARIES = "/usr/lib/x86_64-linux-gnu"
 JEMALLOC = {"mallocx", "rallocx", "xallocx", "dallocx", "sdallocx"}
 
 LIBURING = os.path.join(LIBRARIES, "liburing.so.2")
+# What is said of the things that some functions acquire.
+TARGETS = {
+    "shmget": r"^segment \d+$", "shmat": r"^attachment of segment \d+$", "timer_create": "^CLOCK_(MONOTONIC|REALTIME)$",
+    "dlopen": r"^libm\.so\.6$", "dlmopen": r"^libm\.so\.6$", "mmap": "^r-- (private|shared) anonymous$", "mremap": "^remapped$"}
 
 # Functions that the machine's libc may lack, and a library that has them.
 LATER = ["openat2", "pidfd_spawn", "pidfd_spawnp", "free_sized", "free_aligned_sized"]
@@ -78,6 +82,8 @@ class Twins(unittest.TestCase):
                 found = sites.pop(f"leak_{pair.name}", [])
                 self.assertEqual([(s["kind"], s["acquired_by"], s["live"], s["truncated"]) for s in found],
                                  [(pair.kind, pair.acquired_by, pair.kept, False)])
+                for thing in found[0]["objects"] if pair.acquired_by in TARGETS else []:
+                    self.assertRegex(thing["target"], TARGETS[pair.acquired_by])
                 if has_lines:
                     self.assertEqual((harness.top(found[0])["file"], harness.top(found[0])["line"]),
                                      (TABLE, pair.line))
