@@ -461,6 +461,19 @@ TEST_F(FdTest, AllThreeStandardStreamsAreClosedOnPurpose) {
   EXPECT_EQ(noted(), 0u);
 }
 
+TEST_F(FdTest, ALoopThatClosesAStandardStreamIsTakenBackAsAWhole) {
+  fd_arrived(2, FdOrigin::inherited, 1, unwind::caller_registers());
+  for (int fd : {-14, 2, 18, 34}) {
+    close_by(fd, [&] { return fd == 2 ? 0 : fail_with(EBADF); });
+    if (fd != 2) continue;
+    EXPECT_EQ(noted(MisuseKind::not_open), 1u);
+    EXPECT_EQ(noted(MisuseKind::standard_closed), 1u);
+    open_by(2, "/dev/null");
+    EXPECT_EQ(noted(MisuseKind::standard_closed), 0u);
+  }
+  EXPECT_EQ(noted(), 0u);
+}
+
 TEST_F(FdTest, AForkedChildArrangesItsStandardStreams) {
   fd_arrived(1, FdOrigin::inherited, 1, unwind::caller_registers());
   g_tracker.is_fork_child = true;
