@@ -2,6 +2,7 @@
 #include "track/sites.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include "support/tracked_process.h"
 
@@ -49,6 +50,25 @@ TEST_F(SitesTest, OfADeepStackTheInnermostFramesAreKept) {
     forget_remembered_stacks();
     EXPECT_EQ(frames(capture_deeper(6), truncated), depth);
     EXPECT_TRUE(truncated) << depth;
+  }
+}
+
+TEST_F(SitesTest, AStackThatIsWalkedToItsEndIsCutAllTheSame) {
+  uint32_t site = 0;
+  auto in_thread = [](void* out) -> void* {
+    *static_cast<uint32_t*>(out) = capture();
+    retire_own_state();
+    return nullptr;
+  };
+  for (uint32_t depth : {512u, 2u}) {
+    g_tracker.depth = depth;
+    pthread_t thread;
+    ASSERT_EQ(pthread_create(&thread, nullptr, in_thread, &site), 0);
+    pthread_join(thread, nullptr);
+    bool truncated = false;
+    size_t kept = frames(site, truncated);
+    EXPECT_EQ(truncated, depth == 2);
+    EXPECT_EQ(kept > 2, depth == 512) << kept << " frames: this one, and those that each thread begins in";
   }
 }
 
