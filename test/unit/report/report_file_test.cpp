@@ -227,6 +227,23 @@ TEST_F(ReportFiles, WriteToOpenDescriptorsWhereTheyStand) {
   EXPECT_EQ(put(name, "x").problem, "error 9");
 }
 
+TEST_F(ReportFiles, LeaveWhatIsNoFileAloneWhereTheProcessHasWrittenToIt) {
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
+  int reader = open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK);
+  int out = open(path("out").c_str(), O_RDWR | O_CREAT, 0644);
+  const ReportFileOptions options{.only_files = true, .patience_ms = 50};
+  EXPECT_EQ(put("fifo", "x", options).problem, "");
+  EXPECT_EQ(put("/dev/full", "x", options).problem, "");
+  EXPECT_EQ(put("/dev/fd/" + std::to_string(out), "x", options).problem, "");
+  char text[8];
+  EXPECT_EQ(::read(reader, text, sizeof text), 0);
+  EXPECT_EQ(read("out"), "");
+  EXPECT_EQ(put("report", "x", options).problem, "");
+  EXPECT_EQ(read("report"), "x");
+  close(reader);
+  close(out);
+}
+
 TEST_F(ReportFiles, OfOthersGoWhereAStreamGoes) {
   fs::create_symlink("/dev/null", folder_ / "null");
   Author other = process(41, "1-1", false);
