@@ -14,6 +14,8 @@
 #include "track/tracker.h"
 #include "unwind/walk.h"
 
+extern "C" void* __libc_stack_end;  // glibc's: where the main thread's stack begins
+
 namespace unfreed::test {
 
 class TrackedProcess {
@@ -41,8 +43,7 @@ class TrackedProcess {
     g_tracker.kinds = ~0u;
     g_tracker.depth = 16;
     g_tracker.heap_use = track::HeapUse::none;
-    int end = 0;
-    g_tracker.main_stack_high = (reinterpret_cast<uintptr_t>(&end) + (1 << 16)) & ~uintptr_t{4095};
+    g_tracker.main_stack_high = (reinterpret_cast<uintptr_t>(__libc_stack_end) + 4096) & ~uintptr_t{4095};
     g_tracker.main_stack_bytes = g_tracker.default_stack_bytes = size_t{8} << 20;
     if (!track::prepare_fork_page() || !track::prepare_modules() || !track::prepare_sites() ||
         !unwind::prepare(track::module_number) || !track::prepare_threads() || !track::prepare_children())
