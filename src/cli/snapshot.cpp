@@ -9,6 +9,7 @@
 
 #include "cli/command.h"
 #include "cli/find_ledger.h"
+#include "cli/kernel_report.h"
 #include "cli/ledger_files.h"
 #include "cli/ledger_report.h"
 #include "cli/progress.h"
@@ -16,7 +17,6 @@
 #include "cli/running_report.h"
 #include "cli/selection_options.h"
 #include "cli/settings_input.h"
-#include "cli/stranger.h"
 #include "cli/text_file.h"
 #include "cli/tracked_processes.h"
 #include "render/json.h"
@@ -57,13 +57,13 @@ bool read_process(int pid, const FoundLedger& found, const report::Settings& set
 }
 
 /// Of a process that was not started under unfreed.
-int show_stranger(int pid, const report::Settings& settings, const SelectionOptions& selection) {
+int show_untracked(int pid, const report::Settings& settings, const SelectionOptions& selection) {
   std::string error;
   if (!is_running(pid, 0)) {
     complain(fmt::format("no process {} is running", pid));
     return kFailure;
   }
-  std::optional<OwnedReport> made = describe_stranger(pid, error);
+  std::optional<OwnedReport> made = make_kernel_report(pid, error);
   if (!made) {
     complain(error);
     return kFailure;
@@ -119,7 +119,7 @@ int snapshot_command(const Arguments& arguments) {
     complain(fmt::format("process {} cannot search for what it has lost: no ledger of it can be read", pid));
     return kFailure;
   }
-  if (!found.open.file) return show_stranger(pid, settings, selection);
+  if (!found.open.file) return show_untracked(pid, settings, selection);
   symbolize::Symbolizer symbolizer = symbolizer_of(pid);
   RunningReport running;
   if (!read_process(pid, found, settings, is_graded, symbolizer, running, error)) {

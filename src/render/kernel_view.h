@@ -1,4 +1,4 @@
-// The summary of a process that is not tracked: what the kernel knows (cli/stranger.h).
+// The summary of a process that is not tracked: what the kernel knows (cli/kernel_report.h).
 // Internal to this folder.
 #pragma once
 

@@ -1,4 +1,4 @@
-#include "cli/stranger.h"
+#include "cli/kernel_report.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -42,9 +42,10 @@ uint64_t number_after(std::string_view text, std::string_view key) {
   return 0;
 }
 
-class Stranger {
+class KernelReport {
  public:
-  Stranger(int pid, OwnedReport& made) : pid_(pid), files_(base::live_thread(pid)), made_(made), out_(made.report) {}
+  KernelReport(int pid, OwnedReport& made)
+      : pid_(pid), files_(base::live_thread(pid)), made_(made), out_(made.report) {}
 
   void describe() {
     out_.trigger = report::Trigger::snapshot;
@@ -175,14 +176,14 @@ class Stranger {
 
 }  // namespace
 
-std::optional<OwnedReport> describe_stranger(int pid, std::string& error) {
+std::optional<OwnedReport> make_kernel_report(int pid, std::string& error) {
   // The main thread may have ended, and has nothing then.
   if (access(fmt::format("/proc/{}/fd", base::live_thread(pid)).c_str(), R_OK) != 0) {
     error = fmt::format("process {} cannot be examined: {}", pid, std::strerror(errno));
     return {};
   }
   std::optional<OwnedReport> made(std::in_place);
-  Stranger(pid, *made).describe();
+  KernelReport(pid, *made).describe();
   if (made->report.process.argv.empty() && made->report.descriptors.empty()) {
     error = fmt::format("process {} has nothing to look at: it is one of the kernel's, or has just ended", pid);
     return {};

@@ -10,6 +10,6 @@
 namespace unfreed::cli {
 
 /// Empty: the process may not be looked at, or has ended; `error` is one line.
-std::optional<OwnedReport> describe_stranger(int pid, std::string& error);
+std::optional<OwnedReport> make_kernel_report(int pid, std::string& error);
 
 }  // namespace unfreed::cli
