@@ -32,7 +32,7 @@ Text why_not_checked(const Rule& rule, const Report& report) {
       rule.counter == Counter::total || rule.counter == Counter::total_bytes || rule.counter == Counter::peak;
   if (is_series && rule.per_site && is_of_all_sites) return "a series has only call sites that hold something";
   if (rule.counter == Counter::growth) {
-    if (!report.watch) return "nobody recorded how it grows (unfreed watch)";
+    if (!report.watch) return "its growth was not recorded (unfreed watch records it)";
     if (report.watch->looks < kFewestLooks) return "there were too few looks at the process to tell how it grows";
   }
   if (is_about_loss(rule.counter)) {
@@ -55,7 +55,7 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
     uint64_t value =
         rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
     outcome.broken = rule.broken_by(value);
-    // What was seen is enough to break a rule, not to pass it.
+    // A part of the resources was seen: that is enough to break a rule, but not to pass it.
     if (reason.empty() || outcome.broken) {
       outcome.value = value;
       return outcome;

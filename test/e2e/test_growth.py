@@ -151,7 +151,7 @@ class Watch(unittest.TestCase):
             harness.unfreed("snapshot", "-o", output, str(process.pid))
         checked = harness.unfreed("check", output, "--fail-on", "fd.growth>10/h")
         self.assertEqual(checked.status, 125)
-        self.assertIn("nobody recorded how it grows", checked.stderr)
+        self.assertIn("its growth was not recorded", checked.stderr)
 
     def test_it_ends_with_the_process_or_when_asked_to(self):
         with self.started() as process:

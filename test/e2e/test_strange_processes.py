@@ -45,7 +45,7 @@ class StrangeProcesses(unittest.TestCase):
         text = self.shown.stderr
         for words in (r"is still running after", r"fd +\d+ open, of at most [\d,]+", r"(?m)^ +5  tcp close_wait$",
                       r"(?m)^ +9  /etc/hosts$", r"memory +.* resident: ", r"(?m)^ +1  waiting",
-                      r"hint: descriptors: 5 are in CLOSE_WAIT", r"hint: descriptors: 2 are pipes whose other end nobody has open",
+                      r"hint: descriptors: 5 are in CLOSE_WAIT", r"hint: descriptors: 2 are pipes whose other end is closed",
                       r"hint: descriptors: 1 is an eventfd that was written to", r"hint: descriptors: 3 are deleted files",
                       r"not started under unfreed", r"next: start it with 'unfreed run'"):
             with self.subTest(words):
