@@ -37,7 +37,7 @@ Slot& slot_of(const void* stream) {
 
 void stream_opened(const void* stream) {
   uint64_t closed = address_of(stream) | kClosed;
-  // What was there stays known: its owner may close it once more.
+  // The stream that was there stays known: its owner may close it once more.
   slot_of(stream).stream.compare_exchange_strong(closed, address_of(stream), std::memory_order_acq_rel);
 }
 

@@ -14,7 +14,7 @@
 
 namespace unfreed::track {
 
-/// There is a stream at this address: every function that makes one says so.
+/// A stream exists at this address. Every hooked function that makes one calls this.
 void stream_opened(const void* stream);
 
 /// It is being closed, and with it the descriptor that `release` is about.

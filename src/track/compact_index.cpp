@@ -66,7 +66,7 @@ CompactIndex::Word* CompactIndex::make(uintptr_t address) {
 
 bool CompactIndex::give_back() {
   if (!head_ || is_gone_.exchange(true, std::memory_order_seq_cst)) return false;
-  // Whoever is in it has a few instructions to go; but it may be the caller, which a signal has interrupted there.
+  // A thread in a Use needs a few instructions more; but it may be the caller, which a signal has interrupted there.
   constexpr int kPatience = 200;
   for (int i = 0; users_.load(std::memory_order_seq_cst); ++i) {
     if (i == kPatience) {

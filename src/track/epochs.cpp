@@ -18,7 +18,7 @@ constexpr uint32_t kLastTimed = kLastEpoch / 4 * 3;
 /// When each began; 0: not yet.
 constinit std::atomic<uint64_t> g_began_ns[kLastEpoch + 1];
 
-/// Whoever comes first says when `epoch` began.
+/// The first caller determines when `epoch` began.
 void enter_beginning(uint32_t epoch, uint64_t now_ns) {
   uint64_t nobody = 0;
   g_began_ns[epoch].compare_exchange_strong(nobody, now_ns, std::memory_order_acq_rel);

@@ -48,7 +48,7 @@ bool stays_open(int fd) {
   return flags >= 0 && !(flags & FD_CLOEXEC);
 }
 
-/// The pointer is the program's, and has been accepted by nobody yet: what cannot be read is left out.
+/// The pointer is the program's, and the kernel has not checked it yet: what cannot be read is left out.
 void copy_name(const char* from, char (&to)[sizeof ExecLeak::program]) {
   std::memset(to, 0, sizeof to);
   auto address = reinterpret_cast<uintptr_t>(from);
@@ -67,7 +67,7 @@ void read_target(int fd, char (&to)[sizeof ExecLeak::target]) {
   to[base::is_error(size) ? 0 : size] = '\0';
 }
 
-/// Makes the first `count` records of a table of the parent's safe to touch, whoever has used them so far.
+/// Makes the first `count` records of a table of the parent's safe to touch, used or not.
 template <class Record>
 bool back_parents(Record* records, uint64_t count) {
   constexpr size_t kPage = ledger::kPageBytes;
@@ -117,10 +117,10 @@ ExecLeak* note(const FdRecord& from, uint64_t word, int fd, uint16_t hook, const
   return record;
 }
 
-/// Did this process, or the one it was forked from, take the descriptor itself?
+/// Did this process, or the one it was forked from, acquire the descriptor itself?
 bool is_of_interest(uint64_t word, bool adopted) {
   if (!ledger::fd_site(word)) return false;
-  // Of a parent's table only what it says of the time of the fork: the child has a copy of the parent's counter.
+  // A parent's table counts only as it was at the fork: the child has a copy of the parent's counter.
   uint32_t now = g_tracker.serial.load(std::memory_order_relaxed);
   if (!adopted && static_cast<int32_t>(ledger::fd_serial(word) - now) > 0) return false;
   switch (ledger::fd_origin(word)) {
@@ -137,7 +137,7 @@ bool is_of_interest(uint64_t word, bool adopted) {
 }  // namespace
 
 void note_exec_leaks(uint16_t hook, const char* program, ExecLeaks& noted, const ChildFds& child) {
-  // Not enter(): a child that has tracked nothing needs no ledger of its own to go on to another program.
+  // Not enter(): a child that has tracked nothing needs no ledger of its own to execute another program.
   if (!tracks(ledger::Kind::fd) || !base::may_call_system()) return;
   int saved = errno;
   bool adopted = g_fork_page.alive.load(std::memory_order_acquire);
@@ -186,7 +186,7 @@ void keep_parents_exec_leaks(const ledger::Writer& parent) {
     if (earlier.header) base::unmap_memory(earlier.header, bytes);
     return;
   }
-  // In the place of a grandparent's; else in one that is made sure of first.
+  // Where a grandparent's was kept, if one was; else in memory that is reserved first.
   auto place = earlier.header ? reinterpret_cast<uintptr_t>(earlier.header) : base::own_addresses(bytes);
   if (!earlier.header && base::map_at(place, bytes, PROT_NONE, base::kPrivateMemory) != 0) return;
   // mremap(2): an old size of 0 makes a second mapping of the same shared pages.

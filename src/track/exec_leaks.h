@@ -4,7 +4,7 @@
 // Descriptors that the child opened itself, or that a program was started with, are not recorded: no process is left to
 // report them, or there is no stack.
 //
-//     parent ── open ── fork ─────────────────────────────▶ reports what crossed, with the stack of the open
+//     parent ── open ── fork ─────────────────────────────▶ reports the leak, with the stack of the open
 //                         └─ child ── exec ─▶ notes here
 //
 // All are async-signal-safe and keep errno.

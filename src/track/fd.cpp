@@ -111,7 +111,7 @@ void keep_target(FdTarget& target, uint32_t serial, FdTargetForm form, const voi
   FdRecord* record = record_to_write(fd);
   if (!record) return;
   const FdOwnership& ownership = details.ownership;
-  // A number that is handed out again was closed through a hooked function we did not see.
+  // A number that is handed out again has been closed, by a call that bypassed the hooks.
   if (record->word.load(std::memory_order_relaxed)) [[unlikely]]
     count_gone(record->word.exchange(0, std::memory_order_acq_rel));
   record->acquired_ns = base::monotonic_ns();
@@ -203,7 +203,7 @@ void fd_addressed(int fd, FdTargetForm form, const void* address, uint32_t bytes
 }
 
 namespace {
-/// Keeps who closed the number, and what it was, to describe a later double close.
+/// Records which call closed the number, and what it was, to describe a later double close.
 void note_closed(const FdRelease& release) {
   FdRecord& record = *release.record;
   ClosedFd& closed = record.closed;
@@ -225,7 +225,7 @@ bool is_stale(int fd, const FdRecord& record, const void* stream) {
   return record.closed.word.load(std::memory_order_acquire) && record.closed.left_owner == address;
 }
 
-/// Who acquired it: only misuse asks.
+/// Which call acquired it: only misuse needs this.
 void note_opening(FdRelease& release) {
   release.acquired_ns = release.record->acquired_ns;
   release.tid = release.record->tid;
@@ -264,7 +264,7 @@ FdRelease fd_release_begins(int fd, const FdCloser& closer) {
 }
 
 namespace {
-/// Erases the record unless the number is another descriptor's by now. (The origin alone may have changed.)
+/// Erases the record unless the number belongs to another descriptor by now. (The origin alone may have changed.)
 [[gnu::always_inline]] inline bool erase_record(const FdRelease& release) {
   uint64_t word = release.word;
   do {
@@ -308,8 +308,8 @@ void fd_closed(int fd, const FdRelease& release) {
     note_standard_closed(fd, release);
 }
 
-/// A failed close has closed, unless it says EBADF and the kernel agrees that nothing is there now that was there
-/// before.
+/// A close that failed with EBADF has closed nothing, if the kernel agrees that the number is not open. One that failed
+/// with another error has closed the descriptor.
 void fd_close_failed(int fd, const FdRelease& release) {
   if (errno != EBADF) return fd_closed(fd, release);
   KeepErrno keep;
@@ -429,7 +429,7 @@ void take_inherited_by_probing() {
     if (fd_is_open(fd)) enter_inherited(fd);
 }
 
-/// What the parent's table says of the moment of the fork, 0 if it does not say. The parent has gone on since; the
+/// The record in the parent's table as it was at the fork, 0 if that is not known. The parent has gone on since; the
 /// child has a copy of its counter as it was.
 uint64_t word_at_fork(const FdRecord& record) {
   uint32_t now = g_tracker.serial.load(std::memory_order_relaxed);
@@ -442,7 +442,7 @@ uint64_t word_at_fork(const FdRecord& record) {
 }  // namespace
 
 void fd_take_inherited() {
-  // Should the ledger's file system fill up, a good many can still be entered.
+  // Reserved now, so that they can be entered even if the ledger's file system fills up.
   constexpr uint64_t kFirstRecords = 128;
   g_tracker.writer.reserve(SectionId::fds, kFirstRecords);
   if (!take_inherited_from_proc()) take_inherited_by_probing();

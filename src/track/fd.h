@@ -75,7 +75,7 @@ struct FdRelease {
   ledger::FdRecord* record = nullptr;
   uint64_t word = 0;  ///< the record's before the call; 0: the number was not known to be open
   uint32_t site = 0;  ///< of the closer
-  // If that is of interest: when it was acquired, and by whom.
+  // For a later double close: which thread acquired it, and when.
   uint32_t tid = 0;
   uint64_t acquired_ns = 0;
   FdOwnership owner;          ///< the stream that does not know of it

@@ -34,7 +34,7 @@ Amount amount_of(const Block& block, int sign) {
   return {weight.blocks, weight.blocks * block.size_bytes};
 }
 
-/// Of a sampled heap: is this block one that is tracked? Draws the way to the next one if so.
+/// In a sampled heap: is this block tracked? If so, draws the distance to the next one.
 bool takes_sample(size_t bytes) {
   if (!t_local.sample_random)
     t_local.sample_random = (base::monotonic_ns() ^ static_cast<uint64_t>(base::current_tid()) << 40 ^
@@ -60,7 +60,7 @@ void count_released(const Block& block) {
   count_released(use.state(), block);
 }
 
-/// Blocks that are passed over are not known, nor a fork child's parent's, nor those of a guarded call.
+/// Blocks that were not sampled are not known, nor those of a fork child's parent, nor those of a guarded call.
 bool may_be_unknown() {
   return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard;
 }
@@ -203,7 +203,7 @@ bool heap_ignore(const void* address) {
 }
 
 void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from) {
-  // Absurd sizes are probes or bugs of their own, not exhaustion.
+  // A request for an absurd size is a probe or another bug; memory has not run out.
   if (bytes < size_t{1} << 46) note_failure(Kind::heap, hook, 12 /* ENOMEM */, from);
 }
 

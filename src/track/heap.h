@@ -1,4 +1,4 @@
-// The heap's verbs: a hook reports here what has happened to a block. Policy (is it tracked, for whom) is here, once.
+// The heap's verbs: a hook reports here what has happened to a block. They alone decide whether it is tracked.
 // All are async-signal-safe, keep errno and allocate nothing.
 #pragma once
 
@@ -66,7 +66,7 @@ void heap_failed(size_t bytes, uint16_t hook, const unwind::Registers& from);
   if (block && !heap_released_simply(block) && !heap_passed_over(block)) heap_released_slowly(block);
 }
 
-/// While there is one in a thread, a block of the program's may be in no index: neither where it was nor where it goes.
+/// While a thread has one, the index has its block neither at the old address nor at the new one.
 class BlockMove {
  public:
   BlockMove() : outer_(t_local.move_frame) { t_local.move_frame = reinterpret_cast<uintptr_t>(this); }
@@ -77,9 +77,9 @@ class BlockMove {
  private:
   uintptr_t outer_;  ///< in a signal handler during another one
 };
-/// Is the calling thread in one, with its stack pointer at `sp`? A jump may have left it without an end.
+/// Is the calling thread, whose stack pointer is `sp`, in a realloc? A longjmp out of one does not end it.
 bool is_moving_block(uintptr_t sp);
-/// Is the thread that waits with its stack pointer there? Of threads whose stacks are known (track/thread_ranges.h).
+/// The same for another thread, which waits with that stack pointer, if its stack is known (track/thread_ranges.h).
 bool is_moving_block_elsewhere(uintptr_t sp);
 
 /// A block during realloc: detached before the real call, and restored unchanged if that fails.

@@ -17,7 +17,7 @@ namespace unfreed::track {
 struct Level {
   ledger::Kind kind = ledger::Kind::fd;
   bool bytes = false;
-  uint64_t first = 0;  ///< reached when there are as many
+  uint64_t first = 0;  ///< reached when there are at least as many
 };
 
 /// `level` is its number as it was added; `value` what was reached. Called where the resource was acquired; returns

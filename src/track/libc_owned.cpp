@@ -21,7 +21,7 @@ namespace {
 /// …) are not here, nor those that write to a stream, which may be the caller's open_memstream. Of those that convert
 /// characters: how that is done in the locale is found out at the first one, and kept.
 constexpr std::string_view kCachingFunctions[] = {
-    // What is to be done at the end.
+    // Functions to be called at the end.
     "__cxa_atexit", "__cxa_at_quick_exit", "on_exit", "__register_atfork",
     // The environment.
     "setenv", "unsetenv", "putenv", "clearenv",
@@ -61,7 +61,7 @@ constexpr std::string_view kCachingFunctions[] = {
     "pthread_create", "pthread_setspecific", "pthread_key_create", "pthread_exit", "pthread_cancel",
     // A stream's buffer, which lives and dies with the stream; an unclosed stream is reported as a descriptor.
     "_IO_file_doallocate", "_IO_doallocbuf", "_IO_wdoallocbuf",
-    // All that comes before main.
+    // Everything before main.
     "__libc_start_main"};
 
 /// Where the caching functions of one of libc's objects are.

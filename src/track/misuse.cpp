@@ -189,7 +189,7 @@ bool is_closed_by_older(const ClosedFd& older, const ClosedFd& newer, uint32_t s
   return likeness(newer.closed_site, older.closed_site) > likeness(newer.closed_site, site);
 }
 
-/// A close of what had been closed: `closed` is what it was, `before` what had the number (or address) before that.
+/// A double close: `closed` is what had been closed, `before` what had the number (or address) before that.
 void describe_double_close(const ClosedFd& closed, const ClosedFd& before, uint32_t site, Misuse& out) {
   out.kind = static_cast<uint8_t>(MisuseKind::double_close);
   bool is_older = is_closed_by_older(before, closed, site);
@@ -239,7 +239,7 @@ void note_bad_close(int fd, const FdRecord* record, const FdRelease& release) {
   uint64_t closed_word = record ? record->closed.word.load(std::memory_order_acquire) : 0;
   Run& run = t_run;
   if (!closed_word && ++run.unknown == kSweep) take_all_back(run);
-  // A program may be started without standard streams, and close them all the same.
+  // A program may be started without standard streams, and close their numbers nevertheless.
   if (run.is_sweep || (!closed_word && is_standard(fd))) return;
   Misuse seen{};
   seen.kind = static_cast<uint8_t>(MisuseKind::not_open);
@@ -287,7 +287,7 @@ bool are_all_noted() {
 }  // namespace
 
 void note_standard_closed(int fd, const FdRelease& release) {
-  // A forked child arranges its standard streams for a program.
+  // A forked child sets up the standard streams of the program that it will execute.
   if (!is_standard(fd) || !release.word || g_tracker.is_fork_child || t_run.is_sweep) return;
   const FdRecord& record = *release.record;
   bool is_given = ledger::fd_origin(release.word) == ledger::FdOrigin::inherited;

@@ -29,7 +29,7 @@ void note_bad_close(int fd, const ledger::FdRecord* record, const FdRelease& rel
 /// `fd` was closed by its number, though a stream owns it.
 void note_behind_owner(int fd, const FdRelease& release);
 
-/// A stream whose number was closed behind its back is about to close it, though it is somebody else's by now.
+/// A stream whose number was closed behind its back is about to close it, though the number has a new owner.
 void note_stale_owner(int fd, const ledger::FdRecord& record, const FdRelease& release);
 
 /// One of 0 to 2 was closed by number. Noted if the program did not open it for itself: destroying a zeroed struct does

@@ -76,14 +76,14 @@ pid_t process_of(std::string_view path) {
   return is_process ? static_cast<pid_t>(number) : 0;
 }
 
-/// Is the kernel making it at this moment? It has a folder in /proc before anybody here knows its number.
+/// Is the kernel making it at this moment? It has a folder in /proc before its number is known here.
 bool is_being_made() {
   return g_tracker.writer &&
          g_tracker.writer.header().own_copy.load(std::memory_order_acquire) == ledger::kCopyBeingMade;
 }
 
-/// A zombie can still be seen, until whoever has made the child collects it. If nobody does for long, a jump out of a
-/// signal handler has ended that.
+/// A zombie can still be seen, until the thread that made the child collects it. If it never does, a jump out of a
+/// signal handler has kept it from that.
 bool has_ended(pid_t child, bool is_late) {
   siginfo_t about{};
   long result =
@@ -126,7 +126,7 @@ void hide_own_child(int fd, const char* path, size_t length) {
   List* list = is_list ? &g_lists[g_next_list.fetch_add(1) % kMostLists] : nullptr;
   constexpr int kMostLooks = 100'000, kLate = 10'000;
   for (int looks = 0; looks < kMostLooks; ++looks) {
-    // Noted before the question: whoever begins to make a child asks the other way round.
+    // Noted before it is checked: a thread that begins to make a child does the two in the other order.
     if (list) list->opened_ns.store(base::monotonic_ns());
     if (list) list->opener.store(base::current_tid());
     if (list) list->number.store(fd + 1);

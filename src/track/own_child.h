@@ -1,4 +1,4 @@
-// A child process of the runtime's own, a copy of the process that makes a report: the program must not meet it.
+// A child process of the runtime's own, a copy of the process that makes a report. The program must not see it.
 //
 // It is made with exit signal 0, so the kernel raises no SIGCHLD for it and returns it from no wait function without
 // __WALL or __WCLONE. The hooks leave it out (own_child_collected) and keep its status for the runtime. The kernel's
@@ -17,11 +17,11 @@ namespace unfreed::track {
 
 /// One at a time.
 struct OwnChild {
-  /// Set by the kernel (CLONE_PARENT_SETTID) before the child runs, and before any wait function can meet it; 0: none.
+  /// Set by the kernel (CLONE_PARENT_SETTID) before the child runs and any wait function can return it; 0: none.
   std::atomic<pid_t> pid;
   /// Set when a wait function has collected it: kCollected and the wait status below it. 0: not yet.
   std::atomic<uint64_t> collected;
-  /// The thread that makes it, from before it is there until it is gone; 0: none does.
+  /// The thread that makes it, from before it exists until it is gone; 0: none does.
   std::atomic<pid_t> maker;
 };
 inline constexpr uint64_t kCollected = uint64_t{1} << 32;
@@ -55,7 +55,7 @@ inline void reset_own_child_after_fork() {
   g_own_child.collected.store(0, std::memory_order_relaxed);
 }
 
-/// May what the program has opened show the child?
+/// Can the program find the child by what it has opened?
 inline bool may_show_own_child(const char* path, size_t length) {
   constexpr char kList[] = {'c', 'h', 'i', 'l', 'd', 'r', 'e', 'n'};  // /proc/PID/task/TID/children
   if (g_own_child.maker.load(std::memory_order_relaxed)) [[unlikely]]

@@ -371,7 +371,7 @@ size_t read_python_frames(std::span<PythonFrame> out, bool is_interrupted, bool&
   while (count < known && name(frames[count], codes[count], out[count])) ++count;
   truncated |= count < walked;
   g_proofs += count == walked && count > 0 && g_proofs < kEnoughProofs;
-  // Where nothing is as it should be, it is another interpreter.
+  // If nothing is where the layout says, this is another interpreter.
   if (count == 0 && walked > 0 && !is_interrupted && !g_proofs) g_is_known.store(false, std::memory_order_release);
   return count;
 }

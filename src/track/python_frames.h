@@ -6,14 +6,14 @@
 //     the stack:                   open  os_open …  read  handle  <module>    _PyEval_EvalFrameDefault  …  main
 //
 // The list of a thread hangs on its PyThreadState, which the interpreter's own PyGILState_GetThisThreadState() returns
-// (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it stands
-// still during a hook. But for a daemon thread at the interpreter's end, whose list is freed while it waits, and where
-// a signal has interrupted the loop: so everything is read by the kernel (process_vm_readv), which cannot fault, and
+// (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it does not
+// change during a hook, with two exceptions: a daemon thread's list is freed at the interpreter's end while it waits,
+// and a signal may interrupt the loop. So everything is read by the kernel (process_vm_readv), which cannot fault, and
 // every code object must be of the type PyCode_Type. An interpreter that is laid out otherwise has no Python frames.
 //
 // A system call for each frame would take ten times as long as the call that is hooked. So, once the layout has proved
 // right for several stacks, the main thread's frames and the heads of their code objects are read as they are: they are
-// what the interpreter returns to, and nobody frees them, for it is the main thread that ends the interpreter. For
+// what the interpreter returns to, and are not freed, as the main thread itself ends the interpreter. For
 // other threads frames are read by the page, and all code objects of a stack at once. What a code object refers to is
 // known from then on.
 //
@@ -32,7 +32,7 @@
 
 namespace unfreed::track {
 
-/// Hears of every module that is recorded. Holds no pointer of `object`.
+/// Called for every module that is recorded. Keeps no pointer of `object`.
 void note_interpreter(const unwind::Object& object, uint32_t number, std::string_view path);
 
 /// A line of a function.

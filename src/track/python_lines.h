@@ -1,4 +1,4 @@
-// CPython's tables of lines: the line of an instruction. They are somebody else's memory: every step is within bounds.
+// CPython's tables of lines: the line of an instruction. They are the program's memory: every step checks its bounds.
 #pragma once
 
 #include <cstdint>

@@ -32,7 +32,7 @@ bool remove_root_region(RootRegion region) {
 
 void reset_root_regions_after_fork() { g_lock.reset(); }
 
-// No lock: nobody else runs where this is called, or somebody has stopped holding it.
+// No lock: where this is called no other thread runs, or one may have been stopped while it held the lock.
 void each_root_region(void* context, void (*visit)(void*, RootRegion)) {
   for (size_t at = 0; at < g_count; ++at) visit(context, g_regions[at]);
 }

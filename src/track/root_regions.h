@@ -16,7 +16,7 @@ bool add_root_region(RootRegion region);
 /// False: it is not known.
 bool remove_root_region(RootRegion region);
 
-/// In a fork child: no other thread is at work with them.
+/// In a fork child: no other thread uses them.
 void reset_root_regions_after_fork();
 
 void each_root_region(void* context, void (*visit)(void* context, RootRegion region));

@@ -8,7 +8,7 @@ namespace unfreed::track {
 
 namespace {
 
-/// The program's floating-point flags, rounding mode and traps are none of our business. Compilers move arithmetic past
+/// Leaves the program's floating-point flags, rounding mode and traps alone. Compilers move arithmetic past
 /// this unless it is in functions of their own, not inlined.
 class FloatingPoint {
  public:

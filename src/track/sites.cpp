@@ -33,7 +33,7 @@ ledger::FrameKey key_of(const unwind::Frame& frame) {
 }
 
 /// Follows frames (innermost first) from `node` as far as they have their nodes; leaves the others in `frames`.
-/// `note(frame, node)` hears of each from the outermost in.
+/// Calls `note(frame, node)` for each, from the outermost inwards.
 template <class Note>
 uint32_t follow_known(uint32_t node, Frames& frames, Note note) {
   while (!frames.empty()) {

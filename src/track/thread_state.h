@@ -54,7 +54,7 @@ static_assert(kMostSites / ledger::kChunkCells <= 1u << 16);
 struct ThreadLocal {
   ThreadState* active;  ///< the state, when the heap's fast path may be taken; else null. Never of a sampled heap
   ThreadState* state;
-  uint32_t heap_guard;        ///< inside a real call whose allocations are its own affair
+  uint32_t heap_guard;        ///< inside a real call whose allocations are not tracked
   uint32_t pause_depth;       ///< unfreed_pause()
   uint32_t heap_pause_depth;  ///< __lsan_disable()
   uint32_t busy;              ///< a verb is at work with `state`: a signal handler must not use it

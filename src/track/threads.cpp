@@ -77,7 +77,7 @@ uint32_t take_record() {
 /// Stands for the handle that the thread of a record will have: handles are addresses, and not odd.
 uint64_t handle_to_come(uint32_t generation) { return uint64_t{generation} << 1 | 1; }
 
-/// Called by the new thread and by its creator, whoever comes first. For the creator it may be gone by then.
+/// Called by the new thread or by its creator, whichever is first. For the creator it may be gone by then.
 void bind_handle(uint32_t index, uint32_t generation, uint64_t handle) {
   uint64_t expected = handle_to_come(generation);
   if (record_at(index).handle.compare_exchange_strong(expected, handle, std::memory_order_acq_rel))
@@ -150,7 +150,7 @@ void finish_record(uint32_t index, const NetHeap& net) {
   if (!(record.flags.load(std::memory_order_relaxed) & ledger::kThreadDetached))
     base::raw_syscall(SYS_prctl, PR_GET_NAME, reinterpret_cast<long>(record.name));
   record.state.store(static_cast<uint32_t>(State::finished), std::memory_order_release);
-  // Ended and detached: whoever comes second lets go of it.
+  // Ended and detached: the second of the two calls frees it.
   if (flag(record, ledger::kThreadEnded) & ledger::kThreadDetached) release_record(index, generation);
 }
 

@@ -31,8 +31,8 @@ void set_fork_handler(ForkHandler handler) { g_fork_handler = handler; }
 
 void adopt_fork() {
   base::SignalBlock block;  // a handler on this thread would wait for itself
-  // The first thread to come takes the child over; others (threads that the child has already made) wait for it. The
-  // lock lies in the wiped page: nobody held it at the fork.
+  // The first thread that comes here takes the child over; others (which the child has already made) wait for it. The
+  // lock lies in the wiped page, so it is free after the fork.
   while (g_fork_page.lock.exchange(1, std::memory_order_acquire)) {
     if (g_fork_page.alive.load(std::memory_order_acquire)) return;
     base::raw_syscall(SYS_sched_yield);

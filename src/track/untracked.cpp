@@ -104,7 +104,7 @@ struct ParentTable {
   void full() const { drop_in_parent(ledger::Dropped::untracked_full); }
 };
 
-/// Calls `act(table)` for the ledger of who reports the program: this process, or where it becomes the program itself,
+/// Calls `act(table)` for the ledger of the process that reports the program: this one or, if it is to execute that,
 /// the one it was forked from. (Before a child has a ledger of its own it has its parent's.)
 template <class Act>
 void in_ledger(const UntrackedProgram& program, Act act) {
