@@ -99,7 +99,7 @@ size_t choose_sites(const track::LiveSince& live, std::span<report::HeldSite> ou
   return count;
 }
 
-/// What is described elsewhere, or not at all.
+/// A site without texts: they are filled in later, or are not known.
 struct unfreed_site blank_site(enum unfreed_kind kind, uint64_t count, uint64_t bytes) {
   struct unfreed_site site {};
   site.size = sizeof site;
@@ -110,7 +110,7 @@ struct unfreed_site blank_site(enum unfreed_kind kind, uint64_t count, uint64_t 
   return site;
 }
 
-/// Calls `visit` for what `find(sum)` finds; what has no site that is known comes last, as one of which nothing is.
+/// Calls `visit` for each site that `find(sum)` finds; what has no known site comes last, as one without names.
 /// Returns how much that is; −1: it could not be found.
 template <class Find>
 int64_t visit_sites(enum unfreed_kind kind, unfreed_site_visitor visit, void* context, Find find) {
@@ -188,14 +188,14 @@ void read_lost(void* context) {
 /// Lost blocks born in `epoch` or later; −1: not known.
 int64_t count_lost_since(uint32_t epoch, track::LiveSince* sum = nullptr) {
   constexpr int kPatienceMs = 20'000;
-  // What a copy of the process finds out comes back through the ledger.
+  // A copy of the process answers through the ledger.
   bool is_shared = g_tracker.writer.backing() == ledger::Backing::shared_file;
   Lost lost{-1, sum};
   if (is_tracking() && is_shared) runtime::grade_now(kPatienceMs, epoch, read_lost, &lost);
   return lost.count;
 }
 
-/// May it be asked what of the heap is lost since?
+/// Can it be found out which heap blocks are lost since the mark?
 bool is_mark_of_heap(unfreed_mark_t mark) { return mark & kMarkBit && mark_epoch(mark) != track::kLastEpoch; }
 }  // namespace
 
@@ -233,7 +233,7 @@ UNFREED_LSAN void __lsan_unregister_root_region(const void* start, size_t bytes)
   auto low = reinterpret_cast<uintptr_t>(start);
   track::remove_root_region({low, low + bytes});
 }
-/// Writes a report; unlike LeakSanitizer's it does not end the process: that is for rules.
+/// Writes a report; unlike LeakSanitizer's function it does not end the process: only rules change its status.
 UNFREED_LSAN void __lsan_do_leak_check() { unfreed_runtime_report(nullptr); }
 UNFREED_LSAN int __lsan_do_recoverable_leak_check() {
   KeepErrno keep;

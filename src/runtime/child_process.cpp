@@ -44,7 +44,7 @@ void close_from_3(int kept = -1) {
   if (kept >= 3) close_range(kept + 1, kLast);
 }
 
-/// In a copy: room for what a report opens, whatever the process has left itself. Standard input is of no use to it.
+/// In a copy: frees descriptors for what a report opens, even if the process has used up its own. It needs no stdin.
 void make_room_for_descriptors(int kept) {
   close_from_3(kept);
   if (kept != 0) base::close_file(0);
@@ -119,7 +119,7 @@ long start_program(const Program& program) {
   if (!base::may_call_system()) return -EPERM;
   // Nothing of the program's may run in the child, which has its memory: signals wait until it has handlers of its own.
   base::SignalBlock block;
-  // Where they are ignored, nothing is left of a child that could tell how it ended.
+  // Where SIGCHLD is ignored the kernel reaps a child at once, and its status is lost.
   KernelAction defaults{};
   raw_syscall(SYS_rt_sigaction, SIGCHLD, reinterpret_cast<long>(&defaults), 0, 8);
   Start start{&program, 0};
@@ -180,7 +180,7 @@ Look look_at(long pid, int& status) {
   return result == pid ? Look::ended : Look::lost;
 }
 
-/// Does the child sleep? (If /proc numbers processes as another namespace does, that number is somebody else's there.)
+/// Does the child sleep? (/proc may show another pid namespace, in which that number is another process's.)
 bool sleeps(long pid) {
   base::ProcessStat stat = read_stat(static_cast<int>(pid));
   return stat.state == 'S' && stat.parent == base::current_pid();
@@ -219,7 +219,7 @@ int wait_for_copy(int milliseconds, bool may_sleep) {
   pid_t pid = child.pid.load(std::memory_order_acquire);
   if (!pid) return kLost;
   int result = wait_for(pid, milliseconds, may_sleep);
-  // A wait function of another thread may have met it, and be about to say so.
+  // A wait function of another thread may have collected it, and be about to record that.
   uint64_t collected = 0;
   for (int looks = 0; result == kLost && looks < 20; ++looks) {
     collected = child.collected.exchange(0, std::memory_order_acq_rel);

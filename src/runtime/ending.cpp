@@ -1,4 +1,4 @@
-// The end of the process image: what it holds is written down, and its last report made or left to the launcher.
+// The end of the process image: records what it holds, and makes its last report or leaves it to the launcher.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -37,8 +37,8 @@ constexpr int kPatienceMs = 12'000;
 /// For readers of stderr.
 constexpr int kLinesPatienceMs = 1000;
 
-/// While it lives, a process that has used up its descriptors has a few more, as far as its hard limit allows: for what
-/// has to be asked of the kernel at the end, when nobody is left to be surprised.
+/// While it exists, a process that has used up its descriptors may open a few more, if its hard limit allows: the
+/// kernel's lists are read at the end, when none of the program's code runs that could notice.
 class SpareDescriptors {
  public:
   SpareDescriptors() {
@@ -59,7 +59,7 @@ class SpareDescriptors {
   bool raised_ = false;
 };
 
-/// What the last report came to.
+/// The outcome of the last report.
 enum class End : uint32_t {
   pending,
   passed,     ///< no rule is broken; or the launcher says
@@ -155,7 +155,7 @@ bool has_end() {
          track::g_fork_page.alive.load(std::memory_order_acquire);
 }
 
-/// A program's own failure wins.
+/// A program's own failure status takes precedence.
 int status_after(End end, int status, bool& replaced) {
   int ours = end == End::broken ? g_settings.exit_code : end == End::unchecked ? report::exit_status::failure : 0;
   replaced = status >= 0 && (status & 0xff) == 0 && ours != 0;

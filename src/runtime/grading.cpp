@@ -57,8 +57,8 @@ unwind::StackBounds bounds_around(uintptr_t sp) {
   return state && state->is_own_stack(sp) ? state->bounds : unwind::probe_bounds(sp);
 }
 
-/// Where the frames of the program begin: those of libc and of this library are of no account, and what main has left
-/// behind is none any more. `from`: in one of them.
+/// Where the program's frames begin: those of libc and of this library do not count, and after main's return there are
+/// none. `from`: in one of them.
 uintptr_t find_program_sp(const unwind::Registers& from) {
   constexpr size_t kMostFrames = 64;
   unwind::Frame frames[kMostFrames];
@@ -67,7 +67,7 @@ uintptr_t find_program_sp(const unwind::Registers& from) {
   unwind::WalkResult walked = unwind::walk(from, bounds, g_tracker.runtime_module, frames, log);
   uintptr_t sp = from.sp;
   for (const unwind::Frame& frame : std::span(frames).first(walked.frames)) {
-    // Its callee has the address that it goes on at on the stack.
+    // The return address into it is on the stack, in its callee's frame.
     uintptr_t at = sp;
     while (bounds.contains(at, sizeof at) && *reinterpret_cast<const uintptr_t*>(at) != frame.pc) at += sizeof at;
     if (frame.pc != from.pc && !bounds.contains(at, sizeof at)) return from.sp;
@@ -85,7 +85,7 @@ void enter(ledger::Writer& out, const char* problem) {
   header.grading.store(static_cast<uint32_t>(problem ? Grading::refused : Grading::done), std::memory_order_release);
 }
 
-/// Where nothing else runs: at the process's end, or in a copy of it. nullptr, or why there is no verdict.
+/// Where no other thread runs: at the process's end, or in a copy of it. nullptr, or why nothing could be found out.
 const char* grade_here(const grade::Moment& moment, uint32_t since_epoch, ledger::Writer& out) {
   out.header().grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
   base::BoundedCall call;
@@ -171,7 +171,7 @@ void LiveGrading::begin() {
   threads_.look_again();
 }
 
-/// When none of them is in realloc, if that comes soon: where one is, free memory has to count as if it were in use.
+/// Stops them at a moment when none is in realloc, if there is one soon: if one is, free memory must count as in use.
 const char* LiveGrading::stop_threads() {
   constexpr int kMostTries = 8;
   for (int tries = 1;; ++tries) {
@@ -259,7 +259,7 @@ void grade_live(uint32_t since_epoch) {
 
 uintptr_t grade_at_end(const unwind::Registers& from) {
   if (g_settings.grade == report::GradeWhen::off) return 0;
-  // There will be no verdict. Under Valgrind it would call our reading of the stack an error, and may fail the program.
+  // Nothing can be found out. Valgrind would report our reading of the stack as an error, and may fail the program.
   if (g_tracker.writer.header().coverage[static_cast<size_t>(ledger::Kind::heap)] ==
       static_cast<uint8_t>(ledger::Coverage::unavailable)) {
     enter(g_tracker.writer, grade_here({{}, base::monotonic_ns()}, 0, g_tracker.writer));

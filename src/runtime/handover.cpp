@@ -12,7 +12,7 @@ using track::g_tracker;
 
 bool launcher_is_there() {
   if (!g_runtime.launcher_pid) return false;
-  // Killed, it could not say so.
+  // A launcher that was killed has not noted here that it is gone.
   return !g_tracker.writer.header().launcher_gone.load(std::memory_order_acquire) &&
          is_launcher_alive(g_runtime.place, g_runtime.launcher_pid);
 }
@@ -33,7 +33,7 @@ bool leave_to_launcher() {
 
 void remove_own_ledger() {
   if (!g_runtime.ledger_path[0]) return;
-  // Should the file be out of reach, as the process is another user's by now, whoever comes next may remove it.
+  // If the file is out of reach, as the process has become another user's, the next process of its user may remove it.
   g_tracker.writer.header().is_reported.store(1, std::memory_order_release);
   remove_ledger_file(g_runtime.ledger_path);
 }

@@ -20,7 +20,7 @@ using base::raw_syscall;
 
 namespace {
 
-/// Debug information may be large. The process waits for this at its end, and its report is written already.
+/// Reading large debug information takes time. The process waits at its end, and its report is written already.
 constexpr int kMostMilliseconds = 20'000;
 
 /// How long the command may take to end when it has written its answer.

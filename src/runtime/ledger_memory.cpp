@@ -35,7 +35,7 @@ constexpr int kShared = MAP_SHARED | MAP_NORESERVE;
 
 // ---- which pages may be touched ----
 
-/// The map of a ledger to come. A fork child still has its parent's beside it.
+/// The map of the ledger that will be made. A fork child still has its parent's as well.
 std::atomic<uint8_t>* begin_populated(const Header& header) {
   static std::atomic<uint8_t>* maps[2];
   static size_t latest;
@@ -52,7 +52,7 @@ void mark(std::atomic<uint8_t>* populated, uint64_t offset, uint64_t bytes) {
     populated[page].store(1, std::memory_order_relaxed);
 }
 
-/// What nearly every process comes to use. Where the file system has no room for it, private memory is better.
+/// What nearly every process uses. Where the file system has no room for it, private memory is better.
 struct FirstPages {
   SectionId section;
   uint64_t pages;
@@ -143,7 +143,7 @@ void unmap_parts(const Header& header, std::byte* base) {
   }
 }
 
-/// Maps the parts that are to be there, of the file or (`fd` −1) of private memory. nullptr: it cannot be.
+/// Maps the parts that are in use, of the file or (`fd` −1) of private memory. nullptr: it failed.
 std::byte* map_parts(const Header& header, long fd) {
   Extents::Part parts[Extents::kMostParts];
   size_t count = g_extents.parts(header, parts);
@@ -264,7 +264,7 @@ bool map_ledger(const LedgerPlace& place, int pid, Writer& out, std::span<char> 
 
 namespace {
 
-/// What goes over to a fork child, in the order of the file.
+/// The parts that are copied to a fork child, in the order of the file.
 constexpr SectionId kKept[] = {SectionId::strings, SectionId::modules, SectionId::nodes, SectionId::sites,
                                SectionId::fds};
 
@@ -338,7 +338,7 @@ bool replace_by_file(const LedgerPlace& place, int pid, Header& fresh, const Wri
   why = is_copied ? "the ledger could not be mapped" : "the ledger directory is full";
   Extents::Part parts[Extents::kMostParts];
   size_t count = g_extents.parts(fresh, parts), left = count;
-  // The header's comes last: until then there is a place to say that it went wrong.
+  // The header is mapped last: until then a failure can be recorded in the parent's.
   auto map = [&](const Extents::Part& part) {
     return map_over(base + part.start, part.end - part.start, kShared, fd, part.start);
   };

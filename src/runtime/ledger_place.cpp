@@ -52,7 +52,7 @@ void open_run_folder(const LedgerPlace& place, Folder& out) {
   base::close_file(run);
 }
 
-/// Nobody else can know it beforehand. Not 0.
+/// No other process can know it beforehand. Not 0.
 uint64_t random_number() {
   constexpr long kNonBlocking = 1;
   uint64_t number = 0;
@@ -69,7 +69,7 @@ void open_user_folder(const LedgerPlace& place, uint64_t random, Folder& out) {
   bool is_new = raw_syscall(SYS_mkdirat, AT_FDCWD, text_argument(out.path.c_str()), 0700) == 0;
   out.fd = ledger::open_folder(AT_FDCWD, out.path.c_str(), own_user());
   if (!is_new || is_error(out.fd)) return;
-  // Whatever the program's umask leaves of the mode; and of this folder, not of what may lie in its place by now.
+  // The mode, whatever the program's umask is; of this very folder, not of what may have its name by now.
   base::FixedText<32> opened;
   opened.add("/proc/self/fd/").add_signed(out.fd);
   raw_syscall(SYS_fchmodat, AT_FDCWD, text_argument(opened.c_str()), 0700);
@@ -77,8 +77,8 @@ void open_user_folder(const LedgerPlace& place, uint64_t random, Folder& out) {
 
 bool is_taken(long error) { return error == -EPERM || error == -ENOTDIR || error == -ELOOP; }
 
-/// Somebody else has taken the name of the user's folder. Of those that the user has besides, processes find the same:
-/// whoever comes next removes what others have left there.
+/// Another user has taken the name of the user's folder. All processes choose the same one of the user's others, so
+/// that later ones remove what earlier ones have left there.
 void open_other_folder(const LedgerPlace& place, Folder& out) {
   out.path.add(place.directory).add('/');
   if (ledger::find_other_folder(place.directory, own_user(), out.path))
@@ -95,7 +95,7 @@ bool is_own_earlier(long folder, const char* name, const FileName& parts) {
   base::close_file(file);
   if (size != sizeof header || std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) != 0) return false;
   auto state = static_cast<ledger::State>(header.state.load(std::memory_order_relaxed));
-  // It had ended normally and its report is being handled: only its exit handlers called exec.
+  // It has ended normally, and its report is being made: only its exit handlers called exec.
   if (state == ledger::State::ended) return false;
   if (!parts.pid_namespace) return state == ledger::State::replaced;  // without /proc nobody knows
   return header.pid == parts.pid && ledger::is_running(parts.pid, header.created_boottime_ns);
@@ -227,7 +227,7 @@ void rename_to_done(const char* path) {
   std::string_view folder(path, static_cast<size_t>(file.data() - path));
   constexpr int kMostAttempts = 16;
   long result = -EEXIST;
-  // The name may be that of a process with this number before, which nobody has read yet.
+  // The name may be that of an earlier process with this number, whose ledger has not been read yet.
   for (int attempt = 0; result == -EEXIST && attempt < kMostAttempts; ++attempt, ++name.image) {
     base::FixedText<400> done;
     done.add(folder);
@@ -243,7 +243,7 @@ void remove_ledger_file(const char* path) {
   if (is_error(result) && result != -ENOENT) return;
   base::FixedText<400> folder;
   folder.add(path);
-  // Not empty, it stays; so does what is not ours.
+  // It stays if it is not empty, and so does what another user owns.
   char* text = const_cast<char*>(folder.c_str());
   while (go_up(text) && is_own_folder(text) &&
          !is_error(raw_syscall(SYS_unlinkat, AT_FDCWD, text_argument(text), AT_REMOVEDIR))) {
@@ -257,7 +257,7 @@ void remove_leftover_ledgers(const char* path, int parent) {
   if (!go_up(text)) return;
   folder.fd = ledger::open_folder(AT_FDCWD, text, own_user());
   if (is_error(folder.fd)) return;
-  // One of a tree is enough: the first, whose parent has none.
+  // One process of a tree is enough: the first, whose parent has no ledger.
   FileName name;
   name.pid = parent;
   name.pid_namespace = ledger::own_pid_namespace();

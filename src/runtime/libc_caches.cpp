@@ -74,7 +74,7 @@ struct Work {
   hook::FreedBlocks* freed;
 };
 
-/// Nothing that the copy does may be noticed: it has no descriptors, leaves no core, and flushes no stream.
+/// The copy must not be noticed: it has no descriptors, leaves no core, and flushes no stream.
 int free_all(void* context) {
   const Work& work = *static_cast<Work*>(context);
   for (long fd = 0; fd < 3; ++fd) base::close_file(fd);

@@ -28,7 +28,7 @@ constexpr size_t kMostBytes = 1200;
 
 std::atomic<int> g_patience_ms;
 
-/// What the signals do that a failing write raises in its thread: nothing.
+/// While it exists, the signals that a failing write raises in its thread have no effect.
 class WriteSignals {
  public:
   WriteSignals() : pending_before_(pending()) {}
@@ -113,7 +113,7 @@ void say(std::string_view line, Line kind) {
   base::add_printable(text, line, kMostBytes);
   text.add('\n');
   WriteSignals signals;
-  // Room that was there when it was asked for may be gone again.
+  // The room that poll() reported may be used up by now.
   constexpr int kMostTries = 100;
   for (int tries = 0; try_to_write(now.st_mode, text.text()) == -EAGAIN && tries < kMostTries; ++tries)
     if (!wait_for_room()) return;

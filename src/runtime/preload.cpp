@@ -107,7 +107,7 @@ void leaving_untracked(std::string_view program, elf::Obstacle obstacle) {
   const ledger::Header* header = track::g_tracker.writer ? &track::g_tracker.writer.header() : nullptr;
   bool is_own = track::g_fork_page.alive.load(std::memory_order_relaxed);
   if (!header || !is_own || launcher_is_there()) return;
-  // Nobody comes after this image who would clear its ledger away.
+  // No later image of the process would remove its ledger.
   if (g_runtime.ledger_path[0]) {
     remove_ledger_file(g_runtime.ledger_path);
     g_runtime.ledger_path[0] = '\0';  // should the exec fail, this process reports without

@@ -200,7 +200,7 @@ void say_unwritable(const Request& request, const Working& working, const base::
   say(line.text(), line_kind());
 }
 
-/// Reports of programs that are started one after another, by somebody who wants them all?
+/// Are these reports of programs that are started one after another, so that their user wants all of them?
 void say_replaced(const Working& working) {
   if (!working.output.file.has_replaced_recent() || g_settings.quiet) return;
   base::FixedText<kMostLineBytes> line;
@@ -286,8 +286,8 @@ void take_facts(void* context) {
   report::take_kernel_facts(source, 0);
 }
 
-/// Calls that are one line of the source are one place where lines are known. A rule about places that holds here may
-/// be broken then.
+/// Where lines are known, calls in one line of the source are one place. A rule about places that holds here may
+/// then be broken.
 bool may_lines_break(const report::RuleSet& rules, const report::Report& report) {
   for (const report::Rule& rule : rules.all()) {
     const report::Totals* totals = rule.per_site ? report.totals_of(rule.subject) : nullptr;
@@ -296,7 +296,7 @@ bool may_lines_break(const report::RuleSet& rules, const report::Report& report)
   return false;
 }
 
-/// Lines of the source take tens of milliseconds to find: they are worth it where somebody will look for them. That is
+/// Finding source lines takes tens of milliseconds, which is worth it where a user will look at the report. That is
 /// where a rule is broken, and where the process that the user started, not one of its descendants, leaves something.
 bool is_worth_lines(const report::Report& report) {
   const report::Totals* misuse = report.totals_of(report::Subject::misuse);
@@ -319,7 +319,7 @@ int make(void* context) {
   if (!memory.start()) return 1;
   auto* working = new (memory.start()) Working;
   Made made;
-  // For what has to be opened there may have been no descriptor left before.
+  // Before, there may have been no descriptor for what a report opens.
   if (request.trigger != Trigger::exit) track::take_missing_thread_stacks(g_runtime.pid);
   if (request.frozen) request.frozen->take_thread_stacks(g_tracker.writer);
   ledger::View view = request.frozen ? request.frozen->view() : own_view();
@@ -367,7 +367,7 @@ int make_isolated(Request& request, int most_milliseconds) {
 }  // namespace
 
 namespace {
-/// Of which kind a resource has run out, where that is why a report is made.
+/// The kind of resource that has run out, if that is why a report is made.
 bool has_run_out(Trigger trigger, ledger::Kind& kind) {
   uint32_t number = g_tracker.writer.header().exhausted_by.load(std::memory_order_acquire);
   if (trigger != Trigger::exhaustion || number == 0) return false;
@@ -410,7 +410,7 @@ bool describe_here(std::span<const report::HeldSite> held, base::TextBuilder& ou
 void describe_threads() { track::take_thread_stacks(unwind::caller_registers()); }
 
 bool report_now(Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold) {
-  // A vfork child has its parent's memory, and is not the process that this would be about.
+  // A vfork child runs on its parent's memory, and would report on the parent.
   if (track::in_vfork_child()) return false;
   base::count_sandboxes();
   if (!base::may_call_system()) return false;

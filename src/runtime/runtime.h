@@ -55,7 +55,7 @@ int finish(int status, bool& replaced);
 /// `threshold`: what was reached, where that is why.
 bool report_now(report::Trigger trigger, const char* path, int patience_ms, const report::Threshold& threshold = {});
 
-/// Finds out what the process can still get at, and enters it in the ledger, for somebody who reads that. Waits for a
+/// Finds out what the process can still get at, and enters it in the ledger, for a process that reads it. Waits for a
 /// report that is being made for as long as `patience_ms`. False: it was in vain, or nothing is tracked.
 /// Async-signal-safe. `since_epoch`: of the heap; Header::lost_since is then about blocks born since.
 /// `read`: called before another report or grading may replace what was found.

@@ -1,10 +1,10 @@
 // A process that restricts its own system calls (seccomp) would die of ours. From then on there are none: room in the
-// ledger is taken while it can be had, the last report is left to the launcher, and without a launcher the ledger
-// stays, which is said beforehand.
+// ledger is reserved before that, the last report is left to the launcher, and without a launcher the ledger
+// stays, as a line says beforehand.
 //
 // A program can also do so by a system call instruction of its own, which no hook sees; asking the kernel needs a
 // system call, which may be fatal. The instruction and the number of the call can be seen in its code, though. If they
-// are there, the sandbox is assumed from where the program prepares for it, or ends as strict mode makes it.
+// found, a sandbox is assumed from where the program prepares for it, or where it ends as strict mode requires.
 #include <link.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -102,7 +102,7 @@ void sandboxing(hook::Sandbox sandbox, bool failed) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
   bool is_assumed = sandbox == hook::Sandbox::prepared || sandbox == hook::Sandbox::suspected;
   if (is_assumed && !g_runtime.restricts_itself) return;
-  // In strict mode the question itself is fatal.
+  // In strict mode even prctl is fatal.
   if (sandbox == hook::Sandbox::suspected) {
     set_flag(ledger::kHeaderFlagMaybeSandboxed, true);
     flag();

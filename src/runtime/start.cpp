@@ -283,7 +283,7 @@ void say_no_tracking(const report::Settings& settings, std::string_view why) {
   g_settings = {};  // its texts lay there
   line.add("unfreed: nothing is tracked: ").add(why);
   say(line.text(), settings.rules.count ? Line::verdict : Line::news);
-  // A gate that cannot be checked is never a silent pass. (The launcher sees to it by itself.)
+  // Rules that cannot be checked must not pass silently. (With a launcher, that one reports it.)
   if (!settings.rules.count || g_runtime.launcher_pid) return;
   g_runtime.is_unchecked = true;
   register_endings();
@@ -328,12 +328,12 @@ void at_quick_exit_handler() {
 void replacing(bool failed) {
   if (!track::g_fork_page.alive.load(std::memory_order_relaxed)) return;
   if (g_tracker.phase.load(std::memory_order_relaxed) != track::Phase::tracking) return;
-  // The next program would find the child that writes a report among its own.
+  // The child that writes a report would become the next program's child.
   constexpr int kPatienceMs = 1000;
   ReportTurn turn(failed ? 0 : kPatienceMs);
   ledger::State state = failed ? ledger::State::live : ledger::State::replaced;
-  // The ledger is cleared away by the next image's runtime, or by the launcher: should the exec fail it is still
-  // wanted.
+  // The ledger is removed by the next image's runtime, or by the launcher: if the exec fails, it is still
+  // needed.
   g_tracker.writer.header().state.store(static_cast<uint32_t>(state), std::memory_order_release);
 }
 
@@ -356,7 +356,7 @@ void set_levels() {
         {rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
 }
 
-/// First of all (-z initfirst), so that they run last.
+/// Registered before all others (-z initfirst), so that they run last.
 void register_endings() {
   hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing});
   on_exit(at_exit, nullptr);
