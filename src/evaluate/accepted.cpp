@@ -134,7 +134,7 @@ std::string_view target_of(const Evaluation& evaluation, const EvaluatedFd& fd) 
   const ledger::View& view = *evaluation.view;
   if (const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : view.kernel_fd(fd.kernel))
     return view.text(kernel->target);
-  // The process was killed: what it was opened with is known.
+  // The process was killed: only the name that it was opened by is known.
   const ledger::FdRecord* record = view.fd(static_cast<uint32_t>(fd.fd));
   if (!record || record->target.serial.load(std::memory_order_acquire) != fd.serial) return {};
   return {record->target.value, std::min<size_t>(record->target.bytes, sizeof record->target.value)};

@@ -9,7 +9,7 @@ namespace unfreed::report {
 
 namespace {
 
-/// Opened so many times, a target is worth a word.
+/// A target that has been opened at least this many times is named.
 constexpr uint64_t kOften = 8;
 
 /// What is known of the descriptors that a call site holds.
@@ -76,7 +76,7 @@ constexpr HintRow kHintRows[] = {
 #undef HINT
 };
 
-/// Of files and the like, which have a name that opening them again leads to.
+/// Only for files and the like, whose names lead to them again.
 bool is_named(Text target) { return !target.empty() && target.front() == '/'; }
 
 /// Returns what it leads to.

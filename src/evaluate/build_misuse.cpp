@@ -1,4 +1,4 @@
-// Invalid closes, descriptors that other programs inherited, and calls that failed for want of a resource.
+// Invalid closes, descriptors that other programs inherited, and calls that failed for lack of a resource.
 #include <errno.h>
 
 #include "base/text.h"
@@ -107,7 +107,7 @@ void build_exec_leaks(Build& build) {
 }
 
 namespace {
-/// The record of this program and reason that is there already; they may be in a ledger twice.
+/// The existing record of this program and reason; a ledger may have two of one program.
 UntrackedProgram* find_untracked(Report& report, Text program, Text reason) {
   for (UntrackedProgram& one : report.untracked)
     if (one.program == program && one.reason == reason) return &one;

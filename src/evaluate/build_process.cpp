@@ -42,7 +42,7 @@ void describe_end(const Build& build, Process& process) {
   }
 }
 
-/// Totals of a kind that was not seen would read as "none".
+/// No totals of a kind that was not seen: they would read as "none".
 bool is_seen(const ledger::View& view, ledger::Kind kind) {
   ledger::Coverage coverage = coverage_of(view, kind);
   return coverage != ledger::Coverage::off && coverage != ledger::Coverage::unavailable;
@@ -83,7 +83,7 @@ void build_process(Build& build) {
 void build_coverage(Build& build) {
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind)
     build.out.coverage[kind] = coverage_of(build.view(), static_cast<ledger::Kind>(kind));
-  // A process that was killed, or ended past libc, has not asked the kernel at its end.
+  // A process that was killed, or that ended without libc, has not read the kernel's lists at its end.
   ledger::Coverage& fds = build.out.coverage[static_cast<size_t>(ledger::Kind::fd)];
   if (fds == ledger::Coverage::exact && build.input.trigger == Trigger::post_mortem)
     fds = ledger::Coverage::unconfirmed;

@@ -13,7 +13,7 @@ namespace {
 
 ledger::Node node_at(uint32_t module, uint64_t place) { return {0, module | ledger::kNodeExactPc, place}; }
 
-/// Where the variable begins that is there; the place itself if it has no name.
+/// Where the variable at a place begins; the place itself if no name is known.
 uint64_t find_start(const Build& build, uint32_t module, uint64_t place) {
   uint64_t into = 0;
   const FrameResolver& resolver = build.input.resolver;

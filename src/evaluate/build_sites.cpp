@@ -152,7 +152,7 @@ Text suppression_text(const Build& build, uint32_t suppression) {
 }
 
 namespace {
-/// The process is gone, so the kernel cannot say: name what it was acquired with.
+/// The process is gone, so the kernel does not list it: name it as it was acquired.
 void describe_acquired_target(Build& build, const EvaluatedFd& fd, Text& target) {
   const ledger::FdRecord* record = build.view().fd(static_cast<uint32_t>(fd.fd));
   if (!record || record->target.serial.load(std::memory_order_acquire) != fd.serial) return;

@@ -29,7 +29,7 @@ bool read_child(const Evaluation& evaluation, std::span<ListedTask> list, const 
   out.inherited = record.flags & ledger::kChildInherited;
   out.ignored = record.flags & ledger::kChildIgnored;
   out.child_class = classify(evaluation, out.kernel);
-  // Started after the kernel was asked: its absence from the list means nothing.
+  // Started after the kernel's list was read: its absence from the list means nothing.
   bool is_later = out.started_ns > evaluation.view->header().reconciled_monotonic_ns;
   if (out.child_class == ChildClass::reaped_unseen && is_later) out.child_class = ChildClass::running;
   return true;

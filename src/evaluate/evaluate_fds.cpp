@@ -35,7 +35,7 @@ std::span<Listed> read_kernel_list(base::Arena& arena, const Evaluation& evaluat
 
 bool is_standard_number(int32_t fd) { return fd <= 2; }
 
-/// Has the program put it there?
+/// Is it a standard stream (evaluation.h)?
 bool is_standard(const Evaluation& evaluation, const EvaluatedFd& fd, const ledger::FdRecord* record) {
   if (!is_standard_number(fd.fd)) return false;
   if (!record || record->flags & ledger::kFdPlaced) return true;
@@ -85,7 +85,7 @@ bool join(const Evaluation& evaluation, int32_t number, const ledger::FdRecord* 
       out.site = site;
   }
   out.fd_class = classify(evaluation, out, record);
-  // Acquired after the kernel was asked: its absence from the list means nothing.
+  // Acquired after the kernel's list was read: its absence from the list means nothing.
   bool is_later = out.acquired_ns > evaluation.view->header().reconciled_monotonic_ns;
   if (evaluation.reconciled && kernel == kNoIndex && !is_later) out.fd_class = FdClass::closed_unseen;
   return true;

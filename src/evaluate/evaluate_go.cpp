@@ -1,4 +1,4 @@
-// Which descriptors Go's garbage collector closed: a close of its has the goroutine of finalizers or of cleanups at the
+// Which descriptors Go's garbage collector closed: such a close has the goroutine of finalizers or of cleanups at the
 // outer end of its stack.
 #include "evaluate/evaluation.h"
 #include "evaluate/frames.h"

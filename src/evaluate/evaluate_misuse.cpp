@@ -27,7 +27,7 @@ Counter counter_of(uint8_t misuse_kind) {
   }
 }
 
-/// What programs do on purpose, too, is listed and counted by itself: shells close what may not be open, and some close
+/// Invalid closes that may be intended have counters of their own: shells close what may not be open, and some close
 /// a standard stream. The counter of its suppressed part; Counter::suppressed for what counts.
 Counter suppressed_part(Counter counter) {
   Counter part = row_of(counter).suppressed;

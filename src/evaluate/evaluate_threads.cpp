@@ -62,8 +62,8 @@ void total(Evaluation& evaluation) {
 
 uint32_t object_site(const EvaluatedThread& thread) { return thread.ignored ? 0 : thread.site; }
 
-/// Joins the table with the kernel's list: a thread that is said to run and is not on it has gone unnoticed (or just
-/// now), one that is on it only was started through no hooked function.
+/// Joins the table with the kernel's list: a running thread of the table that is not on the list has ended unseen (or
+/// just now); one that is on the list only was started through no hooked function.
 size_t reconcile(Evaluation& evaluation, std::span<ListedTask> list, std::span<EvaluatedThread> out) {
   size_t count = 0;
   for (uint32_t index = 0; index < evaluation.view->thread_count() && count < out.size(); ++index) {

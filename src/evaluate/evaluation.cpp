@@ -51,7 +51,7 @@ void read_sites(base::Arena& arena, Evaluation& out) {
       const ledger::KindTotals& totals = view.header().totals[site->kind];
       bool has_changed = site->peak_then.load(std::memory_order_relaxed) ==
                          static_cast<uint32_t>(totals.peak.load(std::memory_order_relaxed));
-      // What is released is read first: it cannot be more than what was acquired.
+      // Releases are read first, so that they cannot be more than acquisitions.
       evaluation.at_peak = has_changed ? site->live_then.load(std::memory_order_relaxed) : sum.acquired - sum.released;
       continue;
     }
@@ -91,7 +91,7 @@ void total_heap(Evaluation& out) {
   heap[Counter::bytes_error] = standard_error(header.sample_variance_bytes.load(std::memory_order_relaxed));
 }
 
-/// Totals of kinds that are counted in the header as well: what was counted one by one is a floor.
+/// Totals of kinds that are counted in the header as well: at least what was counted one by one.
 void total_counted(Evaluation& out) {
   uint64_t site_totals[ledger::kKindCount] = {};
   for (EvaluatedSite& site : out.sites) {
@@ -111,7 +111,7 @@ void total_counted(Evaluation& out) {
   }
 }
 
-/// Descriptors that a process released while it cleaned up at its end: what it held is listed.
+/// Descriptors that a process released while it cleaned up at its end. Reports list what it held before that.
 bool held_much(const EvaluatedSite& site) {
   constexpr uint64_t kMuch = 8;
   return site.kind == Kind::fd && site.at_peak >= kMuch;

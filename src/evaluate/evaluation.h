@@ -8,7 +8,7 @@
 //     ─────────────────   ────────────────   ───────────────────────────────────────────────────────────
 //     acquired, received  yes, or not asked  held (libc: the site is libc's own; standard: see below)
 //     inherited …         yes, or not asked  inherited, libc, ignored
-//     any                 no                 closed_unseen: closed behind our back, counts for nothing
+//     any                 no                 closed_unseen: closed through no hooked function; not counted
 //     none                yes                unattributed, which is held, too (standard: number 0 to 2)
 //
 // A number from 0 to 2 is a standard stream where the program put something there: by asking for the number (dup2), by
@@ -79,7 +79,7 @@ enum class ChildClass : uint8_t {
   zombie,  ///< has ended and was not waited for
   running,
   unknown,        ///< not waited for; whether it has ended could not be asked
-  reaped_unseen,  ///< gone, though no watched function waited for it
+  reaped_unseen,  ///< gone, though no hooked function waited for it
 };
 struct EvaluatedChild {
   uint32_t kernel;  ///< index into kernel_tasks, or kNoIndex

@@ -31,7 +31,7 @@ void add_but_stack(base::TextBuilder& out, const HeldText& one) {
   end_part(out);
 }
 
-/// A frame of a stack: of a call of which nothing is known, the place in its module.
+/// A frame of a stack: function and line or, if nothing is known of the call, its offset in the module.
 struct ShownFrame {
   const Call* call;
   const Frame* frame;  ///< nullptr: unknown

@@ -111,7 +111,7 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
 
 namespace {
 /// Much memory that is neither a file's nor malloc's: that of an allocator which is not seen, or mapped by the program
-/// itself. What malloc has ever given is the most that can be its; the runtime's own tables grow with it.
+/// itself. At most what malloc has ever returned can be malloc's; the runtime's own tables grow with that.
 void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
   ledger::Coverage coverage = coverage_of(*evaluation.view, ledger::Kind::heap);
   if (coverage != ledger::Coverage::exact && coverage != ledger::Coverage::partial) return;

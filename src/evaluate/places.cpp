@@ -34,7 +34,7 @@ PlaceFrame frame_by_function(std::string_view module, const ResolvedFrame& resol
   frame.known_by = PlaceKnownBy::function;
   uint64_t name = hash_text("!", hash_text(base::base_name(module)));
   std::string_view symbol = resolved.symbol.empty() ? resolved.linkage_name : resolved.symbol;
-  // A library's function may be an interpreter's loop, which is one place wherever it calls from.
+  // A library's function may be an interpreter's loop: all its calls are one place.
   frame.lasting = owner == CodeOwner::program ? combine(hash_text(symbol, name), resolved.symbol_offset)
                                               : hash_text(without_clone_suffix(symbol), name);
   frame.exact = frame.lasting;
@@ -143,7 +143,7 @@ bool is_worse(const Report& report, const Place& left, const Place& right) {
   return left.first() < right.first();
 }
 
-/// Are two sites one place? One that stands for many is like no other.
+/// Are two sites one place? An overflow site, which represents many, never is.
 int compare(const Site& left, const Site& right) {
   if (left.kind != right.kind) return left.kind < right.kind ? -1 : 1;
   if (left.signature != right.signature) return left.signature < right.signature ? -1 : 1;

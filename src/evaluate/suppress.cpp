@@ -159,7 +159,7 @@ void apply_suppressions(const ReportInput& input, base::Arena& arena, Evaluation
       site.suppression = find(input, evaluation, record, site);
       evaluation.use(input.suppressions, site.suppression, used_by(site));
     });
-  // What a suppression covers no more, another one may cover, which may then be exceeded itself.
+  // Sites that an exceeded suppression no longer covers may be covered by another one, which may then be exceeded, too.
   for (bool again = has_limits; again;) {
     again = false;
     each_site([&](uint32_t, EvaluatedSite& site, const ledger::Site& record) {
