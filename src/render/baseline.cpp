@@ -136,7 +136,7 @@ class Comparer {
       keeps_lines |= !written.empty() && written.front() != '#';
       if (!is_gone) kept += written + "\n";
     }
-    // What was said of an entry goes with it.
+    // An entry's comments are removed with it.
     if (!loses_entries || keeps_lines) result_.updated += kept;
   }
 

@@ -107,8 +107,8 @@ class Completion {
       if (report::is_mangled(frame.function)) frame.function = arena_.copy(symbolizer_.spell(frame.function));
   }
 
-  /// By stack. A frame that has a name in the report, and none here, is of a file that is not here any more: what was
-  /// said of its stacks stays.
+  /// By stack. A frame that has a name in the report but none here is in a file that is no longer here: the notes on
+  /// its stacks stay.
   void find_places() {
     stacks_.assign(1, {});
     for (const report::Node& node : report_.stacks.nodes) {

@@ -31,7 +31,7 @@ constexpr Counter kNumbers[] = {Counter::live,
                                 Counter::possibly_lost,
                                 Counter::possibly_lost_bytes};
 
-/// A text in quotes, as it may hold anything. Spreadsheets would compute what begins like a formula.
+/// A text in quotes, as it may hold anything. Spreadsheets would evaluate what begins like a formula.
 std::string cell(std::string_view text) {
   std::string out = "\"";
   if (!text.empty() && std::string_view("=+-@").find(text.front()) != std::string_view::npos) out += '\'';

@@ -47,7 +47,7 @@ bool counts_place(const AskedRule& asked, const Place& place) {
   return asked.rule.per_site ? asked.rule.broken_by(value) : value > 0;
 }
 
-/// "heap.lost" for the counters of what is lost, else the kind alone: the rule in which somebody would ask for it.
+/// "heap.lost" for the counters of what is lost, else the kind alone: as a rule names it.
 std::string id_of(const Place& place) {
   std::string id(report::kind_name(place.site->kind));
   return place.site->kind == ledger::Kind::heap && place.lost ? id + ".lost" : id;

@@ -1,11 +1,11 @@
-// What reports say that somebody should act on, one by one, for tools that show findings beside the code: annotations,
+// What in reports calls for action, one by one, for tools that show findings beside the code: annotations,
 // code scanning, code quality, test results.
 //
 //     broken by a rule        the call sites that the rule counts, invalid closes, descriptors leaked across exec
 //     not checked             a rule of whose kind too little was seen; a program that was not tracked
 //     no rule about it        what is held of a kind that programs give back, and what is lost
 //
-// What the rules are not for (--rules-for) and what suppressions cover is no finding. Several processes that leak at
+// Processes that --rules-for leaves out, and what suppressions cover, have no findings. Several processes that leak at
 // one call site are one finding, with the numbers of the worst.
 #pragma once
 

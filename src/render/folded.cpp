@@ -2,7 +2,7 @@
 //
 //     fd;main;service::Server::handle(int);service::Log::write(std::string const&) 25
 //
-// The first frame is the number's name. If none was asked for, what is live of each kind stands below the kind.
+// The first frame is the number's name. Without --value that is the kind, and the number is how many are live.
 #include <fmt/format.h>
 
 #include <algorithm>

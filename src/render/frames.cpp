@@ -43,7 +43,7 @@ std::vector<ShownFrame> choose_own(const std::vector<StackFrame>& stack, const P
   std::vector<size_t> own;
   for (size_t at = 0; at < stack.size(); ++at)
     if (is_own_frame(stack[at])) own.push_back(at);
-  // Code that was brought along (a header of another folder) does not come before that of the folder one works in.
+  // Code of other folders (a bundled header) does not come before that of the working directory.
   auto here = std::find_if(own.begin(), own.end(), [&](size_t at) { return paths.is_here(stack[at].file); });
   if (here != own.end()) own.erase(own.begin(), here);
   auto has_line = [&](size_t at) { return stack[at].line != 0; };

@@ -49,7 +49,7 @@ const char* word_of(Finding::Level level) {
 
 std::string annotation_of(const Finding& finding) {
   std::string parameters;
-  // What is no file of the repository has no page to stand on.
+  // GitHub can show an annotation on a file of the repository only.
   if (finding.line && !finding.file.starts_with('/'))
     parameters = fmt::format("file={},line={},", escape_property(finding.file), finding.line);
   std::string title = finding.rules.empty() ? finding.id : fmt::format("{}", fmt::join(finding.rules, ", "));

@@ -16,7 +16,7 @@ using Counts = std::map<std::string, uint64_t>;
 
 namespace {
 
-/// What is alike of targets: files by their path; sockets by protocol and state ("tcp close_wait"), as addresses
+/// What descriptors are grouped by: files by their path; sockets by protocol and state ("tcp close_wait"), as addresses
 /// differ; others by what they are.
 std::string kind_of(std::string_view target, const PathShortener& paths) {
   if (target.starts_with('/')) return paths.shorten(target);

@@ -27,7 +27,7 @@ using report::StackId;
 using report::Text;
 using report::Words;
 
-/// Reports nest eight deep. Beyond this it is an attack on somebody's stack.
+/// Reports nest eight deep. A text that nests deeper than this could overflow the reader's stack.
 constexpr int kDeepest = 64;
 
 bool is_too_deep(std::string_view text) {
@@ -68,7 +68,7 @@ void at_place(std::string_view place, Work work) {
   }
 }
 
-/// Memory must be there: a report that is half read is none.
+/// Throws where memory is missing: a report that is half read is of no use.
 template <class T>
 T* added(List<T>& list, base::Arena& arena) {
   T* place = list.add(arena);

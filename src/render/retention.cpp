@@ -79,7 +79,7 @@ const std::optional<TellingFrame>& RetentionPaths::frame_of(const RetentionNode&
   return site == sites_.end() ? kNone : telling_.of(site->second->stack);
 }
 
-/// Of two steps that lead to one another with the same name neither tells what it is, unless it is the same thing.
+/// Two steps with the same name, one leading to the other, are ambiguous unless they stand for the same thing.
 void RetentionPaths::find_ambiguous_frames() {
   for (size_t at = 0; at < report_.retention.size(); ++at) {
     const RetentionNode& node = report_.retention[at];

@@ -13,7 +13,7 @@ using report::Totals;
 
 namespace {
 
-/// A peak of one call site and that of another are not those of both.
+/// Peaks of two call sites do not add up: they may have been at different times.
 bool adds_up(Counter counter) { return counter != Counter::peak && counter != Counter::growth; }
 
 bool has(const report::CounterRow& row, ledger::Kind kind) {

@@ -79,7 +79,7 @@ Json frames(const Finding& finding, const SourceRoot& root) {
 Json result_of(const Finding& finding, const SourceRoot& root) {
   Json result = {
       {"ruleId", finding.id}, {"level", word_of(finding.level)}, {"message", message(finding.describe_with_rules())}};
-  // GitHub shows nothing that has no place; the program itself is one.
+  // GitHub shows only results that have a location; where no source is known, the program is the location.
   std::string program = finding.report->process.exe.empty() ? "unknown" : printable(finding.report->process.exe);
   Json location = finding.line ? physical(finding.file, finding.line) : physical(root.name(program), 0);
   result["locations"] = Json::array({{{"physicalLocation", location}}});

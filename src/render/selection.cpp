@@ -87,7 +87,7 @@ class Selecting {
     // Of a process that is not tracked they are the totals, too.
     bool are_totals = is_kernel_view(report_);
     size_t descriptors = report_.descriptors.size(), threads = report_.threads.size();
-    // What is neither a call site's nor of one thread: who asks for call sites alone does not mean these.
+    // Left out: what belongs to no call site or thread. Selections are about those.
     auto is_unattributed = [](const auto& one) { return one.origin == "unattributed"; };
     keep(
         report_.descriptors, "unattributed descriptor",
@@ -257,7 +257,7 @@ class Selecting {
 
   // ---- what is not shown ----
 
-  /// `is_news`: is it worth a word that it is not shown?
+  /// `is_news`: is it worth mentioning that it is not shown?
   template <class T, class Wanted, class News>
   void keep(report::List<T>& list, const char* noun, Wanted is_wanted, News is_news) {
     uint32_t kept = 0;

@@ -1,4 +1,4 @@
-// What suppressions cover, for those who ask.
+// What suppressions cover (--show-suppressed).
 #include <fmt/format.h>
 
 #include "render/paths.h"

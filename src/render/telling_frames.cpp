@@ -9,10 +9,10 @@ namespace unfreed::render {
 
 namespace {
 
-/// Wrappers call one another: strdup's calls malloc's.
+/// Wrappers call one another: one of strdup calls one of malloc.
 constexpr size_t kLevels = 2;
 constexpr size_t kMany = 4;
-/// Of a stack; one is told apart from its caller, behind all wrappers.
+/// Of a stack: behind all wrappers, the frame that tells what was allocated, and its caller.
 constexpr size_t kFrames = kLevels + 2;
 /// What the first ones do not show is rare.
 constexpr size_t kMostSites = 4096;

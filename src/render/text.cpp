@@ -97,7 +97,7 @@ std::string render_failure(const Report& report, const TextOptions& options) {
   return text + render_frames(report, first.stack, options, "      ");
 }
 
-/// Who held most when most was held, where little of it is left.
+/// The call site that held most at the peak, if little of that is left.
 std::string render_peak(const Report& report, const TextOptions& options) {
   const Site* most = find_peak(report);
   if (!most) return {};
@@ -107,7 +107,7 @@ std::string render_peak(const Report& report, const TextOptions& options) {
   return text + render_frames(report, most->stack, options, "      ");
 }
 
-/// Descriptors that nobody has a stack for: at least what they lead to.
+/// Descriptors without a stack: what they refer to.
 std::string render_unattributed(const Report& report, const TextOptions& options) {
   std::vector<std::string> shown;
   size_t count = 0;
@@ -123,7 +123,7 @@ std::string render_unattributed(const Report& report, const TextOptions& options
                      join(shown, ", "), more);
 }
 
-/// Programs that nothing is known of.
+/// Programs that were not tracked.
 std::string render_untracked(const Report& report, const TextOptions& options) {
   std::string text;
   size_t shown = 0;
@@ -171,8 +171,8 @@ std::string render_notes(const Report& report, const TextOptions& options) {
   return text.empty() ? text : "\n" + text;
 }
 
-/// Places worth a person's time, kind by kind: those of kinds with a broken rule first, else as the kinds stand. Of
-/// each kind the worst, and how many more there are.
+/// The worst places, kind by kind: kinds with a broken rule first, then in the order of kinds. Of each kind, also how
+/// many more there are.
 std::string render_places(const Report& report, const TextOptions& options) {
   std::vector<Place> places = list_places(report);
   std::erase_if(places, [](const Place& one) { return !one.counts(); });

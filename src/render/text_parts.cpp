@@ -53,7 +53,7 @@ std::string render_frame(const ShownFrame& shown, const TextOptions& options, si
   if (frame.function.empty()) return gap + (place.empty() ? "?" : place);
   size_t taken = columns_of(gap) + columns_of(place) + (place.empty() ? 0 : 3);
   std::string name = printable(fit_function(frame.function, std::min(kLongName, columns - taken)));
-  // Escapes are longer than what they stand for.
+  // Escaping has made it longer.
   name = cut_to(name, columns - taken);
   if (place.empty() || name == place) return gap + name;
   return gap + name + " " + tinted("(" + place + ")", Tint::faint, options.colour);
@@ -121,8 +121,8 @@ bool is_asked_for(const Report& report, std::string_view type) {
   });
 }
 
-/// close(-1) is in many programs, and a standard stream is often closed to say that no more will come: they are in the
-/// report. So is what comes of it.
+/// Many programs call close(-1), and a standard stream is often closed to end the output: these are in the
+/// report only, unless a rule names them or the close had a consequence.
 bool is_worth_showing(const Report& report, const Misuse& misuse) {
   if (counts(misuse) || is_asked_for(report, misuse.type)) return true;
   return misuse.type == "standard_closed" ? misuse.opened.has_value() : misuse.fd >= 0;
@@ -182,7 +182,7 @@ StackFrame frame_of(const report::Call& call) {
   return frame;
 }
 
-/// Threads that a person would describe in the same words, as one.
+/// Puts together threads that are described in the same words.
 struct AlikeThreads {
   const Thread* first = nullptr;
   std::string words;

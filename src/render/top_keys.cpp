@@ -33,7 +33,7 @@ void TopView::sort_next(int by) {
   auto all = static_cast<int>(is_sites ? site_orders().size() : process_orders().size());
   order = static_cast<size_t>((static_cast<int>(order) + by + all) % all);
   if (is_sites) {
-    // From the top: who sorts wants to see what comes first.
+    // After sorting, show the list from its top.
     site_key_.clear();
     site_cursor_ = {};
   }

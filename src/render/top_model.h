@@ -18,7 +18,7 @@
 
 namespace unfreed::render {
 
-/// A number as it goes on.
+/// A number over time.
 class Tally {
  public:
   /// `before_ns`: when it was 0, if that is known.
@@ -51,11 +51,11 @@ struct TopProcess {
 inline constexpr auto kFd = static_cast<size_t>(ledger::Kind::fd), kHeap = static_cast<size_t>(ledger::Kind::heap),
                       kThread = static_cast<size_t>(ledger::Kind::thread);
 
-/// A process as it has gone on.
+/// A process over time.
 struct TopProcessRow {
   TopProcess last;
   std::array<Tally, ledger::kKindCount> kinds;
-  std::optional<uint64_t> ended_ns;  ///< when it was not there any more
+  std::optional<uint64_t> ended_ns;  ///< when it was first missing
 };
 
 class TopProcesses {
@@ -70,7 +70,7 @@ class TopProcesses {
   std::map<std::string, TopProcessRow, std::less<>> rows_;
 };
 
-/// A call site as it has gone on.
+/// A call site over time.
 struct TopSiteRow {
   Place place;
   Tally tally;                      ///< of the heap bytes, of others those that are held or run

@@ -14,7 +14,7 @@ namespace unfreed::render {
 
 namespace {
 
-/// Of a frame: what a person looks for.
+/// Does the filter match the kind, the acquiring function, a frame or a target?
 bool matches(const Pattern& pattern, const TopSiteRow& row) {
   const report::Site& site = *row.place.site;
   if (pattern.matches(report::kind_name(site.kind)) || pattern.matches(site.acquired_by)) return true;
@@ -73,7 +73,7 @@ std::vector<const TopProcessRow*> TopView::processes() const {
     });
   std::stable_sort(rows.begin(), rows.end(), process_orders()[process_order_].comes_first);
   if (is_reversed_[kProcesses]) std::reverse(rows.begin(), rows.end());
-  // Where many short processes come and go, those that run stay in sight.
+  // If many short processes come and go, running ones stay at the top.
   std::stable_partition(rows.begin(), rows.end(), [](const TopProcessRow* row) { return !row->ended_ns; });
   return rows;
 }
@@ -131,7 +131,7 @@ void TopView::Cursor::show_in(size_t lines, size_t rows) {
   if (top + lines > rows) top = rows > lines ? rows - lines : 0;
 }
 
-/// What is selected stays selected where rows move. What is not there any more: its row is.
+/// A selected process or call site stays selected when rows move; if it is gone, the row in its place is selected.
 void TopView::keep_cursors() {
   std::vector<const TopProcessRow*> shown = processes();
   auto process =

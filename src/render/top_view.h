@@ -1,5 +1,5 @@
-// The screen of `unfreed top`: what is on it, and what its keys do. Lines of text in, lines of text out: the terminal
-// is somebody else's (cli/screen.h).
+// The screen of `unfreed top`: what is on it, and what its keys do. Keys in, lines of text out: the terminal
+// itself is in cli/screen.h.
 //
 //     ┌ title ────────────────────────────┐
 //     │ processes                         │  a list: one row is selected
@@ -57,7 +57,7 @@ enum class TopAction : uint8_t { none, quit, save, grade };
 
 class TopView {
  public:
-  /// `delay_ns`: between looks. `colour`: of texts, is not used; styles are.
+  /// `delay_ns`: between looks.
   TopView(uint64_t delay_ns, PathShortener paths);
 
   // ---- looks ----

@@ -106,7 +106,7 @@ std::string render_totals(const Report& report) {
       if (coverage == ledger::Coverage::unavailable) text += fmt::format("  {:<7} could not be tracked\n", name);
       continue;
     }
-    // Few programs have any of these: that there are none is not worth a line.
+    // Few programs have any of these: no line if there are none.
     bool is_rare = subject == Subject::thread || subject == Subject::child ||
                    report::is_handle_kind(static_cast<ledger::Kind>(at));
     if (is_rare && !(*totals)[Counter::total] && !(*totals)[Counter::unattributed]) continue;

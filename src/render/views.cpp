@@ -112,7 +112,7 @@ class Tree {
     size_t shown = 0;
     uint64_t left_out = 0;
     for (const auto& [name, one] : calls) {
-      // Less than half a percent is worth no line; nor is what would not fit beside its indentation.
+      // No line for less than half a percent, nor for what would not fit beside its indentation.
       bool is_small = one->value * 200 < root_.value || indent.size() > kDeepest;
       if (is_small && shown) {
         left_out += one->value;
