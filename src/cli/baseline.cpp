@@ -20,8 +20,8 @@ namespace {
 
 using render::BaselineChange;
 
-/// What a report is too blind for: a baseline that leaves out what could not be seen would pass it later. Of each of
-/// its kinds that was tracked.
+/// What a report did not see: a baseline without it would later accept any leak of that kind. One line for each of
+/// its kinds that were tracked.
 bool is_complete(const SourcedReport& source, const std::string& file) {
   const report::Report& report = source.report();
   bool is_seen = true;
@@ -139,7 +139,7 @@ int baseline_command(const Arguments& arguments) {
   }
   render::RenderOptions render_options;
   if (!source_root.empty()) render_options.root.emplace(std::filesystem::absolute(source_root).string());
-  // What could not be seen would be gone from the file.
+  // Entries of what could not be seen would be removed from the file.
   if (!is_seen && verb != "check") return kFailure;
   uint32_t seen_kinds = 0;
   for (const report::Report* report : reports)

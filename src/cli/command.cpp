@@ -22,10 +22,10 @@ void complain(std::string_view message) {
 }
 
 void write_message(std::string_view text) {
-  // Whoever waits for this process to end may be the one who should read. A reader that runs takes something within
-  // milliseconds; a second is what the runtime's own lines wait, too. The larger limit is for a terminal that is slow.
+  // The process that should read may be waiting for this one to end. A reader that runs reads something within
+  // milliseconds; the runtime's own lines also wait for a second. The larger limit is for a slow terminal.
   constexpr int kMostWithoutProgress = 1'000, kMostInAll = 10'000;
-  static bool has_reader = true;  // once nobody has read, later messages do not wait again
+  static bool has_reader = true;  // after the first message that is not read, later ones do not wait
   const uint64_t start_ns = base::monotonic_ns();
   while (!text.empty()) {
     pollfd output{STDERR_FILENO, POLLOUT, 0};
@@ -211,7 +211,7 @@ std::optional<int> Parser::parse(const Arguments& arguments) {
   return {};
 }
 
-/// The first word that looks like an option and is none; "" where there is none.
+/// The first word that looks like an option but is not one; "" if there is none.
 std::string Parser::describe_unknown_option(const Arguments& arguments) const {
   for (const std::string& word : arguments) {
     if (word == "--") break;

@@ -54,12 +54,12 @@ int diff_command(const Arguments& arguments) {
                     old_file, new_file));
     return kFailure;
   }
-  // One that the library wrote by itself knows no lines yet: only then is a place the same in both.
+  // A report that the library wrote by itself has no lines yet. With lines, a call site is the same in both.
   for (SourcedReport* one : {&*older, &*newer})
     if (!one->ledger) render::complete(one->owned.report, symbolizer, one->owned.arena);
   render::Difference difference = render::compare(older->report(), newer->report());
   bool is_worse = difference.is_worse();
-  // What is shown, and how much of it, changes no exit status.
+  // The selection does not change the exit status.
   render::DifferenceOptions shown;
   shown.least_live = selection.selection().min;
   if (selection.selection().top) shown.most_changes = selection.selection().top;

@@ -1,4 +1,4 @@
-// unfreed doctor: says beforehand what a run would see.
+// unfreed doctor: says what a run would see, without running CMD.
 #include <fmt/format.h>
 
 #include <algorithm>

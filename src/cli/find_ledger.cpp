@@ -37,7 +37,7 @@ bool is_named_for(int pid, const std::string& path) {
   return ledger::parse_file_name(base::base_name(path), name) && !name.done && name.pid == own;
 }
 
-/// Opens the file first without reading from it, which starts nothing whatever it is.
+/// Opens the file with O_PATH first: that has no effect, whatever the file is.
 OpenLedger open_mapped(const std::string& path, const MappingLine& mapped, const std::vector<unsigned>& users) {
   base::UniqueFd place(base::open_file(path.c_str(), O_PATH));
   struct stat status {};

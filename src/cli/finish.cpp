@@ -8,8 +8,8 @@
 // With --held-sites, of a process that goes on: writes no report, but describes these call sites on standard output
 // (evaluate/held_sites.h), and ends with 0.
 //
-// What the report does is said by the process, in arguments. The ledger says what it holds, and is read only if it is
-// the very file that the process has mapped: something else may lie under its name by now. It is left where it is.
+// The process says in arguments what the report is to do. The ledger says what it holds, and is read only if it is
+// the very file that the process has mapped: another file may have its name by now. It is not removed.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
@@ -144,7 +144,7 @@ int finish_command(const Arguments& arguments) {
   input.add_options(parser, [](const report::SettingRow& row) { return row.used_by != report::SettingUse::process; });
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
-  signal(SIGPIPE, SIG_IGN);  // the answer is wanted whether or not anybody reads the summary
+  signal(SIGPIPE, SIG_IGN);  // the exit status is needed whether or not the summary is read
   ledger::Copy copy;
   if (!load(path, identity, copy)) return kFailure;
   report::cover_inner_allocator(copy.writer(), report::find_inner_allocator(copy.writer()));

@@ -119,7 +119,7 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
         entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
   });
   std::string preload = preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_);
-  // Where everything is traced, the library stays out; other entries are the caller's.
+  // Where everything is traced, the library is not preloaded; other entries are the caller's.
   if (settings_.backend == report::Backend::trace) {
     const char* own = std::getenv("LD_PRELOAD");
     preload = own ? own : "";
@@ -185,14 +185,14 @@ int Launcher::run() {
                     plan_.words[0], tracer_->pid()));
   signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
-  // CMD is off; what follows happens beside it.
+  // CMD runs from here on.
   supervise();
   sweep();
   return finish();
 }
 
 void Launcher::supervise() {
-  // CMD has its limit already; the launcher needs a handful of descriptors whatever it is.
+  // CMD has its own limit already; the launcher needs a handful of descriptors, however low the limit is.
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 64 && limit.rlim_max > limit.rlim_cur) {
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 64);
@@ -271,7 +271,7 @@ void Launcher::sweep() {
 bool Launcher::note_command() {
   if (command_ledger_ || settings_.disabled || !report::is_wanted(settings_, plan_.words[0])) return false;
   if (command_is_gone_unseen_) return true;  // as that image noted itself
-  // One that nothing stands against may have found no room for a ledger, and then reports by itself.
+  // A program that can be tracked may have found no room for a ledger, and then reports by itself.
   if (verdict_.obstacle == elf::Obstacle::none) return false;
   std::string reason(elf::describe(verdict_.obstacle));
   if (!no_trace_.empty()) reason += "; it cannot be traced either: " + no_trace_;
@@ -279,7 +279,7 @@ bool Launcher::note_command() {
   return true;
 }
 
-/// Processes that still run, and were started past every hook (by a static program).
+/// Processes that still run, and that no hooked function started (a static program did).
 void Launcher::note_running() {
   for (int pid : running_untracked_) {
     if (is_traced(pid)) continue;
@@ -341,8 +341,8 @@ int Launcher::verdict(int command_status, bool is_checked) const {
   return reports_.broken() ? settings_.exit_code : kSuccess;
 }
 
-/// Its tracer ends with the last process that it traces: mostly right now. One that has more to do stays. What went on
-/// without it was not tracked, whatever the ledgers say.
+/// The tracer ends with the last process that it traces: mostly right now. If others still run, it stays. What ran
+/// on without a tracer was not tracked, whatever the ledgers say.
 void Launcher::collect_tracer() {
   constexpr int kPatienceMilliseconds = 1000;
   if (!tracer_ || tracer_->pid() <= 0) return;
@@ -390,7 +390,7 @@ int Launcher::finish() {
   return status;
 }
 
-/// In a signal handler: system calls only. What is in memory is as the code below has left it.
+/// In a signal handler: system calls only. It has interrupted other code, which may have changed data halfway.
 void Launcher::end_early(int signal, int command_status) {
   discard_unfinished_report();
   bool some_run = false;
@@ -399,7 +399,7 @@ void Launcher::end_early(int signal, int command_status) {
   if (!some_run) preload_.remove();
   int status = final_status_.load();
   if (status < 0) {
-    // A report that is missing, and a gate that was not checked to its end, are no success.
+    // With a report missing, or rules not checked to the end, the run has not succeeded.
     status = command_status != 0 ? command_status : reports_.broken() ? settings_.exit_code : kFailure;
     base::FixedText<128> line;
     line.add("unfreed: ended by signal ").add_signed(signal).add(" before all reports were made\n");

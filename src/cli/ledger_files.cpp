@@ -95,7 +95,7 @@ bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts
 
 void say_launcher_is_gone(const LedgerFile& file) {
   if (!read_ledger_facts(file)) return;
-  // Written, not mapped: whoever shortens the file meanwhile harms nobody.
+  // Written, not mapped: a file that is shortened meanwhile then does no harm.
   OpenLedger open = open_with(file, O_WRONLY);
   uint32_t gone = 1;
   if (open.file && pwrite(open.file.get(), &gone, sizeof gone, offsetof(ledger::Header, launcher_gone)) < 0) return;

@@ -46,7 +46,7 @@ OwnedReport make_report(const ledger::View& view, const ReportRequest& request, 
   std::vector<std::string_view> notes(request.notes.begin(), request.notes.end());
   input.notes = notes;
   OwnedReport made = make(input);
-  // Files are opened only where a stack leads into them: what is to be said of them is known now.
+  // Files are opened only when a stack leads into them, so their notes are known only now.
   for (const std::string& note : resolver.notes()) made.report.notes.add(made.arena, made.arena.copy(note));
   return made;
 }

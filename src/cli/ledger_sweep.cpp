@@ -18,7 +18,7 @@ bool LedgerSweep::is_commands(const LedgerFile& file) const {
   return is_of(file, command_.pid, command_.pid_namespace);
 }
 
-/// In a folder that others can write to, what is said of CMD must be said by whom it had become.
+/// In a folder that others can write to, CMD's ledger must belong to a user that CMD had become.
 bool LedgerSweep::is_believable(const LedgerFile& file) const {
   if (!file.folder->is_for_others || !is_commands(file)) return true;
   return std::find(command_.users.begin(), command_.users.end(), open_ledger(file).user) != command_.users.end();
@@ -36,7 +36,7 @@ void LedgerSweep::sweep_process(const std::vector<LedgerFile>& files, Found& fou
       runs = !is_command && has_process(file, facts);
       // It may have written between the two checks: read the ledger, and its name, again.
       if (!runs) facts = read_ledger_facts(file);
-      // It is complete, and has only to be given its last name: no need to wait for a process that may be stopped.
+      // It is complete, and only lacks its last name: do not wait for its process, which may be stopped.
       bool is_left = facts && facts->handover == ledger::Handover::left && facts->state == ledger::State::ended;
       if (is_left) finish_name(file);
     }
@@ -48,7 +48,7 @@ void LedgerSweep::sweep_process(const std::vector<LedgerFile>& files, Found& fou
       continue;
     }
     if (!facts) {
-      // Just being made, or under another name by now; if it is neither, its process was killed before it had begun.
+      // It is just being made, or has another name by now; otherwise its process was killed before it had begun it.
       if (runs) add_running(file, found);
       if (runs || !is_there(file))
         found.unsettled = true;
@@ -58,7 +58,7 @@ void LedgerSweep::sweep_process(const std::vector<LedgerFile>& files, Found& fou
       remove_ledger(file);
     } else if (facts->state == ledger::State::replaced || facts->state == ledger::State::starting) {
       if (is_command && is_newest) command_is_gone_unseen_ = facts->state == ledger::State::replaced;
-      // Just becoming another program, or a fork child with a ledger half made.
+      // Just executing another program, or a fork child with a ledger half made.
       if (runs && is_newest)
         add_running(file, found);
       else if (facts->state == ledger::State::replaced)
@@ -88,7 +88,7 @@ LedgerSweep::Found LedgerSweep::sweep_once(const std::set<LedgerKey>& expected, 
   });
   std::set<LedgerKey> gone = expected;
   for (const LedgerFile& file : files) gone.erase(key_of(file));
-  // A file that is given another name while a folder is listed may be listed under neither.
+  // A file that is renamed while a folder is listed may appear under neither name.
   found.unsettled = !gone.empty();
   auto is_same_process = [](const LedgerFile& left, const LedgerFile& right) {
     return is_of(left, right.name.pid, right.name.pid_namespace);
@@ -118,7 +118,7 @@ void LedgerSweep::run() {
     if (found.running.empty()) break;
     poll(nullptr, 0, kGraceStepMilliseconds);
   }
-  // From here on nobody leaves a ledger to the launcher: one that has done so after it was looked for is found now.
+  // From here on no process leaves a ledger to the launcher; ledgers left since the last look are found now.
   bool looks_for_processes = !found.running.empty();
   for (const LedgerFile& file : session_.stop_taking()) found.pending.insert(key_of(file));
   for (int waited = 0; waited <= kGraceMilliseconds; waited += kGraceStepMilliseconds) {

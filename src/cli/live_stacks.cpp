@@ -22,7 +22,7 @@ namespace unfreed::cli {
 namespace {
 
 constexpr size_t kMostThreads = 256;
-/// A thread that does not wait when it is looked at is looked at again: most do a little and wait again.
+/// A thread that runs is looked at again: most run for a moment and wait again.
 constexpr int kMostLooks = 10;
 constexpr useconds_t kBetweenLooksUs = 2000;
 
@@ -58,7 +58,7 @@ std::vector<PlacedModule> list_modules(const ledger::View& view, int pid) {
 }
 
 bool find_module(uintptr_t pc, unwind::Object& out) {
-  // A module loaded later stands behind in the table: of two at one address it is the one that is there.
+  // A module that was loaded later comes later in the table: of two at one address it is the one that is there now.
   for (auto placed = g_modules->rbegin(); placed != g_modules->rend(); ++placed) {
     if (pc < placed->start || pc >= placed->end) continue;
     if (!placed->loaded) {

@@ -11,8 +11,8 @@ std::string find_runtime(std::string& tried) {
   namespace fs = std::filesystem;
   std::error_code none;
   fs::path own = fs::read_symlink("/proc/self/exe", none);
-  // Without /proc there is what it was started by, and, should that be relative to a folder that is gone by now, the
-  // place it was configured for.
+  // Without /proc: the name it was started by and, if that is relative to a folder that is gone by now, the
+  // configured path.
   auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   if (own.empty() && started) own = fs::canonical(started, none);
   fs::path folder = own.empty() ? fs::path(UNFREED_BINDIR) : own.parent_path();

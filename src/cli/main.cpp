@@ -84,7 +84,7 @@ int dispatch(const Arguments& words) {
     if (wanted != command.name) continue;
     if (command.run != run_command) outlive_shortened_maps();  // `run` takes all signals
     int status = command.run(name == "help" ? Arguments{"--help"} : rest);
-    // After it, so that what the user names is still there to be read. `run` does it while its program runs.
+    // Afterwards, so that a leftover ledger that the user names can still be read. `run` does it while CMD runs.
     if (command.run != run_command && command.run != finish_command)
       ledger::remove_leftover_folders(ledger_directory().c_str(), geteuid());
     return status;
@@ -111,7 +111,7 @@ int main(int argc, char** argv) {
     }
     return status;
   } catch (const std::exception& error) {
-    // Nothing below throws for a user's mistake: this is out of memory, or our own.
+    // Nothing below throws for a user's mistake: this is out of memory, or an error of our own.
     unfreed::cli::complain(error.what());
     return unfreed::cli::kFailure;
   }

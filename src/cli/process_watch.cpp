@@ -86,7 +86,7 @@ ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string&
   return Outcome::failed;
 }
 
-/// Nothing but a series is touched.
+/// An existing file is only changed if it is a series.
 bool ProcessWatch::open_series(std::string& error) {
   constexpr int kFlags = O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   file_ = base::UniqueFd(open(path_.c_str(), kFlags, 0600));
@@ -106,7 +106,7 @@ bool ProcessWatch::open_series(std::string& error) {
   }
   if (is_series && earlier_ == EarlierSeries::replaced && ftruncate(file_.get(), 0) == 0) is_series = false;
   if (!is_series) return append(render::kSeriesStart, error);
-  // A line that a killed writer left incomplete would swallow the next.
+  // If a killed writer left its last line incomplete, the next line would be appended to that.
   off_t end = status.st_size;
   for (char last = 0; end > 0 && pread(file_.get(), &last, 1, end - 1) == 1 && last != '\n';) --end;
   return ftruncate(file_.get(), end) == 0;

@@ -42,7 +42,7 @@ bool has_signal(const std::string& status_path, std::string_view name, int signa
   return false;
 }
 
-/// As a first thread has that was ended by pthread_exit while others go on.
+/// As for a main thread that has called pthread_exit while others go on.
 bool has_ended(const std::string& status_path) {
   std::ifstream status(status_path);
   for (std::string line; std::getline(status, line);)
@@ -50,10 +50,10 @@ bool has_ended(const std::string& status_path) {
   return true;
 }
 
-/// Has the process a handler for the signal? Else it would end by it.
+/// Has the process a handler for the signal? Otherwise the signal would end it.
 bool is_caught(int pid, int signal) { return has_signal(fmt::format("/proc/{}/status", pid), "SigCgt:", signal); }
 
-/// Is the thread in sigwait() for that signal? It would be given ours, though no handler runs.
+/// Is the thread in sigwait() for that signal? sigwait() would return ours, and no handler would run.
 bool waits_for(int pid, const base::WaitingCall& call, int signal) {
   if (call.number != SYS_rt_sigtimedwait) return false;
   uint64_t set = 0;
@@ -103,7 +103,7 @@ class ReceiverSearch {
     bool is_unknown = waits == base::Waiting::refused;
     if (is_unknown || (waited == base::Waiting::yes && waits == base::Waiting::yes && before == receiver.call))
       return receiver;
-    // To leave sigwait() takes less.
+    // Leaving sigwait() takes less time than that.
     constexpr uint64_t kRunNs = 100'000;
     std::optional<uint64_t> time = processor_time(task);
     auto earlier = running_.find(tid);

@@ -59,7 +59,7 @@ int run_command(const Arguments& arguments) {
   }
   SuppressionFiles suppressions;
   if (!suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
-    // With rules there is no going on: what was to be left out would break them.
+    // With rules the run must not start: what the suppressions should cover would break them.
     bool ends = input.is_option("UNFREED_SUPPRESSIONS") || input.settings().rules.count > 0;
     complain(ends ? error : error + "; it suppresses nothing");
     if (ends) return kFailure;

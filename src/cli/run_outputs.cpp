@@ -52,7 +52,7 @@ bool parse_run_output(const std::string& text, RunOutput& output, std::string& e
 bool write_run_outputs(const std::vector<RunOutput>& outputs, const std::vector<std::string>& paths,
                        symbolize::Symbolizer& symbolizer) {
   if (outputs.empty()) return true;
-  // With a limit on memory that CMD has set for itself and the launcher, an output less is better than no exit status.
+  // Under a memory limit (ulimit -v), losing one output is better than losing the exit status.
   try {
     std::vector<SourcedReport> sources;
     bool is_written = read_reports(paths, symbolizer, sources);

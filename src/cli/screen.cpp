@@ -173,7 +173,7 @@ Screen::~Screen() {
   refresh();
   endwin();
   delscreen(terminal_->screen);
-  // What was sent meanwhile has been heard: the command is about to end.
+  // Signals that arrived meanwhile need no answer: the command is about to end.
   sigset_t handled = handled_signals();
   timespec none{};
   while (sigtimedwait(&handled, nullptr, &none) > 0) {

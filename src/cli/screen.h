@@ -28,7 +28,7 @@ class Screen {
     key,
     resized,  ///< or to be drawn again for another reason
     time,     ///< `wait_ms` have passed
-    end,      ///< somebody wants the command to end, or the terminal has gone
+    end,      ///< a signal asks the command to end, or the terminal has gone
   };
   Event wait(int wait_ms, uint32_t& key);
 

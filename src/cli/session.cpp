@@ -67,7 +67,7 @@ int newest_number() {
   return std::max(0, base::parse_id(base::trimmed(text)));
 }
 
-/// Nobody can know it beforehand. Not 0.
+/// No process can know it beforehand. Not 0.
 uint64_t random_number() {
   uint64_t number = 0;
   ssize_t got = getrandom(&number, sizeof number, 0);
@@ -93,11 +93,11 @@ Session::Session() : directory_(choose_directory()) {
   base::FixedText<64> name;
   ledger::add_folder_name(name, geteuid(), random_number());
   name_ = name.text();
-  // Whoever becomes another user can make no ledger in a folder of root's.
+  // A process that becomes another user cannot make a ledger in root's folder.
   if (make_folder() && geteuid() == 0) make_folder_for_others();
 }
 
-/// The folder gets its name when it has its launcher's lock: to everybody else one without is left over.
+/// The folder gets its name once it holds its launcher's lock: others remove a folder without a lock as left over.
 bool Session::make_folder() {
   base::UniqueFd directory(base::open_file(directory_.c_str(), O_PATH | O_DIRECTORY));
   std::string unfinished = "." + name_;
@@ -180,7 +180,7 @@ std::optional<bool> Session::is_carried_after(int first) const {
 
 std::vector<int> Session::processes(int first, bool was_short) const {
   std::vector<int> found;
-  // In a short time numbers do not go once round. What carries the session may be a thread: the list tells.
+  // In a short time process numbers do not wrap round. The number found may be a thread's: list the processes then.
   if (was_short && !is_carried_after(first).value_or(true)) return found;
   std::unique_ptr<DIR, int (*)(DIR*)> open(opendir("/proc"), &closedir);
   while (dirent* entry = open ? readdir(open.get()) : nullptr) {
@@ -194,7 +194,7 @@ std::vector<int> Session::processes(int first, bool was_short) const {
 LedgerWatch::LedgerWatch(const Session& session) : session_(session) {
   descriptor_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   for (const auto& folder : session.folders()) {
-    // The very folder that is open, wherever its path leads to.
+    // The very folder that is open, wherever its path leads by now.
     std::string path = fmt::format("/proc/self/fd/{}", folder->fd.get());
     int watch = descriptor_ < 0 ? -1 : inotify_add_watch(descriptor_, path.c_str(), IN_MOVED_TO | IN_ONLYDIR);
     watches_.push_back(watch);

@@ -111,7 +111,7 @@ void SignalRelay::on_signal(int signal, siginfo_t* info, void*) {
   if (has_ended && signal == SIGALRM && relay.asked_by_.load() && !is_from_process(*info))
     return relay.early_end_.load()(relay.asked_by_.load(), relay.shell_status_.load());
   if (is_about_child || !is_for_program(signal, *info, relay.program_.load())) {
-    // With CMD gone the terminal's signals are for nobody else.
+    // Once CMD has ended, the terminal's signals are meant for the launcher.
     if (!has_ended || is_about_child || info->si_code != SI_KERNEL) return;
   }
   if (!has_ended) return relay.pass_on(signal, *info);
@@ -142,7 +142,7 @@ bool SignalRelay::is_for_program(int signal, const siginfo_t& info, pid_t progra
 
 void SignalRelay::pass_on(int signal, const siginfo_t& info) const {
   pid_t program = program_.load();
-  // With the value that belongs to it. The kernel lets nobody say of a plain kill() who sent it.
+  // With its value. (The sender of a plain kill() cannot be passed on: the kernel does not let it be set.)
   siginfo_t copy = info;
   if (info.si_code == SI_QUEUE && syscall(SYS_rt_sigqueueinfo, program, signal, &copy) == 0) return;
   kill(program, signal);

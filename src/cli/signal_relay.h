@@ -20,7 +20,7 @@ class SignalRelay {
  public:
   /// Remembers the mask and dispositions that the launcher was started with, and blocks every signal.
   SignalRelay();
-  /// Signals are blocked again: nobody is left to take them.
+  /// Blocks signals again: there is no process left to pass them on to.
   ~SignalRelay();
   SignalRelay(const SignalRelay&) = delete;
   SignalRelay& operator=(const SignalRelay&) = delete;

@@ -72,7 +72,7 @@ class Grading {
     auto state = std::make_shared<State>();
     state_ = state;
     pid_ = pid;
-    // It may outlive the command's interest in it: all that it uses is its own.
+    // It may still run when the command no longer needs it, so all that it uses is its own.
     std::thread([pid, state, found = std::make_shared<FoundLedger>(find_ledger(pid))] {
       state->is_done = found->open.file && request_grading(pid, found->open.file.get(), state->error);
       if (!found->open.file) state->error = fmt::format("process {} is not running any more", pid);

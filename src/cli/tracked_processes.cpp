@@ -111,7 +111,7 @@ int find_target(const std::string& target, std::string& error) {
   std::vector<TrackedProcess> meant;
   std::copy_if(all.begin(), all.end(), std::back_inserter(meant),
                [&](const TrackedProcess& one) { return is_number ? one.parent == pid : one.name == target; });
-  // A launcher has one process, and is not tracked itself: that of another parent does not mean its child.
+  // `unfreed run` has one child, and is not tracked itself. The pid of any other parent does not name its child.
   bool is_found = meant.size() == 1 && (!is_number || is_launcher(pid));
   if (is_found) return meant[0].pid;
   if (is_number) return pid;  // which is not tracked: that is said in more words

@@ -109,7 +109,7 @@ void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
   }
 }
 
-/// The report may not be there: written elsewhere, or taken away.
+/// The report may be missing: written elsewhere, or removed.
 void TreeReport::complete_earlier(const ledger::View& view, const std::string& path) {
   std::string error;
   std::optional<SourcedReport> read = path.empty() ? std::nullopt : read_report(path, symbolizer_, error);
@@ -128,7 +128,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   const std::string ledger_path = file.path();
   if (kept_.contains(ledger_path)) return;
   OpenLedger open = open_ledger(file);
-  if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
+  if (!open.file && !is_there(file)) return;  // another process has removed it
   ledger::Copy copy;
   ledger::CopyError error =
       open.file ? copy.load(open.file.get()) : ledger::CopyError{"does not belong to this user", 0};
@@ -233,7 +233,7 @@ void TreeReport::note_suppressions(const report::Report& report) {
   for (const report::ExecLeak& leak : report.exec_leaks) note(leak.suppressed_by);
 }
 
-/// In unfreed's own form: files for other tools cover much that a program may do, and does not always.
+/// Only those in unfreed's own form: files for other tools cover much that a program does not do in every run.
 std::string TreeReport::describe_unused_suppressions() const {
   constexpr size_t kMostShown = 5;
   std::string names;
@@ -268,7 +268,7 @@ void TreeReport::add_growth(const LedgerFile& file, const ledger::View& view, Ow
   render::Series series;
   if (!read_regular_file(recorded->second, kMostInputBytes, text, error) || !render::is_series(text)) return;
   if (!render::read_series(text, looks.arena, looks.report, series, error)) return;
-  // It may have executed another program, which nobody has looked at.
+  // It may have executed another program, which has not been looked at.
   if (series.key != series_key(view, status.st_ino)) return;
   report::Report& report = made.report;
   render::add_growth(report, made.arena, series);
@@ -378,7 +378,7 @@ std::string describe_arguments(const report::Process& process) {
   return render::cut_to(render::printable(text), kMostColumns);
 }
 
-/// The worst place of what a broken rule is about, else of anything that is held.
+/// The worst call site of the kind that a broken rule is about, else of any kind.
 std::string describe_worst_place(const report::Report& report, const render::TextOptions& options) {
   std::vector<render::Place> places = render::list_places(report);
   auto is_broken = [&](const render::Place& one) {
@@ -417,7 +417,7 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   others_.push_back(std::move(line));
 }
 
-/// Those that a person would read the same of, as one.
+/// Puts together processes whose lines would read the same.
 std::string TreeReport::describe_others() const {
   std::vector<std::vector<const Line*>> groups;
   std::map<std::string_view, size_t> known;

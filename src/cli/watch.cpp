@@ -28,7 +28,7 @@ namespace {
 
 constexpr std::string_view kDefaultSeries = "unfreed.%e.%p.series";
 
-/// Until then, or until the process has ended or somebody wants the command to end: false.
+/// Waits until then. False: the process has ended, or a signal asks the command to end.
 bool wait_until(uint64_t deadline_ns, int process, int signals) {
   for (;;) {
     uint64_t now = base::monotonic_ns();
@@ -95,7 +95,7 @@ int watch_command(const Arguments& arguments) {
       return kFailure;
     }
     if (outcome == ProcessWatch::Outcome::gone || looks == most_looks) break;
-    // A look that took longer than that is not made up for.
+    // After a look that took longer than the interval, no look is made up for.
     next = std::max(next + every, base::monotonic_ns());
     if (!wait_until(next, process, signals)) break;
   }

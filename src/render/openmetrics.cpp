@@ -29,7 +29,7 @@ std::string label_value(std::string_view text) {
   return out;
 }
 
-/// What every line about a report says of it: no two reports say the same, or a reader would refuse them.
+/// Labels of all lines about a report. They differ between reports, as a reader refuses two lines with the same ones.
 std::string labels_of(const Report& report, std::map<std::string, size_t>& seen) {
   const report::Process& process = report.process;
   std::string_view name = base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
