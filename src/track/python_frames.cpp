@@ -12,6 +12,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/python_lines.h"
+#include "track/thread_state.h"
 #include "track/tracker.h"
 #include "unwind/dynamic_symbols.h"
 
@@ -32,6 +33,9 @@ struct Layout {
   int filename, name, first_line, line_table, instructions;
   PythonLineForm line_form;
   int ascii_header, other_header;
+
+  /// Frames are no objects then, but lie on a stack of the thread's state.
+  bool has_frame_stack() const { return minor >= 11; }
 };
 constexpr Layout kLayouts[] = {
 #define LAYOUT(minor, thread, indirect, frame, caller, code, at, owner, form, bytes, file, name, first, table, start, \
@@ -136,44 +140,62 @@ struct ReadFrame {
   uint64_t instruction;  ///< as the frame has it
 };
 
-/// Reads frames, with what lies below them: that is where their callers mostly are.
+/// What may be read as it is, and not by the kernel, which cannot fault.
+enum class Trust : uint8_t {
+  nothing,
+  objects,     ///< what is counted by reference: code objects, and frames where they are objects
+  everything,  ///< also the thread's state, and frames that lie on its stack of frames
+};
+
 class FrameReader {
  public:
-  /// `is_trusted`: memory is read as it is.
-  explicit FrameReader(bool is_trusted) : is_trusted_(is_trusted) {}
+  /// `tid`: the calling thread's.
+  FrameReader(Trust trust, int tid) : trust_(trust), tid_(tid) {}
 
-  /// The bytes at `from`, valid until the next call; nullptr: they cannot be read.
-  const std::byte* at(uintptr_t from, size_t bytes) {
+  /// The bytes of a frame, valid until the next call; nullptr: they cannot be read.
+  const std::byte* frame_at(uintptr_t from, size_t bytes) {
     if (!from || from % sizeof(uintptr_t)) return nullptr;
-    if (is_trusted_) return reinterpret_cast<const std::byte*>(from);
+    bool is_object = !g_interpreter.layout->has_frame_stack();
+    if (trust_ == Trust::everything || (trust_ == Trust::objects && is_object))
+      return reinterpret_cast<const std::byte*>(from);
     if (from >= low_ && from + bytes <= high_) return g_window + (from - low_);
+    // The callers mostly lie below, one next to the other: the rest of the page is there if this is.
     high_ = from + bytes;
-    low_ = high_ > kWindowBytes ? high_ - kWindowBytes : 0;
+    low_ = from & ~(kPageBytes - 1);
     if (read(low_, g_window, high_ - low_)) return g_window + (from - low_);
-    low_ = from;
-    if (read(low_, g_window, bytes)) return g_window;
     low_ = high_ = 0;
     return nullptr;
   }
   uintptr_t pointer_at(uintptr_t from) const {
     uintptr_t value = 0;
     if (from % sizeof value) return 0;
-    if (is_trusted_) return *reinterpret_cast<const uintptr_t*>(from);
+    if (trust_ == Trust::everything || is_on_own_stack(from)) return *reinterpret_cast<const uintptr_t*>(from);
     return read(from, &value, sizeof value) ? value : 0;
   }
 
  private:
-  static constexpr size_t kWindowBytes = 4096;
-  static inline std::byte g_window[kWindowBytes];
-  bool is_trusted_;
+  /// Where versions that have it keep what points to the current frame.
+  static bool is_on_own_stack(uintptr_t from) {
+    auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+    const ThreadState* state = t_local.state;
+    return state && state->is_own_stack(here) && from >= here && state->bounds.contains(from, sizeof from);
+  }
+  bool read(uintptr_t from, void* to, size_t bytes) const {
+    return from && base::copy_memory(tid_, from, to, bytes) == static_cast<long>(bytes);
+  }
+
+  static constexpr uintptr_t kPageBytes = 4096;
+  static inline std::byte g_window[kPageBytes + kMostFrameBytes];
+  Trust trust_;
+  int tid_;
   uintptr_t low_ = 0, high_ = 0;
 };
 
 /// The heads of code objects. Returns how many of them, from the first, could be read.
-size_t read_codes(std::span<const ReadFrame> frames, bool are_trusted, std::byte (*out)[kMostCodeBytes]) {
+size_t read_codes(std::span<const ReadFrame> frames, Trust trust, std::byte (*out)[kMostCodeBytes]) {
   static iovec local[kMostPythonFrames], remote[kMostPythonFrames];
   size_t bytes = g_interpreter.layout->code_bytes;
-  if (are_trusted) {
+  if (trust != Trust::nothing) {
     for (size_t at = 0; at < frames.size(); ++at)
       std::memcpy(out[at], reinterpret_cast<const void*>(frames[at].code), bytes);
     return frames.size();
@@ -188,17 +210,32 @@ size_t read_codes(std::span<const ReadFrame> frames, bool are_trusted, std::byte
   return done > 0 ? static_cast<size_t>(done) / bytes : 0;
 }
 
+/// It must have been asked after what it is about was read.
+bool is_finalizing() {
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return g_interpreter.is_finalizing();
+}
+/// Of what is read in this thread, as long as it has called out of the loop.
+Trust most_trust(int tid) {
+  if (g_proofs < kEnoughProofs || !g_interpreter.is_finalizing || is_finalizing()) return Trust::nothing;
+  return tid == base::current_pid() ? Trust::everything : Trust::objects;
+}
+
 /// The thread's frames, innermost first.
-size_t walk(FrameReader& reader, std::span<ReadFrame> out, bool& truncated) {
+size_t walk(FrameReader& reader, Trust trust, std::span<ReadFrame> out, bool& truncated) {
   const Layout& layout = *g_interpreter.layout;
   auto thread = reinterpret_cast<uintptr_t>(g_interpreter.this_thread_state());
   if (!thread) return 0;
   uintptr_t frame = reader.pointer_at(thread + static_cast<uintptr_t>(layout.thread_frame));
   if (layout.indirect_frame >= 0 && frame)
     frame = reader.pointer_at(frame + static_cast<uintptr_t>(layout.indirect_frame));
+  if (trust == Trust::objects && is_finalizing()) {
+    truncated = true;
+    return 0;
+  }
   size_t count = 0;
   for (size_t steps = 0; frame; ++steps) {
-    const std::byte* bytes = reader.at(frame, layout.frame_bytes);
+    const std::byte* bytes = reader.frame_at(frame, layout.frame_bytes);
     if (count == out.size() || steps == 2 * kMostPythonFrames || !bytes) {
       truncated = true;
       break;
@@ -358,15 +395,15 @@ size_t read_python_frames(std::span<PythonFrame> out, bool is_interrupted, bool&
   if (!base::may_call_system()) return 0;
   base::Hold hold(g_lock);
   if (!g_is_known.load(std::memory_order_relaxed)) return 0;
-  bool is_main = base::current_tid() == base::current_pid();
-  bool is_trusted = is_main && !is_interrupted && g_proofs >= kEnoughProofs && g_interpreter.is_finalizing &&
-                    !g_interpreter.is_finalizing();
-  FrameReader reader(is_trusted);
+  int tid = base::current_tid();
+  Trust trust = is_interrupted ? Trust::nothing : most_trust(tid);
+  FrameReader reader(trust, tid);
   static ReadFrame frames[kMostPythonFrames];
   static std::byte codes[kMostPythonFrames][kMostCodeBytes];
   size_t most = std::min<size_t>({out.size(), kMostPythonFrames, g_tracker.depth});
-  size_t walked = walk(reader, std::span(frames).first(most), truncated);
-  size_t known = read_codes(std::span(frames).first(walked), is_trusted, codes);
+  size_t walked = walk(reader, trust, std::span(frames).first(most), truncated);
+  if (trust == Trust::objects && is_finalizing()) trust = Trust::nothing;
+  size_t known = read_codes(std::span(frames).first(walked), trust, codes);
   size_t count = 0;
   while (count < known && name(frames[count], codes[count], out[count])) ++count;
   truncated |= count < walked;

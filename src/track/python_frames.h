@@ -6,16 +6,29 @@
 //     the stack:                   open  os_open …  read  handle  <module>    _PyEval_EvalFrameDefault  …  main
 //
 // The list of a thread hangs on its PyThreadState, which the interpreter's own PyGILState_GetThisThreadState() returns
-// (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it does not
-// change during a hook, with two exceptions: a daemon thread's list is freed at the interpreter's end while it waits,
-// and a signal may interrupt the loop. So everything is read by the kernel (process_vm_readv), which cannot fault, and
-// every code object must be of the type PyCode_Type. An interpreter that is laid out otherwise has no Python frames.
+// (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it does
+// not change during a hook. But at its end the interpreter frees the states of other threads while they wait in a call, or
+// run on; and a signal may interrupt the loop anywhere. Where that may be, everything is read by the kernel
+// (process_vm_readv), which cannot fault, and every code object must be of the type PyCode_Type. An interpreter that is
+// laid out otherwise has no Python frames.
 //
-// A system call for each frame would take ten times as long as the call that is hooked. So, once the layout has proved
-// right for several stacks, the main thread's frames and the heads of their code objects are read as they are: they are
-// what the interpreter returns to, and are not freed, as the main thread itself ends the interpreter. For
-// other threads frames are read by the page, and all code objects of a stack at once. What a code object refers to is
-// known from then on.
+// For the kernel each piece of memory is as much work as the call that is hooked. So, once the layout has proved right
+// for several stacks, memory is read as it is that nobody can free:
+//
+//                              main thread   other threads
+//     PyThreadState            as it is      by the kernel
+//     frames, 3.8 – 3.10       as they are   as they are         objects; the calls that run them own a reference
+//     frames, 3.11 – 3.13      as they are   by the kernel, all  on a stack that is unmapped with the state
+//                                            of a page at once
+//     code objects             as they are   as they are         each frame owns a reference
+//
+// It is the main thread that ends the interpreter. The references are the thread's own: it does not give them up while
+// it is in a hook, and the interpreter's end, which frees the state and that stack, does not either, but leaves them
+// unbalanced (PyThreadState_Clear() and tstate_delete_common() in Python/pystate.c, 3.8 to 3.13). What was read of a
+// freed state or stack is no pointer to go by: so the interpreter is asked, after they were read and before anything
+// is read as it is, whether its end has begun (_Py_IsFinalizing(), set before anything is freed).
+//
+// What a code object refers to is known once it has been read, by the kernel.
 //
 // Python frames are no part of what C stacks are recognised by: stacks with Python frames are captured anew each time.
 // So heap blocks and mappings have none.
@@ -32,7 +45,7 @@
 
 namespace unfreed::track {
 
-/// Called for every module that is recorded. Keeps no pointer of `object`.
+/// Hears of every module that is recorded. Holds no pointer of `object`.
 void note_interpreter(const unwind::Object& object, uint32_t number, std::string_view path);
 
 /// A line of a function.

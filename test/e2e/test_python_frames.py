@@ -123,6 +123,32 @@ def interpreters():
     return sorted(found.items())
 
 
+# Frames that fill pages, as often as it takes until the layout has proved right, and on.
+DEEP_THREADS = '''
+import os
+import threading
+
+kept = []
+
+def open_one():
+    kept.append(os.open("/etc/hosts", os.O_RDONLY))  # @open_one
+
+def rec(depth, a=1, b=2, c=3, d=4, e=5, f=6, g=7, h=8):
+    if depth:
+        return rec(depth - 1)  # @rec
+    for _ in range(50):
+        open_one()  # @deep
+
+def run():
+    rec(70)  # @start_rec
+
+for _ in range(2):
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+os._exit(0)
+'''
+
 # At its end the interpreter frees the list of frames of a thread that still waits, and what has been freed is used again.
 THE_END = '''
 import ctypes, os, sys, threading, time
@@ -233,6 +259,15 @@ class PythonFrames(unittest.TestCase):
                 leave = ("leave", self.line(LATER, "leave"))
                 self.assertEqual(sorted(found), [(1, [leave, ("<module>", self.line(LATER, "last"))]),
                                                  (60, [leave, ("<module>", self.line(LATER, "often"))])])
+
+    def test_deep_stacks_of_threads(self):
+        line = lambda marker: self.line(DEEP_THREADS, marker)
+        expected = [("open_one", line("open_one")), ("rec", line("deep")), *[("rec", line("rec"))] * 70, ("run", line("start_rec"))]
+        for version, python in interpreters():
+            with self.subTest(version=version), harness.Scratch() as scratch:
+                result = harness.run([python, self.write(scratch, DEEP_THREADS)], scratch=scratch)
+                self.assertEqual(result.status, 0, result.stderr[-2000:])
+                self.assertEqual(self.stacks(result.report, scratch.folder)["/etc/hosts"], [(100, expected)])
 
     def test_a_daemon_thread_at_the_interpreters_end(self):
         for name, interpreter in interpreters():
