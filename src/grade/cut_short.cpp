@@ -150,7 +150,12 @@ void shorten(ucontext_t& context, const base::WaitingCall& call) {
 
 }  // namespace
 
-void make_again_if_cut_short(ucontext_t& context, const base::WaitingCall& call) {
+void make_again_if_cut_short(ucontext_t& context, const base::WaitingCall& known) {
+  // An earlier signal that came to nothing has made the kernel go on with a call by this one, which is not for others.
+  bool is_known = known.number >= 0 && known.number != SYS_restart_syscall &&
+                  arch::interrupted_call(context, known.number) == known;
+  // Or it still ran when it was looked at, or has gone on since, and had just begun a call when the signal came.
+  base::WaitingCall call = is_known ? known : arch::interrupted_call(context, arch::number_of_returned_call(context));
   if (!may_be_made_again(call.number) || has_signal_of_its_own(context)) return;
   if (arch::make_again(context, call)) shorten(context, call);
 }

@@ -33,6 +33,22 @@ struct StoppedThreads::Slot {
     left,     ///< it blocks the signal, and waits in the kernel
     resumed,  ///< it has gone on by itself, as nobody let it
   };
+  /// The stop whose signal carries it, 0 for none; and how many handlers look at it, or wait.
+  //
+  // A signal may reach its handler long after its stop is over: the kernel had taken it from the queue, and the thread
+  // did not run. So a stop begins behind the slots of the stop before, and only where those are many with the first one
+  // again: the late handler mostly still finds the call that it has cut short. Where a stop does take the slot for
+  // another thread, the two agree by
+  //
+  //     handler                          stop, in clear()
+  //     users + 1                        number = 0
+  //     number: is it mine?              users: are there any?  then wait, or give up
+  //     yes: use it;  users - 1          none: write; number = this stop, in send()
+  //
+  // All four are sequentially consistent. If the stop finds no users, then the handler's first step comes later in
+  // their one order than the stop's second, and so its own second step finds 0 or the new number, which no other stop
+  // has had. Else the handler has done with the slot before the stop writes to it.
+  std::atomic<uint32_t> number, users;
   int tid;
   std::atomic<State> state;
   base::WaitingCall call;  ///< that it was waiting in before
@@ -56,8 +72,10 @@ constexpr int kMostSeconds = 2;
 constinit std::atomic<uint32_t> g_stop{0};
 constinit std::atomic<uint32_t> g_last_stop{0};
 constinit std::atomic<uint32_t> g_answers{0};
-/// Of the stop that is under way. (StoppedThreads::Slot is private.)
+/// For good: a handler may be about to look at them, however late. (StoppedThreads::Slot is private.)
 constinit void* g_slots = nullptr;
+/// Where the next stop begins.
+constinit size_t g_next_slot = 0;
 
 void wait_on(const std::atomic<uint32_t>& word, uint32_t value, timespec limit) {
   raw_syscall(SYS_futex, reinterpret_cast<long>(&word), FUTEX_WAIT_PRIVATE, value, reinterpret_cast<long>(&limit));
@@ -132,12 +150,21 @@ int find_signal(std::span<char> text) {
 
 void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   auto& context = *static_cast<ucontext_t*>(context_place);
-  auto number = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  uint32_t stop = g_stop.load(std::memory_order_acquire);
-  if (info->si_code != SI_QUEUE || !stop || number >> 32 != stop) return;
-  Slot& slot = static_cast<Slot*>(g_slots)[static_cast<uint32_t>(number)];
-  // As soon as this stop is over, the next one may write to the slot.
-  base::WaitingCall call = slot.call;
+  auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
+  auto stop = static_cast<uint32_t>(value >> 32), at = static_cast<uint32_t>(value);
+  if (info->si_code != SI_QUEUE || !stop || at >= kMost) return;
+  Slot& slot = static_cast<Slot*>(g_slots)[at];
+  slot.users.fetch_add(1);
+  bool is_mine = slot.number.load() == stop;
+  base::WaitingCall call = is_mine ? slot.call : base::WaitingCall{};
+  if (is_mine) wait_in_handler(slot, stop, context);
+  slot.users.fetch_sub(1, std::memory_order_release);
+  if (is_mine) make_again_if_cut_short(context, call);
+}
+
+/// Unless the stop is over.
+void StoppedThreads::wait_in_handler(Slot& slot, uint32_t stop, ucontext_t& context) {
+  if (g_stop.load(std::memory_order_acquire) != stop) return;
   slot.sp = arch::stack_pointer(context);
   slot.registers_low = reinterpret_cast<uintptr_t>(&context);
   slot.registers_high = arch::end_of_registers(context);
@@ -149,23 +176,20 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   for (int looks = 0; looks < kMostSeconds && g_stop.load(std::memory_order_acquire) == stop; ++looks)
     wait_on(g_stop, stop, {1, 0});
   if (g_stop.load(std::memory_order_acquire) == stop) slot.state.store(Slot::State::resumed, std::memory_order_release);
-  make_again_if_cut_short(context, call);
 }
 
 const char* StoppedThreads::stop(int patience_ms) {
   most_waits_ = patience_ms * 2;
   if (!arch::kKnowsSignalContext) return "threads cannot be stopped on this processor";
-  // For good: a handler may be about to write to it, however late.
-  static Slot* slots;
-  if (!slots) slots = base::own_array<Slot>(kMost);
-  slots_ = slots;
+  if (!g_slots) g_slots = base::own_array<Slot>(kMost);
+  slots_ = static_cast<Slot*>(g_slots);
   at_rest_ = thread_memory_.reserve_array<ThreadAtRest>(kMost);
   text_ = static_cast<char*>(text_memory_.reserve(kTextBytes));
   if (!slots_ || !at_rest_ || !text_) return "there is no memory for it";
   signal_ = find_signal({text_ + kListBytes, kStatusBytes});
   if (!signal_) return "the program uses every signal that threads could be stopped by";
   uint32_t number = g_last_stop.fetch_add(1) + 1;
-  g_slots = slots_;
+  first_slot_ = g_next_slot;
   slot_count_ = count_ = 0;
   g_answers.store(0);
   g_stop.store(number, std::memory_order_release);
@@ -186,7 +210,7 @@ const char* StoppedThreads::finish_stop() {
     if (!find_new(any_new))
       return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit prevents it";
     if (!any_new) {
-      for (size_t at = 0; at < slot_count_; ++at) add(thread_at_rest(slots_[at]));
+      for (size_t at = 0; at < slot_count_; ++at) add(thread_at_rest(slot_at(at)));
       return nullptr;
     }
     if (!wait_for_stops(before)) return "a thread did not stop in time";
@@ -201,7 +225,7 @@ bool StoppedThreads::find_new(bool& any_new) {
   size_t known = slot_count_;
   bool is_whole = base::each_numbered_entry(directory, {text_, kListBytes}, [&](int tid) {
     for (size_t at = 0; at < known; ++at)
-      if (slots_[at].tid == tid) return true;
+      if (slot_at(at).tid == tid) return true;
     return tid == own || take(tid);
   });
   base::close_file(directory);
@@ -212,7 +236,9 @@ bool StoppedThreads::find_new(bool& any_new) {
 /// False: it cannot be stopped, and does not rest.
 bool StoppedThreads::take(int tid) {
   if (slot_count_ == kMost) return false;
-  Slot& slot = slots_[slot_count_];
+  Slot& slot = slot_at(slot_count_);
+  is_slot_taken_ = !clear(slot);
+  if (is_slot_taken_) return false;
   for (int looks = 0; looks < most_waits_; ++looks) {
     Status status;
     Read read = read_status(tid, {text_ + kListBytes, kStatusBytes}, status);
@@ -236,13 +262,26 @@ bool StoppedThreads::take(int tid) {
   return false;
 }
 
+/// False: a handler of an earlier stop does not leave it.
+bool StoppedThreads::clear(Slot& slot) {
+  slot.number.store(0);
+  for (int looks = 0; slot.users.load(); ++looks) {
+    if (looks >= most_waits_) return false;
+    timespec moment{0, kWaitNs};
+    raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
+  }
+  return true;
+}
+
 bool StoppedThreads::send(Slot& slot) {
   siginfo_t info{};
   info.si_signo = signal_;
   info.si_code = SI_QUEUE;
   info.si_pid = base::current_pid();
-  info.si_value.sival_ptr = reinterpret_cast<void*>(uintptr_t{g_stop.load()} << 32 | slot_count_);
-  slot.state.store(Slot::State::sent, std::memory_order_release);
+  uint32_t stop = g_stop.load();
+  info.si_value.sival_ptr = reinterpret_cast<void*>(uintptr_t{stop} << 32 | static_cast<size_t>(&slot - slots_));
+  slot.state.store(Slot::State::sent, std::memory_order_relaxed);
+  slot.number.store(stop);
   ++slot_count_;
   long result = raw_syscall(SYS_rt_tgsigqueueinfo, info.si_pid, slot.tid, signal_, reinterpret_cast<long>(&info));
   if (result == -ESRCH) --slot_count_;
@@ -255,7 +294,7 @@ bool StoppedThreads::wait_for_stops(size_t first) {
     uint32_t answers = g_answers.load(std::memory_order_acquire);
     bool all = true;
     for (size_t at = first; all && at < slot_count_; ++at)
-      all = slots_[at].state.load(std::memory_order_acquire) != Slot::State::sent;
+      all = slot_at(at).state.load(std::memory_order_acquire) != Slot::State::sent;
     if (all) return true;
     if (g_answers.load(std::memory_order_acquire) != answers) continue;
     wait_on(g_answers, answers, {0, kWaitNs});
@@ -263,7 +302,7 @@ bool StoppedThreads::wait_for_stops(size_t first) {
   }
   // One that has ended does not answer.
   for (size_t at = first; at < slot_count_; ++at) {
-    Slot& slot = slots_[at];
+    Slot& slot = slot_at(at);
     if (slot.state.load(std::memory_order_acquire) != Slot::State::sent) continue;
     if (raw_syscall(SYS_tgkill, base::current_pid(), slot.tid, 0) != -ESRCH) return false;
     slot.sp = slot.registers_low = slot.registers_high = 0;
@@ -306,13 +345,15 @@ void StoppedThreads::look_again() {
   for (int pass = 0; any_ran && pass < kMostPasses; ++pass) {
     any_ran = false;
     for (size_t at = 0; at < slot_count_; ++at) {
-      Slot& slot = slots_[at];
+      Slot& slot = slot_at(at);
       if (slot.state.load(std::memory_order_acquire) != Slot::State::left || is_where_it_was(slot)) continue;
       at_rest_[at] = thread_at_rest(slot);
       any_ran = true;
     }
   }
 }
+
+StoppedThreads::Slot& StoppedThreads::slot_at(size_t at) { return slots_[(first_slot_ + at) % kMost]; }
 
 bool StoppedThreads::any_moves_block() const {
   return std::any_of(at_rest_, at_rest_ + count_, [](const ThreadAtRest& thread) { return thread.moves_block; });
@@ -323,7 +364,7 @@ const char* StoppedThreads::release() {
   is_stopped_ = false;
   const char* problem = nullptr;
   for (size_t at = 0; at < slot_count_; ++at) {
-    Slot& slot = slots_[at];
+    Slot& slot = slot_at(at);
     Slot::State state = slot.state.load(std::memory_order_acquire);
     if (state == Slot::State::resumed) problem = "it took too long while threads were stopped";
     if (state != Slot::State::left) continue;
@@ -331,6 +372,9 @@ const char* StoppedThreads::release() {
   }
   g_stop.store(0, std::memory_order_release);
   wake(g_stop);
+  constexpr size_t kMany = 256;
+  size_t next = first_slot_ + slot_count_ + is_slot_taken_;
+  g_next_slot = next < kMany ? next : 0;
   // Ignoring a signal takes it away from those that have not got it yet; its default action would end the process.
   base::SignalAction action;
   if (base::get_signal_action(signal_, action) && action.handler == handle) {

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <signal.h>
+#include <ucontext.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -53,9 +54,12 @@ class StoppedThreads {
   static constexpr size_t kMost = 8192;
 
   static void handle(int signal, siginfo_t* info, void* context);
+  static void wait_in_handler(Slot& slot, uint32_t stop, ucontext_t& context);
   bool find_new(bool& any_new);
   bool take(int tid);
+  bool clear(Slot& slot);
   bool send(Slot& slot);
+  Slot& slot_at(size_t at);
   static ThreadAtRest thread_at_rest(const Slot& slot);
   bool is_where_it_was(Slot& slot);
   bool wait_for_stops(size_t first);
@@ -65,10 +69,12 @@ class StoppedThreads {
   Slot* slots_ = nullptr;
   ThreadAtRest* at_rest_ = nullptr;
   char* text_ = nullptr;
+  size_t first_slot_ = 0;
   size_t slot_count_ = 0;
   size_t count_ = 0;
   int signal_ = 0;
   int most_waits_ = 0;
+  bool is_slot_taken_ = false;  ///< the one behind them
   bool is_stopped_ = false;
 };
 

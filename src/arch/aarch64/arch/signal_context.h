@@ -20,6 +20,7 @@ inline unwind::Registers registers_of(const ucontext_t& context) {
 }
 inline uintptr_t end_of_registers(const ucontext_t& context) { return reinterpret_cast<uintptr_t>(&context + 1); }
 
+inline long number_of_returned_call(const ucontext_t&) { return -1; }
 inline base::WaitingCall interrupted_call(const ucontext_t&, long) { return {}; }
 inline bool make_again(ucontext_t&, const base::WaitingCall&) { return false; }
 inline void set_argument(ucontext_t&, size_t, uint64_t) {}

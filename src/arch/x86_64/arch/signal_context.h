@@ -49,6 +49,22 @@ inline base::WaitingCall interrupted_call(const ucontext_t& context, long number
           value(REG_RIP)};
 }
 
+/// The number of the call that has just returned, where the instruction before it says so, as in most of libc's
+/// functions: "mov $NUMBER, %eax; syscall". −1: it does not.
+inline long number_of_returned_call(const ucontext_t& context) {
+  constexpr uintptr_t kPageBytes = 4096, kBytes = 8;
+  auto next = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
+  if (next % kPageBytes < kBytes) return -1;  // what lies in the page before is not known
+  uint8_t code[kBytes];
+  std::memcpy(code, reinterpret_cast<const void*>(next - kBytes), sizeof code);
+  // Behind a REX prefix it would be another register's (%r8d), and behind a ModRM or SIB byte no instruction at all but
+  // the end of one that writes to the stack.
+  bool is_other = (code[0] & 0xf0) == 0x40 || code[0] == 0x24;
+  int32_t number;
+  std::memcpy(&number, code + 2, sizeof number);
+  return code[1] == 0xb8 && !is_other && code[6] == 0x0f && code[7] == 0x05 ? number : -1;
+}
+
 /// SA_RESTART does not cover every call (signal(7)): one that the signal has cut short is made again. False: it is not.
 inline bool make_again(ucontext_t& context, const base::WaitingCall& call) {
   auto& registers = context.uc_mcontext.gregs;
