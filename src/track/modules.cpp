@@ -1,7 +1,12 @@
 #include "track/modules.h"
 
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "base/lock.h"
@@ -61,13 +66,38 @@ void identify(const unwind::Object& object, Identity& identity) {
   identity.build_id_bytes = unwind::read_build_id(object, identity.build_id, sizeof identity.build_id);
 }
 
+/// A library that was found in a folder named relatively (LD_LIBRARY_PATH=., a relative RUNPATH,
+/// dlopen("./plugin.so")). The loader keeps its name as it was found; the vDSO's has no folder at all.
+bool is_relative(std::string_view name) { return name.find('/') != name.npos && name[0] != '/'; }
+std::string_view without_dot(std::string_view name) { return name.substr(name.starts_with("./") ? 2 : 0); }
+
+/// `folder` and the name, if that is a file.
+bool find_in(std::string_view folder, std::string_view name, std::span<char> out) {
+  base::TextBuilder path(out);
+  path.add(folder).add('/').add(without_dot(name));
+  return !folder.empty() && !path.cut() &&
+         base::raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(out.data()), F_OK) == 0;
+}
+
+/// An absolute name, in the folder where the process began or in the one where it is now. The lock is held.
+std::string_view absolute_name(std::string_view name) {
+  if (!is_relative(name)) return name;
+  static char path[sizeof(Identity::path)];
+  static char folder[sizeof(Identity::path)];
+  const ledger::Writer& writer = g_tracker.writer;
+  bool is_found = find_in(writer.at<char>(SectionId::strings, writer.header().directory), name, path) ||
+                  find_in(base::current_directory(folder), name, path);
+  return is_found ? std::string_view(path) : name;
+}
+
 bool is_record_of(const Module* module, const unwind::Object& object, const Identity& identity) {
   if (module->start != object.image.low || module->end != object.image.high || module->base != object.bias)
     return false;
-  auto* path = g_tracker.writer.at<char>(SectionId::strings, module->path);
-  return module->build_id_bytes == identity.build_id_bytes &&
-         std::memcmp(module->build_id, identity.build_id, identity.build_id_bytes) == 0 &&
-         std::string_view(path) == std::string_view(identity.path, identity.path_bytes);
+  std::string_view path = g_tracker.writer.at<char>(SectionId::strings, module->path);
+  std::string_view name(identity.path, identity.path_bytes);
+  bool is_its_path = path == name || (is_relative(name) && path.ends_with(without_dot(name)));
+  return is_its_path && module->build_id_bytes == identity.build_id_bytes &&
+         std::memcmp(module->build_id, identity.build_id, identity.build_id_bytes) == 0;
 }
 
 bool same_object(const Known& known, const unwind::Object& object, const Identity& identity) {
@@ -107,7 +137,7 @@ uint64_t write_record(const unwind::Object& object, const Identity& identity) {
   module->base = object.bias;
   module->start = object.image.low;
   module->end = object.image.high;
-  module->path = writer.add_text({identity.path, identity.path_bytes});
+  module->path = writer.add_text(absolute_name({identity.path, identity.path_bytes}));
   module->build_id_bytes = static_cast<uint16_t>(identity.build_id_bytes);
   std::memcpy(module->build_id, identity.build_id, identity.build_id_bytes);
   auto here = reinterpret_cast<uintptr_t>(&write_record);

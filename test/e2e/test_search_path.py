@@ -21,20 +21,69 @@ int ask(const char* name);
 int main(int argc, char** argv) { return argc > 1 ? ask(argv[1]) : 1; }
 """
 
+KEEPS = """#include <fcntl.h>
+int keep(void) {
+  return open("/dev/null", O_RDONLY) < 0;  // @keep
+}
+"""
+LINKED = """
+#include <unistd.h>
+int keep(void);
+int main(int argc, char** argv) {
+  if (argc > 1 && chdir(argv[1]) != 0) return 2;
+  return keep();
+}
+"""
+OPENS = """
+#include <dlfcn.h>
+#include <unistd.h>
+int main(int argc, char** argv) {
+  if (argc > 1 && chdir(argv[1]) != 0) return 2;
+  void* plugin = dlopen("./libkeep.so", RTLD_NOW);
+  return plugin ? ((int (*)(void))dlsym(plugin, "keep"))() : 3;
+}
+"""
+
+
+def build(folder, output, source, *options):
+    name = os.path.join(folder, output + ".c")
+    with open(name, "w") as file:
+        file.write(source)
+    subprocess.run(["gcc", "-g", "-o", os.path.join(folder, output), name, *options], check=True)
+
+
+class RelativePath(unittest.TestCase):
+    """A library that the loader found in a folder with a relative name has lines, wherever the program goes."""
+
+    def test_lines_of_libraries(self):
+        with harness.Scratch() as scratch:
+            folder = scratch.path("programs")
+            os.mkdir(folder)
+            build(folder, "libkeep.so", KEEPS, "-shared", "-fPIC")
+            build(folder, "linked", LINKED, "-L" + folder, "-lkeep")
+            build(folder, "opens", OPENS)
+            library = os.path.join(folder, "libkeep.so")
+            line = harness.line_of(library + ".c", "keep")
+            for program, path, start, *arguments in (("linked", ".", folder), ("linked", ".", folder, "/"),
+                                                     ("linked", "programs", scratch.folder, "/"), ("opens", "", folder),
+                                                     ("opens", "", "/", folder)):
+                for way in (harness.run, harness.preload):
+                    with self.subTest(program=program, path=path, arguments=arguments, way=way):
+                        result = way([os.path.join(folder, program), *arguments], cwd=start, env={"LD_LIBRARY_PATH": path})
+                        self.assertEqual(result.status, 0, result)
+                        (site,) = [one for one in result.report["sites"] if one["kind"] == "fd"]
+                        top = harness.top(site)
+                        self.assertEqual((top["module"], top["function"], top.get("line")), (library, "keep", line))
+
 
 class SearchPath(unittest.TestCase):
-    def build(self, folder, output, source, *options):
-        name = os.path.join(folder, output + ".c")
-        with open(name, "w") as file:
-            file.write(source)
-        subprocess.run(["gcc", "-g", "-o", os.path.join(folder, output), name, *options], check=True)
 
     def programs(self, scratch):
         folder = scratch.path("programs")
         os.makedirs(os.path.join(folder, "plugins"))
-        self.build(folder, "plugins/libplugin.so", PLUGIN, "-shared", "-fPIC")
-        self.build(folder, "libhost.so", HOST, "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/plugins")
-        self.build(folder, "main", MAIN, "-L" + folder, "-lhost", "-Wl,-rpath," + folder)
+        build(folder, "plugins/libplugin.so", PLUGIN, "-shared", "-fPIC")
+        build(folder, "libhost.so", HOST, "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/plugins")
+        build(folder, "main", MAIN, "-L" + folder, "-lhost", "-Wl,-rpath," + folder)
         return os.path.join(folder, "main")
 
     def test_a_caller_with_a_search_path_keeps_it(self):
