@@ -16,7 +16,6 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/process_watch.h"
-#include "cli/progress.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
@@ -24,7 +23,6 @@
 #include "render/completion.h"
 #include "render/function_names.h"
 #include "render/json.h"
-#include "render/place_text.h"
 #include "render/series.h"
 #include "render/text.h"
 
@@ -109,7 +107,7 @@ void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
   }
 }
 
-/// The report may be missing: written elsewhere, or removed.
+/// The report may not be there: written elsewhere, or taken away.
 void TreeReport::complete_earlier(const ledger::View& view, const std::string& path) {
   std::string error;
   std::optional<SourcedReport> read = path.empty() ? std::nullopt : read_report(path, symbolizer_, error);
@@ -128,7 +126,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   const std::string ledger_path = file.path();
   if (kept_.contains(ledger_path)) return;
   OpenLedger open = open_ledger(file);
-  if (!open.file && !is_there(file)) return;  // another process has removed it
+  if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
   ledger::Copy copy;
   ledger::CopyError error =
       open.file ? copy.load(open.file.get()) : ledger::CopyError{"does not belong to this user", 0};
@@ -186,14 +184,8 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 
 void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request,
                            bool is_command) {
-  OwnedReport made;
-  {
-    // While CMD runs, the terminal is its own.
-    std::optional<Progress> progress;
-    if (is_command) progress.emplace("making the report");
-    made = make_report(view, request, symbolizer_);
-    add_growth(file, view, made);
-  }
+  OwnedReport made = make_report(view, request, symbolizer_);
+  add_growth(file, view, made);
   const report::Report& report = made.report;
   note_suppressions(report);
   broken_ = broken_ || report::is_broken(report);
@@ -233,7 +225,7 @@ void TreeReport::note_suppressions(const report::Report& report) {
   for (const report::ExecLeak& leak : report.exec_leaks) note(leak.suppressed_by);
 }
 
-/// Only those in unfreed's own form: files for other tools cover much that a program does not do in every run.
+/// In unfreed's own form: files for other tools cover much that a program may do, and does not always.
 std::string TreeReport::describe_unused_suppressions() const {
   constexpr size_t kMostShown = 5;
   std::string names;
@@ -268,7 +260,7 @@ void TreeReport::add_growth(const LedgerFile& file, const ledger::View& view, Ow
   render::Series series;
   if (!read_regular_file(recorded->second, kMostInputBytes, text, error) || !render::is_series(text)) return;
   if (!render::read_series(text, looks.arena, looks.report, series, error)) return;
-  // It may have executed another program, which has not been looked at.
+  // It may have executed another program, which nobody has looked at.
   if (series.key != series_key(view, status.st_ino)) return;
   report::Report& report = made.report;
   render::add_growth(report, made.arena, series);
@@ -378,18 +370,19 @@ std::string describe_arguments(const report::Process& process) {
   return render::cut_to(render::printable(text), kMostColumns);
 }
 
-/// The worst call site of the kind that a broken rule is about, else of any kind.
-std::string describe_worst_place(const report::Report& report, const render::TextOptions& options) {
-  std::vector<render::Place> places = render::list_places(report);
-  auto is_broken = [&](const render::Place& one) {
-    return std::any_of(report.rules.begin(), report.rules.end(), [&](const report::RuleOutcome& rule) {
-      return rule.broken && render::is_about(rule, one.site->kind);
-    });
+/// The worst call site of what each broken rule is about, each once; of anything that is held, if no rule is about a call site.
+std::vector<const render::Place*> worst_places(const report::Report& report, const std::vector<render::Place>& places) {
+  std::vector<const render::Place*> worst;
+  auto add_first = [&](auto&& is_meant) {
+    auto first = std::find_if(places.begin(), places.end(),
+                              [&](const render::Place& one) { return one.counts() && is_meant(one); });
+    if (first != places.end() && std::find(worst.begin(), worst.end(), &*first) == worst.end())
+      worst.push_back(&*first);
   };
-  const render::Place* worst = nullptr;
-  for (const render::Place& one : places)
-    if (one.counts() && (!worst || (is_broken(one) && !is_broken(*worst)))) worst = &one;
-  return worst ? render::render_place(*worst, options, "    ") : "";
+  for (const report::RuleOutcome& rule : report.rules)
+    if (rule.broken) add_first([&](const render::Place& one) { return render::is_about(rule, one.site->kind); });
+  if (worst.empty()) add_first([](const render::Place&) { return true; });
+  return worst;
 }
 
 }  // namespace
@@ -412,12 +405,19 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   std::string arguments = describe_arguments(report.process);
   bool has_more = report.process.argv.size() > 1;
   line.text = verdicts + "\n" + (has_more ? "    started as: " + arguments + "\n" : "");
-  if (report::is_broken(report)) line.place = describe_worst_place(report, options);
-  line.kind = fmt::format("{}\n{}\n{}", report.process.exe, verdicts, line.place);
+  // Equal processes need not have run for equally long, and have files of their own.
+  line.kind = fmt::format("{}\n{}", report.process.exe, verdicts);
+  if (report::is_broken(report)) {
+    std::vector<render::Place> places = render::list_places(report);
+    for (const render::Place* one : worst_places(report, places)) {
+      line.places += render::render_place(*one, options, "    ");
+      line.kind += fmt::format("\n{} {} {} {}", one->site->signature, one->live, one->bytes, one->lost);
+    }
+  }
   others_.push_back(std::move(line));
 }
 
-/// Puts together processes whose lines would read the same.
+/// Those that a person would read the same of, as one.
 std::string TreeReport::describe_others() const {
   std::vector<std::vector<const Line*>> groups;
   std::map<std::string_view, size_t> known;
@@ -429,7 +429,7 @@ std::string TreeReport::describe_others() const {
   std::string text = groups.empty() ? "" : "\nother processes:\n";
   for (size_t at = 0; at < std::min(groups.size(), kMostOthersShown); ++at) {
     const auto& group = groups[at];
-    text += "  " + group[0]->process + group[0]->text + group[0]->place;
+    text += "  " + group[0]->process + group[0]->text + group[0]->places;
     if (group.size() == 1) continue;
     std::string pids;
     for (size_t other = 1; other < std::min<size_t>(group.size(), 6); ++other)

@@ -69,7 +69,7 @@ class TreeReport {
     std::string process;  ///< "worker (pid 4032)"
     int pid = 0;
     std::string text;    ///< what its rules came to, or what it holds, and what it was started as
-    std::string place;   ///< its worst call site; "" none
+    std::string places;  ///< the worst call site of each broken rule; "" none
     std::string kind;    ///< the same for processes that are alike
     std::string report;  ///< its file; "" none
     bool is_outside_rules = false;

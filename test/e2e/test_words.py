@@ -204,6 +204,31 @@ class Verdicts(unittest.TestCase):
             self.assertEqual(shown.count("leaves.c:5)"), 2, shown)
             self.assertEqual(len(result.reports), 5, "each has its report")
 
+    def test_other_processes_show_a_place_for_each_broken_rule(self):
+        source = """#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  open(argv[1], O_RDWR | O_CREAT, 0600);
+  if (fork() == 0) _exit(0);
+  siginfo_t ended;
+  waitid(P_ALL, 0, &ended, WEXITED | WNOWAIT);
+  for (int i = 0; i < 9; ++i) *(volatile char *)malloc(5000) = 1;
+  usleep(atoi(argv[1]));
+}
+"""
+        with harness.Scratch() as scratch:
+            binary = build(scratch, source, "three", "-g")
+            # Each has a file of its own; what takes longer holds what is older; they are the same otherwise.
+            result = harness.run(["/bin/sh", "-c", f"{binary} 0; {binary} 1100000; true"], cwd=scratch.folder,
+                                 options=["--fail-on", "fd>0,child>0,heap.lost>0,thread>0"])
+            self.assertEqual(result.status, 23, result)
+            shown = result.stderr[result.stderr.index("other processes:"):]
+            for line in (6, 7, 10):
+                self.assertEqual(shown.count(f"three.c:{line})"), 1, shown)
+            self.assertEqual(shown.count("and 1 more like it: pid "), 1, shown)
+
 
 class Meant(unittest.TestCase):
     def test_commands_options_and_variables(self):
