@@ -16,6 +16,7 @@
 #include "cli/child.h"
 #include "cli/command.h"
 #include "cli/process_watch.h"
+#include "cli/progress.h"
 #include "cli/report_source.h"
 #include "cli/text_file.h"
 #include "kernel/program_facts.h"
@@ -23,6 +24,7 @@
 #include "render/completion.h"
 #include "render/function_names.h"
 #include "render/json.h"
+#include "render/place_text.h"
 #include "render/series.h"
 #include "render/text.h"
 
@@ -107,7 +109,7 @@ void TreeReport::complete_earlier(const ledger::View& view, bool is_command) {
   }
 }
 
-/// The report may not be there: written elsewhere, or taken away.
+/// The report may be missing: written elsewhere, or removed.
 void TreeReport::complete_earlier(const ledger::View& view, const std::string& path) {
   std::string error;
   std::optional<SourcedReport> read = path.empty() ? std::nullopt : read_report(path, symbolizer_, error);
@@ -126,7 +128,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   const std::string ledger_path = file.path();
   if (kept_.contains(ledger_path)) return;
   OpenLedger open = open_ledger(file);
-  if (!open.file && !is_there(file)) return;  // somebody else has dealt with it
+  if (!open.file && !is_there(file)) return;  // another process has removed it
   ledger::Copy copy;
   ledger::CopyError error =
       open.file ? copy.load(open.file.get()) : ledger::CopyError{"does not belong to this user", 0};
@@ -184,8 +186,14 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
 
 void TreeReport::report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request,
                            bool is_command) {
-  OwnedReport made = make_report(view, request, symbolizer_);
-  add_growth(file, view, made);
+  OwnedReport made;
+  {
+    // While CMD runs, the terminal is its own.
+    std::optional<Progress> progress;
+    if (is_command) progress.emplace("making the report");
+    made = make_report(view, request, symbolizer_);
+    add_growth(file, view, made);
+  }
   const report::Report& report = made.report;
   note_suppressions(report);
   broken_ = broken_ || report::is_broken(report);
@@ -225,7 +233,7 @@ void TreeReport::note_suppressions(const report::Report& report) {
   for (const report::ExecLeak& leak : report.exec_leaks) note(leak.suppressed_by);
 }
 
-/// In unfreed's own form: files for other tools cover much that a program may do, and does not always.
+/// Only those in unfreed's own form: files for other tools cover much that a program does not do in every run.
 std::string TreeReport::describe_unused_suppressions() const {
   constexpr size_t kMostShown = 5;
   std::string names;
@@ -260,7 +268,7 @@ void TreeReport::add_growth(const LedgerFile& file, const ledger::View& view, Ow
   render::Series series;
   if (!read_regular_file(recorded->second, kMostInputBytes, text, error) || !render::is_series(text)) return;
   if (!render::read_series(text, looks.arena, looks.report, series, error)) return;
-  // It may have executed another program, which nobody has looked at.
+  // It may have executed another program, which has not been looked at.
   if (series.key != series_key(view, status.st_ino)) return;
   report::Report& report = made.report;
   render::add_growth(report, made.arena, series);
@@ -417,7 +425,7 @@ void TreeReport::describe_other(const report::Report& report, const std::string&
   others_.push_back(std::move(line));
 }
 
-/// Those that a person would read the same of, as one.
+/// Puts together processes whose lines would read the same.
 std::string TreeReport::describe_others() const {
   std::vector<std::vector<const Line*>> groups;
   std::map<std::string_view, size_t> known;

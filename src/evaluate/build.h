@@ -47,6 +47,14 @@ HeapAges read_heap_ages(Build& build);
 /// Site::ages, as far as they are known.
 void build_ages(Build& build, const HeapAges& known, const EvaluatedSite& site, Site& out);
 
+/// What the process has recorded of its sites' numbers.
+struct Histories {
+  std::span<const ledger::SiteHistory*> by_site;
+};
+Histories read_histories(Build& build);
+/// Site::history, if there is one.
+void build_history(Build& build, const Histories& known, const ledger::Site& record, Site& out);
+
 /// A descriptor's target and flags, as the kernel listed them.
 void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Text>& flags);
 /// What a thread or goroutine holds: `fd` as it is listed there.

@@ -89,7 +89,8 @@ void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
   out.objects_omitted = site.objects - kept;
 }
 
-void describe_site(Build& build, const HeapAges& ages, uint32_t index, const ledger::Site& record, Site& out) {
+void describe_site(Build& build, const HeapAges& ages, const Histories& histories, uint32_t index,
+                   const ledger::Site& record, Site& out) {
   const EvaluatedSite& site = build.evaluation.sites[index];
   out.id = index;
   out.kind = site.kind;
@@ -114,6 +115,7 @@ void describe_site(Build& build, const HeapAges& ages, uint32_t index, const led
   if (site.libc) out.owner = "libc";
   if (record.first_ns != 0) out.first_age_ns = build.age_ns(record.first_ns);
   build_ages(build, ages, site, out);
+  build_history(build, histories, record, out);
   describe_objects(build, site, out);
   out.suppressed_by = suppression_text(build, site.suppression);
   out.exceeds = suppression_text(build, site.exceeds);
@@ -198,10 +200,11 @@ void build_sites(Build& build) {
     return;
   }
   HeapAges ages = read_heap_ages(build);
+  Histories histories = read_histories(build);
   for (uint32_t index : listed) {
     const ledger::Site* record = build.view().site(index);
     // A live ledger's table does not shrink: only a forged one's does.
-    if (record) describe_site(build, ages, index, *record, *sites.add(build.arena));
+    if (record) describe_site(build, ages, histories, index, *record, *sites.add(build.arena));
   }
 }
 

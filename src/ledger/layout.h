@@ -292,7 +292,8 @@ struct Site {
   std::atomic<uint64_t> peak;  ///< highest number live at once; 0 for heap: not tracked
   uint64_t first_ns;           ///< CLOCK_MONOTONIC of the first acquisition
   /// What was live when the kind had its peak: `live_then` if `peak_then` is that peak (its low half), else what is
-  /// live now, for nothing has changed here since. Not for the heap.
+  /// live now, for nothing has changed here since. Of the heap: the fewest that a look (SiteHistory) has found live
+  /// here, and since when, in units of kLowUnitShift; 0: there was no look yet.
   std::atomic<uint32_t> peak_then;
   std::atomic<uint32_t> live_then;
 };
@@ -301,6 +302,25 @@ inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missin
 inline constexpr uint8_t kSiteLibc = 1u << 1;  ///< held by libc or a language runtime for its own use: does not count
 inline constexpr uint8_t kSiteOverflow = 1u << 2;    ///< represents all sites that there was no room for
 inline constexpr uint8_t kSiteWithinLibc = 1u << 3;  ///< libc allocated, for itself or for its caller
+
+inline constexpr unsigned kLowUnitShift = 26;  ///< 2^26 ns after the process's start, 67 ms, is 1
+
+/// What was live at a site at one time.
+struct HistorySample {
+  std::atomic<uint64_t> at_ns;  ///< CLOCK_MONOTONIC; 0: no sample, or it is being written
+  std::atomic<uint64_t> live;
+  std::atomic<uint64_t> bytes;
+};
+/// The history of a site whose live count has grown: samples at distances from now that double, two of each
+/// (history.h).
+inline constexpr unsigned kHistoryLevels = 20;
+inline constexpr unsigned kHistorySamples = 2 * kHistoryLevels;
+struct SiteHistory {
+  std::atomic<uint32_t> site;  ///< 0: not yet in use
+  uint32_t reserved;
+  HistorySample samples[kHistorySamples];
+};
+static_assert(sizeof(SiteHistory) == 968);
 
 /// A descriptor's state, in one word that is written and read atomically:
 ///   bits 0–31 serial (grows with every acquisition in the process), 32–55 site index, 56–63 FdOrigin. 0: not open.

@@ -46,7 +46,7 @@ void Writer::unmap_unused() const {
 
 void reset_writers_after_fork() { g_populating.store(0, std::memory_order_relaxed); }
 
-bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
+bool Writer::populate(uint64_t first_page, uint64_t last_page, Shortage shortage) const {
   Populating counted;
   auto is_there = [this](uint64_t page) { return populated_[page].load(std::memory_order_relaxed) != 0; };
   auto make = [this](uint64_t page, uint64_t pages) {
@@ -68,7 +68,7 @@ bool Writer::populate(uint64_t first_page, uint64_t last_page) const {
     while (pages < most && !is_there(page + pages)) ++pages;
     if (pages && (make(page, pages) || (pages > 1 && make(page, 1)))) continue;
     // The header itself is on the first page: there is nowhere to count its own failure.
-    if (page) drop(Dropped::storage_full);
+    if (page && shortage == Shortage::counted) drop(Dropped::storage_full);
     return false;
   }
   return true;

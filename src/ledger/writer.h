@@ -97,6 +97,17 @@ class Writer {
     return ensure(offset, sizeof(T)) ? reinterpret_cast<T*>(base_ + offset) : nullptr;
   }
 
+  /// The same for what is not missed where there is no room: that counts as nothing dropped.
+  template <class T>
+  T* touch_if_room(SectionId id, uint64_t index) const {
+    const Section& table = section(id);
+    if (index >= table.capacity) return nullptr;
+    uint64_t offset = table.offset + index * sizeof(T);
+    bool is_safe =
+        !populated_ || populate(offset / kPageBytes, (offset + sizeof(T) - 1) / kPageBytes, Shortage::ignored);
+    return is_safe ? reinterpret_cast<T*>(base_ + offset) : nullptr;
+  }
+
   /// The record if it may be touched already; else nullptr.
   template <class T>
   T* known(SectionId id, uint64_t index) const {
@@ -134,7 +145,7 @@ class Writer {
     // A record may straddle two pages; most do not.
     if (first == last && populated_[first].load(std::memory_order_relaxed)) [[likely]]
       return true;
-    return populate(first, last);
+    return populate(first, last, Shortage::counted);
   }
 
   /// Unmaps what of the ledger is not in use, as it may count for a limit. Async-signal-safe.
@@ -152,7 +163,8 @@ class Writer {
     return !populated_ ||
            (populated_[first].load(std::memory_order_relaxed) && populated_[last].load(std::memory_order_relaxed));
   }
-  bool populate(uint64_t first_page, uint64_t last_page) const;
+  enum class Shortage : uint8_t { counted, ignored };
+  bool populate(uint64_t first_page, uint64_t last_page, Shortage shortage) const;
 
   std::byte* base_ = nullptr;
   std::atomic<uint8_t>* populated_ = nullptr;

@@ -9,6 +9,7 @@
 #include "render/function_names.h"
 #include "render/growth_text.h"
 #include "render/missing_lines.h"
+#include "render/history.h"
 #include "render/quantities.h"
 #include "render/retention.h"
 #include "render/series.h"
@@ -181,6 +182,10 @@ json detail_of(const Place& place, const RetentionPaths& retention, PageStacks& 
   };
   add_text("ages", without_comma(describe_ages(place)));
   add_text("growth", without_comma(describe_growth(place)));
+  add_text("rise", without_comma(describe_rise(place)));
+  json history = json::array();
+  for (const report::PastCount& one : history_of(place)) history.push_back({one.ago_ns, one.live});
+  add_list("history", std::move(history));
   if (place.growing && place.running) detail["growing"] = true;
   add_text("suppressed_by", printable(site.suppressed_by));
   add_text("exceeds", printable(site.exceeds));

@@ -10,6 +10,7 @@
 #include "render/frames.h"
 #include "render/function_names.h"
 #include "render/growth_text.h"
+#include "render/history.h"
 #include "render/quantities.h"
 #include "render/retention.h"
 #include "render/text_parts.h"
@@ -72,7 +73,7 @@ std::string describe_place(const Place& place, const TextOptions& options) {
   if (is_only_of_gc) heading += " (closed by the garbage collector, not by you)";
   heading += describe_loss(place);
   if (place.bytes) heading += ", " + write_bytes(place.bytes);
-  heading += describe_growth(place) + describe_ages(place);
+  heading += describe_growth(place) + describe_rise(place) + describe_ages(place);
   std::string text = tinted(heading, Tint::bold, options.colour);
   if (!place.site->acquired_by.empty()) text += " from " + printable(place.site->acquired_by);
   text += describe_goroutines(place);

@@ -106,6 +106,13 @@ void describe(Visitor& v, Is<AgeGroup> auto& group) {
 }
 
 template <class Visitor>
+void describe(Visitor& v, Is<PastCount> auto& count) {
+  v.member("ago_ns", count.ago_ns, Presence::always, "");
+  v.member("live", count.live, Presence::always, "Threads and children that had not ended are in it.");
+  v.member("bytes", count.bytes, Presence::if_set, "Of the heap, if it is known.");
+}
+
+template <class Visitor>
 void describe(Visitor& v, Is<Growth> auto& growth) {
   v.member("course", growth.course, Presence::always,
            "grows: without an end in sight; levels_off: grew, and has stopped or slows down; steady: did not grow, or "
@@ -178,6 +185,9 @@ void describe(Visitor& v, Is<Site> auto& site) {
            "together with what is lost.");
   v.member("growth", site.growth, Presence::if_set,
            "What became of its call site while the process was watched, if that changed at all.");
+  v.member("history", site.history, Presence::if_set,
+           "What was live at earlier times, the oldest first, at distances from now that double: as the process itself "
+           "recorded it, watched or not. Of sites whose number has grown.");
   v.member("objects", site.objects, Presence::if_set, "The oldest and the newest.");
   v.member("objects_omitted", site.objects_omitted, Presence::if_set, "");
   v.member("suppressed_by", site.suppressed_by, Presence::if_set,

@@ -109,6 +109,13 @@ struct AgeSummary {
 /// `ages`: the oldest first.
 AgeSummary summarize(std::span<const AgeGroup> ages);
 
+/// What was live at a site some time ago.
+struct PastCount {
+  uint64_t ago_ns = 0;
+  uint64_t live = 0;
+  std::optional<uint64_t> bytes;  ///< of the heap, if it is known
+};
+
 /// What became of a number while a process was watched (render/growth.h).
 enum class Course : uint8_t { unknown, steady, levels_off, grows };
 struct Growth {
@@ -152,6 +159,7 @@ struct Site : Losses {
   uint64_t median_age_ns = 0;
   List<AgeGroup> ages;           ///< the oldest first; empty: not known
   std::optional<Growth> growth;  ///< of the call site
+  List<PastCount> history;       ///< the oldest first; empty where the number has not grown
   List<Object> objects;
   uint64_t objects_omitted = 0;
   Text suppressed_by;

@@ -10,6 +10,7 @@
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"
+#include "track/epochs.h"
 #include "track/exec_leaks.h"
 #include "track/failures.h"
 #include "track/fd.h"
@@ -94,6 +95,7 @@ void reset_tables() {
   track::reset_sites_after_fork();
   track::reset_failures_after_fork();
   track::reset_levels_after_fork();
+  track::restart_history();
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
   track::g_heap_index.reset_lock_after_fork();

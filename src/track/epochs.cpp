@@ -2,18 +2,29 @@
 
 #include <algorithm>
 
+#include "base/keep_errno.h"
 #include "base/syscall.h"
+#include "ledger/history.h"
 #include "track/tracker.h"
 
 namespace unfreed::track {
 
-constinit std::atomic<uint64_t> g_epoch_due_ns{UINT64_MAX};
+constinit std::atomic<uint64_t> g_next_due_ns{UINT64_MAX};
 
 namespace {
 
 constexpr uint64_t kShortest = 10'000'000, kPartOfAge = 1024;
 /// Those above are for marks alone.
 constexpr uint32_t kLastTimed = kLastEpoch / 4 * 3;
+
+constinit std::atomic<uint64_t> g_epoch_due_ns{UINT64_MAX};
+constinit ledger::History g_history;
+
+/// Both times only grow: of two threads that come here, none can set too late a one.
+void set_next_due() {
+  g_next_due_ns.store(std::min(g_epoch_due_ns.load(std::memory_order_acquire), g_history.due_ns()),
+                      std::memory_order_release);
+}
 
 /// When each began; 0: not yet.
 constinit std::atomic<uint64_t> g_began_ns[kLastEpoch + 1];
@@ -22,25 +33,6 @@ constinit std::atomic<uint64_t> g_began_ns[kLastEpoch + 1];
 void enter_beginning(uint32_t epoch, uint64_t now_ns) {
   uint64_t nobody = 0;
   g_began_ns[epoch].compare_exchange_strong(nobody, now_ns, std::memory_order_acq_rel);
-}
-
-}  // namespace
-
-void start_epochs() {
-  uint64_t now = base::monotonic_ns();
-  g_began_ns[1].store(now, std::memory_order_relaxed);
-  g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
-  g_epoch_due_ns.store(now + kShortest, std::memory_order_release);
-}
-
-uint32_t open_epoch() {
-  uint64_t now = base::monotonic_ns();
-  uint32_t epoch = g_tracker.heap_epoch.load(std::memory_order_relaxed);
-  do {
-    if (epoch >= kLastEpoch) return kLastEpoch;
-    enter_beginning(epoch + 1, now);
-  } while (!g_tracker.heap_epoch.compare_exchange_weak(epoch, epoch + 1, std::memory_order_acq_rel));
-  return epoch + 1;
 }
 
 void begin_due_epoch(uint64_t now_ns) {
@@ -54,6 +46,39 @@ void begin_due_epoch(uint64_t now_ns) {
   enter_beginning(epoch + 1, now_ns);
   // If that fails, a mark has just begun one.
   g_tracker.heap_epoch.compare_exchange_strong(epoch, epoch + 1, std::memory_order_acq_rel);
+}
+
+}  // namespace
+
+void start_epochs() {
+  uint64_t now = base::monotonic_ns();
+  g_began_ns[1].store(now, std::memory_order_relaxed);
+  g_tracker.heap_epoch.store(1, std::memory_order_relaxed);
+  g_epoch_due_ns.store(now + kShortest, std::memory_order_release);
+  g_history.start(now);
+  set_next_due();
+}
+
+void restart_history() {
+  g_history.start(base::monotonic_ns());
+  set_next_due();
+}
+
+uint32_t open_epoch() {
+  uint64_t now = base::monotonic_ns();
+  uint32_t epoch = g_tracker.heap_epoch.load(std::memory_order_relaxed);
+  do {
+    if (epoch >= kLastEpoch) return kLastEpoch;
+    enter_beginning(epoch + 1, now);
+  } while (!g_tracker.heap_epoch.compare_exchange_weak(epoch, epoch + 1, std::memory_order_acq_rel));
+  return epoch + 1;
+}
+
+void do_what_is_due(uint64_t now_ns) {
+  base::KeepErrno keep;
+  begin_due_epoch(now_ns);
+  if (g_tracker.writer && now_ns >= g_history.due_ns()) g_history.look(g_tracker.writer, now_ns);
+  set_next_due();
 }
 
 BirthTime birth_time(uint32_t epoch, uint64_t now_ns) {

@@ -93,6 +93,7 @@ function remarksOf(place) {
   if (detail.closed_by_gc) texts.push(`${writeCount(detail.closed_by_gc)} closed by the garbage collector, not by the program`);
   if (detail.growing) texts.push(`of ${writeCount(place.total)} that ${place.acquired_by} started here: their number keeps growing`);
   if (detail.growth) texts.push(detail.growth);
+  if (detail.rise) texts.push(detail.rise);
   if (detail.ages) texts.push(detail.ages);
   if (detail.overflow) texts.push('stands for all call sites that the full table had no room for');
   if (detail.known_by) texts.push(`identified by ${detail.known_by}, as no source lines are known`);

@@ -1,4 +1,4 @@
-// Numbers as they went on: of a series' looks, or of several reports on one process.
+// Numbers as they went on: of a series' looks, of several reports on one process, or as that recorded them itself.
 
 /** `points`: [{t, value}] in nanoseconds; `limit`: a number worth a line, if it is near. */
 function timeline(title, points, write, limit = 0) {
@@ -63,6 +63,9 @@ function siteTimeline(place) {
   const values = report.looks?.places[place.index];
   if (values) return timeline('Held here', report.looks.times_ns.map((t, at) => ({t, value: values[at]})), write);
   const all = reportsOfProcess(report);
+  const history = place.detail.history;
+  if (all.length < 2 && history)
+    return timeline('Held here', history.map(([ago, value]) => ({t: history[0][0] - ago, value})), writeCount);
   if (all.length < 2) return null;
   const of = one => one.places.find(other => other.key === place.key);
   const number = other => (!other ? 0 : place.kind === 'heap' ? other.bytes : other.live + other.running);
