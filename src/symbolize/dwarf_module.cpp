@@ -7,6 +7,7 @@
 #include <new>
 
 #include "base/text.h"
+#include "ledger/layout.h"
 #include "names/code_owner.h"
 
 namespace unfreed::symbolize {
@@ -216,6 +217,86 @@ const Dwarf_Die* DwarfModule::function_around(const Unit& unit, const Dwarf_Die&
   return offset > outer.start && offset < outer.end ? &outer.die : nullptr;
 }
 
+/// Enters every variable below `parent` that has an address of its own, also those of functions (static ones).
+void DwarfModule::read_variables(const Dwarf_Die& parent, uint64_t unit, int depth) {
+  if (depth > kDeepestTree) return;
+  Dwarf_Die die;
+  Dwarf_Die above = parent;
+  if (libdw_.dwarf_child(&above, &die) != 0) return;
+  do {
+    if (is_spent()) return;
+    switch (libdw_.dwarf_tag(&die)) {
+      case DW_TAG_variable:
+        enter_variable(die, unit);
+        break;
+      case DW_TAG_subprogram:
+      case DW_TAG_lexical_block:
+      case DW_TAG_inlined_subroutine:
+      case DW_TAG_namespace:
+      case DW_TAG_module:
+      case DW_TAG_common_block:
+        read_variables(die, unit, depth + 1);
+        break;
+      default:
+        break;
+    }
+  } while (libdw_.dwarf_siblingof(&die, &die) == 0);
+}
+
+void DwarfModule::enter_variable(Dwarf_Die& die, uint64_t unit) {
+  Dwarf_Attribute attribute;
+  Dwarf_Op* operations = nullptr;
+  size_t count = 0;
+  if (!libdw_.dwarf_attr(&die, DW_AT_location, &attribute) ||
+      libdw_.dwarf_getlocation(&attribute, &operations, &count) != 0 || count == 0)
+    return;
+  Dwarf_Addr address = operations[0].number;
+  bool is_thread_local =
+      count == 2 && (operations[1].atom == DW_OP_GNU_push_tls_address || operations[1].atom == DW_OP_form_tls_address);
+  switch (operations[0].atom) {
+    case DW_OP_addr:
+      break;
+    case DW_OP_const4u:
+    case DW_OP_const8u:
+      if (!is_thread_local) return;
+      break;
+    case DW_OP_addrx:
+    case DW_OP_GNU_addr_index:
+    case DW_OP_constx:
+    case DW_OP_GNU_const_index: {
+      Dwarf_Attribute indexed;
+      if (libdw_.dwarf_getlocation_attr(&attribute, operations, &indexed) != 0 ||
+          libdw_.dwarf_formaddr(&indexed, &address) != 0)
+        return;
+      break;
+    }
+    default:
+      return;
+  }
+  if (count == 1 || is_thread_local)
+    variables_.push_back({address + (is_thread_local ? ledger::kThreadLocals : 0), unit, die});
+}
+
+void DwarfModule::find_declaration(uint64_t address, SourceFrame& frame) {
+  if (!variables_read_) {
+    variables_read_ = true;
+    for (size_t unit = 0; unit < units_.size(); ++unit) read_variables(units_[unit]->functions, unit, 0);
+    std::stable_sort(variables_.begin(), variables_.end(),
+                     [](const Variable& a, const Variable& b) { return a.address < b.address; });
+  }
+  auto found = std::lower_bound(variables_.begin(), variables_.end(), address,
+                                [](const Variable& variable, uint64_t value) { return variable.address < value; });
+  if (found == variables_.end() || found->address != address) return;
+  std::string_view file = declaring_file(found->die);
+  Dwarf_Attribute attribute;
+  Dwarf_Word line = 0;
+  if (file.empty() ||
+      libdw_.dwarf_formudata(libdw_.dwarf_attr_integrate(&found->die, DW_AT_decl_line, &attribute), &line) != 0)
+    return;
+  frame.file = absolute(file, units_[found->unit]->directory);
+  frame.line = line <= UINT32_MAX ? static_cast<uint32_t>(line) : 0;
+}
+
 /// The function around `address` and the inlined calls in it, outermost first.
 std::vector<Dwarf_Die> DwarfModule::scopes_at(Unit& unit, uint64_t address) {
   read_unit(unit);
@@ -333,7 +414,7 @@ std::string DwarfModule::symbol_at(uint64_t address) {
   return found;
 }
 
-std::vector<SourceFrame> DwarfModule::resolve(uint64_t address, std::string_view known_symbol) {
+std::vector<SourceFrame> DwarfModule::resolve(uint64_t address, std::string_view known_symbol, uint64_t symbol_offset) {
   std::vector<SourceFrame> frames;
   work_left_ = kMostWorkAtOnce;
   // libdw goes through all symbols of the file for each address.
@@ -368,8 +449,13 @@ std::vector<SourceFrame> DwarfModule::resolve(uint64_t address, std::string_view
     if (frames.empty()) frames.push_back(frame);  // assembly: lines, no functions
   }
   if (symbol.empty()) return frames;
-  if (frames.empty()) frames.emplace_back();
+  bool has_code = !frames.empty();
+  if (!has_code) frames.emplace_back();
   frames.back().linkage_name = symbol;
+  uint64_t start = address - symbol_offset;
+  bool is_thread_local = start >= ledger::kThreadLocals;
+  if (!has_code && dwarf_ && (is_thread_local || start >= bias_))
+    find_declaration(start - (is_thread_local ? 0 : bias_), frames.back());
   return frames;
 }
 

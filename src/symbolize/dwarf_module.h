@@ -44,8 +44,9 @@ class DwarfModule {
 
   /// The frames at `address` (the ELF file's own): innermost inlined one first, the physical function last. Empty when
   /// nothing is known. Not thread-safe. Damaged debug information yields less, in bounded time. `known_symbol`: the
-  /// physical function's name by a symbol table; "" to look for it in all that libdw reads.
-  std::vector<SourceFrame> resolve(uint64_t address, std::string_view known_symbol);
+  /// physical function's name by a symbol table; "" to look for it in all that libdw reads. A variable's frame has the
+  /// place of its declaration, if `symbol_offset` says how far into it the address is.
+  std::vector<SourceFrame> resolve(uint64_t address, std::string_view known_symbol, uint64_t symbol_offset = 0);
 
  private:
   struct Unit;
@@ -53,6 +54,12 @@ class DwarfModule {
     uint64_t low;
     uint64_t high;
     size_t unit;
+  };
+
+  struct Variable {
+    uint64_t address;  ///< of a thread-local one: ledger::kThreadLocals and more
+    uint64_t unit;
+    Dwarf_Die die;
   };
 
   explicit DwarfModule(const Libdw& libdw);
@@ -71,6 +78,10 @@ class DwarfModule {
   void read_functions(Unit& unit, const Scope& scope, int depth);
   void read_unit(Unit& unit);
   const Dwarf_Die* function_around(const Unit& unit, const Dwarf_Die& scope);
+  void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
+  void read_variables(const Dwarf_Die& parent, uint64_t unit, int depth);
+  void enter_variable(Dwarf_Die& die, uint64_t unit);
+  void find_declaration(uint64_t address, SourceFrame& frame);
   std::vector<Dwarf_Die> scopes_at(Unit& unit, uint64_t address);
   bool is_spent() { return work_left_ == 0 || --work_left_ == 0; }
   void name(const Unit& unit, const Dwarf_Die& scope, SourceFrame& frame);
@@ -93,6 +104,8 @@ class DwarfModule {
   bool units_read_ = false;
   std::vector<std::unique_ptr<Unit>> units_;
   std::vector<Range> unit_ranges_;  ///< by low
+  bool variables_read_ = false;
+  std::vector<Variable> variables_;  ///< by address
   uint64_t work_left_ = 0;
 };
 

@@ -182,7 +182,7 @@ std::vector<SourceFrame> Module::look_up(uint64_t address) {
     frames = go_->resolve(address);
   } else {
     read_debug_information();
-    if (debug_) frames = debug_->resolve(address, name);
+    if (debug_) frames = debug_->resolve(address, name, distance);
   }
   if (!symbol.empty()) {
     if (frames.empty()) frames.emplace_back();

@@ -177,8 +177,15 @@ class WhoKeeps(unittest.TestCase):
     def test_at_the_end(self):
         result = harness.run([harness.program("kept")])
         self.check(result.report)
+        # Where variables are declared: global, static in a function, thread-local.
+        declared = {node["place"]["function"].rpartition("::")[2]: node["place"] for node in result.report["retention"]
+                    if node.get("root") in ("variable", "thread_variable") and "place" in node}
+        source = os.path.join(harness.SOURCE, "test", "e2e", "programs", "kept.cpp")
+        for name, mark in (("g_registry", "registry"), ("first", "first"), ("t_own", "own")):
+            self.assertEqual(os.path.basename(declared[name].get("file", "")), "kept.cpp", declared[name])
+            self.assertEqual(declared[name]["line"], harness.line_of(source, mark), declared[name])
         self.assertIn("kept by variable ", result.stderr)
-        self.assertRegex(result.stderr, r"kept by variable .*g_registry → 40 blocks from ")
+        self.assertRegex(result.stderr, r"kept by variable .*g_registry \(kept\.cpp:\d+\) → 40 blocks from ")
 
     def test_every_step(self):
         """report --why: what the summary cuts short."""
@@ -187,7 +194,7 @@ class WhoKeeps(unittest.TestCase):
             shown = harness.unfreed("report", "--why", "Registry::add", scratch.path("kept.json"))
             self.assertEqual(shown.status, 0, shown)
             self.assertIn(": --why Registry::add\n", shown.stdout)
-            self.assertRegex(shown.stdout, r"40 blocks \([\d.]+ \w+\), kept alive by\n +variable .*g_registry.*\n +→ 40 blocks .*\n")
+            self.assertRegex(shown.stdout, r"40 blocks \([\d.]+ \w+\), kept alive by\n +variable .*g_registry \(kept\.cpp:\d+\)\n +→ 40 blocks .*\n")
             self.assertNotIn("kept by variable", shown.stdout)
             live = sum(int(count) for count in re.findall(r"(?m)^ +(\d+) blocks? \([^)]*\), kept alive by$", shown.stdout))
             self.assertGreater(live, 0)

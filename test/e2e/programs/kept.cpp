@@ -32,13 +32,13 @@ struct Entry {
   void* payload;
 };
 
-Registry g_registry;
+Registry g_registry;  // @registry
 void* g_buckets[512];
-thread_local void* t_own = nullptr;
+thread_local void* t_own = nullptr;  // @own
 std::atomic<bool> g_is_ready;
 
 void push() {
-  static Entry* first;
+  static Entry* first;  // @first
   first = new Entry{first, std::malloc(100)};
 }
 
