@@ -76,6 +76,8 @@ class Retention {
     known->joined |= node.joined;
     known->blocks += record.blocks;
     known->bytes += record.bytes;
+    bool is_known = build_.view().header().retained_sizes.load() == static_cast<uint32_t>(ledger::RetainedSizes::known);
+    if (is_known) known->retained_bytes = known->retained_bytes.value_or(0) + record.retained_bytes;
   }
 
   void describe_root(const RetentionRecord& record, RetentionNode& node) {

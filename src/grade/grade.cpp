@@ -19,8 +19,10 @@
 #include "grade/memory_map.h"
 #include "grade/page_scan.h"
 #include "grade/range_list.h"
+#include "grade/retained_sizes.h"
 #include "grade/retention.h"
 #include "grade/root_parts.h"
+#include "grade/variables.h"
 #include "track/heap_index.h"
 #include "track/root_regions.h"
 #include "track/thread_ranges.h"
@@ -41,6 +43,9 @@ constexpr uintptr_t kRedZone = 128;
 constexpr size_t kMostBlocks = size_t{1} << 28;
 constexpr size_t kMostExclusions = size_t{1} << 16;
 constexpr size_t kMostOwn = 4096;
+/// Of heaps with more blocks, what each retains is not computed.
+constexpr size_t kMostAtEnd = size_t{1} << 13, kMostOnRequest = size_t{1} << 21;
+constexpr size_t kFewSymbols = size_t{1} << 14;
 
 Range image_around(uintptr_t address) {
   unwind::Object object;
@@ -55,9 +60,11 @@ class Grader {
         kept_by_kernel_(moment.kept_by_kernel),
         is_kernel_late_(moment.is_kernel_late && moment.kept_by_kernel && moment.kept_by_kernel->any_epoll()),
         since_epoch_(since_epoch),
+        patience_(moment.patience),
         out_(out),
         ages_(moment.taken_ns),
-        pages_(graph_) {}
+        pages_(graph_),
+        variables_(moment.patience == Patience::at_end ? kFewSymbols : SIZE_MAX) {}
 
   const char* run() {
     if (const char* problem = refuse()) return problem;
@@ -66,6 +73,7 @@ class Grader {
     if (!may_take_memory()) return "too little memory is free";
     if (!prepare()) return kNoMemory;
     if (!collect_blocks()) return "there are too many heap blocks";
+    keep_pointers();
     if (!graph_.index(constants_.all())) return kNoMemory;
     mark_streams();
     if (!exclude()) return "there are too many mappings";
@@ -143,6 +151,21 @@ class Grader {
         constants_.add(mapping.low, mapping.high);
     constants_.sort();
     return true;
+  }
+
+  /// For what each retains, unless that takes too much.
+  void keep_pointers() {
+    constexpr size_t kPointersOfBlock = 8, kMorePointers = 1 << 16, kBytesOfBlock = 96, kBytesOfPointer = 24;
+    constexpr uint64_t kLittle = 32 << 20, kPart = 4;
+    size_t blocks = graph_.blocks().size(), pointers = kPointersOfBlock * blocks + kMorePointers;
+    uint64_t needed = blocks * kBytesOfBlock + pointers * kBytesOfPointer;
+    bool is_too_much = blocks > (patience_ == Patience::at_end ? kMostAtEnd : kMostOnRequest) ||
+                       (needed > kLittle && needed > base::free_memory() / kPart);
+    graph_.keep_pointers(is_too_much ? 0 : pointers);
+    if (is_too_much) return;
+    graph_.name_variables(
+        [](void* variables, uintptr_t word) { return static_cast<Variables*>(variables)->start_of(word); },
+        &variables_);
   }
 
   // ---- what there is ----
@@ -451,6 +474,7 @@ class Grader {
       grades.lost_since.bytes += block.bytes;
     }
     out_.header().lost_since = lost_since_;
+    out_.header().retained_sizes = static_cast<uint32_t>(compute_retained_sizes(graph_));
     write_retention(graph_, out_);
     return true;
   }
@@ -469,6 +493,7 @@ class Grader {
   bool is_kernel_late_;
   KernelPointers collected_;
   uint32_t since_epoch_;
+  Patience patience_;
   uint64_t lost_since_ = 0;
   ledger::Writer& out_;
   bool is_epoll_known_ = false;
@@ -477,6 +502,7 @@ class Grader {
   HeapGraph graph_;
   PageScan pages_;
   RootParts parts_;
+  Variables variables_;
   RangeList own_, constants_, excluded_;
   Range libc_{}, loader_{};
   Handle handles_[kMostHandles];

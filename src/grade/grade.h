@@ -31,6 +31,10 @@ struct ThreadAtRest {
   bool moves_block = false;  ///< it is in realloc: a block that is in use may be in no index
 };
 
+/// At the program's end, which waits for it, only so much is computed as takes next to no time: of large heaps not what
+/// each root and block retains.
+enum class Patience : uint8_t { at_end, on_request };
+
 /// What is graded.
 struct Moment {
   std::span<const ThreadAtRest> threads;
@@ -39,6 +43,7 @@ struct Moment {
   const KernelPointers* kept_by_kernel = nullptr;
   /// They may be of a later moment: a block that only they might lead to is possibly lost at worst.
   bool is_kernel_late = false;
+  Patience patience = Patience::at_end;
 };
 
 /// Grades what the process holds, and enters it in `out`, its ledger: SectionId::grades, and marks on descriptors and

@@ -40,6 +40,35 @@ bool HeapGraph::prepare(size_t most_blocks) {
   return blocks_ && queue_ && seeds_ && regions_ && nodes_ && retention_.prepare() && most_ < UINT32_MAX;
 }
 
+void HeapGraph::keep_pointers(size_t most) {
+  pointers_ = {};
+  pointers_.is_complete = false;
+  if (!most) return;
+  to_ = pointer_memory_.reserve_array<uint32_t>(most + 1);
+  first_ = first_memory_.reserve_array<uint32_t>(most_ + 1);
+  last_ = last_memory_.reserve_array<uint32_t>(most_ + 1);
+  roots_ = root_memory_.reserve_array<Pointers::OfRoot>(most + 1);
+  most_pointers_ = most;
+  pointers_.is_kept = true;
+  pointers_.is_complete = to_ && first_ && last_ && roots_;
+  pointers_.to = to_;
+  pointers_.first = first_;
+  pointers_.last = last_;
+  pointers_.roots = roots_;
+}
+
+void HeapGraph::keep_root(uint32_t root, uint32_t block) {
+  pointers_.is_complete = pointers_.is_complete && pointers_.root_count < most_pointers_;
+  if (pointers_.is_complete) roots_[pointers_.root_count++] = {root, block};
+}
+
+void HeapGraph::keep_pointer(const Holder& holder, uintptr_t word_address, uint32_t block) {
+  if (!pointers_.is_complete) return;
+  if (holder.part) return keep_root(holder_node(holder, word_address), block);
+  pointers_.is_complete = pointers_.count < most_pointers_;
+  if (pointers_.is_complete) to_[pointers_.count++] = block;
+}
+
 bool HeapGraph::index(std::span<const Range> constants) {
   constants_ = constants;
   if (!count_) return true;
@@ -145,7 +174,13 @@ uintptr_t HeapGraph::virtual_table_of(uintptr_t address) {
 uint32_t HeapGraph::holder_node(const Holder& holder, uintptr_t word_address) {
   if (!holder.part) return holder.node;
   Root root = holder.part->root;
-  if (holder.part->is_by_word) root.place = word_address - holder.part->base;
+  if (root.kind == ledger::RootKind::variable && holder.part->is_by_word && find_variable_) {
+    if (word_address != last_word_) last_variable_ = find_variable_(variable_context_, word_address);
+    last_word_ = word_address;
+    root.place = last_variable_ - holder.part->base;
+  } else if (holder.part->is_by_word) {
+    root.place = word_address - holder.part->base;
+  }
   return retention_.root(root, word_address);
 }
 
@@ -167,7 +202,7 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     if (at == count_) continue;
     Block& block = blocks_[at];
     if constexpr (kMode != Mode::lost) {
-      if (block.grade != Grade::unreached) continue;
+      if (block.grade != Grade::unreached && !pointers_.is_kept) continue;
     }
     bool is_exact = address == block.start;
     if (block.flags & (kBlockHandle | kBlockStream)) {
@@ -175,6 +210,14 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
       if (block.flags & kBlockStream && (rule == RootRule::libc_data || holder.flags & kBlockStream)) continue;
     }
     if (word != address && !is_exact) continue;  // a tag, or no pointer at all
+    if constexpr (kMode != Mode::lost) {
+      if (pointers_.is_kept) {
+        bool is_chunk = rule == RootRule::libc_data && !is_exact && may_be_next_chunk(block, address);
+        if (is_chunk && !is_start(block, address)) continue;
+        keep_pointer(holder, holder.address + static_cast<uintptr_t>(words - first) * kWord, at);
+        if (block.grade != Grade::unreached) continue;
+      }
+    }
     if constexpr (kMode == Mode::root || kMode == Mode::reachable) {
       if (!is_exact && !is_start(block, address)) {
         if (rule == RootRule::libc_data && may_be_next_chunk(block, address)) continue;
@@ -213,6 +256,7 @@ void HeapGraph::reach_from(Block& block, ledger::RootKind kind) {
   auto at = static_cast<uint32_t>(&block - blocks_);
   uint32_t root = retention_.root({kind, 0, 0}, 0);
   nodes_[at] = block.flags & kBlockHandle ? root : retention_.step(root, block.site, block.start, 0);
+  if (pointers_.is_kept) keep_root(root, at);
   push(at);
 }
 
@@ -235,8 +279,11 @@ void HeapGraph::drain() {
     bool is_handle = block.flags & kBlockHandle;
     if (is_handle ? !block.offset : block.flags & kBlockUnreadable) continue;
     uintptr_t from = is_handle ? block.start + block.offset : block.start;
+    bool keeps = kMode != Mode::lost && pointers_.is_kept && pointers_.is_complete;
+    if (keeps) first_[at] = static_cast<uint32_t>(pointers_.count);
     scan<kMode>(reinterpret_cast<const uintptr_t*>(from), is_handle ? 1 : block.bytes / kWord,
                 {nullptr, nodes_[at], block.flags, from});
+    if (keeps) last_[at] = static_cast<uint32_t>(pointers_.count);
   }
   queue_begin_ = queue_end_ = 0;
 }
@@ -321,11 +368,8 @@ void HeapGraph::settle() {
 
 /// Before the rest is graded.
 void HeapGraph::count_kept() {
-  for (uint32_t at = 0; at < count_; ++at) {
-    const Block& block = blocks_[at];
-    bool is_kept = block.grade == Grade::reachable || block.grade == Grade::possibly_lost;
-    if (is_kept && !(block.flags & kBlockUncounted) && nodes_[at]) retention_.count(nodes_[at], block.bytes);
-  }
+  for (uint32_t at = 0; at < count_; ++at)
+    if (is_kept(at)) retention_.count(nodes_[at], blocks_[at].bytes);
 }
 
 /// In order of address, as Valgrind does it: where lost blocks lead to one another in a circle, the first one met is

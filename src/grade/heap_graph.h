@@ -77,6 +77,32 @@ class HeapGraph {
   /// Room for so many blocks. False: no memory.
   bool prepare(size_t most_blocks);
 
+  /// Every pointer is to be kept, not only the first to each block; if there are more than `most`, none is (0: from the
+  /// start).
+  void keep_pointers(size_t most);
+  struct Pointers {
+    struct OfRoot {
+      uint32_t root;  ///< node of retention(); 0: there was no room for it
+      uint32_t block;
+    };
+    bool is_kept = false;
+    bool is_complete = true;
+    const uint32_t* first = nullptr;  ///< by block: its own are to[first] … to[last - 1], numbers of blocks
+    const uint32_t* last = nullptr;
+    const uint32_t* to = nullptr;
+    size_t count = 0;
+    const OfRoot* roots = nullptr;
+    size_t root_count = 0;
+  };
+  const Pointers& pointers() const { return pointers_; }
+
+  /// Where the variable begins that a word is part of: all its words are one root then.
+  using FindVariable = uintptr_t (*)(void* context, uintptr_t word);
+  void name_variables(FindVariable find, void* context) {
+    find_variable_ = find;
+    variable_context_ = context;
+  }
+
   /// A live block; addresses ascend. False: no room.
   bool add(const Block& block) {
     if (count_ == most_) return false;
@@ -111,6 +137,10 @@ class HeapGraph {
   std::span<Block> blocks() { return {blocks_, count_}; }
   /// Who keeps the blocks that are reachable or possibly lost. Complete after settle().
   RetentionTree& retention() { return retention_; }
+  /// The node that a block belongs to; 0: none.
+  uint32_t node_of(size_t block) const { return nodes_[block]; }
+  /// What a block counts for among what is kept alive.
+  uint64_t kept_bytes(size_t block) const { return is_kept(block) ? blocks_[block].bytes : 0; }
   /// The table of virtual functions that the block's first word leads to; 0: it does not look like one.
   uintptr_t virtual_table_of(uintptr_t block);
   /// The block that contains `address`; nullptr: none does.
@@ -138,6 +168,13 @@ class HeapGraph {
   void drain();
   void push(uint32_t block) { queue_[queue_end_++] = block; }
   uint32_t holder_node(const Holder& holder, uintptr_t word_address);
+  bool is_kept(size_t block) const {
+    const Block& one = blocks_[block];
+    return (one.grade == Grade::reachable || one.grade == Grade::possibly_lost) && !(one.flags & kBlockUncounted) &&
+           nodes_[block];
+  }
+  void keep_pointer(const Holder& holder, uintptr_t word_address, uint32_t block);
+  void keep_root(uint32_t root, uint32_t block);
   void reach_from(Block& block, ledger::RootKind kind);
   void count_kept();
   void find_cliques();
@@ -149,6 +186,18 @@ class HeapGraph {
   Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_, node_memory_;
   RetentionTree retention_;
   uint32_t* nodes_ = nullptr;  ///< of retention_, by block
+
+  Pointers pointers_;
+  Scratch pointer_memory_, first_memory_, last_memory_, root_memory_;
+  uint32_t* to_ = nullptr;  ///< what pointers_ refers to
+  uint32_t* first_ = nullptr;
+  uint32_t* last_ = nullptr;
+  Pointers::OfRoot* roots_ = nullptr;
+  size_t most_pointers_ = 0;
+  FindVariable find_variable_ = nullptr;
+  void* variable_context_ = nullptr;
+  uintptr_t last_word_ = 0;  ///< whose variable was found last
+  uintptr_t last_variable_ = 0;
 
   uint32_t* queue_ = nullptr;  ///< of blocks to be scanned: first in, first out, each at most once in a mode
   size_t queue_begin_ = 0, queue_end_ = 0;

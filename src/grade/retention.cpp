@@ -69,6 +69,7 @@ class RetentionWriter {
     records_[at] = static_cast<uint32_t>(index) + 1;
     record->blocks = node.blocks;
     record->bytes = node.bytes;
+    record->retained_bytes = node.retained_bytes;
     if (node.parent) {
       record->parent = records_[node.parent];
       record->site = node.site;

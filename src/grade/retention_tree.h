@@ -33,8 +33,9 @@ struct RetentionNode {
   Root root;
   uint64_t blocks;
   uint64_t bytes;
-  uintptr_t example;  ///< the first block that was found; of a root, the last word in memory that is part of it
-  uintptr_t link;     ///< the word that led to it; of a root, the first in memory
+  uint64_t retained_bytes;  ///< retained_sizes.h
+  uintptr_t example;        ///< the first block that was found; of a root, the last word in memory that is part of it
+  uintptr_t link;           ///< the word that led to it; of a root, the first in memory
 };
 
 class RetentionTree {

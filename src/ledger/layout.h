@@ -149,6 +149,13 @@ enum class Grading : uint32_t {
   refused = 2,  ///< it was wanted, and could not be
 };
 
+/// Is it known what each root and node of `retention` retains?
+enum class RetainedSizes : uint32_t {
+  none = 0,  ///< nothing was graded, or nothing is kept
+  known = 1,
+  too_large = 2,  ///< there were too many blocks or pointers
+};
+
 /// Where a path of pointers to reachable heap blocks begins.
 enum class RootKind : uint8_t {
   none = 0,
@@ -227,8 +234,9 @@ struct Header {
   std::atomic<uint64_t> dropped[kDroppedSlots];  ///< Dropped
   Section sections[kSectionSlots];
 
-  StringRef no_goroutines;        ///< of a Go program: why they are not known
-  std::atomic<int32_t> own_copy;  ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
+  StringRef no_goroutines;               ///< of a Go program: why they are not known
+  std::atomic<int32_t> own_copy;         ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
+  std::atomic<uint32_t> retained_sizes;  ///< RetainedSizes, of the last grading
 };
 static_assert(sizeof(Header) <= kPageBytes);
 
@@ -616,8 +624,9 @@ struct RetentionRecord {
                   ///< to its last
   uint64_t blocks;
   uint64_t bytes;
+  uint64_t retained_bytes;  ///< all that would be lost if it let go; in RetainedSizes::known
 };
-static_assert(sizeof(RetentionRecord) == 64);
+static_assert(sizeof(RetentionRecord) == 72);
 
 /// Live blocks of one site that are of about one age, at the last grading.
 struct HeapAge {

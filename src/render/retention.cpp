@@ -128,18 +128,36 @@ std::string RetentionPaths::describe_run(size_t node) const {
   return run.length > 1 ? fmt::format("{} ×{}", texts_[run.words], run.length) : texts_[run.words];
 }
 
-std::vector<std::string> RetentionPaths::describe(const RetentionNode& last, bool is_whole) const {
+void RetentionPaths::add_steps(const std::vector<size_t>& inwards, Steps& steps) const {
+  for (auto last = inwards.rbegin(); last != inwards.rend(); ++last) {
+    size_t node = *last;
+    while (runs_[*last].runs && report_.retention[node].parent - 1 != runs_[*last].before)
+      node = static_cast<size_t>(report_.retention[node].parent) - 1;
+    steps.words.push_back(describe_run(*last));
+    steps.nodes.push_back(node);
+  }
+}
+
+RetentionPaths::Steps RetentionPaths::describe(const RetentionNode& last, bool is_whole) const {
   if (!last.parent || last.parent > report_.retention.size()) return {};
   size_t end = static_cast<size_t>(last.parent) - 1;
   bool is_cut = !is_whole && runs_[end].runs + 1 > kMostSteps;
-  std::vector<size_t> nodes = walk(is_cut ? runs_[end].early : end, is_whole ? SIZE_MAX : kMostSteps);
-  std::vector<std::string> texts;
-  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) texts.push_back(describe_run(*node));
-  if (!is_cut) return texts;
-  if (runs_[end].runs > 2 * kShownAtEachEnd) texts.emplace_back("…");
-  nodes = walk(end, kShownAtEachEnd);
-  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) texts.push_back(describe_run(*node));
-  return texts;
+  Steps steps;
+  add_steps(walk(is_cut ? runs_[end].early : end, is_whole ? SIZE_MAX : kMostSteps), steps);
+  if (!is_cut) return steps;
+  if (runs_[end].runs > 2 * kShownAtEachEnd) {
+    steps.words.emplace_back("…");
+    steps.nodes.push_back(kNoNode);
+  }
+  add_steps(walk(end, kShownAtEachEnd), steps);
+  return steps;
+}
+
+/// ", retaining 1.2 MiB"
+std::string RetentionPaths::describe_retained(const std::set<size_t>& nodes) const {
+  uint64_t retained = 0;
+  for (size_t node : nodes) retained += report_.retention[node].retained_bytes.value_or(0);
+  return retained ? ", retaining " + write_bytes(retained) : "";
 }
 
 std::string RetentionPaths::describe_step(const RetentionNode& node) const {
@@ -161,19 +179,32 @@ std::string RetentionPaths::describe_step(const RetentionNode& node) const {
 }
 
 std::vector<RetentionPath> RetentionPaths::to(const Place& place, bool is_whole) const {
-  std::map<std::vector<std::string>, RetentionPath> found;
+  struct Found {
+    RetentionPath path;
+    std::vector<std::set<size_t>> nodes;  ///< by step: which look like it
+  };
+  std::map<std::vector<std::string>, Found> found;
   for (uint32_t at : place.sites) {
     auto nodes = nodes_.find(report_.sites[at].id);
     if (nodes == nodes_.end()) continue;
     for (const RetentionNode* node : nodes->second) {
       if (!node->blocks) continue;
-      RetentionPath& path = found[describe(*node, is_whole)];
-      path.blocks += node->blocks;
-      path.bytes += node->bytes;
+      Steps steps = describe(*node, is_whole);
+      Found& one = found[steps.words];
+      one.path.blocks += node->blocks;
+      one.path.bytes += node->bytes;
+      one.nodes.resize(steps.nodes.size());
+      for (size_t step = 0; step < steps.nodes.size(); ++step)
+        if (steps.nodes[step] != kNoNode) one.nodes[step].insert(steps.nodes[step]);
     }
   }
   std::vector<RetentionPath> paths;
-  for (auto& [steps, path] : found) paths.push_back({steps, path.blocks, path.bytes});
+  for (auto& [words, one] : found) {
+    one.path.steps = words;
+    for (size_t step = 0; step < (is_whole ? words.size() : std::min<size_t>(words.size(), 1)); ++step)
+      one.path.steps[step] += describe_retained(one.nodes[step]);
+    paths.push_back(std::move(one.path));
+  }
   std::stable_sort(paths.begin(), paths.end(),
                    [](const RetentionPath& a, const RetentionPath& b) { return a.bytes > b.bytes; });
   return paths;

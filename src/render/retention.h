@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,8 +16,8 @@
 namespace unfreed::render {
 
 struct RetentionPath {
-  /// "variable g_sessions", "1 block from open_table (table.c:12)"; what looks the same several times in a row, once:
-  /// "1 block from push (stack.c:7) ×6".
+  /// "variable g_sessions, retaining 1.2 MiB", "1 block from open_table (table.c:12)"; what looks the same several
+  /// times in a row, once: "1 block from push (stack.c:7) ×6".
   std::vector<std::string> steps;
   uint64_t blocks = 0;
   uint64_t bytes = 0;
@@ -46,7 +47,15 @@ class RetentionPaths {
   void add_run(size_t node);
   uint32_t words_for(const report::RetentionNode& node);
   std::vector<size_t> walk(size_t last, size_t most) const;
-  std::vector<std::string> describe(const report::RetentionNode& last, bool is_whole) const;
+  /// The steps of a path, and of each the outermost node that it stands for; kNoNode for a gap.
+  struct Steps {
+    std::vector<std::string> words;
+    std::vector<size_t> nodes;
+  };
+  static constexpr size_t kNoNode = SIZE_MAX;
+  Steps describe(const report::RetentionNode& last, bool is_whole) const;
+  void add_steps(const std::vector<size_t>& inwards, Steps& steps) const;
+  std::string describe_retained(const std::set<size_t>& nodes) const;
   std::string describe_run(size_t node) const;
   std::string describe_step(const report::RetentionNode& node) const;
   const std::optional<TellingFrame>& frame_of(const report::RetentionNode& node) const;

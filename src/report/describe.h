@@ -213,6 +213,9 @@ void describe(Visitor& v, Is<RetentionNode> auto& node) {
   v.member("link", node.link, Presence::if_set, "Where in a block of the parent a pointer to them lies, in bytes.");
   v.member("blocks", node.blocks, Presence::always, "Reached on this path, not on a shorter one.");
   v.member("bytes", node.bytes, Presence::always, "");
+  v.member("retained_bytes", node.retained_bytes, Presence::if_set,
+           "What would be lost if it let go of all that it points to: its own blocks, and what is reached only through "
+           "them. Of several blocks at least. Absent if it was not computed.");
 }
 
 template <class Visitor>
@@ -353,6 +356,7 @@ void describe(Visitor& v, Is<Grading> auto& grading) {
   v.member("state", grading.state, Presence::always, "");
   v.member("reason", grading.reason, Presence::if_set, "Why it, or some of it, could not be found out.");
   v.member("age_ns", grading.age_ns, Presence::if_set, "");
+  v.member("no_retained_bytes", grading.no_retained_bytes, Presence::if_set, "Why retained_bytes were not computed.");
 }
 
 template <class Visitor>

@@ -204,6 +204,7 @@ struct RetentionNode {
   uint64_t link = 0;
   uint64_t blocks = 0;
   uint64_t bytes = 0;
+  std::optional<uint64_t> retained_bytes;
 };
 
 }  // namespace unfreed::report

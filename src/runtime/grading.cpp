@@ -240,9 +240,10 @@ bool LiveGrading::grade_copy(ledger::Writer& out) {
     enter(out, problem_ ? problem_ : "a thread kept running meanwhile");
     return true;
   }
+  auto patience = patience_ms_ == kPatienceMs ? grade::Patience::on_request : grade::Patience::at_end;
   track::g_heap_index.reset_lock_after_fork();
   track::reset_modules_after_fork();
-  enter(out, grade_here({threads_.at_rest(), taken_ns_, &kept_by_kernel_, is_late_}, since_epoch_, out));
+  enter(out, grade_here({threads_.at_rest(), taken_ns_, &kept_by_kernel_, is_late_, patience}, since_epoch_, out));
   return true;
 }
 

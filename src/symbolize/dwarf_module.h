@@ -78,7 +78,6 @@ class DwarfModule {
   void read_functions(Unit& unit, const Scope& scope, int depth);
   void read_unit(Unit& unit);
   const Dwarf_Die* function_around(const Unit& unit, const Dwarf_Die& scope);
-  void read_functions(Unit& unit, const Dwarf_Die& parent, int depth);
   void read_variables(const Dwarf_Die& parent, uint64_t unit, int depth);
   void enter_variable(Dwarf_Die& die, uint64_t unit);
   void find_declaration(uint64_t address, SourceFrame& frame);

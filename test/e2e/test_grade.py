@@ -166,6 +166,18 @@ class WhoKeeps(unittest.TestCase):
         self.assertIn("g_registry", roots)
         self.assertEqual(next(n["thread"] for n in report["retention"] if n.get("root") == "thread_variable"
                               and n.get("place", {}).get("function", "").endswith("t_own")), main)
+        # What only a variable leads to; the last block may be on the stack, too.
+        below, known = {}, []
+        for node in report["retention"]:
+            known.append(known[node["parent"] - 1] if "parent" in node else len(known))
+            below[known[-1]] = below.get(known[-1], 0) + node["bytes"]
+        whole = {name: below[report["retention"].index(node)] for name, node in roots.items()}
+        for name, least in (("g_registry", 0.9), ("g_buckets", 0.99), ("t_own", 0)):
+            self.assertLessEqual(roots[name]["retained_bytes"], whole[name])
+            self.assertGreaterEqual(roots[name]["retained_bytes"], least * whole[name])
+        self.assertEqual(whole["g_one"], 333)
+        self.assertEqual(roots["g_one"]["retained_bytes"], 0, "g_two leads to it as well")
+        self.assertLess(sessions["bytes"], sessions["retained_bytes"], "with their names")
         # Every block that is reachable is kept by somebody.
         kept = {}
         for node in report["retention"]:
@@ -185,7 +197,7 @@ class WhoKeeps(unittest.TestCase):
             self.assertEqual(os.path.basename(declared[name].get("file", "")), "kept.cpp", declared[name])
             self.assertEqual(declared[name]["line"], harness.line_of(source, mark), declared[name])
         self.assertIn("kept by variable ", result.stderr)
-        self.assertRegex(result.stderr, r"kept by variable .*g_registry \(kept\.cpp:\d+\) → 40 blocks from ")
+        self.assertRegex(result.stderr, r"kept by variable .*g_registry \(kept\.cpp:\d+\), retaining [\d.]+ KiB → 40 blocks from ")
 
     def test_every_step(self):
         """report --why: what the summary cuts short."""
@@ -194,7 +206,7 @@ class WhoKeeps(unittest.TestCase):
             shown = harness.unfreed("report", "--why", "Registry::add", scratch.path("kept.json"))
             self.assertEqual(shown.status, 0, shown)
             self.assertIn(": --why Registry::add\n", shown.stdout)
-            self.assertRegex(shown.stdout, r"40 blocks \([\d.]+ \w+\), kept alive by\n +variable .*g_registry \(kept\.cpp:\d+\)\n +→ 40 blocks .*\n")
+            self.assertRegex(shown.stdout, r"40 blocks \([\d.]+ \w+\), kept alive by\n +variable .*g_registry \(kept\.cpp:\d+\), retaining .*\n +→ 40 blocks .*, retaining .*\n")
             self.assertNotIn("kept by variable", shown.stdout)
             live = sum(int(count) for count in re.findall(r"(?m)^ +(\d+) blocks? \([^)]*\), kept alive by$", shown.stdout))
             self.assertGreater(live, 0)

@@ -37,14 +37,14 @@ int main(void) {
 
 
 def paths(text):
-    """[(bytes of a call site, what keeps it)], without folders, and without the line of the variable"""
+    """[(bytes of a call site, what keeps it)], without folders, and without the variable's line and what it retains"""
     found = []
     for site in text.split("\n\n"):
         size = re.search(r"blocks?(?: \(.*?\))?, (.*?) (?:.* )?from ", site)
         kept = re.search(r"kept by (.*(?:\n +→.*)*)", site)
         if size and kept:
             path = re.sub(r"[\w./-]*/", "", re.sub(r"\n +", " ", kept.group(1)))
-            found.append((size.group(1), re.sub(r"^(variable \w+) \([\w.]+:\d+\)", r"\1", path)))
+            found.append((size.group(1), re.sub(r"^(variable \w+) \([\w.]+:\d+\), retaining [\d.]+ \w+", r"\1", path)))
     return found
 
 

@@ -34,6 +34,7 @@ struct Entry {
 
 Registry g_registry;  // @registry
 void* g_buckets[512];
+void *g_one, *g_two;
 thread_local void* t_own = nullptr;  // @own
 std::atomic<bool> g_is_ready;
 
@@ -57,6 +58,7 @@ int main() {
   for (int id = 0; id < 40; ++id) g_registry.add(id);
   for (void*& bucket : g_buckets) bucket = std::malloc(50);
   for (int count = 0; count < 30; ++count) push();
+  g_one = g_two = take(333);
   t_own = std::malloc(555);
   auto** mapped = static_cast<void**>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mapped[3] = std::malloc(666);
