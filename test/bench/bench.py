@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+import large_reports
 import plot
 import programs
 from tools import Tool, find_tools
@@ -247,6 +248,7 @@ def main():
         results, tools, missing = measure_all(options, scratch)
         if options.only in "grading":
             print_grading(options, tools, scratch)
+        large = large_reports.print_large(options, scratch) if options.only in "large reports" else None
     names = [tool.name for tool in tools[1:]]
     about = machine()
     title = f"{about['processor']}, {about['processors']} processors, Linux {about['kernel']}, {about['libc']}, {about['date']}"
@@ -261,7 +263,7 @@ def main():
         print(f"not installed, so not measured: {', '.join(missing)}")
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"machine": about, "rounds": options.rounds, "quick": options.quick, "rows": results,
+            json.dump({"machine": about, "rounds": options.rounds, "quick": options.quick, "rows": results, "large_reports": large,
                        "noisy": noisy, "missing": missing}, file, indent=1)
         print(f"figures: {options.json}")
     if options.svg:
