@@ -70,7 +70,7 @@ _unfreed() {
   fi
   case $command in
     run | doctor) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
-    report | diff | check) _filedir ;;
+    report | diff | check | push) _filedir ;;
     snapshot | watch | top) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands[*]}" -- "$cur") ;;
   esac
