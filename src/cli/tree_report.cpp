@@ -378,7 +378,8 @@ std::string describe_arguments(const report::Process& process) {
   return render::cut_to(render::printable(text), kMostColumns);
 }
 
-/// The worst call site of what each broken rule is about, each once; of anything that is held, if no rule is about a call site.
+/// The worst call site of what each broken rule is about, each once; of anything that is held, if no rule is about a
+/// call site.
 std::vector<const render::Place*> worst_places(const report::Report& report, const std::vector<render::Place>& places) {
   std::vector<const render::Place*> worst;
   auto add_first = [&](auto&& is_meant) {

@@ -208,7 +208,7 @@ struct Grading {
   GradingState state = GradingState::done;
   Text reason;
   uint64_t age_ns = 0;
-  Text no_retained_bytes;
+  Text no_retained_bytes = {};
 };
 
 /// What the state of what a call site holds says about the mistake, and what to do.

@@ -7,8 +7,8 @@
 //
 // The list of a thread hangs on its PyThreadState, which the interpreter's own PyGILState_GetThisThreadState() returns
 // (it reads a thread-local, and takes no lock). Only its own thread changes it, with or without the GIL, so it does
-// not change during a hook. But at its end the interpreter frees the states of other threads while they wait in a call, or
-// run on; and a signal may interrupt the loop anywhere. Where that may be, everything is read by the kernel
+// not change during a hook. But at its end the interpreter frees the states of other threads while they wait in a call,
+// or run on; and a signal may interrupt the loop anywhere. Where that may be, everything is read by the kernel
 // (process_vm_readv), which cannot fault, and every code object must be of the type PyCode_Type. An interpreter that is
 // laid out otherwise has no Python frames.
 //
