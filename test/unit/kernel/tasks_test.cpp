@@ -241,6 +241,14 @@ TEST_F(TasksTest, AChildStartedAfterTheKernelWasAskedRuns) {
   EXPECT_EQ(totals["reaped_unseen"], 1);
 }
 
+TEST_F(TasksTest, AChildThatWasWaitedForIsNone) {
+  builder_.child(site(Kind::child), 601).state = static_cast<uint32_t>(ledger::ChildState::free);
+  ordered_json totals = report()["totals"]["child"];
+  EXPECT_EQ(totals["live"], 0);
+  EXPECT_EQ(totals["unknown"], 0);
+  EXPECT_EQ(totals["total"], 1) << "it was started all the same";
+}
+
 TEST_F(TasksTest, ASiteOfAnotherKindIsNoneOfTheirs) {
   uint32_t file = site(Kind::fd);
   builder_.child(file, 601);
