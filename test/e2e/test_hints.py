@@ -58,8 +58,8 @@ class Hints(unittest.TestCase):
 
     def test_what_is_opened_again_and_again(self):
         hints = self.hints_at("same")
-        self.assertEqual([(one["name"], one["count"]) for one in hints.values()], [("same_target", 9)])
-        self.assertEqual(hints["same_target"]["text"], "opened 9 times and not closed: /etc/hosts")
+        self.assertEqual([(one["name"], one["count"]) for one in hints.values()], [("same_target", 12)])
+        self.assertEqual(hints["same_target"]["text"], "opened 12 times and not closed: /etc/hosts")
 
     def test_every_format_has_them(self):
         self.assertIn("hint: all are in CLOSE_WAIT", self.shown.stderr)

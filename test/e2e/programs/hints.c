@@ -56,7 +56,7 @@ int main(void) {
   write(eventfd(0, 0), &one, sizeof one);  // @unread
   eventfd(0, 0);                           // @idle
   flock(open("lock", O_RDWR | O_CREAT, 0600), LOCK_EX);  // @locked
-  for (int at = 0; at < 12; ++at) open(at < 9 ? "/etc/hosts" : at < 11 ? "/etc/passwd" : "/etc/group", O_RDONLY);  // @same
+  for (int at = 0; at < 15; ++at) open(at < 12 ? "/etc/hosts" : at < 14 ? "/etc/passwd" : "/etc/group", O_RDONLY);  // @same
   puts("ready");
   fflush(stdout);
   pause();
