@@ -8,7 +8,9 @@ namespace {
 
 ChildClass classify(const Evaluation& evaluation, uint32_t kernel) {
   const ledger::KernelTask* task = kernel == kNoIndex ? nullptr : evaluation.view->kernel_task(kernel);
-  if (task) return task->state == 'Z' || task->state == 'X' ? ChildClass::zombie : ChildClass::running;
+  // What ends while this process makes its report is no zombie of the program's.
+  bool none_ended = evaluation.view->header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagNoneEnded;
+  if (task) return (task->state == 'Z' || task->state == 'X') && !none_ended ? ChildClass::zombie : ChildClass::running;
   return evaluation.children_listed ? ChildClass::reaped_unseen : ChildClass::unknown;
 }
 

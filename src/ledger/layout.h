@@ -127,6 +127,7 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
 /// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
 inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
+inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then

@@ -1,5 +1,6 @@
 // The end of the process image: records what it holds, and makes its last report or leaves it to the launcher.
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
@@ -100,6 +101,17 @@ void take_last_turn() {
   turn.take_over();
 }
 
+/// Making the report takes time, in which children may end that a process forks just before it ends, as daemons do:
+/// they would not be there for it to wait for.
+void note_no_child_ended() {
+  if (!track::tracks(ledger::Kind::child)) return;
+  siginfo_t about{};
+  long result =
+      base::raw_syscall(SYS_waitid, P_ALL, 0, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
+  if (result == 0 && about.si_pid == 0)
+    g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagNoneEnded, std::memory_order_relaxed);
+}
+
 End end_process_image(int status) {
   take_last_turn();
   ledger::Header& header = g_tracker.writer.header();
@@ -108,6 +120,7 @@ End end_process_image(int status) {
     base::count_sandboxes();
   }
   bool has_kernel = base::may_call_system();
+  if (has_kernel) note_no_child_ended();
   SpareDescriptors spare;
   base::SpareRoom room;
   find_libc_caches();

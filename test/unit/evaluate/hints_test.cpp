@@ -121,8 +121,8 @@ TEST_F(HintsTest, WhatTheKernelSaysOfPipesEventfdsAndLocksIsTold) {
     uint32_t flag;
     std::string one, more;
   } kStates[] = {
-      {ledger::kKernelFdHungUp, "pipe_end_gone 1 0: 1 is a pipe whose other end nobody has open: close this end, too",
-       "pipe_end_gone 2 0: all are pipes whose other end nobody has open: close this end, too"},
+      {ledger::kKernelFdHungUp, "pipe_end_gone 1 0: 1 is a pipe whose other end is closed: close this end, too",
+       "pipe_end_gone 2 0: all are pipes whose other end is closed: close this end, too"},
       {ledger::kKernelFdUnread,
        "eventfd_unread 1 0: 1 is an eventfd that was written to and not read: whoever waited has gone",
        "eventfd_unread 2 0: all are eventfds that were written to and not read: whoever waited has gone"},

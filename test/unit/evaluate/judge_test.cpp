@@ -93,7 +93,7 @@ TEST_F(JudgeTest, ASeriesHasOnlyCallSitesThatHoldSomething) {
 }
 
 TEST_F(JudgeTest, GrowthTakesEnoughLooks) {
-  EXPECT_EQ(reason("fd.growth>0/d"), "nobody recorded how it grows (unfreed watch)");
+  EXPECT_EQ(reason("fd.growth>0/d"), "its growth was not recorded (unfreed watch records it)");
   report_.watch.emplace().looks = kFewestLooks - 1;
   EXPECT_EQ(reason("fd.growth>0/d"), "there were too few looks at the process to tell how it grows");
   report_.watch->looks = kFewestLooks;
