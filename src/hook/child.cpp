@@ -1,4 +1,11 @@
 // Functions that start child processes, and that wait for them.
+#include <fcntl.h>
+#include <paths.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdarg>
 #include <string_view>
@@ -7,11 +14,13 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "hook/file_actions.h"
+#include "hook/process.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/fd.h"
 #include "track/own_child.h"
 #include "track/thread_state.h"
+#include "unwind/objects.h"
 
 using namespace unfreed;
 using hook::g_real;
@@ -28,6 +37,53 @@ UNFREED_HOOK pid_t __fork() noexcept {
 }
 UNFREED_HOOK pid_t _Fork() noexcept {
   return track::child_forking(hook_number(Hook::_Fork), caller_registers(), [] { return g_real._Fork(); });
+}
+
+namespace {
+
+/// Is it libc's, which the hook can stand in for?
+bool is_libc_daemon() {
+  unwind::Object object;
+  auto address = [](auto* function) { return reinterpret_cast<uintptr_t>(function); };
+  return unwind::find_object(address(g_real.daemon), object) && address(g_real.fork) >= object.image.low &&
+         address(g_real.fork) < object.image.high;
+}
+
+/// The rest of daemon(3), in the child. 0, or -errno.
+long become_daemon(bool keeps_folder, bool keeps_streams) {
+  using base::is_error;
+  using base::raw_syscall;
+  long result = raw_syscall(SYS_setsid);
+  if (is_error(result)) return result;
+  if (!keeps_folder) raw_syscall(SYS_chdir, reinterpret_cast<long>("/"));  // daemon(3) does not look at the result
+  if (keeps_streams) return 0;
+  long null = raw_syscall(SYS_openat, AT_FDCWD, reinterpret_cast<long>(_PATH_DEVNULL), O_RDWR, 0);
+  if (is_error(null)) return null;
+  struct stat status {};
+  result = raw_syscall(SYS_fstat, null, reinterpret_cast<long>(&status));
+  if (is_error(result)) return result;
+  if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3)) {
+    raw_syscall(SYS_close, null);
+    return -ENODEV;
+  }
+  for (int stream = 0; stream <= 2; ++stream)
+    if (null != stream) raw_syscall(SYS_dup3, null, stream, 0);
+  if (null > 2) raw_syscall(SYS_close, null);
+  return 0;
+}
+
+}  // namespace
+
+/// libc's ends the parent by a call that no hook sees. So what it does is done here, as glibc does it.
+UNFREED_HOOK int daemon(int keeps_folder, int keeps_streams) noexcept {
+  if (!is_libc_daemon()) return g_real.daemon(keeps_folder, keeps_streams);
+  pid_t pid = track::child_forking(hook_number(Hook::daemon), caller_registers(), [] { return g_real.fork(); });
+  if (pid == -1) return -1;
+  if (pid > 0) g_real._exit(hook::process_ending(0));
+  long result = become_daemon(keeps_folder, keeps_streams);
+  if (!base::is_error(result)) return 0;
+  errno = static_cast<int>(-result);
+  return -1;
 }
 
 namespace {

@@ -269,6 +269,14 @@ bool through_log(const char* hook) {
   return true;
 }
 
+/// The twin is the parent. Its report comes from there, and it ends with 0; the child ends with nothing held.
+bool through_daemon(const char* hook) {
+  if (strcmp(hook, "daemon")) return false;
+  give_back();
+  if (daemon(0, 0)) fail("daemon");
+  _exit(0);
+}
+
 bool through_ending(const char* hook) {
   if (strcmp(hook, "_exit") && strcmp(hook, "_Exit") && strcmp(hook, "quick_exit") && strcmp(hook, "abort"))
     return false;
@@ -346,7 +354,7 @@ int main(int argc, char** argv) {
   else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook) ||
            through_wait(hook))
     ;
-  else if (!through_log(hook) && !through_ending(hook) && !through_exec(hook))
+  else if (!through_log(hook) && !through_daemon(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;
   return 0;
 }

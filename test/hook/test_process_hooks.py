@@ -19,7 +19,7 @@ LOG = "/dev/log"
 
 
 def hooks():
-    return [*ENDINGS, *EXECS, *LOGS, *OTHERS]
+    return [*ENDINGS, *EXECS, *LOGS, *OTHERS, "daemon"]
 
 
 @contextlib.contextmanager
@@ -64,6 +64,13 @@ class ProcessHooks(unittest.TestCase):
             for mode, held in (("leak", 1), ("clean", 0)):
                 with self.subTest(hook=hook, mode=mode):
                     self.check_held(self.run_hook(hook, mode, status), held)
+
+    def test_the_parent_of_a_daemon(self):
+        for mode, held in (("leak", 1), ("clean", 0)):
+            with self.subTest(mode=mode):
+                result = self.run_hook("daemon", mode)
+                self.check_held(result, held)
+                self.assertEqual((result.report["trigger"], result.report["totals"]["child"]["live"]), ("exit", 0))
 
     def test_copies_and_unloading(self):
         for hook in OTHERS:
