@@ -1,5 +1,7 @@
 // Loses blocks and asks again and again which call site has, while another thread asks the same about newer marks,
-// since which nothing is lost. Prints each answer that is wrong, and "asked" if there was any answer.
+// since which nothing is lost. Prints each answer that is wrong, and "asked" if there was any answer. An answer that
+// another one replaces before it is read is caught now and then only: nothing of the program's runs in between, and
+// where a timer's handler does, to hold the reader up, the search itself never gets done.
 #include <unfreed/unfreed.h>
 
 #include <pthread.h>
