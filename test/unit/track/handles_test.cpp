@@ -186,6 +186,23 @@ TEST_F(HandlesTest, WithoutTrackingNothingIsRecorded) {
   EXPECT_EQ(held(Kind::timer), (Ids{5}));
 }
 
+TEST_F(HandlesTest, AForkChildForgetsItsParents) {
+  acquire(5);
+  acquire(6);
+  EXPECT_TRUE(release(6));
+  // The child's ledger is a new one.
+  process_.header().sections[static_cast<size_t>(SectionId::handles)].count = 0;
+  process_.totals(Kind::timer).live = 0;
+  process_.record<HandleRecord>(SectionId::handles, 0).word = 0;
+  uint64_t id = 5;
+  reset_handles_after_fork();
+  acquire(7);
+  EXPECT_EQ(process_.record<HandleRecord>(SectionId::handles, 0).id, 7u) << "none of the parent's records is free";
+  process_.record<HandleRecord>(SectionId::handles, 0).id = id;
+  EXPECT_FALSE(handle_is_known(Kind::timer, id)) << "nothing leads to a record by the parent's number";
+  process_.record<HandleRecord>(SectionId::handles, 0).id = 7;
+}
+
 TEST_F(HandlesTest, ErrnoIsKept) {
   errno = 77;
   acquire(5);
