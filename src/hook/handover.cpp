@@ -28,54 +28,6 @@ constexpr std::string_view kDisabled = "UNFREED_DISABLE=1";
 constexpr std::string_view kValgrind = "VALGRIND_LAUNCHER=";
 constexpr size_t kPageBytes = 4096;
 
-/// Arguments may be invalid pointers: the real call fails with EFAULT, and so must the hook.
-class GivenMemory {
- public:
-  explicit GivenMemory(bool is_trusted) : is_trusted_(is_trusted) {}
-
-  bool is_readable(const void* start, size_t bytes) {
-    if (is_trusted_) return true;
-    auto first = reinterpret_cast<uintptr_t>(start) / kPageBytes;
-    auto last = (reinterpret_cast<uintptr_t>(start) + bytes - 1) / kPageBytes;
-    for (uintptr_t page = first; page <= last; ++page)
-      if (!has_page(page)) return false;
-    return true;
-  }
-  /// A NUL-terminated text; false: it has no end that can be read.
-  bool read_text(const char* start, std::string_view& out) {
-    for (size_t size = 0;;) {
-      size_t left = kPageBytes - (reinterpret_cast<uintptr_t>(start) + size) % kPageBytes;
-      if (!is_readable(start + size, left)) return false;
-      if (const void* end = std::memchr(start + size, '\0', left)) {
-        out = {start, static_cast<size_t>(static_cast<const char*>(end) - start)};
-        return true;
-      }
-      size += left;
-    }
-  }
-  bool starts_with(const char* text, std::string_view prefix) {
-    for (size_t i = 0; i < prefix.size(); ++i)
-      if (!is_readable(text + i, 1) || text[i] != prefix[i]) return false;
-    return true;
-  }
-
- private:
-  bool has_page(uintptr_t page) {
-    uintptr_t& known = known_[page % kKnown];
-    if (page && known == page) return true;
-    // The cheapest call that reads memory and then fails: for want of such an operation, or of the memory.
-    constexpr long kNoOperation = ~0;
-    long result = raw_syscall(SYS_rt_sigprocmask, kNoOperation, static_cast<long>(page * kPageBytes), 0, 8);
-    if (result != -EINVAL) return false;
-    known = page;
-    return true;
-  }
-
-  static constexpr size_t kKnown = 16;
-  bool is_trusted_;
-  uintptr_t known_[kKnown] = {};
-};
-
 /// As executable as stat(2) tells.
 bool is_program(const char* path) {
   struct stat status {};
@@ -142,20 +94,57 @@ void find_glibc_only_name(base::TextBuilder& out) {
   if (is_there && !folder.cut()) out.add(folder.text()).add("/$LIB/").add(name);
 }
 
-/// Is it a variable that forced programs get another value of?
-bool is_forced(std::string_view variable) {
-  std::string_view name = base::slice(variable, 0, variable.find('=') + 1);
-  for (char* const* one = g_preloading.forced; *one && !name.empty(); ++one)
-    if (std::string_view(*one).starts_with(name)) return true;
-  return false;
-}
-
 bool is_library_readable() {
   constexpr int kMayRead = 4;
   return raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(g_preloading.library), kMayRead) == 0;
 }
 
 }  // namespace
+
+/// Arguments may be invalid pointers: the real call fails with EFAULT, and so must the hook.
+class GivenMemory {
+ public:
+  explicit GivenMemory(bool is_trusted) : is_trusted_(is_trusted) {}
+
+  bool is_readable(const void* start, size_t bytes) {
+    if (is_trusted_) return true;
+    auto first = reinterpret_cast<uintptr_t>(start) / kPageBytes;
+    auto last = (reinterpret_cast<uintptr_t>(start) + bytes - 1) / kPageBytes;
+    for (uintptr_t page = first; page <= last; ++page)
+      if (!has_page(page)) return false;
+    return true;
+  }
+  /// A NUL-terminated text; false: it has no end that can be read.
+  bool read_text(const char* start, std::string_view& out) {
+    for (size_t size = 0;;) {
+      size_t left = kPageBytes - (reinterpret_cast<uintptr_t>(start) + size) % kPageBytes;
+      if (!is_readable(start + size, left)) return false;
+      if (const void* end = std::memchr(start + size, '\0', left)) {
+        out = {start, static_cast<size_t>(static_cast<const char*>(end) - start)};
+        return true;
+      }
+      size += left;
+    }
+  }
+  bool starts_with(const char* text, std::string_view prefix) {
+    for (size_t i = 0; i < prefix.size(); ++i)
+      if (!is_readable(text + i, 1) || text[i] != prefix[i]) return false;
+    return true;
+  }
+
+ private:
+  bool has_page(uintptr_t page) {
+    uintptr_t& known = known_[page % kKnown];
+    if (page && known == page) return true;
+    if (!base::can_read(reinterpret_cast<const void*>(page * kPageBytes))) return false;
+    known = page;
+    return true;
+  }
+
+  static constexpr size_t kKnown = 16;
+  bool is_trusted_;
+  uintptr_t known_[kKnown] = {};
+};
 
 bool names_descriptor(const char* path, int flags) {
   char first = 1;
@@ -235,12 +224,12 @@ void Handover::judge_environment() {
     verdict_.obstacle = Obstacle::no_preload;
   else if (g_preloading.has_session && !has_session)
     verdict_.obstacle = Obstacle::no_session;
-  if (verdict_.obstacle != Obstacle::none && restore_environment()) verdict_.obstacle = Obstacle::none;
+  if (verdict_.obstacle != Obstacle::none && restore_environment(memory)) verdict_.obstacle = Obstacle::none;
 }
 
-/// For a program whose environment was cleared: adds what it lacks. False: that is not wanted.
-bool Handover::restore_environment() {
-  if (!g_preloading.forced || verdict_.remedy != elf::Remedy::keep || !environment_) return false;
+/// For a program whose environment was cleared: adds what it lacks. What it was given stays. False: that is not wanted.
+bool Handover::restore_environment(GivenMemory& memory) {
+  if (!g_preloading.forced || verdict_.remedy != elf::Remedy::keep) return false;
   std::string_view preload;
   if (preload_ != kNone) preload = base::slice(environment_[preload_], kPreload.size());
   std::string_view entry = g_preloading.entry;
@@ -249,19 +238,26 @@ bool Handover::restore_environment() {
   while (g_preloading.forced[forced]) ++forced;
   size_t list_bytes = (entries_ + forced + 2) * sizeof(char*);
   size_t text_bytes = kPreload.size() + entry.size() + 1 + preload.size() + 1;
-  auto* memory = static_cast<std::byte*>(take_memory(list_bytes + text_bytes));
-  if (!memory) return false;
-  auto** list = reinterpret_cast<char**>(memory);
-  auto* text = reinterpret_cast<char*>(memory + list_bytes);
+  auto* made = static_cast<std::byte*>(take_memory(list_bytes + text_bytes));
+  if (!made) return false;
+  auto** list = reinterpret_cast<char**>(made);
+  auto* text = reinterpret_cast<char*>(made + list_bytes);
   base::TextBuilder value(std::span<char>(text, text_bytes));
   value.add(kPreload);
   if (!is_named) value.add(entry).add(preload.empty() ? "" : ":");
   value.add(preload);
   size_t kept = 0;
   for (size_t i = 0; i < entries_; ++i)
-    if (i != preload_ && !is_forced(environment_[i])) list[kept++] = environment_[i];
+    if (i != preload_) list[kept++] = environment_[i];
   list[kept++] = text;
-  for (size_t i = 0; i < forced; ++i) list[kept++] = g_preloading.forced[i];
+  auto is_given = [&](std::string_view variable) {
+    std::string_view name = base::slice(variable, 0, variable.find('=') + 1);
+    for (size_t i = 0; i < entries_; ++i)
+      if (memory.starts_with(environment_[i], name)) return true;
+    return false;
+  };
+  for (size_t i = 0; i < forced; ++i)
+    if (!is_given(g_preloading.forced[i])) list[kept++] = g_preloading.forced[i];
   list[kept] = nullptr;
   environment_ = list;
   return true;

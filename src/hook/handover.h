@@ -47,6 +47,8 @@ class ProgramOfDescriptor {
 /// Does execveat, with these arguments, execute the program of its descriptor?
 bool names_descriptor(const char* path, int flags);
 
+class GivenMemory;
+
 class Handover {
  public:
   /// `environment` as given to the call: the memory that it points to may be unreadable.
@@ -72,7 +74,7 @@ class Handover {
   void look_at(const ProgramName& program);
   void judge_environment();
   void replace_preload();
-  bool restore_environment();
+  bool restore_environment(GivenMemory& memory);
 
   static constexpr size_t kNone = static_cast<size_t>(-1);
 

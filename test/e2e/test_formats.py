@@ -199,10 +199,13 @@ class Formats(unittest.TestCase):
         self.assertEqual(run["originalUriBaseIds"]["%SRCROOT%"]["uri"], f"file://{harness.SOURCE}/")
 
     def test_one_place_in_two_processes_is_one_finding(self):
-        twice = json.loads(self.render("sarif", self.broken, self.broken))["runs"][0]["results"]
+        other = self.changed("other.json", lambda report: report["process"].update(pid=report["process"]["pid"] + 1))
+        twice = json.loads(self.render("sarif", self.broken, other))["runs"][0]["results"]
         once = json.loads(self.render("sarif", self.broken))["runs"][0]["results"]
         self.assertEqual(len(twice), len(once))
         self.assertIn("and 1 more", twice[0]["message"]["text"])
+        same = json.loads(self.render("sarif", self.broken, self.broken))["runs"][0]["results"]
+        self.assertEqual([one["message"] for one in same], [one["message"] for one in once])
 
     def changed(self, name, change):
         with open(self.broken) as file:

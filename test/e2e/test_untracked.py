@@ -324,7 +324,29 @@ class Named(unittest.TestCase):
         self.assertEqual([line.split("=")[0] for line in shown], ["A", "LD_PRELOAD"])
         self.assertTrue(shown[1].endswith("libunfreed.so:libm.so.6"), shown)
         self.assertEqual([line for line in result.stdout.splitlines() if line.startswith("UNFREED_FOLLOW")],
-                         ["UNFREED_FOLLOW=force"])
+                         ["UNFREED_FOLLOW=environment"], "what a program gives stays")
+        empty = Place.program("empty", source="""
+            #include <unistd.h>
+            int main(void) { char* arguments[] = {"true", 0}; execve("/bin/true", arguments, 0); return 1; }""")
+        result = harness.run([empty], options=["--follow", "force"])
+        self.assertEqual((result.status, result.report["untracked"]), (0, []), result)
+        unreadable = Place.program("unreadable", source="""
+            #include <stdio.h>
+            #include <string.h>
+            #include <sys/mman.h>
+            #include <unistd.h>
+            int main(void) {
+              char* pages = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+              munmap(pages + 4096, 4096);
+              memset(pages + 4090, 'A', 6);
+              char* environment[] = {pages + 4090, 0};
+              char* arguments[] = {"true", 0};
+              execve("/bin/true", arguments, environment);
+              perror("execve");
+              return 5;
+            }""")
+        result = harness.run([unreadable], options=["--quiet", "--follow", "force"])
+        self.assertEqual((result.status, result.stderr), (5, "execve: Bad address\n"))
         self.gated(["/bin/sh", "-c", f"env -i {static()}; true"], "static", "statically linked",
                    env={"UNFREED_FOLLOW": "force", "UNFREED_BACKEND": "preload"})
         off = harness.run(["/bin/sh", "-c", f"env -i UNFREED_DISABLE=1 {speaks}; true"], options=["--follow", "force"])
