@@ -1,7 +1,6 @@
 #include "cli/running_report.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "kernel/program_facts.h"
@@ -10,10 +9,8 @@
 namespace unfreed::cli {
 
 symbolize::Symbolizer symbolizer_of(int pid) {
-  symbolize::Options options{.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"};
-  struct stat status {};
-  if (stat(process_folder(pid).c_str(), &status) == 0) options.user = status.st_uid;
-  return symbolize::Symbolizer(std::move(options));
+  return symbolize::Symbolizer(
+      {.debug_directories = symbolize::kDebugDirectories, .root = process_folder(pid) + "/root"});
 }
 
 namespace {

@@ -53,7 +53,8 @@ class Completion {
       : report_(report), symbolizer_(symbolizer), arena_(arena) {
     int64_t started = realtime_ns(report.process.started);
     int64_t ended = started + static_cast<int64_t>(report.process.duration_ns.value_or(0));
-    perf_map_ = &symbolizer.perf_map(static_cast<int>(report.process.pid), started, ended);
+    perf_map_ = &symbolizer.perf_map(
+        {.root = {}, .pid = static_cast<int>(report.process.pid), .started_ns = started, .seen_ns = ended, .user = {}});
   }
 
   void complete() {

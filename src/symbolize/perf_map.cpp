@@ -10,7 +10,8 @@ namespace unfreed::symbolize {
 
 namespace {
 
-constexpr off_t kMostBytes = off_t{256} << 20;
+constexpr off_t kMostBytes = off_t{64} << 20;
+constexpr size_t kMostCode = size_t{1} << 20;
 constexpr int64_t kSecond = 1'000'000'000;
 
 int64_t written_ns(const struct stat& status) {
@@ -74,7 +75,7 @@ bool split_v8(std::string_view name, SourceFrame& frame) {
     name.remove_prefix(kind.size());
     if (!name.empty() && kTiers.find(name.front()) != kTiers.npos) name.remove_prefix(1);
     uint32_t column = 0, line = 0;
-    size_t space = name.find(' ');
+    size_t space = name.find(' ', name.starts_with("get ") || name.starts_with("set ") ? 4 : 0);
     if (space == name.npos || !take_last_number(name, column) || !take_last_number(name, line)) return false;
     std::string_view function = name.substr(0, space);
     set_function(function.empty() ? "(top level)" : function, name.substr(space + 1), line, frame);
@@ -108,15 +109,19 @@ PerfMap::PerfMap(std::string text) { parse(std::move(text)); }
 void PerfMap::read(const PerfMapOf& process) {
   std::string path = process.root + "/tmp/perf-" + std::to_string(process.pid) + ".map";
   int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (file < 0) return;
   struct stat status {};
-  bool is_wanted = fstat(file, &status) == 0 && is_of(process, status);
-  if (is_wanted && (status.st_size != size_ || written_ns(status) != written_ns_)) {
+  bool is_wanted = file >= 0 && fstat(file, &status) == 0 && is_of(process, status);
+  bool is_known = status.st_ino == inode_ && status.st_size == size_ && written_ns(status) == written_ns_;
+  if (!is_wanted) {
+    parse({});
+    inode_ = 0;
+  } else if (!is_known) {
+    inode_ = status.st_ino;
     size_ = status.st_size;
     written_ns_ = written_ns(status);
     parse(read_start(file, size_));
   }
-  close(file);
+  if (file >= 0) close(file);
 }
 
 void PerfMap::parse(std::string text) {
@@ -124,7 +129,7 @@ void PerfMap::parse(std::string text) {
   text_ = std::move(text);
   std::string_view rest = text_;
   // What is after the last line's end is being written.
-  for (size_t end = rest.find('\n'); end != rest.npos; end = rest.find('\n')) {
+  for (size_t end = rest.find('\n'); end != rest.npos && code_.size() < kMostCode; end = rest.find('\n')) {
     std::string_view line = rest.substr(0, end);
     rest.remove_prefix(end + 1);
     uint64_t begin = 0, size = 0;

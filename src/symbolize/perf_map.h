@@ -38,6 +38,7 @@ class PerfMap {
   PerfMap(const PerfMap&) = delete;  // names lie in text_
   PerfMap& operator=(const PerfMap&) = delete;
 
+  void clear() { parse({}); }
   /// Reads the process's map, if it has changed since the last time. No names where there is none, or it is somebody
   /// else's.
   void read(const PerfMapOf& process);
@@ -54,6 +55,7 @@ class PerfMap {
   void add(uint64_t begin, uint64_t end, std::string_view name);
 
   std::string text_;
+  uint64_t inode_ = 0;             ///< of the file; 0: none was read
   off_t size_ = 0;                 ///< of the file
   int64_t written_ns_ = 0;         ///< the file
   std::map<uint64_t, Code> code_;  ///< by address; nothing overlaps

@@ -247,14 +247,14 @@ Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   return *place;
 }
 
-const PerfMap& Symbolizer::perf_map(int pid, int64_t started_ns, int64_t seen_ns) {
-  PerfMap& map = perf_maps_[pid];
-  map.read({.root = options_.root, .pid = pid, .started_ns = started_ns, .seen_ns = seen_ns, .user = options_.user});
-  return map;
+const PerfMap& Symbolizer::perf_map(PerfMapOf process) {
+  process.root = options_.root;
+  perf_map_->read(process);
+  return *perf_map_;
 }
 
 void Symbolizer::give_up() {
-  perf_maps_.clear();
+  perf_map_->clear();
   modules_.clear();
   has_given_up_ = true;
 }
@@ -292,7 +292,11 @@ void LedgerResolver::resolve(const ledger::Node& node, void* emit_context,
   if (!number && !symbolizer_.has_given_up()) {
     const ledger::Header& process = view_.header();
     if (!perf_map_)
-      perf_map_ = &symbolizer_.perf_map(process.pid, static_cast<int64_t>(process.started_realtime_ns), 0);
+      perf_map_ = &symbolizer_.perf_map({.root = {},
+                                         .pid = process.pid,
+                                         .started_ns = static_cast<int64_t>(process.started_realtime_ns),
+                                         .seen_ns = 0,
+                                         .user = process.uid});
     for (const SourceFrame& frame : perf_map_->resolve(report::lookup_offset(node)))
       emit(emit_context, as_resolved(frame));
     return;

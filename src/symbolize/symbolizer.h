@@ -28,7 +28,6 @@ struct Options {
   std::string root;
   /// Servers to ask for what is not on this machine, as DEBUGINFOD_URLS has them; "": nobody waits for a server.
   std::string debuginfod_servers = {};
-  std::optional<uid_t> user = {};  ///< the target's; files that are its own are trusted as it is
 };
 
 /// The names in a file's own symbol table: the same choice among aliases as the runtime makes, so that both halves
@@ -98,8 +97,9 @@ class Symbolizer {
 
   /// The module of that path and (raw) build ID; the same one each time. Valid as long as the symbolizer.
   Module& module(std::string_view path, std::string_view build_id);
-  /// Of code that a process has made while it runs, as it is now: see PerfMapOf. Valid until give_up().
-  const PerfMap& perf_map(int pid, int64_t started_ns, int64_t seen_ns);
+  /// Of code that a process has made while it runs, as it is now. `process.root` is filled in. Valid until the next
+  /// call, or give_up().
+  const PerfMap& perf_map(PerfMapOf process);
   /// Forgets all modules, and opens none any more: there is no memory for them.
   void give_up();
   bool has_given_up() const { return has_given_up_; }
@@ -111,7 +111,7 @@ class Symbolizer {
   std::unique_ptr<report::FunctionNames> names_;
   bool has_given_up_ = false;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
-  std::map<int, PerfMap> perf_maps_;  ///< by process ID
+  std::unique_ptr<PerfMap> perf_map_ = std::make_unique<PerfMap>();
 };
 
 /// As resolvers give it; valid as long as `frame`.

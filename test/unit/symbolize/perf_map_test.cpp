@@ -60,6 +60,8 @@ TEST(PerfMap, SplitsNamesOfNode) {
   frame = split_perf_name("LazyCompile:~realpathSync node:fs:2664:22");
   EXPECT_EQ(frame.function, "realpathSync");
   EXPECT_EQ(frame.file, "node:fs");
+  EXPECT_EQ(split_perf_name("JS:*get length /srv/log.js:1:21").function, "get length");
+  EXPECT_EQ(split_perf_name("JS:^set length /srv/log.js:2:21").file, "/srv/log.js");
   EXPECT_EQ(split_perf_name("JS:~ /srv/log.js:1:1").function, "(top level)");
   for (const char* other : {"Builtin:ArgumentsAdaptor", "JS:odd", "JS: :1", "RegExp:a b:1:2"}) {
     EXPECT_EQ(split_perf_name(other).function, other);
@@ -113,6 +115,18 @@ TEST_F(PerfMapFile, IsReadAgainWhenItHasGrown) {
   map.read(process(50, 0));
   EXPECT_EQ(function_at(map, 0x1000), "first");
   EXPECT_EQ(function_at(map, 0x2000), "second");
+}
+
+TEST_F(PerfMapFile, IsForgottenWhenItIsGoneOrAnotherProcesss) {
+  PerfMap map;
+  map.read(process(50, 0));
+  EXPECT_EQ(function_at(map, 0x1000), "first");
+  map.read(process(150, 0));
+  EXPECT_EQ(function_at(map, 0x1000), "");
+  map.read(process(50, 0));
+  fs::remove(path());
+  map.read(process(50, 0));
+  EXPECT_EQ(function_at(map, 0x1000), "");
 }
 
 TEST_F(PerfMapFile, MustBeARegularFile) {
