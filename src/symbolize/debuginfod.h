@@ -3,18 +3,29 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 namespace unfreed::symbolize {
 
 /// DEBUGINFOD_URLS of this process's environment; "" not set.
 std::string debuginfod_servers();
 
-struct DebuginfodAnswer {
-  std::string path;        ///< in the cache; "" no server has it, or none answers
-  bool has_client = true;  ///< false: debuginfod-find is not installed
+/// Not thread-safe.
+class Debuginfod {
+ public:
+  /// `servers`: as DEBUGINFOD_URLS; "": nobody is asked.
+  explicit Debuginfod(std::string servers) : servers_(std::move(servers)) {}
+
+  /// The path, in the cache, of a file with that build ID (hexadecimal). `what`: "debuginfo" or "executable". "": no
+  /// server has it, or none answers. Waits for a slow server as long as the client does (90 seconds, or
+  /// DEBUGINFOD_TIMEOUT), and asks no more once that was in vain.
+  std::string find(const char* what, const std::string& build_id);
+  /// Why no more is asked; "" where nothing is wrong.
+  const std::string& problem() const { return problem_; }
+
+ private:
+  std::string servers_;
+  std::string problem_;
 };
-/// `what`: "debuginfo" or "executable". `servers`: as DEBUGINFOD_URLS. `build_id`: hexadecimal. Waits for a slow server
-/// as long as the client does: 90 seconds, or DEBUGINFOD_TIMEOUT.
-DebuginfodAnswer ask_debuginfod(const std::string& servers, const char* what, const std::string& build_id);
 
 }  // namespace unfreed::symbolize

@@ -9,7 +9,6 @@
 #include "base/address_space.h"
 #include "elf/opened.h"
 #include "names/code_owner.h"
-#include "symbolize/debuginfod.h"
 #include "symbolize/plain_name.h"
 
 namespace unfreed::symbolize {
@@ -47,8 +46,9 @@ SymbolFile::~SymbolFile() {
   if (!bytes_.empty()) base::unmap_memory(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 
-Module::Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names)
-    : path_(std::move(path)), build_id_(std::move(build_id)), options_(options), names_(names) {}
+Module::Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names,
+               Debuginfod& servers)
+    : path_(std::move(path)), build_id_(std::move(build_id)), options_(options), names_(names), servers_(servers) {}
 
 Module::~Module() = default;
 
@@ -82,21 +82,12 @@ void Module::locate() {
     file_ = rooted;
   else if (rooted != path_ && is_same_file(path_))
     file_ = path_;
-  else if (std::string fetched = ask_servers("executable", to_hex(build_id_));
+  else if (std::string fetched = servers_.find("executable", to_hex(build_id_));
            !fetched.empty() && is_same_file(fetched))
     file_ = fetched;
   if (!file_.empty()) problem_.clear();
-  if (has_no_client_)
-    problem_.append(problem_.empty() ? "has no debug information here" : "")
-        .append("; debuginfod-find, which asks the servers in DEBUGINFOD_URLS, is not installed");
-}
-
-/// The path of what the servers have; "" nothing, or no one is to be asked.
-std::string Module::ask_servers(const char* what, const std::string& build_id) {
-  if (options_.debuginfod_servers.empty() || build_id.empty()) return {};
-  DebuginfodAnswer answer = ask_debuginfod(options_.debuginfod_servers, what, build_id);
-  has_no_client_ = !answer.has_client;
-  return answer.path;
+  if (!servers_.problem().empty())
+    problem_.append(problem_.empty() ? "has no debug information here; " : "; ").append(servers_.problem());
 }
 
 /// Is there anything for libdw to read? Most programs of a distribution have neither debug information nor separate
@@ -125,7 +116,7 @@ bool Module::has_debug_information(const std::string& path, const elf::File& fil
     if (exists(beside + debug_link)) return true;
   }
   if (!debug_link.empty() && exists(folder + debug_link)) return true;
-  debug_file_ = fetched_debug_file_ = ask_servers("debuginfo", id);
+  debug_file_ = fetched_debug_file_ = servers_.find("debuginfo", id);
   return !debug_file_.empty();
 }
 
@@ -238,12 +229,14 @@ void Module::give_up_debug_information() {
 }
 
 Symbolizer::Symbolizer(Options options)
-    : options_(std::move(options)), names_(std::make_unique_for_overwrite<report::FunctionNames>()) {}
+    : options_(std::move(options)),
+      names_(std::make_unique_for_overwrite<report::FunctionNames>()),
+      servers_(std::make_unique<Debuginfod>(options_.debuginfod_servers)) {}
 
 Module& Symbolizer::module(std::string_view path, std::string_view build_id) {
   std::pair<std::string, std::string> key(path, build_id);
   std::unique_ptr<Module>& place = modules_[key];
-  if (!place) place = std::make_unique<Module>(key.first, key.second, options_, *names_);
+  if (!place) place = std::make_unique<Module>(key.first, key.second, options_, *names_, *servers_);
   return *place;
 }
 

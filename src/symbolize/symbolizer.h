@@ -16,6 +16,7 @@
 #include "evaluate/evaluate.h"
 #include "names/elf_symbols.h"
 #include "names/function_names.h"
+#include "symbolize/debuginfod.h"
 #include "symbolize/dwarf_module.h"
 #include "symbolize/go_lines.h"
 #include "symbolize/perf_map.h"
@@ -51,7 +52,8 @@ class SymbolFile {
 /// One module's file, opened when first needed.
 class Module {
  public:
-  Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names);
+  Module(std::string path, std::string build_id, const Options& options, report::FunctionNames& names,
+         Debuginfod& servers);
   ~Module();
 
   /// Frames at an offset of the module (its file's own address). `is_return_address`: the calling instruction lies
@@ -65,7 +67,6 @@ class Module {
   void read_names();
   bool is_same_file(const std::string& path);
   bool has_debug_information(const std::string& path, const elf::File& file);
-  std::string ask_servers(const char* what, const std::string& build_id);
   void read_debug_information();
   std::string_view debug_symbol(uint64_t address);
   std::vector<SourceFrame> look_up(uint64_t address);
@@ -76,12 +77,12 @@ class Module {
   std::string build_id_;  ///< raw
   const Options& options_;
   report::FunctionNames& names_;
+  Debuginfod& servers_;
   bool located_ = false;
   bool read_ = false;
   std::string file_;  ///< "" where none can be used
   std::string problem_;
   bool has_debug_ = false;
-  bool has_no_client_ = false;      ///< of servers that are to be asked
   std::string fetched_debug_file_;  ///< the same from a server
   std::string debug_file_;          ///< a separate file of debug information, found by build ID; "" none
   std::unique_ptr<DwarfModule> debug_;
@@ -109,6 +110,7 @@ class Symbolizer {
  private:
   Options options_;
   std::unique_ptr<report::FunctionNames> names_;
+  std::unique_ptr<Debuginfod> servers_;
   bool has_given_up_ = false;
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Module>, std::less<>> modules_;
   std::unique_ptr<PerfMap> perf_map_ = std::make_unique<PerfMap>();

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 """Debug information that is elsewhere: another root directory, other folders, elfutils' server of it."""
 import contextlib
+import json
 import os
 import shutil
+import socket
 import subprocess
+import threading
 import unittest
 import urllib.request
 
@@ -127,6 +130,34 @@ class DebugFiles(unittest.TestCase):
             shown = self.show(DEBUGINFOD_URLS=url, HOME=home.folder)
         self.assertIn("program+0x", shown)
         self.assertNotIn(LINE, shown)
+
+    @unittest.skipUnless(shutil.which("debuginfod-find"), "debuginfod is not installed")
+    def test_silent_server_is_asked_once(self):
+        asked = []
+        with socket.create_server(("127.0.0.1", 0)) as server, harness.Scratch() as home:
+
+            def accept():
+                with contextlib.suppress(OSError):
+                    while True:
+                        asked.append(server.accept()[0])
+
+            threading.Thread(target=accept, daemon=True).start()
+            with open(self.report, encoding="utf-8") as file:
+                report = json.load(file)
+            report["process"]["pid"] += 1
+            for call in report["stacks"]["calls"]:
+                if call.get("build_id"):
+                    call["build_id"] = call["build_id"][::-1]  # of programs that are nowhere
+            changed = home.path("changed.json")
+            with open(changed, "w", encoding="utf-8") as file:
+                json.dump(report, file)
+            url = f"http://127.0.0.1:{server.getsockname()[1]}"
+            shown = harness.unfreed("report", self.report, changed, env={
+                "DEBUGINFOD_URLS": url, "DEBUGINFOD_TIMEOUT": "1", "HOME": home.folder})
+            server.shutdown(socket.SHUT_RDWR)
+        self.assertEqual(shown.status, 0)
+        self.assertEqual(len(asked), 1)
+        self.assertIn("the servers in DEBUGINFOD_URLS do not answer", shown.stdout)
 
     def test_client_that_is_not_installed(self):
         shown = self.show(DEBUGINFOD_URLS="http://127.0.0.1:9", PATH=self.scratch.folder)
