@@ -36,13 +36,13 @@ constexpr std::string_view kUserShells[] = {"su", "runuser"};
 constexpr std::string_view kStarters[] = {"make",  "gmake", "ninja", "meson", "ctest",  "cmake",
                                           "cargo", "go",    "tox",   "npm",   "docker", "podman"};
 constexpr std::string_view kBuiltins[] = {
-    "!",        ".",       ":",      "[",        "alias",  "bg",     "break", "case",     "cd",
-    "continue", "declare", "disown", "do",       "done",   "echo",   "elif",  "else",     "esac",
-    "eval",     "exit",    "export", "false",    "fg",     "fi",     "for",   "function", "getopts",
-    "hash",     "if",      "in",     "jobs",     "kill",   "let",    "local", "popd",     "printf",
-    "pushd",    "pwd",     "read",   "readonly", "return", "select", "set",   "shift",    "shopt",
-    "source",   "test",    "then",   "times",    "trap",   "true",   "type",  "typeset",  "ulimit",
-    "umask",    "unalias", "unset",  "until",    "wait",   "while",  "{",     "}"};
+    "!",        "((",      "[[",    "]]",    "mapfile",  "readarray", ".",      ":",       "[",      "alias",
+    "bg",       "break",   "case",  "cd",    "continue", "declare",   "disown", "do",      "done",   "echo",
+    "elif",     "else",    "esac",  "eval",  "exit",     "export",    "false",  "fg",      "fi",     "for",
+    "function", "getopts", "hash",  "if",    "in",       "jobs",      "kill",   "let",     "local",  "popd",
+    "printf",   "pushd",   "pwd",   "read",  "readonly", "return",    "select", "set",     "shift",  "shopt",
+    "source",   "test",    "then",  "times", "trap",     "true",      "type",   "typeset", "ulimit", "umask",
+    "unalias",  "unset",   "until", "wait",  "while",    "{",         "}"};
 /// After these another command follows on the same line.
 constexpr std::string_view kKeywords[] = {"!", "do", "elif", "else", "if", "then", "until", "while", "{"};
 
@@ -62,6 +62,10 @@ bool is_assignment(std::string_view word) {
   return std::all_of(word.begin(), word.begin() + static_cast<ptrdiff_t>(equals),
                      [](unsigned char one) { return std::isalnum(one) || one == '_'; });
 }
+
+/// setarch's first word, which may be left out.
+constexpr std::string_view kArchitectures[] = {"aarch64", "arm",     "i386",    "i486",    "i586",
+                                               "i686",    "linux32", "linux64", "uname26", "x86_64"};
 
 /// A word whose value is known only when the shell runs it.
 constexpr char kUnknown = '\1';
@@ -212,7 +216,7 @@ class Follower {
     std::string_view name = render::base_name(program);
     bool is_prefix = program == "exec" || program == "command";
     if (in_script && is_one_of(program, kBuiltins)) return;
-    if (!in_script || !is_prefix) add(program, cleared_by);
+    if (!in_script || !is_prefix) add(program, in_script, cleared_by);
     const Wrapper* wrapper =
         std::find_if(std::begin(kWrappers), std::end(kWrappers), [&](const Wrapper& one) { return one.name == name; });
     if (wrapper != std::end(kWrappers)) {
@@ -225,11 +229,11 @@ class Follower {
   }
 
  private:
-  void add(const std::string& name, const std::string& cleared_by) {
+  void add(const std::string& name, bool in_script, const std::string& cleared_by) {
     bool is_known = std::any_of(chain.programs.begin(), chain.programs.end(), [&](const ChainedProgram& one) {
       return one.name == name && one.cleared_by.empty() == cleared_by.empty();
     });
-    if (!is_known) chain.programs.push_back({name, cleared_by});
+    if (!is_known) chain.programs.push_back({name, cleared_by, in_script});
   }
 
   void follow_wrapper(const Wrapper& wrapper, const Words& words, size_t at, std::string cleared_by, int depth) {
@@ -241,7 +245,7 @@ class Follower {
         ++at;
         break;
       }
-      if (is_in(wrapper.clears, word)) cleared_by = std::string(wrapper.name) + " " + word;
+      if (clears(wrapper, word)) cleared_by = std::string(wrapper.name) + " " + word;
       if (word == "-") continue;
       std::string value;
       bool has_value = false;
@@ -265,7 +269,23 @@ class Follower {
     while (wrapper.assignments && program != rest.end() && program->find('=') != std::string::npos) ++program;
     program += std::min(static_cast<ptrdiff_t>(wrapper.operands), rest.end() - program);
     rest.erase(rest.begin(), program);
+    if (!rest.empty() && is_one_of(rest[0], kArchitectures)) {
+      rest.erase(rest.begin());
+      while (!rest.empty() && rest[0].starts_with('-')) rest.erase(rest.begin());
+    }
+    if (rest.size() > 1 && rest[0] == "-c") return follow_script(rest[1], cleared_by, depth);  // flock's
     follow(rest, false, cleared_by, depth + 1);
+  }
+
+  /// By itself, abbreviated, or as one of several letters.
+  static bool clears(const Wrapper& wrapper, std::string_view option) {
+    if (is_in(wrapper.clears, option)) return true;
+    if (option.starts_with("--")) return wrapper.clears.find(" " + std::string(option)) != std::string_view::npos;
+    for (char letter : option.substr(1)) {
+      if (wrapper.letters.find(letter) != std::string_view::npos) return false;
+      if (is_in(wrapper.clears, std::string("-") + letter)) return true;
+    }
+    return false;
   }
 
   static void read_value_of_env(std::string_view option, const std::string& value, std::string& cleared_by,
@@ -281,6 +301,14 @@ class Follower {
   void follow_shell(const Words& words, size_t at, bool has_user, const std::string& cleared_by, int depth) {
     for (; at < words.size(); ++at) {
       const std::string& word = words[at];
+      if (has_user && (word == "-u" || word == "--user") && at + 2 < words.size()) {
+        at += words[at + 2] == "--" ? 3 : 2;
+        return follow(Words(words.begin() + static_cast<ptrdiff_t>(at), words.end()), false, cleared_by, depth + 1);
+      }
+      if (word == "--rcfile" || word == "--init-file") {
+        ++at;
+        continue;
+      }
       bool is_cluster = (word.starts_with('-') || word.starts_with('+')) && !word.starts_with("--") && word.size() > 1;
       if (is_cluster && word[0] == '-' && word.find('c') != std::string::npos) {
         while (++at < words.size() && words[at].starts_with('-')) {
@@ -297,12 +325,19 @@ class Follower {
     }
   }
 
-  void follow_script(const std::string& text, const std::string& cleared_by, int depth) {
+  void follow_script(const std::string& text, std::string cleared_by, int depth) {
     for (const Words& command : Script(text).commands()) {
       std::string cleared = cleared_by;
-      for (const std::string& word : command) {
-        if (!is_assignment(word)) break;
-        if (word.starts_with("LD_PRELOAD=")) cleared = "LD_PRELOAD=";
+      size_t at = 0;
+      for (; at < command.size() && is_assignment(command[at]); ++at)
+        if (command[at].starts_with("LD_PRELOAD=")) cleared = "LD_PRELOAD=";
+      // What a command without a program sets or unsets holds for those after it.
+      if (at == command.size()) cleared_by = cleared;
+      bool is_export = at < command.size() && command[at] == "export";
+      bool is_unset = at < command.size() && command[at] == "unset";
+      for (size_t one = at + 1; one < command.size() && (is_export || is_unset); ++one) {
+        if (is_unset && command[one] == "LD_PRELOAD") cleared_by = "unset LD_PRELOAD";
+        if (is_export && command[one].starts_with("LD_PRELOAD=")) cleared_by = "LD_PRELOAD=";
       }
       follow(command, true, cleared, depth + 1);
     }

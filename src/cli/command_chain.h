@@ -9,7 +9,8 @@ namespace unfreed::cli {
 
 struct ChainedProgram {
   std::string name;        ///< as given: a path, or a name to search in PATH
-  std::string cleared_by;  ///< the wrapper that clears the environment before this program starts; "" none
+  std::string cleared_by;  ///< what has taken LD_PRELOAD out of its environment: "env -i"; "" nothing
+  bool in_script = false;  ///< it may also be a function of the script, or text that was not understood
 };
 
 struct CommandChain {

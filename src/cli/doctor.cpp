@@ -31,7 +31,15 @@ struct Finding {
 class Doctor {
  public:
   explicit Doctor(const Arguments& words) : chain_(follow_command(words)) {
-    for (const ChainedProgram& one : chain_.programs) findings_.push_back({one, diagnose(one.name), findings_.empty()});
+    bool is_command = true;
+    for (const ChainedProgram& one : chain_.programs) {
+      Diagnosis diagnosis = diagnose(one.name);
+      if (one.in_script && !diagnosis.found)
+        chain_.has_unknown = true;
+      else
+        findings_.push_back({one, std::move(diagnosis), is_command});
+      is_command = false;
+    }
     std::string tried;
     if (find_runtime(tried).empty()) missing_ = "libunfreed.so is missing; searched: " + tried;
   }
@@ -59,8 +67,7 @@ class Doctor {
     text_ += fmt::format("{}: {}\n", render::printable(one.program.name), verdict);
     if (!one.diagnosis.files.empty()) add("program", one.diagnosis.files.back());
     for (const std::string& obstacle : one.diagnosis.obstacles) add(one.is_traced() ? "because" : "obstacle", obstacle);
-    if (one.is_cleared())
-      add("obstacle", fmt::format("{} clears its environment, and LD_PRELOAD with it", one.program.cleared_by));
+    if (one.is_cleared()) add("obstacle", fmt::format("{}: it starts without LD_PRELOAD", one.program.cleared_by));
     for (const std::string& limit : one.diagnosis.limits) add("limit", limit);
     for (const std::string& remark : one.diagnosis.remarks) add("note", remark);
     any_tracked_ = any_tracked_ || (one.is_tracked() && !one.is_traced());
@@ -81,7 +88,8 @@ class Doctor {
       add("programs", fmt::format("what {} will start is not known yet; the report lists what was not tracked",
                                   fmt::join(chain_.starters, ", ")));
     else if (chain_.has_unknown)
-      add("programs", "a program that a variable or a command's output names; the report lists what was not tracked");
+      add("programs",
+          "those that the script names in a way not understood here; the report lists what was not tracked");
   }
 
   void advise() {
@@ -93,8 +101,17 @@ class Doctor {
     };
     if (any([](const Finding& one) { return !one.is_tracked() && is_traced_by_default(one.diagnosis.obstacle); }))
       lines.emplace_back("unfreed run --backend=trace traces all programs: descriptors, threads, children");
-    if (any([](const Finding& one) { return one.is_cleared() && one.diagnosis.obstacles.empty(); }))
-      lines.emplace_back("unfreed run --follow=force gives the environment back what was cleared");
+    // Only a wrapper that is tracked itself can be made to pass the variable on.
+    auto is_by_tracked = [&](const Finding& one) {
+      std::string wrapper = one.program.cleared_by.substr(0, one.program.cleared_by.find(' '));
+      return !any([&](const Finding& other) {
+        return !other.is_tracked() && render::base_name(other.program.name) == wrapper;
+      });
+    };
+    if (any([&](const Finding& one) {
+          return one.is_cleared() && one.diagnosis.obstacles.empty() && is_by_tracked(one);
+        }))
+      lines.emplace_back("unfreed run --follow=force sets LD_PRELOAD again where a wrapper has removed it");
     if (any([&](const Finding& one) { return is_stopped_by(one, {elf::Obstacle::other_processor}); }))
       lines.emplace_back("for a program of another processor, use a build of unfreed for it there");
     if (any([](const Finding& one) { return !one.diagnosis.found; }))

@@ -32,6 +32,12 @@ TEST(CommandChain, WrappersNameTheNext) {
   EXPECT_EQ(programs({"env", "-S", "A=1 ./server -v", "more"}), "env ./server");
   EXPECT_EQ(programs({"taskset", "-c", "0,1", "strace", "-f", "-o", "log", "./server"}), "taskset strace ./server");
   EXPECT_EQ(programs({"xargs", "-0", "-n", "1", "gzip", "-9"}), "xargs gzip");
+  EXPECT_EQ(programs({"xargs", "-i", "rm", "{}"}), "xargs rm");
+  EXPECT_EQ(programs({"setarch", "x86_64", "-R", "./server"}), "setarch ./server");
+  EXPECT_EQ(programs({"setarch", "-R", "./server"}), "setarch ./server");
+  EXPECT_EQ(programs({"x86_64", "-R", "./server"}), "x86_64 ./server");
+  EXPECT_EQ(programs({"runuser", "-u", "www", "--", "./server"}), "runuser ./server");
+  EXPECT_EQ(programs({"flock", "lock", "-c", "./server; ./other"}), "flock ./server ./other");
 }
 
 TEST(CommandChain, ClearedEnvironments) {
@@ -39,6 +45,10 @@ TEST(CommandChain, ClearedEnvironments) {
   EXPECT_EQ(programs({"env", "-", "./server"}), "env ./server!env -");
   EXPECT_EQ(programs({"env", "-u", "LD_PRELOAD", "./server"}), "env ./server!env -u LD_PRELOAD");
   EXPECT_EQ(programs({"env", "-uHOME", "./server"}), "env ./server");
+  EXPECT_EQ(programs({"env", "-iu", "HOME", "./server"}), "env ./server!env -iu");
+  EXPECT_EQ(programs({"env", "--ignore-env", "./server"}), "env ./server!env --ignore-env");
+  EXPECT_EQ(script("./a; unset LD_PRELOAD; ./b"), "sh ./a ./b!unset LD_PRELOAD");
+  EXPECT_EQ(script("export LD_PRELOAD=; ./a"), "sh ./a!LD_PRELOAD=");
   EXPECT_EQ(programs({"sudo", "-u", "www", "A=1", "nice", "make"}), "sudo nice!sudo make!sudo");
   EXPECT_EQ(script("LD_PRELOAD= ./server"), "sh ./server!LD_PRELOAD=");
 }
@@ -53,6 +63,7 @@ TEST(CommandChain, ScriptsOfShells) {
   EXPECT_EQ(script("sh -c './inner; true'; ./outer"), "sh ./inner ./outer");
   EXPECT_EQ(programs({"bash", "-o", "pipefail", "-ec", "./server"}), "bash ./server");
   EXPECT_EQ(programs({"su", "-", "www", "-c", "./server"}), "su ./server");
+  EXPECT_EQ(programs({"bash", "--rcfile", "f", "-c", "[[ -f x ]] && ./server"}), "bash ./server");
 }
 
 TEST(CommandChain, WhatIsOnlyKnownLater) {
