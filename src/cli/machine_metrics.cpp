@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "cli/command.h"
 #include "cli/tracked_processes.h"
-#include "kernel/program_facts.h"
 #include "render/openmetrics.h"
 
 namespace unfreed::cli {
@@ -21,6 +23,14 @@ std::string root_of(const std::string& process_folder) {
   return fmt::format("{}:{}:{}", root.st_dev, root.st_ino, mounts.st_ino);
 }
 
+std::string program_of(int pid) {
+  std::error_code none;
+  std::string name = std::filesystem::read_symlink(process_folder(pid) + "/exe", none).filename().string();
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (name.ends_with(kDeleted)) name.resize(name.size() - kDeleted.size());
+  return name;
+}
+
 }  // namespace
 
 MachineMetrics::MachineMetrics(const report::Settings& settings, render::SourceRoot root)
@@ -28,20 +38,21 @@ MachineMetrics::MachineMetrics(const report::Settings& settings, render::SourceR
 
 std::string MachineMetrics::make(const std::atomic<bool>& is_ending) {
   render::MetricsPage page(root_);
+  std::set<int> failed;
   for (int pid : list_processes()) {
     if (is_ending) break;
     FoundLedger found = find_ledger(pid);
+    if (!found.open.file) continue;
     std::string error;
     RunningReport running;
-    if (!found.open.file ||
-        !make_running_report(pid, found, settings_, Depth::ledger, symbolizer_for(pid), running, error))
-      continue;
-    uint32_t state = running.ledger.copy.view().header().state.load(std::memory_order_acquire);
-    if (state != static_cast<uint32_t>(ledger::State::live)) continue;
-    // Its number here: in its own namespace, one in each container has the number 1.
-    running.owned.report.process.pid = pid;
-    page.add(running.owned.report);
+    Look look = look_at(pid, found, settings_, symbolizer_for(pid), running, error);
+    if (look == Look::made) page.add(running.owned.report);
+    if (look != Look::failed) continue;
+    page.add_unread(program_of(pid), pid);
+    failed.insert(pid);
+    if (!failed_.contains(pid)) complain(fmt::format("process {} is not on the page: {}", pid, error));
   }
+  failed_ = std::move(failed);
   return page.text();
 }
 

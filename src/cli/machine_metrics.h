@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <map>
+#include <set>
 #include <string>
 
 #include "cli/running_report.h"
@@ -33,6 +34,7 @@ class MachineMetrics {
   const report::Settings& settings_;
   render::SourceRoot root_;
   std::map<std::string, Names> names_;  ///< by root directory
+  std::set<int> failed_;                ///< on the last page, and complained about
 };
 
 }  // namespace unfreed::cli

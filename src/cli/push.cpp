@@ -168,7 +168,7 @@ class Sources {
  public:
   explicit Sources(const report::Settings& settings) : settings_(settings) {}
 
-  /// Calls `send` with the report on what the user names. False: `error` is one line for the user.
+  /// Calls `send` with the report on what the user names. False: there is none, `error` is one line for the user.
   template <typename Send>
   bool with(const std::string& target, Send send, std::string& error) {
     uint64_t number = 0;
@@ -188,9 +188,26 @@ class Sources {
     }
     symbolize::Symbolizer symbolizer = symbolizer_of(pid);
     RunningReport running;
-    if (!make_running_report(pid, found, settings_, Depth::ledger, symbolizer, running, error)) return false;
-    running.owned.report.process.pid = pid;  // its number here
-    return send(running.owned.report, fmt::format("process {}", pid));
+    Look look = look_at(pid, found, settings_, symbolizer, running, error);
+    if (look == Look::passing) error = fmt::format("process {} is just starting or ending", pid);
+    if (look != Look::made) return false;
+    send(running.owned.report, fmt::format("process {}", pid));
+    return true;
+  }
+
+  /// Calls `send` with the report on each tracked process, until it returns false, and `fail` for each that has none.
+  template <typename Send, typename Fail>
+  void with_all(Send send, Fail fail) {
+    for (int pid : list_processes()) {
+      FoundLedger found = find_ledger(pid);
+      if (!found.open.file) continue;
+      symbolize::Symbolizer symbolizer = symbolizer_of(pid);
+      RunningReport running;
+      std::string error;
+      Look look = look_at(pid, found, settings_, symbolizer, running, error);
+      if (look == Look::failed) fail(fmt::format("process {} is not sent: {}", pid, error));
+      if (look == Look::made && !send(running.owned.report, fmt::format("process {}", pid))) break;
+    }
   }
 
  private:
@@ -200,7 +217,8 @@ class Sources {
     std::optional<SourcedReport> source = read_report(path, symbolizer, error);
     if (!source) return false;
     if (!source->ledger) render::complete(source->owned.report, symbolizer, source->owned.arena);
-    return send(source->report(), path);
+    send(source->report(), path);
+    return true;
   }
 
   const report::Settings& settings_;
@@ -257,29 +275,22 @@ int push_command(const Arguments& arguments) {
   Sources sources(input.settings());
   size_t sent = 0;
   bool failed = false;
-  bool is_reachable = true;
-  bool was_read = false;
-  auto send = [&](const report::Report& report, const std::string& what) {
-    was_read = true;
-    Push::Outcome outcome = push.send(report, what, error);
-    is_reachable = outcome != Push::Outcome::unreachable;
-    return outcome == Push::Outcome::done;
-  };
-  auto count = [&](bool is_done) {
-    if (is_done) return static_cast<void>(++sent);
+  auto fail = [&](const std::string& line) {
     failed = true;
-    complain(error);
+    complain(line);
   };
-  if (!target.empty()) {
-    count(sources.with(target, send, error));
-  } else {
-    for (const TrackedProcess& one : list_tracked_processes()) {
-      if (!is_reachable) break;
-      was_read = false;
-      bool is_done = sources.with_process(one.pid, send, error);
-      if (was_read) count(is_done);  // else it has ended meanwhile
-    }
-  }
+  auto send = [&](const report::Report& report, const std::string& what) {
+    Push::Outcome outcome = push.send(report, what, error);
+    if (outcome == Push::Outcome::done)
+      ++sent;
+    else
+      fail(error);
+    return outcome != Push::Outcome::unreachable;
+  };
+  if (target.empty())
+    sources.with_all(send, fail);
+  else if (!sources.with(target, send, error))
+    fail(error);
   if (!input.settings().quiet && (sent || !failed))
     std::puts(sent ? ("sent " + render::write_number_of(sent, "profile")).c_str() : "nothing is being tracked");
   return failed ? kFailure : kSuccess;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstddef>
+
 #include "kernel/program_facts.h"
 #include "kernel/running_ledger.h"
 
@@ -32,7 +34,8 @@ bool load(int pid, const FoundLedger& found, Depth depth, LoadedLedger& out, std
 }  // namespace
 
 bool make_running_report(int pid, const FoundLedger& found, const report::Settings& given, Depth depth,
-                         symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error) {
+                         OwnSuppressions own, symbolize::Symbolizer& symbolizer, RunningReport& out,
+                         std::string& error) {
   if (!load(pid, found, depth, out.ledger, error)) return false;
   const ledger::View& view = out.ledger.copy.view();
   report::read_evaluation_settings(view.text(view.header().settings), out.settings);
@@ -44,7 +47,11 @@ bool make_running_report(int pid, const FoundLedger& found, const report::Settin
     out.ledger.notes.push_back("the process's own suppressions, which belong to another user, were not applied");
     files = {};
   }
-  if (!out.suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) return false;
+  if (!out.suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) {
+    if (is_given || own == OwnSuppressions::required) return false;
+    out.suppressions = {};
+    out.ledger.notes.push_back("the process's own suppressions were not applied: " + error);
+  }
   ReportRequest request;
   request.trigger = report::Trigger::snapshot;
   request.notes = out.ledger.notes;
@@ -52,6 +59,33 @@ bool make_running_report(int pid, const FoundLedger& found, const report::Settin
   request.suppressions = out.suppressions.all();
   out.owned = make_report(view, request, symbolizer);
   return true;
+}
+
+namespace {
+/// Is it being tracked just now? A ledger that cannot be read is.
+bool is_live(const FoundLedger& found) {
+  uint32_t state = 0;
+  if (pread(found.open.file.get(), &state, sizeof state, offsetof(ledger::Header, state)) != sizeof state) return true;
+  switch (static_cast<ledger::State>(state)) {
+    case ledger::State::starting:
+    case ledger::State::ended:
+    case ledger::State::replaced:
+      return false;
+    default:
+      return true;
+  }
+}
+}  // namespace
+
+Look look_at(int pid, const FoundLedger& found, const report::Settings& given, symbolize::Symbolizer& symbolizer,
+             RunningReport& out, std::string& error) {
+  if (!found.open.file || !is_live(found)) return Look::passing;
+  if (!make_running_report(pid, found, given, Depth::ledger, OwnSuppressions::optional, symbolizer, out, error))
+    return is_live(found) && is_running(pid, 0) ? Look::failed : Look::passing;
+  uint32_t state = out.ledger.copy.view().header().state.load(std::memory_order_acquire);
+  if (state != static_cast<uint32_t>(ledger::State::live)) return Look::passing;
+  out.owned.report.process.pid = pid;
+  return Look::made;
 }
 
 }  // namespace unfreed::cli

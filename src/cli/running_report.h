@@ -30,8 +30,26 @@ enum class Depth : uint8_t {
   stacks,  ///< where its threads and goroutines wait
 };
 
+/// What if the process's own suppressions cannot be read: their file may be gone, or in another container.
+enum class OwnSuppressions : uint8_t {
+  required,  ///< there is no report
+  optional,  ///< they are not applied, and a note says so
+};
+
 /// `given` and `symbolizer` must outlive the report. False: `error` is one line for the user.
 bool make_running_report(int pid, const FoundLedger& found, const report::Settings& given, Depth depth,
-                         symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error);
+                         OwnSuppressions own, symbolize::Symbolizer& symbolizer, RunningReport& out,
+                         std::string& error);
+
+/// What a process is to those who look at all processes of the machine.
+enum class Look : uint8_t {
+  made,     ///< its report is there
+  passing,  ///< it is not tracked, or is just starting, executing another program, or ending
+  failed,   ///< it is tracked and runs on, but there is no report; `error` is one line for the user
+};
+
+/// Reads its ledger only. Its number is that here: in its own namespace, one in each container has the number 1.
+Look look_at(int pid, const FoundLedger& found, const report::Settings& given, symbolize::Symbolizer& symbolizer,
+             RunningReport& out, std::string& error);
 
 }  // namespace unfreed::cli

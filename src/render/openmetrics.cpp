@@ -29,15 +29,6 @@ std::string label_value(std::string_view text) {
   return out;
 }
 
-/// Labels of all lines about a report. They differ between reports, as a reader refuses two lines with the same ones.
-std::string labels_of(const Report& report, std::map<std::string, size_t>& seen) {
-  const report::Process& process = report.process;
-  std::string_view name = base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
-  std::string labels = fmt::format("program=\"{}\",pid=\"{}\"", label_value(name), process.pid);
-  if (size_t number = ++seen[labels]; number > 1) labels += fmt::format(",report=\"{}\"", number);
-  return labels;
-}
-
 /// A metric of processes and its twin of call sites, each a family: its lines stand together.
 struct Metric {
   const char* name;
@@ -120,9 +111,24 @@ std::string places_of(const std::vector<LabelledPlace>& places, const Metric& me
 MetricsPage::MetricsPage(SourceRoot root)
     : root_(std::move(root)), totals_(std::size(kMetrics)), places_(std::size(kMetrics)) {}
 
+/// Of all lines about a report. They differ between reports, as a reader refuses two lines with the same ones.
+std::string MetricsPage::labels_of(std::string_view program, int64_t pid) {
+  std::string labels = fmt::format("program=\"{}\",pid=\"{}\"", label_value(program), pid);
+  if (size_t number = ++seen_[labels]; number > 1) labels += fmt::format(",report=\"{}\"", number);
+  return labels;
+}
+
+void MetricsPage::add_complete(const std::string& labels, bool is_complete) {
+  complete_ += fmt::format("unfreed_report_complete{{{}}} {}\n", labels, is_complete ? 1 : 0);
+}
+
+void MetricsPage::add_unread(std::string_view program, int64_t pid) { add_complete(labels_of(program, pid), false); }
+
 void MetricsPage::add(const Report& report) {
-  std::string labels = labels_of(report, seen_);
-  complete_ += fmt::format("unfreed_report_complete{{{}}} {}\n", labels, report.complete ? 1 : 0);
+  const report::Process& process = report.process;
+  std::string labels =
+      labels_of(base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe), process.pid);
+  add_complete(labels, report.complete);
   std::vector<Place> places = list_places(report);
   std::vector<LabelledPlace> labelled = label_places(report, places, labels, root_);
   bool knows_losses = report.grading && report.grading->state == report::GradingState::done;

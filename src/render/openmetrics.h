@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "render/source_root.h"
@@ -18,9 +20,14 @@ class MetricsPage {
  public:
   explicit MetricsPage(SourceRoot root);
   void add(const report::Report& report);
+  /// A process that has no report.
+  void add_unread(std::string_view program, int64_t pid);
   std::string text() const;
 
  private:
+  std::string labels_of(std::string_view program, int64_t pid);
+  void add_complete(const std::string& labels, bool is_complete);
+
   SourceRoot root_;
   std::map<std::string, size_t> seen_;  ///< how many reports had these labels
   std::string complete_;

@@ -17,7 +17,7 @@ import urllib.request
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import harness
-from test_growth import SOURCE, Asked
+from test_growth import SOURCE, Asked, blinded
 
 # Of this machine, whatever proxies the environment names.
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -39,9 +39,9 @@ def values(page, name):
 class Server:
     """`unfreed export --listen`, on a free port."""
 
-    def __init__(self, scratch, *options, address="127.0.0.1", preexec=None):
+    def __init__(self, scratch, *options, address="127.0.0.1", preexec=None, command=(harness.COMMAND,)):
         self.process = subprocess.Popen(
-            [harness.COMMAND, "export", "--listen", f"{address}:0", *options], text=True, stdin=subprocess.DEVNULL,
+            [*command, "export", "--listen", f"{address}:0", *options], text=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=preexec, cwd=scratch.folder,
             env=harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers}))
         line = self.process.stderr.readline()
@@ -91,8 +91,8 @@ class Export(unittest.TestCase):
         self.scratch.__enter__()
         self.addCleanup(self.scratch.__exit__, None, None, None)
 
-    def leaking(self):
-        process = Asked(self.scratch)
+    def leaking(self, env=None):
+        process = Asked(self.scratch, env)
         process.__enter__()
         self.addCleanup(process.__exit__, None, None, None)
         return process
@@ -170,6 +170,33 @@ class Export(unittest.TestCase):
         leaking.__exit__()
         self.assertNotIn((leaking.pid, "fd"), values(fetch(server.url), "unfreed_held"))
         self.assertEqual(server.end(), (0, ""))
+
+    def test_suppressions_that_are_gone_hide_no_process(self):
+        known = self.scratch.path("known.supp")
+        with open(known, "w") as file:
+            file.write("fd:take_turn\n")
+        leaking = self.leaking(env={"UNFREED_SUPPRESSIONS": known})
+        leaking.take_turns(2)
+        os.unlink(known)
+        page = harness.unfreed("export", env={"UNFREED_LEDGER_DIR": self.scratch.ledgers}).stdout
+        self.assertEqual(values(page, "unfreed_held")[leaking.pid, "fd"], 2)
+        self.assertIn(f'pid="{leaking.pid}"}} 1\n', page)
+
+    def environment(self):
+        return harness.clean_environment({"UNFREED_LEDGER_DIR": self.scratch.ledgers})
+
+    def test_a_process_whose_ledger_cannot_be_read_is_said_to_be_incomplete(self):
+        leaking = self.leaking()
+        leaking.take_turns(1)
+        status, page, complaints, _ = harness.execute(blinded(self.scratch, leaking, "export"), env=self.environment())
+        self.assertEqual((status, complaints.count("\n")), (0, 1), complaints)
+        self.assertRegex(complaints, f"^unfreed: process {leaking.pid} is not on the page: .*: cannot be read\n$")
+        self.assertIn(f'unfreed_report_complete{{program="growth",pid="{leaking.pid}"}} 0\n', page)
+        self.assertNotIn((leaking.pid, "fd"), values(page, "unfreed_held"))
+        server = self.server(command=blinded(self.scratch, leaking))
+        for _ in range(3):
+            self.assertIn(f'pid="{leaking.pid}"}} 0\n', fetch(server.url))
+        self.assertEqual(server.end(), (0, complaints))
 
     def test_several_scrapes_at_once(self):
         leaking = self.leaking()

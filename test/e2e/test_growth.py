@@ -2,6 +2,7 @@
 """What grows: looks at running processes (unfreed watch, run --every), the series they make, verdicts and rules."""
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -18,9 +19,9 @@ LOOKS = 30
 class Asked:
     """The program, which takes a turn when it is asked to: what looks see does not depend on how fast the machine is."""
 
-    def __init__(self, scratch):
+    def __init__(self, scratch, env=None):
         env = harness.clean_environment({"LD_PRELOAD": harness.LIBRARY, "UNFREED_OUTPUT": scratch.path("end.json"),
-                                         "UNFREED_QUIET": "1", "UNFREED_LEDGER_DIR": scratch.ledgers})
+                                         "UNFREED_QUIET": "1", "UNFREED_LEDGER_DIR": scratch.ledgers, **(env or {})})
         self.process = subprocess.Popen([harness.program("growth"), "asked"], env=env, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE)
         self.pid = self.process.pid
@@ -37,6 +38,13 @@ class Asked:
         self.process.stdin.write(b"." * count)
         self.process.stdin.flush()
         assert len(self.process.stdout.read(count)) == count
+
+
+def blinded(scratch, process, *arguments):
+    """The command with these arguments, for which alone the process's ledger cannot be read."""
+    (ledger,) = [name for name in scratch.leftovers() if re.search(rf"\b{process.pid}\b", name)]
+    return ["strace", "-D", "-f", "-o", scratch.path("log"), "-P", os.path.realpath(os.path.join(scratch.ledgers, ledger)), "-e", "trace=pread64",
+            "-e", "inject=pread64:error=EIO", harness.COMMAND, *arguments]
 
 
 def growth_at(report, marker):

@@ -19,7 +19,7 @@ import grpc
 
 import harness
 from test_formats import PROTO, decode, fields, number
-from test_growth import SOURCE, Asked
+from test_growth import SOURCE, Asked, blinded
 
 GRPC_METHOD = "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw"
 
@@ -113,9 +113,11 @@ class Push(unittest.TestCase):
     def tearDownClass(cls):
         cls.scratch.__exit__()
 
+    def environment(self):
+        return {"UNFREED_LEDGER_DIR": self.scratch.ledgers, "HOME": self.scratch.folder, "no_proxy": "*"}
+
     def push(self, *arguments, status=0, env=None):
-        done = harness.unfreed("push", *arguments, env={"UNFREED_LEDGER_DIR": self.scratch.ledgers, "HOME": self.scratch.folder,
-                                                        "no_proxy": "*", **(env or {})})
+        done = harness.unfreed("push", *arguments, env={**self.environment(), **(env or {})})
         self.assertEqual((done.status, done.stderr.count("\n")), (status, 1 if status else 0), done)
         return done.stderr if status else done.stdout
 
@@ -217,6 +219,27 @@ class Push(unittest.TestCase):
         with Asked(self.scratch), Asked(self.scratch):  # said once, not once for each
             self.push(f"http://127.0.0.1:{port}", status=125)
         self.assertIn("not installed", self.push("http://127.0.0.1:9", self.report, status=125, env={"PATH": "/nonexistent"}))
+
+    def test_suppressions_that_are_gone_hide_no_process(self):
+        known = self.scratch.path("known.supp")
+        with open(known, "w") as file:
+            file.write("fd:take_turn\n")
+        with Asked(self.scratch, {"UNFREED_SUPPRESSIONS": known}) as process, Pyroscope() as store:
+            process.take_turns(3)
+            os.unlink(known)
+            self.assertEqual(self.push(store.url, str(process.pid)), "sent 1 profile\n")
+            self.push(store.url)
+            self.assertEqual(len([path for path, _, _ in store.requests if f"pid%3D{process.pid}" in path]), 2)
+
+    def test_a_process_whose_ledger_cannot_be_read(self):
+        with Asked(self.scratch) as process, Pyroscope() as store:
+            process.take_turns(1)
+            for target in ([], [str(process.pid)]):
+                status, _, complaints, _ = harness.execute(
+                    blinded(self.scratch, process, "push", store.url, *target), env=harness.clean_environment(self.environment()))
+                self.assertEqual((status, complaints.count("\n")), (125, 1), complaints)
+                self.assertRegex(complaints, "^unfreed: .*: cannot be read\n$")
+                self.assertIn("" if target else f"process {process.pid} is not sent: ", complaints)
 
     def test_bad_input(self):
         for url in ("", "localhost:4040", "ftp://host", "file:///etc/passwd", "http://", "http:///x", "http://:4040", "http://a b", "http://a\n", "http://a?b"):
