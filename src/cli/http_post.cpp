@@ -15,6 +15,7 @@
 
 #include "base/scan.h"
 #include "base/unique_fd.h"
+#include "cli/text_file.h"
 #include "render/paths.h"
 
 namespace unfreed::cli {
@@ -53,9 +54,11 @@ class MemoryFile {
 /// A line of curl's configuration, which it reads from its standard input: arguments could be seen by everybody.
 std::string config_line(std::string_view option, std::string_view value) {
   std::string quoted;
+  constexpr std::string_view kSpecial = "\"\\\n\r\t\v", kLetters = "\"\\nrtv";
   for (char character : value) {
-    if (character == '"' || character == '\\') quoted += '\\';
-    quoted += character;
+    size_t which = kSpecial.find(character);
+    if (which != kSpecial.npos) quoted += '\\';
+    quoted += which == kSpecial.npos ? character : kLetters[which];
   }
   return fmt::format("{} = \"{}\"\n", option, quoted);
 }
@@ -64,6 +67,19 @@ std::string trimmed(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
   return std::string(text);
+}
+
+/// RFC 9110, "field-name" and "field-value".
+bool is_header(std::string_view line) {
+  constexpr std::string_view kInNames = "!#$%&'*+-.^_`|~";
+  auto is_in_name = [&](unsigned char one) {
+    return one < 128 && (std::isalnum(one) || kInNames.find(static_cast<char>(one)) != kInNames.npos);
+  };
+  auto is_control = [](unsigned char one) { return (one < ' ' && one != '\t') || one == 127; };
+  auto end = std::find_if_not(line.begin(), line.end(), is_in_name);
+  std::string_view rest = line.substr(static_cast<size_t>(end - line.begin()));
+  if (rest.size() == line.size() || std::any_of(rest.begin(), rest.end(), is_control)) return false;
+  return rest == ";" || (rest.starts_with(':') && !trimmed(rest.substr(1)).empty());
 }
 
 /// "curl: (7) Failed to connect to 127.0.0.1 port 1 …" without what is curl's own.
@@ -92,6 +108,41 @@ std::string HttpAnswer::header(std::string_view name) const {
     if (is_same) value = trimmed(line.substr(colon + 1));
   }
   return value;
+}
+
+bool read_headers(const std::vector<std::string>& given, std::vector<std::string>& headers, std::string& error) {
+  constexpr uint64_t kMostBytes = 64 * 1024;
+  constexpr const char* kAccepted = "accepted are NAME: VALUE and NAME; in one line";
+  for (const std::string& one : given) {
+    if (!one.starts_with('@')) {
+      headers.push_back(one);
+      if (is_header(one)) continue;
+      error = fmt::format("--header: cannot read '{}': {}, and @FILE", one, kAccepted);
+      return false;
+    }
+    std::string path = one.substr(1), text;
+    if (path == "-" || path.empty()) {
+      error = fmt::format("--header: cannot read '{}': it names no file", one);
+      return false;
+    }
+    if (!read_input_file(path, kMostBytes, text, error)) {
+      error = fmt::format("--header: {} cannot be read: {}", path, error);
+      return false;
+    }
+    size_t number = 0;
+    for (size_t start = 0, end = 0; start < text.size(); start = end + 1) {
+      end = std::min(text.find('\n', start), text.size());
+      std::string line = text.substr(start, end - start);
+      if (line.ends_with('\r')) line.pop_back();
+      ++number;
+      if (line.empty()) continue;
+      headers.push_back(line);
+      if (is_header(line)) continue;
+      error = fmt::format("--header: {}, line {}: {}", path, number, kAccepted);  // without it: it may be a secret
+      return false;
+    }
+  }
+  return true;
 }
 
 bool post(const std::string& url, const render::Upload& upload, const PostOptions& options, HttpAnswer& answer,

@@ -20,9 +20,13 @@ struct HttpAnswer {
 };
 
 struct PostOptions {
-  std::vector<std::string> headers;  ///< "Name: value", or @FILE with such lines
+  std::vector<std::string> headers;  ///< as read_headers() makes them
   uint32_t timeout_s = 30;
 };
+
+/// Headers as the user gives them: "NAME: VALUE", "NAME;" (an empty value), or @FILE with such lines. False: `error` is
+/// one line for the user.
+bool read_headers(const std::vector<std::string>& given, std::vector<std::string>& headers, std::string& error);
 
 /// POSTs to an http or https URL. False: there was no answer, and `error` says why.
 bool post(const std::string& url, const render::Upload& upload, const PostOptions& options, HttpAnswer& answer,

@@ -233,7 +233,7 @@ int push_command(const Arguments& arguments) {
       "Parca. Without REPORT, PID or NAME, every tracked process of this machine is meant, as `unfreed list` "
       "shows them. The program curl sends them, with its proxies (http_proxy …) and passwords (~/.netrc).");
   std::string url, target, store, name, timeout;
-  std::vector<std::string> labels;
+  std::vector<std::string> labels, headers;
   Push push;
   SettingsInput input;
   parser.operand("URL", url, "the store's address, such as http://localhost:4040");
@@ -248,8 +248,7 @@ int push_command(const Arguments& arguments) {
   parser.value("--store", "STORE", store, help.c_str(), names);
   parser.value("--name", "NAME", name, "of the service, in the store (default: the program's)");
   parser.values("--label", "NAME=VALUE", labels, "a label of the profile, besides pid and hostname");
-  parser.values("--header", "LINE", push.options().headers,
-                "an HTTP header, such as 'X-Scope-OrgID: team', or @FILE with such lines");
+  parser.values("--header", "LINE", headers, "an HTTP header, such as 'X-Scope-OrgID: team', or @FILE with such lines");
   parser.value("--timeout", "SECONDS", timeout, "give up after SECONDS (default: 30)");
   input.add_options(parser, {"suppressions", "quiet"});
   parser.footer(
@@ -258,7 +257,8 @@ int push_command(const Arguments& arguments) {
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!input.read()) return kFailure;
   std::string error;
-  if (!push.read_store(url, store, error) || !push.read_labels(labels, error)) {
+  if (!push.read_store(url, store, error) || !push.read_labels(labels, error) ||
+      !read_headers(headers, push.options().headers, error)) {
     complain(error);
     return kFailure;
   }

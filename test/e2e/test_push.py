@@ -198,6 +198,33 @@ class Push(unittest.TestCase):
         self.assertEqual(store.requests[0][1]["Authorization"], "Basic bWU6c2VjcmV0")
         self.assertEqual(store.requests[1][1]["Authorization"], "Bearer abc")
 
+    def test_headers_that_are_none(self):
+        injected = self.scratch.path("injected")
+        file = self.scratch.path("bad headers")
+        texts = ("Authorization Bearer x", "X:", ": x", "", "@", "@-", "@/nonexistent", "@" + self.scratch.folder, "X y: z", "Ä: x", "X;y", "X: a\rb",
+                 "X: a\x7fb", f"X: y\"\noutput = \"{injected}", f"X: y\noutput = {injected}")
+        with Pyroscope() as store:
+            for text in texts:
+                with self.subTest(text=text):
+                    self.assertIn("--header: ", self.push(store.url, "--header", text, self.report, status=125))
+                    if text.startswith("@"):
+                        continue
+                    with open(file, "w") as written:
+                        written.write("A: b\n" + text + "\n")
+                    if text:
+                        self.assertRegex(self.push(store.url, "--header", "@" + file, self.report, status=125), "bad headers, line [23]: ")
+            with open(file, "w") as written:
+                written.write("A: b\n" * 100_000)
+            self.assertIn("too large", self.push(store.url, "--header", "@" + file, self.report, status=125))
+            self.assertEqual(store.requests, [])
+            with open(file, "wb") as written:
+                written.write(b"A: b\tc\r\n\r\nEmpty;\r\nB:c")
+            self.push(store.url, "--header", "@" + file, "--name", "a\nb", "--label", "c=d\ne", self.report)
+        ((path, headers, _),) = store.requests
+        self.assertEqual((headers["A"], headers["Empty"], headers["B"]), ("b\tc", "", "c"))
+        self.assertTrue(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))["name"].startswith("a_b{c=d_e,"))
+        self.assertFalse(os.path.exists(injected))
+
     def test_what_a_store_refuses(self):
         with Pyroscope(status=422, body=b"profile too old\nmore\x1b[31m") as store:
             url = store.url.replace("http://", "http://me:secret@")
