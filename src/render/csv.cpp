@@ -47,8 +47,7 @@ std::string write_stack(const std::vector<StackFrame>& frames) {
   std::string text;
   for (const StackFrame& frame : frames) {
     if (!text.empty()) text += " < ";
-    text += frame.function.empty() ? fmt::format("{}+{:#x}", base_name(frame.module), frame.offset)
-                                   : std::string(frame.function);
+    text += name_or_offset(frame);
     if (frame.line) text += fmt::format(" ({}:{})", frame.file, frame.line);
   }
   return text;

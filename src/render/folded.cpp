@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 
+#include "render/frames.h"
 #include "render/places.h"
 #include "render/samples.h"
 #include "render/text.h"
@@ -27,9 +28,7 @@ std::string write_frames(const Sample& sample) {
   std::string text;
   std::vector<StackFrame> frames = list_frames(*sample.report, sample.stack());
   if (frames.empty()) return sample.site ? ";(no stack)" : ";(opened through no hooked function)";
-  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame)
-    text += ";" + as_frame(frame->function.empty() ? fmt::format("{}+{:#x}", base_name(frame->module), frame->offset)
-                                                   : std::string(frame->function));
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) text += ";" + as_frame(name_or_offset(*frame));
   return text;
 }
 

@@ -1,5 +1,7 @@
 #include "render/frames.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "elf/runtime_library.h"
@@ -57,6 +59,11 @@ std::vector<ShownFrame> choose_own(const std::vector<StackFrame>& stack, const P
 }
 
 }  // namespace
+
+std::string name_or_offset(const StackFrame& frame) {
+  return frame.function.empty() ? fmt::format("{}+{:#x}", base_name(frame.module), frame.offset)
+                                : std::string(frame.function);
+}
 
 std::vector<ShownFrame> choose_frames(const std::vector<StackFrame>& stack, std::string_view exe,
                                       const PathShortener& paths, size_t most) {

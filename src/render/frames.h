@@ -15,6 +15,9 @@ bool is_own_frame(const StackFrame& frame);
 /// inlined)?
 bool is_runtime_frame(const StackFrame& frame);
 
+/// Its function, or "libx.so+0x1234". Not made printable.
+std::string name_or_offset(const StackFrame& frame);
+
 /// One line of a shortened stack.
 struct ShownFrame {
   const StackFrame* frame;

@@ -134,8 +134,7 @@ class Groups {
     std::vector<ShownFrame> chosen = choose_frames(frames, report_.process.exe, PathShortener("", ""), 1);
     if (chosen.empty()) return {std::string(kNotKnown), {}, 0, {}};
     const StackFrame& frame = *chosen[0].frame;
-    std::string function(frame.function);
-    if (function.empty()) function = fmt::format("{}+{:#x}", base_name(frame.module), frame.offset);
+    std::string function = name_or_offset(frame);
     switch (by_) {
       case GroupBy::line:
         return {function, frame.file, frame.line, frame.module};

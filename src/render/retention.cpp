@@ -166,8 +166,7 @@ std::string RetentionPaths::describe_step(const RetentionNode& node) const {
   const auto& telling = frame_of(node);
   if (!telling) return what;
   auto name = [](const StackFrame& frame) {
-    return frame.function.empty() ? fmt::format("{}+{:#x}", base_name(frame.module), frame.offset)
-                                  : fit_function(frame.function, kNameColumns);
+    return frame.function.empty() ? name_or_offset(frame) : fit_function(frame.function, kNameColumns);
   };
   what += " from " + name(telling->frame);
   const StackFrame* place = &telling->frame;
