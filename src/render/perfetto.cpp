@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "render/frames.h"
@@ -13,6 +14,7 @@
 #include "render/pprof.h"
 #include "render/renderers.h"
 #include "render/series.h"
+#include "render/telling_frames.h"
 #include "render/text.h"
 #include "report/describe.h"
 #include "report/report_head.h"
@@ -71,6 +73,7 @@ class Trace {
   void add_places(const Report& report) {
     size_t shown[ledger::kKindCount] = {};
     std::map<std::string, size_t> seen;
+    TellingFrames telling(report, PathShortener("", ""));
     for (const Place& place : list_places(report)) {
       ledger::Kind kind = place.site->kind;
       std::vector<uint64_t> values = values_of(report, place);
@@ -80,7 +83,7 @@ class Trace {
         ++left_out_;
         continue;
       }
-      std::string name = name_of(report, place);
+      std::string name = name_of(telling, place);
       // Tracks of one name would be one track.
       if (++seen[name] > 1) name += fmt::format(" [{:016x}]", place.site->signature);
       track(name, kind, values);
@@ -101,15 +104,12 @@ class Trace {
     return sum;
   }
 
-  static std::string name_of(const Report& report, const Place& place) {
-    std::vector<StackFrame> frames = place.stack();
-    std::vector<ShownFrame> chosen = choose_frames(frames, report.process.exe, PathShortener("", ""), 1);
-    const StackFrame first = chosen.empty() ? StackFrame() : *chosen[0].frame;
+  static std::string name_of(const TellingFrames& telling, const Place& place) {
+    const std::optional<TellingFrame>& told = telling.of(place.site->stack);
+    const StackFrame first = told ? told->frame : StackFrame();
     std::string where = first.line ? fmt::format(" ({}:{})", base_name(first.file), first.line) : "";
     return fmt::format("{}: {} in {}{}", report::kind_name(place.site->kind), printable(place.site->acquired_by),
-                       first.function.empty() ? fmt::format("{}+{:#x}", base_name(first.module), first.offset)
-                                              : printable(first.function),
-                       printable(where));
+                       printable(name_or_offset(first)), printable(where));
   }
 
   /// The value at the first look, each change, and the last look, so that all tracks are equally long.

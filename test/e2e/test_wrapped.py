@@ -2,6 +2,7 @@
 """Where one line has to say what a block is, it is not an allocation wrapper's; and what looks the same is said once."""
 import csv
 import io
+import json
 import os
 import re
 import subprocess
@@ -79,6 +80,8 @@ class Wrapped(unittest.TestCase):
         self.assertIn(f"wrapped.c,line={forgotten},", harness.unfreed("report", "--format", "github", self.path).stdout)
         rows = csv.DictReader(io.StringIO(harness.unfreed("report", "--format", "csv", self.path).stdout))
         self.assertIn(("forget", str(forgotten)), [(row["function"], row["line"]) for row in rows if row["lost"] != "0"])
+        trace = json.loads(harness.unfreed("report", "--format", "perfetto", self.path).stdout)
+        self.assertIn(f"heap: malloc in forget (wrapped.c:{forgotten})", [event["name"] for event in trace["traceEvents"]])
         metrics = harness.unfreed("report", "--format", "openmetrics", self.path).stdout
         self.assertRegex(metrics, rf'unfreed_site_lost\{{.*function="forget",line="[^"]*wrapped.c:{forgotten}"')
         page = harness.page_data(harness.unfreed("report", "--format", "html", self.path).stdout)
