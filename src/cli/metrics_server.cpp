@@ -374,11 +374,14 @@ bool MetricsServer::listen(const std::string& address, std::string& error) {
   if (is_bracketed) host = host.substr(1, host.size() - 2);
   uint64_t port = 0;
   bool is_read = colon != address.npos && base::parse_number(address.substr(colon + 1), port) && port <= UINT16_MAX;
+  if (is_read && host.empty()) {
+    error = fmt::format("--listen: no address before ':'; for all interfaces use 0.0.0.0:{0} or [::]:{0}", port);
+    return false;
+  }
   if (!is_read || is_bracketed != (host.find(':') != host.npos)) {
     error = fmt::format(
-        "--listen: cannot read '{}': accepted are 127.0.0.1:PORT, [::1]:PORT, localhost:PORT and other addresses of "
-        "this "
-        "machine",
+        "--listen: cannot read '{}': accepted are 127.0.0.1:PORT, [::1]:PORT, localhost:PORT "
+        "and other addresses of this machine",
         address);
     return false;
   }
