@@ -101,8 +101,11 @@ class Push {
  public:
   bool read_store(const std::string& url, const std::string& store, std::string& error) {
     if (!url_.read(url, error)) return false;
-    for (const render::ProfileStore& one : render::profile_stores())
-      if (store.empty() ? url_.is_for(one) : store == one.name) store_ = &one;
+    if (!store.empty())
+      store_ = render::find_profile_store(store);
+    else
+      for (const render::ProfileStore& one : render::profile_stores())
+        if (url_.is_for(one)) store_ = &one;
     return true;
   }
 
