@@ -12,16 +12,22 @@ namespace {
 
 using report::PastCount;
 
-/// What a site held then.
-uint64_t held_at(const report::Site& site, uint64_t ago_ns) {
+/// What a place held became more, or less, modulo 2^64.
+struct Change {
+  uint64_t ago_ns;
+  uint64_t by;
+  bool is_look;  ///< of its process
+};
+
+void add_changes(const report::Site& site, std::vector<Change>& changes) {
   // It has not grown, so it held about as much since it began.
-  if (site.history.empty()) return ago_ns <= site.first_age_ns ? site.live + site.running : 0;
-  uint64_t live = 0;
+  if (site.history.empty()) changes.push_back({site.first_age_ns, site.live + site.running, false});
+  PastCount before{UINT64_MAX, 0, {}};
   for (const PastCount& one : site.history) {
-    if (one.ago_ns < ago_ns) break;
-    live = one.live;
+    if (one.ago_ns > before.ago_ns) continue;  // not a report of ours
+    changes.push_back({one.ago_ns, one.live - before.live, true});
+    before = one;
   }
-  return live;
 }
 
 /// Less is not worth saying.
@@ -31,16 +37,21 @@ uint64_t least_rise(uint64_t from) { return std::max<uint64_t>(4, from / 4); }
 
 std::vector<PastCount> history_of(const Place& place) {
   std::vector<PastCount> history;
-  for (uint32_t index : place.sites)
-    for (const PastCount& one : place.report->sites[index].history) history.push_back({one.ago_ns, 0, {}});
+  std::vector<Change> changes;
+  for (uint32_t index : place.sites) add_changes(place.report->sites[index], changes);
+  std::sort(changes.begin(), changes.end(),
+            [](const Change& left, const Change& right) { return left.ago_ns > right.ago_ns; });
+  uint64_t held = 0;
+  for (auto one = changes.begin(); one != changes.end();) {
+    uint64_t ago_ns = one->ago_ns;
+    bool is_look = false;
+    for (; one != changes.end() && one->ago_ns == ago_ns; ++one) {
+      held += one->by;
+      is_look = is_look || one->is_look;
+    }
+    if (is_look) history.push_back({ago_ns, held, {}});
+  }
   if (history.empty()) return history;
-  std::sort(history.begin(), history.end(),
-            [](const PastCount& left, const PastCount& right) { return left.ago_ns > right.ago_ns; });
-  history.erase(std::unique(history.begin(), history.end(),
-                            [](const PastCount& left, const PastCount& right) { return left.ago_ns == right.ago_ns; }),
-                history.end());
-  for (PastCount& one : history)
-    for (uint32_t index : place.sites) one.live += held_at(place.report->sites[index], one.ago_ns);
   history.push_back({0, place.live + place.running, {}});
   return history;
 }

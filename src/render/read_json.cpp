@@ -189,6 +189,12 @@ class Reader {
     if (!from.empty() && !list.reserve(arena_, from.size())) throw std::bad_alloc();
     for (const Json& one : from) at_place(fmt::format("[{}]", list.size()), [&] { read(one, *added(list, arena_)); });
   }
+  void read(const Json& from, List<report::PastCount>& list) {
+    // What was recorded of it, its beginning and its lowest number.
+    constexpr size_t kMost = ledger::kHistorySamples + 2;
+    if (from.is_array() && from.size() > kMost) fault(fmt::format("has more than {} entries", kMost));
+    read<report::PastCount>(from, list);
+  }
   template <class T>
   requires std::is_class_v<T>
   void read(const Json& from, T& value) {

@@ -89,5 +89,25 @@ TEST(Rise, OfACallSiteIsOfAllItsStacks) {
   EXPECT_EQ(history[3].ago_ns, 0u);
 }
 
+/// As it may stand in a report that is not ours.
+TEST(Rise, TakesNoHistoryThatGoesBack) {
+  base::Arena arena;
+  report::Report report;
+  report::Site& site = *report.sites.add(arena);
+  for (const PastCount& past :
+       {PastCount{kHour, 5, {}}, PastCount{kHour, 6, {}}, PastCount{kDay, 9, {}}, PastCount{0, 1, {}}})
+    site.history.add(arena, past);
+  Place place;
+  place.report = &report;
+  place.live = 3;
+  place.sites.add(arena, 0);
+  std::vector<PastCount> history = history_of(place);
+  ASSERT_EQ(history.size(), 3u);
+  EXPECT_EQ(history[0].ago_ns, kHour);
+  EXPECT_EQ(history[0].live, 6u);
+  EXPECT_EQ(history[1].live, 1u);
+  EXPECT_EQ(history[2].live, 3u);
+}
+
 }  // namespace
 }  // namespace unfreed::render

@@ -1,6 +1,7 @@
 // Reading report JSON: what is good, what is tolerated, what is refused; and places.
 #include "render/read_json.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -92,6 +93,17 @@ TEST_F(ReadJson, RefusesMembersOfTheWrongType) {
   EXPECT_EQ(fault(R"("rules": [{"broken": 1}])"), "is not a report: rules[0].broken is neither true nor false");
   EXPECT_EQ(fault(R"("sites": [{"signature": "12"}])"),
             "is not a report: sites[0].signature is not 16 hexadecimal digits");
+}
+
+TEST_F(ReadJson, RefusesLongerHistoriesThanAreRecorded) {
+  auto of = [](size_t entries) {
+    std::string list;
+    for (size_t at = 0; at < entries; ++at) list += fmt::format("{}{{\"ago_ns\": {}}}", at ? ", " : "", entries - at);
+    return R"("sites": [{"history": [)" + list + "]}]";
+  };
+  ASSERT_TRUE(read("{\"schema_version\": 2, " + of(42) + "}")) << error_;
+  EXPECT_EQ(report_.sites[0].history.size(), 42u);
+  EXPECT_EQ(fault(of(43)), "is not a report: sites[0].history has more than 42 entries");
 }
 
 TEST_F(ReadJson, RefusesStacksThatLeadNowhere) {
