@@ -14,6 +14,7 @@
 #include "cli/report_source.h"
 #include "cli/running_report.h"
 #include "cli/settings_input.h"
+#include "cli/suppression_files.h"
 #include "cli/tracked_processes.h"
 #include "render/completion.h"
 #include "render/paths.h"
@@ -275,6 +276,11 @@ int push_command(const Arguments& arguments) {
   }
   if (seconds) push.options().timeout_s = static_cast<uint32_t>(seconds);
 
+  SuppressionFiles suppressions;
+  if (target.empty() && !suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
+    complain(error);  // once, not for each process
+    return kFailure;
+  }
   Sources sources(input.settings());
   size_t sent = 0;
   bool failed = false;

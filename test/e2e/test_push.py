@@ -258,6 +258,11 @@ class Push(unittest.TestCase):
             self.push(store.url)
             self.assertEqual(len([path for path, _, _ in store.requests if f"pid%3D{process.pid}" in path]), 2)
 
+    def test_given_suppressions_that_cannot_be_read_are_complained_about_once(self):
+        with Asked(self.scratch), Asked(self.scratch):
+            line = self.push("--suppressions", "/nonexistent", "http://127.0.0.1:9", status=125)
+        self.assertTrue(line.startswith("unfreed: suppression file /nonexistent cannot be read"), line)
+
     def test_a_process_whose_ledger_cannot_be_read(self):
         with Asked(self.scratch) as process, Pyroscope() as store:
             process.take_turns(1)
