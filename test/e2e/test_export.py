@@ -283,7 +283,8 @@ class Export(unittest.TestCase):
         server = self.server()
         for address, reason in ((f"127.0.0.1:{server.port}", "Address already in use"), ("192.0.2.1:9117", "Cannot assign requested address"),
                                 ("example.org:80", "names are not looked up"), ("127.0.0.1", "cannot read '127.0.0.1'"),
-                                ("127.0.0.1:70000", "cannot read"), ("::1:80", "cannot read"), ("", "cannot read"), (":9117", "--listen: no address before ':'; for all interfaces use 0.0.0.0:9117 or [::]:9117\n")):
+                                ("127.0.0.1:70000", "cannot read"), ("::1:80", "cannot read"), ("", "cannot read"),
+                                (":9117", "--listen: no address before ':'; for all interfaces use 0.0.0.0:9117 or [::]:9117\n")):
             with self.subTest(address=address):
                 done = harness.unfreed("export", "--listen", address)
                 self.assertEqual((done.status, done.stdout, done.stderr.count("\n")), (125, "", 1), done)
