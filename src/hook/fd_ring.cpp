@@ -25,7 +25,8 @@ namespace {
 
 const LiburingRing& layout(const io_uring* ring) { return *reinterpret_cast<const LiburingRing*>(ring); }
 
-/// False: it is none that this library made, or has another layout. Its pointers must lead into the ring's memory.
+/// False: it is none that this library made, or has another layout. Its pointers must lead into the ring's memory, which
+/// is read: only for a ring with entries to submit, as the real call writes to that memory then.
 bool queues_of(const LiburingRing& ring, RingQueues& out) {
   auto holds = [&](const void* start, size_t bytes) {
     size_t offset = static_cast<size_t>(static_cast<const std::byte*>(start) - ring.sq.memory);
@@ -72,19 +73,18 @@ template <class Call>
 int submitting(io_uring* ring, Hook hook, const Registers& from, Call call) {
   const LiburingRing& about = layout(ring);
   RingQueues queues;
-  if (!track::tracks(ledger::Kind::fd) || !queues_of(about, queues)) return call();
-  track::ring_submitting(queues, {about.sq.first, about.sq.end}, hook_number(hook), from);
+  if (!track::tracks(ledger::Kind::fd)) return call();
+  if (about.sq.first != about.sq.end && queues_of(about, queues))
+    track::ring_submitting(queues, {about.sq.first, about.sq.end}, hook_number(hook), from);
   int result = call();
-  track::ring_submitted(queues, hook_number(hook), from);
+  track::ring_submitted(about.cq.tail, hook_number(hook), from);
   return result;
 }
 
-/// As a caller's of a hook that has nothing to record: see fd_result.cpp.
+/// A function of its own, so that the hook ends in a jump to the real function if nothing is awaited.
 [[gnu::noinline]] int waiting(io_uring* ring, io_uring_cqe** entry, unsigned submitted, unsigned wanted, void* mask) {
   int result = g_real.__io_uring_get_cqe(ring, entry, submitted, wanted, mask);
-  RingQueues queues;
-  if (queues_of(layout(ring), queues))
-    track::ring_submitted(queues, hook_number(Hook::__io_uring_get_cqe), caller_registers());
+  track::ring_submitted(layout(ring).cq.tail, hook_number(Hook::__io_uring_get_cqe), caller_registers());
   return result;
 }
 
@@ -119,12 +119,11 @@ UNFREED_HOOK int io_uring_queue_init_params(unsigned entries, io_uring* ring, io
 }
 UNFREED_HOOK void io_uring_queue_exit(io_uring* ring) noexcept {
   const LiburingRing& about = layout(ring);
-  RingQueues queues;
-  if (queues_of(about, queues)) track::ring_ending(queues);
+  track::ring_ending(about.cq.tail);
   int fd = about.fd;
   track::FdRelease release = track::fd_release_begins(fd, {hook_number(Hook::io_uring_queue_exit), caller_registers()});
   g_real.io_uring_queue_exit(ring);
-  track::fd_release_ends(fd, release, false);
+  track::fd_release_ends(fd, release, true);
 }
 
 UNFREED_HOOK int io_uring_submit(io_uring* ring) noexcept {

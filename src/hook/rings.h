@@ -31,7 +31,7 @@ auto entering_ring(const RingEntry& entry, Hook hook, const unwind::Registers& f
       !track::own_ring_submitting(entry.fd, entry.submitted, hook_number(hook), from, ring))
     return call();
   auto result = call();
-  track::ring_submitted(ring, hook_number(hook), from);
+  track::ring_submitted(ring.cq_tail, hook_number(hook), from);
   return result;
 }
 

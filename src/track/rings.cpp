@@ -125,6 +125,8 @@ Ring* find_ring(const uint32_t* key) {
   return nullptr;
 }
 
+Ring* awaited_ring(const uint32_t* key) { return key ? find_ring(key) : nullptr; }
+
 /// With the lock held.
 Ring* ring_to_await(const RingQueues& queues) {
   Ring* ring = find_ring(queues.cq_tail);
@@ -304,13 +306,13 @@ void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook,
   }
 }
 
-void ring_submitted(const RingQueues& ring, uint16_t hook, const unwind::Registers& from) {
+void ring_submitted(const uint32_t* cq_tail, uint16_t hook, const unwind::Registers& from) {
   if (!awaits_completions() || !enter(Kind::fd)) return;
   base::KeepErrno keep;
   int limit = 0;
   {
     base::Hold hold(g_lock);
-    if (Ring* awaiting = find_ring(ring.cq_tail)) limit = collect(*awaiting);
+    if (Ring* awaiting = awaited_ring(cq_tail)) limit = collect(*awaiting);
     settle_all();
   }
   check_level(Kind::fd);
@@ -319,12 +321,12 @@ void ring_submitted(const RingQueues& ring, uint16_t hook, const unwind::Registe
   fd_acquired(-1, hook, from);
 }
 
-void ring_ending(const RingQueues& ring) {
-  if (!enter(Kind::fd) || !find_ring(ring.cq_tail)) return;
+void ring_ending(const uint32_t* cq_tail) {
+  if (!awaits_completions() || !enter(Kind::fd) || !awaited_ring(cq_tail)) return;
   base::KeepErrno keep;
   base::Hold hold(g_lock);
-  if (Ring* awaiting = find_ring(ring.cq_tail)) {
-    collect(*awaiting);
+  if (Ring* awaiting = awaited_ring(cq_tail)) {
+    if (can_read(awaiting->queues)) collect(*awaiting);
     forget(*awaiting);
   }
 }

@@ -41,12 +41,13 @@ struct RingEntries {
 
 /// These entries are about to be submitted.
 void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook, const unwind::Registers& from);
-/// The call has returned. Completions that are there are taken in. Cheap if nothing is awaited of this ring.
-void ring_submitted(const RingQueues& ring, uint16_t hook, const unwind::Registers& from);
+/// The call, which has read the ring's memory, has returned. Completions that are there are taken in. Cheap if nothing
+/// is awaited of this ring; `cq_tail` only names it.
+void ring_submitted(const uint32_t* cq_tail, uint16_t hook, const unwind::Registers& from);
 /// Is a completion awaited, of any ring? Asked at every wait.
 bool awaits_completions();
-/// The ring's memory is about to go.
-void ring_ending(const RingQueues& ring);
+/// The ring's memory is about to go, or has gone before: it is read only if something is awaited, and verified first.
+void ring_ending(const uint32_t* cq_tail);
 
 /// Takes in all rings' completions, for a report. Their memory is verified first.
 void collect_from_rings();

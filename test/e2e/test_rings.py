@@ -72,6 +72,16 @@ class Rings(unittest.TestCase):
         self.assertGreaterEqual(report["totals"]["fd"]["live"], 2)  # the ring and a file at least
         self.assertTrue(report["complete"])
 
+    def test_a_ring_that_ends_where_its_memory_is_gone(self):
+        expected = [(CALLS["rings"], "submit", LINES["rings"], 1)]
+        for case in "twice", "dontfork":  # a program that is ended by a signal has another status
+            with self.subTest(case=case):
+                self.assertEqual(self.held(self.run_case("rings", case).report), (expected, 0))
+
+    def test_a_ring_ends_though_the_kernel_may_not_be_asked(self):
+        report = self.run_case("rings", "strict").report
+        self.assertEqual(harness.live_sites(report, "fd"), [])
+
 
 if __name__ == "__main__":
     harness.main()

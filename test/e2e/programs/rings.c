@@ -7,6 +7,9 @@
 //   rings late       the result is there after the call    rings fail     of two requests one fails
 //   rings socket     makes a socket                        rings fork     the child does
 //   rings unmapped   the ring's memory is gone by the end
+// With liburing only:
+//   rings twice      ends the ring twice                   rings dontfork a child ends it, in which its memory is missing
+//   rings strict     ends it where fcntl is fatal (seccomp)
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -21,6 +24,10 @@
 #include <unistd.h>
 #ifndef OWN
 #include <liburing.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
 #endif
 
 enum { kEntries = 64, kOpSocket = 45 };
@@ -117,6 +124,26 @@ static void table(void) {
   if (io_uring_register_files(&ring, none, 4) < 0) unavailable();
 }
 static void end(void) { io_uring_queue_exit(&ring); }
+
+static void forbid_fcntl(void) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 1, 0),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+  };
+  struct sock_fprog program = {4, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) unavailable();
+}
+static void in_child(void) {
+  io_uring_ring_dontfork(&ring);
+  int status = 1;
+  if (fork() == 0) {
+    end();
+    _exit(0);
+  }
+  if (wait(&status) < 0 || status) exit(4);
+}
 #endif
 
 static struct io_uring_sqe* open_request(const char* path) {
@@ -221,6 +248,16 @@ int main(int argc, char** argv) {
     syscall(SYS_munmap, ring.entries, kEntries * sizeof *ring.sqes);
 #endif
     return 0;
+#ifndef OWN
+  } else if (!strcmp(what, "twice")) {
+    opened();
+    end();
+  } else if (!strcmp(what, "dontfork")) {
+    opened();
+    in_child();
+  } else if (!strcmp(what, "strict")) {
+    forbid_fcntl();
+#endif
   } else {
     return 2;
   }
