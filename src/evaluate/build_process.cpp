@@ -102,7 +102,8 @@ void build_grading(Build& build) {
     grading.age_ns = build.age_ns(header.graded_monotonic_ns);
     if (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagGradedInDoubt) grading.reason = kEpollLate;
     bool is_too_large = header.retained_sizes.load() == static_cast<uint32_t>(ledger::RetainedSizes::too_large);
-    if (is_too_large) grading.no_retained_bytes = "there are too many blocks or pointers";
+    if (is_too_large)
+      grading.no_retained_bytes = "there are too many blocks or pointers, or it would have taken too long";
     return;
   }
   grading.state = GradingState::refused;

@@ -5,7 +5,7 @@
 
 namespace unfreed::grade {
 
-bool Dominators::compute(const FlowGraph& graph) {
+bool Dominators::compute(const FlowGraph& graph, TimeLimit& limit) {
   size_t vertices = graph.first.size();
   uint32_t** const arrays[] = {&numbers_,   &vertices_,   &parents_, &semidominators_, &labels_,
                                &ancestors_, &dominators_, &buckets_, &next_,           &first_predecessor_};
@@ -17,13 +17,13 @@ bool Dominators::compute(const FlowGraph& graph) {
     *array = memory;
     memory += words;
   }
-  number(graph);
-  list_predecessors(graph);
-  find();
-  return true;
+  number(graph, limit);
+  if (!limit.is_over()) list_predecessors(graph, limit);
+  if (!limit.is_over()) find(limit);
+  return !limit.is_over();
 }
 
-void Dominators::number(const FlowGraph& graph) {
+void Dominators::number(const FlowGraph& graph, TimeLimit& limit) {
   uint32_t* cursor = ancestors_;  // of each vertex: successors that have been seen
   auto enter = [&](uint32_t vertex, uint32_t parent) {
     numbers_[vertex] = static_cast<uint32_t>(++count_);
@@ -32,7 +32,7 @@ void Dominators::number(const FlowGraph& graph) {
     cursor[count_] = graph.first[vertex];
     return static_cast<uint32_t>(count_);
   };
-  for (uint32_t at = enter(0, 0); at;) {
+  for (uint32_t at = enter(0, 0); at && !limit.step();) {
     if (cursor[at] >= graph.last[vertices_[at]]) {
       at = parents_[at];
       continue;
@@ -43,13 +43,14 @@ void Dominators::number(const FlowGraph& graph) {
   std::fill_n(ancestors_, count_ + 1, 0);
 }
 
-void Dominators::list_predecessors(const FlowGraph& graph) {
+void Dominators::list_predecessors(const FlowGraph& graph, TimeLimit& limit) {
   auto each_edge = [&](auto visit) {
     for (uint32_t at = 1; at <= count_; ++at)
-      for (uint32_t edge = graph.first[vertices_[at]]; edge < graph.last[vertices_[at]]; ++edge)
+      for (uint32_t edge = graph.first[vertices_[at]]; edge < graph.last[vertices_[at]] && !limit.step(); ++edge)
         visit(at, numbers_[graph.to[edge]]);
   };
   each_edge([&](uint32_t, uint32_t to) { ++first_predecessor_[to + 1]; });
+  if (limit.is_over()) return;
   for (size_t at = 1; at <= count_ + 1; ++at) first_predecessor_[at] += first_predecessor_[at - 1];
   // Each begins where the one before ends, once that has been filled.
   uint32_t* filled = next_;
@@ -81,12 +82,13 @@ uint32_t Dominators::evaluate(uint32_t vertex) {
   return labels_[vertex];
 }
 
-void Dominators::find() {
+void Dominators::find(TimeLimit& limit) {
   auto count = static_cast<uint32_t>(count_);
   for (uint32_t at = 1; at <= count; ++at) semidominators_[at] = labels_[at] = at;
   for (uint32_t at = count; at >= 2; --at) {
-    for (uint32_t edge = first_predecessor_[at]; edge < first_predecessor_[at + 1]; ++edge)
+    for (uint32_t edge = first_predecessor_[at]; edge < first_predecessor_[at + 1] && !limit.step(); ++edge)
       semidominators_[at] = std::min(semidominators_[at], semidominators_[evaluate(predecessors_[edge])]);
+    if (limit.is_over()) return;
     uint32_t parent = parents_[at];
     next_[at] = buckets_[semidominators_[at]];
     buckets_[semidominators_[at]] = at;

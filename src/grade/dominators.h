@@ -11,6 +11,7 @@
 #include <span>
 
 #include "grade/scratch.h"
+#include "grade/time_limit.h"
 
 namespace unfreed::grade {
 
@@ -22,8 +23,8 @@ struct FlowGraph {
 
 class Dominators {
  public:
-  /// False: no memory.
-  bool compute(const FlowGraph& graph);
+  /// False: no memory, or no time.
+  bool compute(const FlowGraph& graph, TimeLimit& limit);
 
   /// Those that a path leads to, each after its dominator; the first is vertex 0.
   std::span<const uint32_t> order() const { return {vertices_ + 1, count_}; }
@@ -31,9 +32,9 @@ class Dominators {
   size_t dominator(size_t at) const { return at ? dominators_[at + 1] - 1 : 0; }
 
  private:
-  void number(const FlowGraph& graph);
-  void list_predecessors(const FlowGraph& graph);
-  void find();
+  void number(const FlowGraph& graph, TimeLimit& limit);
+  void list_predecessors(const FlowGraph& graph, TimeLimit& limit);
+  void find(TimeLimit& limit);
   uint32_t evaluate(uint32_t vertex);
 
   // All but the first by numbers in depth-first order, from 1 on; 0 is none.

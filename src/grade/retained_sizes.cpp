@@ -1,6 +1,7 @@
 #include "grade/retained_sizes.h"
 
 #include "grade/dominators.h"
+#include "grade/time_limit.h"
 
 namespace unfreed::grade {
 
@@ -12,16 +13,18 @@ using ledger::RetainedSizes;
 /// roots have edges; then blocks.
 class Sizes {
  public:
-  explicit Sizes(HeapGraph& graph) : graph_(graph), nodes_(graph.retention().nodes()), blocks_(graph.blocks()) {}
+  Sizes(HeapGraph& graph, uint64_t end_ns)
+      : graph_(graph), nodes_(graph.retention().nodes()), blocks_(graph.blocks()), limit_(end_ns) {}
 
   RetainedSizes compute() {
     const HeapGraph::Pointers& pointers = graph_.pointers();
     if (!pointers.is_kept && pointers.is_complete) return RetainedSizes::none;
-    if (!pointers.is_complete || !make_edges(pointers) || !dominators_.compute(flow_) || !reserve())
+    if (!pointers.is_complete || !make_edges(pointers) || limit_.look() || !dominators_.compute(flow_, limit_) ||
+        limit_.look() || !reserve())
       return RetainedSizes::too_large;
     add_up();
-    share_out();
-    return RetainedSizes::known;
+    if (!limit_.look()) share_out();
+    return limit_.is_over() ? RetainedSizes::too_large : RetainedSizes::known;
   }
 
  private:
@@ -32,7 +35,8 @@ class Sizes {
   bool make_edges(const HeapGraph::Pointers& pointers) {
     auto* first = first_memory_.reserve_array<uint32_t>(vertices() + 1);
     auto* last = last_memory_.reserve_array<uint32_t>(vertices() + 1);
-    size_t most = pointers.count + pointers.root_count + nodes_.size();
+    // What begins at no root of its own is written twice, see below.
+    size_t most = pointers.count + 2 * pointers.root_count + nodes_.size();
     auto* to = to_memory_.reserve_array<uint32_t>(most + 1);
     if (!first || !last || !to) return false;
     auto base = static_cast<uint32_t>(nodes_.size());
@@ -95,7 +99,7 @@ class Sizes {
       if (node && !open_[node]++) nodes_[node].retained_bytes += sizes_[at];
       return at;
     };
-    for (size_t at = enter(0);;) {
+    for (size_t at = enter(0); !limit_.step();) {
       if (uint32_t child = first_child_[at]) {
         first_child_[at] = next_child_[child];
         at = enter(child);
@@ -111,6 +115,7 @@ class Sizes {
   std::span<RetentionNode> nodes_;
   std::span<Block> blocks_;
   Scratch first_memory_, last_memory_, to_memory_, size_memory_, child_memory_, next_memory_, open_memory_;
+  TimeLimit limit_;
   FlowGraph flow_;
   Dominators dominators_;
   uint64_t* sizes_ = nullptr;  ///< by place in dominators_.order()
@@ -121,6 +126,6 @@ class Sizes {
 
 }  // namespace
 
-RetainedSizes compute_retained_sizes(HeapGraph& graph) { return Sizes(graph).compute(); }
+RetainedSizes compute_retained_sizes(HeapGraph& graph, uint64_t end_ns) { return Sizes(graph, end_ns).compute(); }
 
 }  // namespace unfreed::grade

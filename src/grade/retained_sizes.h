@@ -10,7 +10,8 @@
 
 namespace unfreed::grade {
 
-/// After HeapGraph::settle(), of a graph that has kept its pointers.
-ledger::RetainedSizes compute_retained_sizes(HeapGraph& graph);
+/// After HeapGraph::settle(), of a graph that has kept its pointers. Too large is also what is not done by `end_ns`
+/// (CLOCK_MONOTONIC), or shortly after.
+ledger::RetainedSizes compute_retained_sizes(HeapGraph& graph, uint64_t end_ns = UINT64_MAX);
 
 }  // namespace unfreed::grade

@@ -46,8 +46,9 @@ std::vector<bool> reached(const Edges& edges, uint32_t without) {
 
 void check(const Edges& edges) {
   Flow flow(edges);
+  TimeLimit limit;
   Dominators dominators;
-  ASSERT_TRUE(dominators.compute(flow.graph()));
+  ASSERT_TRUE(dominators.compute(flow.graph(), limit));
   auto vertices = static_cast<uint32_t>(edges.size());
   std::vector<bool> all = reached(edges, vertices);
   std::vector<size_t> place(vertices, SIZE_MAX);
@@ -108,8 +109,9 @@ TEST(Dominators, OfALongListLinkedBothWays) {
     if (at < kLinks) edges[at].push_back(at + 1);
   }
   Flow flow(edges);
+  TimeLimit limit;
   Dominators dominators;
-  ASSERT_TRUE(dominators.compute(flow.graph()));
+  ASSERT_TRUE(dominators.compute(flow.graph(), limit));
   ASSERT_EQ(dominators.order().size(), kLinks + 1);
   for (size_t at = 1; at <= kLinks; ++at) ASSERT_EQ(dominators.dominator(at), 0u);
   // One way, each hangs on the one before.
@@ -118,7 +120,7 @@ TEST(Dominators, OfALongListLinkedBothWays) {
     edges[at].erase(std::remove(edges[at].begin(), edges[at].end(), at - 1), edges[at].end());
   Flow one_way(edges);
   Dominators chain;
-  ASSERT_TRUE(chain.compute(one_way.graph()));
+  ASSERT_TRUE(chain.compute(one_way.graph(), limit));
   for (size_t at = 1; at <= kLinks; ++at) ASSERT_EQ(chain.dominator(at), at - 1);
 }
 

@@ -37,7 +37,8 @@ class Retained : public testing::Test {
   }
 
   /// `roots`: the blocks that they point to. `variables`: of how many words each is.
-  RetainedSizes grade(const std::vector<size_t>& roots, size_t most_pointers = 1 << 16, uintptr_t variables = 1) {
+  RetainedSizes grade(const std::vector<size_t>& roots, size_t most_pointers = 1 << 16, uintptr_t variables = 1,
+                      ledger::RootKind kind = ledger::RootKind::variable) {
     graph_ = std::make_unique<HeapGraph>();
     EXPECT_TRUE(graph_->prepare(blocks_.size()));
     for (const Block& block : blocks_) EXPECT_TRUE(graph_->add(block));
@@ -51,20 +52,19 @@ class Retained : public testing::Test {
         },
         &bytes_of_variable_);
     RootPart part;
-    part.root = {ledger::RootKind::variable, 0, 0};
+    part.root = {kind, 0, 0};
     part.is_by_word = true;
     std::vector<uintptr_t> words;
     for (size_t root : roots) words.push_back(root == SIZE_MAX ? 0 : blocks_[root].start);
     graph_->scan_root(words.data(), words.size(), part, kRoots);
     graph_->reach();
     graph_->settle();
-    return compute_retained_sizes(*graph_);
+    return compute_retained_sizes(*graph_, end_ns_);
   }
 
-  uint64_t of_root(size_t number) {
+  uint64_t of_root(size_t number, ledger::RootKind kind = ledger::RootKind::variable) {
     for (const RetentionNode& node : graph_->retention().nodes())
-      if (node.root.kind == ledger::RootKind::variable && node.root.place == kRoots + 8 * number)
-        return node.retained_bytes;
+      if (node.root.kind == kind && node.root.place == kRoots + 8 * number) return node.retained_bytes;
     return 0;
   }
   /// All nodes of a site.
@@ -77,6 +77,7 @@ class Retained : public testing::Test {
 
   std::unique_ptr<HeapGraph> graph_;
   std::vector<Block> blocks_;
+  uint64_t end_ns_ = UINT64_MAX;
 
  private:
   uintptr_t* words_ = nullptr;
@@ -153,6 +154,23 @@ TEST_F(Retained, IsNotGuessedWhereThereAreTooManyPointers) {
   EXPECT_EQ(grade({table}, 0), RetainedSizes::too_large);
   EXPECT_EQ(grade({table}, 100), RetainedSizes::known);
   EXPECT_EQ(of_root(0), 2400u);
+}
+
+TEST_F(Retained, IsNotComputedWhereThereIsNoTime) {
+  size_t table = block(32, 1);
+  end_ns_ = 1;
+  EXPECT_EQ(grade({table}), RetainedSizes::too_large);
+}
+
+TEST_F(Retained, OfRootsThatThereIsNoRoomFor) {
+  constexpr size_t kMostNodes = size_t{1} << 20, kMore = 300'000;
+  size_t mine = block(100, 1), shared = block(32, 2);
+  std::vector<size_t> roots(kMostNodes + kMore, shared);
+  roots[0] = mine;
+  ASSERT_EQ(grade(roots, roots.size() + 1, 1, ledger::RootKind::memory), RetainedSizes::known);
+  ASSERT_EQ(graph_->retention().nodes().size(), kMostNodes);
+  EXPECT_EQ(of_root(0, ledger::RootKind::memory), 100u);
+  EXPECT_EQ(of_root(1, ledger::RootKind::memory), 0u);
 }
 
 TEST_F(Retained, IsTrueOfRandomHeaps) {
