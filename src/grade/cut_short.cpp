@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "arch/signal_context.h"
+#include "base/signal_action.h"
 #include "base/syscall.h"
 #include "track/timed_wait.h"
 
@@ -148,15 +149,45 @@ void shorten(ucontext_t& context, const base::WaitingCall& call) {
   arch::set_argument(context, argument.limit, left);
 }
 
+/// Has the call a limit in time, whatever else happens? Not poll() and the like, whose −1 milliseconds are none.
+bool ends_by_itself(const base::WaitingCall& call) {
+  if (call.number == SYS_clock_nanosleep) return true;
+  if (call.number == SYS_ppoll) return call.arguments[2] != 0;
+  if (call.number == SYS_pselect6) return call.arguments[4] != 0;
+#ifdef SYS_select
+  if (call.number == SYS_select) return call.arguments[4] != 0;
+#endif
+  if (size_t place = address_of_time(call); place != kNoArgument) return call.arguments[place] != 0;
+  Milliseconds argument = milliseconds_of(call);
+  return argument.limit != kNoArgument && static_cast<int32_t>(call.arguments[argument.limit]) >= 0;
+}
+
+/// Has the program a handler of its own for any signal, so that a call may have ended for its sake? (libc's own two do
+/// not count.)
+bool handles_signals(int ours) {
+  constexpr int kLast = 64, kFirstOfLibc = 32, kLastOfLibc = 33;
+  for (int signal = 1; signal <= kLast; ++signal) {
+    base::SignalAction action;
+    if (signal == ours || (signal >= kFirstOfLibc && signal <= kLastOfLibc)) continue;
+    if (base::get_signal_action(signal, action) && action.handler && action.handler != base::kIgnoreSignal) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-void make_again_if_cut_short(ucontext_t& context, const base::WaitingCall& known) {
+void make_again_if_cut_short(ucontext_t& context, const base::WaitingCall& known, int signal) {
   // An earlier signal that came to nothing has made the kernel go on with a call by this one, which is not for others.
   bool is_known = known.number >= 0 && known.number != SYS_restart_syscall &&
                   arch::interrupted_call(context, known.number) == known;
-  // Or it still ran when it was looked at, or has gone on since, and had just begun a call when the signal came.
+  // Or it still ran when it was looked at, or has gone on since, and had just begun a call when the signal came. But
+  // then a signal of the program's may have ended the call right before ours came, as its handler returned. The same
+  // call, made again, might never end: "while (!stop) pause();". So only those are that end by themselves, late at
+  // worst; others where the program handles no signal. (Of a call that is known the same is left to chance: it would
+  // have to be the program's signal that ended it since it was looked at.)
   base::WaitingCall call = is_known ? known : arch::interrupted_call(context, arch::number_of_returned_call(context));
   if (!may_be_made_again(call.number) || has_signal_of_its_own(context)) return;
+  if (!is_known && !ends_by_itself(call) && handles_signals(signal)) return;
   if (arch::make_again(context, call)) shorten(context, call);
 }
 

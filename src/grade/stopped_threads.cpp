@@ -76,6 +76,11 @@ constinit std::atomic<uint32_t> g_answers{0};
 constinit void* g_slots = nullptr;
 /// Where the next stop begins.
 constinit size_t g_next_slot = 0;
+/// Those from here on have never been used.
+constinit std::atomic<size_t> g_slots_used{0};
+/// The last one that threads were stopped by; 0: none was. (The kernel copies a process's handlers before its memory,
+/// so this stays when the handler goes.)
+constinit std::atomic<int> g_signal{0};
 
 void wait_on(const std::atomic<uint32_t>& word, uint32_t value, timespec limit) {
   raw_syscall(SYS_futex, reinterpret_cast<long>(&word), FUTEX_WAIT_PRIVATE, value, reinterpret_cast<long>(&limit));
@@ -148,7 +153,7 @@ int find_signal(std::span<char> text) {
 
 }  // namespace
 
-void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
+void StoppedThreads::handle(int signal, siginfo_t* info, void* context_place) {
   auto& context = *static_cast<ucontext_t*>(context_place);
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   auto stop = static_cast<uint32_t>(value >> 32), at = static_cast<uint32_t>(value);
@@ -159,7 +164,7 @@ void StoppedThreads::handle(int, siginfo_t* info, void* context_place) {
   base::WaitingCall call = is_mine ? slot.call : base::WaitingCall{};
   if (is_mine) wait_in_handler(slot, stop, context);
   slot.users.fetch_sub(1, std::memory_order_release);
-  if (is_mine) make_again_if_cut_short(context, call);
+  if (is_mine) make_again_if_cut_short(context, call, signal);
 }
 
 /// Unless the stop is over.
@@ -194,6 +199,7 @@ const char* StoppedThreads::stop(int patience_ms) {
   g_answers.store(0);
   g_stop.store(number, std::memory_order_release);
   is_stopped_ = true;
+  g_signal.store(signal_);
   constexpr uint64_t kAll = ~uint64_t{0};
   base::set_signal_action(signal_, {handle, SA_SIGINFO | SA_RESTART | SA_ONSTACK, nullptr, kAll}, nullptr);
   const char* problem = finish_stop();
@@ -208,7 +214,9 @@ const char* StoppedThreads::finish_stop() {
     size_t before = slot_count_;
     bool any_new = false;
     if (!find_new(any_new))
-      return "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a limit prevents it";
+      return is_slot_taken_ ? "a thread has not gone on since it was stopped before"
+                            : "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a "
+                              "limit prevents it";
     if (!any_new) {
       for (size_t at = 0; at < slot_count_; ++at) add(thread_at_rest(slot_at(at)));
       return nullptr;
@@ -237,6 +245,8 @@ bool StoppedThreads::find_new(bool& any_new) {
 bool StoppedThreads::take(int tid) {
   if (slot_count_ == kMost) return false;
   Slot& slot = slot_at(slot_count_);
+  auto number = static_cast<size_t>(&slot - slots_);
+  if (number >= g_slots_used.load()) g_slots_used.store(number + 1);
   is_slot_taken_ = !clear(slot);
   if (is_slot_taken_) return false;
   for (int looks = 0; looks < most_waits_; ++looks) {
@@ -351,6 +361,22 @@ void StoppedThreads::look_again() {
       any_ran = true;
     }
   }
+}
+
+void StoppedThreads::reset_after_fork() {
+  g_stop.store(0);
+  g_answers.store(0);
+  g_next_slot = 0;
+  auto* slots = static_cast<Slot*>(g_slots);
+  for (size_t at = 0, used = slots ? g_slots_used.load() : 0; at < used; ++at) {
+    slots[at].number.store(0);
+    slots[at].users.store(0);
+  }
+  g_slots_used.store(0);
+  int signal = g_signal.exchange(0);
+  base::SignalAction action;
+  if (signal && base::get_signal_action(signal, action) && action.handler == handle)
+    base::set_signal_action(signal, {}, nullptr);
 }
 
 StoppedThreads::Slot& StoppedThreads::slot_at(size_t at) { return slots_[(first_slot_ + at) % kMost]; }

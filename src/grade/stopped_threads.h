@@ -40,6 +40,10 @@ class StoppedThreads {
   /// Lets them go on. nullptr, or why they did not all stand still until now.
   const char* release();
 
+  /// In a fork child: its parent's threads, of which some may have been stopped, are not there; nor is a signal of ours
+  /// on its way, which has had its default action before.
+  static void reset_after_fork();
+
   /// While they are stopped, and in a copy of the process made meanwhile.
   std::span<const ThreadAtRest> at_rest() const { return {at_rest_, count_}; }
   /// Is one of them in realloc?

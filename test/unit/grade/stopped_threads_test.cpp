@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -77,11 +82,12 @@ TEST(StoppedThreads, NoCallIsCutShortByStopsThatEndEarly) {
 
 #ifdef __x86_64__
 TEST(ReturnedCall, IsNamedByTheInstructionBeforeIt) {
-  auto number_of = [](std::vector<uint8_t> bytes) {
+  auto number_of = [](std::vector<uint8_t> bytes, greg_t result = -EINTR) {
     alignas(64) uint8_t code[8] = {};
     std::copy(bytes.begin(), bytes.end(), code);
     ucontext_t context{};
     context.uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(code + sizeof code);
+    context.uc_mcontext.gregs[REG_RAX] = result;
     return arch::number_of_returned_call(context);
   };
   EXPECT_EQ(number_of({0xc3, 0xb8, 0x07, 0, 0, 0, 0x0f, 0x05}), 7);     // ret; mov $7, %eax; syscall
@@ -91,8 +97,69 @@ TEST(ReturnedCall, IsNamedByTheInstructionBeforeIt) {
   EXPECT_EQ(number_of({0x45, 0xb8, 0x07, 0, 0, 0, 0x0f, 0x05}), -1);    // movl $7, -72(%rbp); syscall
   EXPECT_EQ(number_of({0xc3, 0xb8, 0x07, 0, 0, 0, 0x0f, 0x34}), -1);    // sysenter
   EXPECT_EQ(number_of({0x90, 0x90, 0x90, 0x48, 0x89, 0xf8, 0x0f, 0x05}), -1);  // mov %rdi, %rax; syscall
+  EXPECT_EQ(number_of({0xc3, 0xb8, 0x07, 0, 0, 0, 0x0f, 0x05}, 1), -1);        // it was not cut short
+}
+
+/// Code may be such as can be run and not read, or be no code any more.
+TEST(ReturnedCall, IsNotReadFromMemoryThatCannotBe) {
+  void* memory = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  ucontext_t context{};
+  context.uc_mcontext.gregs[REG_RIP] = reinterpret_cast<greg_t>(memory) + 64;
+  context.uc_mcontext.gregs[REG_RAX] = -EINTR;
+  EXPECT_EQ(arch::number_of_returned_call(context), -1);
+  EXPECT_FALSE(arch::make_again(context, arch::interrupted_call(context, SYS_poll)));
+  munmap(memory, 4096);
 }
 #endif
+
+/// A fork child has none of the threads that its parent has stopped, and the signal as the program left it.
+TEST(StoppedThreads, AForkChildHasNoneOfThem) {
+  if (!arch::kKnowsSignalContext) GTEST_SKIP() << "threads are not stopped on this processor";
+  std::atomic<bool> ends{false};
+  std::atomic<int> waiting{0};
+  auto wait = [&] {
+    ++waiting;
+    while (!ends) usleep(1000);
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(wait);
+  while (waiting != 4) std::this_thread::yield();
+  auto handlers = [] {
+    int count = 0;
+    for (int signal = 40; signal < 64; ++signal) {
+      struct sigaction action;
+      count += sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_DFL;
+    }
+    return count;
+  };
+  int status = 0;
+  {
+    StoppedThreads stop;
+    const char* problem = stop.stop(1000);
+    ASSERT_EQ(problem, nullptr) << problem;
+    EXPECT_EQ(handlers(), 1);
+    pid_t pid = static_cast<pid_t>(syscall(SYS_fork));
+    if (!pid) {
+      if (handlers() != 1) _exit(1);
+      StoppedThreads::reset_after_fork();
+      if (handlers() != 0) _exit(2);
+      // It stops a thread of its own, in the slots that its parent's were in.
+      pthread_t own;
+      auto idle = [](void*) -> void* {
+        for (;;) pause();
+      };
+      if (pthread_create(&own, nullptr, idle, nullptr)) _exit(3);
+      StoppedThreads again;
+      _exit(again.stop(1000) ? 4 : again.at_rest().size() == 1 ? 0 : 5);
+    }
+    ASSERT_GT(pid, 0);
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  }
+  ends = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(status, 0);
+}
 
 }  // namespace
 }  // namespace unfreed::grade

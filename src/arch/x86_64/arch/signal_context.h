@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/syscall.h"
 #include "base/waiting_call.h"
 #include "unwind/frame.h"
 
@@ -49,14 +50,14 @@ inline base::WaitingCall interrupted_call(const ucontext_t& context, long number
           value(REG_RIP)};
 }
 
-/// The number of the call that has just returned, where the instruction before it says so, as in most of libc's
-/// functions: "mov $NUMBER, %eax; syscall". −1: it does not.
+/// The number of the call that has just been cut short, where the instruction before it says so, as in most of libc's
+/// functions: "mov $NUMBER, %eax; syscall". −1: none was, or it does not. (Code need not be readable.)
 inline long number_of_returned_call(const ucontext_t& context) {
-  constexpr uintptr_t kPageBytes = 4096, kBytes = 8;
+  constexpr uintptr_t kBytes = 8;
+  if (context.uc_mcontext.gregs[REG_RAX] != -EINTR) return -1;
   auto next = static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
-  if (next % kPageBytes < kBytes) return -1;  // what lies in the page before is not known
   uint8_t code[kBytes];
-  std::memcpy(code, reinterpret_cast<const void*>(next - kBytes), sizeof code);
+  if (base::copy_memory(0, next - kBytes, code, sizeof code) != static_cast<long>(sizeof code)) return -1;
   // Behind a REX prefix it would be another register's (%r8d), and behind a ModRM or SIB byte no instruction at all but
   // the end of one that writes to the stack.
   bool is_other = (code[0] & 0xf0) == 0x40 || code[0] == 0x24;
@@ -71,7 +72,9 @@ inline bool make_again(ucontext_t& context, const base::WaitingCall& call) {
   if (call.number < 0 || registers[REG_RAX] != -EINTR || interrupted_call(context, call.number) != call) return false;
   constexpr uint8_t kInstruction[] = {0x0f, 0x05};
   auto next = static_cast<uintptr_t>(registers[REG_RIP]);
-  if (std::memcmp(reinterpret_cast<const void*>(next - sizeof kInstruction), kInstruction, sizeof kInstruction) != 0)
+  uint8_t code[sizeof kInstruction];
+  if (base::copy_memory(0, next - sizeof code, code, sizeof code) != static_cast<long>(sizeof code) ||
+      std::memcmp(code, kInstruction, sizeof code) != 0)
     return false;
   registers[REG_RAX] = call.number;
   registers[REG_RIP] = static_cast<greg_t>(next - sizeof kInstruction);
