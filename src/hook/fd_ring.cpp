@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 
-#include <cstring>
-
 #include "hook/liburing_layout.h"
 #include "hook/real.h"
 #include "track/fd.h"
@@ -38,7 +36,6 @@ bool queues_of(const LiburingRing& ring, RingQueues& out) {
   out.cq_entries = *ring.cq.mask + 1;
   out.sqe_bytes = ring.flags & track::kRingSqe128 ? 128 : 64;
   out.cqe_bytes = ring.flags & track::kRingCqe32 ? 32 : 16;
-  out.array = nullptr;
   out.sqes = ring.sq.sqes;
   out.cq_tail = ring.cq.tail;
   out.cqes = ring.cq.cqes;
@@ -99,13 +96,6 @@ void ring_limit_met(long error, Hook hook, const Registers& from) {
   errno = before;
 }
 
-void ring_made(int fd, const void* parameters) {
-  io_uring_params made;
-  std::memcpy(&made, parameters, sizeof made);
-  track::own_ring_made(fd, {made.flags, made.sq_entries, made.cq_entries, made.sq_off.head, made.sq_off.tail,
-                            made.sq_off.array, made.cq_off.tail, made.cq_off.cqes});
-}
-
 }  // namespace unfreed::hook
 
 UNFREED_HOOK int io_uring_queue_init(unsigned entries, io_uring* ring, unsigned flags) noexcept {
@@ -152,19 +142,8 @@ UNFREED_HOOK int io_uring_setup(unsigned entries, io_uring_params* parameters) n
   int fd = g_real.io_uring_setup(entries, parameters);
   if (fd >= 0 && !(parameters->flags & hook::kRegisteredFdOnly)) {
     track::fd_acquired(fd, hook_number(Hook::io_uring_setup), caller_registers());
-    hook::ring_made(fd, parameters);
   } else if (fd == -EMFILE || fd == -ENFILE) {
     hook::ring_limit_met(fd, Hook::io_uring_setup, caller_registers());
   }
   return fd;
-}
-UNFREED_HOOK int io_uring_enter(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags,
-                                sigset_t* mask) noexcept {
-  return hook::entering_ring({static_cast<int>(fd), submitted, flags}, Hook::io_uring_enter, caller_registers(),
-                             [&] { return g_real.io_uring_enter(fd, submitted, wanted, flags, mask); });
-}
-UNFREED_HOOK int io_uring_enter2(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags, sigset_t* mask,
-                                 size_t bytes) noexcept {
-  return hook::entering_ring({static_cast<int>(fd), submitted, flags}, Hook::io_uring_enter2, caller_registers(),
-                             [&] { return g_real.io_uring_enter2(fd, submitted, wanted, flags, mask, bytes); });
 }

@@ -259,9 +259,8 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       return executing(number, arguments, call);
     case SYS_mmap: {
       auto* result = reinterpret_cast<void*>(call());
-      hook::mapping(
-          result, {static_cast<size_t>(arguments[1]), arguments.fd(2), arguments.fd(3), arguments.fd(4), arguments[5]},
-          Hook::syscall, from);
+      hook::mapping(result, {static_cast<size_t>(arguments[1]), arguments.fd(2), arguments.fd(3), arguments.fd(4)},
+                    Hook::syscall, from);
       return reinterpret_cast<long>(result);
     }
     case SYS_munmap:
@@ -291,10 +290,6 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       if (ended) track::child_reaped(about->si_pid);
       return result;
     }
-    case SYS_io_uring_enter:
-      return hook::entering_ring(
-          {arguments.fd(0), static_cast<uint32_t>(arguments[1]), static_cast<uint32_t>(arguments[3])}, Hook::syscall,
-          from, call);
     case SYS_futex:
       return waiting_on_futex(arguments, call);
     case SYS_wait4: {
@@ -316,7 +311,6 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       track::fd_acquired(-1, hook_number(Hook::syscall), from);
   } else if (returns_descriptor(number, arguments)) {
     track::fd_acquired(static_cast<int>(result), hook_number(Hook::syscall), from, details_of(number));
-    if (number == SYS_io_uring_setup) hook::ring_made(static_cast<int>(result), arguments.pointer<void>(1));
   } else {
     take_from_memory(number, arguments, result, from);
   }

@@ -117,8 +117,6 @@ int io_uring_submit_and_wait_timeout(io_uring*, io_uring_cqe**, unsigned wanted,
 int io_uring_submit_and_get_events(io_uring*) noexcept;
 int __io_uring_get_cqe(io_uring*, io_uring_cqe**, unsigned submitted, unsigned wanted, void* mask) noexcept;
 int io_uring_setup(unsigned entries, io_uring_params*) noexcept;
-int io_uring_enter(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags, sigset_t*) noexcept;
-int io_uring_enter2(unsigned fd, unsigned submitted, unsigned wanted, unsigned flags, sigset_t*, size_t bytes) noexcept;
 
 /// jemalloc's own functions.
 void* mallocx(size_t, int);

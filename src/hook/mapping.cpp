@@ -113,12 +113,12 @@ void Remapping::end(const void* result, size_t new_bytes, Hook function, const u
 
 UNFREED_HOOK void* mmap(void* wanted, size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {
   void* result = g_real.mmap(wanted, bytes, protection, flags, fd, offset);
-  return hook::mapping(result, {bytes, protection, flags, fd, offset}, Hook::mmap, caller_registers());
+  return hook::mapping(result, {bytes, protection, flags, fd}, Hook::mmap, caller_registers());
 }
 
 UNFREED_HOOK void* mmap64(void* wanted, size_t bytes, int protection, int flags, int fd, off64_t offset) noexcept {
   void* result = g_real.mmap64(wanted, bytes, protection, flags, fd, offset);
-  return hook::mapping(result, {bytes, protection, flags, fd, offset}, Hook::mmap64, caller_registers());
+  return hook::mapping(result, {bytes, protection, flags, fd}, Hook::mmap64, caller_registers());
 }
 
 UNFREED_HOOK int munmap(void* start, size_t bytes) noexcept {

@@ -6,7 +6,6 @@
 
 #include "hook/real.h"
 #include "track/mappings.h"
-#include "track/rings.h"
 #include "track/tracker.h"
 
 namespace unfreed::hook {
@@ -17,15 +16,12 @@ struct Mmap {
   int protection;
   int flags;
   int fd;
-  off_t offset;
 };
 /// mmap has succeeded.
 void mapped(const void* result, const Mmap& call, Hook function, const unwind::Registers& from);
 
 [[gnu::always_inline]] inline void* mapping(void* result, const Mmap& call, Hook function,
                                             const unwind::Registers& from) {
-  if (track::has_own_rings() && call.fd > 0 && result != MAP_FAILED) [[unlikely]]
-    track::own_ring_mapped(call.fd, static_cast<uint64_t>(call.offset), result);
   if (!track::tracks(ledger::Kind::mapping)) [[likely]]
     return result;
   if (result == MAP_FAILED)
@@ -48,8 +44,6 @@ class Unmapping {
 
 template <class Call>
 auto unmapping(const void* start, size_t bytes, Call call) {
-  if (track::has_own_rings()) [[unlikely]]
-    track::own_rings_unmapping(start, bytes);
   Unmapping unmapping;
   if (!unmapping.begin(start, bytes)) return call();
   auto result = call();

@@ -1,7 +1,6 @@
 #include "track/rings.h"
 
 #include <errno.h>
-#include <linux/io_uring.h>
 
 #include <algorithm>
 #include <atomic>
@@ -24,7 +23,6 @@ namespace {
 // Numbers that are younger than the oldest kernel headers this is built with.
 constexpr uint8_t kAccept = 13, kOpenAt = 18, kClose = 19, kOpenAt2 = 28, kSocket = 45, kFixedFdInstall = 54;
 constexpr uint32_t kMore = 1u << 1;  // of a completion's flags: there will be others for the request
-constexpr uint32_t kSqpoll = 1u << 1, kNoMmap = 1u << 14, kNoSqArray = 1u << 16;  // of io_uring_setup's flags
 
 /// What is read of entries.
 struct Request {
@@ -66,16 +64,6 @@ struct Closing {
   FdRelease release;
 };
 
-/// A ring without liburing.
-struct OwnRing {
-  int fd;  ///< 0: unused
-  RingSetup setup;
-  const std::byte* sq;  ///< what is mapped
-  const std::byte* cq;
-  const std::byte* sqes;
-  uint32_t read;  ///< entries before this one were read
-};
-
 constexpr size_t kMostRings = 64, kMostAwaited = 1024, kMostClosing = 64;
 constexpr uint32_t kMostLooks = 64;
 
@@ -85,8 +73,6 @@ constinit Awaited g_awaited[kMostAwaited];
 constinit std::atomic<size_t> g_awaited_count;
 constinit Closing g_closing[kMostClosing];
 constinit std::atomic<size_t> g_closing_count;
-constinit OwnRing g_own_rings[kMostRings];
-constinit std::atomic<size_t> g_own_ring_count;
 
 template <class Type>
 Type load(const void* from) {
@@ -112,11 +98,9 @@ bool makes_descriptor(const Request& request) {
 
 bool closes_descriptor(const Request& request) { return request.opcode == kClose && request.file_index == 0; }
 
-/// Null: there may be more entries than there is room for.
 const std::byte* entry_at(const RingQueues& ring, uint32_t number) {
   uint32_t index = number & (ring.sq_entries - 1);
-  if (ring.array) index = __atomic_load_n(ring.array + index, __ATOMIC_RELAXED);
-  return index < ring.sq_entries ? ring.sqes + size_t{index} * ring.sqe_bytes : nullptr;
+  return ring.sqes + size_t{index} * ring.sqe_bytes;
 }
 
 Ring* find_ring(const uint32_t* key) {
@@ -255,33 +239,6 @@ bool can_read(const RingQueues& queues) {
          base::can_read(queues.cqes + size_t{queues.cq_entries} * queues.cqe_bytes - 1);
 }
 
-OwnRing* own_ring(int fd) {
-  if (!has_own_rings() || fd <= 0) return nullptr;
-  OwnRing* found = std::find_if(g_own_rings, std::end(g_own_rings), [&](const OwnRing& ring) { return ring.fd == fd; });
-  return found == std::end(g_own_rings) ? nullptr : found;
-}
-
-bool is_power_of_two(uint32_t number) { return number && !(number & (number - 1)); }
-
-/// False: something is not mapped, or any more.
-bool queues_of(const OwnRing& own, RingQueues& out) {
-  const RingSetup& setup = own.setup;
-  if (!own.sq || !own.cq || !own.sqes) return false;
-  out.sq_entries = setup.sq_entries;
-  out.cq_entries = setup.cq_entries;
-  out.sqe_bytes = setup.flags & kRingSqe128 ? 128 : 64;
-  out.cqe_bytes = setup.flags & kRingCqe32 ? 32 : 16;
-  out.array = setup.flags & kNoSqArray ? nullptr : reinterpret_cast<const uint32_t*>(own.sq + setup.sq_array);
-  out.sqes = own.sqes;
-  out.cq_tail = reinterpret_cast<const uint32_t*>(own.cq + setup.cq_tail);
-  out.cqes = own.cq + setup.cqes;
-  auto reads = [](const void* start, size_t bytes) {
-    return base::can_read(start) && base::can_read(static_cast<const std::byte*>(start) + bytes - 1);
-  };
-  return can_read(out) && reads(own.sqes, size_t{out.sq_entries} * out.sqe_bytes) && base::can_read(own.sq) &&
-         (!out.array || reads(out.array, size_t{out.sq_entries} * sizeof *out.array));
-}
-
 }  // namespace
 
 void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook, const unwind::Registers& from) {
@@ -290,9 +247,7 @@ void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook,
   bool captured = false;
   uint32_t site = 0;
   for (uint32_t number = entries.first; number != entries.end; ++number) {
-    const std::byte* entry = entry_at(ring, number);
-    if (!entry) continue;
-    auto request = load<Request>(entry);
+    auto request = load<Request>(entry_at(ring, number));
     if (closes_descriptor(request)) {
       FdRelease release = fd_release_begins(request.fd, {hook, from});
       base::Hold hold(g_lock);
@@ -352,75 +307,10 @@ void reset_rings_after_fork() {
   for (Ring& ring : g_rings) end_of(ring);
   g_awaited_count.store(0, std::memory_order_relaxed);
   g_closing_count.store(0, std::memory_order_relaxed);
-  for (OwnRing& ring : g_own_rings) ring.fd = 0;
-  g_own_ring_count.store(0, std::memory_order_relaxed);
 }
 
 bool awaits_completions() {
   return g_awaited_count.load(std::memory_order_relaxed) || g_closing_count.load(std::memory_order_relaxed);
-}
-
-bool has_own_rings() { return g_own_ring_count.load(std::memory_order_relaxed) != 0; }
-
-void own_ring_made(int fd, const RingSetup& setup) {
-  if (fd <= 0 || !enter(Kind::fd) || setup.flags >> kRingFirstUnknownFlag || setup.flags & kNoMmap) return;
-  if (!is_power_of_two(setup.sq_entries) || !is_power_of_two(setup.cq_entries)) return;
-  base::Hold hold(g_lock);
-  OwnRing* ring = own_ring(fd);
-  if (!ring) {
-    size_t count = g_own_ring_count.load(std::memory_order_relaxed);
-    ring = &g_own_rings[count % kMostRings];  // the oldest
-    g_own_ring_count.store(count + 1, std::memory_order_relaxed);
-  }
-  *ring = {fd, setup, nullptr, nullptr, nullptr, 0};
-}
-
-void own_ring_mapped(int fd, uint64_t offset, const void* address) {
-  if (!enter(Kind::fd)) return;
-  base::Hold hold(g_lock);
-  OwnRing* ring = own_ring(fd);
-  if (!ring) return;
-  const auto* start = static_cast<const std::byte*>(address);
-  if (offset == IORING_OFF_SQ_RING) {
-    ring->sq = start;
-    if (!ring->cq) ring->cq = start;  // one mapping for both, unless another follows
-  } else if (offset == IORING_OFF_CQ_RING) {
-    ring->cq = start;
-  } else if (offset == IORING_OFF_SQES) {
-    ring->sqes = start;
-  }
-}
-
-void own_rings_unmapping(const void* start, size_t bytes) {
-  if (!awaits_completions() || !enter(Kind::fd)) return;
-  base::KeepErrno keep;
-  base::Hold hold(g_lock);
-  for (Ring& ring : g_rings) {
-    const uint32_t* tail = ring.key.load(std::memory_order_relaxed);
-    if (!tail || reinterpret_cast<uintptr_t>(tail) - reinterpret_cast<uintptr_t>(start) >= bytes) continue;
-    if (can_read(ring.queues)) collect(ring);
-    forget(ring);
-  }
-}
-
-bool own_ring_submitting(int fd, uint32_t limit, uint16_t hook, const unwind::Registers& from, RingQueues& ring) {
-  if (!has_own_rings() || !enter(Kind::fd)) return false;
-  base::KeepErrno keep;
-  RingEntries entries;
-  {
-    base::Hold hold(g_lock);
-    OwnRing* own = own_ring(fd);
-    if (!own || !queues_of(*own, ring)) return false;
-    entries.first = load_index(reinterpret_cast<const uint32_t*>(own->sq + own->setup.sq_head));
-    entries.end = load_index(reinterpret_cast<const uint32_t*>(own->sq + own->setup.sq_tail));
-    if (entries.end - entries.first > ring.sq_entries) return false;
-    if (!(own->setup.flags & kSqpoll)) entries.end = entries.first + std::min(entries.end - entries.first, limit);
-    // A call that fails leaves entries in the queue, for the next one.
-    if (own->read - entries.first <= entries.end - entries.first) entries.first = own->read;
-    own->read = entries.end;
-  }
-  ring_submitting(ring, entries, hook, from);
-  return true;
 }
 
 }  // namespace unfreed::track

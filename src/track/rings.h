@@ -5,7 +5,7 @@
 // report. A result counts only if the kernel says that the number is open and no hooked function has made it since, so
 // nothing depends on requests having different user_data.
 //
-// Not seen: requests that a kernel thread takes from the queue by itself (SQPOLL) of a program without liburing,
+// Not seen: rings of programs without liburing (to read them at every io_uring_enter would cost more than the call),
 // descriptors received in messages, rings with entries of mixed size.
 #pragma once
 
@@ -23,7 +23,6 @@ inline constexpr uint32_t kRingFirstUnknownFlag = 18;
 
 /// A ring's queues in the memory of the process.
 struct RingQueues {
-  const uint32_t* array;  ///< the order of the submission queue's entries; null: as they are
   const std::byte* sqes;  ///< submission queue entries
   const uint32_t* cq_tail;
   const std::byte* cqes;  ///< completion queue entries
@@ -52,19 +51,5 @@ void ring_ending(const uint32_t* cq_tail);
 /// Takes in all rings' completions, for a report. Their memory is verified first.
 void collect_from_rings();
 void reset_rings_after_fork();
-
-/// Rings that the program has set up without liburing: known by their descriptor.
-struct RingSetup {
-  uint32_t flags, sq_entries, cq_entries, sq_head, sq_tail, sq_array, cq_tail, cqes;  ///< the last five are offsets
-};
-void own_ring_made(int fd, const RingSetup& setup);
-/// Something of `fd` is mapped at `address`; `offset` says what, if it is a ring.
-void own_ring_mapped(int fd, uint64_t offset, const void* address);
-/// Memory is about to be unmapped: what rings in it have to say is taken in.
-void own_rings_unmapping(const void* start, size_t bytes);
-/// `limit` entries may be submitted by this call. False: the ring is not known, or its memory cannot be read.
-bool own_ring_submitting(int fd, uint32_t limit, uint16_t hook, const unwind::Registers& from, RingQueues& ring);
-/// Are there any? Asked at every mmap.
-bool has_own_rings();
 
 }  // namespace unfreed::track

@@ -19,7 +19,7 @@ OPERATORS = re.compile(r"_Zn[wa]m(St11align_val_t)?(RKSt9nothrow_t)?|_Zd[la]Pv(m
 OTHERS = {"mallocx", "rallocx", "xallocx", "sallocx", "dallocx", "sdallocx", "nallocx", "free_sized",
           "free_aligned_sized", "pidfd_spawn", "pidfd_spawnp", "openat2", "cfree", "closefrom", "close_range"}
 # liburing's, likewise.
-OTHERS |= {"__io_uring_get_cqe", "io_uring_enter", "io_uring_enter2", "io_uring_queue_exit", "io_uring_queue_init",
+OTHERS |= {"__io_uring_get_cqe", "io_uring_queue_exit", "io_uring_queue_init",
            "io_uring_queue_init_params", "io_uring_setup", "io_uring_submit", "io_uring_submit_and_get_events",
            "io_uring_submit_and_wait", "io_uring_submit_and_wait_timeout"}
 

@@ -6,8 +6,8 @@ import unittest
 import harness
 
 SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "rings.c")
-LINES = {"rings": harness.line_of(SOURCE, "liburing"), "rings_own": harness.line_of(SOURCE, "submit")}
-CALLS = {"rings": "io_uring_submit", "rings_own": "syscall"}
+LINES = {"rings": harness.line_of(SOURCE, "liburing")}
+CALLS = {"rings": "io_uring_submit"}
 
 
 class Rings(unittest.TestCase):
@@ -66,6 +66,11 @@ class Rings(unittest.TestCase):
                 child, = (one for one in result.reports.values() if one["process"]["pid"] != result.report["process"]["pid"])
                 line = harness.line_of(SOURCE, "child")
                 self.assertEqual([site[:3] for site in self.held(child)[0]], [("open", "main", line)])
+
+    def test_rings_without_liburing_have_no_stack_and_are_counted(self):
+        for case, count in ("open", 1), ("batch", 40), ("late", 1):
+            with self.subTest(case=case):
+                self.assertEqual(self.held(self.run_case("rings_own", case).report), ([], count))
 
     def test_a_ring_whose_memory_is_gone(self):
         report = self.run_case("rings_own", "unmapped").report

@@ -118,39 +118,6 @@ struct Ring {
   unfreed::hook::LiburingRing layout = {};
   bool works;
 };
-/// A ring without liburing's structure.
-struct OwnRing {
-  OwnRing() : fd(ringed(io_uring_setup(4, reinterpret_cast<io_uring_params*>(&made)))) {
-    sq = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
-    sqes = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0x10000000));
-  }
-  ~OwnRing() {
-    munmap(sq, 4096);
-    munmap(sqes, 4096);
-    close(fd);
-  }
-  OwnRing(const OwnRing&) = delete;
-  OwnRing& operator=(const OwnRing&) = delete;
-  uint32_t& at(uint32_t offset) { return *reinterpret_cast<uint32_t*>(sq + offset); }
-  /// The ring's descriptor; the next call will submit the request.
-  unsigned opening() {
-    const char* path = kFile;
-    int directory = AT_FDCWD;
-    sqes[0] = 18;
-    memcpy(sqes + 4, &directory, sizeof directory);
-    memcpy(sqes + 16, &path, sizeof path);
-    at(made[16]) = 0;  // the array
-    __atomic_store_n(&at(made[11]), 1, __ATOMIC_RELEASE);
-    return static_cast<unsigned>(fd);
-  }
-  int result() {
-    while (__atomic_load_n(&at(made[21]), __ATOMIC_ACQUIRE) == 0) sched_yield();
-    return static_cast<int>(at(made[25] + 8));
-  }
-  uint32_t made[30] = {};  ///< struct io_uring_params
-  int fd;
-  char *sq, *sqes;
-};
 
 /// A segment of shared memory that is gone at the end of the twin, by a system call that no hook sees.
 struct Segment {
