@@ -23,8 +23,8 @@ namespace {
 
 const LiburingRing& layout(const io_uring* ring) { return *reinterpret_cast<const LiburingRing*>(ring); }
 
-/// False: it is none that this library made, or has another layout. Its pointers must lead into the ring's memory, which
-/// is read: only for a ring with entries to submit, as the real call writes to that memory then.
+/// False: it is none that this library made, or has another layout. Its pointers must lead into the ring's memory,
+/// which is read: only for a ring with entries to submit, as the real call writes to that memory then.
 bool queues_of(const LiburingRing& ring, RingQueues& out) {
   auto holds = [&](const void* start, size_t bytes) {
     size_t offset = static_cast<size_t>(static_cast<const std::byte*>(start) - ring.sq.memory);

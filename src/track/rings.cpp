@@ -22,7 +22,8 @@ namespace {
 
 // Numbers that are younger than the oldest kernel headers this is built with.
 constexpr uint8_t kAccept = 13, kOpenAt = 18, kClose = 19, kOpenAt2 = 28, kSocket = 45, kFixedFdInstall = 54;
-constexpr uint32_t kMore = 1u << 1;  // of a completion's flags: there will be others for the request
+constexpr uint8_t kSkipsCompletion = 1u << 6;  // of a request's flags: none if it succeeds
+constexpr uint32_t kMore = 1u << 1;            // of a completion's flags: there will be others for the request
 
 /// What is read of entries.
 struct Request {
@@ -49,12 +50,14 @@ struct Ring {
   uint32_t awaited;  ///< requests
 };
 
-/// Requests that make descriptors, submitted by one stack with one user_data.
+/// Requests that make descriptors, submitted by one stack with one user_data. Other requests may have the same: which
+/// completion is whose cannot be told then, but for its result.
 struct Awaited {
   uint64_t user_data;
   uint32_t site;  ///< 0: their descriptors do not count
   uint16_t ring;
   uint16_t count;
+  uint32_t others;  ///< requests in flight that make none, seen since
 };
 
 /// A request to close.
@@ -64,7 +67,7 @@ struct Closing {
   FdRelease release;
 };
 
-constexpr size_t kMostRings = 64, kMostAwaited = 1024, kMostClosing = 64;
+constexpr size_t kMostRings = 64, kMostAwaited = 1024, kMostClosing = 1024;
 constexpr uint32_t kMostLooks = 64;
 
 constinit base::Lock g_lock;
@@ -131,13 +134,31 @@ void await(Ring& ring, uint64_t user_data, uint32_t site) {
   });
   if (same == end) {
     if (count == kMostAwaited) return;
-    *same = {user_data, site, number, 0};
+    *same = {user_data, site, number, 0, 0};
     g_awaited_count.store(count + 1, std::memory_order_relaxed);
   }
   if (same->count == UINT16_MAX) return;
   ++same->count;
   ++ring.awaited;
   ring.key.store(ring.queues.cq_tail, std::memory_order_release);
+}
+
+/// With the lock held.
+Awaited* find_awaited(const Ring& ring, uint64_t user_data) {
+  auto number = static_cast<uint16_t>(&ring - g_rings);
+  Awaited* end = g_awaited + g_awaited_count.load(std::memory_order_relaxed);
+  Awaited* one = std::find_if(
+      g_awaited, end, [&](const Awaited& other) { return other.user_data == user_data && other.ring == number; });
+  return one == end ? nullptr : one;
+}
+
+/// With the lock held. All its requests have completed.
+void remove(const Ring& ring, Awaited* one) {
+  Awaited ended = *one;
+  size_t count = g_awaited_count.load(std::memory_order_relaxed);
+  *one = g_awaited[count - 1];
+  g_awaited_count.store(count - 1, std::memory_order_relaxed);
+  if (Awaited* same = find_awaited(ring, ended.user_data)) same->others += ended.others;
 }
 
 void end_of(Ring& ring) {
@@ -176,7 +197,8 @@ void settle_all() {
 
 void note_closing(int fd, const FdRelease& release) {
   size_t count = g_closing_count.load(std::memory_order_relaxed);
-  if (!release.word || count == kMostClosing) return;
+  if (!release.word) return;
+  if (count == kMostClosing) return g_tracker.writer.drop(ledger::Dropped::closes_full);
   g_closing[count] = {fd, 0, release};
   g_closing_count.store(count + 1, std::memory_order_relaxed);
 }
@@ -193,30 +215,29 @@ void settle_reused(int fd) {
   }
 }
 
-void take(int fd, uint32_t site) {
-  if (!fd_is_open(fd)) return;
+/// False: it is not open, or known to have been made otherwise.
+bool take(int fd, uint32_t site) {
+  if (fd < 0 || !fd_is_open(fd)) return false;
   settle_reused(fd);
-  if (fd_origin_known(fd) == FdOrigin::none) fd_made(fd, site);
+  if (fd_origin_known(fd) != FdOrigin::none) return false;
+  fd_made(fd, site);
+  return true;
 }
 
 /// With the lock held. Returns the error, if a request has met a limit.
 int take_completion(Ring& ring, const Completion& completion) {
-  auto number = static_cast<uint16_t>(&ring - g_rings);
-  size_t count = g_awaited_count.load(std::memory_order_relaxed);
-  Awaited* end = g_awaited + count;
-  Awaited* one = std::find_if(g_awaited, end, [&](const Awaited& other) {
-    return other.user_data == completion.user_data && other.ring == number;
-  });
-  if (one == end) return 0;
-  if (completion.result >= 0) take(completion.result, one->site);
-  if (!(completion.flags & kMore)) {
-    --ring.awaited;
-    if (--one->count == 0) {
-      *one = g_awaited[count - 1];
-      g_awaited_count.store(count - 1, std::memory_order_relaxed);
-    }
+  Awaited* one = find_awaited(ring, completion.user_data);
+  if (!one) return 0;
+  bool is_taken = take(completion.result, one->site);
+  int limit = completion.result == -EMFILE || completion.result == -ENFILE ? -completion.result : 0;
+  if (completion.flags & kMore) return limit;
+  if (!is_taken && one->others) {
+    --one->others;
+    return limit;
   }
-  return completion.result == -EMFILE || completion.result == -ENFILE ? -completion.result : 0;
+  --ring.awaited;
+  if (--one->count == 0) remove(ring, one);
+  return limit;
 }
 
 /// With the lock held.
@@ -232,6 +253,18 @@ int collect(Ring& ring) {
   }
   if (!ring.awaited) end_of(ring);
   return limit;
+}
+
+/// Requests that make no descriptor, but whose completions look like those of others that do.
+void count_others(const RingQueues& queues, RingEntries entries) {
+  base::Hold hold(g_lock);
+  const Ring* ring = awaited_ring(queues.cq_tail);
+  if (!ring) return;
+  for (uint32_t number = entries.first; number != entries.end; ++number) {
+    auto request = load<Request>(entry_at(queues, number));
+    if (makes_descriptor(request) || request.flags & kSkipsCompletion) continue;
+    if (Awaited* same = find_awaited(*ring, request.user_data)) ++same->others;
+  }
 }
 
 bool can_read(const RingQueues& queues) {
@@ -259,6 +292,7 @@ void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook,
       if (Ring* awaiting = ring_to_await(ring)) await(*awaiting, request.user_data, site);
     }
   }
+  if (awaited_ring(ring.cq_tail)) count_others(ring, entries);
 }
 
 void ring_submitted(const uint32_t* cq_tail, uint16_t hook, const unwind::Registers& from) {

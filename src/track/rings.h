@@ -2,8 +2,8 @@
 // finds the results in its completion queue; both are memory that it shares with the kernel. A call that submits is
 // hooked: before it, what is about to be submitted is read. Requests that make descriptors are kept with the stack of
 // that call until their completion is seen: after this call, after a later one on the same ring, or before a
-// report. A result counts only if the kernel says that the number is open and no hooked function has made it since, so
-// nothing depends on requests having different user_data.
+// report. A result counts only if the kernel says that the number is open and no hooked function has made it since.
+// Requests that have the same user_data are told apart by that.
 //
 // Not seen: rings of programs without liburing (to read them at every io_uring_enter would cost more than the call),
 // descriptors received in messages, rings with entries of mixed size.

@@ -43,6 +43,7 @@ class Rings(unittest.TestCase):
     def test_requests_with_equal_user_data(self):
         self.check("batch", 40)
         self.check("fail", 1)
+        self.check("same", 2)
 
     def test_one_request_with_many_results(self):
         self.check("accept", 3)

@@ -6,10 +6,10 @@
 //   rings accept     one request accepts three             rings fixed    into the ring's own table: no descriptor
 //   rings late       the result is there after the call    rings fail     of two requests one fails
 //   rings socket     makes a socket                        rings fork     the child does
-//   rings unmapped   the ring's memory is gone by the end
+//   rings unmapped   the ring's memory is gone by the end  rings same      others have the same user_data
 // With liburing only:
-//   rings twice      ends the ring twice                   rings dontfork a child ends it, in which its memory is missing
-//   rings strict     ends it where fcntl is fatal (seccomp)
+//   rings twice      ends the ring twice                   rings dontfork a child ends it, in which its memory is
+//   missing rings strict     ends it where fcntl is fatal (seccomp)
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -194,6 +194,14 @@ int main(int argc, char** argv) {
     for (int i = 0; i < 40; ++i) open_request(kFile);
     submit();
     for (int i = 0; i < 40; ++i)
+      if (result() < 0) return 2;
+  } else if (!strcmp(what, "same")) {
+    request(IORING_OP_NOP);
+    open_request(kFile);
+    request(IORING_OP_NOP);
+    open_request(kFile)->flags = IOSQE_ASYNC;
+    submit();
+    for (int i = 0; i < 4; ++i)
       if (result() < 0) return 2;
   } else if (!strcmp(what, "close")) {
     close_request(opened());
