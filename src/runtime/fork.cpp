@@ -6,6 +6,7 @@
 
 #include "base/own_memory.h"
 #include "base/syscall.h"
+#include "grade/stopped_threads.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
@@ -112,6 +113,7 @@ void reset_tables() {
 
 void take_over_fork_child() {
   g_runtime.pid = base::current_pid();
+  grade::StoppedThreads::reset_after_fork();
   track::footprint_unlocked();  // mlockall(2) is not inherited
   g_runtime.is_descendant = true;
   static ledger::Header fresh;

@@ -18,7 +18,7 @@ extern "C" int __sigaction(int, const struct sigaction*, struct sigaction*) noex
 namespace unfreed::runtime {
 
 namespace {
-void on_signal(int, siginfo_t* info, void* context_place) {
+void on_signal(int signal, siginfo_t* info, void* context_place) {
   base::KeepErrno keep;
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   bool is_grading = info->si_code == SI_QUEUE && static_cast<uint32_t>(value) == ledger::kGradingRequest;
@@ -30,7 +30,7 @@ void on_signal(int, siginfo_t* info, void* context_place) {
   auto& context = *static_cast<ucontext_t*>(context_place);
   auto digest = static_cast<uint32_t>(value >> 32);
   base::WaitingCall call = arch::interrupted_call(context, base::number_in(digest));
-  if (base::digest(call) == digest) grade::make_again_if_cut_short(context, call);
+  if (base::digest(call) == digest) grade::make_again_if_cut_short(context, call, signal);
 }
 }  // namespace
 
