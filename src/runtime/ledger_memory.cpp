@@ -386,6 +386,17 @@ bool replace_by_private(const Header& fresh, const Writer& parent, std::atomic<u
   return true;
 }
 
+/// Pages were copied whole: behind what is kept may lie records that the parent's other threads, or the one that has
+/// forked, have made meanwhile. A new record is taken to be all zeros.
+void clear_behind_kept(const Header& fresh, std::byte* base, const std::atomic<uint8_t>* populated) {
+  for (SectionId id : kKept) {
+    const ledger::Section& table = fresh.sections[static_cast<size_t>(id)];
+    uint64_t used = std::min(table.count.load(std::memory_order_relaxed), table.capacity) * table.record_bytes;
+    uint64_t end = table.offset + used, rest = (kPageBytes - end % kPageBytes) % kPageBytes;
+    if (rest && populated[end / kPageBytes].load(std::memory_order_relaxed)) std::memset(base + end, 0, rest);
+  }
+}
+
 }  // namespace
 
 bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& ledger, std::span<char> path,
@@ -409,6 +420,7 @@ bool replace_ledger(const LedgerPlace& place, int pid, Header& fresh, Writer& le
     backing = Backing::private_memory;
     if (!replace_by_private(fresh, parent, populated)) return false;
   }
+  clear_behind_kept(fresh, static_cast<std::byte*>(parent.base()), populated);
   ledger = Writer(parent.base(), backing, populated, &g_extents, &g_room);
   note_launcher(place, identity, ledger);
   return true;
