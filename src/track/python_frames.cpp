@@ -215,10 +215,13 @@ bool is_finalizing() {
   std::atomic_thread_fence(std::memory_order_acquire);
   return g_interpreter.is_finalizing();
 }
+/// Early releases of it give up the frames of other threads at the interpreter's end (before bpo-20526).
+constexpr int kLastThatClearsFrames = 8;
 /// Of what is read in this thread, as long as it has called out of the loop.
 Trust most_trust(int tid) {
   if (g_proofs < kEnoughProofs || !g_interpreter.is_finalizing || is_finalizing()) return Trust::nothing;
-  return tid == base::current_pid() ? Trust::everything : Trust::objects;
+  if (tid == base::current_pid()) return Trust::everything;
+  return g_interpreter.layout->minor > kLastThatClearsFrames ? Trust::objects : Trust::nothing;
 }
 
 /// The thread's frames, innermost first.

@@ -17,16 +17,18 @@
 //
 //                              main thread   other threads
 //     PyThreadState            as it is      by the kernel
-//     frames, 3.8 – 3.10       as they are   as they are         objects; the calls that run them own a reference
+//     frames, 3.9, 3.10        as they are   as they are         objects; the calls that run them own a reference
 //     frames, 3.11 – 3.13      as they are   by the kernel, all  on a stack that is unmapped with the state
 //                                            of a page at once
 //     code objects             as they are   as they are         each frame owns a reference
 //
 // It is the main thread that ends the interpreter. The references are the thread's own: it does not give them up while
 // it is in a hook, and the interpreter's end, which frees the state and that stack, does not either, but leaves them
-// unbalanced (PyThreadState_Clear() and tstate_delete_common() in Python/pystate.c, 3.8 to 3.13). What was read of a
-// freed state or stack is no pointer to go by: so the interpreter is asked, after they were read and before anything
-// is read as it is, whether its end has begun (_Py_IsFinalizing(), set before anything is freed).
+// unbalanced (PyThreadState_Clear() and tstate_delete_common() in Python/pystate.c, 3.9 to 3.13). Early releases of 3.8
+// do give up the innermost frame of each (Py_CLEAR(tstate->frame), before bpo-20526), and which release it is nobody
+// says: there all is read by the kernel in other threads. What was read of a freed state or stack is no pointer to go
+// by: so the interpreter is asked, after they were read and before anything is read as it is, whether its end has begun
+// (_Py_IsFinalizing(), set before anything is freed).
 //
 // What a code object refers to is known once it has been read, by the kernel.
 //
