@@ -23,8 +23,9 @@ static_assert(UINT32_MAX >> 19 == kPlaces - 1);
 }  // namespace
 
 void History::start(uint64_t now_ns) {
-  if (has_any_.exchange(false, std::memory_order_relaxed))
-    for (auto& place : places_) place.store(0, std::memory_order_relaxed);
+  // In a fork child, other threads may have written to some of its pages as they were copied.
+  for (auto& place : places_)
+    if (place.load(std::memory_order_relaxed)) place.store(0, std::memory_order_relaxed);
   started_ns_.store(now_ns, std::memory_order_relaxed);
   look_.store(1, std::memory_order_relaxed);
   next_base_.store(0, std::memory_order_relaxed);
@@ -157,14 +158,19 @@ SiteHistory* History::add(const Writer& writer, uint32_t site) {
     is_full_.store(true, std::memory_order_relaxed);
     return nullptr;
   }
-  // Another thread may be making a look, too: the other one has it then.
+  // Another thread may be making a look, too, and has added a site meanwhile, be it this one or another: then the next
+  // look adds it.
   if (!count.compare_exchange_strong(index, index + 1, std::memory_order_acq_rel)) return nullptr;
   made->site.store(site, std::memory_order_release);
-  has_any_.store(true, std::memory_order_relaxed);
   for (size_t place = first_place(site), tried = 0; tried < kPlaces; place = (place + 1) % kPlaces, ++tried) {
-    uint16_t nobody = 0;
-    if (places_[place].compare_exchange_strong(nobody, static_cast<uint16_t>(index + 1), std::memory_order_acq_rel))
+    uint16_t other = 0;
+    if (places_[place].compare_exchange_strong(other, static_cast<uint16_t>(index + 1), std::memory_order_acq_rel))
       break;
+    auto* history = writer.at<SiteHistory>(SectionId::histories, other - 1u);
+    if (history->site.load(std::memory_order_relaxed) != site) continue;
+    // It has added the same one right before: this record stays empty.
+    made->site.store(0, std::memory_order_release);
+    return history;
   }
   return made;
 }

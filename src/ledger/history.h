@@ -54,7 +54,6 @@ class History {
   std::atomic<uint64_t> look_{1};       ///< its number
   std::atomic<uint32_t> next_base_{0};  ///< sites before this, divided by kChunkCells, have been looked at
   std::atomic<bool> is_full_{false};    ///< no site can be added
-  std::atomic<bool> has_any_{false};
   /// Numbers of records + 1, by site: open addressing, at most half full.
   std::array<std::atomic<uint16_t>, 8192> places_{};
 };
