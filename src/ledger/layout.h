@@ -1,4 +1,4 @@
-// The ledger's on-disk (shared memory) format, version 2.
+// The ledger's on-disk (shared memory) format.
 //
 // One ledger belongs to one process image. The runtime writes it while the process runs; anyone who has permission may
 // read it, during the process's life or after. Nothing in it is a pointer: references are record indexes or byte
@@ -24,7 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
-inline constexpr uint32_t kFormatVersion = 3;
+inline constexpr uint32_t kFormatVersion = 4;
 inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
@@ -154,7 +154,7 @@ enum class Grading : uint32_t {
 enum class RetainedSizes : uint32_t {
   none = 0,  ///< nothing was graded, or nothing is kept
   known = 1,
-  too_large = 2,  ///< there were too many blocks or pointers
+  too_large = 2,  ///< there were too many blocks or pointers, or it would have taken too long
 };
 
 /// Where a path of pointers to reachable heap blocks begins.
