@@ -138,6 +138,13 @@ void* work(void* number) {
   exit(0);
 }
 
+/// From another stack each time: the parent records a new call site while the child takes over what it had.
+[[gnu::noinline]] pid_t fork_at(int depth) {
+  pid_t child = depth ? fork_at(depth - 1) : fork();
+  asm volatile("" ::: "memory");
+  return child;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -151,7 +158,7 @@ int main(int argc, char** argv) {
     pthread_create(&handles[i], nullptr, work, reinterpret_cast<void*>(uintptr_t(i + 1)));
   usleep(static_cast<useconds_t>(length * 5e5));
   for (int i = 0; i < forks; ++i) {
-    pid_t child = fork();
+    pid_t child = fork_at(i);
     if (child < 0) fail("fork");
     if (child == 0) be_child(random);
     int status;
