@@ -145,9 +145,10 @@ class DebugFiles(unittest.TestCase):
             with open(self.report, encoding="utf-8") as file:
                 report = json.load(file)
             report["process"]["pid"] += 1
-            for call in report["stacks"]["calls"]:
-                if call.get("build_id"):
-                    call["build_id"] = call["build_id"][::-1]  # of programs that are nowhere
+            for site in report["sites"]:
+                for frame in site["stack"]:
+                    if frame.get("build_id"):
+                        frame["build_id"] = frame["build_id"][::-1]  # of programs that are nowhere
             changed = home.path("changed.json")
             with open(changed, "w", encoding="utf-8") as file:
                 json.dump(report, file)
@@ -156,7 +157,9 @@ class DebugFiles(unittest.TestCase):
                 "DEBUGINFOD_URLS": url, "DEBUGINFOD_TIMEOUT": "1", "HOME": home.folder})
             server.shutdown(socket.SHUT_RDWR)
         self.assertEqual(shown.status, 0)
-        self.assertEqual(len(asked), 1)
+        self.assertIn(len(asked), (1, 2, 3), "the client tries three times for one file")
+        modules = {frame["module"] for site in report["sites"] for frame in site["stack"] if frame.get("build_id")}
+        self.assertGreaterEqual(len(modules), 2, "there would be more to ask for")
         self.assertIn("the servers in DEBUGINFOD_URLS do not answer", shown.stdout)
 
     def test_client_that_is_not_installed(self):
