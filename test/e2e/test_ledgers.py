@@ -81,8 +81,10 @@ class OtherUsers(unittest.TestCase):
                 folder = self.run_folder(scratch)
                 pid = harness.child_of(launcher)
                 harness.wait_for(lambda: glob.glob(os.path.join(folder, f"{pid}-*")))
-                script = (f"mv {folder} {folder}.gone && mkdir {folder} && chmod 755 {folder} && "
-                          f"for i in 0 1 9; do cp --sparse=always {clean} {folder}/{pid}-{SPACE}-$i.done; done")
+                # An empty folder would be removed by whichever of the run's processes ends next.
+                script = (f"mkdir {folder}.theirs && chmod 755 {folder}.theirs && "
+                          f"for i in 0 1 9; do cp --sparse=always {clean} {folder}.theirs/{pid}-{SPACE}-$i.done; done && "
+                          f"mv {folder} {folder}.gone && mv {folder}.theirs {folder}")
                 moved = harness.bare(as_nobody(["/bin/sh", "-c", script]))
                 self.assertEqual(moved.status, 0, moved)
                 open(scratch.path("go"), "w").close()
@@ -105,8 +107,9 @@ class OtherUsers(unittest.TestCase):
                 self.assertEqual(process.stdout.readline(), b"ready\n")
                 folder = os.path.join(scratch.ledgers, f"unfreed-{os.geteuid()}")
                 (ledger,) = os.listdir(folder)
-                swap = (f"mv {folder} {folder}.gone && mkdir {folder} && chmod 755 {folder} && "
-                        f"cp --sparse=always {clean} {folder}/{ledger} && chmod 644 {folder}/{ledger}")
+                swap = (f"mkdir {folder}.theirs && chmod 755 {folder}.theirs && "
+                        f"cp --sparse=always {clean} {folder}.theirs/{ledger} && chmod 644 {folder}.theirs/{ledger} && "
+                        f"mv {folder} {folder}.gone && mv {folder}.theirs {folder}")
                 self.assertEqual(harness.bare(as_nobody(["/bin/sh", "-c", swap])).status, 0)
                 process.stdin.close()
                 self.assertEqual(process.wait(30), 23)
