@@ -84,7 +84,8 @@ NEEDED = {"CTest": ("cmake", "ctest"), "Meson": ("meson", "ninja"), "Cargo": ("c
 def recipes():
     """{runner: its commands}, as the README's table has them."""
     with open(os.path.join(harness.SOURCE, "README.md"), encoding="utf-8") as file:
-        rows = re.findall(r"^\| (\w+) \| (`.*`) \|$", file.read().split("| runner | commands |")[1], re.M)
+        table = file.read().split("| runner | commands |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\w+) \| (`.*`) \|$", table, re.M)
     return {runner: re.findall("`([^`]+)`", commands) for runner, commands in rows}
 
 
