@@ -27,22 +27,6 @@ using report::Report;
 
 namespace {
 
-/// 0: it is no time.
-int64_t started_ns(report::Text started) {
-  std::tm parts = {};
-  std::string copy(started);
-  const char* rest = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (!rest) return 0;
-  int64_t fraction = 0;
-  int64_t unit = 1'000'000'000;
-  if (*rest == '.')
-    while (++rest, *rest >= '0' && *rest <= '9' && unit > 1) fraction += (*rest - '0') * (unit /= 10);
-  int64_t nanoseconds = 0;
-  bool is_too_late = __builtin_mul_overflow(int64_t{timegm(&parts)}, int64_t{1'000'000'000}, &nanoseconds) ||
-                     __builtin_add_overflow(nanoseconds, fraction, &nanoseconds);
-  return is_too_late ? 0 : nanoseconds;
-}
-
 /// Fills a profile's tables: every text, mapping, function and location once.
 class ProfileBuilder {
  public:
@@ -226,7 +210,7 @@ std::string gzip(const std::string& bytes) {
 }  // namespace
 
 int64_t moment_of(const Report& report) {
-  int64_t started = started_ns(report.process.started);
+  int64_t started = realtime_ns(report.process.started);
   int64_t moment = 0;
   bool is_known =
       started && report.process.duration_ns && !__builtin_add_overflow(started, *report.process.duration_ns, &moment);
