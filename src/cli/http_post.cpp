@@ -63,12 +63,6 @@ std::string config_line(std::string_view option, std::string_view value) {
   return fmt::format("{} = \"{}\"\n", option, quoted);
 }
 
-std::string trimmed(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
-  return std::string(text);
-}
-
 /// RFC 9110, "field-name" and "field-value".
 bool is_header(std::string_view line) {
   constexpr std::string_view kInNames = "!#$%&'*+-.^_`|~";
@@ -79,14 +73,14 @@ bool is_header(std::string_view line) {
   auto end = std::find_if_not(line.begin(), line.end(), is_in_name);
   std::string_view rest = line.substr(static_cast<size_t>(end - line.begin()));
   if (rest.size() == line.size() || std::any_of(rest.begin(), rest.end(), is_control)) return false;
-  return rest == ";" || (rest.starts_with(':') && !trimmed(rest.substr(1)).empty());
+  return rest == ";" || (rest.starts_with(':') && !base::trimmed(rest.substr(1)).empty());
 }
 
 /// "curl: (7) Failed to connect to 127.0.0.1 port 1 …" without what is curl's own.
 std::string describe_failure(std::string_view line, int status) {
   line = line.substr(0, line.find('\n'));
   if (size_t end = line.find(") "); line.starts_with("curl: (") && end != line.npos) line.remove_prefix(end + 2);
-  std::string text = render::printable(trimmed(line));
+  std::string text = render::printable(base::trimmed(line));
   if (!text.empty()) return text;
   return WIFSIGNALED(status) ? fmt::format("curl was ended by signal {}", WTERMSIG(status))
                              : fmt::format("curl ended with status {}", WEXITSTATUS(status));
@@ -105,7 +99,7 @@ std::string HttpAnswer::header(std::string_view name) const {
     bool is_same = std::equal(name.begin(), name.end(), line.begin(), [](char wanted, char has) {
       return wanted == std::tolower(static_cast<unsigned char>(has));
     });
-    if (is_same) value = trimmed(line.substr(colon + 1));
+    if (is_same) value = base::trimmed(line.substr(colon + 1));
   }
   return value;
 }

@@ -21,6 +21,7 @@
 #include "render/pprof.h"
 #include "render/profile_stores.h"
 #include "render/quantities.h"
+#include "render/text.h"
 
 namespace unfreed::cli {
 
@@ -137,7 +138,7 @@ class Push {
   };
   Outcome send(const report::Report& report, const std::string& what, std::string& error) {
     const report::Process& process = report.process;
-    std::string program(base::base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe));
+    std::string program(render::program_of(process));
     render::ProfileName name{render::label_text(name_.empty() ? program : name_), labels_};
     if (name.name.empty()) name.name = "unknown";
     name.labels.try_emplace("hostname", render::label_text(host_name()));

@@ -139,8 +139,7 @@ std::string render_report_junit(Reports reports, const RenderOptions& options) {
   // Names are the same from run to run: a CI compares them.
   std::map<std::string, size_t> names;
   for (const Report* report : reports) {
-    const report::Process& process = report->process;
-    std::string name(base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe));
+    std::string name(program_of(report->process));
     if (size_t number = ++names[name]; number > 1) name += fmt::format(" {}", number);
     suites += suite_of(*report, options, escape_markup(name), report->of_run && !any_judged(reports), counts);
     suites += clean_suite(*report, counts);

@@ -125,9 +125,7 @@ void MetricsPage::add_complete(const std::string& labels, bool is_complete) {
 void MetricsPage::add_unread(std::string_view program, int64_t pid) { add_complete(labels_of(program, pid), false); }
 
 void MetricsPage::add(const Report& report) {
-  const report::Process& process = report.process;
-  std::string labels =
-      labels_of(base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe), process.pid);
+  std::string labels = labels_of(program_of(report.process), report.process.pid);
   add_complete(labels, report.complete);
   std::vector<Place> places = list_places(report);
   std::vector<LabelledPlace> labelled = label_places(report, places, labels, root_);

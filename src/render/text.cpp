@@ -218,9 +218,12 @@ std::string render_places(const Report& report, const TextOptions& options) {
 
 }  // namespace
 
+std::string_view program_of(const report::Process& process) {
+  return base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
+}
+
 std::string describe_process(const report::Process& process) {
-  std::string_view name = process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe;
-  return fmt::format("{} (pid {})", printable(base_name(name)), process.pid);
+  return fmt::format("{} (pid {})", printable(program_of(process)), process.pid);
 }
 
 bool is_about(const RuleOutcome& rule, ledger::Kind kind) {

@@ -38,6 +38,8 @@ bool is_about(const report::RuleOutcome& rule, ledger::Kind kind);
 std::string describe_verdict(const report::RuleOutcome& outcome);
 /// What a process still holds, in one phrase: "2 descriptors, 1 thread"; "nothing" if it holds nothing.
 std::string describe_held(const report::Report& report);
+/// The name of its program, without folders; as it was started where the file is not known.
+std::string_view program_of(const report::Process& process);
 /// "gcc (pid 1234)"
 std::string describe_process(const report::Process& process);
 
