@@ -19,15 +19,15 @@ Variables::~Variables() {
 }
 
 uintptr_t Variables::start_of(uintptr_t address) {
-  const Module* module = find(address);
+  Module* module = find(address);
   uint64_t into = 0;
   if (!module || module->symbols.find(address - module->bias, &into).empty()) return address;
   return address - into;
 }
 
 /// nullptr: it cannot be used.
-const Variables::Module* Variables::find(uintptr_t address) {
-  for (const Module& module : std::span(modules_).first(count_))
+Variables::Module* Variables::find(uintptr_t address) {
+  for (Module& module : std::span(modules_).first(count_))
     if (address >= module.low && address < module.high) return module.is_usable ? &module : nullptr;
   unwind::Object object;
   if (count_ == kMostModules || !unwind::find_object(address, object)) return nullptr;

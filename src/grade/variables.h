@@ -33,7 +33,7 @@ class Variables {
   };
   static constexpr size_t kMostModules = 64;
 
-  const Module* find(uintptr_t address);
+  Module* find(uintptr_t address);
   void open(Module& module, uint32_t number) const;
 
   size_t most_symbols_;

@@ -20,7 +20,7 @@ FrameResolver SymbolTable::resolver() {
 void SymbolTable::resolve(const ledger::View& view, const ledger::Node& node, void* emit_context,
                           void (*emit)(void*, const ResolvedFrame&)) {
   uint32_t module = node.module & ledger::kNodeModuleMask;
-  const ElfSymbols* symbols = module == 0 ? nullptr : find(view, module);
+  ElfSymbols* symbols = module == 0 ? nullptr : find(view, module);
   if (!symbols) return;
   ResolvedFrame frame;
   frame.linkage_name = symbols->find(lookup_offset(node), &frame.symbol_offset);
@@ -44,8 +44,8 @@ FunctionName SymbolTable::name(std::string_view linkage_name) {
   return found;
 }
 
-const ElfSymbols* SymbolTable::find(const ledger::View& view, uint32_t module) {
-  for (const Entry& entry : entries_)
+ElfSymbols* SymbolTable::find(const ledger::View& view, uint32_t module) {
+  for (Entry& entry : entries_)
     if (entry.module == module) return entry.usable ? &entry.symbols : nullptr;
   Entry& entry = entries_[next_];
   next_ = (next_ + 1) % kModules;

@@ -45,7 +45,7 @@ class SymbolTable {
     ElfSymbols symbols;
   };
 
-  const ElfSymbols* find(const ledger::View& view, uint32_t module);
+  ElfSymbols* find(const ledger::View& view, uint32_t module);
   static void open(const ledger::View& view, uint32_t module, Entry& entry);
   void close(Entry& entry);
   FunctionName name(std::string_view linkage_name);

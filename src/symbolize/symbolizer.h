@@ -39,9 +39,7 @@ class SymbolFile {
   ~SymbolFile();
   SymbolFile(const SymbolFile&) = delete;
   SymbolFile& operator=(const SymbolFile&) = delete;
-  std::string_view find(uint64_t address, uint64_t* distance = nullptr) const {
-    return symbols_.find(address, distance);
-  }
+  std::string_view find(uint64_t address, uint64_t* distance = nullptr) { return symbols_.find(address, distance); }
 
  private:
   std::span<const std::byte> bytes_;

@@ -234,6 +234,32 @@ TEST(ElfSymbols, ATableAmongCodeEndsNoFunction) {
   EXPECT_EQ(find_in(make_elf(many), 0x1f00), "outer");
 }
 
+TEST(ElfSymbols, EachOfManyIsFoundHoweverTheyAreSpread) {
+  std::mt19937_64 random(3);
+  std::vector<Function> functions;
+  for (uint64_t at = 0x1000; functions.size() < 3000;) {
+    functions.push_back({"f" + std::to_string(functions.size()), at, 1 + random() % 64});
+    if (random() % 8 == 0) functions.push_back({".local", at, 1});
+    // Most lie close together, some far apart.
+    at += 64 + (random() % 500 == 0 ? random() % (1 << 24) : random() % 64);
+  }
+  functions.push_back({"per_thread", 0x10, 8, STB_LOCAL, STT_TLS});
+  std::shuffle(functions.begin(), functions.end(), random);
+  std::vector<std::byte> file = make_elf(functions);
+  ElfSymbols symbols;
+  ASSERT_TRUE(symbols.open(file));
+  std::vector<uint32_t> words(symbols.index_words());
+  symbols.build_index(words);
+  for (const Function& function : functions) {
+    if (function.name == ".local") continue;
+    uint64_t start = function.address + (function.type == STT_TLS ? ledger::kThreadLocals : 0);
+    uint64_t into = 0;
+    EXPECT_EQ(symbols.find(start + function.size - 1, &into), function.name);
+    EXPECT_EQ(into, function.size - 1);
+    EXPECT_EQ(symbols.find(start + function.size), "") << function.name;
+  }
+}
+
 TEST(ElfSymbols, OfSeveralNamesThePublicOneIsTaken) {
   std::vector<std::byte> file = make_elf(
       {{"__open64", 0x1000, 8}, {"open", 0x1000, 8}, {"local_alias", 0x1000, 8, STB_LOCAL}, {"_open", 0x1000, 8}});
