@@ -29,11 +29,16 @@ class Bytes {
       return true;
     }
     if (bytes > kWindowBytes) return read_file(offset, out, bytes);
-    // One stays on the file's beginning, where everything that follows is looked up.
-    Window& window = offset + bytes <= kWindowBytes ? first_ : other_;
-    bool is_in_window = offset >= window.start && offset + bytes <= window.start + window.bytes;
-    if (!is_in_window && !fill(window, &window == &first_ ? 0 : offset, offset + bytes)) return false;
-    std::memcpy(out, window.text + (offset - window.start), bytes);
+    // One stays on the file's beginning, where everything that follows is looked up. Of the two others the one that
+    // was not used last goes: names of sections are read in turn with the sections.
+    Window* window = &first_;
+    if (offset + bytes > kWindowBytes) {
+      bool is_in_last = others_[last_].holds(offset, bytes);
+      if (!is_in_last) last_ = !last_;
+      window = &others_[last_];
+    }
+    if (!window->holds(offset, bytes) && !fill(*window, window == &first_ ? 0 : offset, offset + bytes)) return false;
+    std::memcpy(out, window->text + (offset - window->start), bytes);
     return true;
   }
 
@@ -60,6 +65,8 @@ class Bytes {
     uint64_t start = 0;
     size_t bytes = 0;
     char text[kWindowBytes];
+
+    bool holds(uint64_t offset, size_t wanted) const { return offset >= start && offset + wanted <= start + bytes; }
   };
   /// A read mostly follows the previous one. False: it does not reach to `end`.
   bool fill(Window& window, uint64_t start, uint64_t end) const {
@@ -72,7 +79,8 @@ class Bytes {
   const std::byte* memory_ = nullptr;
   long file_ = -1;
   uint64_t size_ = 0;
-  mutable Window first_, other_;
+  mutable Window first_, others_[2];
+  mutable bool last_ = false;
 };
 
 }  // namespace unfreed::elf
