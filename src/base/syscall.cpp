@@ -49,6 +49,7 @@ namespace {
 /// Watching for a sandbox: the process (0: no), and the filters that it was started with.
 constinit std::atomic<long> g_watched_pid{0};
 constinit int g_first_filters = 0;
+constinit bool g_is_alone = false;  ///< nobody is there who could restrict it
 void (*g_noticed)() = nullptr;
 void (*g_asking)(bool) = nullptr;
 
@@ -111,7 +112,7 @@ void stop_calling() {
 /// Has this process, which was started without a filter, been restricted? Then calls are forbidden from here on.
 bool is_sandboxed() {
   long watched = g_watched_pid.load(std::memory_order_relaxed);
-  if (!watched || g_first_filters || !is_filtered()) return false;
+  if (!watched || g_is_alone || g_first_filters || !is_filtered()) return false;
   // The child of a vfork, or of a fork that has not been adopted, decides nothing for the process.
   if (arch::system_call(SYS_getpid, 0, 0, 0, 0, 0, 0) == watched) stop_calling();
   return true;
@@ -153,6 +154,11 @@ void read_coarse_clock() {
 }
 
 bool may_call_system() { return !g_forbidden.load(std::memory_order_relaxed) && !is_sandboxed(); }
+
+AloneInProcess::AloneInProcess(bool is_alone) : was_alone_(g_is_alone) {
+  if (is_alone && may_call_system()) g_is_alone = true;
+}
+AloneInProcess::~AloneInProcess() { g_is_alone = was_alone_; }
 
 void count_sandboxes() {
   if (g_first_filters > 0 && may_call_system() && count_filters() > g_first_filters) stop_calling();

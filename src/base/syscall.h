@@ -34,6 +34,19 @@ void watch_for_sandbox_in_fork_child();
 void count_sandboxes();
 /// May system calls be made?
 bool may_call_system();
+/// While it exists, none of the program's code runs in this process: the kernel is asked once, and not before each
+/// call.
+class AloneInProcess {
+ public:
+  /// `is_alone` false: without effect.
+  explicit AloneInProcess(bool is_alone = true);
+  ~AloneInProcess();
+  AloneInProcess(const AloneInProcess&) = delete;
+  AloneInProcess& operator=(const AloneInProcess&) = delete;
+
+ private:
+  bool was_alone_;
+};
 /// The one call that a process makes at its end in any case.
 [[noreturn]] void end_process(int status);
 

@@ -143,6 +143,7 @@ long clone_self(void* context, int kept, void (*body_before_closing)(void*), int
   if (!stack) return -ENOMEM;
   auto run = [](void* argument) {
     const Work& the = *static_cast<Work*>(argument);
+    base::AloneInProcess alone;
     the.before_closing(the.context);
     make_room_for_descriptors(the.kept);
     return the.body(the.context);

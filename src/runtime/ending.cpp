@@ -23,6 +23,7 @@
 #include "settings/settings.h"
 #include "track/rings.h"
 #include "track/thread_stacks.h"
+#include "track/threads.h"
 #include "track/tracker.h"
 
 namespace unfreed::runtime {
@@ -130,6 +131,7 @@ End end_process_image(int status) {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
     // which would be taken for the program's.
     base::SignalBlock block;
+    base::AloneInProcess alone(has_kernel && track::is_only_thread());
     if (has_kernel) describe_threads();
     g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
     header.ended_monotonic_ns = base::monotonic_ns();
