@@ -23,8 +23,9 @@ constexpr size_t kGuardBytes = 64 * 1024;
 
 constexpr int kFaults[] = {SIGSEGV, SIGBUS};
 
-/// The one whose body runs, for the signal handler.
+/// For the signal handler: the innermost one whose body runs, and the one that is stopped at faults.
 BoundedCall* volatile g_running;
+BoundedCall* volatile g_stopping_at_faults;
 
 }  // namespace
 
@@ -32,6 +33,7 @@ BoundedCall::~BoundedCall() {
   if (stops_at_faults_) {
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&faults_mask_before_), 0, 8);
     for (size_t at = 0; at < std::size(kFaults); ++at) set_signal_action(kFaults[at], faults_before_[at], nullptr);
+    g_stopping_at_faults = nullptr;
   }
   give_signal_back();
   if (stack_) unmap_memory(stack_, stack_bytes_);
@@ -68,6 +70,7 @@ void BoundedCall::give_signal_back() {
 }
 
 void BoundedCall::stop_at_faults() {
+  g_stopping_at_faults = this;
   for (size_t at = 0; at < std::size(kFaults); ++at)
     set_signal_action(kFaults[at], {on_signal, SA_NODEFER, nullptr, 0}, &faults_before_[at]);
   // A fault while its signal is blocked is the end.
@@ -82,15 +85,17 @@ bool BoundedCall::run(void (*body)(void*), void* argument, long most_microsecond
   body_ = body;
   argument_ = argument;
   take_signal();
+  BoundedCall* around = g_running;
   g_running = this;
   constexpr long kSecond = 1'000'000;
   timeval most{most_microseconds / kSecond, most_microseconds % kSecond};
   itimerval limit{most, most};
-  itimerval none{};
-  raw_syscall(SYS_setitimer, ITIMER_VIRTUAL, reinterpret_cast<long>(&limit), 0);
+  itimerval before{};
+  raw_syscall(SYS_setitimer, ITIMER_VIRTUAL, reinterpret_cast<long>(&limit), reinterpret_cast<long>(&before));
   enter_stack(stack_, stack_bytes_, begin, this, &way_back_);
-  raw_syscall(SYS_setitimer, ITIMER_VIRTUAL, reinterpret_cast<long>(&none), 0);
-  g_running = nullptr;
+  if (!around) before = {};
+  raw_syscall(SYS_setitimer, ITIMER_VIRTUAL, reinterpret_cast<long>(&before), 0);
+  g_running = around;
   bool has_returned = body_ == nullptr;
   return has_returned;
 }
@@ -115,8 +120,9 @@ void BoundedCall::begin(void* self) {
   BoundedCall* running = g_running;
   if (running && running->inside_) running->stop();
   // A fault of somebody else's happens again at once, and then as it would have without us.
-  for (size_t at = 0; running && at < std::size(kFaults); ++at)
-    if (signal == kFaults[at]) set_signal_action(signal, running->faults_before_[at], nullptr);
+  BoundedCall* stopping = g_stopping_at_faults;
+  for (size_t at = 0; stopping && at < std::size(kFaults); ++at)
+    if (signal == kFaults[at]) set_signal_action(signal, stopping->faults_before_[at], nullptr);
 }
 
 }  // namespace unfreed::base

@@ -7,8 +7,8 @@
 //
 // The limit is in processor time, measured by ITIMER_VIRTUAL: the object uses SIGVTALRM and the timer while it
 // lives, and its destructor restores them. So it is for processes of our own (the command, and the copy of a
-// process in which the runtime writes a report), never for a program that is being tracked.
-// Async-signal-safe; one at a time in a process.
+// process in which the runtime writes a report), and for the only thread of a tracked program that has ended.
+// Async-signal-safe; one at a time in a process, or one within the body of another, whose time stands still meanwhile.
 #pragma once
 
 #include <signal.h>

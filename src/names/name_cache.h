@@ -14,11 +14,12 @@
 
 namespace unfreed::report {
 
-/// A megabyte, zeroed before its first use: not for a stack.
+/// A megabyte, of which little is touched before it is needed: not for a stack.
 class NameCache {
  public:
   /// False: it is not known. The texts are valid until the next keep() or forget().
   bool find(std::string_view linkage_name, FunctionName& out) const {
+    if (used_ == 0) return false;
     const Entry& entry = entries_[place(linkage_name)];
     if (entry.key != linkage_name.data() || entry.key_size != linkage_name.size()) return false;
     out.shown = {texts_ + entry.text, entry.shown_size};
@@ -29,8 +30,9 @@ class NameCache {
   void keep(std::string_view linkage_name, const FunctionName& name) {
     bool is_spelled = name.full != name.shown;
     size_t needed = name.shown.size() + (is_spelled ? name.full.size() : 0);
-    if (needed > kTextBytes || linkage_name.empty()) return;
+    if (needed == 0 || needed > kTextBytes || linkage_name.empty()) return;
     if (needed > kTextBytes - used_) forget();
+    if (used_ == 0) std::memset(static_cast<void*>(entries_), 0, sizeof entries_);
     Entry& entry = entries_[place(linkage_name)];
     entry = {linkage_name.data(), static_cast<uint32_t>(linkage_name.size()), static_cast<uint32_t>(used_),
              static_cast<uint32_t>(name.shown.size()), static_cast<uint32_t>(needed - name.shown.size())};
@@ -40,11 +42,7 @@ class NameCache {
   }
 
   /// Call it before memory that holds linked names is unmapped.
-  void forget() {
-    if (used_ == 0) return;
-    std::memset(static_cast<void*>(entries_), 0, sizeof entries_);
-    used_ = 0;
-  }
+  void forget() { used_ = 0; }
 
  private:
   struct Entry {
@@ -61,7 +59,7 @@ class NameCache {
     return (reinterpret_cast<uintptr_t>(linkage_name.data()) * 0x9e3779b97f4a7c15u) >> 52;
   }
 
-  Entry entries_[kEntries] = {};
+  Entry entries_[kEntries];  ///< zeroed when the first text is kept
   size_t used_ = 0;
   char texts_[kTextBytes];
 };

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "base/arena.h"
+#include "base/bounded_call.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
 #include "base/passing_memory.h"
@@ -62,12 +63,13 @@ struct Request {
   const char* path;  ///< nullptr: as UNFREED_OUTPUT says
   uint32_t number;   ///< of this report in the process
   uint32_t limit;    ///< of those made because a limit was reached; 0: it is none
-  bool is_copy;      ///< made by a copy of the process: else by itself
+  bool has_timers;   ///< made where the process's timers and signals are ours: in a copy of it, or at its end
   /// The ledger as it was when the report was asked for, where the program may give back what it held meanwhile;
   /// nullptr: as it is.
   ledger::Frozen* frozen = nullptr;
   report::Threshold threshold;
   LiveGrading* grading = nullptr;  ///< where the copy is to find out what is lost
+  bool is_alone = false;           ///< made by the only thread of a process that has ended, not by a copy
 };
 
 /// What the report is made from.
@@ -84,18 +86,21 @@ Line line_kind() { return g_settings.has_rules() ? Line::verdict : Line::news; }
 // ---- by this library ----
 
 /// Reads the files of UNFREED_SUPPRESSIONS. False: one could not be read or understood (said on stderr).
-bool read_suppressions(std::string_view files, std::span<report::Suppression> out, size_t& count) {
+bool read_suppressions(std::string_view files, base::Arena& arena, std::span<const report::Suppression>& read_ones) {
   bool all = true;
+  size_t count = 0;
+  std::span<report::Suppression> out;
   while (!files.empty()) {
     size_t colon = files.find(':');
     std::string_view file = base::slice(files, 0, colon);
     files.remove_prefix(colon == files.npos ? files.size() : colon + 1);
     if (file.empty()) continue;
+    if (out.empty()) out = arena.take_array<report::Suppression>(report::kMaxSuppressions);
     base::FixedText<1024> path;
     path.add(file);
     auto* text = static_cast<char*>(base::map_memory(report::kMostSuppressionBytes));
     base::ReadResult read;
-    if (!text)
+    if (!text || out.empty())
       read.problem = base::failed(-ENOMEM);
     else if (path.cut())
       read.problem = base::failed(-ENAMETOOLONG);
@@ -117,12 +122,12 @@ bool read_suppressions(std::string_view files, std::span<report::Suppression> ou
       all = false;
     }
   }
+  read_ones = out.first(count);
   return all;
 }
 
 struct Working {
   report::SymbolTable symbols;
-  report::Suppression suppressions[report::kMaxSuppressions];
   OwnReportFile output;
   char json_buffer[report::kJsonBufferBytes];
 };
@@ -156,18 +161,16 @@ base::FileProblem write_file(const ledger::View& view, const Request& request, c
 
 /// Makes the report of this process (or of the process that this is a copy of) from its ledger.
 void evaluate_inside(const ledger::View& view, const Request& request, Working& working, Made& made) {
-  if (!request.is_copy) working.symbols.keep_linked_names();
-  size_t suppression_count = 0;
-  made.can_check = read_suppressions(g_settings.suppressions, working.suppressions, suppression_count);
+  if (!request.has_timers) working.symbols.keep_linked_names();
+  report::ReportInput input;
+  made.can_check = read_suppressions(g_settings.suppressions, made.arena, input.suppressions);
   ledger::Writer& source = source_of(request);
   report::cover_inner_allocator(source, report::find_inner_allocator(source));
-  report::ReportInput input;
   input.view = &view;
   input.settings = &g_settings;
   input.trigger = request.trigger;
   input.threshold = request.threshold;
   input.resolver = working.symbols.resolver();
-  input.suppressions = std::span(working.suppressions).first(suppression_count);
   input.now_monotonic_ns = base::monotonic_ns();
   report::evaluate(input, made.arena, made.report);
 }
@@ -304,7 +307,10 @@ bool is_worth_lines(const report::Report& report) {
   return !g_runtime.is_descendant && (has_misuse || report::holds_something(report));
 }
 
-/// Makes the report; its exit status (report/answer.h).
+/// What only a copy can do: it has descriptors to spare, and may start the command.
+constexpr int kNotAlone = 2;
+
+/// Makes the report; its exit status (report/answer.h), or kNotAlone.
 int make(void* context) {
   const Request& request = *static_cast<Request*>(context);
   if (request.grading && !request.grading->grade_copy(source_of(request))) return 0;
@@ -324,13 +330,16 @@ int make(void* context) {
   if (request.frozen) request.frozen->take_thread_stacks(g_tracker.writer);
   ledger::View view = request.frozen ? request.frozen->view() : own_view();
   evaluate_inside(view, request, *working, made);
-  made.problem = write_file(view, request, made.report, *working);
-  say_replaced(*working);
   report::Answer answer = made.answer();
   bool may_break = answer.verdict == report::Verdict::broken ||
                    (!made.report.process.outside_rules && may_lines_break(g_settings.rules, made.report));
-  bool has_lines = request.trigger == Trigger::exit && answer.written && (may_break || is_worth_lines(made.report)) &&
-                   finish_with_command(request.number, may_break, answer);
+  bool wants_lines = request.trigger == Trigger::exit && (may_break || is_worth_lines(made.report));
+  if (request.is_alone && (wants_lines || made.arena.short_of_memory())) return kNotAlone;
+  made.problem = write_file(view, request, made.report, *working);
+  if (request.is_alone && made.problem) return kNotAlone;
+  say_replaced(*working);
+  answer = made.answer();
+  bool has_lines = wants_lines && answer.written && finish_with_command(request.number, may_break, answer);
   answer.written = made.answer().written;
   bool has_summary = has_lines && answer.verdict == report::Verdict::broken;
   if (!has_summary) say_made(request, *working, made, answer);
@@ -357,11 +366,40 @@ int make_isolated(Request& request, int most_milliseconds) {
   } while (again && !is_error(pid));
   if (!is_error(pid)) return wait_for_copy(most_milliseconds);
   if (!base::may_call_system()) return -1;
-  request.is_copy = false;
+  request.has_timers = false;
   if (request.grading) request.grading->refuse(source_of(request));
   request.grading = nullptr;  // other threads run
   take_facts(&request);
   return run_on_own_stack(&request, make);
+}
+
+/// A copy takes half a millisecond, and more of a large process: small reports are made without one where nothing of
+/// the program will run any more. Returns what make() does, or kNotAlone.
+int make_alone(Request& request) {
+  constexpr uint64_t kMostSites = 1 << 13;  // some 50 ms, for which signals wait
+  constexpr size_t kStackBytes = 512 * 1024;
+  constexpr long kMostMicroseconds = 2'000'000;
+  bool is_small =
+      g_tracker.writer.section(ledger::SectionId::sites).count.load(std::memory_order_acquire) <= kMostSites;
+  if (!is_small || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
+  base::SignalBlock block;
+  base::AloneInProcess alone;
+  base::BoundedCall call;
+  if (!call.reserve(kStackBytes)) return kNotAlone;
+  call.stop_at_faults();
+  request.is_alone = true;
+  struct Work {
+    Request& request;
+    int status = kNotAlone;
+  } work{request};
+  bool has_returned = call.run(
+      [](void* context) {
+        auto& the = *static_cast<Work*>(context);
+        the.status = make(&the.request);
+      },
+      &work, kMostMicroseconds);
+  request.is_alone = false;
+  return has_returned ? work.status : kNotAlone;
 }
 
 }  // namespace
@@ -455,7 +493,9 @@ bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void*
 int make_last_report(uintptr_t sp_to_grade_from) {
   LiveGrading grading(sp_to_grade_from, LiveGrading::kPatienceAtEndMs);
   Request request{Trigger::exit, nullptr, next_number(), 0, true, nullptr, {}, sp_to_grade_from ? &grading : nullptr};
-  return make_isolated(request, kMostMillisecondsAtEnd);
+  report::Answer answer;
+  int status = make_alone(request);
+  return report::from_status(status, answer) ? status : make_isolated(request, kMostMillisecondsAtEnd);
 }
 
 int wait_for_last_report() { return wait_for_copy(kMostMillisecondsAtEnd); }

@@ -3,6 +3,7 @@
 is. An operation that has become a fifth dearer than the figure below fails; one that has become cheaper is a reason to
 lower the figure.
 """
+import os
 import re
 import shutil
 import subprocess
@@ -60,6 +61,33 @@ class Instructions(unittest.TestCase):
         bare = instructions(arguments, function, {})
         self.assertGreater(bare, 50)
         self.assertLess(bare, figure * 0.6)
+
+
+class SystemCalls(unittest.TestCase):
+    """Of a program that does nothing: most of what unfreed costs a short process."""
+
+    MOST = 480
+
+    def counted(self, env):
+        with harness.Scratch() as scratch:
+            env = harness.clean_environment({"UNFREED_OUTPUT": scratch.path("report.json"),
+                                             "UNFREED_LEDGER_DIR": scratch.ledgers, **env})
+            counts = scratch.path("counts")
+            settings = [word for name, value in env.items() if name.startswith(("UNFREED_", "LD_"))
+                        for word in ("-E", f"{name}={value}")]
+            subprocess.run(["strace", "-f", "-qq", "-c", "-o", counts, *settings, "/bin/true"], check=True, timeout=60,
+                           capture_output=True, env=harness.clean_environment())
+            with open(counts, encoding="utf-8") as file:
+                rows = [line.split() for line in file]
+            self.assertEqual(os.path.exists(scratch.path("report.json")), "LD_PRELOAD" in env)
+            return {row[-1]: int(row[3]) for row in rows if len(row) >= 5 and row[3].isdigit()}
+
+    def test_a_small_process_reports_without_a_copy_of_itself(self):
+        bare, counts = self.counted({}), self.counted({"LD_PRELOAD": harness.LIBRARY})
+        more = counts["total"] - bare["total"]
+        print(f"# /bin/true: {more} system calls more, at most {self.MOST} expected")
+        self.assertFalse({"clone", "fork", "vfork", "clone3", "wait4"} & counts.keys(), counts)
+        self.assertLess(more, self.MOST)
 
 
 for number, row in enumerate(ROWS):

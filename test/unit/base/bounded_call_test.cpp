@@ -100,5 +100,66 @@ TEST(BoundedCall, GivesSignalMaskAndTimerBack) {
   EXPECT_EQ(timer.it_value.tv_sec + timer.it_value.tv_usec, 0);
 }
 
+/// A body that runs another one, which does not end, and then does not end itself.
+TEST(BoundedCall, OneWithinAnotherEndsAloneAndLeavesTheOtherItsLimit) {
+  struct Seen {
+    bool has_inner_ended = true;
+    bool has_gone_on = false;
+    volatile uint64_t steps = 0;
+  } seen;
+  base::BoundedCall outer;
+  ASSERT_TRUE(outer.reserve(kStackBytes));
+  bool has_ended = outer.run(
+      [](void* context) {
+        auto& here = *static_cast<Seen*>(context);
+        {
+          base::BoundedCall inner;
+          if (!inner.reserve(kStackBytes)) return;
+          volatile uint64_t steps = 0;
+          here.has_inner_ended = inner.run([](void* value) { count(*static_cast<volatile uint64_t*>(value)); },
+                                           const_cast<uint64_t*>(&steps));
+        }
+        here.has_gone_on = true;
+        count(here.steps);
+      },
+      &seen, 3 * base::BoundedCall::kMostMicroseconds);
+  EXPECT_FALSE(has_ended);
+  EXPECT_FALSE(seen.has_inner_ended);
+  EXPECT_TRUE(seen.has_gone_on);
+  EXPECT_GT(seen.steps, 0u);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_UNDEFINED__)
+[[gnu::noinline]] void touch_nothing() { *reinterpret_cast<volatile int*>(64) = 1; }
+
+TEST(BoundedCall, AFaultStopsTheInnermostThenTheOther) {
+  struct Seen {
+    bool has_inner_ended = true;
+    bool has_gone_on = false;
+  } seen;
+  {
+    base::BoundedCall outer;
+    ASSERT_TRUE(outer.reserve(kStackBytes));
+    outer.stop_at_faults();
+    bool has_ended = outer.run(
+        [](void* context) {
+          auto& here = *static_cast<Seen*>(context);
+          base::BoundedCall inner;
+          if (!inner.reserve(kStackBytes)) return;
+          here.has_inner_ended = inner.run([](void*) { touch_nothing(); }, nullptr);
+          here.has_gone_on = true;
+          touch_nothing();
+        },
+        &seen);
+    EXPECT_FALSE(has_ended);
+  }
+  EXPECT_FALSE(seen.has_inner_ended);
+  EXPECT_TRUE(seen.has_gone_on);
+  struct sigaction after {};
+  sigaction(SIGSEGV, nullptr, &after);
+  EXPECT_EQ(after.sa_handler, SIG_DFL);
+}
+#endif
+
 }  // namespace
 }  // namespace unfreed::report
