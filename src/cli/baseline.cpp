@@ -30,6 +30,11 @@ bool is_complete(const SourcedReport& source, const std::string& file) {
     complain(fmt::format("{}: {} was not tracked: {}", file, one.program, one.reason));
     is_seen = false;
   }
+  if (report.sites_omitted) {
+    complain(fmt::format("{}: the report leaves out {} (UNFREED_TOP)", file,
+                         render::write_number_of(report.sites_omitted, "stack")));
+    is_seen = false;
+  }
   if (report.process.outside_rules) return is_seen;
   report::RuleSet rules;
   report::ParseError error;

@@ -9,6 +9,7 @@
 #include "render/completion.h"
 #include "render/diff.h"
 #include "render/kernel_view.h"
+#include "render/quantities.h"
 #include "render/renderers.h"
 
 namespace unfreed::cli {
@@ -69,6 +70,10 @@ int diff_command(const Arguments& arguments) {
   render::TextOptions options;
   options.colour = format == "text" && presentation.has_colour();
   options.columns = presentation.columns();
+  for (const auto& [file, one] : {std::pair(&old_file, &older->report()), std::pair(&new_file, &newer->report())})
+    if (one->sites_omitted)
+      complain(fmt::format("note: {} leaves out {} (UNFREED_TOP), which may seem new or gone", *file,
+                           render::write_number_of(one->sites_omitted, "stack")));
   std::string text = render::render_difference(older->report(), newer->report(), difference, options, shown);
   if (format == "html") {
     render::RenderOptions page;

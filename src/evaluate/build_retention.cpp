@@ -53,11 +53,29 @@ class Retention {
     while (slots < 2 * count) slots *= 2;
     slots_ = build_.arena.take_array<uint32_t>(slots);
     if (numbers_.empty() || slots_.empty()) return;
+    std::span<bool> needed = find_needed(count);
     for (uint32_t at = 0; at < count; ++at)
-      if (const RetentionRecord* record = build_.view().retention(at)) add(*record, at + 1);
+      if (const RetentionRecord* record = build_.view().retention(at); record && (needed.empty() || needed[at + 1]))
+        add(*record, at + 1);
   }
 
  private:
+  /// By record, + 1: does it lead to a site of the report? Empty: the report has all sites.
+  std::span<bool> find_needed(uint64_t count) {
+    if (!build_.out.sites_omitted) return {};
+    std::span<bool> needed = build_.arena.take_array<bool>(count + 1);
+    std::span<bool> listed = build_.arena.take_array<bool>(build_.evaluation.sites.size());
+    if (needed.empty() || listed.empty()) return {};
+    for (const Site& site : build_.out.sites) listed[site.id] = true;
+    for (auto at = static_cast<uint32_t>(count); at > 0; --at) {
+      const RetentionRecord* record = build_.view().retention(at - 1);
+      if (!record || !(needed[at] || (record->site < listed.size() && listed[record->site]))) continue;
+      needed[at] = true;
+      if (record->parent < at) needed[record->parent] = true;
+    }
+    return needed;
+  }
+
   void add(const RetentionRecord& record, uint32_t number) {
     RetentionNode node;
     if (record.parent) {

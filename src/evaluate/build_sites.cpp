@@ -194,8 +194,11 @@ void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Tex
 
 void build_sites(Build& build) {
   std::span<const uint32_t> listed = build.evaluation.listed;
+  uint32_t most = build.input.settings->top;
+  uint64_t listed_of[ledger::kKindCount] = {};
   List<Site>& sites = build.out.sites;
-  if (!sites.reserve(build.arena, listed.size())) {
+  size_t count = most ? std::min<size_t>(listed.size(), size_t{most} * std::size(listed_of)) : listed.size();
+  if (!sites.reserve(build.arena, count)) {
     build.out.sites_omitted = listed.size();
     return;
   }
@@ -203,8 +206,11 @@ void build_sites(Build& build) {
   Histories histories = read_histories(build);
   for (uint32_t index : listed) {
     const ledger::Site* record = build.view().site(index);
-    // A live ledger's table does not shrink: only a forged one's does.
-    if (record) describe_site(build, ages, histories, index, *record, *sites.add(build.arena));
+    if (!record) continue;  // a live ledger's table does not shrink: only a forged one's does
+    if (listed_of[static_cast<size_t>(build.evaluation.sites[index].kind)]++ >= most && most)
+      ++build.out.sites_omitted;
+    else
+      describe_site(build, ages, histories, index, *record, *sites.add(build.arena));
   }
 }
 

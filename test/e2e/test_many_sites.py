@@ -52,6 +52,29 @@ class ManySites(unittest.TestCase):
         self.assertNotIn("stacks", few)
         self.assertTrue(all(isinstance(site["stack"], list) for site in few["sites"]))
 
+    def test_only_the_largest_are_listed_on_request(self):
+        for way, options in ((harness.run, {"options": ["--top", "2"]}), (harness.preload, {"env": {"UNFREED_TOP": "2"}})):
+            with self.subTest(way), harness.Scratch() as scratch:
+                whole = way([harness.program("many_sites"), "50", "2"])
+                few = way([harness.program("many_sites"), "50", "2"], scratch=scratch, **options)
+                sites = [site for site in few.report["sites"] if site["kind"] == "heap"]
+                self.assertEqual(len(sites), 2)
+                self.assertEqual(few.report["totals"]["heap"]["live"], whole.report["totals"]["heap"]["live"])
+                self.assertEqual(few.report["sites_omitted"], len(whole.report["sites"]) - len(few.report["sites"]))
+                self.assertEqual(sites, sorted(sites, key=lambda site: -site["bytes"]))
+                largest = max(site["bytes"] for site in whole.report["sites"] if site["kind"] == "heap")
+                self.assertEqual(sites[0]["bytes"], largest)
+                listed = {site["id"] for site in few.report["sites"]}
+                inner = {node.get("parent", 0) for node in few.report.get("retention", [])}
+                for number, node in enumerate(few.report.get("retention", []), 1):
+                    self.assertTrue(number in inner or node.get("site") in listed, node)
+                name, = few.reports
+                done = harness.bare([harness.COMMAND, "baseline", "write", "known", name], cwd=scratch.folder)
+                self.assertEqual(done.status, 125)
+                self.assertIn("leaves out", done.stderr)
+                done = harness.bare([harness.COMMAND, "diff", name, name], cwd=scratch.folder)
+                self.assertIn("leaves out", done.stderr)
+
     def test_what_the_runtime_writes_alone_is_completed(self):
         with harness.Scratch() as scratch:
             alone, sites = self.run_it(harness.preload, helper=False, scratch=scratch)
