@@ -379,8 +379,9 @@ int make_alone(Request& request) {
   constexpr uint64_t kMostSites = 1 << 13;  // some 50 ms, for which signals wait
   constexpr size_t kStackBytes = 512 * 1024;
   constexpr long kMostMicroseconds = 2'000'000;
-  bool is_small =
-      g_tracker.writer.section(ledger::SectionId::sites).count.load(std::memory_order_acquire) <= kMostSites;
+  uint64_t sites = g_tracker.writer.section(ledger::SectionId::sites).count.load(std::memory_order_acquire);
+  // Files of the user's take as long as they take.
+  bool is_small = sites <= kMostSites && g_settings.suppressions.empty();
   if (!is_small || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
   base::SignalBlock block;
   base::AloneInProcess alone;
