@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/descriptor_name.h"
 #include "base/syscall.h"
@@ -186,6 +188,15 @@ FileProblem find_place(std::string_view path, std::span<char> scratch, Place& ou
     problem = follow(folder, out.name, way);
   }
   return problem;
+}
+
+bool is_local(long folder) {
+  // statfs(2): ext2 to 4, XFS, Btrfs, F2FS, ZFS, tmpfs, ramfs, overlayfs (whose layers are local as a rule)
+  constexpr uint32_t kLocal[] = {0xef53,     0x58465342, 0x9123683e, 0xf2f52010,
+                                 0x2fc12fc1, 0x01021994, 0x858458f6, 0x794c7630};
+  struct statfs status {};
+  if (is_error(raw_syscall(SYS_fstatfs, folder, reinterpret_cast<long>(&status)))) return false;
+  return std::find(std::begin(kLocal), std::end(kLocal), static_cast<uint32_t>(status.f_type)) != std::end(kLocal);
 }
 
 }  // namespace unfreed::base

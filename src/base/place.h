@@ -33,4 +33,8 @@ FileProblem find_place(std::string_view path, std::span<char> scratch, Place& ou
 /// this user or of the folder's owner.
 bool is_trusted(const struct stat& folder, unsigned owner);
 
+/// Does no server, nor a program (FUSE), stand between this process and the folder's files, which may not answer? False
+/// also if the file system is not known.
+bool is_local(long folder);
+
 }  // namespace unfreed::base

@@ -28,6 +28,7 @@ constexpr const char* kForeign = "the file of this name belongs to another user,
 constexpr const char* kNoReader = "no process reads the FIFO";
 constexpr const char* kFileLimit = "the file size limit (ulimit -f) is too low";
 constexpr const char* kOtherDescriptor = "the program has replaced this descriptor since it was started";
+constexpr const char* kMayWait = "writing it may take long";
 constexpr const char* kTooMany = "too many reports have this name; add %p, the pid, to it";
 
 long stat_at(long folder, const char* name, struct stat& out) {
@@ -122,16 +123,17 @@ FileProblem ReportFile::open(std::string_view path, const ReportFileOptions& opt
   raw_syscall(SYS_fstat, place_.folder, reinterpret_cast<long>(&folder));
   long result = stat_at(place_.folder, place_.name, found);
   if (is_error(result) && result != -ENOENT) return fail(failed(result));
-  if (options.appends && (is_error(result) || S_ISREG(found.st_mode)))
-    return open_to_append(folder, is_error(result) ? nullptr : &found);
-  if (is_error(result) || S_ISREG(found.st_mode))
-    return name_after_limit() ? make_temporary() : fail(failed(-ENAMETOOLONG));
+  bool is_file = is_error(result) || S_ISREG(found.st_mode);
+  if (options.only_at_once && !(is_file && base::is_local(place_.folder))) return fail({kMayWait});
+  if (options.appends && is_file) return open_to_append(folder, is_error(result) ? nullptr : &found);
+  if (is_file) return name_after_limit() ? make_temporary() : fail(failed(-ENAMETOOLONG));
   if (S_ISDIR(found.st_mode)) return fail(failed(-EISDIR));
   return open_stream(folder, found);
 }
 
 FileProblem ReportFile::open_descriptor(int descriptor, const ReportFileOptions& options) {
   if (options.only_files) return skip();
+  if (options.only_at_once) return fail({kMayWait});
   options_ = options;
   patience_ms_ = options.descriptor_patience_ms;
   fd_ = descriptor;

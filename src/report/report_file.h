@@ -37,6 +37,7 @@ void add_with_limit(base::TextBuilder& out, std::string_view path, unsigned numb
 struct ReportFileOptions {
   bool replaces_anything = false;  ///< --force: also a file that is no report
   bool only_files = false;         ///< what is no file is left alone: it has been written to
+  bool only_at_once = false;       ///< nothing is written to what may keep the writer waiting
   bool appends = false;            ///< a file is added to, not replaced, whatever it is: nothing is lost by that
   const Author* author = nullptr;  ///< nullptr: the name is meant as it is, and no pid goes into it
   bool has_pid = false;            ///< the name has the author's pid already

@@ -48,7 +48,7 @@ void remember_output(std::string_view output) {
 int output_descriptor() { return g_output.descriptor; }
 
 base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
-                              OwnReportFile& out) {
+                              bool only_at_once, OwnReportFile& out) {
   std::string_view pattern = path ? path : g_settings.output;
   size_t size = report::expand_output(pattern, g_runtime.working_directory, g_settings.program, g_runtime.pid,
                                       report_number, out.path);
@@ -64,6 +64,7 @@ base::FileProblem open_report(const ledger::View& view, const char* path, uint32
   options.has_pid = report::has_pid(pattern);
   options.limit = limit && report::has_number(pattern) ? 1 : limit;
   options.may_use_descriptor = is_as_remembered;
+  options.only_at_once = only_at_once;
   return out.file.open(out.path, options);
 }
 

@@ -25,7 +25,8 @@ struct OwnReportFile {
 
 /// Opens the report's file. `path`: a name that the program asked for, used as it is; nullptr: UNFREED_OUTPUT's
 /// name. `limit`: the number of this report among those that the process makes because a limit is reached; 0: none.
+/// `only_at_once`: a problem where writing may take long.
 base::FileProblem open_report(const ledger::View& view, const char* path, uint32_t report_number, uint32_t limit,
-                              OwnReportFile& out);
+                              bool only_at_once, OwnReportFile& out);
 
 }  // namespace unfreed::runtime

@@ -150,7 +150,8 @@ struct Made {
 base::FileProblem write_file(const ledger::View& view, const Request& request, const report::Report& report,
                              Working& working) {
   report::ReportFile& file = working.output.file;
-  if (base::FileProblem problem = open_report(view, request.path, request.number, request.limit, working.output))
+  if (base::FileProblem problem =
+          open_report(view, request.path, request.number, request.limit, request.is_alone, working.output))
     return problem;
   report::Sink sink{&file, [](void* context, std::string_view piece) {
                       return !static_cast<report::ReportFile*>(context)->write(piece);
@@ -380,9 +381,9 @@ int make_alone(Request& request) {
   constexpr size_t kStackBytes = 512 * 1024;
   constexpr long kMostMicroseconds = 2'000'000;
   uint64_t sites = g_tracker.writer.section(ledger::SectionId::sites).count.load(std::memory_order_acquire);
-  // Files of the user's take as long as they take.
-  bool is_small = sites <= kMostSites && g_settings.suppressions.empty();
-  if (!is_small || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
+  // Reading a user's files, and writing to a pipe, take as long as they take.
+  bool is_quick = sites <= kMostSites && g_settings.suppressions.empty() && output_descriptor() < 0;
+  if (!is_quick || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
   base::SignalBlock block;
   base::AloneInProcess alone;
   base::BoundedCall call;

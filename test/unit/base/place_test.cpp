@@ -123,6 +123,18 @@ TEST_F(Places, AreNotWhereOthersHaveLaidLinks) {
   EXPECT_EQ(find(path("shared/link")), path("target")) << "not sticky: names mean nothing there anyway";
 }
 
+TEST_F(Places, AreLocalWhereNobodyElseHasToAnswer) {
+  auto is_local_at = [](const char* path) {
+    int fd = open(path, O_PATH | O_DIRECTORY);
+    bool result = is_local(fd);
+    close(fd);
+    return result;
+  };
+  EXPECT_TRUE(is_local_at("/dev/shm"));
+  EXPECT_FALSE(is_local_at("/proc"));
+  EXPECT_FALSE(is_local(-1));
+}
+
 TEST_F(Places, LeaveNothingOpen) {
   int before = open("/dev/null", O_RDONLY);
   close(before);

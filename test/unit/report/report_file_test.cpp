@@ -227,6 +227,18 @@ TEST_F(ReportFiles, WriteToOpenDescriptorsWhereTheyStand) {
   EXPECT_EQ(put(name, "x").problem, "error 9");
 }
 
+TEST_F(ReportFiles, AreNotWrittenWhereThatMayTakeLongIfItHasToBeAtOnce) {
+  ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
+  int out = open(path("out").c_str(), O_RDWR | O_CREAT, 0644);
+  const ReportFileOptions options{.only_at_once = true};
+  for (const std::string& name : {std::string("fifo"), std::string("/dev/full"), "/dev/fd/" + std::to_string(out)})
+    EXPECT_EQ(put(name, "x", options).problem, "writing it may take long") << name;
+  EXPECT_EQ(read("out"), "");
+  EXPECT_EQ(put("report", "x", options).problem, "");
+  EXPECT_EQ(read("report"), "x");
+  close(out);
+}
+
 TEST_F(ReportFiles, LeaveWhatIsNoFileAloneWhereTheProcessHasWrittenToIt) {
   ASSERT_EQ(mkfifo(path("fifo").c_str(), 0600), 0);
   int reader = open(path("fifo").c_str(), O_RDONLY | O_NONBLOCK);
