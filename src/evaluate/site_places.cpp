@@ -63,21 +63,27 @@ class NodePlaces {
 
 void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
   const ledger::View& view = *evaluation.view;
-  size_t count = evaluation.sites.size();
   NodePlaces nodes(view, input.resolver, arena.take_array<NodePlaces::Known>(view.node_count()));
+  // A fork child has its parent's sites, thousands of a large shell script's, and has used few of them itself.
+  std::span<uint32_t> used = arena.take_array<uint32_t>(evaluation.sites.size());
+  size_t count = 0;
+  for (uint32_t index = 0; index < used.size(); ++index) {
+    const EvaluatedSite& site = evaluation.sites[index];
+    if (site.valid && (site.total || site.live || site.running) && view.site(index)) used[count++] = index;
+  }
+  used = used.first(count);
   std::span<SignedStack> stacks = arena.take_array<SignedStack>(count);
-  for (size_t index = 0; index < stacks.size(); ++index) {
-    EvaluatedSite& site = evaluation.sites[index];
-    const ledger::Site* record = view.site(static_cast<uint32_t>(index));
-    if (!record || !site.valid) continue;
+  for (size_t at = 0; at < stacks.size(); ++at) {
+    EvaluatedSite& site = evaluation.sites[used[at]];
+    const ledger::Site* record = view.site(used[at]);
+    if (!record) continue;
     StackPlace place = nodes.of(record->node);
     site.known_by = place.known_by();
-    stacks[index] = {signature_of(place.lasting(), site.kind, evaluation.function_name(record->hook)), place.exact()};
+    stacks[at] = {signature_of(place.lasting(), site.kind, evaluation.function_name(record->hook)), place.exact()};
   }
-  evaluation.by_place = arena.take_array<uint32_t>(count);
-  settle_signatures(stacks, evaluation.by_place);
-  for (size_t index = 0; index < stacks.size(); ++index) evaluation.sites[index].signature = stacks[index].signature;
-  for (uint32_t index = 0; index < evaluation.by_place.size(); ++index) evaluation.by_place[index] = index;
+  settle_signatures(stacks, arena.take_array<uint32_t>(count));
+  for (size_t at = 0; at < stacks.size(); ++at) evaluation.sites[used[at]].signature = stacks[at].signature;
+  evaluation.by_place = used;
   std::sort(evaluation.by_place.begin(), evaluation.by_place.end(), [&](uint32_t left, uint32_t right) {
     const EvaluatedSite &a = evaluation.sites[left], &b = evaluation.sites[right];
     if (a.kind != b.kind) return a.kind < b.kind;

@@ -22,6 +22,7 @@ import time
 
 import large_reports
 import plot
+import processes
 import programs
 from tools import Tool, find_tools
 
@@ -58,16 +59,6 @@ def measure(bench, tool, arguments, count, scratch):
     # heaptrack talks on the program's stdout: the figure is the line that is a number.
     figures = [line for line in done.stdout.splitlines() if line.strip().replace(".", "", 1).isdigit()]
     return float(figures[0]) if figures and done.returncode == 0 else None
-
-
-def start_ways(build, scratch):
-    """Start to end of `true`: name of the row, and what each way puts before it."""
-    library = os.path.join(build, "src", "runtime", "libunfreed.so")
-    command = os.path.join(build, "src", "cli", "unfreed")
-    output = os.path.join(scratch, "true.json")
-    preload = [f"LD_PRELOAD={library}", "UNFREED_QUIET=1", f"UNFREED_OUTPUT={output}"]
-    return [("start to end of true, preload", preload + ["--", "true"]),
-            ("start to end of true, unfreed run", ["--", command, "run", "--quiet", "--output", output, "--", "true"])]
 
 
 def summary(runs, unit="ns"):
@@ -202,7 +193,8 @@ def measure_all(options, scratch):
     rows = [row for row in ROWS if options.only in row[0]]
     whole, absent = programs.find_programs(options.build, SOURCE, scratch, options.quick)
     whole = [row for row in whole if options.only in row[0]]
-    starts = [row for row in start_ways(options.build, scratch) if options.only in row[0]]
+    short = [row for row in processes.find_ways(options.build, scratch, options.project, options.quick)
+             if options.only in row[0]]
     runs, memory = {}, {}
 
     def keep(where, name, tool, value):
@@ -220,17 +212,17 @@ def measure_all(options, scratch):
                     result = run(tool) or (None, None)
                     keep(runs, name, tool.name, result[0] and result[0] * 1e9)
                     keep(memory, name, tool.name, result[1])
-        for name, arguments in starts:
-            count = max(int(200 * scale), 5)
-            for tool, words in (("bare", ["--", "true"]), ("unfreed", arguments)):
+        for name, count, bare, tracked in short:
+            for tool, words in (("bare", bare), ("unfreed", tracked)):
                 keep(runs, name, tool, measure_start(bench, count, words, scratch))
     return [finish_row(name, by_tool, memory.get(name)) for name, by_tool in runs.items()], tools, missing + absent
 
 
 def measure_start(bench, count, words, scratch):
     done = subprocess.run([bench, "spawn", str(count), *words], env=Tool("bare").environment(), cwd=scratch,
-                          capture_output=True, text=True, timeout=120, check=False)
-    return float(done.stdout) if done.returncode == 0 else None
+                          capture_output=True, text=True, timeout=600, check=False)
+    processes.remove_reports(scratch)
+    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
 
 
 def main():
@@ -241,6 +233,7 @@ def main():
     parser.add_argument("--json", default="")
     parser.add_argument("--svg", default="")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="the bare program and unfreed only")
+    parser.add_argument("--project", default="", metavar="DIR", help="also configure and make the sources in DIR")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the work: shows that it runs, not how fast")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
