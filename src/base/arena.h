@@ -36,6 +36,15 @@ class Arena {
   /// `count` value-initialised objects, or none at all.
   template <class T>
   std::span<T> take_array(size_t count) {
+    std::span<T> objects = take_zeroed_array<T>(count);
+    if constexpr (!std::is_trivially_default_constructible_v<T>)
+      for (T& object : objects) new (static_cast<void*>(&object)) T();
+    return objects;
+  }
+
+  /// The same for a type of which all bytes zero are a value: those that are never used are never touched.
+  template <class T>
+  std::span<T> take_zeroed_array(size_t count) {
     static_assert(std::is_trivially_destructible_v<T>);
     if (count == 0) return {};
     size_t bytes;
@@ -45,10 +54,7 @@ class Arena {
       return {};
     }
     auto* first = static_cast<T*>(take(bytes, alignof(T)));
-    if (!first) return {};
-    if constexpr (!std::is_trivially_default_constructible_v<T>)
-      for (size_t at = 0; at < count; ++at) new (static_cast<void*>(first + at)) T();
-    return {first, count};
+    return first ? std::span<T>(first, count) : std::span<T>();
   }
 
   /// A copy of `text`; "" if there is no memory.

@@ -30,16 +30,17 @@ bool is_counted_singly(Kind kind) { return kind != Kind::heap; }
 void read_sites(base::Arena& arena, Evaluation& out) {
   const ledger::View& view = *out.view;
   std::span<ledger::Counts> counts = arena.take_array<ledger::Counts>(view.site_count());
-  out.sites = arena.take_array<EvaluatedSite>(counts.size());
+  out.sites = arena.take_zeroed_array<EvaluatedSite>(counts.size());
   out.settled = view.sum_counts(counts);
-  for (size_t index = 0; index < out.sites.size(); ++index) {
-    EvaluatedSite& evaluation = out.sites[index];
-    evaluation = EvaluatedSite{};
-    evaluation.suppression = kNoIndex;
-    evaluation.exceeds = kNoIndex;
-    const ledger::Site* site = index == 0 ? nullptr : view.site(static_cast<uint32_t>(index));
+  for (size_t index = 1; index < out.sites.size(); ++index) {
+    const ledger::Site* site = view.site(static_cast<uint32_t>(index));
     if (!site || site->kind >= ledger::kKindCount) continue;
     const ledger::Counts& sum = counts[index];
+    // A fork child has all its parent's sites.
+    if (!is_counted_singly(static_cast<Kind>(site->kind)) && sum.acquired == 0) continue;
+    EvaluatedSite& evaluation = out.sites[index];
+    evaluation.suppression = kNoIndex;
+    evaluation.exceeds = kNoIndex;
     evaluation.valid = true;
     evaluation.kind = static_cast<Kind>(site->kind);
     evaluation.libc = site->flags & ledger::kSiteLibc;

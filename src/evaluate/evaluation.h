@@ -139,7 +139,7 @@ struct EvaluatedSite : Losses {
   ledger::Kind kind;
   bool libc;
   bool overflow;
-  bool valid;  ///< of a known kind
+  bool valid;  ///< of a known kind; false also where no heap block has ever been acquired
 
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
   bool is_suppressed() const { return suppression != kNoIndex; }

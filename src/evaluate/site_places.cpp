@@ -11,22 +11,16 @@ namespace {
 
 class NodePlaces {
  public:
-  /// By ledger node.
-  struct Known {
-    StackPlace place;
-    bool is_known = false;
-  };
-  /// What finds no room in `known` is worked out again and again.
-  NodePlaces(const ledger::View& view, const FrameResolver& resolver, std::span<Known> known)
-      : view_(view), resolver_(resolver), known_(known) {}
+  NodePlaces(const ledger::View& view, const FrameResolver& resolver, base::Arena& arena)
+      : view_(view), resolver_(resolver), arena_(arena), numbers_(arena.take_array<uint32_t>(view.node_count())) {}
 
   StackPlace of(uint32_t leaf) {
     uint32_t chain[kMaxFrames];
     size_t depth = 0;
     StackPlace place;
     for (uint32_t node = leaf; node && depth < kMaxFrames;) {
-      if (node < known_.size() && known_[node].is_known) {
-        place = known_[node].place;
+      if (node < numbers_.size() && numbers_[node]) {
+        place = places_[numbers_[node] - 1];
         break;
       }
       const ledger::Node* record = view_.node(node);
@@ -37,7 +31,7 @@ class NodePlaces {
     while (depth > 0) {
       uint32_t node = chain[--depth];
       add(place, *view_.node(node));
-      if (node < known_.size()) known_[node] = {place, true};
+      if (node < numbers_.size() && places_.add(arena_, place)) numbers_[node] = places_.size();
     }
     return place;
   }
@@ -55,7 +49,10 @@ class NodePlaces {
 
   const ledger::View& view_;
   const FrameResolver& resolver_;
-  std::span<Known> known_;
+  base::Arena& arena_;
+  List<StackPlace> places_;
+  /// By ledger node: where its place is, + 1. What finds no room is worked out again and again.
+  std::span<uint32_t> numbers_;
   PlaceFrames frames_;
 };
 
@@ -63,7 +60,7 @@ class NodePlaces {
 
 void sign_sites(const ReportInput& input, base::Arena& arena, Evaluation& evaluation) {
   const ledger::View& view = *evaluation.view;
-  NodePlaces nodes(view, input.resolver, arena.take_array<NodePlaces::Known>(view.node_count()));
+  NodePlaces nodes(view, input.resolver, arena);
   // A fork child has its parent's sites, thousands of a large shell script's, and has used few of them itself.
   std::span<uint32_t> used = arena.take_array<uint32_t>(evaluation.sites.size());
   size_t count = 0;

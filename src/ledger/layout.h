@@ -305,6 +305,15 @@ struct Site {
   /// here, and since when, in units of kLowUnitShift; 0: there was no look yet.
   std::atomic<uint32_t> peak_then;
   std::atomic<uint32_t> live_then;
+
+  /// As of a site that has never been used. Nothing is written where nothing changes.
+  void forget_counts() {
+    auto forget = [](auto& count) {
+      if (count.load(std::memory_order_relaxed)) count.store(0, std::memory_order_relaxed);
+    };
+    for (auto* count : {&acquired, &released, &acquired_bytes, &released_bytes, &peak}) forget(*count);
+    for (auto* count : {&peak_then, &live_then}) forget(*count);
+  }
 };
 static_assert(sizeof(Site) == 64);
 inline constexpr uint8_t kSiteTruncated = 1u << 0;  ///< outer frames are missing (depth, no unwind information)

@@ -43,11 +43,7 @@ void reset_sites() {
   const Writer& writer = g_tracker.writer;
   uint64_t count = writer.section(SectionId::sites).count.load(std::memory_order_relaxed);
   for (uint64_t i = 0; i < count; ++i) {
-    auto* site = writer.known<ledger::Site>(SectionId::sites, i);
-    if (!site) continue;
-    for (auto* counter : {&site->acquired, &site->released, &site->acquired_bytes, &site->released_bytes, &site->peak})
-      counter->store(0, std::memory_order_relaxed);
-    for (auto* counter : {&site->peak_then, &site->live_then}) counter->store(0, std::memory_order_relaxed);
+    if (auto* site = writer.known<ledger::Site>(SectionId::sites, i)) site->forget_counts();
   }
 }
 

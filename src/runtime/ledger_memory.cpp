@@ -300,6 +300,20 @@ bool write_at(long fd, const std::byte* from, uint64_t bytes, uint64_t offset) {
   return true;
 }
 
+/// Whole pages of the table of sites; their counts are the parent's, and the child's start from nothing: writing to the
+/// child's pages later would take a fault for each.
+bool write_sites_at(long fd, const std::byte* from, uint64_t bytes, uint64_t offset) {
+  static_assert(kPageBytes % sizeof(ledger::Site) == 0);
+  alignas(ledger::Site) static std::byte page[kPageBytes];  // one thread takes a child over
+  for (uint64_t at = 0; at < bytes; at += kPageBytes) {
+    std::memcpy(page, from + at, kPageBytes);
+    auto* sites = reinterpret_cast<ledger::Site*>(page);
+    for (ledger::Site& site : std::span(sites, kPageBytes / sizeof *sites)) site.forget_counts();
+    if (!write_at(fd, page, kPageBytes, offset + at)) return false;
+  }
+  return true;
+}
+
 bool map_over(std::byte* place, uint64_t bytes, int flags, long fd, uint64_t offset) {
   long result = raw_syscall(SYS_mmap, reinterpret_cast<long>(place), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
                             flags | MAP_FIXED, fd, static_cast<long>(offset));
@@ -332,7 +346,11 @@ bool replace_by_file(const LedgerPlace& place, int pid, Header& fresh, const Wri
   long fd = make_file(place, pid, fresh, path, identity, why, has_first, kept_bytes);
   if (fd < 0) return false;
   auto* base = static_cast<std::byte*>(parent.base());
-  auto copy = [&](uint64_t offset, uint64_t bytes) { return write_at(fd, base + offset, bytes, offset); };
+  const ledger::Section& sites = fresh.sections[static_cast<size_t>(SectionId::sites)];
+  auto copy = [&](uint64_t offset, uint64_t bytes) {
+    bool has_sites = offset >= sites.offset && offset < sites.offset + sites.capacity * sites.record_bytes;
+    return (has_sites ? write_sites_at : write_at)(fd, base + offset, bytes, offset);
+  };
   bool is_copied =
       each_kept_run(parent, fresh, copy) && write_at(fd, reinterpret_cast<const std::byte*>(&fresh), sizeof fresh, 0);
   why = is_copied ? "the ledger could not be mapped" : "the ledger directory is full";
