@@ -42,10 +42,23 @@ void build_untracked(Build& build);
 /// What the process has entered of its blocks' ages.
 struct HeapAges {
   std::span<const ledger::HeapAge*> by_site;  ///< the oldest of each first
+  std::span<const ledger::HeapAge* const> of(uint64_t site) const;
 };
 HeapAges read_heap_ages(Build& build);
 /// Site::ages, as far as they are known.
 void build_ages(Build& build, const HeapAges& known, const EvaluatedSite& site, Site& out);
+
+/// The tests that have run in the process.
+struct Tests {
+  std::span<const ledger::TestRecord*> in_order;
+  /// That ran when an object of that kind was acquired, by its index in the evaluation; "" for none.
+  Text of_object(const Build& build, ledger::Kind kind, uint32_t index) const;
+};
+Tests read_tests(Build& build);
+/// Site::tests.
+void build_tests(Build& build, const Tests& tests, const HeapAges& ages, const EvaluatedSite& site, Site& out);
+/// That ran when the process was started; "" for none.
+Text test_of_process(const Build& build);
 
 /// What the process has recorded of its sites' numbers.
 struct Histories {

@@ -85,14 +85,17 @@ HeapAges read_heap_ages(Build& build) {
   return known;
 }
 
+std::span<const ledger::HeapAge* const> HeapAges::of(uint64_t site) const {
+  auto before = [](const ledger::HeapAge* one, uint64_t id) { return one->site < id; };
+  auto after = [](uint64_t id, const ledger::HeapAge* one) { return id < one->site; };
+  auto first = std::lower_bound(by_site.begin(), by_site.end(), site, before);
+  return {first, std::upper_bound(first, by_site.end(), site, after)};
+}
+
 void build_ages(Build& build, const HeapAges& known, const EvaluatedSite& site, Site& out) {
   AgeList ages(build, out);
   if (site.kind == Kind::heap) {
-    auto before = [](const ledger::HeapAge* one, uint64_t id) { return one->site < id; };
-    auto after = [](uint64_t id, const ledger::HeapAge* one) { return id < one->site; };
-    auto first = std::lower_bound(known.by_site.begin(), known.by_site.end(), out.id, before);
-    auto last = std::upper_bound(first, known.by_site.end(), out.id, after);
-    if (first != last) list_heap(build, {first, last}, out, ages);
+    if (auto of_site = known.of(out.id); !of_site.empty()) list_heap(build, of_site, out, ages);
   } else {
     list_objects(build, site, ages);
   }

@@ -70,6 +70,7 @@ void build_process(Build& build) {
   process.run = view.text(header.run);
   process.exe = view.text(header.exe);
   process.directory = view.text(header.directory);
+  process.test = test_of_process(build);
   view.each_text(header.argv, header.argv_count,
                  [&](std::string_view argument) { process.argv.add(build.arena, argument); });
   char time[32];

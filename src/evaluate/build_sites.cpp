@@ -70,7 +70,7 @@ void describe_handle(Build& build, const EvaluatedHandle& handle, Object& out) {
   if (record->bytes) out.bytes = record->bytes;
 }
 
-void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
+void describe_objects(Build& build, const Tests& tests, const EvaluatedSite& site, Site& out) {
   bool is_long = site.objects > 2 * kObjectsAtEachEnd;
   uint32_t kept = is_long ? 2 * kObjectsAtEachEnd : site.objects;
   if (kept && !out.objects.reserve(build.arena, kept)) kept = 0;
@@ -85,12 +85,19 @@ void describe_objects(Build& build, const EvaluatedSite& site, Site& out) {
       describe_thread(build, build.evaluation.threads[index], object);
     else if (is_handle_kind(site.kind))
       describe_handle(build, build.evaluation.handles[index], object);
+    object.test = tests.of_object(build, site.kind, index);
   }
   out.objects_omitted = site.objects - kept;
 }
 
-void describe_site(Build& build, const HeapAges& ages, const Histories& histories, uint32_t index,
-                   const ledger::Site& record, Site& out) {
+/// What has been read of all sites at once.
+struct Known {
+  HeapAges ages;
+  Tests tests;
+  Histories histories;
+};
+
+void describe_site(Build& build, const Known& known, uint32_t index, const ledger::Site& record, Site& out) {
   const EvaluatedSite& site = build.evaluation.sites[index];
   out.id = index;
   out.kind = site.kind;
@@ -114,9 +121,10 @@ void describe_site(Build& build, const HeapAges& ages, const Histories& historie
   out.overflow = record.flags & ledger::kSiteOverflow;
   if (site.libc) out.owner = "libc";
   if (record.first_ns != 0) out.first_age_ns = build.age_ns(record.first_ns);
-  build_ages(build, ages, site, out);
-  build_history(build, histories, record, out);
-  describe_objects(build, site, out);
+  build_ages(build, known.ages, site, out);
+  build_tests(build, known.tests, known.ages, site, out);
+  build_history(build, known.histories, record, out);
+  describe_objects(build, known.tests, site, out);
   out.suppressed_by = suppression_text(build, site.suppression);
   out.exceeds = suppression_text(build, site.exceeds);
 }
@@ -202,15 +210,14 @@ void build_sites(Build& build) {
     build.out.sites_omitted = listed.size();
     return;
   }
-  HeapAges ages = read_heap_ages(build);
-  Histories histories = read_histories(build);
+  Known known{read_heap_ages(build), read_tests(build), read_histories(build)};
   for (uint32_t index : listed) {
     const ledger::Site* record = build.view().site(index);
     if (!record) continue;  // a live ledger's table does not shrink: only a forged one's does
     if (listed_of[static_cast<size_t>(build.evaluation.sites[index].kind)]++ >= most && most)
       ++build.out.sites_omitted;
     else
-      describe_site(build, ages, histories, index, *record, *sites.add(build.arena));
+      describe_site(build, known, index, *record, *sites.add(build.arena));
   }
 }
 

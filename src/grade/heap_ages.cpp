@@ -4,6 +4,7 @@
 
 #include "base/age_class.h"
 #include "track/epochs.h"
+#include "track/tests.h"
 
 namespace unfreed::grade {
 
@@ -32,11 +33,17 @@ void HeapAges::add(uint32_t site, uint32_t epoch, uint64_t bytes) {
   if (used_ * 2 >= capacity_ && !is_unknown_) is_unknown_ = !grow();
   if (is_unknown_) return;
   track::BirthTime birth = track::birth_time(epoch, taken_ns_);
-  uint64_t key = (uint64_t{site} * base::kAgeClasses + base::age_class(taken_ns_ - birth.from_ns)) + 1;
+  if (epoch != epoch_) {
+    epoch_ = epoch;
+    test_ = track::test_of_epoch(epoch);
+  }
+  constexpr unsigned kTestShift = 40;  // above sites and their classes of age
+  uint64_t key = uint64_t{test_} << kTestShift |
+                 (uint64_t{site} * base::kAgeClasses + base::age_class(taken_ns_ - birth.from_ns) + 1);
   Group& group = *place_of(groups_, capacity_, key);
   if (!group.key) {
     ++used_;
-    group = {key, {site, 0, 0, 0, birth.from_ns, birth.to_ns}};
+    group = {key, {site, test_, 0, 0, birth.from_ns, birth.to_ns}};
   }
   ++group.age.blocks;
   group.age.bytes += bytes;

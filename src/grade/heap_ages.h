@@ -1,5 +1,6 @@
-// How old the live blocks of each site are: they are counted by site and age (base/age_class.h), as the heap's blocks
-// are gone through to be graded. Allocation-free but for its scratch memory; async-signal-safe.
+// How old the live blocks of each site are, and in which test they were allocated: they are counted by site, age
+// (base/age_class.h) and test, as the heap's blocks are gone through to be graded. Allocation-free but for its scratch
+// memory; async-signal-safe.
 #pragma once
 
 #include <cstddef>
@@ -33,6 +34,8 @@ class HeapAges {
   static constexpr unsigned kTables = 24;  ///< each twice as large as the one before
 
   uint64_t taken_ns_;
+  uint32_t epoch_ = 0;  ///< of the block before
+  uint32_t test_ = 0;   ///< that it was born in
   Scratch tables_[kTables];
   unsigned table_ = 0;
   Group* groups_ = nullptr;

@@ -24,7 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
-inline constexpr uint32_t kFormatVersion = 4;
+inline constexpr uint32_t kFormatVersion = 5;
 inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
@@ -238,6 +238,8 @@ struct Header {
   StringRef no_goroutines;               ///< of a Go program: why they are not known
   std::atomic<int32_t> own_copy;         ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
   std::atomic<uint32_t> retained_sizes;  ///< RetainedSizes, of the last grading
+  StringRef test;                        ///< that ran when the process was started; or none
+  uint32_t reserved;
 };
 static_assert(sizeof(Header) <= kPageBytes);
 
@@ -638,16 +640,25 @@ struct RetentionRecord {
 };
 static_assert(sizeof(RetentionRecord) == 72);
 
-/// Live blocks of one site that are of about one age, at the last grading.
+/// Live blocks of one site that are of about one age, and of one test, at the last grading.
 struct HeapAge {
   uint32_t site;
-  uint32_t reserved;
+  uint32_t test;  ///< index + 1 of the TestRecord of the test that ran when they were born; 0: none, or not known
   uint64_t blocks;
   uint64_t bytes;
   uint64_t born_from_ns;  ///< CLOCK_MONOTONIC: none was born before …
   uint64_t born_to_ns;    ///< … or after
 };
 static_assert(sizeof(HeapAge) == 40);
+
+/// From here on a test runs, as the test framework says in the environment (track/tests.h), or none any more.
+struct TestRecord {
+  std::atomic<uint32_t> is_valid;
+  StringRef name;        ///< 0: no test runs
+  uint32_t last_serial;  ///< of what was acquired before it
+  uint32_t first_epoch;  ///< birth epoch of the heap blocks that follow; 0: they cannot be told from those before
+};
+static_assert(sizeof(TestRecord) == 16);
 
 /// How many descriptors that one site acquired were closed at another. Of Go programs, where it is to be told whether
 /// the program closed them or its garbage collector did.

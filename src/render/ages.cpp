@@ -40,6 +40,9 @@ void keep_older(report::Site& site, uint64_t age_ns) {
   for (uint64_t* number : {&site.lost, &site.indirectly_lost, &site.possibly_lost}) limit(*number, live);
   for (uint64_t* number : {&site.lost_bytes, &site.indirectly_lost_bytes, &site.possibly_lost_bytes})
     limit(*number, bytes);
+  // Nor which test acquired them.
+  site.tests.clear();
+  site.tests_omitted = 0;
   site.live = live;
   site.bytes = bytes;
   site.running = 0;

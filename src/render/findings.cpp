@@ -13,6 +13,7 @@
 #include "render/place_text.h"
 #include "render/quantities.h"
 #include "render/telling_frames.h"
+#include "render/tests.h"
 #include "render/text_parts.h"
 #include "settings/rules.h"
 
@@ -163,6 +164,7 @@ class Finder {
         finding.message =
             fmt::format("{} still running, from {}", write_running(place), printable(place.site->acquired_by));
       }
+      if (std::string tests = describe_tests(place); !tests.empty()) finding.message += "; " + tests;
       for (const report::Hint* hint : hints_of(place)) finding.message += "; " + printable(hint->text);
       finding.fingerprint = fmt::format("{:016x}", place.site->signature);
       finding.stack_id = place.site->stack;

@@ -23,9 +23,10 @@ namespace {
 
 constexpr Grouping kGroupings[] = {
     {"site", GroupBy::site},     {"line", GroupBy::line},     {"function", GroupBy::function}, {"file", GroupBy::file},
-    {"module", GroupBy::module}, {"thread", GroupBy::thread}, {"target", GroupBy::target}};
+    {"module", GroupBy::module}, {"thread", GroupBy::thread}, {"target", GroupBy::target},     {"test", GroupBy::test}};
 
 constexpr std::string_view kNotKnown = "[not known]";
+constexpr std::string_view kNoTest = "[in no test, or not known]";
 
 /// A group's name, as a frame.
 struct Label {
@@ -37,15 +38,21 @@ struct Label {
   bool operator<(const Label& other) const { return key() < other.key(); }
 };
 
-/// Threads and targets are of objects, the rest is of stacks.
-bool is_of_objects(GroupBy by) { return by == GroupBy::thread || by == GroupBy::target; }
+/// Threads, targets and tests are of objects, the rest is of stacks.
+bool is_of_objects(GroupBy by) { return by == GroupBy::thread || by == GroupBy::target || by == GroupBy::test; }
+
+/// What is not known of some.
+std::string_view gap_of(GroupBy by) {
+  if (by == GroupBy::test) return ", and what of a test's is lost is not known";
+  return is_of_objects(by) ? ", which is known of the oldest and the newest of each" : "";
+}
 
 class Groups {
  public:
   Groups(Report& report, base::Arena& arena, GroupBy by) : report_(report), arena_(arena), by_(by) {}
 
   void make() {
-    for (const Sample& sample : list_samples(report_))
+    for (const Sample& sample : by_ == GroupBy::test ? list_samples_by_test(report_) : list_samples(report_))
       if (sample.site) add(sample);
     std::map<uint64_t, uint64_t> renamed;  // sites, by their numbers
     for (auto& [key, one] : groups_) {
@@ -69,9 +76,8 @@ class Groups {
     for (report::Thread& thread : report_.threads) thread.site = renamed[thread.site];
     for (report::Descriptor& one : report_.descriptors) one.site = renamed[one.site];
     report::group_places(report_, arena_);
-    report_.notes.add(arena_, arena_.copy(fmt::format(
-                                  "call sites are put together by {}{}", kGroupings[static_cast<size_t>(by_)].name,
-                                  is_of_objects(by_) ? ", which is known of the oldest and the newest of each" : "")));
+    report_.notes.add(arena_, arena_.copy(fmt::format("call sites are put together by {}{}",
+                                                      kGroupings[static_cast<size_t>(by_)].name, gap_of(by_))));
   }
 
  private:
@@ -124,11 +130,13 @@ class Groups {
 
   bool is_of(const report::Object& object, const Sample& sample) const {
     if (by_ == GroupBy::thread) return object.thread.value_or(0) == sample.thread;
+    if (by_ == GroupBy::test) return object.test == sample.test;
     return (object.target.empty() ? object.name : object.target) == sample.target;
   }
 
   Label label_of(const Sample& sample) const {
     if (by_ == GroupBy::target) return {std::string(sample.target.empty() ? kNotKnown : sample.target), {}, 0, {}};
+    if (by_ == GroupBy::test) return {std::string(sample.test.empty() ? kNoTest : sample.test), {}, 0, {}};
     if (by_ == GroupBy::thread) return {name_of_thread(sample.thread), {}, 0, {}};
     std::vector<StackFrame> frames = list_frames(report_, sample.stack());
     std::vector<ShownFrame> chosen = choose_frames(frames, report_.process.exe, PathShortener("", ""), 1);

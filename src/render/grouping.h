@@ -10,7 +10,7 @@
 
 namespace unfreed::render {
 
-enum class GroupBy : uint8_t { site, line, function, file, module, thread, target };
+enum class GroupBy : uint8_t { site, line, function, file, module, thread, target, test };
 struct Grouping {
   std::string_view name;
   GroupBy by;

@@ -13,6 +13,7 @@
 #include "render/quantities.h"
 #include "render/retention.h"
 #include "render/series.h"
+#include "render/tests.h"
 #include "render/text_parts.h"
 #include "render/totals_text.h"
 #include "render/views.h"
@@ -148,6 +149,7 @@ json objects_of(const Place& place) {
       if (!text.empty()) what.push_back(printable(text));
     for (report::Text flag : one->flags) what.push_back(printable(flag));
     if (one->lost) what.push_back("lost");
+    if (!one->test.empty()) what.push_back("in test " + printable(one->test));
     if (one->goroutine) what.push_back(fmt::format("goroutine {}", *one->goroutine));
     rows.push_back({number, join(what, ", "), one->thread ? json(*one->thread) : json(),
                     one->age_ns ? json(*one->age_ns) : json(), one->bytes ? json(*one->bytes) : json()});
@@ -181,6 +183,7 @@ json detail_of(const Place& place, const RetentionPaths& retention, PageStacks& 
     if (!list.empty()) detail[name] = std::move(list);
   };
   add_text("ages", without_comma(describe_ages(place)));
+  add_text("tests", describe_tests(place));
   add_text("growth", without_comma(describe_growth(place)));
   add_text("rise", without_comma(describe_rise(place)));
   json history = json::array();
@@ -337,6 +340,7 @@ json facts_of(const Report& report) {
   add("command", join(words, " "));
   add("executable", printable(process.exe));
   add("directory", printable(process.directory));
+  add("started in test", printable(process.test));
   add("started", printable(process.started));
   add("report trigger", std::string(report::word_of(report.trigger)));
   add("tracked by", report.backend.empty() ? "" : printable(report.backend));

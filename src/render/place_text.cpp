@@ -13,6 +13,7 @@
 #include "render/history.h"
 #include "render/quantities.h"
 #include "render/retention.h"
+#include "render/tests.h"
 #include "render/text_parts.h"
 #include "render/totals_text.h"
 #include "render/views.h"
@@ -153,6 +154,7 @@ std::string render_place(const Place& place, const RetentionPaths& retention, co
         fmt::format("{}{} more closed by the garbage collector, not by you\n", deeper, write_count(place.closed_by_gc));
   std::string frames = render_frames(*place.report, place.site->stack, options, deeper);
   text += frames.empty() ? deeper + "(no stack)\n" : frames;
+  if (std::string tests = describe_tests(place); !tests.empty()) text += cut_to(deeper + tests, options.columns) + "\n";
   for (const report::Hint* hint : hints_of(place))
     text += cut_to(deeper + "hint: " + printable(hint->text), options.columns) + "\n";
   text += render_lines_of(place, options, deeper) + render_retention(place, retention, options, deeper);

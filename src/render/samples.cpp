@@ -41,7 +41,7 @@ bool subtract(Totals& rest, const Totals& part) {
 }
 
 void add_site(const Report& report, const Site& site, std::vector<Sample>& samples) {
-  Sample rest{&report, &site, site.kind, {}, 0, {}};
+  Sample rest{&report, &site, site.kind, {}, 0, {}, {}};
   for (size_t at = 0; at < report::kCounterCount; ++at)
     if (auto counter = static_cast<Counter>(at); has(report::kRows[at], site.kind) && adds_up(counter))
       rest.values[counter] = site.value(counter);
@@ -51,7 +51,7 @@ void add_site(const Report& report, const Site& site, std::vector<Sample>& sampl
     if (!subtract(rest.values, numbers)) break;
     report::Text target = object.target.empty() ? object.name : object.target;
     auto [part, is_new] = parts.try_emplace({object.thread.value_or(0), target});
-    if (is_new) part->second = {&report, &site, site.kind, {}, object.thread.value_or(0), target};
+    if (is_new) part->second = {&report, &site, site.kind, {}, object.thread.value_or(0), target, {}};
     for (Counter counter : {Counter::live, Counter::running, Counter::bytes, Counter::lost})
       part->second.values[counter] += numbers[counter];
   }
@@ -67,7 +67,7 @@ std::vector<Sample> list_samples(const Report& report) {
     if (site.counts()) add_site(report, site, samples);
   for (const report::Descriptor& one : report.descriptors) {
     if (one.origin != "unattributed") continue;
-    Sample sample{&report, nullptr, ledger::Kind::fd, {}, 0, one.target};
+    Sample sample{&report, nullptr, ledger::Kind::fd, {}, 0, one.target, {}};
     sample.values[Counter::live] = 1;
     samples.push_back(sample);
   }
@@ -76,6 +76,28 @@ std::vector<Sample> list_samples(const Report& report) {
       if (sample.values[static_cast<Counter>(at)]) return false;
     return true;
   });
+  return samples;
+}
+
+std::vector<Sample> list_samples_by_test(const Report& report) {
+  std::vector<Sample> samples;
+  for (const Site& site : report.sites) {
+    if (!site.counts()) continue;
+    uint64_t live = site.live, bytes = site.bytes;
+    auto add = [&](report::Text test, uint64_t count, uint64_t size) {
+      if (!count) return;
+      Sample& sample = samples.emplace_back();
+      sample = {&report, &site, site.kind, {}, 0, {}, test};
+      sample.values[Counter::live] = count;
+      sample.values[Counter::bytes] = size;
+    };
+    for (const report::TestShare& one : site.tests) {
+      add(one.test, one.live, one.bytes);
+      live -= std::min(live, one.live);
+      bytes -= std::min(bytes, one.bytes);
+    }
+    add({}, live, bytes);
+  }
   return samples;
 }
 

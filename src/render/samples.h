@@ -17,6 +17,7 @@ struct Sample {
   report::Totals values;
   int64_t thread = 0;
   report::Text target;
+  report::Text test;  ///< of list_samples_by_test()
 
   report::StackId stack() const { return site ? site->stack : 0; }
 };
@@ -24,6 +25,9 @@ struct Sample {
 /// All that counts (what suppressions cover does not), so that samples add up to the totals that rules use. Where every
 /// object is listed, a site is split by thread and target; what is not listed is a sample without them.
 std::vector<Sample> list_samples(const report::Report& report);
+
+/// What sites hold, each split by the test that acquired it: what is live, and its bytes.
+std::vector<Sample> list_samples_by_test(const report::Report& report);
 
 /// The numbers that add up over call sites, in the order of kinds and counters: those of kinds that any report has.
 std::vector<Measure> list_measures(Reports reports);

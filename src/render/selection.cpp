@@ -161,8 +161,10 @@ class Selecting {
 
   bool matches_site(const Site& site) const {
     if (matches(site.acquired_by) || matches_stack(site.stack)) return true;
+    if (std::any_of(site.tests.begin(), site.tests.end(), [&](const auto& one) { return matches(one.test); }))
+      return true;
     return std::any_of(site.objects.begin(), site.objects.end(), [&](const report::Object& one) {
-      return matches(one.target) || matches(one.name) || matches(one.start_routine);
+      return matches(one.target) || matches(one.name) || matches(one.test) || matches(one.start_routine);
     });
   }
 
@@ -204,6 +206,8 @@ class Selecting {
     site.objects_omitted = 0;
     site.ages.clear();
     site.take_ages();
+    site.tests.clear();
+    site.tests_omitted = 0;
     static_cast<report::Losses&>(site) = {};
     site.live = kept[report::Counter::live];
     site.running = kept[report::Counter::running];

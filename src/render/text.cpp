@@ -260,6 +260,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
                      describe_end(report) + "\n";
   if (is_kernel_view(report))
     return text + render_rules(report, options) + render_kernel_view(report, options) + render_notes(report, options);
+  if (!report.process.test.empty()) text += fmt::format("  started in test {}\n", printable(report.process.test));
   if (report.exhaustion) {
     std::string call =
         fmt::format("{} failed with {}", printable(report.exhaustion->function), printable(report.exhaustion->error));

@@ -63,6 +63,7 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("duration_ns", process.duration_ns, Presence::if_set, "From its start to its end, or to this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
   v.member("directory", process.directory, Presence::if_set, "The working directory when it started.");
+  v.member("test", process.test, Presence::if_set, "The test that ran when it was started, or forked.");
   v.member(
       "outside_rules", process.outside_rules, Presence::if_set,
       "No rule was applied: UNFREED_RULES_FOR names other programs, or UNFREED_ALLOW_KILLED this one, which a signal "
@@ -94,6 +95,7 @@ void describe(Visitor& v, Is<Object> auto& object) {
   v.member("owner", object.owner, Presence::if_set, "The stream that owns a descriptor.", words::kOwners);
   v.member("origin", object.origin, Presence::if_set, "Received in a message (SCM_RIGHTS).", words::kReceived);
   v.function("start_routine", object.start_routine, Presence::if_set, "");
+  v.member("test", object.test, Presence::if_set, "The test that ran in this process when it was acquired.");
   v.member("site", object.site, Presence::if_set, "The site that acquired it, if it is not the one that lists it.");
 }
 
@@ -103,6 +105,13 @@ void describe(Visitor& v, Is<AgeGroup> auto& group) {
   v.member("at_least_ns", group.at_least_ns, Presence::always, "Of the youngest.");
   v.member("live", group.live, Presence::always, "");
   v.member("bytes", group.bytes, Presence::if_set, "");
+}
+
+template <class Visitor>
+void describe(Visitor& v, Is<TestShare> auto& share) {
+  v.member("test", share.test, Presence::always, "Its name, as the test framework gives it.");
+  v.member("live", share.live, Presence::always, "");
+  v.member("bytes", share.bytes, Presence::if_set, "");
 }
 
 template <class Visitor>
@@ -183,6 +192,11 @@ void describe(Visitor& v, Is<Site> auto& site) {
   v.member("ages", site.ages, Presence::if_set,
            "How old what is live is, the oldest first; absent if that is not known. Of the heap it is found out "
            "together with what is lost.");
+  v.member(
+      "tests", site.tests, Presence::if_set,
+      "The tests that ran in this process when what is live was acquired, those with most first. Of the heap it is "
+      "found out together with what is lost.");
+  v.member("tests_omitted", site.tests_omitted, Presence::if_set, "How many more tests.");
   v.member("growth", site.growth, Presence::if_set,
            "What became of its call site while the process was watched, if that changed at all.");
   v.member("history", site.history, Presence::if_set,

@@ -187,6 +187,7 @@ struct Process {
   std::optional<uint64_t> duration_ns;
   bool forked = false;
   Text directory;
+  Text test;                   ///< that somebody else ran when the process was started
   bool outside_rules = false;  ///< no rule was applied
   std::optional<int64_t> exit_status;
   std::optional<int64_t> signal;

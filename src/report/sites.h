@@ -90,6 +90,7 @@ struct Object {
   Text owner;
   Text origin;
   CallId start_routine = 0;
+  Text test;  ///< that ran when it was acquired
   uint64_t site = 0;
 };
 
@@ -108,6 +109,13 @@ struct AgeSummary {
 };
 /// `ages`: the oldest first.
 AgeSummary summarize(std::span<const AgeGroup> ages);
+
+/// What of a site's is live since a test ran, as that acquired it.
+struct TestShare {
+  Text test;
+  uint64_t live = 0;
+  uint64_t bytes = 0;
+};
 
 /// What was live at a site some time ago.
 struct PastCount {
@@ -157,7 +165,9 @@ struct Site : Losses {
   uint64_t first_age_ns = 0;
   uint64_t oldest_age_ns = 0;  ///< of what is live, as summarize() gives it; 0: not known
   uint64_t median_age_ns = 0;
-  List<AgeGroup> ages;           ///< the oldest first; empty: not known
+  List<AgeGroup> ages;    ///< the oldest first; empty: not known
+  List<TestShare> tests;  ///< those that acquired most
+  uint64_t tests_omitted = 0;
   std::optional<Growth> growth;  ///< of the call site
   List<PastCount> history;       ///< the oldest first; empty where the number has not grown
   List<Object> objects;

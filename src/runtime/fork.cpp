@@ -26,6 +26,7 @@
 #include "track/rings.h"
 #include "track/root_regions.h"
 #include "track/sites.h"
+#include "track/tests.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
@@ -73,6 +74,7 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.argv_count = from.argv_count;
   to.directory = from.directory;
   to.script = from.script;
+  to.test = from.test;
   to.settings = from.settings;
   to.hook_names = from.hook_names;
   to.hook_count = from.hook_count;
@@ -93,6 +95,7 @@ void reset_tables() {
   track::reset_failures_after_fork();
   track::reset_levels_after_fork();
   track::restart_history();
+  track::restart_tests();
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
   track::g_heap_index.reset_lock_after_fork();

@@ -36,6 +36,7 @@
 #include "track/modules.h"
 #include "track/operator_new.h"
 #include "track/sites.h"
+#include "track/tests.h"
 #include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/walk.h"
@@ -399,6 +400,7 @@ void start(int argc, char** argv, char** environment) {
                   g_runtime.why_private))
     return say_no_tracking(settings, "there is no memory for a ledger");
   fill_header(settings, exe, program, argc, argv);
+  track::start_tests(environment_value(environment, track::kTestVariable));
   describe_coverage(settings);
   if (!prepare_tracking(settings)) return say_no_tracking(settings, "there is no memory for the tables");
   if (!track::prepare_fork_page())

@@ -475,6 +475,10 @@ void process() {
   CALL(prlimit(-1, RLIMIT_AS, nullptr, nullptr));
   CALL(prlimit(0, RLIMIT_AS, reinterpret_cast<rlimit*>(8), nullptr));
   CALL(prlimit64(0, RLIMIT_DATA, reinterpret_cast<rlimit64*>(8), nullptr));
+  CALL(setenv("", "a", 1));
+  CALL(setenv("PYTEST_CURRENT_TEST=", "a", 1));
+  CALL(unsetenv(""));
+  CALL(unsetenv("PYTEST_CURRENT_TEST="));
   CALL(madvise(reinterpret_cast<void*>(8), 4096, MADV_DONTFORK));
   CALL(madvise(nullptr, 0, -1));
   CALL(sigaction(-1, nullptr, nullptr));

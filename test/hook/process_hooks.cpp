@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "hook/libc_functions.h"
 
@@ -162,6 +163,34 @@ bool through_advice(const char* hook) {
 
 extern "C" int __poll(pollfd*, nfds_t, int);
 extern "C" int __poll_chk(pollfd*, nfds_t, int, size_t);
+
+/// The environment is what it was set to, also where a test framework says in it which test runs; what these refuse,
+/// they refuse.
+bool through_environment(const char* hook) {
+  static char assignment[] = "PYTEST_CURRENT_TEST=a.py::test_x (call)", removal[] = "PYTEST_CURRENT_TEST";
+  auto is = [](const char* name, const char* value) {
+    const char* now = getenv(name);
+    return value ? now && !strcmp(now, value) : !now;
+  };
+  for (const char* name : {"PYTEST_CURRENT_TEST", "ANOTHER"}) {
+    if (!strcmp(hook, "setenv")) {
+      if (setenv(name, "a", 1) || setenv(name, "b", 0) || !is(name, "a") || setenv(name, "c", 1) || !is(name, "c"))
+        fail(hook);
+      if (setenv("", "a", 1) != -1 || errno != EINVAL || setenv("A=", "a", 1) != -1 || errno != EINVAL) fail(hook);
+    } else if (!strcmp(hook, "unsetenv")) {
+      if (setenv(name, "a", 1) || unsetenv(name) || !is(name, nullptr) || unsetenv(name)) fail(hook);
+      if (unsetenv("") != -1 || errno != EINVAL || unsetenv("A=") != -1 || errno != EINVAL) fail(hook);
+    } else if (!strcmp(hook, "putenv")) {
+      if (putenv(assignment) || !is("PYTEST_CURRENT_TEST", "a.py::test_x (call)")) fail(hook);
+      if (getenv("PYTEST_CURRENT_TEST") != strchr(assignment, '=') + 1) fail("putenv has made a copy");
+      if (putenv(removal) || !is("PYTEST_CURRENT_TEST", nullptr)) fail(hook);
+    } else {
+      return false;
+    }
+  }
+  give_back();
+  return true;
+}
 
 /// Calls that wait end when their time is up, and earlier where something has come; what they refuse, they refuse.
 bool through_wait(const char* hook) {
@@ -352,7 +381,7 @@ int main(int argc, char** argv) {
   else if (!strcmp(hook, "prctl"))
     through_prctl();
   else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook) ||
-           through_wait(hook))
+           through_wait(hook) || through_environment(hook))
     ;
   else if (!through_log(hook) && !through_daemon(hook) && !through_ending(hook) && !through_exec(hook))
     return 2;

@@ -95,6 +95,7 @@ function remarksOf(place) {
   if (detail.growth) texts.push(detail.growth);
   if (detail.rise) texts.push(detail.rise);
   if (detail.ages) texts.push(detail.ages);
+  if (detail.tests) texts.push(detail.tests);
   if (detail.overflow) texts.push('stands for all call sites that the full table had no room for');
   if (detail.known_by) texts.push(`identified by ${detail.known_by}, as no source lines are known`);
   return texts;

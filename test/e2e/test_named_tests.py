@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""What a process acquires is the test's that runs, as pytest names it in the environment: no plugin is needed."""
+import importlib.util
+import json
+import os
+import sys
+import unittest
+
+import harness
+
+LONG = "test_" + "n" * 600
+TESTS = '''
+import ctypes
+import os
+import subprocess
+import sys
+import threading
+import unittest.mock
+
+import pytest
+
+kept = []
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def leave(path="/etc/hosts"):
+    kept.append(os.open(path, os.O_RDONLY))
+
+def test_closes():
+    os.close(os.open("/etc/hosts", os.O_RDONLY))
+
+def test_leaves():
+    leave()
+    leave()
+
+def test_closes_again():
+    os.close(os.open("/etc/hosts", os.O_RDONLY))
+
+@pytest.mark.parametrize("what", ["a b/[c]", "(call)"])
+def test_of(what):
+    leave()
+
+def LONG():
+    leave()
+
+@pytest.fixture
+def fixture():
+    leave("/etc/passwd")
+    yield
+    leave("/etc/group")
+
+def test_fixture(fixture):
+    pass
+
+def test_heap():
+    libc.malloc(ctypes.c_size_t(77777))
+
+def test_other_heap():
+    libc.malloc(ctypes.c_size_t(77777))
+    libc.malloc(ctypes.c_size_t(77777))
+
+def test_clears_the_environment():
+    with unittest.mock.patch.dict(os.environ, clear=True):
+        leave("/etc/services")
+
+def test_thread():
+    thread = threading.Thread(target=leave, args=("/etc/protocols",))
+    thread.start()
+    thread.join()
+
+def test_fork():
+    child = os.fork()
+    if not child:
+        leave("/etc/shells")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+def test_program():
+    subprocess.run([sys.executable, "-c", "import os; kept = os.open('/etc/networks', os.O_RDONLY); os._exit(0)"], check=True)
+
+def test_last():
+    pass
+'''.replace("LONG", LONG)
+CONFTEST = '''
+import os
+
+def pytest_sessionfinish():
+    os.open("/etc/fstab", os.O_RDONLY)
+'''
+
+
+@unittest.skipUnless(importlib.util.find_spec("pytest"), "python3-pytest is not installed")
+class NamedTests(unittest.TestCase):
+    def run_tests(self, scratch, way, **keywords):
+        for name, text in (("test_planted.py", TESTS), ("conftest.py", CONFTEST)):
+            with open(scratch.path(name), "w", encoding="utf-8") as file:
+                file.write(text)
+        result = way([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_planted.py"],
+                     env={"PYTHONDONTWRITEBYTECODE": "1"}, cwd=scratch.folder, scratch=scratch, **keywords)
+        self.assertEqual(result.status, 0, result)
+        return result
+
+    def shares_of(self, report, path):
+        """What is held of that path: {test: count}, as sites say it, and the tests that its objects name."""
+        by_site, by_object = {}, set()
+        for site in harness.live_sites(report, "fd"):
+            objects = [one for one in site["objects"] if one["target"] == path]
+            if not objects:
+                continue
+            by_object |= {one.get("test") for one in objects}
+            for share in site.get("tests", []):
+                by_site[share["test"]] = by_site.get(share["test"], 0) + share["live"]
+        return by_site, by_object
+
+    def check(self, report):
+        def name(test):
+            return f"test_planted.py::{test}"
+        long = name(LONG)[:480] + "…"
+        hosts = {name("test_leaves"): 2, name("test_of[a b/[c]]"): 1, name("test_of[(call)]"): 1, long: 1}
+        self.assertEqual(self.shares_of(report, "/etc/hosts"), (hosts, set(hosts)))
+        for path, test in (("/etc/passwd", "test_fixture"), ("/etc/group", "test_fixture"),
+                           ("/etc/services", "test_clears_the_environment"), ("/etc/protocols", "test_thread")):
+            self.assertEqual(self.shares_of(report, path), ({name(test): 1}, {name(test)}), path)
+        self.assertEqual(self.shares_of(report, "/etc/fstab"), ({}, {None}), "after the last test")
+        self.assertNotIn("test", report["process"])
+
+    def test_each_object_is_its_tests(self):
+        for way in (harness.run, harness.preload):
+            with self.subTest(way=way), harness.Scratch() as scratch:
+                self.check(self.run_tests(scratch, way).report)
+
+    def test_heap_blocks_are_their_tests(self):
+        with harness.Scratch() as scratch:
+            report = self.run_tests(scratch, harness.run).report
+            shares = {}
+            for site in harness.live_sites(report, "heap"):
+                for share in site.get("tests", []):
+                    if share.get("bytes", 0) % 77777 == 0 and share.get("bytes", 0):
+                        shares[share["test"]] = (share["live"], share["bytes"])
+            self.assertEqual(shares, {"test_planted.py::test_heap": (1, 77777),
+                                      "test_planted.py::test_other_heap": (2, 2 * 77777)})
+
+    def test_other_processes_run_in_the_test_that_starts_them(self):
+        with harness.Scratch() as scratch:
+            result = self.run_tests(scratch, harness.run)
+            started_in = {}
+            for report in result.reports.values():
+                for site in harness.live_sites(report, "fd"):
+                    for one in site["objects"]:
+                        started_in[one["target"]] = (report["process"].get("test"), one.get("test"))
+            self.assertEqual(started_in["/etc/shells"], ("test_planted.py::test_fork", None))
+            self.assertEqual(started_in["/etc/networks"], ("test_planted.py::test_program", None))
+
+    def test_formats_name_the_test(self):
+        with harness.Scratch() as scratch:
+            self.run_tests(scratch, harness.run, options=["--output", scratch.path("r.json"), "--fail-on", "fd>99"])
+            path = scratch.path("r.json")
+            text = harness.unfreed("report", path).stdout
+            self.assertIn("\n      acquired in test test_planted.py::test_clears_the_environment\n", text)
+            self.assertRegex(text, r"\n      acquired in tests test_planted.py::test_of\[\(call\)\] \(1\), test_planted.py::test_of\[a b/\[c\]\] \(1\)\n")
+            self.assertIn("  started in test test_planted.py::test_program\n",
+                          "".join(harness.unfreed("report", os.path.join(scratch.folder, name)).stdout
+                                  for name in os.listdir(scratch.folder) if name.startswith("r.")))
+            by_test = harness.unfreed("report", "--by", "test", "--kind", "fd", path).stdout
+            self.assertRegex(by_test, r"(?m)^ *2 .*test_planted.py::test_leaves$")
+            self.assertRegex(by_test, r"(?m)^ *1 .*test_planted.py::test_n+…$")
+            self.assertRegex(by_test, r"(?m)^ *2 .*test_planted.py::test_fixture$")
+            self.assertRegex(by_test, r"(?m)^ *1 .*\[in no test, or not known\]$")
+            found = json.loads(harness.unfreed("report", "--match", "test_thread$", "--kind", "fd", "--format", "json",
+                                               path).stdout)
+            self.assertEqual([one["target"] for site in found["sites"] for one in site["objects"]], ["/etc/protocols"])
+            for format in ("sarif", "github", "gitlab"):
+                self.assertIn("acquired in test test_planted.py::test_thread",
+                              harness.unfreed("report", "--format", format, path).stdout, format)
+            page = harness.page_data(harness.unfreed("report", "--format", "html", path).stdout)
+            self.assertIn("acquired in test test_planted.py::test_thread", json.dumps(page))
+
+    def test_one_test_of_googletest_is_named_by_the_command_line(self):
+        for filter, test in (("Log.Rotates", "Log.Rotates"), ("Logs/Log.Rotates/1", "Logs/Log.Rotates/1"), ("Log.*", None),
+                             ("Log.A:Log.B", None), ("-Log.A", None), ("Log", None), ("", None)):
+            with self.subTest(filter=filter), harness.Scratch() as scratch:
+                result = harness.run(["/bin/true", f"--gtest_filter={filter}"], scratch=scratch)
+                self.assertEqual(result.report["process"].get("test"), test)
+
+
+if __name__ == "__main__":
+    harness.main()
