@@ -143,10 +143,13 @@ class Groups {
     if (chosen.empty()) return {std::string(kNotKnown), {}, 0, {}};
     const StackFrame& frame = *chosen[0].frame;
     std::string function = name_or_offset(frame);
+    bool is_nameless = frame.function.empty() && !frame.line;  // its offset says where it is
     switch (by_) {
       case GroupBy::line:
+        if (is_nameless) return {function, {}, 0, {}};
         return {function, frame.file, frame.line, frame.module};
       case GroupBy::function:
+        if (is_nameless) return {function, {}, 0, {}};
         return {function, frame.file, 0, frame.module};
       case GroupBy::file:
         if (!frame.file.empty()) return {std::string(frame.file), {}, 0, {}};

@@ -55,18 +55,19 @@ void MissingLines::look_at(const Place& place) {
 
 std::vector<std::string> MissingLines::describe() const {
   std::vector<std::string> texts;
-  for (const auto& [path, is_named] : files_) {
-    std::string name = printable(base_name(path));
-    const char* what = is_named ? "no source lines" : "no function names or source lines";
-    texts.push_back(
-        report::is_system_module(path)
-            ? fmt::format("{} for {}: install the debug symbols of its package (Debian: …-dbgsym)", what, name)
-            : fmt::format("{} for {}: build it with -g{}", what, name, is_named ? "" : ", and do not strip it"));
-  }
+  for (const auto& [path, is_named] : files_) texts.push_back(describe_missing_lines(path, is_named));
   for (const Generator& one : kGenerators)
     if (has_nameless_ && base_name(report_.process.exe) == one.program)
       texts.push_back(fmt::format("no names for code that {} generates: start it with {}", one.program, one.settings));
   return texts;
+}
+
+std::string describe_missing_lines(std::string_view path, bool is_named) {
+  std::string name = printable(base_name(path));
+  const char* what = is_named ? "no source lines" : "no function names or source lines";
+  if (report::is_system_module(path))
+    return fmt::format("{} for {}: install the debug symbols of its package (Debian: …-dbgsym)", what, name);
+  return fmt::format("{} for {}: build it with -g{}", what, name, is_named ? "" : ", and do not strip it");
 }
 
 std::vector<std::string> list_missing_lines(const std::vector<Place>& places, const Report& report,

@@ -30,6 +30,10 @@ class MissingLines {
   bool has_nameless_ = false;              ///< generated code without a name
 };
 
+/// What a file lacks, and how to get it: "no source lines for app: build it with -g". `is_named`: it has names of
+/// functions.
+std::string describe_missing_lines(std::string_view path, bool is_named);
+
 /// For each file that a person would want to see lines of, and that has none: what to do for that.
 std::vector<std::string> list_missing_lines(const std::vector<Place>& places, const report::Report& report,
                                             const TextOptions& options);

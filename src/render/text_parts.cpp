@@ -47,7 +47,7 @@ std::string render_frame(const ShownFrame& shown, const TextOptions& options, si
     place = frame.line ? fmt::format("{}:{}", options.paths.shorten(frame.file), frame.line)
                        : options.paths.shorten(frame.file);
   else if (!frame.module.empty())
-    place = fmt::format("{}+{:#x}", printable(base_name(frame.module)), frame.offset);
+    place = printable(base_name(frame.module)) + (frame.offset ? fmt::format("+{:#x}", frame.offset) : "");
   place = end_of(place, kMostForPlace);
   std::string gap = shown.after_gap ? "… " : "";
   if (frame.function.empty()) return gap + (place.empty() ? "?" : place);

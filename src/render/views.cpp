@@ -10,6 +10,7 @@
 #include "render/columns.h"
 #include "render/frames.h"
 #include "render/function_names.h"
+#include "render/missing_lines.h"
 #include "render/quantities.h"
 #include "render/samples.h"
 #include "render/text_parts.h"
@@ -251,8 +252,19 @@ std::string render_listing(const Report& report, const Pattern& functions, const
     std::string title = fit_function(key.first);
     text += fmt::format("\n  {} ({})\n", tinted(printable(title), Tint::bold, options.colour),
                         options.paths.shorten(key.second.empty() ? function.module : key.second));
-    if (!source) text += "      (its source is not here: --source-root names the folder that it is in)\n";
+    if (!source && key.second.empty())
+      text += fmt::format("      ({})\n", describe_missing_lines(function.module, true));
+    else if (!source)
+      text += "      (its source is not here: --source-root names the directory that it is in)\n";
     if (source && is_newer(*source, function.module)) text += fmt::format("      {}\n", kIsNewer);
+    auto counts_of = [](const std::map<ledger::Kind, uint64_t>& held) {
+      std::vector<std::string> counts;
+      for (const auto& [kind, count] : held)
+        counts.push_back(fmt::format("{} {}", write_count(count), report::kind_name(kind)));
+      return join(counts, ", ");
+    };
+    if (auto held = function.lines.find(0); held != function.lines.end())
+      text += fmt::format("  {:>16}     ? │\n", counts_of(held->second));
     uint32_t first = function.lines.begin()->first, last = function.lines.rbegin()->first;
     first = first > kAround ? first - kAround : 1;
     last += kAround;
@@ -268,12 +280,9 @@ std::string render_listing(const Report& report, const Pattern& functions, const
         skipped_at = line;
         continue;
       }
-      std::vector<std::string> counts;
-      if (held != function.lines.end())
-        for (const auto& [kind, count] : held->second)
-          counts.push_back(fmt::format("{} {}", write_count(count), report::kind_name(kind)));
-      std::string shown = fmt::format("  {:>16} {:>5} │ {}", join(counts, ", "), line,
-                                      has_text ? source_line(source->lines[line - 1]) : "");
+      std::string counts = held != function.lines.end() ? counts_of(held->second) : "";
+      std::string shown =
+          fmt::format("  {:>16} {:>5} │ {}", counts, line, has_text ? source_line(source->lines[line - 1]) : "");
       shown = cut_to(shown, options.columns);
       text += (counts.empty() ? shown : tinted(shown, Tint::bold, options.colour)) + "\n";
     }

@@ -110,6 +110,34 @@ class Selection(unittest.TestCase):
         threads, _ = self.sites("--by", "thread", "--kind", "fd")
         self.assertEqual(sorted(live for _, live in threads), [3, 7])
 
+    @staticmethod
+    def report_of_stripped(scratch, *options):
+        """The path of a report on the program without what `strip` takes from it."""
+        program, path = scratch.path("selected"), scratch.path("stripped.json")
+        subprocess.run(["strip", *options, "-o", program, harness.program("selected")], check=True)
+        report = harness.run([program]).report
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(report, file)
+        return path
+
+    def test_groups_without_source_lines(self):
+        for options in ["-g"], []:
+            with self.subTest(options=options), harness.Scratch() as scratch:
+                report = self.report_of_stripped(scratch, *options)
+                for by in ("function", "line"):
+                    table = harness.unfreed("report", "--by", by, report).stdout
+                    self.assertNotIn("+0x0", table)
+                    self.assertRegex(table, r"(?m)^ +7 .* Cache<int>::load\(.*\) \(selected\)$" if options
+                                     else r"(?m)^ +7 .* selected\+0x[1-9a-f][0-9a-f]*$")
+
+    def test_list_without_source_lines_says_how_to_get_them(self):
+        with harness.Scratch() as scratch:
+            report = self.report_of_stripped(scratch, "-g")
+            listing = harness.unfreed("report", "--list", "Cache<int>::load", report).stdout
+            self.assertIn("      (no source lines for selected: build it with -g)\n", listing)
+            self.assertRegex(listing, r"(?m)^ +7 fd +\? │$")
+            self.assertNotIn("not here", listing)
+
     def test_tree(self):
         tree = self.report("--tree", "--kind", "fd").stdout
         self.assertIn("fd: 10\n", tree)
