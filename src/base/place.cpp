@@ -15,7 +15,7 @@ namespace unfreed::base {
 namespace {
 
 constexpr int kMostLinks = 40;  // as the kernel
-constexpr const char* kForeignLink = "a symbolic link of another user, in a world-writable folder, is not followed";
+constexpr const char* kForeignLink = "a symbolic link of another user, in a world-writable directory, is not followed";
 constexpr const char* kProcLink = "a link of /proc cannot be replaced; give the file's own name";
 
 /// A folder's descriptor on the way.

@@ -116,7 +116,8 @@ int baseline_command(const Arguments& arguments) {
   uint32_t exit_code = report::exit_status::rule_broken;
   parser.operands("write|update|check FILE REPORT", words, "what to do, the baseline, and reports (JSON or ledgers)");
   parser.value("--exit-code", "N", exit_code, "status if something is new or has grown (default: 23)");
-  parser.value("--source-root", "FOLDER", source_root, "name source files from there (default: the Git working tree)");
+  parser.value("--source-root", "DIRECTORY", source_root,
+               "name source files from there (default: the Git working tree)");
   parser.flag("--force", options.replaces_anything, kForceHelp);
   parser.footer(
       "Exit status: 0; 23 (--exit-code) if check finds something new or grown; 125 if a file cannot be read or\n"

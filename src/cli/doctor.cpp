@@ -115,7 +115,7 @@ class Doctor {
     if (any([&](const Finding& one) { return is_stopped_by(one, {elf::Obstacle::other_processor}); }))
       lines.emplace_back("for a program of another processor, use a build of unfreed for it there");
     if (any([](const Finding& one) { return !one.diagnosis.found; }))
-      lines.emplace_back("a program that is not found: give its path, or add its folder to PATH");
+      lines.emplace_back("a program that is not found: give its path, or add its directory to PATH");
     if (any([](const Finding& one) { return !one.is_tracked() && one.diagnosis.found; }))
       lines.emplace_back("rules refuse a run with untracked programs (125), unless --allow-untracked names them");
     if (lines.empty()) return;

@@ -30,8 +30,8 @@ int export_command(const Arguments& arguments) {
   parser.value("-o,--output", "FILE", output,
                "write to FILE, for node_exporter's textfile collector (default: standard output)");
   parser.flag("--force", output_options.replaces_anything, kForceHelp);
-  parser.value("--source-root", "FOLDER", source_root,
-               "where the sources are; source paths are relative to FOLDER (default: the CI's checkout, or the Git "
+  parser.value("--source-root", "DIRECTORY", source_root,
+               "where the sources are; source paths are relative to DIRECTORY (default: the CI's checkout, or the Git "
                "working tree)");
   input.add_options(parser, {"suppressions"});
   parser.footer(

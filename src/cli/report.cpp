@@ -129,9 +129,10 @@ int report_command(const Arguments& arguments) {
                "for folded, pprof and --tree: which figure to show (first), such as fd, heap.bytes, heap.lost_bytes "
                "(default: folded: what is live of each kind; pprof: what matters most)");
   std::string source_root;
-  parser.value("--source-root", "FOLDER", source_root,
-               "where the sources are; source paths are printed relative to FOLDER for other tools (default: the CI's "
-               "checkout, or the Git working tree)");
+  parser.value(
+      "--source-root", "DIRECTORY", source_root,
+      "where the sources are; source paths are printed relative to DIRECTORY for other tools (default: the CI's "
+      "checkout, or the Git working tree)");
   SelectionOptions selection;
   selection.add_options(parser);
   ViewOptions view;

@@ -8,12 +8,13 @@
 namespace unfreed::cli {
 
 void SymbolOptions::add_options(Parser& parser) {
-  parser.value("--sysroot", "FOLDER", sysroot_,
+  parser.value("--sysroot", "DIRECTORY", sysroot_,
                "where the files of the machine or container are on which the program ran; they are looked for in "
-               "FOLDER first");
-  parser.value("--debug-path", "FOLDERS", debug_path_,
-               "where debug information is: folders that have a .build-id folder, separated by ':'; searched before "
-               "/usr/lib/debug");
+               "DIRECTORY first");
+  parser.value(
+      "--debug-path", "DIRECTORIES", debug_path_,
+      "where debug information is: directories that have a .build-id directory, separated by ':'; searched before "
+      "/usr/lib/debug");
 }
 
 symbolize::Options SymbolOptions::symbolizer() const {

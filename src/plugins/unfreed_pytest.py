@@ -2,7 +2,7 @@
 
     unfreed run -- python3 -m pytest -p unfreed_pytest
 
-Python finds this file by PYTHONPATH, which must name its folder (share/unfreed/python). A test that passes gets an error
+Python finds this file by PYTHONPATH, which must name its directory (share/unfreed/python). A test that passes gets an error
 at its teardown if descriptors, children, timers, shared memory or running threads are left that it has acquired between
 the beginning of its setup and the end of its teardown. What fixtures of a wider scope than the test's acquire while they
 are set up is theirs. Without the preloaded runtime the plugin does nothing.

@@ -178,7 +178,7 @@ class Files(Output):
                 with self.subTest(way=way, path=path):
                     status, _, stderr, _ = self.start(way, path)
                     self.assertEqual(status, 125 if way == "run" else 0, stderr)
-                    self.assertIn("a world-writable folder", stderr)
+                    self.assertIn("a world-writable directory", stderr)
         self.assertFalse(os.path.exists(self.scratch.path("target.json")))
         self.assertEqual(os.stat(theirs).st_ino, before)
 

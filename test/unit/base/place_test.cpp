@@ -112,7 +112,7 @@ TEST_F(Places, AreNotWhereOthersHaveLaidLinks) {
     link(std::string(name) == "shared/folder" ? "inner" : path("target"), name);
   for (const char* name : {"shared/link", "plain/link", "shared/folder"})
     ASSERT_EQ(lchown(path(name).c_str(), kOther, kOther), 0);
-  const std::string refused = "a symbolic link of another user, in a world-writable folder, is not followed";
+  const std::string refused = "a symbolic link of another user, in a world-writable directory, is not followed";
   EXPECT_EQ(find(path("shared/link")), refused);
   EXPECT_EQ(find(path("shared/folder/report")), refused);
   EXPECT_EQ(find(path("shared/own")), path("target"));

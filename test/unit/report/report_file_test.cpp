@@ -284,7 +284,7 @@ TEST_F(ReportFiles, AreNotPutWhereAnotherUserLies) {
   for (const char* name : {"shared/r.json", "shared/fifo"}) {
     ASSERT_EQ(chown(path(name).c_str(), kOther, kOther), 0);
     EXPECT_EQ(put(name, "x", {.replaces_anything = true}).problem,
-              "the file of this name belongs to another user, in a world-writable folder");
+              "the file of this name belongs to another user, in a world-writable directory");
   }
   close(reader);
   // Where he cannot have put it by himself it is replaced, and is not his any more.
