@@ -39,10 +39,10 @@ std::vector<std::string> list_groupings() {
 class ViewOptions {
  public:
   void add_options(Parser& parser) {
-    parser.value(
-        "--by", "WHAT", by_,
-        "put together what has the same site, line, function, file, module, thread or target, and show a table of it",
-        list_groupings());
+    parser.value("--by", "WHAT", by_,
+                 "put together what has the same site, line, function, file, module, thread, target or test, and show "
+                 "a table of it",
+                 list_groupings());
     parser.optional_value("--tree", "FORM", tree_, "callers",
                           "show what is held as a tree of calls, from where the program begins to what acquires "
                           "(callers), or the other way round (inverted)",

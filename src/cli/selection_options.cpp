@@ -52,9 +52,10 @@ void SelectionOptions::add_filters(Parser& parser) {
   parser.values("--kind", "KIND", kinds_, "show only these kinds, such as fd or heap,thread");
   parser.document("--kind",
                   {.completes = fmt::format("{}", fmt::join(list_subjects(), " ")), .variable = "", .more = ""});
-  parser.value("--match", "REGEX", pattern_,
-               "show only what has a function, source file, module, target or thread name that matches the extended "
-               "regular expression REGEX, anywhere in the stack");
+  parser.value(
+      "--match", "REGEX", pattern_,
+      "show only what has a function, source file, module, target, test or thread name that matches the extended "
+      "regular expression REGEX, anywhere in the stack");
   parser.value("--thread", "THREAD", thread_, "show only what that thread acquired: its number or name");
   parser.value("--older", "AGE", older_, "list only what has been held for AGE: 90s, 10m, 2h, 3d");
 }

@@ -1,7 +1,12 @@
 #!/usr/bin/python3
 """What is written about unfreed agrees with what it says of itself: README, manual page, completion."""
 import os
+import pty
 import re
+import select
+import shutil
+import signal
+import time
 import unittest
 
 import harness
@@ -9,6 +14,7 @@ import harness
 SOURCE = harness.SOURCE
 MANUAL = os.path.join(harness.BUILD, "src", "cli", "unfreed.1")
 COMPLETION = os.path.join(SOURCE, "src", "cli", "completion", "unfreed.bash")
+COMPLETION_OF_FISH = os.path.join(SOURCE, "src", "cli", "completion", "unfreed.fish")
 
 # What bash-completion gives its scripts.
 SUPPORT = """
@@ -83,6 +89,76 @@ class Documents(unittest.TestCase):
         self.assertEqual(self.complete("run", "-q", "--depth", "9", "make", ""), ["(the command's own, from 5)"])
         # An option of the same name without a value.
         self.assertEqual(self.complete("diff", "--exit-code", "--h"), ["--help"])
+        self.assertEqual(self.complete("baseline", ""), ["write", "update", "check"])
+        self.assertEqual(self.complete("baseline", "write", ""), ["(a file)"])
+
+    def in_fish(self, scratch, line):
+        """What the shell offers for a line: the words."""
+        result = harness.bare(["fish", "-c", f"source {COMPLETION_OF_FISH}; complete -C '{line}'"], env=self.home(scratch))
+        return [word.split("\t")[0] for word in result.stdout.splitlines()]
+
+    @staticmethod
+    def home(scratch):
+        if not os.path.exists(scratch.path("bin")):
+            os.mkdir(scratch.path("bin"))
+            os.symlink(harness.COMMAND, scratch.path("bin", "unfreed"))
+        return {"PATH": f"{scratch.path('bin')}:{os.environ['PATH']}", "HOME": scratch.folder, "TERM": "dumb"}
+
+    @unittest.skipUnless(shutil.which("fish"), "fish is not installed")
+    def test_completion_of_fish(self):
+        with harness.Scratch() as scratch:
+            self.assertEqual(self.in_fish(scratch, "unfreed "), sorted([*commands(), "help"]))
+            self.assertEqual(self.in_fish(scratch, "unfreed sn"), ["snapshot"])
+            for command in commands():
+                offered = self.in_fish(scratch, f"unfreed {command} --")
+                for names, *_ in described(command):
+                    self.assertIn(names.split(",")[-1], offered)
+            self.assertLessEqual({"all", "fd", "timer"}, set(self.in_fish(scratch, "unfreed run --track ")))
+            self.assertIn("fd>0,thread>0", self.in_fish(scratch, "unfreed run --fail-on "))
+            self.assertEqual(self.in_fish(scratch, "unfreed report -f ht"), ["html"])
+            self.assertLessEqual({"write", "update"}, set(self.in_fish(scratch, "unfreed baseline ")))
+            with open(scratch.path("a-program"), "w", encoding="utf-8"):
+                os.chmod(scratch.path("a-program"), 0o700)
+            # The options of unfreed end where the program begins.
+            for start in ("unfreed run -q --depth 9 echo", "unfreed run -o x.json -- echo", "unfreed doctor echo"):
+                self.assertNotIn("--depth", self.in_fish(scratch, start + " --de"))
+                self.assertIn(scratch.path("a-program"), self.in_fish(scratch, f"{start} {scratch.path('a-p')}"))
+
+    def in_zsh(self, scratch, line, expected):
+        """What the shell shows when the tabulator is pressed twice after a line."""
+        child, terminal = pty.fork()
+        if not child:
+            os.execvpe("zsh", ["zsh", "-f", "-i"], {**os.environ, **self.home(scratch), "COLUMNS": "200"})
+        shown = ""
+        def read(until):
+            nonlocal shown
+            shown = ""
+            end = time.monotonic() + 20
+            while until not in shown and time.monotonic() < end:
+                if select.select([terminal], [], [], 0.1)[0]:
+                    shown += os.read(terminal, 65536).decode(errors="replace")
+        try:
+            start = f"stty cols 200; fpath=({os.path.dirname(COMPLETION)} $fpath); autoload -U compinit; compinit -u -D; "
+            os.write(terminal, (start + "PROMPT='> '; echo is''ready\n").encode())
+            read("isready")
+            os.write(terminal, (line + "\t\t").encode())
+            read(expected)
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            os.close(terminal)
+        return shown
+
+    @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
+    def test_completion_of_zsh(self):
+        with harness.Scratch() as scratch:
+            for line, expected in (("unfreed sn", "apshot"), ("unfreed ", "keep a file of accepted leaks"),
+                                   ("unfreed run --depth 9 --sam", "--sample"), ("unfreed run --track ", "timer"),
+                                   ("unfreed report -f ht", "html"), ("unfreed report --ki", "--kind"),
+                                   ("unfreed report --color=al", "always"), ("unfreed run --fail-on mis", "misuse\\>0"),
+                                   ("unfreed baseline up", "update"), ("unfreed run -q --depth 9 git --exec-pa", "--exec-path")):
+                with self.subTest(line):
+                    self.assertIn(expected, self.in_zsh(scratch, line, expected))
 
 
 if __name__ == "__main__":

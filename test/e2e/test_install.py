@@ -26,7 +26,8 @@ class Install(unittest.TestCase):
                             "include/unfreed/catch2.h", "include/unfreed/doctest.h",
                             "share/unfreed/report.schema.json", "share/unfreed/python/unfreed_pytest.py",
                             "share/man/man1/unfreed.1*",
-                            "share/bash-completion/completions/unfreed"):
+                            "share/bash-completion/completions/unfreed", "share/zsh/*/_unfreed",
+                            "share/fish/vendor_completions.d/unfreed.fish"):
                 found = glob.glob(os.path.join(prefix, pattern), recursive=True)
                 self.assertEqual(len(found), 1, f"{pattern}: {found}")
 
