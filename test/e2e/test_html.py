@@ -62,6 +62,8 @@ def with_all_sections(report, word=lambda name: name):
     site["stack"][0].update(function=word("Culprit"))
     site["objects"] = [held(number, word("/HeldTarget")) for number in (21, 22, 23)]
     site["objects_omitted"] = 47
+    site["tests"] = [{"test": word("TestThatRan"), "live": 50}]
+    report["process"]["test"] = word("TestThatStartedIt")
     peak = copy.deepcopy(site)
     peak.update(id=9001, signature="00000000000000ff", live=1, lost=0, at_peak=900, stack=[call(word("HeldAtThePeak"))], objects=[])
     gone = copy.deepcopy(site)
@@ -70,7 +72,7 @@ def with_all_sections(report, word=lambda name: name):
     blocks.update(id=9003, kind="heap", signature="00000000000000fd", stack=[call(word("Allocator"))], acquired_by="malloc", live=10,
                   bytes=1000, lost=2, lost_bytes=200, objects=[], growth={"course": "grows", "first": 1, "last": 9, "per_day": 8,
                                                                           "per_day_least": 7, "per_day_most": 9})
-    for name in ("objects_omitted", "peak", "at_peak"):
+    for name in ("objects_omitted", "peak", "at_peak", "tests"):
         blocks.pop(name, None)
     running = copy.deepcopy(site)
     running.update(id=9004, kind="thread", signature="00000000000000fc", stack=[call(word("Starter"))], acquired_by="pthread_create",
@@ -291,6 +293,15 @@ class Page(unittest.TestCase):
         self.browser.run("document.querySelector('#search').select()")
         self.browser.type("no such thing")
         self.assertEqual(self.browser.text("#view"), "Nothing matches.")
+
+    def test_the_search_finds_tests(self):
+        report = with_all_sections(self.report)
+        report["sites"][0]["tests"][0]["test"] = "tests/test_log.py::test_rotates"
+        self.render("tested", self.write("tested", report))
+        self.open("tested")
+        self.browser.press("/")
+        self.browser.type("py::test_rot")
+        self.assertEqual(self.browser.texts("#view a.name"), ["Culprit"])
 
     def test_a_call_site_has_a_page_with_source_and_objects(self):
         self.open("plain")

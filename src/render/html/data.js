@@ -80,7 +80,7 @@ class Search {
   matches(text) { return this.pattern.test(text); }
   finds(place) {
     if (!this.isOn || this.nodes[place.node]) return true;
-    if (this.matches(`${place.acquired_by}\n${place.signature}`)) return true;
+    if (this.matches(`${place.acquired_by}\n${place.signature}\n${place.detail.tests || ''}`)) return true;
     return (place.detail.objects || []).some(object => this.matches(object[1]));
   }
 }
