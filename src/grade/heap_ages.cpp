@@ -30,6 +30,12 @@ bool HeapAges::grow() {
 }
 
 void HeapAges::add(uint32_t site, uint32_t epoch, uint64_t bytes) {
+  if (last_.group && last_.site == site && last_.epoch == epoch) {
+    ++last_.group->age.blocks;
+    last_.group->age.bytes += bytes;
+    return;
+  }
+  last_.group = nullptr;
   if (used_ * 2 >= capacity_ && !is_unknown_) is_unknown_ = !grow();
   if (is_unknown_) return;
   track::BirthTime birth = track::birth_time(epoch, taken_ns_);
@@ -49,6 +55,7 @@ void HeapAges::add(uint32_t site, uint32_t epoch, uint64_t bytes) {
   group.age.bytes += bytes;
   group.age.born_from_ns = std::min(group.age.born_from_ns, birth.from_ns);
   group.age.born_to_ns = std::max(group.age.born_to_ns, birth.to_ns);
+  last_ = {site, epoch, &group};
 }
 
 void HeapAges::write(ledger::Writer& out) const {

@@ -33,6 +33,12 @@ class HeapAges {
 
   static constexpr unsigned kTables = 24;  ///< each twice as large as the one before
 
+  /// Of the block before, which mostly has the same.
+  struct Last {
+    uint32_t site, epoch;
+    Group* group = nullptr;
+  } last_{};
+
   uint64_t taken_ns_;
   uint32_t epoch_ = 0;  ///< of the block before
   uint32_t test_ = 0;   ///< that it was born in

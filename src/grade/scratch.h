@@ -27,6 +27,7 @@ class Scratch {
   /// Calls `visit(low, high)` for each that there is.
   template <class Visit>
   static void each(Visit visit) {
+    if (g_shared) visit(g_shared, g_shared + kSharedBytes);
     for (Scratch* one = g_first; one; one = one->next_) {
       auto low = reinterpret_cast<uintptr_t>(one->start_);
       visit(low, low + one->bytes_);
@@ -35,11 +36,18 @@ class Scratch {
 
  private:
   void release();
+  static void* take_shared(size_t bytes);
+  static void release_shared();
 
   static constinit Scratch* g_first;
+  /// One mapping for many: each of its own takes the kernel some microseconds, of which a small process has few.
+  static constexpr size_t kSharedBytes = size_t{256} << 20;
+  static constinit uintptr_t g_shared;  ///< 0: there is none
+  static constinit size_t g_shared_used;
 
   void* start_ = nullptr;
   size_t bytes_ = 0;
+  bool is_shared_ = false;
   Scratch* next_ = nullptr;
 };
 
