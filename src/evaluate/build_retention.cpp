@@ -108,6 +108,8 @@ class Retention {
       node.joined =
           is_variable && record.link && start != find_start(build_, record.module, record.place + record.link);
       node.place = build_.stacks.function_at(record.module, start);
+    } else if (kind == RootKind::thread_key) {
+      node.key = record.place;
     } else if (record.place && kind != RootKind::thread_variable) {
       node.address = record.place;
     }
@@ -116,6 +118,7 @@ class Retention {
   RetentionNode* find_or_add(const RetentionNode& node) {
     uint64_t hash = node.parent * 31 + node.site;
     hash = (hash * 31 + node.place) * 31 + node.address.value_or(0) + static_cast<uint64_t>(node.thread.value_or(0));
+    hash = (hash + node.key.value_or(0)) * 31;
     hash = (hash + static_cast<uint64_t>(node.root)) * 0x9e3779b97f4a7c15;
     size_t mask = slots_.size() - 1;
     List<RetentionNode>& all = build_.out.retention;
@@ -127,7 +130,7 @@ class Retention {
       }
       RetentionNode& one = all[slots_[slot] - 1];
       if (one.parent == node.parent && one.site == node.site && one.root == node.root && one.place == node.place &&
-          one.address == node.address && one.thread == node.thread)
+          one.address == node.address && one.key == node.key && one.thread == node.thread)
         return &one;
     }
   }

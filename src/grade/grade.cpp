@@ -356,8 +356,8 @@ class Grader {
     if (!parts_.collect(map_, threads_, libc_, loader_)) return false;
     bool is_whole = true;
     for (RootKind kind :
-         {RootKind::variable, RootKind::thread_variable, RootKind::libc, RootKind::stack, RootKind::registers,
-          RootKind::region, RootKind::request, RootKind::memory, RootKind::epoll}) {
+         {RootKind::variable, RootKind::thread_variable, RootKind::thread_key, RootKind::libc, RootKind::stack,
+          RootKind::registers, RootKind::region, RootKind::request, RootKind::memory, RootKind::epoll}) {
       if (kind == RootKind::epoll)
         is_epoll_known_ = scan_epoll_data();
       else if (kind == RootKind::registers)
@@ -375,6 +375,7 @@ class Grader {
 
   bool scan_mappings(ledger::RootKind kind) {
     bool is_whole = true;
+    if (kind == ledger::RootKind::thread_variable) scan_thread_blocks();
     for (const Mapping& mapping : map_.all()) {
       bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
       if (!mapping.readable || !(mapping.writable || is_private_memory)) continue;
@@ -391,6 +392,20 @@ class Grader {
     if (kind == ledger::RootKind::libc)
       for (FILE* stream : {stdin, stdout, stderr}) graph_.scan_word(reinterpret_cast<uintptr_t>(stream), streams);
     return is_whole;
+  }
+
+  /// As roots, so that paths begin at the variable: before those from the thread's own memory are followed, which lead
+  /// there, too. For libc they are blocks of the heap, which need not be looked at
+  /// again then.
+  void scan_thread_blocks() {
+    for (const auto& [range, part] : parts_.thread_blocks()) {
+      Block* block = graph_.find_around(range.low);
+      bool is_libcs = block && block->flags & kBlockUncounted && range.high <= block->start + block->bytes;
+      if (!is_libcs) continue;
+      graph_.scan_root(reinterpret_cast<const uintptr_t*>(range.low), (range.high - range.low) / sizeof(uintptr_t),
+                       part, range.low);
+      block->flags |= kBlockUnreadable;
+    }
   }
 
   void scan_registers() {
@@ -482,7 +497,7 @@ class Grader {
     }
     out_.header().lost_since = lost_since_;
     out_.header().retained_sizes = static_cast<uint32_t>(compute_retained_sizes(graph_, end_of_sizes()));
-    write_retention(graph_, out_);
+    write_retention(graph_, map_, out_);
     return true;
   }
 

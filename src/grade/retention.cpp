@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "grade/retention_tree.h"
+#include "grade/thread_locals.h"
 #include "track/modules.h"
 #include "track/tracker.h"
 #include "unwind/objects.h"
@@ -22,7 +23,7 @@ struct Weight {
 
 class RetentionWriter {
  public:
-  RetentionWriter(HeapGraph& graph, ledger::Writer& out) : graph_(graph), out_(out) {}
+  RetentionWriter(HeapGraph& graph, const MemoryMap& map, ledger::Writer& out) : graph_(graph), map_(map), out_(out) {}
 
   void write() {
     out_.section(SectionId::retention).count.store(0, std::memory_order_relaxed);
@@ -39,6 +40,7 @@ class RetentionWriter {
       parent.bytes += weight.bytes;
     }
     choose();
+    find_locals();
     for (size_t at = 1; at < nodes_.size(); ++at)
       if (is_chosen(at) && !enter(at)) break;
   }
@@ -89,6 +91,7 @@ class RetentionWriter {
     if (root.kind == RootKind::variable) locate(word, record.module, record.place);
     if (root.kind == RootKind::stack && root.place) locate(root.place, record.module, record.place);
     if (root.kind == RootKind::thread_variable) locate_thread_variable(record);
+    if (root.kind == RootKind::thread_key) record.place = root.place / kKeyBytes;
   }
   static void locate(uintptr_t address, uint32_t& module, uint64_t& offset) {
     unwind::Object object;
@@ -97,21 +100,41 @@ class RetentionWriter {
     module = track::module_number(object);
     if (module) offset = address - object.bias;
   }
-  /// The executable's come right before the thread pointer.
-  static void locate_thread_variable(ledger::RetentionRecord& record) {
-    auto before = static_cast<intptr_t>(record.place);
+  static constexpr size_t kMostLocals = 128;
+  struct Locals {
+    ThreadLocals at;
+    uint32_t module;
+  };
+  /// The executable's come right before the thread pointer, whatever is known of the others.
+  void find_locals() {
+    bool is_executable = true;
     unwind::any_object([&](const unwind::Object& object) {
-      auto bytes = static_cast<intptr_t>(unwind::thread_local_bytes(object));
-      if (before < 0 && before >= -bytes) {
-        record.module = track::module_number(object);
-        if (record.module) record.place = ledger::kThreadLocals + static_cast<uint64_t>(before + bytes);
-      }
-      return true;  // the executable is the first
+      Locals& one = locals_[local_count_];
+      size_t bytes = unwind::thread_local_bytes(object);
+      bool is_known = find_thread_locals(map_, object, one.at);
+      if (!is_known) one.at = {0, static_cast<intptr_t>(bytes), bytes};
+      if (bytes && (is_known || is_executable)) one.module = track::module_number(object);
+      if (bytes && (is_known || is_executable) && one.module) ++local_count_;
+      is_executable = false;
+      return local_count_ == kMostLocals;
     });
+  }
+  void locate_thread_variable(ledger::RetentionRecord& record) {
+    auto place = static_cast<intptr_t>(record.place);
+    for (const auto& [at, module] : std::span(locals_).first(local_count_)) {
+      intptr_t into = at.before ? place + at.before : place - static_cast<intptr_t>(block_place(at.number));
+      if (into < 0 || into >= static_cast<intptr_t>(at.bytes) || (at.before && place >= 0)) continue;
+      record.module = module;
+      record.place = ledger::kThreadLocals + static_cast<uint64_t>(into);
+      return;
+    }
   }
 
   HeapGraph& graph_;
+  const MemoryMap& map_;
   ledger::Writer& out_;
+  Locals locals_[kMostLocals];
+  size_t local_count_ = 0;
   Scratch weight_memory_, record_memory_;
   std::span<RetentionNode> nodes_;
   Weight* weights_ = nullptr;
@@ -121,6 +144,8 @@ class RetentionWriter {
 
 }  // namespace
 
-void write_retention(HeapGraph& graph, ledger::Writer& out) { RetentionWriter(graph, out).write(); }
+void write_retention(HeapGraph& graph, const MemoryMap& map, ledger::Writer& out) {
+  RetentionWriter(graph, map, out).write();
+}
 
 }  // namespace unfreed::grade

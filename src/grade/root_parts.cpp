@@ -14,7 +14,8 @@ using ledger::RootKind;
 
 namespace {
 
-constexpr size_t kMost = size_t{1} << 17, kMostFrames = 128, kMostSlots = 4 * kMostFrames;
+constexpr size_t kMost = size_t{1} << 17, kMostBlocks = size_t{1} << 16, kMostFrames = 128,
+                 kMostSlots = 4 * kMostFrames;
 /// What glibc may put in front of a thread's variables.
 constexpr uintptr_t kSurplusBytes = 2048;
 
@@ -66,24 +67,57 @@ void RootParts::add_frames(const ThreadAtRest& thread, const unwind::StackBounds
   }
 }
 
-void RootParts::add_thread_variables(uintptr_t thread, int tid, uintptr_t low, uintptr_t high) {
+/// `around`: what memory is the thread's.
+void RootParts::add_thread_variables(const MemoryMap& map, uintptr_t thread, int tid, Range around) {
   RootPart part;
   part.root = {RootKind::thread_variable, tid, 0};
   part.is_by_word = true;
   part.base = thread;
-  add(std::max(low, thread - thread_local_bytes_), std::min(high, thread + kThreadBytes), part);
+  uintptr_t low = std::max(around.low, thread - thread_local_bytes_);
+  const uintptr_t high = std::min(around.high, thread + kThreadBytes);
+  int found_tid = 0;
+  if (arch::find_thread(thread, found_tid)) {
+    each_key_group(map, thread, [&](size_t group, uintptr_t place) {
+      Root root{RootKind::thread_key, tid, group * kKeyGroupBytes};
+      if (group) return add_block(place, kKeyGroupBytes, root);
+      add(low, place, part);
+      low = place + kKeyGroupBytes;
+      RootPart keys;
+      keys.root = root;
+      keys.is_by_word = true;
+      keys.base = place;
+      add(place, low, keys);
+    });
+    for (const ThreadLocals& locals : std::span(locals_).first(local_count_))
+      if (uintptr_t block = thread_local_block(map, thread, locals))
+        add_block(block, locals.bytes, {RootKind::thread_variable, tid, block_place(locals.number)});
+  }
+  add(low, high, part);
+}
+
+void RootParts::add_block(uintptr_t low, size_t bytes, const Root& root) {
+  if (block_count_ == kMostBlocks) return;
+  RootPart part;
+  part.root = root;
+  part.is_by_word = true;
+  part.base = low - root.place;
+  blocks_[block_count_++] = {{low, low + bytes}, part};
 }
 
 bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> threads, const Range& libc,
                         const Range& loader) {
   known_ = memory_.reserve_array<Known>(kMost);
-  if (!known_) return false;
+  blocks_ = block_memory_.reserve_array<ThreadBlock>(kMostBlocks);
+  if (!known_ || !blocks_) return false;
   thread_local_bytes_ = kSurplusBytes;
   // Whatever state the loader's list is in.
   add(libc.low, libc.high, {RootRule::libc_data, {RootKind::libc, 0, 0}});
   add(loader.low, loader.high, {RootRule::libc_lists, {RootKind::libc, 0, 0}});
   unwind::any_object([&](const unwind::Object& object) {
     thread_local_bytes_ += unwind::thread_local_bytes(object);
+    ThreadLocals locals;
+    bool has_blocks = find_thread_locals(map, object, locals) && !locals.before;
+    if (has_blocks && local_count_ < kMostLocals) locals_[local_count_++] = locals;
     if (object.image.low == libc.low || object.image.low == loader.low) return false;
     RootPart part;
     part.root.kind = RootKind::variable;
@@ -102,13 +136,14 @@ bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> thre
     bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
                     mapping->high - range.thread >= arch::kThreadBlockBytes;
     if (!is_there || !arch::find_thread(range.thread, tid) || tid <= 0) return;
-    add_thread_variables(range.thread, tid, range.low, range.high);
+    add_thread_variables(map, range.thread, tid, {range.low, range.high});
     if (const ThreadAtRest* thread = at_rest(tid))
       add_frames(*thread, {std::max(range.low, mapping->low), range.thread - thread_local_bytes_});
   });
   uintptr_t main = track::g_tracker.main_thread;
   const Mapping* block = map.find(main);
-  if (main && block) add_thread_variables(main, track::g_tracker.writer.header().main_tid, block->low, block->high);
+  if (main && block)
+    add_thread_variables(map, main, track::g_tracker.writer.header().main_tid, {block->low, block->high});
   for (const ThreadAtRest& thread : threads) {
     const Mapping* mapping = thread.sp ? map.find(thread.sp) : nullptr;
     if (mapping && mapping->use == MappingUse::stack) add_frames(thread, {mapping->low, mapping->high});

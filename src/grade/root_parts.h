@@ -10,6 +10,7 @@
 #include "grade/heap_graph.h"
 #include "grade/memory_map.h"
 #include "grade/scratch.h"
+#include "grade/thread_locals.h"
 
 namespace unfreed::grade {
 
@@ -40,7 +41,15 @@ class RootParts {
     }
   }
 
+  /// Memory of its own that libc has allocated for a thread's variables or keys.
+  struct ThreadBlock {
+    Range range;
+    RootPart part;
+  };
+  std::span<const ThreadBlock> thread_blocks() const { return {blocks_, block_count_}; }
+
  private:
+  static constexpr size_t kMostLocals = 128;
   struct Known {
     uintptr_t low;
     uintptr_t high;
@@ -50,10 +59,15 @@ class RootParts {
   const Known* next_after(uintptr_t address) const;
   void add(uintptr_t low, uintptr_t high, const RootPart& part);
   void add_frames(const ThreadAtRest& thread, const unwind::StackBounds& bounds);
-  void add_thread_variables(uintptr_t thread, int tid, uintptr_t low, uintptr_t high);
+  void add_thread_variables(const MemoryMap& map, uintptr_t thread, int tid, Range around);
+  void add_block(uintptr_t low, size_t bytes, const Root& root);
   void settle();
 
-  Scratch memory_, walk_memory_;
+  Scratch memory_, walk_memory_, block_memory_;
+  ThreadBlock* blocks_ = nullptr;
+  size_t block_count_ = 0;
+  ThreadLocals locals_[kMostLocals];  ///< of objects for which each thread has a block
+  size_t local_count_ = 0;
   Known* known_ = nullptr;
   size_t count_ = 0;
   size_t thread_local_bytes_ = 0;

@@ -127,6 +127,8 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
 /// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
 inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
+/// At the last grading, the kernel may have had pointers in requests that it had not answered (io_uring, aio).
+inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 15;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
@@ -161,14 +163,18 @@ enum class RetainedSizes : uint32_t {
 enum class RootKind : uint8_t {
   none = 0,
   variable = 1,         ///< of a loaded object
-  thread_variable = 2,  ///< thread-local, or another thing that libc keeps with a thread (pthread_setspecific)
+  thread_variable = 2,  ///< thread-local, or another thing that libc keeps with a thread
   stack = 3,
   registers = 4,
-  memory = 5,   ///< a mapping that the program made
-  region = 6,   ///< named by the program (__lsan_register_root_region)
-  request = 7,  ///< the block itself is in use, says the program (__lsan_ignore_object)
-  libc = 8,     ///< variables of libc or of the loader
-  epoll = 9,    ///< given to the kernel with a descriptor to be watched (epoll_ctl)
+  memory = 5,       ///< a mapping that the program made
+  region = 6,       ///< named by the program (__lsan_register_root_region)
+  request = 7,      ///< the block itself is in use, says the program (__lsan_ignore_object)
+  libc = 8,         ///< variables of libc or of the loader
+  epoll = 9,        ///< given to the kernel with a descriptor to be watched (epoll_ctl)
+  timer = 10,       ///< given to the kernel with a timer (timer_create)
+  kernel = 11,      ///< perhaps in a request that the kernel has not answered yet (io_uring, aio)
+  thread_key = 12,  ///< pthread_setspecific
+  hidden = 13,  ///< a pointer in unusual form, wherever it lies: packed, or with tags and into the middle of a block
 };
 
 struct Header {
@@ -628,8 +634,8 @@ struct RetentionRecord {
   int32_t thread;        ///< of a root; 0: no thread's
   uint32_t module;       ///< that `place` is an offset in; 0: it is an address
   uint32_t type_module;  ///< that `type` is an offset in; 0: not known
-  /// Of a root: a variable, code of a stack's frame, a mapping. Of a thread-local variable: kThreadLocals and more, or,
-  /// without a module, from the thread pointer on.
+  /// Of a root: a variable, code of a stack's frame, a mapping, the number of a pthread key. Of a thread-local
+  /// variable: kThreadLocals and more, or, without a module, from the thread pointer on.
   uint64_t place;
   uint64_t type;  ///< the table of virtual functions of a block of them
   uint64_t link;  ///< where in a block of the parent the first pointer lies, in bytes; of a root, from its first word

@@ -42,6 +42,8 @@ std::string describe_root(const Report& report, const RetentionNode& root) {
     case RootKind::thread_variable:
       return place.empty() ? "thread-local memory of " + thread
                            : fmt::format("thread-local variable {} of {}", place, thread);
+    case RootKind::thread_key:
+      return fmt::format("pthread key {} of {}", root.key.value_or(0), thread);
     case RootKind::stack:
       return "the stack of " + thread + (place.empty() ? "" : ", in " + place);
     case RootKind::registers:
@@ -56,6 +58,12 @@ std::string describe_root(const Report& report, const RetentionNode& root) {
       return "libc";
     case RootKind::epoll:
       return "the kernel (epoll_ctl)";
+    case RootKind::timer:
+      return "the kernel (timer_create)";
+    case RootKind::kernel:
+      return "perhaps the kernel (io_uring, aio)";
+    case RootKind::hidden:
+      return "a packed or tagged pointer";
     default:
       return "an unknown root";
   }

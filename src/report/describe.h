@@ -215,11 +215,14 @@ void describe(Visitor& v, Is<RetentionNode> auto& node) {
   v.member("parent", node.parent, Presence::if_set, "The node that leads to it: its place in this list, from 1 on.");
   v.member(
       "root", node.root, Presence::if_set,
-      "Where the path begins: a variable, a thread-local one (or other memory that libc keeps for a thread), a frame "
-      "of a stack, registers, a mapping, a region or a block that the program has declared to be in use, or libc.");
+      "Where the path begins: a variable, a thread-local one (or other memory that libc keeps for a thread), a "
+      "thread's value of a pthread key, a frame of a stack, registers, a mapping, a region or a block that the program "
+      "has declared to be in use, libc, or the kernel (epoll_ctl, timer_create, perhaps requests to io_uring or aio); "
+      "hidden: a packed or tagged pointer, wherever it lies.");
   v.member("thread", node.thread, Presence::if_set, "Whose stack, registers or variable it is.");
   v.function("place", node.place, Presence::if_set, "The variable, or the function whose frame it is.");
   v.member("address", node.address, Presence::if_set, "Of a root that has no name.");
+  v.member("key", node.key, Presence::if_set, "The pthread key whose value it is.");
   v.member("joined", node.joined, Presence::if_set,
            "Stands for variables that follow in memory, too, as there are very many that blocks hang on.");
   v.member("site", node.site, Presence::if_set, "Which acquired the blocks.");

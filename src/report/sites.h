@@ -208,7 +208,8 @@ struct RetentionNode {
   std::optional<int64_t> thread;
   CallId place = 0;  ///< of a root: the variable, or the function whose frame it is
   std::optional<uint64_t> address;
-  bool joined = false;  ///< stands for variables that follow, too
+  std::optional<uint64_t> key;  ///< of pthread_setspecific
+  bool joined = false;          ///< stands for variables that follow, too
   uint64_t site = 0;
   Text type;
   uint64_t link = 0;

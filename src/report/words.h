@@ -29,7 +29,8 @@ struct EnumWords<GradingState> {
 template <>
 struct EnumWords<ledger::RootKind> {
   static constexpr Text kWords[] = {"none",   "variable", "thread_variable", "stack", "registers",
-                                    "memory", "region",   "request",         "libc",  "epoll"};
+                                    "memory", "region",   "request",         "libc",  "epoll",
+                                    "timer",  "kernel",   "thread_key",      "hidden"};
 };
 template <>
 struct EnumWords<Course> {

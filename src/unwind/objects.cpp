@@ -264,14 +264,21 @@ bool find_segment(const Object& object, uintptr_t address, Segment& out) {
   return out.low < out.high;
 }
 
-size_t thread_local_bytes(const Object& object) {
+bool thread_local_segment(const Object& object, ElfW(Phdr) & out) {
   Headers headers = program_headers(object);
   for (size_t i = 0; i < headers.count; ++i) {
-    const ElfW(Phdr)& segment = headers.first[i];
-    size_t alignment = segment.p_align ? segment.p_align : 1;
-    if (segment.p_type == PT_TLS) return (segment.p_memsz + alignment - 1) / alignment * alignment;
+    if (headers.first[i].p_type != PT_TLS) continue;
+    out = headers.first[i];
+    return true;
   }
-  return 0;
+  return false;
+}
+
+size_t thread_local_bytes(const Object& object) {
+  ElfW(Phdr) segment;
+  if (!thread_local_segment(object, segment)) return 0;
+  size_t alignment = segment.p_align ? segment.p_align : 1;
+  return (segment.p_memsz + alignment - 1) / alignment * alignment;
 }
 
 const ElfW(Dyn) * dynamic_section(const Object& object) {

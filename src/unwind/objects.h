@@ -68,6 +68,9 @@ bool is_readable(const Object& object, uintptr_t address, size_t bytes);
 /// How much memory each thread has for the thread-local variables of a loaded object, alignment included; 0: none.
 size_t thread_local_bytes(const Object& object);
 
+/// The program header of a loaded object's thread-local variables. False: it has none.
+bool thread_local_segment(const Object& object, ElfW(Phdr) & out);
+
 /// A loaded object's dynamic section; nullptr if it has none.
 const ElfW(Dyn) * dynamic_section(const Object& object);
 

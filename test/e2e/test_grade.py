@@ -199,6 +199,31 @@ class WhoKeeps(unittest.TestCase):
         self.assertIn("kept by variable ", result.stderr)
         self.assertRegex(result.stderr, r"kept by variable .*g_registry \(kept\.cpp:\d+\), retaining [\d.]+ KiB → 40 blocks from ")
 
+    def test_names_what_libc_keeps_for_threads(self):
+        """pthread keys with the thread and in memory of their own, and variables of libraries, in memory of their own or
+        not."""
+        libraries = [os.path.join(harness.PROGRAMS, name + ".so") for name in ("thread_local_static", "thread_local_block")]
+        with harness.Scratch() as scratch:
+            harness.run([harness.program("kept"), *libraries], options=["-o", scratch.path("kept.json")])
+            report = harness.read_report(scratch.path("kept.json"))
+            shown = harness.unfreed("report", "--why", "take|use", scratch.path("kept.json")).stdout
+        paths = self.paths(report)
+        for size in (441, 442, 446):
+            self.assertEqual(paths[size], [("thread_variable", "kept_by_library", (), 1)], size)
+        for size in (443, 444, 445):
+            self.assertEqual(paths[size], [("thread_key", "", (), 1)], size)
+        main = report["process"]["pid"]
+        sizes = {site["id"]: site["bytes"] for site in report["sites"] if site["kind"] == "heap"}
+        roots = {sizes[node["site"]]: report["retention"][node["parent"] - 1]
+                 for node in report["retention"] if "parent" in node}
+        self.assertEqual([roots[size]["thread"] == main for size in (441, 442, 443, 444, 445, 446)], [True] * 4 + [False] * 2)
+        self.assertEqual(roots[444]["key"], roots[443]["key"] + 30)
+        self.assertEqual(roots[444]["key"], roots[445]["key"])
+        for size in (441, 442, 443, 444, 445, 446):
+            self.assertEqual(roots[size]["retained_bytes"], size)
+        self.assertIn(f"pthread key {roots[444]['key']} of thread {main}, retaining 444 B\n", shown)
+        self.assertRegex(shown, r"thread-local variable kept_by_library \(thread_local_library.c:\d+\) of thread \d+, retaining 44")
+
     def test_every_step(self):
         """report --why: what the summary cuts short."""
         with harness.Scratch() as scratch:

@@ -10,4 +10,6 @@ inline constexpr uintptr_t kThreadBlockBytes = 1024;
 /// Not known: the stack of a thread that has ended counts as one in use.
 inline bool find_thread(uintptr_t, int&) { return false; }
 
+inline uintptr_t thread_local_vector(uintptr_t) { return 0; }
+
 }  // namespace unfreed::arch

@@ -22,4 +22,7 @@ inline bool find_thread(uintptr_t thread, int& tid) {
   return is_thread;
 }
 
+/// Where it has blocks of thread-local variables (tcbhead_t's dtv); 0: not known.
+inline uintptr_t thread_local_vector(uintptr_t thread) { return reinterpret_cast<const uintptr_t*>(thread)[1]; }
+
 }  // namespace unfreed::arch
