@@ -93,6 +93,10 @@ void build_coverage(Build& build) {
 constexpr std::string_view kEpollLate =
     "what the program has given to epoll_ctl() could not be read before its threads went on: blocks that nothing else "
     "leads to count as possibly lost";
+constexpr std::string_view kInFlight =
+    "requests to io_uring or aio may be under way, and only the kernel knows their data: blocks that nothing else "
+    "leads "
+    "to count as possibly lost";
 
 void build_grading(Build& build) {
   const ledger::Header& header = build.view().header();
@@ -101,7 +105,9 @@ void build_grading(Build& build) {
   Grading& grading = build.out.grading.emplace();
   if (state == ledger::Grading::done) {
     grading.age_ns = build.age_ns(header.graded_monotonic_ns);
-    if (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagGradedInDoubt) grading.reason = kEpollLate;
+    uint32_t flags = header.flags.load(std::memory_order_relaxed);
+    if (flags & ledger::kHeaderFlagGradedInDoubt) grading.reason = kEpollLate;
+    if (flags & ledger::kHeaderFlagGradedInFlight) grading.reason = kInFlight;
     bool is_too_large = header.retained_sizes.load() == static_cast<uint32_t>(ledger::RetainedSizes::too_large);
     if (is_too_large)
       grading.no_retained_bytes = "there are too many blocks or pointers, or it would have taken too long";

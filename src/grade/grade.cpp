@@ -77,9 +77,10 @@ class Grader {
     if (!graph_.index(constants_.all())) return kNoMemory;
     mark_streams();
     if (!exclude()) return "there are too many mappings";
-    if (!scan_roots()) return "the kernel does not say which memory is in use";
-    if (!is_epoll_known_) return "the kernel does not say what the process has given to epoll_ctl()";
+    if (!scan_roots()) return kNoPages;
+    if (!is_kernel_known_) return "the kernel does not say what the process has given to epoll_ctl() or timer_create()";
     graph_.reach();
+    if (graph_.any_unreached() && !scan_for_hidden()) return kNoPages;
     note_doubt();
     mark_lost_streams();
     mark_lost_threads();
@@ -90,6 +91,7 @@ class Grader {
 
  private:
   static constexpr const char* kNoMemory = "there is no memory for it";
+  static constexpr const char* kNoPages = "the kernel does not say which memory is in use";
 
   static const char* refuse() {
     if (g_tracker.heap_use == track::HeapUse::none) return "the heap is not tracked";
@@ -186,16 +188,23 @@ class Grader {
     return is_whole_;
   }
 
-  Block described(uintptr_t address, const track::Block& block, const Mapping& mapping) const {
+  Block described(uintptr_t address, const track::Block& block, const Mapping& mapping) {
     Block out{address, block.size_bytes, block.site, Grade::unreached, 0, 0};
     if (block.ignored) out.flags |= kBlockUncounted;
     if (block.in_use) out.flags |= kBlockInUse;
     if (block.epoch >= since_epoch_ && !block.ignored) out.flags |= kBlockRecent;
-    auto* site = g_tracker.writer.known<ledger::Site>(SectionId::sites, block.site);
-    if (site && site->flags & ledger::kSiteLibc) out.flags |= kBlockUncounted | kBlockLibc;
+    out.flags |= flags_of_site(block.site);
     if (address + block.size_bytes > mapping.high && !is_readable_to(mapping, address + block.size_bytes))
       out.flags |= kBlockUnreadable;
     return out;
+  }
+  /// Neighbours mostly have the same site.
+  uint8_t flags_of_site(uint32_t number) {
+    if (number == last_site_) return last_flags_;
+    auto* site = g_tracker.writer.known<ledger::Site>(SectionId::sites, number);
+    last_site_ = number;
+    last_flags_ = site && site->flags & ledger::kSiteLibc ? kBlockUncounted | kBlockLibc : 0;
+    return last_flags_;
   }
   /// Do mappings that can be read follow one another up to there?
   bool is_readable_to(const Mapping& first, uintptr_t end) const {
@@ -359,18 +368,38 @@ class Grader {
          {RootKind::variable, RootKind::thread_variable, RootKind::thread_key, RootKind::libc, RootKind::stack,
           RootKind::registers, RootKind::region, RootKind::request, RootKind::memory, RootKind::epoll}) {
       if (kind == RootKind::epoll)
-        is_epoll_known_ = scan_epoll_data();
-      else if (kind == RootKind::registers)
-        scan_registers();
-      else if (kind == RootKind::region)
-        track::each_root_region([this](track::RootRegion region) { scan_region(region); });
+        is_kernel_known_ = scan_kernel_data();
       else if (kind == RootKind::request)
         use_requested();
       else
-        is_whole = scan_mappings(kind) && is_whole;
+        is_whole = scan_roots_of(kind) && is_whole;
       graph_.follow();
     }
     return is_whole;
+  }
+  bool scan_for_hidden() {
+    using ledger::RootKind;
+    is_for_hidden_ = true;
+    bool is_whole = true;
+    for (RootKind kind : {RootKind::variable, RootKind::thread_variable, RootKind::thread_key, RootKind::stack,
+                          RootKind::registers, RootKind::region, RootKind::memory})
+      is_whole = scan_roots_of(kind) && is_whole;
+    graph_.reach_hidden();
+    return is_whole;
+  }
+  bool scan_roots_of(ledger::RootKind kind) {
+    if (kind == ledger::RootKind::registers)
+      scan_registers();
+    else if (kind == ledger::RootKind::region)
+      track::each_root_region([this](track::RootRegion region) { scan_region(region); });
+    else
+      return scan_mappings(kind);
+    return true;
+  }
+  /// As it is to be looked at.
+  RootPart of(RootPart part) const {
+    if (is_for_hidden_) part.rule = RootRule::hidden;
+    return part;
   }
 
   bool scan_mappings(ledger::RootKind kind) {
@@ -382,7 +411,7 @@ class Grader {
       if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) continue;
       excluded_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
         parts_.each(mapping, {low, high}, kind, [&](uintptr_t from, uintptr_t to, const RootPart& part) {
-          is_whole = pages_.scan(mapping, from, to, part) && is_whole;
+          is_whole = pages_.scan(mapping, from, to, of(part)) && is_whole;
         });
       });
     }
@@ -403,7 +432,7 @@ class Grader {
       bool is_libcs = block && block->flags & kBlockUncounted && range.high <= block->start + block->bytes;
       if (!is_libcs) continue;
       graph_.scan_root(reinterpret_cast<const uintptr_t*>(range.low), (range.high - range.low) / sizeof(uintptr_t),
-                       part, range.low);
+                       of(part), range.low);
       block->flags |= kBlockUnreadable;
     }
   }
@@ -413,30 +442,41 @@ class Grader {
       RootPart part;
       part.root = {ledger::RootKind::registers, thread.tid, 0};
       graph_.scan_root(reinterpret_cast<const uintptr_t*>(thread.registers_low),
-                       (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), part, thread.registers_low);
+                       (thread.registers_high - thread.registers_low) / sizeof(uintptr_t), of(part),
+                       thread.registers_low);
     }
   }
   /// Where there are blocks that nothing else leads to.
-  bool scan_epoll_data() {
+  bool scan_kernel_data() {
     std::span<Block> blocks = graph_.blocks();
     auto is_unknown = [](const Block& block) { return block.grade == Grade::unreached; };
     if (std::none_of(blocks.begin(), blocks.end(), is_unknown)) return true;
-    const KernelPointers* kept = kept_by_kernel_;
-    if (!kept) {
+    if (!kept_by_kernel_) {
+      collected_.collect_timers();
       collected_.collect();
-      kept = &collected_;
+      kept_by_kernel_ = &collected_;
     }
+    scan_kernel_data(kept_by_kernel_->epoll_data(), ledger::RootKind::epoll);
+    scan_kernel_data(kept_by_kernel_->timer_data(), ledger::RootKind::timer);
+    return kept_by_kernel_->is_whole();
+  }
+  void scan_kernel_data(const KernelData& data, ledger::RootKind kind) {
     RootPart part;
-    part.root.kind = ledger::RootKind::epoll;
-    kept->each([&](uint64_t data) { graph_.scan_word(data, part); });
-    return kept->is_whole();
+    part.root.kind = kind;
+    data.each([&](uint64_t word) { graph_.scan_word(word, part); });
   }
   /// A connection that was closed meanwhile is in the memory, but no longer with the kernel.
   void note_doubt() {
-    std::atomic<uint32_t>& flags = out_.header().flags;
-    flags.fetch_and(~ledger::kHeaderFlagGradedInDoubt, std::memory_order_relaxed);
-    if (is_kernel_late_ && graph_.doubt_rest(ledger::RootKind::epoll))
-      flags.fetch_or(ledger::kHeaderFlagGradedInDoubt, std::memory_order_relaxed);
+    out_.header().flags.fetch_and(~(ledger::kHeaderFlagGradedInDoubt | ledger::kHeaderFlagGradedInFlight),
+                                  std::memory_order_relaxed);
+    if (is_kernel_late_) doubt_rest(ledger::RootKind::epoll, ledger::kHeaderFlagGradedInDoubt);
+    bool is_in_flight = (kept_by_kernel_ && kept_by_kernel_->any_in_flight()) ||
+                        std::any_of(map_.all().begin(), map_.all().end(),
+                                    [](const Mapping& mapping) { return mapping.use == MappingUse::aio; });
+    if (is_in_flight) doubt_rest(ledger::RootKind::kernel, ledger::kHeaderFlagGradedInFlight);
+  }
+  void doubt_rest(ledger::RootKind kind, uint32_t flag) {
+    if (graph_.doubt_rest(kind)) out_.header().flags.fetch_or(flag, std::memory_order_relaxed);
   }
   void use_requested() {
     for (Block& block : graph_.blocks())
@@ -451,7 +491,7 @@ class Grader {
       const Mapping* mapping = map_.find(at);
       if (!mapping || !mapping->readable) return;
       uintptr_t end = std::min(region.high, mapping->high);
-      pages_.scan(*mapping, at, end, part);
+      pages_.scan(*mapping, at, end, of(part));
       at = end;
     }
   }
@@ -518,8 +558,10 @@ class Grader {
   uint32_t since_epoch_;
   Patience patience_;
   uint64_t lost_since_ = 0;
+  uint32_t last_site_ = UINT32_MAX;
+  uint8_t last_flags_ = 0;
   ledger::Writer& out_;
-  bool is_epoll_known_ = false;
+  bool is_kernel_known_ = false, is_for_hidden_ = false;
   MemoryMap map_;
   HeapAges ages_;
   HeapGraph graph_;

@@ -7,10 +7,9 @@ namespace unfreed::grade {
 
 namespace {
 
-constexpr unsigned kAddressBits = 47, kRegionBits = 26, kPageBits = 12;
+constexpr unsigned kRegionBits = 26, kPageBits = 12;
 constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
 constexpr size_t kPagesOfRegion = size_t{1} << (kRegionBits - kPageBits);
-constexpr uintptr_t kAddressMask = (uintptr_t{1} << 48) - 1;
 constexpr size_t kWord = sizeof(uintptr_t);
 
 uintptr_t region_of(uintptr_t address) { return address >> kRegionBits; }
@@ -247,7 +246,9 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
 }
 
 void HeapGraph::scan_root(const uintptr_t* words, size_t count, const RootPart& part, uintptr_t address) {
-  if (span_) scan<Mode::root>(words, count, {&part, 0, 0, address});
+  if (!span_) return;
+  if (part.rule == RootRule::hidden) return find_hidden(reinterpret_cast<const std::byte*>(words), count * kWord);
+  scan<Mode::root>(words, count, {&part, 0, 0, address});
 }
 
 void HeapGraph::reach_from(Block& block, ledger::RootKind kind) {
@@ -271,6 +272,17 @@ void HeapGraph::scan_code(std::span<const std::byte> code, const RootPart& part)
   }
 }
 
+namespace {
+
+/// The processor would notice only after some lines that it is read from end to end.
+void prefetch_block(uintptr_t start, uint64_t bytes) {
+  constexpr uint64_t kLine = 64, kMost = 16 * kLine;
+  for (uint64_t at = kLine; at < std::min(bytes, kMost); at += kLine)
+    __builtin_prefetch(reinterpret_cast<const void*>(start + at));
+}
+
+}  // namespace
+
 template <HeapGraph::Mode kMode>
 void HeapGraph::drain() {
   while (queue_begin_ != queue_end_) {
@@ -281,9 +293,11 @@ void HeapGraph::drain() {
     uintptr_t from = is_handle ? block.start + block.offset : block.start;
     bool keeps = kMode != Mode::lost && pointers_.is_kept && pointers_.is_complete;
     if (keeps) first_[at] = static_cast<uint32_t>(pointers_.count);
+    if (!is_handle) prefetch_block(from, block.bytes);
     scan<kMode>(reinterpret_cast<const uintptr_t*>(from), is_handle ? 1 : block.bytes / kWord,
                 {nullptr, nodes_[at], block.flags, from});
     if (keeps) last_[at] = static_cast<uint32_t>(pointers_.count);
+    if (looks_for_hidden_) find_hidden(reinterpret_cast<const std::byte*>(from), is_handle ? kWord : block.bytes);
   }
   queue_begin_ = queue_end_ = 0;
 }
@@ -335,13 +349,22 @@ void HeapGraph::reach() {
   seed_count_ = 0;
 }
 
+bool HeapGraph::any_unreached() const {
+  return std::any_of(blocks_, blocks_ + count_, [](const Block& block) {
+    return block.grade == Grade::unreached && (!(block.flags & kBlockUncounted) || block.flags & kBlockStream);
+  });
+}
+
+void HeapGraph::doubt(Block& block, ledger::RootKind kind) {
+  reach_from(block, kind);
+  block.grade = Grade::possibly_lost;
+}
+
 bool HeapGraph::doubt_rest(ledger::RootKind kind) {
   bool any = false;
-  for (uint32_t at = 0; at < count_; ++at) {
-    Block& block = blocks_[at];
+  for (Block& block : blocks()) {
     if (block.grade != Grade::unreached || block.flags & kBlockUncounted) continue;
-    reach_from(block, kind);
-    block.grade = Grade::possibly_lost;
+    doubt(block, kind);
     any = true;
   }
   drain<Mode::possibly>();
@@ -358,8 +381,7 @@ void HeapGraph::settle() {
   for (uint32_t at = 0; at < count_; ++at) {
     Block& block = blocks_[at];
     if (block.grade != Grade::unreached || !(block.flags & kBlockUncounted)) continue;
-    reach_from(block, ledger::RootKind::libc);
-    block.grade = Grade::possibly_lost;
+    doubt(block, ledger::RootKind::libc);
   }
   drain<Mode::possibly>();
   count_kept();

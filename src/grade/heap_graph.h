@@ -10,10 +10,10 @@
 //   lost             no pointer leads to it, or only such as lie in blocks that it leads to itself
 //   indirectly lost  only pointers in lost blocks lead to it
 //
-// What else counts as a pointer to a block's start: one with tags in its lowest three or highest sixteen bits; into the
-// characters of an old std::string, past the cookie of an array with destructors or the size in front of a block, to a
-// base class's part of an object (its table of virtual functions says how far it is from the start); and past a header,
-// where many blocks of one call site are all known by pointers at the same short distance from their start.
+// What else counts as a pointer to a block's start: one with tags in its lowest three or highest seventeen bits; into
+// the characters of an old std::string, past the cookie of an array with destructors or the size in front of a block,
+// to a base class's part of an object (its table of virtual functions says how far it is from the start); and past a
+// header, where many blocks of one call site are all known by pointers at the same short distance from their start.
 //
 // Allocates its own memory, for its life; async-signal-safe.
 #pragma once
@@ -61,6 +61,7 @@ enum class RootRule : uint8_t {
   plain,
   libc_data,   ///< libc's own variables: its list of streams does not count, nor the allocator's pointers to chunks
   libc_lists,  ///< the loader's and libc's lists of threads: no pthread_t counts
+  hidden,      ///< see HeapGraph::reach_hidden(): only what scan_root() does not take for a pointer otherwise
 };
 
 /// What words of memory are.
@@ -71,6 +72,10 @@ struct RootPart {
   bool is_by_word = false;
   uintptr_t base = 0;
 };
+
+/// How much of a word is an address; what is above may be tags. (Linux gives nobody more who does not ask for it.)
+inline constexpr unsigned kAddressBits = 47;
+inline constexpr uintptr_t kAddressMask = (uintptr_t{1} << kAddressBits) - 1;
 
 class HeapGraph {
  public:
@@ -128,6 +133,12 @@ class HeapGraph {
   /// All that is reached by start pointers, then by any; streams and threads that nothing leads to are still
   /// `unreached` after it. Call it before settle().
   void reach();
+  /// Is there a block of the program's that nothing leads to?
+  bool any_unreached() const;
+  /// Looks in all that is reached, after scan_root() has with RootRule::hidden, for pointers in unusual form: at any
+  /// address, as in packed structures, or with tags and into the middle of a block. What they lead to is possibly lost.
+  /// Call it between reach() and settle().
+  void reach_hidden();
   /// What is still unreached may be led to by a root of this kind that was not seen, and is possibly lost: also what
   /// only such blocks lead to. False: there is nothing. Call it between reach() and settle().
   bool doubt_rest(ledger::RootKind kind);
@@ -166,7 +177,10 @@ class HeapGraph {
   void scan(const uintptr_t* words, size_t count, const Holder& holder);
   template <Mode kMode>
   void drain();
-  void push(uint32_t block) { queue_[queue_end_++] = block; }
+  void push(uint32_t block) {
+    __builtin_prefetch(reinterpret_cast<const void*>(blocks_[block].start));
+    queue_[queue_end_++] = block;
+  }
   uint32_t holder_node(const Holder& holder, uintptr_t word_address);
   bool is_kept(size_t block) const {
     const Block& one = blocks_[block];
@@ -176,6 +190,9 @@ class HeapGraph {
   void keep_pointer(const Holder& holder, uintptr_t word_address, uint32_t block);
   void keep_root(uint32_t root, uint32_t block);
   void reach_from(Block& block, ledger::RootKind kind);
+  void doubt(Block& block, ledger::RootKind kind);
+  void find_hidden(const std::byte* memory, size_t bytes);
+  void try_hidden(const std::byte* place);
   void count_kept();
   void find_cliques();
   bool accept_headers();
@@ -199,6 +216,7 @@ class HeapGraph {
   uintptr_t last_word_ = 0;  ///< whose variable was found last
   uintptr_t last_variable_ = 0;
 
+  bool looks_for_hidden_ = false;
   uint32_t* queue_ = nullptr;  ///< of blocks to be scanned: first in, first out, each at most once in a mode
   size_t queue_begin_ = 0, queue_end_ = 0;
   uint32_t* seeds_ = nullptr;

@@ -15,6 +15,7 @@ MappingUse use_of(std::string_view name, uint64_t inode) {
   if (name == "[heap]") return MappingUse::heap;
   if (name == "[stack]") return MappingUse::stack;
   if (name.starts_with('[')) return MappingUse::kernel;
+  if (name.starts_with("/[aio]")) return MappingUse::aio;
   bool is_device = name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/zero");
   return is_device && inode ? MappingUse::device : MappingUse::file;
 }

@@ -14,6 +14,7 @@ enum class MappingUse : uint8_t {
   heap,    ///< what brk gives
   stack,   ///< the main thread's
   file,    ///< of a file in a file system, /dev/shm included
+  aio,     ///< where the kernel puts answers to io_submit(2)
   device,  ///< of a device: not memory
   kernel,  ///< [vvar] …
 };

@@ -85,6 +85,13 @@ void enter(ledger::Writer& out, const char* problem) {
   header.grading.store(static_cast<uint32_t>(problem ? Grading::refused : Grading::done), std::memory_order_release);
 }
 
+/// For signals. Of a stopped thread it is among its registers.
+uintptr_t own_alternate_stack() {
+  stack_t alternate{};
+  base::raw_syscall(SYS_sigaltstack, 0, reinterpret_cast<long>(&alternate));
+  return reinterpret_cast<uintptr_t>(alternate.ss_sp);
+}
+
 /// Where no other thread runs: at the process's end, or in a copy of it. nullptr, or why nothing could be found out.
 const char* grade_here(const grade::Moment& moment, uint32_t since_epoch, ledger::Writer& out) {
   out.header().grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
@@ -159,9 +166,8 @@ void LiveGrading::begin() {
     problem_ = "the kernel does not let a copy of the process see the heap index";
     return;
   }
-  stack_t alternate{};
-  base::raw_syscall(SYS_sigaltstack, 0, reinterpret_cast<long>(&alternate));
-  kept_.alternate_stack = reinterpret_cast<uintptr_t>(alternate.ss_sp);
+  kept_by_kernel_.collect_timers();
+  kept_.alternate_stack = own_alternate_stack();
   auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   auto low = reinterpret_cast<uintptr_t>(&kept_);
   uintptr_t sp = sp_ ? sp_ : here;
@@ -268,7 +274,9 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
   }
   uintptr_t sp = find_program_sp(from);
   if (track::is_only_thread()) {
-    ThreadAtRest thread{base::current_tid(), sp, 0, 0, from, track::is_moving_block(from.sp)};
+    uintptr_t kept[] = {own_alternate_stack()};
+    auto low = reinterpret_cast<uintptr_t>(kept);
+    ThreadAtRest thread{base::current_tid(), sp, low, low + sizeof kept, from, track::is_moving_block(from.sp)};
     enter(g_tracker.writer, grade_here({{&thread, 1}, base::monotonic_ns()}, 0, g_tracker.writer));
     return 0;
   }

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -47,6 +48,11 @@ char* g_middle;
 Second* g_second;
 Counted* g_counted;
 void* g_tagged;
+struct [[gnu::packed]] {
+  char before;
+  void* pointer;
+} g_packed;
+uintptr_t g_boxed, g_boxed_middle;
 thread_local void* t_own;
 pthread_key_t g_key;
 sem_t g_ready, g_go;
@@ -103,8 +109,25 @@ void* map_page() {
   auto* one = static_cast<Link*>(make(sizeof(Link)));    // @lost circle
   one->next = static_cast<Link*>(make(sizeof(Link)));    // @indirectly circle_too
   one->next->next = one;
-  (void)make(3 << 20);                // @lost large
-  g_static_array[3] = make(5 << 20);  // @reachable large_kept
+  (void)make(3 << 20);                                                                       // @lost large
+  g_static_array[3] = make(5 << 20);                                                         // @reachable large_kept
+  g_packed.pointer = make(117);                                                              // @possibly packed
+  g_boxed = reinterpret_cast<uintptr_t>(make(118)) | uintptr_t{0x1fff7} << 47;               // @reachable boxed
+  g_boxed_middle = (reinterpret_cast<uintptr_t>(make(119)) + 64) | uintptr_t{0xfffb} << 48;  // @possibly boxed_middle
+}
+
+/// All that the kernel knows of a timer is where its data is; and so it is with a stack for signal handlers.
+[[gnu::noinline]] void leave_to_the_kernel() {
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGURG;
+  event.sigev_value.sival_ptr = make(120);  // @reachable timer
+  timer_t timer;
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) abort();
+  stack_t stack{};
+  stack.ss_size = 1 << 16;
+  stack.ss_sp = make(stack.ss_size);  // @reachable signal_stack
+  if (sigaltstack(&stack, nullptr) != 0) abort();
 }
 
 /// All that is known of a connection is what the kernel returns with its events.
@@ -190,6 +213,7 @@ int main(int count, char** arguments) {
   leave();
   leave_streams();
   leave_watched();
+  leave_to_the_kernel();
   pthread_t holder{};
   for (int at = 1; at < count; ++at) {
     if (!strcmp(arguments[at], "threads")) {

@@ -50,6 +50,12 @@ class Heap : public testing::Test {
     part.base = kRoots;
     graph_.scan_root(roots.data(), roots.size(), part, kRoots);
     graph_.reach();
+    if (looks_for_hidden_) {
+      RootPart hidden;
+      hidden.rule = RootRule::hidden;
+      graph_.scan_root(roots.data(), roots.size(), hidden, kRoots);
+      graph_.reach_hidden();
+    }
     for (const Block& block : graph_.blocks()) reached_.push_back(block.grade != Grade::unreached);
     if (is_in_doubt_) had_doubts_ = graph_.doubt_rest(ledger::RootKind::epoll);
     graph_.settle();
@@ -58,7 +64,7 @@ class Heap : public testing::Test {
   bool was_reached(size_t number) const { return reached_[number]; }
 
   HeapGraph graph_;
-  bool is_in_doubt_ = false, had_doubts_ = false;
+  bool is_in_doubt_ = false, had_doubts_ = false, looks_for_hidden_ = false;
 
  private:
   uintptr_t* words_ = nullptr;
@@ -189,12 +195,50 @@ TEST_F(Heap, FindsLongBlocksByPointersToAnyPage) {
 }
 
 TEST_F(Heap, SeesThroughTags) {
-  size_t low = block(64), high = block(64), not_a_tag = block(64);
-  uintptr_t tag = uintptr_t{0x7f} << 56;
-  grade({at(low) | 5, at(high) | tag, (at(not_a_tag) + 32) | tag});
+  size_t low = block(64), high = block(64), odd = block(64), not_a_tag = block(64);
+  // SpiderMonkey and LuaJIT have theirs from bit 47 on.
+  uintptr_t tag = uintptr_t{0x7f} << 56, odd_tag = uintptr_t{0x1fff7} << 47;
+  grade({at(low) | 5, at(high) | tag, at(odd) | odd_tag, (at(not_a_tag) + 32) | tag});
   EXPECT_EQ(of(low), Grade::reachable);
   EXPECT_EQ(of(high), Grade::reachable);
+  EXPECT_EQ(of(odd), Grade::reachable);
   EXPECT_EQ(of(not_a_tag), Grade::lost) << "with a tag, only the start counts";
+}
+
+TEST_F(Heap, DoesNotCallLostWhatOnlyHiddenPointersLeadTo) {
+  looks_for_hidden_ = true;
+  std::vector<size_t> kept;
+  std::vector<uintptr_t> roots;
+  // In a packed structure at each of the places; there are enough words for many to be looked at together.
+  for (unsigned into = 1; into < 8; ++into) {
+    kept.push_back(block(64));
+    roots.insert(roots.end(), {0, at(kept.back()) << 8 * into, at(kept.back()) >> (64 - 8 * into), 0});
+  }
+  size_t tagged = block(64), behind = block(64), child = block(64), grandchild = block(64), lost = block(64);
+  size_t holder = block(64, {0, (at(behind) + 32) | uintptr_t{0xfffb} << 48});
+  point(behind, 1, at(child) << 16 | 5);
+  point(child, 7, at(grandchild));
+  roots.insert(roots.end(), {at(holder), (at(tagged) + 8) | uintptr_t{1} << 63});
+  grade(roots);
+  for (size_t number : kept) EXPECT_EQ(of(number), Grade::possibly_lost) << number;
+  EXPECT_EQ(of(tagged), Grade::possibly_lost);
+  EXPECT_EQ(of(behind), Grade::possibly_lost);
+  EXPECT_EQ(of(child), Grade::possibly_lost) << "found in a block that was found itself";
+  EXPECT_EQ(of(grandchild), Grade::possibly_lost);
+  EXPECT_EQ(of(holder), Grade::reachable);
+  EXPECT_EQ(of(lost), Grade::lost);
+  EXPECT_EQ(paths_of(graph_.retention()).back(), "root 0 > site 1 x11");
+}
+
+TEST_F(Heap, TakesNoWordsThatOverlapForPointers) {
+  looks_for_hidden_ = true;
+  size_t lost = block(64), stream = block(64, {}, kBlockStream), other = block(64, {0, 0}, kBlockStream);
+  point(other, 2, at(stream));
+  // Halves of two words would be a pointer with tags, at an address that is no multiple of 8.
+  uintptr_t address = at(lost);
+  grade({address << 32, address >> 32 | 0x1234'0000, at(other)});
+  EXPECT_EQ(of(lost), Grade::lost) << std::hex << address;
+  EXPECT_FALSE(was_reached(stream)) << "streams of libc's list";
 }
 
 TEST_F(Heap, KnowsWhatLibrariesPutInFront) {

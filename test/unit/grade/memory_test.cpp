@@ -1,10 +1,15 @@
 // What is read of the kernel's lists, and which memory is left out.
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,7 +87,7 @@ TEST(KernelPointers, FindsWhatEpollDescriptorsKeep) {
     KernelPointers kept;
     kept.collect();
     std::vector<uint64_t> found;
-    kept.each([&](uint64_t data) { found.push_back(data); });
+    kept.epoll_data().each([&](uint64_t data) { found.push_back(data); });
     std::sort(found.begin(), found.end());
     bool is_same = kept.is_whole() && kept.any_epoll() && found.size() == kMany;
     for (uint64_t at = 0; is_same && at < kMany; ++at) is_same = found[at] == 0x1234'5000'0000 + at;
@@ -101,6 +106,69 @@ TEST(KernelPointers, FindsWhatEpollDescriptorsKeep) {
   KernelPointers none;
   none.collect();
   EXPECT_TRUE(none.is_whole() && !none.any_epoll());
+}
+
+TEST(KernelPointers, ReadsALineOfATimer) {
+  uint64_t data = 0;
+  ASSERT_TRUE(parse_timer_data("signal: 60/00007fff86e452a8", data));
+  EXPECT_EQ(data, 0x7fff86e452a8u);
+  for (const char* line : {"", "ID: 1", "signal: 60", "signal: 60/", "notify: signal/pid.77"})
+    EXPECT_FALSE(parse_timer_data(line, data)) << line;
+}
+
+TEST(KernelPointers, FindsWhatTimersKeep) {
+  constexpr uint64_t kTimers = 20;  // more than are read at once
+  std::vector<timer_t> timers(kTimers);
+  for (uint64_t at = 0; at < kTimers; ++at) {
+    sigevent event{};
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGRTMIN;
+    event.sigev_value.sival_ptr = reinterpret_cast<void*>(0x1234'5000'0000 + at);
+    ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timers[at]), 0);
+  }
+  KernelPointers kept;
+  kept.collect_timers();
+  kept.collect();
+  EXPECT_TRUE(kept.is_whole());
+  std::vector<uint64_t> found;
+  kept.timer_data().each([&](uint64_t data) { found.push_back(data); });
+  std::sort(found.begin(), found.end());
+  ASSERT_EQ(found.size(), kTimers);
+  for (uint64_t at = 0; at < kTimers; ++at) EXPECT_EQ(found[at], 0x1234'5000'0000 + at);
+  for (timer_t timer : timers) timer_delete(timer);
+}
+
+bool any_in_flight() {
+  KernelPointers kept;
+  kept.collect();
+  return kept.any_in_flight();
+}
+
+TEST(KernelPointers, KnowsWhetherARequestIsUnderWay) {
+  EXPECT_FALSE(any_in_flight());
+  io_uring_params ring{};
+  int fd = static_cast<int>(syscall(SYS_io_uring_setup, 4, &ring));
+  if (fd < 0) GTEST_SKIP() << "the kernel does not allow it";
+  EXPECT_FALSE(any_in_flight());
+  constexpr int kShared = PROT_READ | PROT_WRITE;
+  size_t bytes = ring.sq_off.array + 4 * sizeof(uint32_t);
+  void* memory = mmap(nullptr, bytes, kShared, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+  void* requests = mmap(nullptr, 4 * sizeof(io_uring_sqe), kShared, MAP_SHARED, fd, IORING_OFF_SQES);
+  ASSERT_TRUE(memory != MAP_FAILED && requests != MAP_FAILED);
+  int never = eventfd(0, 0);
+  auto& request = *static_cast<io_uring_sqe*>(requests);
+  request.opcode = IORING_OP_POLL_ADD;
+  request.fd = never;
+  request.poll32_events = POLLIN;
+  *reinterpret_cast<uint32_t*>(static_cast<char*>(memory) + ring.sq_off.tail) = 1;
+  ASSERT_EQ(syscall(SYS_io_uring_enter, fd, 1, 0, 0, nullptr, 0), 1);
+  EXPECT_TRUE(any_in_flight());
+  uint64_t one = 1;
+  ASSERT_EQ(write(never, &one, sizeof one), 8);
+  ASSERT_EQ(syscall(SYS_io_uring_enter, fd, 0, 1, IORING_ENTER_GETEVENTS, nullptr, 0), 0);  // until it is answered
+  EXPECT_FALSE(any_in_flight());
+  close(fd);
+  close(never);
 }
 
 TEST(KernelPointers, SaysWhereItCannotLook) {
