@@ -124,8 +124,8 @@ Ring* ring_to_await(const RingQueues& queues) {
   return ring;
 }
 
-/// With the lock held.
-void await(Ring& ring, uint64_t user_data, uint32_t site) {
+/// With the lock held. False: there is no room.
+bool await(Ring& ring, uint64_t user_data, uint32_t site) {
   auto number = static_cast<uint16_t>(&ring - g_rings);
   size_t count = g_awaited_count.load(std::memory_order_relaxed);
   Awaited* end = g_awaited + count;
@@ -133,14 +133,15 @@ void await(Ring& ring, uint64_t user_data, uint32_t site) {
     return other.user_data == user_data && other.ring == number && other.site == site;
   });
   if (same == end) {
-    if (count == kMostAwaited) return;
+    if (count == kMostAwaited) return false;
     *same = {user_data, site, number, 0, 0};
     g_awaited_count.store(count + 1, std::memory_order_relaxed);
   }
-  if (same->count == UINT16_MAX) return;
+  if (same->count == UINT16_MAX) return false;
   ++same->count;
   ++ring.awaited;
   ring.key.store(ring.queues.cq_tail, std::memory_order_release);
+  return true;
 }
 
 /// With the lock held.
@@ -289,7 +290,8 @@ void ring_submitting(const RingQueues& ring, RingEntries entries, uint16_t hook,
       if (!captured && !t_local.pause_depth) site = capture_site(Kind::fd, hook, from);
       captured = true;
       base::Hold hold(g_lock);
-      if (Ring* awaiting = ring_to_await(ring)) await(*awaiting, request.user_data, site);
+      Ring* awaiting = ring_to_await(ring);
+      if (!awaiting || !await(*awaiting, request.user_data, site)) g_tracker.writer.drop(ledger::Dropped::rings_full);
     }
   }
   if (awaited_ring(ring.cq_tail)) count_others(ring, entries);

@@ -11,11 +11,11 @@ CALLS = {"rings": "io_uring_submit"}
 
 
 class Rings(unittest.TestCase):
-    def run_case(self, program, case, **keywords):
+    def run_case(self, program, case, *arguments, **keywords):
         path = harness.program(program)
         if not os.path.exists(path):
             self.skipTest("liburing-dev is not installed")
-        result = harness.run([path, case], **keywords)
+        result = harness.run([path, case, *arguments], **keywords)
         if "unavailable" in result.stdout:
             self.skipTest("no io_uring here")
         self.assertEqual(result.status, 0, result)
@@ -87,6 +87,18 @@ class Rings(unittest.TestCase):
     def test_a_ring_ends_though_the_kernel_may_not_be_asked(self):
         report = self.run_case("rings", "strict").report
         self.assertEqual(harness.live_sites(report, "fd"), [])
+
+    def test_requests_that_are_too_many_to_follow_are_named(self):
+        for case, most in ("waiting", 1024), ("many", 64):
+            for count, is_complete in (most - 1, True), (most, False):
+                with self.subTest(case=case, count=count):
+                    report = self.run_case("rings", case, str(count)).report
+                    site = [(CALLS["rings"], "submit", LINES["rings"], 1)]
+                    self.assertEqual(self.held(report), (site, 0) if is_complete else ([], 1))
+                    self.assertEqual(report["complete"], is_complete, report["notes"])
+                    self.assertEqual([note for note in report["notes"] if "io_uring" in note],
+                                     [] if is_complete else ["1 requests of io_uring were not followed, as too many "
+                                                             "waited at once: descriptors that they make have no call site"])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@
 // With liburing only:
 //   rings twice      ends the ring twice                   rings dontfork a child ends it, in which its memory is
 //   missing rings strict     ends it where fcntl is fatal (seccomp)
+//   rings waiting N  opens one while N requests wait       rings many N   opens one while N other rings wait
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -134,6 +135,32 @@ static void forbid_fcntl(void) {
   };
   struct sock_fprog program = {4, filter};
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) unavailable();
+}
+static int listening(void) {
+  int listener = socket(AF_INET, SOCK_STREAM, 0);
+  if (listener < 0 || listen(listener, 1)) exit(2);
+  return listener;
+}
+/* Requests that wait for as long as nobody connects. */
+static void wait_in(struct io_uring* with, int listener, int count) {
+  for (int i = 0; i < count; ++i) {
+    struct io_uring_sqe* entry = io_uring_get_sqe(with);
+    if (!entry && io_uring_submit(with) >= 0) entry = io_uring_get_sqe(with);
+    if (!entry) exit(3);
+    io_uring_prep_accept(entry, listener, NULL, NULL, 0);
+    entry->user_data = (uint64_t)i + 1;
+  }
+  if (io_uring_submit(with) < 0) exit(3);
+}
+static void wait_in_rings(int count) {
+  int listener = listening();
+  for (int i = 0; i < count; ++i) {
+    static struct io_uring more[100];
+    if (io_uring_queue_init(4, &more[i], 0) < 0) unavailable();
+    wait_in(&more[i], listener, 1);
+    close(more[i].ring_fd); /* it lives on in its memory */
+  }
+  close(listener);
 }
 static void in_child(void) {
   io_uring_ring_dontfork(&ring);
@@ -265,6 +292,14 @@ int main(int argc, char** argv) {
     in_child();
   } else if (!strcmp(what, "strict")) {
     forbid_fcntl();
+  } else if (!strcmp(what, "waiting")) {
+    int listener = listening();
+    wait_in(&ring, listener, atoi(argv[2]));
+    opened();
+    close(listener);
+  } else if (!strcmp(what, "many")) {
+    wait_in_rings(atoi(argv[2]));
+    opened();
 #endif
   } else {
     return 2;
