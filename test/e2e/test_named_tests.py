@@ -175,6 +175,13 @@ class NamedTests(unittest.TestCase):
             page = harness.page_data(harness.unfreed("report", "--format", "html", path).stdout)
             self.assertIn("acquired in test test_planted.py::test_thread", json.dumps(page))
 
+    def test_what_libc_keeps_for_the_environment_is_its_own(self):
+        program = "import os\nfor number in range(40_000):\n    os.putenv('PLANTED', str(number))\nos._exit(0)"
+        report = harness.run([sys.executable, "-c", program]).report
+        of_libc = [site for site in report["sites"] if os.path.basename(harness.top(site)["module"]).startswith("libc.so")]
+        self.assertEqual([site["live"] for site in of_libc if site["live"] > 2000 and "owner" not in site], [])
+        self.assertGreater(report["totals"]["heap"]["total"], 60_000)
+
     def test_one_test_of_googletest_is_named_by_the_command_line(self):
         for filter, test in (("Log.Rotates", "Log.Rotates"), ("Logs/Log.Rotates/1", "Logs/Log.Rotates/1"), ("Log.*", None),
                              ("Log.A:Log.B", None), ("-Log.A", None), ("Log", None), ("", None)):
