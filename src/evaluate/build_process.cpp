@@ -69,6 +69,8 @@ void build_process(Build& build) {
   process.ppid = header.ppid;
   process.run = view.text(header.run);
   process.exe = view.text(header.exe);
+  Text program = view.text(header.program);
+  if (program != base::base_name(process.exe)) process.program = program;
   process.directory = view.text(header.directory);
   process.test = test_of_process(build);
   view.each_text(header.argv, header.argv_count,

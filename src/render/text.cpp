@@ -219,6 +219,7 @@ std::string render_places(const Report& report, const TextOptions& options) {
 }  // namespace
 
 std::string_view program_of(const report::Process& process) {
+  if (!process.program.empty()) return process.program;
   return base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
 }
 

@@ -59,6 +59,8 @@ void describe(Visitor& v, Is<Process> auto& process) {
            "The run's ID: the same for a process that was started with unfreed and all its descendants.");
   v.member("started", process.started, Presence::always, "RFC 3339.");
   v.member("exe", process.exe, Presence::always, "The executable's path.");
+  v.member("program", process.program, Presence::if_set,
+           "The name it was started by, where that is not the executable's: a symbolic link's.");
   v.member("argv", process.argv, Presence::always, "");
   v.member("duration_ns", process.duration_ns, Presence::if_set, "From its start to its end, or to this report.");
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");

@@ -183,6 +183,7 @@ struct Process {
   Text run;  ///< report/author.h
   Text started;
   Text exe;
+  Text program;  ///< the name it was started by, where that is not the executable's
   List<Text> argv;
   std::optional<uint64_t> duration_ns;
   bool forked = false;

@@ -104,6 +104,16 @@ class Truth(unittest.TestCase):
         self.assertEqual({k: result.report["coverage"][k] for k in ("fd", "heap", "thread")},
                          {"fd": "exact", "heap": "exact", "thread": "exact"})
 
+    def test_a_program_has_the_name_that_it_was_started_by(self):
+        """As redis-server is, which Debian has as a link to another program's file."""
+        with harness.Scratch() as scratch:
+            os.symlink(harness.program("fd_open"), scratch.path("server"))
+            result = harness.run([scratch.path("server"), "leak"])
+            self.assertEqual(result.report["process"]["program"], "server")
+            self.assertIn("server (pid ", result.stderr)
+            self.assertNotIn("fd_open (pid", result.stderr)
+        self.assertNotIn("program", harness.run([harness.program("fd_open"), "leak"]).report["process"])
+
     def test_frames_have_module_build_id_and_offset(self):
         result = harness.run([harness.program("fd_open"), "leak"])
         modules = {module["path"]: module for module in result.report["modules"]}
