@@ -22,6 +22,8 @@ enum class What : uint8_t {
   python_helpers,
   python_pipes,
   own_losses,
+  own_objects,
+  own_calls,
 };
 struct Accepted {
   std::string_view programs;
@@ -79,6 +81,20 @@ const ledger::Node* innermost(const ledger::View& view, uint32_t leaf) {
     if (!module || !(module->flags & ledger::kModuleRuntime)) return nodes[at];
   }
   return nullptr;
+}
+
+/// Does the innermost frame lie in the interpreter itself: the executable, or the library that it is a small part of
+/// (ruby3.1 of libruby-3.1.so.3.1)?
+bool is_called_by_interpreter(const ledger::View& view, uint32_t leaf) {
+  const ledger::Node* caller = innermost(view, leaf);
+  if (is_of_main_module(view, caller)) return true;
+  const ledger::Module* module = caller ? view.module(caller->module & ledger::kNodeModuleMask) : nullptr;
+  if (!module) return false;
+  std::string_view program = base::base_name(view.text(view.header().exe));
+  while (!program.empty() && (base::is_digit(program.back()) || program.back() == '.')) program.remove_suffix(1);
+  constexpr std::string_view kPrefix = "lib";
+  std::string_view library = base::base_name(view.text(module->path));
+  return !program.empty() && library.starts_with(kPrefix) && base::slice(library, kPrefix.size()).starts_with(program);
 }
 
 }  // namespace
@@ -176,6 +192,12 @@ bool is_python_helpers_pipe(const Evaluation& evaluation, const EvaluatedFd& fd,
          view.text(kernel->target).starts_with("pipe:");
 }
 
+bool is_own_call(const Evaluation& evaluation, uint32_t site, std::string_view functions) {
+  const ledger::Site* record = evaluation.view->site(site);
+  return record && is_named(functions, evaluation.function_name(record->hook)) &&
+         is_called_by_interpreter(*evaluation.view, record->node);
+}
+
 }  // namespace
 
 uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
@@ -190,6 +212,7 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
       if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
       if (accepted.what == What::python_pipes) return are_python_pipes(input, evaluation, site);
       if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
+      if (accepted.what == What::own_calls) return is_own_call(evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
       return accepted.what == What::own_script && kernel && is_script(evaluation.view->text(kernel->target), script);
     });
@@ -202,7 +225,9 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
 uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
   return find_row(input, Subject::heap, [&](const Accepted& accepted) {
-    return accepted.what == What::own_losses && record && is_interpreters(*evaluation.view, record->node);
+    if (!record || (accepted.what != What::own_losses && accepted.what != What::own_objects)) return false;
+    if (is_interpreters(*evaluation.view, record->node)) return true;
+    return accepted.what == What::own_objects && is_called_by_interpreter(*evaluation.view, record->node);
   });
 }
 

@@ -114,6 +114,39 @@ class Node(unittest.TestCase):
         self.assertEqual(rule["value"], 1)
 
 
+@unittest.skipUnless(shutil.which("ruby"), "ruby is not installed")
+class Ruby(unittest.TestCase):
+    def run_code(self, code, *options):
+        return harness.run(["ruby", "--disable-gems", "-e", code], options=[
+            "--quiet", "--fail-on", "fd>0,thread>0,child>0,heap.lost>0", *options])
+
+    def test_the_interpreter_is_clean(self):
+        for code in ("1", "Thread.new { sleep 0 }.join; `true`; $kept = (1..9).map { |i| 'x' * 99 * i }"):
+            with self.subTest(code=code):
+                result = self.run_code(code)
+                self.assertEqual(result.status, 0, result)
+        self.assertEqual(self.run_code("1", "--no-default-suppressions").status, 23)
+
+    def test_what_a_script_opens_or_starts_counts(self):
+        unreaped = "r, w = IO.pipe; trap('CLD') { w.close }; spawn('true'); r.read; r.close"
+        for code, rule in (("IO.sysopen('/etc/passwd')", "fd>0"), (unreaped, "child>0")):
+            with self.subTest(code=code):
+                result = self.run_code(code)
+                self.assertEqual((result.status, [one["rule"] for one in result.report["rules"] if one["broken"]]),
+                                 (23, [rule]), result)
+
+    def test_what_an_extension_loses_counts(self):
+        with harness.Scratch() as scratch:
+            with open(scratch.path("lossy.c"), "w") as file:
+                file.write("#include <stdlib.h>\nvoid Init_lossy(void) { char* volatile lost = malloc(99); lost = 0; }\n")
+            library = scratch.path("lossy.so")
+            harness.bare(["cc", "-shared", "-fPIC", "-g", "-o", library, scratch.path("lossy.c")])
+            result = self.run_code(f"require '{library}'")
+            self.assertEqual(result.status, 23, result)
+            (site,) = [site for site in harness.live_sites(result.report, "heap") if site.get("lost") and "suppressed_by" not in site]
+            self.assertEqual((site["lost"], harness.top(site)["function"]), (1, "Init_lossy"))
+
+
 class RulesFor(unittest.TestCase):
     def test_check_says_what_the_run_said_or_is_asked_anew(self):
         with harness.Scratch() as scratch:
