@@ -73,9 +73,13 @@ void note_bypassing(const char* file, int mode, Lmid_t space) {
   track::note_bypassing_library(file, is_apart ? "in a namespace of its own (dlmopen)" : "with RTLD_DEEPBIND");
 }
 
+/// The user may want the hooks to be seen by all libraries.
+int mode_as_wanted(int mode) { return track::is_without_deepbind() && is_tracked() ? mode & ~RTLD_DEEPBIND : mode; }
+
 }  // namespace
 
 UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
+  mode = mode_as_wanted(mode);
   note_bypassing(file, mode, LM_ID_BASE);
   // Without a name it is the program itself, which is never unloaded.
   if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlopen(file, mode);

@@ -266,6 +266,7 @@ bool prepare_tracking(const report::Settings& settings) {
   track::start_epochs();
   if (g_tracker.heap_use == track::HeapUse::every_block) g_tracker.early_heap_end = end_of_early_heap();
   measure_stacks();
+  track::set_without_deepbind(settings.no_deepbind);
   for (size_t i = 0; i < settings.inheritable.count; ++i)
     track::allow_exec_leak(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
   return track::prepare_threads() && track::prepare_children();

@@ -54,6 +54,13 @@ bool is_malloc_valgrinds() {
   });
 }
 
+namespace {
+constinit bool g_without_deepbind;
+}  // namespace
+
+void set_without_deepbind(bool without) { g_without_deepbind = without; }
+bool is_without_deepbind() { return g_without_deepbind; }
+
 void note_bypassing_library(std::string_view file, std::string_view how) {
   base::FixedText<256> reason;
   reason.add(base::base_name(file)).add(" was opened ").add(how).add(": its calls bypass unfreed");

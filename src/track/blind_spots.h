@@ -19,6 +19,10 @@ void note_late_parts_of_libc();
 /// Is this process run by one of Valgrind's tools that replace every malloc by their own?
 bool is_malloc_valgrinds();
 
+/// Are libraries to be opened without RTLD_DEEPBIND? Set at the start.
+void set_without_deepbind(bool without);
+bool is_without_deepbind();
+
 /// A library was opened so that it finds libc's functions before ours: with RTLD_DEEPBIND, or in a separate namespace.
 void note_bypassing_library(std::string_view file, std::string_view how);
 

@@ -508,6 +508,12 @@ class Partly(unittest.TestCase):
             with self.subTest(how=how):
                 result = harness.run([program, how], options=["--fail-on", "fd>0"])
                 self.assertEqual((result.status, result.report["coverage"]["fd"]), (status, coverage), result)
+        take = source.replace("return handle ? 0 : 1;", "((void (*)(void)) dlsym(handle, \"take\"))();")
+        program = Place.program("caller", source=take)
+        result = harness.run([program, "deep"], options=["--fail-on", "fd>0", "--no-deepbind"])
+        self.assertEqual((result.status, result.report["coverage"]["fd"]), (23, "exact"), result)
+        (site,) = harness.live_sites(result.report, "fd")
+        self.assertEqual(harness.top(site)["function"], "take")
 
     def test_go_libraries(self):
         source = """
