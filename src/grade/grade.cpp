@@ -23,6 +23,7 @@
 #include "grade/retention.h"
 #include "grade/root_parts.h"
 #include "grade/variables.h"
+#include "track/blind_spots.h"
 #include "track/heap_index.h"
 #include "track/root_regions.h"
 #include "track/thread_ranges.h"
@@ -99,6 +100,8 @@ class Grader {
     const ledger::Header& header = g_tracker.writer.header();
     auto coverage = static_cast<ledger::Coverage>(header.coverage[static_cast<size_t>(ledger::Kind::heap)]);
     if (coverage == ledger::Coverage::unavailable) return "the heap cannot be tracked";
+    if (track::has_bypassing_library())
+      return "a library's calls bypass unfreed (RTLD_DEEPBIND, dlmopen), and what it allocates may lead to blocks";
     if (header.dropped[static_cast<size_t>(ledger::Dropped::heap_index_full)].load(std::memory_order_relaxed))
       return "heap blocks are missing from the index";
     if (!track::g_heap_index.is_in_order()) return "address space is limited";

@@ -1,5 +1,7 @@
 #include "track/blind_spots.h"
 
+#include <atomic>
+
 #include "base/text.h"
 #include "track/tracker.h"
 #include "unwind/moved_function.h"
@@ -56,12 +58,15 @@ bool is_malloc_valgrinds() {
 
 namespace {
 constinit bool g_without_deepbind;
+constinit std::atomic<bool> g_is_bypassed;
 }  // namespace
 
 void set_without_deepbind(bool without) { g_without_deepbind = without; }
 bool is_without_deepbind() { return g_without_deepbind; }
+bool has_bypassing_library() { return g_is_bypassed.load(std::memory_order_relaxed); }
 
 void note_bypassing_library(std::string_view file, std::string_view how) {
+  g_is_bypassed.store(true, std::memory_order_relaxed);
   base::FixedText<256> reason;
   reason.add(base::base_name(file)).add(" was opened ").add(how).add(": its calls bypass unfreed");
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());

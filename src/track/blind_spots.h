@@ -25,5 +25,7 @@ bool is_without_deepbind();
 
 /// A library was opened so that it finds libc's functions before ours: with RTLD_DEEPBIND, or in a separate namespace.
 void note_bypassing_library(std::string_view file, std::string_view how);
+/// Has one been? Its memory may lie among the blocks that malloc was seen to return.
+bool has_bypassing_library();
 
 }  // namespace unfreed::track

@@ -515,6 +515,29 @@ class Partly(unittest.TestCase):
         (site,) = harness.live_sites(result.report, "fd")
         self.assertEqual(harness.top(site)["function"], "take")
 
+    def test_what_only_unseen_memory_leads_to_is_not_called_lost(self):
+        library = Place.program("keeper.so", "gcc", "-shared", "-fPIC", source="""
+            #include <stdlib.h>
+            static void** kept;
+            void keep(void* block) { kept = malloc(sizeof *kept); *kept = block; }""")
+        program = Place.program("kept", source=f"""
+            #define _GNU_SOURCE
+            #include <dlfcn.h>
+            #include <stdlib.h>
+            #include <string.h>
+            int main(int c, char** v) {{
+              void* handle = dlopen("{library}", RTLD_NOW | RTLD_DEEPBIND);
+              void (*keep)(void*) = (void (*)(void)) dlsym(handle, "keep");
+              keep(malloc(99));
+              void* volatile lost = c > 1 ? malloc(99) : 0;
+              lost = 0;
+              return 0;
+            }}""")
+        for arguments, options, status in (([], [], 125), ([], ["--no-deepbind"], 0), (["lose"], ["--no-deepbind"], 23)):
+            with self.subTest(arguments=arguments, options=options):
+                result = harness.run([program, *arguments], options=["--fail-on", "heap.lost>0", *options])
+                self.assertEqual(result.status, status, result)
+
     def test_go_libraries(self):
         source = """
             __attribute__((section(".note.go.buildid"), used, aligned(4)))
