@@ -16,6 +16,7 @@
 
 namespace {
 std::byte g_thread[128];
+uintptr_t g_indirect[2];  // what holds the current frame where the thread's state does not
 int g_finalizing;
 }  // namespace
 
@@ -31,12 +32,14 @@ namespace {
 /// One version's structures: offsets in bytes, −1 for what it has not.
 struct Version {
   const char* library;
-  int thread_frame, caller, code, instruction, owner;
+  int thread_frame, indirect_frame, caller, code, instruction, owner;
   int filename, name, first_line, line_table, instructions, other_text;
   std::string_view lines;  ///< the first instruction is in the function's first line + 1
 };
-const Version k10{"/usr/lib/libpython3.10.so.1.0", 24, 24, 32, 96, -1, 104, 112, 40, 120, -1, 72, {"\x0a\x01", 2}};
-const Version k13{"/usr/bin/python3.13", 72, 8, 0, 56, 70, 112, 128, 68, 136, 200, 56, {"\xef\x02", 2}};
+const Version k10{"/usr/lib/libpython3.10.so.1.0", 24, -1, 24, 32, 96, -1, 104, 112, 40, 120, -1, 72, {"\x0a\x01", 2}};
+const Version k13{"/usr/bin/python3.13", 72, -1, 8, 0, 56, 70, 112, 128, 68, 136, 200, 56, {"\xef\x02", 2}};
+const Version k12{"/usr/bin/python3.12", 56, 0, 8, 0, 56, 70, 112, 128, 68, 136, 192, 56, {"\xef\x02", 2}};
+const Version k11{"/usr/bin/python3.11", 56, 8, 48, 32, 56, -1, 112, 128, 72, 136, 184, 72, {"\xef\x02", 2}};
 
 class PythonFrames : public testing::Test {
  protected:
@@ -45,6 +48,7 @@ class PythonFrames : public testing::Test {
   void SetUp() override {
     g_finalizing = 0;
     std::memset(g_thread, 0, sizeof g_thread);
+    std::memset(g_indirect, 0, sizeof g_indirect);
   }
   void TearDown() override { forget_interpreter(); }
 
@@ -71,7 +75,7 @@ class PythonFrames : public testing::Test {
     Memory& made = make(256 + characters.size() * width);
     set(made, 16, characters.size());
     set(made, 32, width << 2 | 1 << 5 | unsigned{is_ascii} << 6);
-    int start = is_ascii ? version_->other_text - (version_ == &k10 ? 24 : 16) : version_->other_text;
+    int start = is_ascii ? version_->other_text - (version_->other_text == 72 ? 24 : 16) : version_->other_text;
     for (size_t at = 0; at < characters.size(); ++at)
       std::memcpy(made.data() + start + static_cast<int>(at * width), &characters[at], width);
     return address(made);
@@ -95,12 +99,19 @@ class PythonFrames : public testing::Test {
     set(made, version_->code, address(code));
     if (version_->instructions >= 0) set(made, version_->instruction, address(code) + version_->instructions);
     uintptr_t frame = address(made);
-    std::memcpy(g_thread + version_->thread_frame, &frame, sizeof frame);
+    std::memcpy(innermost_place(), &frame, sizeof frame);
     return made;
+  }
+  std::byte* innermost_place() const {
+    std::byte* place = g_thread + version_->thread_frame;
+    if (version_->indirect_frame < 0) return place;
+    std::byte* indirect = reinterpret_cast<std::byte*>(g_indirect);
+    std::memcpy(place, &indirect, sizeof indirect);
+    return indirect + version_->indirect_frame;
   }
   uintptr_t innermost() const {
     uintptr_t frame;
-    std::memcpy(&frame, g_thread + version_->thread_frame, sizeof frame);
+    std::memcpy(&frame, innermost_place(), sizeof frame);
     return frame;
   }
   /// What is read, as "file:function:first line:line".
@@ -133,7 +144,7 @@ class PythonFrames : public testing::Test {
 };
 
 TEST_F(PythonFrames, AreReadInnermostFirstByEachLayout) {
-  for (const Version* version : {&k10, &k13}) {
+  for (const Version* version : {&k10, &k11, &k12, &k13}) {
     SetUp();
     start(*version);
     ASSERT_TRUE(is_known()) << version->library;
@@ -186,6 +197,34 @@ TEST_F(PythonFrames, EndBeforeWhatIsNoCode) {
   call(function);
   EXPECT_EQ(frames(), Lines{"a.py:f:1:2"});
   EXPECT_TRUE(truncated_);
+}
+
+TEST_F(PythonFrames, EndBeforeANameThatCannotBeRead) {
+  start(k13);
+  uintptr_t no_text = text(U"f", 3, false), file = text(U"a.py");
+  for (uintptr_t name : {uintptr_t{0}, no_text}) {
+    std::memset(g_thread, 0, sizeof g_thread);
+    call(code(file, name, 1));
+    call(code(file, text(U"f"), 1));
+    EXPECT_EQ(frames(), Lines{"a.py:f:1:2"});
+    EXPECT_TRUE(truncated_);
+  }
+}
+
+TEST_F(PythonFrames, AreNamedAnewWhereACodeObjectTookThePlaceOfAnother) {
+  start(k13);
+  Memory& place = code(text(U"a.py"), text(U"first"), 1);
+  call(place);
+  EXPECT_EQ(frames(), Lines{"a.py:first:1:2"});
+  set(place, version_->name, text(U"second"));
+  EXPECT_EQ(frames(), Lines{"a.py:second:1:2"});
+}
+
+TEST_F(PythonFrames, OfAThreadThatPythonDoesNotKnowAreNone) {
+  start(k13);
+  EXPECT_TRUE(frames().empty());
+  EXPECT_FALSE(truncated_);
+  EXPECT_TRUE(is_known());
 }
 
 TEST_F(PythonFrames, EndBeforeWhatIsNoFrame) {
