@@ -51,6 +51,7 @@ class HandoverTest : public test::ScratchFolder {
     Handover handover(program, const_cast<char* const*>(list.data()));
     obstacle_ = handover.obstacle();
     program_ = handover.program();
+    is_told_ = handover.is_told();
     Entries out;
     for (char* const* entry = handover.environment(); *entry; ++entry) out.emplace_back(*entry);
     return out;
@@ -59,6 +60,7 @@ class HandoverTest : public test::ScratchFolder {
 
   std::string library_, program_;
   Obstacle obstacle_{};
+  bool is_told_ = false;
 };
 
 TEST_F(HandoverTest, LeavesTheEnvironmentOfAProgramThatTakesTheLibrary) {
@@ -76,6 +78,31 @@ TEST_F(HandoverTest, LeavesTheLibraryOutForAProgramOfAnotherProcessor) {
   EXPECT_EQ(handed({program.c_str()}, {"A=1", preload(library_), "B=2"}), (Entries{"A=1", "B=2"}));
   EXPECT_EQ(handed({program.c_str()}, {"A=1", "LD_PRELOADS=" + library_}), (Entries{"A=1", "LD_PRELOADS=" + library_}))
       << "another variable";
+}
+
+TEST_F(HandoverTest, InformsOfProgramsThatAreNotTrackedAndOfInterest) {
+  std::string program = foreign_program("program"), other = foreign_program("other");
+  g_preloading.is_noted = [](std::string_view path) { return path.ends_with("/program"); };
+  handed({program.c_str()}, {preload(library_)});
+  EXPECT_TRUE(is_told_);
+  handed({other.c_str()}, {preload(library_)});
+  EXPECT_FALSE(is_told_);
+  g_preloading.is_noted = [](std::string_view) { return true; };
+  handed({"/bin/sh"}, {preload(library_)});
+  EXPECT_FALSE(is_told_) << "it is tracked";
+  handed({path("absent").c_str()}, {preload(library_)});
+  EXPECT_FALSE(is_told_);
+}
+
+TEST_F(HandoverTest, NamesAProgramByItsWholePath) {
+  std::string program = foreign_program("program");
+  std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_);
+  for (const char* name : {"program", "./program", "././program"}) {
+    handed({name}, {preload(library_)});
+    EXPECT_EQ(program_, program) << name;
+  }
+  std::filesystem::current_path(before);
 }
 
 TEST_F(HandoverTest, LeavesOutALibraryThatIsGone) {
