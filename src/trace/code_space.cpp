@@ -268,6 +268,7 @@ void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t mos
     unwind::WalkResult result = walk_tables(tid, from, std::span(frames).first(room), out);
     auto walked = std::span<const unwind::Frame>(frames).first(result.frames);
     size_t certain = count_certain(from, walked);
+    if (certain == 0 && from.exact_pc && find_caller_on_top(tid, from, out)) continue;
     bool is_whole = certain == walked.size() && !result.followed_guess;
     CodeModule* module = certain < walked.size() ? read_module_at(walked[certain].pc) : nullptr;
     // Of what it cannot do better, the walker's guess is shown.
@@ -363,6 +364,20 @@ uintptr_t CodeSpace::call_target(int tid, uintptr_t return_address) {
 bool CodeSpace::may_be_code(uintptr_t value) const {
   return std::any_of(modules_.begin(), modules_.end(),
                      [&](const CodeModule& one) { return value > one.start && value <= one.end; });
+}
+
+/// Of a function without a frame, and without unwind information behind its system call: libc's clone3, which would
+/// have the new thread's stack go on into its creator's.
+bool CodeSpace::find_caller_on_top(int tid, unwind::Registers& from, Walked& out) {
+  constexpr uintptr_t kLongest = 256;
+  uintptr_t value;
+  if (!arch::kReadsCalls || !load(tid, from.sp, value) || !may_be_code(value)) return false;
+  uintptr_t target = call_target(tid, value);
+  if (!target || target > from.pc || from.pc - target > kLongest) return false;
+  out.slots.push_back({from.sp, value});
+  out.frames.push_back(frame_of(from.pc, true));
+  from = {value, from.sp + sizeof(uintptr_t), from.bp, false, true};
+  return true;
 }
 
 /// Where the function that `pc` lies in, whose frame begins at `sp`, was called.

@@ -90,6 +90,7 @@ class CodeSpace {
   size_t count_certain(const unwind::Registers& from, std::span<const unwind::Frame> frames);
   unwind::Row row_of(const unwind::Frame& frame);
   bool may_be_code(uintptr_t value) const;
+  bool find_caller_on_top(int tid, unwind::Registers& from, Walked& out);
   bool find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out);
   uintptr_t call_target(int tid, uintptr_t return_address);
   CodeModule* read_module_at(uintptr_t pc);
