@@ -44,6 +44,7 @@ int top_command(const Arguments& arguments);
 int export_command(const Arguments& arguments);
 int push_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
+int attach_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 
 /// An option parser for `unfreed NAME`, set up like all others. The named values must outlive it. (Only command.cpp

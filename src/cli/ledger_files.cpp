@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "base/live_thread.h"
+#include "ledger/leftovers.h"
 
 namespace unfreed::cli {
 
@@ -81,12 +82,18 @@ std::optional<LedgerFacts> read_ledger_facts(const LedgerFile& file) {
   const auto& header = *reinterpret_cast<const ledger::Header*>(bytes);
   if (!is_ledger(header)) return {};
   return LedgerFacts{static_cast<ledger::State>(header.state.load(std::memory_order_relaxed)),
-                     static_cast<ledger::Handover>(header.handover.load(std::memory_order_relaxed)), open.user,
-                     header.created_boottime_ns, header.is_reported.load(std::memory_order_relaxed) != 0};
+                     static_cast<ledger::Handover>(header.handover.load(std::memory_order_relaxed)),
+                     open.user,
+                     header.created_boottime_ns,
+                     header.is_reported.load(std::memory_order_relaxed) != 0,
+                     (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagAttached) != 0};
 }
 
 bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts) {
   static const uint64_t own_namespace = ledger::own_pid_namespace();
+  // What was killed has left a ledger that nobody keeps, of a process that goes on.
+  bool is_left = facts && facts->is_attached && ledger::find_launcher(file.folder->fd.get()) == ledger::Launcher::gone;
+  if (is_left) return false;
   if (file.name.pid_namespace == own_namespace)
     return is_running(file.name.pid, facts ? facts->created_boottime_ns : 0);
   OpenLedger open = open_ledger(file);

@@ -49,10 +49,18 @@ bool is_news(const report::Report& report) {
 
 }  // namespace
 
-void TreeReport::add_other(const LedgerFile& file, bool post_mortem) { add(file, false, post_mortem, -1); }
+void TreeReport::add_other(const LedgerFile& file, bool post_mortem) {
+  add(file, false, post_mortem ? report::Trigger::post_mortem : report::Trigger::exit, -1);
+}
 
 void TreeReport::add_command(const LedgerFile& file, bool post_mortem, int wait_status) {
-  add(file, true, post_mortem, wait_status);
+  add(file, true, post_mortem ? report::Trigger::post_mortem : report::Trigger::exit, wait_status);
+}
+
+void TreeReport::add_attached(const LedgerFile& file, bool is_target) {
+  std::optional<LedgerFacts> facts = read_ledger_facts(file);
+  bool has_ended = facts && facts->state == ledger::State::ended;
+  add(file, is_target, has_ended ? report::Trigger::exit : report::Trigger::snapshot, -1);
 }
 
 void TreeReport::add_running(int pid, bool is_traced) {
@@ -124,7 +132,7 @@ void TreeReport::complete_earlier(const ledger::View& view, const std::string& p
   earlier_.push_back(std::move(line));
 }
 
-void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status) {
+void TreeReport::add(const LedgerFile& file, bool is_command, report::Trigger trigger, int wait_status) {
   const std::string ledger_path = file.path();
   if (kept_.contains(ledger_path)) return;
   OpenLedger open = open_ledger(file);
@@ -148,7 +156,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, bool post_mortem, 
   for (ledger::Dropped reason : {ledger::Dropped::children_untracked, ledger::Dropped::children_apart})
     unseen_ += view.header().dropped[static_cast<size_t>(reason)].load(std::memory_order_relaxed);
   ReportRequest request;
-  request.trigger = post_mortem ? report::Trigger::post_mortem : report::Trigger::exit;
+  request.trigger = trigger;
   request.settings = &settings_;
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;

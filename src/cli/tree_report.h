@@ -33,6 +33,8 @@ class TreeReport {
   void add_other(const LedgerFile& file, bool post_mortem);
   /// CMD has ended; the ledger of its last image. Call it after all others, and after all untracked programs.
   void add_command(const LedgerFile& file, bool post_mortem, int wait_status);
+  /// A process that `unfreed attach` has traced, or (`is_target` false) one that this has started.
+  void add_attached(const LedgerFile& file, bool is_target);
   /// CMD left no ledger: makes a report that says so. `words`: its command line.
   void add_command_without_ledger(const std::vector<std::string>& words, int pid, uint64_t started_ns, int wait_status);
   /// A process whose last tracked image executed another program. Its ledger is removed.
@@ -79,7 +81,7 @@ class TreeReport {
   void count_clean(const report::Report& report) {
     clean_ += settings_.rules.count > 0 && !report.process.outside_rules;
   }
-  void add(const LedgerFile& file, bool is_command, bool post_mortem, int wait_status);
+  void add(const LedgerFile& file, bool is_command, report::Trigger trigger, int wait_status);
   void add_growth(const LedgerFile& file, const ledger::View& view, OwnedReport& made) const;
   void remove_series(int pid);
   void report_on(const LedgerFile& file, const ledger::View& view, const ReportRequest& request, bool is_command);

@@ -1,17 +1,15 @@
 // unfreed watch: looks at a running process again and again, and says what grows.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 
 #include "base/syscall.h"
 #include "cli/command.h"
+#include "cli/ending_signals.h"
 #include "cli/find_ledger.h"
 #include "cli/ledger_report.h"
 #include "cli/process_watch.h"
@@ -27,25 +25,6 @@ namespace unfreed::cli {
 namespace {
 
 constexpr std::string_view kDefaultSeries = "unfreed.%e.%p.series";
-
-/// Waits until then. False: the process has ended, or a signal asks the command to end.
-bool wait_until(uint64_t deadline_ns, int process, int signals) {
-  for (;;) {
-    uint64_t now = base::monotonic_ns();
-    if (now >= deadline_ns) return true;
-    uint64_t milliseconds = std::min<uint64_t>((deadline_ns - now + 999'999) / 1'000'000, 3'600'000);
-    pollfd waited[] = {{process, POLLIN, 0}, {signals, POLLIN, 0}};
-    if (poll(waited, 2, static_cast<int>(milliseconds)) > 0) return false;
-  }
-}
-
-int block_ending_signals() {
-  sigset_t ending;
-  sigemptyset(&ending);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
-  sigprocmask(SIG_BLOCK, &ending, nullptr);
-  return signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
-}
 
 }  // namespace
 
@@ -78,7 +57,7 @@ int watch_command(const Arguments& arguments) {
     return kFailure;
   }
   int process = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  int signals = block_ending_signals();
+  EndingSignals signals;
   SuppressionFiles suppressions;
   if (!suppressions.read(settings.suppressions, NamedBy::user, error)) {
     complain(error);
@@ -97,7 +76,7 @@ int watch_command(const Arguments& arguments) {
     if (outcome == ProcessWatch::Outcome::gone || looks == most_looks) break;
     // After a look that took longer than the interval, no look is made up for.
     next = std::max(next + every, base::monotonic_ns());
-    if (!wait_until(next, process, signals)) break;
+    if (!signals.wait_until(next, process)) break;
   }
   symbolize::Symbolizer symbolizer;
   std::optional<SourcedReport> source = read_report(watch.path(), symbolizer, error);

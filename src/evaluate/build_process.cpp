@@ -80,6 +80,7 @@ void build_process(Build& build) {
   if (build.now_ns >= header.started_monotonic_ns && build.now_ns != 0)
     process.duration_ns = build.now_ns - header.started_monotonic_ns;
   process.forked = header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForked;
+  process.attached = header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagAttached;
   describe_end(build, process);
 }
 

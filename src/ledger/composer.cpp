@@ -145,16 +145,16 @@ ThreadRecord* Composer::add_thread(int32_t tid, ThreadState state, uint32_t site
   return record;
 }
 
-ChildRecord* Composer::add_child(int32_t pid, uint32_t site, uint64_t now_ns) {
+ChildRecord* Composer::add_child(int32_t pid, uint32_t site, uint64_t now_ns, uint32_t flags) {
   auto* record = take_slot<ChildRecord>(SectionId::children, free_child_);
   if (!record) return nullptr;
-  record->flags = 0;
+  record->flags = flags;
   record->site = site;
   record->pid = pid;
   record->serial = ++serial_;
   record->started_ns = now_ns;
   record->state.store(static_cast<uint32_t>(ChildState::started), std::memory_order_release);
-  count(Kind::child, site, true);
+  if (!(flags & kChildInherited)) count(Kind::child, site, true);
   return record;
 }
 

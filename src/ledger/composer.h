@@ -61,7 +61,8 @@ class Composer {
   /// its kind and site. nullptr: there is no room.
   FdRecord* add_fd(uint32_t number, FdOrigin origin, uint32_t site, uint64_t now_ns);
   ThreadRecord* add_thread(int32_t tid, ThreadState state, uint32_t site, uint64_t now_ns);
-  ChildRecord* add_child(int32_t pid, uint32_t site, uint64_t now_ns);
+  /// `flags`: kChild…
+  ChildRecord* add_child(int32_t pid, uint32_t site, uint64_t now_ns, uint32_t flags = 0);
 
   /// The descriptor of that record has been closed, at a site that acquires nothing (0: not known): what it was is kept
   /// for whoever closes it again.

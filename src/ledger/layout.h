@@ -125,6 +125,8 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
 
 /// The process was traced from outside: no runtime is in it.
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
+/// It was traced while it ran: what it had then is inherited, and started_monotonic_ns is when that began.
+inline constexpr uint32_t kHeaderFlagAttached = 1u << 15;
 /// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
 inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
 /// At the last grading, the kernel may have had pointers in requests that it had not answered (io_uring, aio).
@@ -466,7 +468,7 @@ struct ChildRecord {
   uint64_t started_ns;
 };
 static_assert(sizeof(ChildRecord) == 32);
-inline constexpr uint32_t kChildInherited = 1u << 0;  ///< was there when the program started (by exec)
+inline constexpr uint32_t kChildInherited = 1u << 0;  ///< was there before the program started, or was attached to
 inline constexpr uint32_t kChildIgnored = 1u << 1;
 
 /// Counter deltas of one thread for kChunkCells consecutive sites. The owner adds without atomics.

@@ -45,7 +45,9 @@ std::string describe_end(const Report& report) {
   } else {
     text = report.trigger == Trigger::post_mortem ? "has ended" : "is still running";
   }
-  if (process.duration_ns) text += fmt::format(" after {}", write_duration(*process.duration_ns));
+  if (process.duration_ns)
+    text +=
+        fmt::format("{} {}", process.attached ? "; it was traced for" : " after", write_duration(*process.duration_ns));
   return text;
 }
 

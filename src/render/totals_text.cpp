@@ -71,23 +71,27 @@ std::string describe_totals(Subject subject, const Totals& totals, const Report&
   uint64_t live = totals[Counter::live];
   std::string held = live ? write_count(live) : "none";
   std::string total = write_count(totals[Counter::total]);
+  auto earlier = [&](const char* word) { return report.process.attached ? "from before" : word; };
   switch (subject) {
     case Subject::heap:
       parts.push_back(describe_heap(totals, live));
       break;
     case Subject::thread:
       parts.push_back(fmt::format("{} ended unjoined, of {} started", held, total));
-      add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
+      add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, earlier("unattributed")}},
+                   parts);
       break;
     case Subject::child:
       parts.push_back(fmt::format("{} unreaped, of {} started", held, total));
       add_counters(totals, {{Counter::running, "still running"}, {Counter::unattributed, "unattributed"}}, parts);
+      if (report.process.attached) add_counters(totals, {{Counter::inherited, earlier("inherited")}}, parts);
       break;
     default:
       parts.push_back(fmt::format("{} held, of {} acquired", held, total));
       if (uint64_t peak = totals[Counter::peak]) parts.push_back(fmt::format("peak {}", write_count(peak)));
       add_counters(totals, {{Counter::closed_by_gc, "closed by the garbage collector"}}, parts);
-      add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, "inherited"}}, parts);
+      add_counters(totals, {{Counter::unattributed, "unattributed"}, {Counter::inherited, earlier("inherited")}},
+                   parts);
   }
   if (std::string lost = describe_losses(subject, totals, report); !lost.empty()) parts.push_back(lost);
   if (uint64_t suppressed = totals[Counter::suppressed])

@@ -187,6 +187,7 @@ struct Process {
   List<Text> argv;
   std::optional<uint64_t> duration_ns;
   bool forked = false;
+  bool attached = false;  ///< while it ran: what is counted, and duration_ns, begin then
   Text directory;
   Text test;                   ///< that somebody else ran when the process was started
   bool outside_rules = false;  ///< no rule was applied

@@ -116,6 +116,18 @@ int find_call(long number) {
   return -1;
 }
 
+int find_call(const __ptrace_syscall_info& begun) {
+  int index = find_call(static_cast<long>(begun.entry.nr));
+  if (index < 0) return -1;
+  bool has_conditions = false;
+  for (const Condition& one : kConditions) {
+    if (one.number != calls()[static_cast<size_t>(index)].number) continue;
+    if (static_cast<uint32_t>(begun.entry.args[one.argument]) == one.value) return index;
+    has_conditions = true;
+  }
+  return has_conditions ? -1 : index;
+}
+
 std::string call_names() {
   std::string names;
   for (const Call& row : calls()) {

@@ -3,6 +3,8 @@
 
 #include <linux/filter.h>
 
+#include <sys/ptrace.h>
+
 #include <cstdint>
 #include <span>
 #include <string>
@@ -39,6 +41,8 @@ struct Call {
 std::span<const Call> calls();
 /// The index of a system call's row; −1 for none.
 int find_call(long number);
+/// That of a call that begins: −1 also if its arguments make nothing.
+int find_call(const __ptrace_syscall_info& begun);
 /// All names, each NUL-terminated but the last, as ledger::Header::hook_names has them.
 std::string call_names();
 

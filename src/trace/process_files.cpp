@@ -15,6 +15,7 @@
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "ledger/ownership.h"
 
 namespace unfreed::trace {
 
@@ -62,9 +63,26 @@ std::vector<int> ProcessFiles::children() const {
 
 int ProcessFiles::parent() const { return status_number("PPid"); }
 int ProcessFiles::process() const { return status_number("Tgid"); }
+int ProcessFiles::tracer() const { return status_number("TracerPid"); }
 unsigned ProcessFiles::user() const { return static_cast<unsigned>(status_number("Uid")); }
 
 uint64_t ProcessFiles::start_ticks() const { return base::read_process_stat((folder_ + "stat").c_str()).start_ticks; }
+
+uint64_t ProcessFiles::age_ns() const {
+  uint64_t started = start_ticks() * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+  uint64_t now = ledger::boottime_ns();
+  return now > started ? now - started : 0;
+}
+
+bool ProcessFiles::is_waiting() const {
+  char state = base::read_process_stat((folder_ + "stat").c_str()).state;
+  return state == 'S' || state == 'D';
+}
+
+bool ProcessFiles::has_ended() const {
+  base::ProcessStat stat = base::read_process_stat((folder_ + "stat").c_str());
+  return stat.is_gone || stat.has_ended();
+}
 
 std::string ProcessFiles::name_as_started() const {
   std::string vector = read("auxv");

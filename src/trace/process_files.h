@@ -23,7 +23,12 @@ class ProcessFiles {
   int parent() const;
   int process() const;  ///< of a thread: its process
   unsigned user() const;
+  int tracer() const;  ///< 0: none
   uint64_t start_ticks() const;
+  uint64_t age_ns() const;  ///< since its start
+  /// It sleeps in the kernel; it is a zombie, or is not there.
+  bool is_waiting() const;
+  bool has_ended() const;
   /// The base name in the exec call; "" if it is not known.
   std::string name_as_started() const;
   /// The value of a variable in the environment that the program was started with; "" for none.

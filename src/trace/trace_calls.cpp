@@ -1,5 +1,7 @@
 // What the tracer does with each system call: when it begins, and when it has returned.
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,14 +24,43 @@ namespace {
 bool is_limit(long error) { return error == -EMFILE || error == -ENFILE || error == -ENOMEM; }
 
 bool is_fd_event(Effect effect) {
-  return effect != Effect::reaps && effect != Effect::reaps_info && effect != Effect::exits;
+  return effect != Effect::reaps && effect != Effect::reaps_info && effect != Effect::exits && effect != Effect::starts;
+}
+
+/// Of a child that is not traced: has it ended, or only stopped?
+bool says_ended(const Caller& caller, const Call& call, const siginfo_t& info) {
+  if (call.effect == Effect::reaps_info)
+    return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+  int status = 0;
+  bool may_be_stopped = caller.registers.argument(2) & (WUNTRACED | WCONTINUED);
+  if (!may_be_stopped || !read_value(caller.tid, caller.registers.argument(1), status)) return !may_be_stopped;
+  return WIFEXITED(status) || WIFSIGNALED(status);
 }
 
 }  // namespace
 
+/// A thread of a process that is attached to, which stops when each call begins and when it ends.
+void TraceLoop::seen_at_call(int tid, Thread& thread) {
+  if (thread.is_in_call) {
+    thread.is_in_call = false;
+    if (thread.wait.may_be_cut) go_on_waiting(tid, thread.wait);
+    return returns_from_call(tid, thread);
+  }
+  __ptrace_syscall_info info{};
+  if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) <= 0 || info.op != PTRACE_SYSCALL_INFO_ENTRY) return;
+  thread.is_in_call = true;
+  note_wait(thread.wait, info);
+  if (info.arch == arch::kAuditArchitecture) begins_call(tid, thread, find_call(info));
+}
+
 void TraceLoop::begins_call(int tid, Thread& thread) {
-  auto index = static_cast<int>(event_message(tid) & 0xffff);
-  if (index >= static_cast<int>(calls().size()) || !thread.process->is_tracked || thread.process->has_ended) return;
+  begins_call(tid, thread, static_cast<int>(event_message(tid) & 0xffff));
+}
+
+void TraceLoop::begins_call(int tid, Thread& thread, int index) {
+  if (index < 0 || index >= static_cast<int>(calls().size()) || !thread.process->is_tracked ||
+      thread.process->has_ended)
+    return;
   const Call& call = calls()[static_cast<size_t>(index)];
   if (call.effect != Effect::closes && call.effect != Effect::closes_range && call.effect != Effect::exits) {
     thread.call = index;
@@ -112,6 +143,8 @@ void TraceLoop::returns_from_call(int tid, Thread& thread) {
     case Effect::replaces:
       if (registers.argument(0) != registers.argument(1)) fd_made(process, caller, call);
       return;
+    case Effect::starts:
+      return child_made(process, caller);
     default:
       return fd_made(process, caller, call);
   }
@@ -176,14 +209,22 @@ void TraceLoop::message_received(Process& process, const Caller& caller, uintptr
 
 void TraceLoop::child_reaped(Process& process, const Caller& caller, const Call& call) {
   auto pid = static_cast<int>(caller.registers.result());
+  siginfo_t info{};
   if (call.effect == Effect::reaps_info) {
-    siginfo_t info{};
     bool is_only_looked_at = caller.registers.argument(3) & WNOWAIT;
     if (is_only_looked_at || !read_value(caller.tid, caller.registers.argument(2), info)) return;
     pid = info.si_pid;
   }
   // One that has stopped or goes on is still there. What has ended was seen to end before its parent could see it.
-  if (pid > 0 && !find(pid) && process.ledger) process.ledger->child_reaped(pid);
+  if (pid <= 0 || find(pid) || !process.ledger) return;
+  if (!is_attached_ || says_ended(caller, call, info)) process.ledger->child_reaped(pid);
+}
+
+/// By a process that is attached to, whose children are not traced: those that are, and threads, are known already.
+void TraceLoop::child_made(Process& process, const Caller& caller) {
+  auto pid = static_cast<int>(caller.registers.result());
+  TracedLedger* ledger = pid > 0 && !threads_.contains(pid) ? ledger_of(process) : nullptr;
+  if (ledger) ledger->child_started(pid, caller);
 }
 
 }  // namespace unfreed::trace

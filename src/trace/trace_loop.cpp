@@ -28,9 +28,6 @@ using ledger::FdRecord;
 
 namespace {
 
-constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE |
-                          PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT | PTRACE_O_TRACESECCOMP;
-
 bool shares_descriptors(int tid, const arch::TracedRegisters& registers) {
   uint64_t flags = registers.argument(0);
   if (registers.call() == SYS_clone3 && !read_value(tid, registers.argument(0), flags)) return false;
@@ -39,13 +36,20 @@ bool shares_descriptors(int tid, const arch::TracedRegisters& registers) {
 
 }  // namespace
 
+long TraceLoop::options() const {
+  constexpr long kAlways = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT;
+  constexpr long kChildren = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK;
+  if (!is_attached_) return kAlways | kChildren | PTRACE_O_TRACESECCOMP;
+  return kAlways | (setup_.follows_children ? kChildren : 0);
+}
+
 int TraceLoop::seize(int pid) {
-  if (ptrace(PTRACE_SEIZE, pid, 0, kOptions) != 0) return errno;
+  if (ptrace(PTRACE_SEIZE, pid, 0, options()) != 0) return errno;
   setup_.ledgers.command_pid = pid;
   auto process = std::make_unique<Process>();
   process->pid = pid;
   process->threads.insert(pid);
-  threads_[pid] = {process.get(), -1};
+  threads_[pid] = {process.get()};
   processes_[pid] = std::move(process);
   return 0;
 }
@@ -68,10 +72,15 @@ void TraceLoop::run() {
 
 /// Fails if it has been killed meanwhile, which waitpid() then says.
 void TraceLoop::resume(int tid, const Thread& thread, int signal) const {
-  ptrace(thread.call >= 0 ? PTRACE_SYSCALL : PTRACE_CONT, tid, 0, signal);
+  bool sees_call = is_attached_ ? !is_ending_ : thread.call >= 0;
+  ptrace(sees_call ? PTRACE_SYSCALL : PTRACE_CONT, tid, 0, signal);
 }
 
 void TraceLoop::stopped(int tid, int status) {
+  if (let_go_.erase(tid)) {
+    ptrace(PTRACE_DETACH, tid, 0, 0);
+    return;
+  }
   auto found = threads_.find(tid);
   if (found == threads_.end()) {
     early_[tid] = status;
@@ -101,9 +110,13 @@ void TraceLoop::stopped(int tid, int status) {
     case PTRACE_EVENT_STOP:
     case 0:
       if (status >> 16 == 0 && signal == (SIGTRAP | 0x80)) {
-        returns_from_call(tid, thread);
+        if (is_attached_)
+          seen_at_call(tid, thread);
+        else
+          returns_from_call(tid, thread);
         break;
       }
+      if (is_attached_) go_on_waiting(tid, thread.wait);
       if (status >> 16 == 0) return resume(tid, thread, signal);
       if (signal != SIGTRAP) {
         ptrace(PTRACE_LISTEN, tid, 0, 0);
@@ -155,8 +168,10 @@ void TraceLoop::adopt(int tid, int event, long new_tid) {
     if (!is_thread && ledger) ledger->child_started(child_tid, caller);
   } else if (is_thread) {
     parent.threads.insert(child_tid);
-    threads_[child_tid] = {&parent, -1};
+    threads_[child_tid] = {&parent};
     if (ledger) ledger->thread_started(child_tid, caller);
+  } else if (is_attached_ && !setup_.follows_children) {
+    let_go_.insert(child_tid);  // the call's end says that it was started
   } else {
     auto child = std::make_unique<Process>();
     child->pid = child_tid;
@@ -169,7 +184,7 @@ void TraceLoop::adopt(int tid, int event, long new_tid) {
     else
       keep_parents_fds(parent, *child);
     if (ledger) ledger->child_started(child_tid, caller);
-    threads_[child_tid] = {child.get(), -1};
+    threads_[child_tid] = {child.get()};
     Process& made = *(processes_[child_tid] = std::move(child));
     if (setup_.wants_all_reports) ledger_of(made);
   }
@@ -191,9 +206,11 @@ void TraceLoop::adopt_orphan(int tid) {
   orphans_.erase(tid);
   ProcessFiles files(tid);
   int pid = files.process();
-  if (Process* process = pid == tid ? nullptr : find(pid)) {
+  if (is_attached_ && !setup_.follows_children && !find(pid)) {
+    let_go_.insert(tid);
+  } else if (Process* process = pid == tid ? nullptr : find(pid)) {
     process->threads.insert(tid);
-    threads_[tid] = {process, -1};
+    threads_[tid] = {process};
   } else {
     auto made = std::make_unique<Process>();
     made->pid = tid;
@@ -201,7 +218,7 @@ void TraceLoop::adopt_orphan(int tid) {
     made->is_forked = true;
     made->is_tracked = is_tracked_here(tid);
     if (made->is_tracked) made->code = std::make_shared<CodeSpace>(tid);
-    threads_[tid] = {made.get(), -1};
+    threads_[tid] = {made.get()};
     Process& orphan = *(processes_[tid] = std::move(made));
     if (setup_.wants_all_reports) ledger_of(orphan);
   }
@@ -210,6 +227,7 @@ void TraceLoop::adopt_orphan(int tid) {
 
 /// A thread that is killed in a call that starts a process ends without a word of that.
 void TraceLoop::find_orphans_of(int tid) {
+  if (is_attached_ && !setup_.follows_children) return;
   for (int child : ProcessFiles(tid).children()) {
     if (find(child)) continue;
     orphans_.insert(child);
@@ -309,7 +327,7 @@ void TraceLoop::executed(int tid) {
   Process& process = *former->second.process;
   for (int thread : process.threads) threads_.erase(thread);
   process.threads = {tid};
-  threads_[tid] = {&process, -1};
+  threads_[tid] = {&process};
   ProcessFiles files(tid);
   note_exec_leaks(process, files.link("exe"));
   if (process.ledger) process.ledger->replaced();

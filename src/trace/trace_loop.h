@@ -2,6 +2,7 @@
 // when it begins: whoever gets the number next is then seen to get it later.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "elf/obstacle.h"
 #include "trace/calls.h"
 #include "trace/code_space.h"
+#include "trace/interrupted_call.h"
 #include "trace/traced_ledger.h"
 
 namespace unfreed::trace {
@@ -23,6 +25,14 @@ struct TraceSetup {
   std::string runtime_file;        ///< the runtime's file name: LD_PRELOAD names it where it will be loaded
   std::string board;               ///< the run's list of untracked programs; "" none
   bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
+  bool follows_children = true;    ///< of a process that is attached to; all others are followed
+};
+
+/// What attach() found.
+struct Attached {
+  int error = 0;        ///< an errno: nothing has been changed
+  int threads = 0;      ///< that are traced
+  int descriptors = 0;  ///< open already
 };
 
 class TraceLoop {
@@ -33,6 +43,15 @@ class TraceLoop {
   int seize(int pid);
   /// Until no traced process is left.
   void run();
+
+  /// A process that runs already: from now on all its threads stop at every system call, as no filter can be put on
+  /// them. Those that wait go on to wait (trace/interrupted_call.h).
+  Attached attach(int pid);
+  /// Until no traced process is left, or it is asked to end, and its wait for a stop is interrupted. The ledgers are
+  /// complete then; `has_ended` is an eventfd that says so. The caller, a thread, ends at once, and with that all that
+  /// it traces go on as they are: nobody is stopped or woken for it. It may also be killed at any time: signals are
+  /// left with the kernel until they are delivered.
+  void run_attached(const std::atomic<bool>& is_asked, int has_ended);
 
  private:
   /// What a forked child has of its parent's descriptors.
@@ -55,7 +74,9 @@ class TraceLoop {
   };
   struct Thread {
     Process* process = nullptr;
-    int call = -1;  ///< whose return is waited for: index of its row
+    int call = -1;            ///< whose return is waited for: index of its row
+    bool is_in_call = false;  ///< attached to: its next stop at a call is the call's end
+    WaitBegun wait = {};      ///< attached to: the call that it is in
   };
 
   void stopped(int tid, int status);
@@ -64,7 +85,9 @@ class TraceLoop {
   void adopt_orphan(int tid);
   void find_orphans_of(int tid);
   void handle_early_stop(int tid);
+  void seen_at_call(int tid, Thread& thread);
   void begins_call(int tid, Thread& thread);
+  void begins_call(int tid, Thread& thread, int index);
   void returns_from_call(int tid, Thread& thread);
   void executed(int tid);
   void exits(int tid, Thread& thread);
@@ -85,12 +108,25 @@ class TraceLoop {
   void pair_made(Process& process, const Caller& caller, const Call& call);
   void message_received(Process& process, const Caller& caller, uintptr_t header);
   void child_reaped(Process& process, const Caller& caller, const Call& call);
+  void child_made(Process& process, const Caller& caller);
+
+  long options() const;
+  bool seize_threads(Process& process, Attached& out);
+  std::map<int, int> wait_for_stops(const Process& process) const;
+  bool take_stop(int tid, bool waits);
+  void take_all_stops();
+  std::vector<int> hold_threads();
+  bool any_call_runs() const;
+  void take_last_facts();
 
   TraceSetup setup_;
   ledger::UntrackedBoard* board_ = nullptr;  ///< mapped when it is first needed
   uint64_t next_ledger_ = 1;
   std::map<int, std::unique_ptr<Process>> processes_;
   std::map<int, Thread> threads_;
+  bool is_attached_ = false;
+  bool is_ending_ = false;    ///< attached to: no call is to be seen any more
+  std::set<int> let_go_;      ///< attached to: processes that the kernel traces as well, and that are not to be
   std::set<int> orphans_;     ///< whose start will not be told of, as the thread that started them is ending
   std::map<int, int> early_;  ///< stopped before their parents' stop told of them: their statuses
 };

@@ -37,6 +37,7 @@ std::string file_name(const ledger::FileName& name) {
 
 /// The reason is part of reports.
 constexpr const char* kOnlyCalls = "only system calls are seen in it (--backend=trace)";
+constexpr const char* kOnlyCallsSince = "only its system calls are seen, from the attachment on";
 
 }  // namespace
 
@@ -53,7 +54,7 @@ std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int p
   made->stacks_ = std::make_unique<LedgerStacks>(code, *made->composer_);
   made->describe_process(pid, is_forked);
   made->describe_coverage();
-  made->take_inherited(pid);
+  if (!setup.is_attached) made->take_inherited(pid);
   made->writer_.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   return made;
 }
@@ -119,6 +120,7 @@ void TracedLedger::describe_process(int pid, bool is_forked) const {
   process.argv_count =
       arguments.empty() ? 0 : static_cast<uint32_t>(std::count(arguments.begin(), arguments.end(), '\0')) + 1;
   process.started_realtime_ns = base::realtime_ns();
+  if (setup_.is_attached) process.started_realtime_ns -= files.age_ns();
   process.started_monotonic_ns = base::monotonic_ns();
   composer_->describe(process);
   composer_->name_hooks(call_names(), static_cast<uint32_t>(calls().size()));
@@ -137,19 +139,21 @@ void TracedLedger::describe_process(int pid, bool is_forked) const {
   header.depth = setup_.settings->depth;
   uint32_t flags = ledger::kHeaderFlagTraced;
   if (pid == setup_.command_pid) flags |= ledger::kHeaderFlagRoot;
+  if (setup_.is_attached) flags |= ledger::kHeaderFlagAttached;
   if (is_forked) flags |= ledger::kHeaderFlagForked;
   header.flags.fetch_or(flags, std::memory_order_relaxed);
 }
 
 void TracedLedger::describe_coverage() const {
   using ledger::Coverage;
+  bool is_attached = writer_.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagAttached;
   for (size_t number = 0; number < ledger::kKindCount; ++number) {
     auto kind = static_cast<Kind>(number);
     if (!(setup_.settings->kinds >> number & 1)) continue;
     if (kind == Kind::fd || kind == Kind::child)
       writer_.cover(kind, Coverage::exact);
     else if (kind != Kind::thread)
-      writer_.cover(kind, Coverage::unavailable, kOnlyCalls);
+      writer_.cover(kind, Coverage::unavailable, is_attached ? kOnlyCallsSince : kOnlyCalls);
     else if (code_.is_only_go())
       writer_.cover(kind, Coverage::exact);  // its threads are the runtime's, which joins none
     else
@@ -157,11 +161,22 @@ void TracedLedger::describe_coverage() const {
   }
 }
 
-void TracedLedger::take_inherited(int pid) {
+int TracedLedger::take_inherited(int pid) {
   uint64_t now = base::monotonic_ns();
-  for (int fd : ProcessFiles(pid).numbers("fd"))
+  std::vector<int> open = ProcessFiles(pid).numbers("fd");
+  for (int fd : open)
     if (!composer_->add_fd(static_cast<uint32_t>(fd), FdOrigin::inherited, 0, now))
       writer_.drop(ledger::Dropped::fds_out_of_range);
+  return static_cast<int>(open.size());
+}
+
+int TracedLedger::take_held_before(int pid) {
+  for (int tid : ProcessFiles(pid).numbers("task"))
+    for (int child : ProcessFiles(tid).children()) {
+      auto* record = composer_->add_child(child, 0, base::monotonic_ns(), ledger::kChildInherited);
+      if (record) children_.push_back(record);
+    }
+  return take_inherited(pid);
 }
 
 uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
@@ -396,13 +411,17 @@ void TracedLedger::exec_leaked(int fd, uint64_t word, int pid, std::string_view 
   made->state.store(ledger::kExecLeakValid, std::memory_order_release);
 }
 
+void TracedLedger::take_facts(int tid) {
+  report::take_kernel_facts(writer_, tid);
+  report::take_kernel_tasks(writer_, tid);
+  take_goroutines(*stacks_, writer_, tid, setup_.settings->depth);
+}
+
 void TracedLedger::end(int tid, int status) {
   ledger::Header& header = writer_.header();
   header.ended_monotonic_ns = base::monotonic_ns();
   header.exit_status = status;
-  report::take_kernel_facts(writer_, tid);
-  report::take_kernel_tasks(writer_, tid);
-  take_goroutines(*stacks_, writer_, tid, setup_.settings->depth);
+  take_facts(tid);
   header.handover.store(static_cast<uint32_t>(ledger::Handover::left), std::memory_order_release);
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
 }

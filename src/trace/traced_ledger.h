@@ -27,6 +27,7 @@ struct LedgerSetup {
   int launcher_pid = 0;
   int command_pid = 0;  ///< the first process of the run; set when it is known
   const report::Settings* settings = nullptr;
+  bool is_attached = false;  ///< the next one is of a process that runs already; take_held_before() will be called
 };
 
 /// A thread that is stopped at a system call.
@@ -68,6 +69,11 @@ class TracedLedger {
   /// Another program got a descriptor of this one's.
   void exec_leaked(int fd, uint64_t word, int pid, std::string_view program);
 
+  /// Of a process that was attached to, whose threads are stopped: what it has open now, and its children, are
+  /// inherited. How many descriptors there are.
+  int take_held_before(int pid);
+  /// Enters the kernel's lists, and goroutines, as they are now.
+  void take_facts(int tid);
   /// The last thread of the process is about to end: compares with the kernel's lists, of that thread.
   void end(int tid, int status);
   /// It has gone over to another program: no report is made.
@@ -80,7 +86,7 @@ class TracedLedger {
   bool make_file(int pid, std::string& error);
   void describe_process(int pid, bool is_forked) const;
   void describe_coverage() const;
-  void take_inherited(int pid);
+  int take_inherited(int pid);
   uint32_t node_of(const Caller& caller, bool& truncated);
   uint32_t site_of(ledger::Kind kind, const Caller& caller);
   void go_on(int fd, uint32_t site);

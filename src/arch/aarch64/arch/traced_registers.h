@@ -13,6 +13,9 @@ inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_AARCH64;
 /// Are calls recognised in code (trace/called_functions.h)?
 inline constexpr bool kReadsCalls = false;
 
+/// Does a call that has ended begin anew once its result says so? Here the kernel has decided that before.
+inline constexpr bool kResumesCalls = false;
+
 class TracedRegisters {
  public:
   /// For PTRACE_GETREGSET, NT_PRSTATUS.
@@ -20,6 +23,7 @@ class TracedRegisters {
 
   long call() const { return static_cast<long>(raw.regs[8]); }
   long result() const { return static_cast<long>(raw.regs[0]); }
+  void set_result(long result) { raw.regs[0] = static_cast<unsigned long long>(result); }
   /// Of a system call. The first is lost when it returns.
   uint64_t argument(unsigned index) const { return raw.regs[index]; }
   uintptr_t pc() const { return raw.pc; }

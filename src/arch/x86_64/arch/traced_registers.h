@@ -13,6 +13,9 @@ inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_X86_64;
 /// Are calls recognised in code (trace/called_functions.h)?
 inline constexpr bool kReadsCalls = true;
 
+/// Does a call that has ended begin anew once its result says so?
+inline constexpr bool kResumesCalls = true;
+
 class TracedRegisters {
  public:
   /// For PTRACE_GETREGSET, NT_PRSTATUS.
@@ -20,6 +23,7 @@ class TracedRegisters {
 
   long call() const { return static_cast<long>(raw.orig_rax); }
   long result() const { return static_cast<long>(raw.rax); }
+  void set_result(long result) { raw.rax = static_cast<unsigned long long>(result); }
   /// Of a system call: kept also when it returns.
   uint64_t argument(unsigned index) const {
     const uint64_t values[] = {raw.rdi, raw.rsi, raw.rdx, raw.r10, raw.r8, raw.r9};

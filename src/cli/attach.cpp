@@ -1,0 +1,264 @@
+// unfreed attach: what a process that runs already makes and ends from now on, by its system calls.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "base/process_stat.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/ending_signals.h"
+#include "cli/find_ledger.h"
+#include "cli/session.h"
+#include "cli/settings_input.h"
+#include "cli/suppression_files.h"
+#include "cli/tracked_processes.h"
+#include "cli/tree_report.h"
+#include "elf/obstacle.h"
+#include "elf/preload.h"
+#include "render/text.h"
+#include "settings/output_name.h"
+#include "settings/values.h"
+#include "trace/attachment.h"
+#include "trace/process_files.h"
+
+namespace unfreed::cli {
+
+namespace {
+
+using trace::ProcessFiles;
+
+std::string name_of(int pid) {
+  std::string name = ProcessFiles(pid).read("comm");
+  if (name.ends_with('\n')) name.pop_back();
+  return render::printable(name);
+}
+
+/// As pgrep -x has it, or by the name of the program's file, which may be longer.
+bool is_named(int pid, const std::string& name) {
+  std::string comm = ProcessFiles(pid).read("comm");
+  return comm == name + "\n" || base::base_name(ProcessFiles(pid).link("exe")) == name;
+}
+
+/// The process that `target` names. 0: `error` is a line.
+int find_process(const std::string& target, std::string& error) {
+  uint64_t number = 0;
+  if (base::parse_number(target, number)) {
+    if (number > 0 && number <= INT32_MAX) return static_cast<int>(number);
+    error = fmt::format("'{}' is not the number of a process", target);
+    return 0;
+  }
+  constexpr size_t kMostShown = 10;
+  std::vector<int> found;
+  for (int pid : list_processes())
+    if (pid != getpid() && is_named(pid, target)) found.push_back(pid);
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    error = fmt::format("no process is named '{}'", target);
+    return 0;
+  }
+  bool is_cut = found.size() > kMostShown;
+  if (is_cut) found.resize(kMostShown);
+  error = fmt::format("several processes are named '{}'; give a pid: {}{}", target, fmt::join(found, ", "),
+                      is_cut ? ", …" : "");
+  return 0;
+}
+
+/// Why a process cannot be attached to, before anything is tried; "" if nothing is known against it.
+std::string find_obstacle(int pid) {
+  ProcessFiles files(pid);
+  base::ProcessStat stat = base::read_process_stat(fmt::format("/proc/{}/stat", pid).c_str());
+  if (!stat.is_known || stat.state == 'X') return fmt::format("no process {} is running", pid);
+  if (pid == getpid()) return fmt::format("process {} is this command itself", pid);
+  int process = files.process();
+  if (process && process != pid) return fmt::format("{} is a thread of process {}", pid, process);
+  std::string who = fmt::format("process {} ({})", pid, name_of(pid));
+  if (stat.state == 'Z' && stat.threads <= 1)
+    return who + " has ended, and waits for its parent to collect it (zombie)";
+  char target[1];
+  bool has_program = readlink(fmt::format("/proc/{}/exe", pid).c_str(), target, sizeof target) >= 0 || errno != ENOENT;
+  if (!has_program && stat.state != 'Z') return who + " is a thread of the kernel";
+  if (find_ledger(pid).open.file)
+    return fmt::format("{} is tracked already: 'unfreed snapshot {}' reports on it", who, pid);
+  if (int tracer = files.tracer())
+    return fmt::format("{} is traced already, by {} (pid {}): the kernel allows one tracer", who, name_of(tracer),
+                       tracer);
+  if (status_numbers(pid, "NSpid:").size() > 1)
+    return who + " is in another pid namespace (a container): run unfreed in there, as with nsenter -p -m -t " +
+           std::to_string(pid);
+  bool is_there = false;
+  if (elf::judge(fmt::format("/proc/{}/exe", pid).c_str(), AT_FDCWD, is_there).obstacle ==
+      elf::Obstacle::other_processor)
+    return fmt::format("{}: {}", who, elf::describe(elf::Obstacle::other_processor));
+  return {};
+}
+
+/// Why the kernel has refused.
+std::string explain_refusal(int pid, int error) {
+  std::string who = fmt::format("process {} ({})", pid, name_of(pid));
+  if (error == ESRCH) return fmt::format("no process {} is running", pid);
+  if (error == ENOSPC) return fmt::format("{}: there is no room for its ledger in {}", who, ledger_directory());
+  if (error != EPERM) return fmt::format("{} cannot be traced here: {}", who, std::strerror(error));
+  std::vector<unsigned> users = users_of(pid);
+  bool is_others = !users.empty() && geteuid() != 0 && users[0] != geteuid();
+  if (is_others) return fmt::format("{} may not be traced: it belongs to user {}", who, users[0]);
+  std::string scope = "0";
+  char text[8];
+  long size = base::read_file("/proc/sys/kernel/yama/ptrace_scope", text, sizeof text);
+  if (size > 0) scope = base::trimmed({text, static_cast<size_t>(size)});
+  if (scope != "0" && (geteuid() != 0 || scope == "3"))
+    return fmt::format("{} may not be traced: /proc/sys/kernel/yama/ptrace_scope is {}{}", who, scope,
+                       scope == "3" ? "" : "; root may");
+  return who +
+         " may not be traced: it has privileges that this user lacks, or ptrace is forbidden here (a container "
+         "needs CAP_SYS_PTRACE)";
+}
+
+class Attacher {
+ public:
+  Attacher(int pid, const report::Settings& settings, const SuppressionFiles& suppressions, bool follows)
+      : pid_(pid),
+        follows_(follows),
+        settings_(settings),
+        reports_(settings, make_output_absolute(settings.output), suppressions, false,
+                 render::wants_colour(STDERR_FILENO)) {}
+
+  int run(uint64_t most_ns);
+
+ private:
+  trace::TraceSetup make_setup() const;
+  void say_attached(const trace::Attachment& attachment) const;
+  void wait(const trace::Attachment& attachment, uint64_t most_ns) const;
+  bool report_on_target();
+  int finish();
+
+  int pid_;
+  bool follows_;
+  const report::Settings& settings_;
+  Session session_;
+  TreeReport reports_;
+  EndingSignals signals_;
+};
+
+trace::TraceSetup Attacher::make_setup() const {
+  trace::TraceSetup setup;
+  setup.ledgers.folder = session_.folders()[0]->fd.get();
+  setup.ledgers.pid_namespace = ledger::own_pid_namespace();
+  setup.ledgers.run = session_.name().substr(0, session_.name().find('/'));
+  setup.ledgers.launcher_pid = getpid();
+  setup.ledgers.settings = &settings_;
+  setup.traces_all = true;
+  setup.follows_children = follows_;
+  return setup;
+}
+
+int Attacher::run(uint64_t most_ns) {
+  if (session_.folders().empty()) {
+    complain(fmt::format("no ledger can be made in {}", session_.directory()));
+    return kFailure;
+  }
+  trace::Attachment attachment(make_setup(), pid_);
+  if (attachment.attached().error) {
+    complain(explain_refusal(pid_, attachment.attached().error));
+    return kFailure;
+  }
+  if (!settings_.quiet) say_attached(attachment);
+  wait(attachment, most_ns);
+  attachment.end();
+  return finish();
+}
+
+void Attacher::say_attached(const trace::Attachment& attachment) const {
+  const trace::Attached& attached = attachment.attached();
+  complain(
+      fmt::format("attached to {} (pid {}): {} thread{}, {} descriptor{} open already; until ^C each of its system "
+                  "calls takes 10 to 40 µs longer",
+                  name_of(pid_), pid_, attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
+                  attached.descriptors == 1 ? "" : "s"));
+}
+
+/// For a signal, the time, or the end of all that is traced.
+void Attacher::wait(const trace::Attachment& attachment, uint64_t most_ns) const {
+  uint64_t end = most_ns ? base::monotonic_ns() + most_ns : UINT64_MAX;
+  signals_.wait_until(end, attachment.descriptor());
+}
+
+/// False: the target has left no ledger.
+bool Attacher::report_on_target() {
+  std::optional<LedgerFile> newest;
+  for (const LedgerFile& file : session_.ledgers()) {
+    bool is_target = is_of(file, pid_, ledger::own_pid_namespace());
+    if (!is_target)
+      reports_.add_attached(file, false);
+    else
+      newest = file;  // the images of a process come in their order
+  }
+  if (newest) reports_.add_attached(*newest, true);
+  return newest.has_value();
+}
+
+int Attacher::finish() {
+  bool is_seen = report_on_target();
+  if (!settings_.quiet) write_message(reports_.summary());
+  if (!is_seen) complain(fmt::format("process {} has gone over to a program that cannot be tracked", pid_));
+  if (!is_seen || reports_.failed()) return kFailure;
+  if (reports_.broken()) return settings_.exit_code;
+  bool is_unchecked = reports_.unchecked() || (settings_.rules.count > 0 && !reports_.judged());
+  if (is_unchecked) complain("a rule could not be checked: see above and the report's notes");
+  return is_unchecked ? kFailure : kSuccess;
+}
+
+}  // namespace
+
+int attach_command(const Arguments& arguments) {
+  Parser parser(
+      "attach", "[OPTIONS] PID|NAME",
+      "Traces a process that runs already, and was not started under unfreed, until ^C: descriptors, threads and "
+      "children that it makes from now on, with stacks. Then it goes on untraced, and a report is made. Nothing is "
+      "loaded into it, and nothing stays in it. While it is traced, each of its system calls takes 10 to 40 "
+      "microseconds longer (see PROCESSES THAT RUN ALREADY in unfreed(1)).");
+  std::string target, time;
+  bool follows = false;
+  SettingsInput input;
+  parser.operand("PID|NAME", target, "pid of the process, or the name of its program, if only one process has it");
+  parser.value("--for", "TIME", time, "end after TIME (30s, 5m) instead of at ^C");
+  parser.flag("--follow-children", follows, "also trace the processes that it starts from now on");
+  input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "track", "depth",
+                             "inheritable", "quiet", "force"});
+  parser.footer(
+      "Exit status: 0, however the process ends; 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no "
+      "such process, it may not be traced or is tracked already, a rule cannot be checked or the report cannot be "
+      "written.");
+  if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (!input.read()) return kFailure;
+  std::string error;
+  uint64_t most_ns = 0;
+  if (!time.empty() && !report::parse_duration(time, most_ns)) {
+    complain(fmt::format("--for '{}': a number with ms, s, m, h or d is needed", render::printable(time)));
+    return kFailure;
+  }
+  SuppressionFiles suppressions;
+  if (!suppressions.read(input.settings().suppressions, NamedBy::user, error)) {
+    complain(error);
+    return kFailure;
+  }
+  report::Settings settings = input.settings();
+  // The others cannot be tracked; reports need not say so unless they were asked for.
+  if (!input.is_given("UNFREED_TRACK")) {
+    auto bit_of = [](ledger::Kind kind) { return 1u << static_cast<unsigned>(kind); };
+    settings.kinds &= bit_of(ledger::Kind::fd) | bit_of(ledger::Kind::thread) | bit_of(ledger::Kind::child);
+  }
+  int pid = find_process(target, error);
+  if (pid) error = find_obstacle(pid);
+  if (!error.empty()) {
+    complain(error);
+    return kFailure;
+  }
+  return Attacher(pid, settings, suppressions, follows).run(most_ns);
+}
+
+}  // namespace unfreed::cli

@@ -1,0 +1,22 @@
+// The signals that end a command which would go on for long: it ends in order.
+#pragma once
+
+#include <cstdint>
+
+#include "base/unique_fd.h"
+
+namespace unfreed::cli {
+
+class EndingSignals {
+ public:
+  /// Blocks SIGINT, SIGTERM and SIGHUP, for good.
+  EndingSignals();
+
+  /// Until `deadline_ns` (CLOCK_MONOTONIC). False: such a signal has come, or `descriptor` is readable (−1: none).
+  bool wait_until(uint64_t deadline_ns, int descriptor) const;
+
+ private:
+  base::UniqueFd arrived_;
+};
+
+}  // namespace unfreed::cli
