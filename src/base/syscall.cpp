@@ -219,14 +219,28 @@ bool passing_memory(size_t index, AddressRange& out) {
 
 bool is_passing_memory_unknown() { return g_passing_is_full.load(std::memory_order_relaxed); }
 
+namespace {
+/// Of memory that was mapped without access while all new memory is locked: what may not be touched is not backed, and
+/// once it is not locked any more, neither will it be.
+long unlock(long start, size_t bytes, int protection) {
+  raw_syscall(SYS_munlock, start, static_cast<long>(bytes));
+  return raw_syscall(SYS_mprotect, start, static_cast<long>(bytes), protection);
+}
+}  // namespace
+
 void* map_memory(size_t bytes) {
   // One after another in turn: where the wish is not free, the kernel chooses a place among the program's mappings.
   static std::atomic<uint32_t> turn;
   uintptr_t wish = apart_from_program();
   if (wish) wish += kPassingFrom + (turn.fetch_add(1, std::memory_order_relaxed) % kPassingPlaces) * kPassingUnit;
-  long result = raw_syscall(SYS_mmap, static_cast<long>(wish), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
-                            kPrivateMemory, -1, 0);
+  bool is_locked = g_future_locked.load(std::memory_order_relaxed);
+  long result = raw_syscall(SYS_mmap, static_cast<long>(wish), static_cast<long>(bytes),
+                            is_locked ? PROT_NONE : PROT_READ | PROT_WRITE, kPrivateMemory, -1, 0);
   if (is_error(result)) return nullptr;
+  if (is_locked && is_error(unlock(result, bytes, PROT_READ | PROT_WRITE))) {
+    raw_syscall(SYS_munmap, result, static_cast<long>(bytes));
+    return nullptr;
+  }
   note_passing(static_cast<uintptr_t>(result), (bytes + 4095) & ~size_t{4095});
   return reinterpret_cast<void*>(result);
 }
@@ -241,10 +255,7 @@ long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd,
     unmap_memory(reinterpret_cast<void*>(result), bytes);
     return -EEXIST;
   }
-  if (!is_locked) return 0;
-  // What may not be touched is not backed; once it is not locked any more, neither will it be.
-  raw_syscall(SYS_munlock, result, static_cast<long>(bytes));
-  return raw_syscall(SYS_mprotect, result, static_cast<long>(bytes), protection);
+  return is_locked ? unlock(result, bytes, protection) : 0;
 }
 
 void unmap_memory(void* address, size_t bytes) {

@@ -66,7 +66,7 @@ bool is_passing_memory_unknown();
 /// Maps at `address`, a multiple of the page size, or not at all; the other arguments are those of mmap(2). −EEXIST:
 /// something is mapped there already, or so near below that it would be in a growing stack's way.
 long map_at(uintptr_t address, size_t bytes, int protection, int flags, long fd = -1, uint64_t offset = 0);
-/// The kernel will lock, and so back, all memory that is mapped from now on (mlockall(2)); not what map_at() maps.
+/// The kernel will lock, and so back, all memory that is mapped from now on (mlockall(2)); not what is mapped here.
 void set_future_locked(bool is_locked);
 /// How private memory is mapped: lazily backed, and without reserving what may never be touched.
 inline constexpr int kPrivateMemory = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;

@@ -316,6 +316,16 @@ class OwnLimits(unittest.TestCase):
             with self.subTest(how=how):
                 self.assertEqual(self.check_locked(how)[0], 0)
 
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_what_its_end_takes_is_not_backed_because_it_locks_all(self):
+        script = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); " \
+                 "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
+        with harness.Scratch() as scratch:
+            env = [f"LD_PRELOAD={harness.LIBRARY}", "UNFREED_QUIET=1", f"UNFREED_OUTPUT={scratch.path('report.json')}",
+                   f"UNFREED_LEDGER_DIR={scratch.ledgers}"]
+            peak = harness.bare(["/usr/bin/python3", "-c", script, "env", *env, harness.program("locked"), "both"])
+            self.assertLess(int(peak.stdout), 64, peak)
+
     @unittest.skipUnless(can_lock(20), "needs root, and a limit of 20 MiB for it")
     def test_locked_memory_with_a_limit(self):
         """Another user, who may lock 20 MiB, or 1: whether that is enough depends on the program alone."""
