@@ -130,8 +130,17 @@ inline constexpr uint32_t kHeaderFlagAttached = 1u << 15;
 /// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
 inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
 /// At the last grading, the kernel may have had pointers in requests that it had not answered (io_uring, aio).
-inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 15;
+inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 16;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
+static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
+               kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
+               kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
+               kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded) ==
+                  (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
+                   kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
+                   kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
+                   kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded),
+              "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the
 /// launcher is gone (Header::launcher_gone), and announces its decision; the launcher announces that it is gone, then
