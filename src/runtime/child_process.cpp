@@ -90,8 +90,6 @@ int become_program(void* context) {
   return 127;
 }
 
-alignas(64) std::byte g_child_stack[32 * 1024];
-
 // The stack where these are called may be a signal handler's, of 8 kilobytes.
 constexpr size_t kStackBytes = 512 * 1024;
 
@@ -122,8 +120,10 @@ long start_program(const Program& program) {
   // Where SIGCHLD is ignored the kernel reaps a child at once, and its status is lost.
   KernelAction defaults{};
   raw_syscall(SYS_rt_sigaction, SIGCHLD, reinterpret_cast<long>(&defaults), 0, 8);
+  OwnStack stack;
+  if (!stack) return -ENOMEM;
   Start start{&program, 0};
-  long pid = arch::clone_onto_stack(CLONE_VM | CLONE_VFORK, g_child_stack, nullptr, become_program, &start);
+  long pid = arch::clone_onto_stack(CLONE_VM | CLONE_VFORK, stack.span(), nullptr, become_program, &start);
   if (is_error(pid) || !start.error) return pid;
   raw_syscall(SYS_wait4, pid, 0, __WALL, 0);  // it has ended
   return start.error;

@@ -6,6 +6,7 @@
 
 #include <string_view>
 
+#include "base/passing_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "runtime/child_process.h"
@@ -82,7 +83,9 @@ class FinishLine {
   /// Starts it. Returns its pid, or −errno.
   long start(bool keeps_stderr) {
     constexpr size_t kMostEntries = 4096;
-    static const char* environment[kMostEntries];
+    base::PassingMemory memory(kMostEntries * sizeof(const char*));
+    auto* environment = static_cast<const char**>(memory.start());
+    if (!environment) return -ENOMEM;
     copy_environment(environment, kMostEntries);
     add("--");
     add(g_runtime.ledger_path);
