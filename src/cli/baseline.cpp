@@ -145,8 +145,9 @@ int baseline_command(const Arguments& arguments) {
   }
   render::RenderOptions render_options;
   if (!source_root.empty()) render_options.root.emplace(std::filesystem::absolute(source_root).string());
+  bool is_whole = std::all_of(reports.begin(), reports.end(), [](const auto* one) { return !one->sites_omitted; });
   // Entries of what could not be seen would be removed from the file.
-  if (!is_seen && verb != "check") return kFailure;
+  if (!is_seen && (verb != "check" || !is_whole)) return kFailure;
   uint32_t seen_kinds = 0;
   for (const report::Report* report : reports)
     for (size_t kind = 0; kind < ledger::kKindCount; ++kind)

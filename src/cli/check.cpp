@@ -38,9 +38,8 @@ void check_file(const std::string& file, const report::Settings& settings, symbo
     verdict.failed = true;
   }
   const report::Process& process = source->report().process;
-  bool is_outside = settings.rules_for.empty()
-                        ? process.outside_rules  // as in the run
-                        : !report::rules_are_for(settings.rules_for, process.exe, process.directory, process.argv);
+  bool is_outside = settings.rules_for.empty() ? process.outside_rules  // as in the run
+                                               : !report::rules_are_for(settings.rules_for, process);
   if (is_outside) {
     if (!settings.quiet)
       complain(fmt::format("{}: rules do not apply to {} (use --rules-for '*' to apply them)", file,

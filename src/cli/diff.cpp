@@ -55,6 +55,14 @@ int diff_command(const Arguments& arguments) {
                     old_file, new_file));
     return kFailure;
   }
+  bool is_whole = true;
+  for (const auto& [file, one] : {std::pair(&old_file, &older->report()), std::pair(&new_file, &newer->report())}) {
+    if (!one->sites_omitted) continue;
+    is_whole = false;
+    complain(fmt::format("{}{} leaves out {} (UNFREED_TOP), which may seem new or gone",
+                         exit_code ? "" : "note: ", *file, render::write_number_of(one->sites_omitted, "stack")));
+  }
+  if (exit_code && !is_whole) return kFailure;
   // A report that the library wrote by itself has no lines yet. With lines, a call site is the same in both.
   for (SourcedReport* one : {&*older, &*newer})
     if (!one->ledger) render::complete(one->owned.report, symbolizer, one->owned.arena);
@@ -70,10 +78,6 @@ int diff_command(const Arguments& arguments) {
   render::TextOptions options;
   options.colour = format == "text" && presentation.has_colour();
   options.columns = presentation.columns();
-  for (const auto& [file, one] : {std::pair(&old_file, &older->report()), std::pair(&new_file, &newer->report())})
-    if (one->sites_omitted)
-      complain(fmt::format("note: {} leaves out {} (UNFREED_TOP), which may seem new or gone", *file,
-                           render::write_number_of(one->sites_omitted, "stack")));
   std::string text = render::render_difference(older->report(), newer->report(), difference, options, shown);
   if (format == "html") {
     render::RenderOptions page;

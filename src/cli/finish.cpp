@@ -87,6 +87,7 @@ report::Answer finish(const ledger::View& view, const std::string& ledger_path, 
   ReportRequest request;
   request.trigger = report::Trigger::exit;
   request.settings = &settings;
+  request.most_sites = settings.top;
   SuppressionFiles suppressions;
   std::string error;
   bool is_checked = true;

@@ -23,6 +23,7 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.wait_status = request.wait_status;
   input.now_monotonic_ns = base::monotonic_ns();
   input.all_sites = request.all_sites;
+  input.most_sites = request.most_sites;
   input.speaks_for_run = request.speaks_for_run;
   input.untracked_of_run = request.untracked_of_run;
   input.clean_processes = request.clean_processes;

@@ -21,6 +21,7 @@ struct ReportRequest {
   int wait_status = -1;  ///< from waitpid, where known
   std::vector<std::string> notes;
   bool all_sites = false;
+  uint32_t most_sites = 0;      ///< see report::ReportInput
   bool speaks_for_run = false;  ///< see report::ReportInput
   std::span<const report::UntrackedProgram> untracked_of_run;
   uint64_t clean_processes = 0;

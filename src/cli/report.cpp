@@ -11,6 +11,7 @@
 #include "cli/selection_options.h"
 #include "cli/symbol_options.h"
 #include "render/grouping.h"
+#include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/samples.h"
 #include "render/text.h"
@@ -164,8 +165,11 @@ int report_command(const Arguments& arguments) {
   if (sources.empty()) return kFailure;
   for (SourcedReport& source : sources) {
     std::string hidden = selection.apply(source.owned);
+    uint64_t omitted = source.report().sites_omitted;
     // Formats for other tools have no place where people would see it.
     if (!hidden.empty() && format != "text") complain(hidden);
+    if (omitted && (format != "text" || view.by()))
+      complain(fmt::format("the report leaves out {} (UNFREED_TOP)", render::write_number_of(omitted, "stack")));
   }
   std::vector<const report::Report*> reports;
   for (const SourcedReport& source : sources) {

@@ -69,8 +69,7 @@ int show_untracked(int pid, const report::Settings& settings, const SelectionOpt
     return kFailure;
   }
   report::Report& report = made->report;
-  report.process.outside_rules =
-      !report::rules_are_for(settings.rules_for, report.process.exe, report.process.directory, report.process.argv);
+  report.process.outside_rules = !report::rules_are_for(settings.rules_for, report.process);
   if (!report.process.outside_rules)
     for (const report::Rule& rule : settings.rules.all())
       report.rules.add(made->arena, report::evaluate_rule(rule, report));

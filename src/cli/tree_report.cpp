@@ -158,6 +158,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, report::Trigger tr
   ReportRequest request;
   request.trigger = trigger;
   request.settings = &settings_;
+  request.most_sites = settings_.top;
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
   request.speaks_for_run = is_command;

@@ -85,8 +85,7 @@ int watch_command(const Arguments& arguments) {
     return kFailure;
   }
   report::Report& report = source->owned.report;
-  report.process.outside_rules =
-      !report::rules_are_for(settings.rules_for, report.process.exe, report.process.directory, report.process.argv);
+  report.process.outside_rules = !report::rules_are_for(settings.rules_for, report.process);
   if (!report.process.outside_rules)
     for (const report::Rule& rule : settings.rules.all())
       report.rules.add(source->owned.arena, report::evaluate_rule(rule, report));

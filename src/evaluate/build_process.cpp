@@ -109,8 +109,10 @@ void build_grading(Build& build) {
   if (state == ledger::Grading::done) {
     grading.age_ns = build.age_ns(header.graded_monotonic_ns);
     uint32_t flags = header.flags.load(std::memory_order_relaxed);
-    if (flags & ledger::kHeaderFlagGradedInDoubt) grading.reason = kEpollLate;
-    if (flags & ledger::kHeaderFlagGradedInFlight) grading.reason = kInFlight;
+    bool is_late = flags & ledger::kHeaderFlagGradedInDoubt, is_in_flight = flags & ledger::kHeaderFlagGradedInFlight;
+    base::FixedText<512> reason;
+    reason.add(is_late ? kEpollLate : "").add(is_late && is_in_flight ? "; " : "").add(is_in_flight ? kInFlight : "");
+    grading.reason = build.arena.copy(reason.text());
     bool is_too_large = header.retained_sizes.load() == static_cast<uint32_t>(ledger::RetainedSizes::too_large);
     if (is_too_large)
       grading.no_retained_bytes = "there are too many blocks or pointers, or it would have taken too long";

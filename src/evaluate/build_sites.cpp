@@ -202,7 +202,7 @@ void describe_target(Build& build, const EvaluatedFd& fd, Text& target, List<Tex
 
 void build_sites(Build& build) {
   std::span<const uint32_t> listed = build.evaluation.listed;
-  uint32_t most = build.input.settings->top;
+  uint32_t most = build.input.most_sites;
   uint64_t listed_of[ledger::kKindCount] = {};
   List<Site>& sites = build.out.sites;
   size_t count = most ? std::min<size_t>(listed.size(), size_t{most} * std::size(listed_of)) : listed.size();

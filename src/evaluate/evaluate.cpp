@@ -80,9 +80,9 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   build_untracked(build);
   if (!input.totals_only) build_lists(build);
   const Settings& settings = *input.settings;
-  out.process.outside_rules =
-      !rules_are_for(settings.rules_for, out.process.exe, out.process.directory, out.process.argv) ||
-      (was_killed(out) && is_named(settings.allow_killed, out.process.exe));
+  out.process.outside_rules = !rules_are_for(settings.rules_for, out.process) ||
+                              (was_killed(out) && (is_named(settings.allow_killed, out.process.exe) ||
+                                                   is_named(settings.allow_killed, out.process.program)));
   std::span<const Rule> rules = out.process.outside_rules ? std::span<const Rule>() : settings.rules.all();
   for (const Rule& rule : rules) {
     RuleOutcome* outcome = out.rules.add(arena);

@@ -29,6 +29,7 @@ struct ReportInput {
   int wait_status = -1;           ///< from waitpid, where the writer is the parent; -1: use the ledger's exit_status
   uint64_t now_monotonic_ns = 0;  ///< ages and duration of a process that still runs
   bool all_sites = false;         ///< also sites with nothing live
+  uint32_t most_sites = 0;        ///< of each kind that are listed; 0: all (UNFREED_TOP)
   /// Without stacks, sites and objects. Site rules are then evaluated as if all sites were one call site, which they
   /// might be.
   bool totals_only = false;
@@ -48,6 +49,9 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
 /// A signal ended the process, or its end was not seen. (One that ends by a system call of its own is taken for that.)
 bool was_killed(const Report& report);
+/// Do rules apply to the process? `patterns`: UNFREED_RULES_FOR (settings/programs.h). Its name is the file's, and the
+/// one that it was started by.
+bool rules_are_for(std::string_view patterns, const Process& process);
 
 bool is_broken(const Report& report);     ///< a rule is broken
 bool is_unchecked(const Report& report);  ///< a rule could not be checked

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "evaluate/evaluate.h"
+#include "settings/programs.h"
 
 namespace unfreed::report {
 
@@ -63,6 +64,10 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   }
   outcome.unchecked = reason;
   return outcome;
+}
+
+bool rules_are_for(std::string_view patterns, const Process& process) {
+  return rules_are_for(patterns, process.exe, process.directory, process.argv) || is_named(patterns, process.program);
 }
 
 bool was_killed(const Report& report) {

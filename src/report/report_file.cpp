@@ -61,11 +61,13 @@ uint64_t written_ns(const struct stat& file) {
 /// every file system has one. What is done without it is safe, but for two reports that replace an older one at once.
 class FolderLock {
  public:
-  explicit FolderLock(long folder) : fd_(open_at(folder, ".", O_RDONLY | O_DIRECTORY)) {
+  FolderLock(long folder, bool may_wait) : fd_(open_at(folder, ".", O_RDONLY | O_DIRECTORY)) {
     constexpr int kMostTries = 200;
     for (int tries = 0; fd_ >= 0 && tries < kMostTries; ++tries) {
       long result = raw_syscall(SYS_flock, fd_, LOCK_EX | LOCK_NB);
-      if (result != -EAGAIN && result != -EINTR) return;
+      is_anothers_ = result == -EAGAIN;
+      if (!is_anothers_ && result != -EINTR) return;
+      if (!may_wait) return;
       timespec moment{0, 1'000'000};
       raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
     }
@@ -76,8 +78,11 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
+  bool is_anothers() const { return is_anothers_; }
+
  private:
   long fd_;
+  bool is_anothers_ = false;
 };
 
 /// As much of a file's start as fits; nothing where it cannot be read.
@@ -324,7 +329,8 @@ FileProblem ReportFile::close_file() {
 }
 
 FileProblem ReportFile::take_name() {
-  FolderLock lock(place_.folder);
+  FolderLock lock(place_.folder, !options_.only_at_once);
+  if (options_.only_at_once && lock.is_anothers()) return fail({kMayWait});
   constexpr unsigned kMostAttempts = 1000;
   bool has_given_name = !options_.author || options_.author->is_first || options_.has_pid;
   for (unsigned attempt = has_given_name ? 0 : 1, tries = 0; attempt < kMostAttempts; ++attempt) {

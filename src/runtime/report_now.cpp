@@ -170,6 +170,7 @@ void evaluate_inside(const ledger::View& view, const Request& request, Working& 
   input.view = &view;
   input.settings = &g_settings;
   input.trigger = request.trigger;
+  input.most_sites = g_settings.top;
   input.threshold = request.threshold;
   input.resolver = working.symbols.resolver();
   input.now_monotonic_ns = base::monotonic_ns();
@@ -377,12 +378,15 @@ int make_isolated(Request& request, int most_milliseconds) {
 /// A copy takes half a millisecond, and more of a large process: small reports are made without one where nothing of
 /// the program will run any more. Returns what make() does, or kNotAlone.
 int make_alone(Request& request) {
-  constexpr uint64_t kMostSites = 1 << 13;  // some 50 ms, for which signals wait
+  constexpr uint64_t kMostRecords = 1 << 13;  // some 50 ms, for which signals wait
   constexpr size_t kStackBytes = 512 * 1024;
   constexpr long kMostMicroseconds = 2'000'000;
-  uint64_t sites = g_tracker.writer.section(ledger::SectionId::sites).count.load(std::memory_order_acquire);
+  using ledger::SectionId;
+  uint64_t records = 0;
+  for (SectionId id : {SectionId::sites, SectionId::fds, SectionId::threads, SectionId::children, SectionId::handles})
+    records += g_tracker.writer.section(id).count.load(std::memory_order_acquire);
   // Reading a user's files, and writing to a pipe, take as long as they take.
-  bool is_quick = sites <= kMostSites && g_settings.suppressions.empty() && output_descriptor() < 0;
+  bool is_quick = records <= kMostRecords && g_settings.suppressions.empty() && output_descriptor() < 0;
   if (!is_quick || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
   base::SignalBlock block;
   base::AloneInProcess alone;

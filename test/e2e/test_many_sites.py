@@ -72,8 +72,17 @@ class ManySites(unittest.TestCase):
                 done = harness.bare([harness.COMMAND, "baseline", "write", "known", name], cwd=scratch.folder)
                 self.assertEqual(done.status, 125)
                 self.assertIn("leaves out", done.stderr)
-                done = harness.bare([harness.COMMAND, "diff", name, name], cwd=scratch.folder)
-                self.assertIn("leaves out", done.stderr)
+                for option, status in (([], 0), (["--exit-code"], 125)):
+                    done = harness.bare([harness.COMMAND, "diff", *option, name, name], cwd=scratch.folder)
+                    self.assertEqual(done.status, status)
+                    self.assertIn("leaves out", done.stderr)
+                with open(scratch.path("known"), "w") as file:
+                    file.write("# unfreed baseline\nheap:signature:0123456789abcdef max=1\n")
+                done = harness.bare([harness.COMMAND, "baseline", "check", "known", name], cwd=scratch.folder)
+                self.assertEqual((done.status, done.stdout), (125, ""))
+                for more in (["--format", "sarif"], ["--format", "gitlab"], ["--by", "function"]):
+                    done = harness.bare([harness.COMMAND, "report", *more, name], cwd=scratch.folder)
+                    self.assertIn("leaves out", done.stderr, more)
 
     def test_what_the_runtime_writes_alone_is_completed(self):
         with harness.Scratch() as scratch:

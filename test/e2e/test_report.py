@@ -112,6 +112,9 @@ class Truth(unittest.TestCase):
             self.assertEqual(result.report["process"]["program"], "server")
             self.assertIn("server (pid ", result.stderr)
             self.assertNotIn("fd_open (pid", result.stderr)
+            for name, status in (("server", 23), ("fd_open", 23), ("other", 125)):
+                options = ["--fail-on", "fd>0", "--rules-for", name]
+                self.assertEqual(harness.run([scratch.path("server"), "leak"], options=options).status, status, name)
         self.assertNotIn("program", harness.run([harness.program("fd_open"), "leak"]).report["process"])
 
     def test_frames_have_module_build_id_and_offset(self):

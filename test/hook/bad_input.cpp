@@ -479,6 +479,8 @@ void process() {
   CALL(setenv("PYTEST_CURRENT_TEST=", "a", 1));
   CALL(unsetenv(""));
   CALL(unsetenv("PYTEST_CURRENT_TEST="));
+  static char nameless[] = "";
+  CALL(putenv(nameless));
   CALL(madvise(reinterpret_cast<void*>(8), 4096, MADV_DONTFORK));
   CALL(madvise(nullptr, 0, -1));
   CALL(sigaction(-1, nullptr, nullptr));
