@@ -145,7 +145,7 @@ class CiCheck(unittest.TestCase):
             shutil.copy(harness.program("fd_open"), scratch.path("own"))
             with open(scratch.path("summary.md"), "w") as file:
                 file.write("# of a step before\n")
-            shell = os.path.basename(os.path.realpath("/bin/sh"))
+            shell = "sh"  # as it was started, whatever /bin/sh leads to
             env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": scratch.path("summary.md"), "GITLAB_CI": "true"}
 
             def check(*args, env=env):
