@@ -33,7 +33,7 @@ BoundedCall::~BoundedCall() {
   if (stops_at_faults_) {
     raw_syscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&faults_mask_before_), 0, 8);
     for (size_t at = 0; at < std::size(kFaults); ++at) set_signal_action(kFaults[at], faults_before_[at], nullptr);
-    g_stopping_at_faults = nullptr;
+    g_stopping_at_faults = stopping_before_;
   }
   give_signal_back();
   if (stack_) unmap_memory(stack_, stack_bytes_);
@@ -56,7 +56,7 @@ bool BoundedCall::reserve(size_t stack_bytes) {
 void BoundedCall::take_signal() {
   if (has_signal_) return;
   // The handler may leave without returning: the signal is not to stay blocked then.
-  has_signal_ = set_signal_action(SIGVTALRM, {on_signal, SA_RESTART | SA_NODEFER, nullptr, 0}, &action_before_);
+  has_signal_ = set_signal_action(SIGVTALRM, {on_signal, SA_SIGINFO | SA_RESTART | SA_NODEFER, nullptr, 0}, &action_before_);
   uint64_t mask = uint64_t{1} << (SIGVTALRM - 1);
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&mask), reinterpret_cast<long>(&mask_before_), 8);
 }
@@ -70,9 +70,10 @@ void BoundedCall::give_signal_back() {
 }
 
 void BoundedCall::stop_at_faults() {
+  stopping_before_ = g_stopping_at_faults;
   g_stopping_at_faults = this;
   for (size_t at = 0; at < std::size(kFaults); ++at)
-    set_signal_action(kFaults[at], {on_signal, SA_NODEFER, nullptr, 0}, &faults_before_[at]);
+    set_signal_action(kFaults[at], {on_signal, SA_SIGINFO | SA_NODEFER, nullptr, 0}, &faults_before_[at]);
   // A fault while its signal is blocked is the end.
   uint64_t mask = 0;
   for (int fault : kFaults) mask |= uint64_t{1} << (fault - 1);
@@ -116,13 +117,16 @@ void BoundedCall::begin(void* self) {
   leave_stack(way_back_);
 }
 
-[[gnu::no_sanitize_address]] void BoundedCall::on_signal(int signal, siginfo_t*, void*) {
+[[gnu::no_sanitize_address]] void BoundedCall::on_signal(int signal, siginfo_t* about, void*) {
   BoundedCall* running = g_running;
-  if (running && running->inside_) running->stop();
+  // One that somebody has sent (kill) is no fault of the body's, and ends the process as it would have without us.
+  bool is_sent = about->si_code <= 0 && signal != SIGVTALRM;
+  if (running && running->inside_ && !is_sent) running->stop();
   // A fault of somebody else's happens again at once, and then as it would have without us.
   BoundedCall* stopping = g_stopping_at_faults;
   for (size_t at = 0; stopping && at < std::size(kFaults); ++at)
     if (signal == kFaults[at]) set_signal_action(signal, stopping->faults_before_[at], nullptr);
+  if (is_sent) raw_syscall(SYS_tgkill, current_pid(), current_tid(), signal);
 }
 
 }  // namespace unfreed::base

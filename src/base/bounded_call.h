@@ -6,9 +6,10 @@
 //                              ▼ its stack is abandoned: no destructors run, nothing is released
 //
 // The limit is in processor time, measured by ITIMER_VIRTUAL: the object uses SIGVTALRM and the timer while it
-// lives, and its destructor restores them. So it is for processes of our own (the command, and the copy of a
-// process in which the runtime writes a report), and for the only thread of a tracked program that has ended.
-// Async-signal-safe; one at a time in a process, or one within the body of another, whose time stands still meanwhile.
+// lives; its destructor gives the signal back, and the timer is off. So it is for processes of our own (the command,
+// and the copy of a process in which the runtime writes a report), and for the only thread of a tracked program that
+// has ended. Async-signal-safe; one at a time in a process, or one within the body of another, whose time stands still
+// meanwhile.
 #pragma once
 
 #include <signal.h>
@@ -58,6 +59,7 @@ class BoundedCall {
   bool has_signal_ = false;
   bool stops_at_faults_ = false;
   SignalAction faults_before_[2];
+  BoundedCall* stopping_before_ = nullptr;
   uint64_t faults_mask_before_ = 0;
   SignalAction action_before_;
   uint64_t mask_before_ = 0;

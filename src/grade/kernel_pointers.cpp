@@ -124,19 +124,22 @@ bool KernelPointers::collect_from(int fd, void* buffer) {
   });
 }
 
-/// All requests have been answered if the kernel has written as many answers as it has read requests. (Some get several
-/// answers, or none; then the numbers differ. Before Linux 5.20 it does not say.)
+/// All requests have been answered if the kernel has written as many answers as it has read requests, nothing is polled
+/// for any of them, and no answer waits for room. (Some get several answers, or none: the numbers alone may agree by
+/// chance. Before Linux 5.20 it does not say.)
 void KernelPointers::look_at_ring(int fd, void* buffer) {
   base::FixedText<64> path;
   path.add("/proc/self/fdinfo/").add_signed(fd);
   constexpr uint64_t kUnknown = UINT64_MAX;
   uint64_t requests = kUnknown, answers = kUnknown;
+  bool is_listed = false;
   each_line(path.c_str(), {static_cast<char*>(buffer), kLineBytes}, [&](std::string_view line) {
     for (auto [name, number] : {std::pair("SqHead:\t", &requests), std::pair("CqTail:\t", &answers)})
       if (line.starts_with(name)) base::parse_number(base::slice(line, std::strlen(name)), *number);
+    is_listed = is_listed || line.starts_with("  op=") || line.starts_with("  user_data=");
     return true;
   });
-  any_in_flight_ = any_in_flight_ || requests == kUnknown || requests != answers;
+  any_in_flight_ = any_in_flight_ || is_listed || requests == kUnknown || requests != answers;
 }
 
 void KernelPointers::collect() { is_whole_ = collect_all(); }

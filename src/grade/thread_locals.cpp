@@ -57,7 +57,7 @@ uintptr_t thread_local_block(const MemoryMap& map, uintptr_t thread, const Threa
   std::span<const uintptr_t> words = words_at(map, vector - sizeof(Element), most_words);
   if (words.size() != most_words || words[0] < of.number) return 0;
   const auto& element = reinterpret_cast<const Element*>(vector)[of.number];
-  bool is_known = element.block != kUnused && element.block >= element.allocated;
+  bool is_known = element.block != kUnused && element.block >= element.allocated && of.bytes >= kWord;
   return is_known && words_at(map, element.block, of.bytes / kWord).size() == of.bytes / kWord ? element.block : 0;
 }
 

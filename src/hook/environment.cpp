@@ -10,8 +10,9 @@ using hook::g_real;
 using unwind::owning;
 
 UNFREED_HOOK int setenv(const char* name, const char* value, int overwrite) noexcept {
+  bool changes_test = name && track::names_test(name) && (overwrite || !getenv(name));
   int result = owning([&] { return g_real.setenv(name, value, overwrite); });
-  if (result == 0 && overwrite && track::names_test(name)) track::test_begins(value);
+  if (result == 0 && changes_test) track::test_begins(value);
   return result;
 }
 UNFREED_HOOK int unsetenv(const char* name) noexcept {

@@ -1,6 +1,6 @@
 // Making a report from inside the process: a copy of it writes the JSON, with functions' names but no source lines, and
 // says in a line where it is. The process waits meanwhile: a child that it left to itself would be seen by its program
-// (child_process.h).
+// (child_process.h). The last report of a small process with one thread is made without a copy (make_alone).
 #include "runtime/report_now.h"
 
 #include <errno.h>
@@ -311,6 +311,10 @@ bool is_worth_lines(const report::Report& report) {
 
 /// What only a copy can do: it has descriptors to spare, and may start the command.
 constexpr int kNotAlone = 2;
+static_assert([] {
+  report::Answer none;
+  return !report::from_status(kNotAlone, none);
+}());
 
 /// Makes the report; its exit status (report/answer.h), or kNotAlone.
 int make(void* context) {

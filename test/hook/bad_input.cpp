@@ -476,6 +476,7 @@ void process() {
   CALL(prlimit(0, RLIMIT_AS, reinterpret_cast<rlimit*>(8), nullptr));
   CALL(prlimit64(0, RLIMIT_DATA, reinterpret_cast<rlimit64*>(8), nullptr));
   CALL(setenv("", "a", 1));
+  CALL(setenv(static_cast<const char*>(nothing), "a", 1));
   CALL(setenv("PYTEST_CURRENT_TEST=", "a", 1));
   CALL(unsetenv(""));
   CALL(unsetenv("PYTEST_CURRENT_TEST="));

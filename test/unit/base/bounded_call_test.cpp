@@ -132,6 +132,16 @@ TEST(BoundedCall, OneWithinAnotherEndsAloneAndLeavesTheOtherItsLimit) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_UNDEFINED__)
 [[gnu::noinline]] void touch_nothing() { *reinterpret_cast<volatile int*>(64) = 1; }
 
+TEST(BoundedCall, ASignalThatSomebodySendsIsNoFaultOfTheBody) {
+  auto die = [] {
+    base::BoundedCall call;
+    if (!call.reserve(kStackBytes)) return;
+    call.stop_at_faults();
+    call.run([](void*) { raise(SIGSEGV); }, nullptr);
+  };
+  EXPECT_EXIT(die(), testing::KilledBySignal(SIGSEGV), "");
+}
+
 TEST(BoundedCall, AFaultStopsTheInnermostThenTheOther) {
   struct Seen {
     bool has_inner_ended = true;
