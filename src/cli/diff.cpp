@@ -32,6 +32,9 @@ int diff_command(const Arguments& arguments) {
   parser.flag("--exit-code", exit_code, "end with 1 when something is new or grew");
   SelectionOptions selection;
   selection.add_options_for_changes(parser);
+  selection.add_grouping(parser,
+                         "put together what has the same site, line, function, file, module, thread, target or test, "
+                         "and compare the sums (text only)");
   SymbolOptions symbols;
   symbols.add_options(parser);
   parser.footer(
@@ -39,6 +42,10 @@ int diff_command(const Arguments& arguments) {
       "be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
   if (!selection.read()) return kFailure;
+  if (selection.is_grouped() && format != "text") {
+    complain(fmt::format("--by is for --format text, not {}", format));
+    return kFailure;
+  }
   symbolize::Symbolizer symbolizer(symbols.symbolizer());
   std::string error;
   std::optional<SourcedReport> older = read_report(old_file, symbolizer, error);
@@ -70,11 +77,15 @@ int diff_command(const Arguments& arguments) {
   bool is_worse = difference.is_worse();
   // The selection does not change the exit status.
   render::DifferenceOptions shown;
-  shown.least_live = selection.selection().min;
+  shown.least = selection.selection().min;
   if (selection.selection().top) shown.most_changes = selection.selection().top;
   std::string hidden;
   for (SourcedReport* one : {&*older, &*newer}) hidden = selection.filter(one->owned);
-  difference = render::compare(older->report(), newer->report());
+  render::ComparisonOptions comparison;
+  comparison.by = selection.selection().by;
+  comparison.by_bytes = selection.selection().order && selection.selection().order->name == "bytes";
+  shown.has_table = selection.is_grouped();
+  difference = render::compare(older->report(), newer->report(), comparison);
   render::TextOptions options;
   options.colour = format == "text" && presentation.has_colour();
   options.columns = presentation.columns();

@@ -10,7 +10,6 @@
 #include "cli/report_source.h"
 #include "cli/selection_options.h"
 #include "cli/symbol_options.h"
-#include "render/grouping.h"
 #include "render/quantities.h"
 #include "render/renderers.h"
 #include "render/samples.h"
@@ -30,20 +29,10 @@ std::string describe_formats() {
   return text;
 }
 
-std::vector<std::string> list_groupings() {
-  std::vector<std::string> names;
-  for (const render::Grouping& one : render::groupings()) names.emplace_back(one.name);
-  return names;
-}
-
 /// Other forms of a report than the list of call sites.
 class ViewOptions {
  public:
   void add_options(Parser& parser) {
-    parser.value("--by", "WHAT", by_,
-                 "put together what has the same site, line, function, file, module, thread, target or test, and show "
-                 "a table of it",
-                 list_groupings());
     parser.optional_value("--tree", "FORM", tree_, "callers",
                           "show what is held as a tree of calls, from where the program begins to what acquires "
                           "(callers), or the other way round (inverted)",
@@ -58,7 +47,7 @@ class ViewOptions {
   }
 
   /// False: a line has been printed.
-  bool read(const std::string& format, render::RenderOptions& options) {
+  bool read(const std::string& format, bool is_grouped, render::RenderOptions& options) {
     for (const auto& [name, value] :
          {std::pair("--tree", &tree_), {"--list", &list_}, {"--why", &why_}, {"--source", &source_}})
       if (!value->empty() && format != "text") {
@@ -68,15 +57,13 @@ class ViewOptions {
     std::vector<const char*> forms;
     for (const auto& [name, value] : {std::pair("--tree", &tree_), {"--list", &list_}, {"--why", &why_}})
       if (!value->empty()) forms.push_back(name);
-    if (!why_.empty() && !by_.empty()) forms.push_back("--by");
+    if (!why_.empty() && is_grouped) forms.push_back("--by");
     if (forms.size() > 1) {
       complain(fmt::format("{} and {} show different things: give one of them", forms[0], forms[1]));
       return false;
     }
     options.has_whole_paths = !why_.empty();
-    for (const render::Grouping& one : render::groupings())
-      if (one.name == by_) by_what_ = one.by;
-    if (by_what_) options.view = render::TextView::table;
+    if (is_grouped) options.view = render::TextView::table;
     if (!tree_.empty()) options.view = tree_ == "inverted" ? render::TextView::inverted_tree : render::TextView::tree;
     std::string error;
     if (!list_.empty() && !(options.listed = render::Pattern::compile(list_, error))) {
@@ -94,16 +81,13 @@ class ViewOptions {
     return true;
   }
 
-  std::optional<render::GroupBy> by() const { return by_what_; }
   const std::string& why() const { return why_; }
 
  private:
-  std::string by_;
   std::string tree_;
   std::string list_;
   std::string why_;
   std::string source_;
-  std::optional<render::GroupBy> by_what_;
 };
 
 }  // namespace
@@ -121,6 +105,8 @@ int report_command(const Arguments& arguments) {
   for (const render::Renderer& one : render::renderers()) formats.emplace_back(one.name);
   std::string format_help = describe_formats() + " (default: text)";
   parser.value("-f,--format", "FORMAT", format, format_help.c_str(), formats);
+  bool write_suppressions = false;
+  parser.flag("--write-suppressions", write_suppressions, "the same as --format suppressions");
   Presentation presentation;
   presentation.add_options(parser);
   bool show_suppressed = false;
@@ -136,20 +122,27 @@ int report_command(const Arguments& arguments) {
       "checkout, or the Git working tree)");
   SelectionOptions selection;
   selection.add_options(parser);
+  selection.add_grouping(parser,
+                         "put together what has the same site, line, function, file, module, thread, target or test, "
+                         "and show a table of it");
   ViewOptions view;
   view.add_options(parser);
   SymbolOptions symbols;
   symbols.add_options(parser);
   parser.footer("Exit status: 0, or 125 if an option or a file cannot be read, or a file cannot be written.");
   if (std::optional<int> status = parser.parse(arguments)) return *status;
+  if (write_suppressions && format != "text" && format != "suppressions") {
+    complain(fmt::format("--write-suppressions and --format {} are different formats: give one of them", format));
+    return kFailure;
+  }
+  if (write_suppressions) format = "suppressions";
   render::RenderOptions options;
-  if (!selection.read() || !view.read(format, options)) return kFailure;
+  if (!selection.read() || !view.read(format, selection.is_grouped(), options)) return kFailure;
   if (!view.why().empty() && !selection.select_heap(view.why())) return kFailure;
   const render::Renderer& renderer = *render::find_renderer(format);
-  if (view.by()) selection.group_by(*view.by());
   options.colour = presentation.has_colour();
   options.columns = presentation.columns();
-  options.most_sites = view.by() || !view.why().empty() ? SIZE_MAX : selection.selection().top;
+  options.most_sites = selection.is_grouped() || !view.why().empty() ? SIZE_MAX : selection.selection().top;
   options.show_suppressed = show_suppressed;
   if (!measure.empty() && !render::parse_measure(measure, options.measure.emplace())) {
     complain(
@@ -168,7 +161,7 @@ int report_command(const Arguments& arguments) {
     uint64_t omitted = source.report().sites_omitted;
     // Formats for other tools have no place where people would see it.
     if (!hidden.empty() && format != "text") complain(hidden);
-    if (omitted && (format != "text" || view.by()))
+    if (omitted && (format != "text" || selection.is_grouped()))
       complain(fmt::format("the report leaves out {} (UNFREED_TOP)", render::write_number_of(omitted, "stack")));
   }
   std::vector<const report::Report*> reports;

@@ -16,6 +16,12 @@ std::vector<std::string> list_orders() {
   return names;
 }
 
+std::vector<std::string> list_groupings() {
+  std::vector<std::string> names;
+  for (const render::Grouping& one : render::groupings()) names.emplace_back(one.name);
+  return names;
+}
+
 std::vector<std::string> list_subjects() {
   std::vector<std::string> names;
   for (const report::SubjectRow& one : report::kSubjects) names.emplace_back(one.name);
@@ -44,8 +50,15 @@ void SelectionOptions::add_options(Parser& parser) {
 
 void SelectionOptions::add_options_for_changes(Parser& parser) {
   add_filters(parser);
-  parser.value("--min", "N", min_, "leave out call sites whose number of live ones changed by less than N");
+  parser.value("--sort", "ORDER", order_,
+               "by what to compare, the largest change first: by live ones or by bytes (default: live)",
+               {"live", "bytes"});
+  parser.value("--min", "N", min_, "leave out changes of less than N: live ones, or what --sort sorts by");
   parser.value("--top", "N", top_, "show the N largest changes in each list (default: 10)");
+}
+
+void SelectionOptions::add_grouping(Parser& parser, const char* help) {
+  parser.value("--by", "WHAT", by_, help, list_groupings());
 }
 
 void SelectionOptions::add_filters(Parser& parser) {
@@ -105,6 +118,8 @@ bool SelectionOptions::read() {
   }
   for (const render::Order& one : render::orders())
     if (one.name == order_) selection_.order = &one;
+  for (const render::Grouping& one : render::groupings())
+    if (one.name == by_) selection_.by = one.by;
   selection_.thread = thread_;
   std::string& written = selection_.written;
   auto write = [&](const char* name, const std::string& value) {

@@ -13,16 +13,19 @@ namespace unfreed::cli {
 class SelectionOptions {
  public:
   void add_options(Parser& parser);
-  /// Of two reports: --min and --top are about changes, which have an order of their own.
+  /// Of two reports: --sort, --min and --top are about changes.
   void add_options_for_changes(Parser& parser);
+  /// --by.
+  void add_grouping(Parser& parser, const char* help);
   /// False: one of them cannot be read, and a line has been printed.
   bool read();
   const render::Selection& selection() const { return selection_; }
   /// Returns the line that says what is not shown; "" if all is.
   std::string apply(OwnedReport& report) const;
-  /// The same without what is about single call sites: --sort, --min and --top.
+  /// The same without what is about single call sites or groups: --sort, --min and --top.
   std::string filter(OwnedReport& report) const;
-  void group_by(render::GroupBy by) { selection_.by = by; }
+  /// Was --by given, be it --by site?
+  bool is_grouped() const { return !by_.empty(); }
   /// Heap blocks of call sites that match, which option --why selects. False: a line has been printed.
   bool select_heap(const std::string& pattern);
 
@@ -38,6 +41,7 @@ class SelectionOptions {
   std::string min_;
   std::string top_;
   std::string order_;
+  std::string by_;
   render::Selection selection_;
 };
 

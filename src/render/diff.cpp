@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <tuple>
 
+#include "render/columns.h"
 #include "render/function_names.h"
 #include "render/kernel_view.h"
 #include "render/place_text.h"
 #include "render/quantities.h"
+#include "render/views.h"
 
 namespace unfreed::render {
 
@@ -21,20 +24,30 @@ namespace {
 
 using Key = std::tuple<ledger::Kind, report::Text, uint64_t>;
 
-std::map<Key, Place> by_key(const Report& report) {
+/// Not of groups: which functions acquire what a group holds may change.
+std::map<Key, Place> by_key(const Report& report, GroupBy by) {
   std::map<Key, Place> places;
-  for (Place& one : list_places(report))
-    if (one.counts() && one.live)
-      places.emplace(Key{one.site->kind, one.site->acquired_by, one.site->signature}, std::move(one));
+  for (Place& one : list_places(report)) {
+    if (!one.counts() || !one.live) continue;
+    report::Text function = by == GroupBy::site ? one.site->acquired_by : report::Text();
+    places.emplace(Key{one.site->kind, function, one.site->signature}, std::move(one));
+  }
   return places;
 }
 
 uint64_t distance(uint64_t a, uint64_t b) { return a > b ? a - b : b - a; }
 
-void sort_by_size(std::vector<Change>& changes) {
-  auto size = [](const Change& one) {
-    return std::pair(distance(one.place.live, one.old_live), distance(one.place.bytes, one.old_bytes));
-  };
+/// What decides comes first.
+std::pair<uint64_t, uint64_t> in_order(uint64_t live, uint64_t bytes, bool by_bytes) {
+  return by_bytes ? std::pair(bytes, live) : std::pair(live, bytes);
+}
+
+std::pair<uint64_t, uint64_t> size_of(const Change& one, bool by_bytes) {
+  return in_order(distance(one.place.live, one.old_live), distance(one.place.bytes, one.old_bytes), by_bytes);
+}
+
+void sort_by_size(std::vector<Change>& changes, bool by_bytes) {
+  auto size = [&](const Change& one) { return size_of(one, by_bytes); };
   std::stable_sort(changes.begin(), changes.end(), [&](const Change& a, const Change& b) { return size(a) > size(b); });
 }
 
@@ -69,38 +82,74 @@ std::string write_rate(uint64_t count, uint64_t duration_ns) {
 
 class Lists {
  public:
-  Lists(uint64_t time_ns, const TextOptions& options, const DifferenceOptions& shown)
-      : time_ns_(time_ns), options_(options), shown_(shown) {}
+  Lists(uint64_t time_ns, const ComparisonOptions& compared, const TextOptions& options, const DifferenceOptions& shown)
+      : time_ns_(time_ns), compared_(compared), options_(options), shown_(shown) {}
 
-  void render(const char* title, const std::vector<Change>& changes, bool has_old, std::string& out) {
+  enum class Of : uint8_t { appeared, changed, gone };
+  void render(const char* title, const std::vector<Change>& changes, Of of, std::string& out) {
+    const std::string noun = compared_.by == GroupBy::site ? "call site" : "group";
     std::vector<const Change*> large;
     for (const Change& one : changes)
-      if (distance(one.place.live, one.old_live) >= shown_.least_live) large.push_back(&one);
+      if (size_of(one, compared_.by_bytes).first >= shown_.least) large.push_back(&one);
     small_ += changes.size() - large.size();
     if (large.empty()) return;
-    out += fmt::format("\n{} ({})\n", title, write_number_of(large.size(), "call site"));
-    for (size_t at = 0; at < std::min(large.size(), shown_.most_changes); ++at) {
-      if (has_old) out += "  " + describe(*large[at]) + "\n";
+    out += fmt::format("\n{} ({})\n", title, write_number_of(large.size(), noun));
+    size_t count = std::min(large.size(), shown_.most_changes);
+    if (shown_.has_table) out += tabulate({large.data(), count}, of == Of::gone);
+    for (size_t at = 0; at < count && !shown_.has_table; ++at) {
+      if (of == Of::changed) out += "  " + describe(*large[at]) + "\n";
       out += render_place(large[at]->place, options_, "  ");
     }
     if (large.size() > shown_.most_changes)
-      out += fmt::format("  and {}\n", write_number_of(large.size() - shown_.most_changes, "more call site"));
+      out += fmt::format("  and {}\n", write_number_of(large.size() - shown_.most_changes, "more " + noun));
   }
   uint64_t small() const { return small_; }
 
  private:
+  /// A line for each.
+  std::string tabulate(std::span<const Change* const> changes, bool are_gone) const {
+    std::vector<Column> columns = {{"before", true, {}}, {"now", true, {}},   {"change", true, {}}, {"size", true, {}},
+                                   {"kind", false, {}},  {"from", false, {}}, {"", false, {}}};
+    TextOptions plain = options_;
+    plain.colour = false;  // which would be cut
+    for (const Change* one : changes) {
+      const Place& place = one->place;
+      uint64_t then = are_gone ? place.live : one->old_live, now = are_gone ? 0 : place.live;
+      uint64_t old_bytes = are_gone ? place.bytes : one->old_bytes, bytes = are_gone ? 0 : place.bytes;
+      bool has_bytes = place.site->kind == ledger::Kind::heap;
+      std::string cells[] = {write_count(then),
+                             write_count(now),
+                             write_change(then, now),
+                             has_bytes ? fmt::format("{} -> {}", write_bytes(old_bytes), write_bytes(bytes)) : "",
+                             std::string(report::kind_name(place.site->kind)),
+                             printable(place.site->acquired_by),
+                             first_frame_of(place, plain)};
+      for (size_t at = 0; at < columns.size(); ++at) columns[at].cells.push_back(cells[at]);
+    }
+    std::string text;
+    for (const std::string& line : lay_out(columns, options_.columns)) text += line + "\n";
+    return text;
+  }
+
+  /// "+4, 2.0 per second"; "" if there is none.
+  std::string write_change(uint64_t then, uint64_t now) const {
+    if (now == then) return {};
+    std::string rate = time_ns_ && now > then ? ", " + write_rate(now - then, time_ns_) : "";
+    return fmt::format("{}{}{}", now > then ? "+" : "-", write_count(distance(now, then)), rate);
+  }
+
   /// "2 -> 6 (+4, 2.0 per second)"
   std::string describe(const Change& change) const {
     uint64_t now = change.place.live, then = change.old_live;
     std::string text = fmt::format("{} -> {}", write_count(then), write_count(now));
-    std::string rate = time_ns_ && now > then ? ", " + write_rate(now - then, time_ns_) : "";
-    if (now != then) text += fmt::format(" ({}{}{})", now > then ? "+" : "-", write_count(distance(now, then)), rate);
+    if (now != then) text += fmt::format(" ({})", write_change(then, now));
     if (change.place.site->kind == ledger::Kind::heap)
       text += fmt::format(", {} -> {}", write_bytes(change.old_bytes), write_bytes(change.place.bytes));
     return text;
   }
 
   uint64_t time_ns_;
+  const ComparisonOptions& compared_;
   const TextOptions& options_;
   const DifferenceOptions& shown_;
   uint64_t small_ = 0;
@@ -163,11 +212,12 @@ bool Difference::is_worse() const {
          std::any_of(targets.begin(), targets.end(), [](const TargetChange& one) { return one.now > one.before; });
 }
 
-Difference compare(const Report& older, const Report& newer) {
+Difference compare(const Report& older, const Report& newer, const ComparisonOptions& options) {
   Difference difference;
+  difference.options = options;
   if (is_kernel_view(older) && is_kernel_view(newer)) difference.targets = compare_targets(older, newer);
-  std::map<Key, Place> before = by_key(older);
-  for (auto& [key, place] : by_key(newer)) {
+  std::map<Key, Place> before = by_key(older, options.by);
+  for (auto& [key, place] : by_key(newer, options.by)) {
     auto match = before.find(key);
     if (match == before.end()) {
       difference.appeared.push_back({place, 0, 0});
@@ -175,8 +225,8 @@ Difference compare(const Report& older, const Report& newer) {
     }
     Change change{place, match->second.live, match->second.bytes};
     before.erase(match);
-    std::pair now(place.live, place.bytes);
-    std::pair then(change.old_live, change.old_bytes);
+    auto now = in_order(place.live, place.bytes, options.by_bytes);
+    auto then = in_order(change.old_live, change.old_bytes, options.by_bytes);
     if (now > then)
       difference.grew.push_back(change);
     else if (now < then)
@@ -184,7 +234,8 @@ Difference compare(const Report& older, const Report& newer) {
   }
   for (auto& [key, place] : before) difference.gone.push_back({place, place.live, place.bytes});
   for (Change& change : difference.gone) change.old_live = change.old_bytes = 0;  // sorted by what has gone
-  for (auto* list : {&difference.appeared, &difference.grew, &difference.shrank, &difference.gone}) sort_by_size(*list);
+  for (auto* list : {&difference.appeared, &difference.grew, &difference.shrank, &difference.gone})
+    sort_by_size(*list, options.by_bytes);
   return difference;
 }
 
@@ -198,8 +249,10 @@ std::string render_difference(const Report& older, const Report& newer, const Di
     auto subject = static_cast<report::Subject>(at);
     const Totals* now = newer.totals_of(subject);
     const Totals* old = older.totals_of(subject);
-    bool is_kind = at < ledger::kKindCount;
-    if (!now || (!is_kind && !(*now)[Counter::live] && !(old && (*old)[Counter::live]))) continue;
+    if (!now) continue;
+    // Of a kind that was not tracked before, that is worth a line.
+    bool is_comparable = old || at >= ledger::kKindCount;
+    if (is_comparable && !(*now)[Counter::live] && !(old && (*old)[Counter::live])) continue;
     text += fmt::format("  {:<7} {} -> {} held", report::row_of(subject).name,
                         old ? write_count((*old)[Counter::live]) : "?", write_count((*now)[Counter::live]));
     if (report::row_of(Counter::bytes).in_totals & report::bit_of(subject))
@@ -212,13 +265,15 @@ std::string render_difference(const Report& older, const Report& newer, const Di
   }
   if (is_kernel_view(older) && is_kernel_view(newer))
     text += render_targets(older, newer, difference, between_ns, options, shown.most_changes);
-  Lists lists(between_ns, options, shown);
-  lists.render("new", difference.appeared, false, text);
-  lists.render("grew", difference.grew, true, text);
-  lists.render("shrank", difference.shrank, true, text);
-  lists.render("gone", difference.gone, false, text);
+  Lists lists(between_ns, difference.options, options, shown);
+  lists.render("new", difference.appeared, Lists::Of::appeared, text);
+  lists.render("grew", difference.grew, Lists::Of::changed, text);
+  lists.render("shrank", difference.shrank, Lists::Of::changed, text);
+  lists.render("gone", difference.gone, Lists::Of::gone, text);
   if (uint64_t small = lists.small())
-    text += fmt::format("\n  {} of fewer than {} {} not shown\n", write_number_of(small, "change"), shown.least_live,
+    text += fmt::format("\n  {} of {} than {} {} not shown\n", write_number_of(small, "change"),
+                        difference.options.by_bytes ? "less" : "fewer",
+                        difference.options.by_bytes ? write_bytes(shown.least) : write_count(shown.least),
                         small == 1 ? "is" : "are");
   bool same =
       !difference.is_worse() && difference.shrank.empty() && difference.gone.empty() && difference.targets.empty();

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "render/grouping.h"
 #include "render/places.h"
 #include "render/text.h"
 
@@ -22,10 +23,16 @@ struct TargetChange {
   uint64_t now = 0;
 };
 
-/// Call sites matched by kind and signature. Suppressed ones and those that do not count are left out.
+struct ComparisonOptions {
+  GroupBy by = GroupBy::site;  ///< what both reports have been put together by (render/grouping.h)
+  bool by_bytes = false;       ///< bytes decide what grew, and how much; else the number of live ones
+};
+
+/// Call sites or groups, matched by kind and signature. Suppressed ones and those that do not count are left out.
 struct Difference {
+  ComparisonOptions options;
   std::vector<Change> appeared;
-  std::vector<Change> grew;  ///< in number or, where the number is the same, in bytes
+  std::vector<Change> grew;  ///< in number or, where the number is the same, in bytes; by bytes, the other way round
   std::vector<Change> shrank;
   std::vector<Change> gone;
   std::vector<TargetChange> targets;
@@ -33,11 +40,12 @@ struct Difference {
 };
 
 /// Each list starts with the largest change.
-Difference compare(const report::Report& older, const report::Report& newer);
+Difference compare(const report::Report& older, const report::Report& newer, const ComparisonOptions& options = {});
 
 struct DifferenceOptions {
   size_t most_changes = 10;  ///< in each list
-  uint64_t least_live = 0;   ///< changes of fewer live ones are not shown
+  uint64_t least = 0;        ///< smaller changes are not shown: of live ones, or of bytes if these are compared
+  bool has_table = false;    ///< a line for each change, without stacks
 };
 
 /// Totals before and after, then the lists. Of one process, also the time between the reports, and rates.

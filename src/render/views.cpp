@@ -39,7 +39,8 @@ std::string heading_of(const Report& report) { return "unfreed: " + describe_pro
 
 std::string or_nothing(uint64_t number) { return number ? write_count(number) : ""; }
 
-/// "Server::handle(int) (src/server.cpp:61)" of the first frame worth showing.
+}  // namespace
+
 std::string first_frame_of(const Place& place, const TextOptions& options) {
   TextOptions one = options;
   one.most_frames = 1;
@@ -47,8 +48,6 @@ std::string first_frame_of(const Place& place, const TextOptions& options) {
   if (!frame.empty()) frame.pop_back();
   return frame.empty() ? "(no stack)" : frame;
 }
-
-}  // namespace
 
 std::string render_table(const Report& report, const TextOptions& options) {
   std::vector<Column> columns = {{"live", true, {}},  {"lost", true, {}},  {"running", true, {}}, {"size", true, {}},

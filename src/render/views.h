@@ -9,6 +9,9 @@
 
 namespace unfreed::render {
 
+/// "Server::handle(int) (src/server.cpp:61)" of the first frame worth showing.
+std::string first_frame_of(const Place& place, const TextOptions& options);
+
 /// A line for each call site.
 std::string render_table(const report::Report& report, const TextOptions& options);
 

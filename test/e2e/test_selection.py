@@ -232,6 +232,49 @@ class Selection(unittest.TestCase):
                 self.assertEqual(shown.status, 1)  # what is shown decides nothing
         self.assertIn("467", self.between("--kind", "fd", "--min", "460").stdout)
 
+    def test_groups_of_changes(self):
+        for by, name in (("function", "Cache<int>::load"), ("file", "selected.cpp"), ("target", None)):
+            with self.subTest(by):
+                shown = self.between("--by", by, "--kind", "fd", "--exit-code")
+                self.assertEqual(shown.status, 1, shown.stderr)
+                if name is None:  # the report lists no targets for the 460
+                    continue
+                then = 10 if by == "file" else 7
+                self.assertIn("\ngrew (1 group)\n", shown.stdout)
+                self.assertRegex(shown.stdout, rf"(?m)^ +{then} +{then + 460} +\+460, 46 per minute +fd +.*{re.escape(name)}")
+                self.assertNotIn("main", shown.stdout)
+        self.assertIn("grew (1 call site)", self.between("--by", "site", "--kind", "fd").stdout)
+        self.assertNotIn("467", self.between("--by", "function", "--min", "461").stdout)
+
+    def test_changes_of_bytes(self):
+        def changed(report):
+            for site in report["sites"]:
+                if site["kind"] == "heap" and site["live"] == 4:
+                    site["bytes"] += 5000
+        text = self.between("--by", "function", "--sort", "bytes", changed=changed).stdout
+        self.assertRegex(text, r"(?m)^grew \(2 groups\)\n.*\n +4 +4 .* 3\.9 KiB -> 8\.8 KiB +heap .*fill.*\n +7 +467 ")
+        self.assertRegex(self.between("--by", "function", changed=changed).stdout, r"(?m)^grew .*\n.*\n +7 +467 .*\n +4 +4 ")
+        least = self.between("--sort", "bytes", "--min", "5000", changed=changed).stdout
+        self.assertIn("grew (1 call site)", least)
+        self.assertIn("1 change of less than 4.9 KiB is not shown", least)
+
+    def test_options_that_a_comparison_refuses(self):
+        for options, words in (
+                (["--tree"], "--tree"), (["--sort", "age"], "expected live, bytes"), (["--by", "fil"], "did you mean 'file'"),
+                (["--by", "file", "--format", "html"], "--by is for --format text, not html")):
+            with self.subTest(options=options):
+                shown = self.between(*options)
+                self.assertEqual((shown.status, shown.stdout), (125, ""))
+                self.assertIn(words, shown.stderr)
+                self.assertEqual(shown.stderr.count("\n"), 1)
+
+    def test_write_suppressions(self):
+        written = self.report("--write-suppressions").stdout
+        self.assertIn("fd:", written)
+        self.assertEqual(written, self.report("--format", "suppressions").stdout)
+        refused = harness.unfreed("report", "--write-suppressions", "--format", "json", self.path)
+        self.assertEqual((refused.status, refused.stdout, refused.stderr.count("\n")), (125, "", 1))
+
     # ---- terminals ----
 
     def on_terminal(self, *options, **environment):

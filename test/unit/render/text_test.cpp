@@ -260,6 +260,56 @@ TEST(Diff, MoreBytesInAsManyBlocksAreGrowth) {
   EXPECT_EQ(compare(newer, older).shrank.size(), 1u);
 }
 
+TEST(Diff, ComparesSumsOfGroups) {
+  Report older = sample();
+  Report newer = sample();
+  newer.sites[0].live = 10;
+  newer.sites[0].acquired_by = "open";  // the same group, though not of one function any more
+  newer.sites[2].live = 0;
+  for (Report* one : {&older, &newer}) {
+    group(*one, arena(), GroupBy::function);
+    report::group_places(*one, arena());
+  }
+  Difference difference = compare(older, newer, {.by = GroupBy::function});
+  ASSERT_EQ(difference.grew.size(), 1u);
+  EXPECT_EQ(difference.grew[0].old_live, 3u);
+  EXPECT_EQ(difference.grew[0].place.live, 10u);
+  EXPECT_TRUE(difference.appeared.empty());
+  ASSERT_EQ(difference.gone.size(), 1u);
+  EXPECT_EQ(difference.gone[0].place.site->kind, ledger::Kind::heap);
+  std::string text = render_difference(older, newer, difference, plain(), {.has_table = true});
+  EXPECT_TRUE(has(text, "grew (1 group)\n  before  now  change  kind  from"));
+  EXPECT_TRUE(
+      has(text, "\n       3   10      +7  fd    open  service::Log::write(std::string const&) (src/log.cpp)\n"));
+  EXPECT_TRUE(has(text, "gone (1 group)\n"));
+  EXPECT_TRUE(has(text, "\n      12    0     -12  1.2 MiB -> 0 B  heap")) << text;
+}
+
+TEST(Diff, ComparesByBytes) {
+  Report older = sample();
+  Report newer = sample();
+  newer.sites[2].live -= 2;
+  newer.sites[2].bytes += 1000;
+  report::group_places(newer, arena());
+  ASSERT_EQ(compare(older, newer).shrank.size(), 1u);
+  Difference difference = compare(older, newer, {.by_bytes = true});
+  ASSERT_EQ(difference.grew.size(), 1u);
+  EXPECT_TRUE(has(render_difference(older, newer, difference, plain(), {.least = 1000}), "grew (1 call site)"));
+  std::string text = render_difference(older, newer, difference, plain(), {.least = 1024});
+  EXPECT_TRUE(has(text, "1 change of less than 1.0 KiB is not shown")) << text;
+}
+
+TEST(Diff, LeavesOutKindsThatHoldNothing) {
+  Report older = sample();
+  Report newer = sample();
+  auto& before = older.totals[report::index_of(report::Subject::fd)];
+  auto& now = newer.totals[report::index_of(report::Subject::fd)];
+  (*before)[report::Counter::live] = 0;
+  EXPECT_TRUE(has(render_difference(older, newer, compare(older, newer), plain()), "  fd      0 -> 5 held\n"));
+  (*now)[report::Counter::live] = 0;
+  EXPECT_FALSE(has(render_difference(older, newer, compare(older, newer), plain()), "  fd "));
+}
+
 TEST(Diff, FindsNoDifferenceWhereThereIsNone) {
   Difference difference = compare(sample(), sample());
   EXPECT_FALSE(difference.is_worse());
