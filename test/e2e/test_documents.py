@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """What is written about unfreed agrees with what it says of itself: README, manual page, completion."""
+import contextlib
 import os
 import pty
 import re
 import select
 import shutil
 import signal
+import subprocess
 import time
 import unittest
 
@@ -91,6 +93,25 @@ class Documents(unittest.TestCase):
         self.assertEqual(self.complete("diff", "--exit-code", "--h"), ["--help"])
         self.assertEqual(self.complete("baseline", ""), ["write", "update", "check"])
         self.assertEqual(self.complete("baseline", "write", ""), ["(a file)"])
+        with self.sleeper() as name:
+            self.assertEqual(self.complete("attach", name[:6]), [name])
+            self.assertIn(str(os.getpid()), self.complete("attach", ""))
+
+    @staticmethod
+    @contextlib.contextmanager
+    def sleeper():
+        """Two processes run whose name nobody else has."""
+        with harness.Scratch() as scratch:
+            name = f"q{os.getpid()}-sleep"
+            os.symlink(shutil.which("sleep"), scratch.path(name))
+            running = [subprocess.Popen([scratch.path(name), "1000"]) for _ in range(2)]
+            try:
+                harness.wait_for(lambda: all(read(f"/proc/{one.pid}/comm") == name + "\n" for one in running))
+                yield name
+            finally:
+                for one in running:
+                    one.kill()
+                    one.wait()
 
     def in_fish(self, scratch, line):
         """What the shell offers for a line: the words."""
@@ -117,6 +138,9 @@ class Documents(unittest.TestCase):
             self.assertIn("fd>0,thread>0", self.in_fish(scratch, "unfreed run --fail-on "))
             self.assertEqual(self.in_fish(scratch, "unfreed report -f ht"), ["html"])
             self.assertLessEqual({"write", "update"}, set(self.in_fish(scratch, "unfreed baseline ")))
+            with self.sleeper() as name:
+                self.assertEqual(self.in_fish(scratch, f"unfreed attach {name[:-2]}"), [name])
+                self.assertIn(str(os.getpid()), self.in_fish(scratch, "unfreed attach "))
             with open(scratch.path("a-program"), "w", encoding="utf-8"):
                 os.chmod(scratch.path("a-program"), 0o700)
             # The options of unfreed end where the program begins.
@@ -159,6 +183,8 @@ class Documents(unittest.TestCase):
                                    ("unfreed baseline up", "update"), ("unfreed run -q --depth 9 git --exec-pa", "--exec-path")):
                 with self.subTest(line):
                     self.assertIn(expected, self.in_zsh(scratch, line, expected))
+            with self.sleeper() as name:
+                self.assertIn("leep", self.in_zsh(scratch, f"unfreed attach {name[:-4]}", "leep"))
 
 
 if __name__ == "__main__":

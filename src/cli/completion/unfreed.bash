@@ -17,6 +17,19 @@ _unfreed_find_option() {
   return 1
 }
 
+# The processes that attach can be given, into COMPREPLY: pids, and the names of their programs.
+_unfreed_running() {
+  local name IFS=$'\n' all=(/proc/[0-9]*)
+  all=("${all[@]#/proc/}")
+  for name in /proc/[0-9]*/comm; do
+    { read -r name <"$name" && [[ $name ]]; } 2>/dev/null && all+=("$name")
+  done
+  COMPREPLY=()
+  for name in "${all[@]}"; do
+    [[ $name == "$cur"* && " ${COMPREPLY[*]@Q} " != *"${name@Q}"* ]] && COMPREPLY+=("$name")
+  done
+}
+
 _unfreed() {
   local cur prev words cword described fields line
   _init_completion -n '=><' || return
@@ -73,6 +86,7 @@ _unfreed() {
     report | diff | check | push) _filedir ;;
     baseline) if ((cword == 2)); then mapfile -t COMPREPLY < <(compgen -W "write update check" -- "$cur"); else _filedir; fi ;;
     snapshot | watch | top) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
+    attach) _unfreed_running ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands[*]}" -- "$cur") ;;
   esac
 } && complete -F _unfreed unfreed

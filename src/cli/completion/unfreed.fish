@@ -41,6 +41,18 @@ function __unfreed_runs_program
     set -q words[2]; and contains -- "$words[2]" run doctor; and test -n "$(__unfreed_program)"
 end
 
+# The processes that attach can be given: pids with their names, and the names of their programs.
+function __unfreed_running
+    set -l names
+    for folder in (string match -r '^/proc/\d+$' /proc/*)
+        set -l name
+        test -r $folder/comm; and read name <$folder/comm; and test -n "$name"; or continue
+        printf '%s\t%s\n' (string replace /proc/ '' $folder) $name
+        contains -- $name $names; or set -a names $name
+    end
+    printf '%s\n' $names
+end
+
 set -g __unfreed_with_value
 complete -c unfreed -f
 for line in (unfreed --describe 2>/dev/null)
@@ -76,3 +88,4 @@ complete -c unfreed -n '__unfreed_in baseline' -a 'write update check'
 for name in snapshot watch top
     complete -c unfreed -n "__unfreed_in $name" -a "(unfreed list 2>/dev/null | string match -rg '^(\d+)')"
 end
+complete -c unfreed -n '__unfreed_in attach' -a '(__unfreed_running)'
