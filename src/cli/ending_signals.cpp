@@ -14,8 +14,11 @@ EndingSignals::EndingSignals() {
   sigset_t ending;
   sigemptyset(&ending);
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
-  sigprocmask(SIG_BLOCK, &ending, nullptr);
+  sigset_t before;
+  sigprocmask(SIG_BLOCK, &ending, &before);
   arrived_ = base::UniqueFd(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+  // Without a descriptor nobody would notice them: they end the command at once then.
+  if (!arrived_) sigprocmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool EndingSignals::wait_until(uint64_t deadline_ns, int descriptor) const {

@@ -9,7 +9,7 @@ namespace unfreed::cli {
 
 class EndingSignals {
  public:
-  /// Blocks SIGINT, SIGTERM and SIGHUP, for good.
+  /// Blocks SIGINT, SIGTERM and SIGHUP, for good; not where no descriptor is left to notice them by.
   EndingSignals();
 
   /// Until `deadline_ns` (CLOCK_MONOTONIC). False: such a signal has come, or `descriptor` is readable (−1: none).
