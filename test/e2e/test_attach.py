@@ -152,6 +152,7 @@ class Attach(unittest.TestCase):
                 self.assertEqual(target.tell("c"), "")
             listed = harness.unfreed("list", env={"UNFREED_LEDGER_DIR": scratch.ledgers})
             self.assertNotIn(f" {target.pid} ", listed.stdout)
+            self.assertEqual(scratch.leftovers(), [])  # the command after it has removed them
             self.assertEqual(target.end(), 7)
 
     def test_the_process_ends(self):
