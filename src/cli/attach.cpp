@@ -20,6 +20,7 @@
 #include "cli/tree_report.h"
 #include "elf/obstacle.h"
 #include "elf/preload.h"
+#include "render/quantities.h"
 #include "render/text.h"
 #include "settings/output_name.h"
 #include "settings/values.h"
@@ -47,6 +48,10 @@ bool is_named(int pid, const std::string& name) {
 /// The process that `target` names. 0: `error` is a line.
 int find_process(const std::string& target, std::string& error) {
   uint64_t number = 0;
+  if (target.empty()) {
+    error = "'' is not the name of a program";  // threads of the kernel have none
+    return 0;
+  }
   if (base::parse_number(target, number)) {
     if (number > 0 && number <= INT32_MAX) return static_cast<int>(number);
     error = fmt::format("'{}' is not the number of a process", target);
@@ -131,7 +136,7 @@ class Attacher {
 
  private:
   trace::TraceSetup make_setup() const;
-  void say_attached(const trace::Attachment& attachment) const;
+  void say_attached(const trace::Attachment& attachment, uint64_t most_ns) const;
   void wait(const trace::Attachment& attachment, uint64_t most_ns) const;
   bool report_on_target();
   int finish();
@@ -166,19 +171,19 @@ int Attacher::run(uint64_t most_ns) {
     complain(explain_refusal(pid_, attachment.attached().error));
     return kFailure;
   }
-  if (!settings_.quiet) say_attached(attachment);
+  if (!settings_.quiet) say_attached(attachment, most_ns);
   wait(attachment, most_ns);
   attachment.end();
   return finish();
 }
 
-void Attacher::say_attached(const trace::Attachment& attachment) const {
+void Attacher::say_attached(const trace::Attachment& attachment, uint64_t most_ns) const {
   const trace::Attached& attached = attachment.attached();
-  complain(
-      fmt::format("attached to {} (pid {}): {} thread{}, {} descriptor{} open already; until ^C each of its system "
-                  "calls takes 10 to 40 µs longer",
-                  name_of(pid_), pid_, attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
-                  attached.descriptors == 1 ? "" : "s"));
+  complain(fmt::format(
+      "attached to {} (pid {}): {} thread{}, {} descriptor{} open already; {} each of its system "
+      "calls takes 10 to 40 µs longer",
+      name_of(pid_), pid_, attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
+      attached.descriptors == 1 ? "" : "s", most_ns ? "for " + render::write_duration(most_ns) : "until ^C"));
 }
 
 /// For a signal, the time, or the end of all that is traced.
@@ -217,8 +222,9 @@ int Attacher::finish() {
 int attach_command(const Arguments& arguments) {
   Parser parser(
       "attach", "[OPTIONS] PID|NAME",
-      "Traces a process that runs already, and was not started under unfreed, until ^C: descriptors, threads and "
-      "children that it makes from now on, with stacks. Then it goes on untraced, and a report is made. Nothing is "
+      "Traces a process that runs already, and was not started under unfreed, until ^C or for a time (--for): "
+      "descriptors, threads and children that it makes from now on, with stacks. Then it goes on untraced, and a "
+      "report is made. Nothing is "
       "loaded into it, and nothing stays in it. While it is traced, each of its system calls takes 10 to 40 "
       "microseconds longer (see PROCESSES THAT RUN ALREADY in unfreed(1)).");
   std::string target, time;

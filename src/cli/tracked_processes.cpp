@@ -101,6 +101,10 @@ std::vector<TrackedProcess> list_tracked_processes() {
 int find_target(const std::string& target, std::string& error) {
   uint64_t number = 0;
   bool is_number = base::parse_number(target, number);
+  if (target.empty()) {
+    error = "'' is not the name of a program";
+    return 0;
+  }
   if (is_number && (number == 0 || number > INT32_MAX)) {
     error = fmt::format("'{}' is not the number of a process", target);
     return 0;

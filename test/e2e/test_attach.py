@@ -196,6 +196,15 @@ class Attach(unittest.TestCase):
             self.assertEqual(fds["inherited"] + fds["live"], len(now))
             self.assertEqual(target.end(), 7)
 
+    def test_says_for_how_long(self):
+        with harness.Scratch() as scratch, Target() as target:
+            attached = Attached(target.pid, scratch, "--for", "500ms")
+            self.assertEqual(attached.end(by=None), 0, attached.stderr)
+            self.assertIn("; for 500 ms each of its", attached.first)
+            attached = Attached(target.pid, scratch)
+            self.assertEqual(attached.end(), 0, attached.stderr)
+            self.assertIn("; until ^C each of its", attached.first)
+
     def test_it_is_seen_as_a_tracked_process(self):
         with harness.Scratch() as scratch, Target() as target:
             env = {"UNFREED_LEDGER_DIR": scratch.ledgers}
@@ -212,7 +221,7 @@ class Attach(unittest.TestCase):
         with harness.Scratch() as scratch, Target() as target:
             ended = subprocess.Popen(["true"])
             harness.wait_for(lambda: state(ended.pid, "State") == "Z")
-            cases = [(2**22 + 1, "no process 4194305 is running"), ("no-such-program", "no process is named"),
+            cases = [("", "'' is not the name of a program"), (2**22 + 1, "no process 4194305 is running"), ("no-such-program", "no process is named"),
                      (0, "is not the number of a process"), (ended.pid, "zombie")]
             if os.path.exists("/proc/2/stat") and not open("/proc/2/cmdline").read():
                 cases.append((2, "is a thread of the kernel"))
