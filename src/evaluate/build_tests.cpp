@@ -1,4 +1,4 @@
-// Which tests acquired what is live.
+// Which tests acquired what is live or running.
 #include <algorithm>
 
 #include "evaluate/build.h"
@@ -9,8 +9,8 @@ namespace {
 
 using ledger::Kind;
 
-/// Tests listed of a site.
-constexpr size_t kMostTests = 16;
+/// Tests listed of a site. The report's schema and the README say it.
+constexpr size_t kMostTests = 64;
 
 uint32_t serial_of(const Evaluation& evaluation, Kind kind, uint32_t index) {
   switch (kind) {
@@ -25,11 +25,21 @@ uint32_t serial_of(const Evaluation& evaluation, Kind kind, uint32_t index) {
   }
 }
 
-/// Is it among what its site holds? Threads and children that have not ended are counted apart.
-bool is_live(const Evaluation& evaluation, Kind kind, uint32_t index) {
-  if (kind == Kind::thread) return evaluation.threads[index].finished;
-  if (kind == Kind::child) return evaluation.children[index].child_class == ChildClass::zombie;
-  return true;
+/// As its site counts it: threads and children that have not ended apart, those of which that is not known not at all.
+TestShare share_of(const Evaluation& evaluation, Kind kind, uint32_t index) {
+  TestShare one;
+  bool is_live = true, is_running = false;
+  if (kind == Kind::thread) {
+    is_live = evaluation.threads[index].finished;
+    is_running = !is_live;
+  } else if (kind == Kind::child) {
+    is_live = evaluation.children[index].child_class == ChildClass::zombie;
+    is_running = evaluation.children[index].child_class == ChildClass::running;
+  }
+  one.live = is_live;
+  one.running = is_running;
+  if (is_handle_kind(kind)) one.bytes = evaluation.handles[index].bytes;
+  return one;
 }
 
 /// Sums by test, which are few at most sites.
@@ -37,26 +47,25 @@ class Shares {
  public:
   Shares(Build& build, size_t most) : all_(build.arena.take_array<TestShare>(most)) {}
 
-  void add(Text test, uint64_t live, uint64_t bytes) {
-    if (test.empty()) return;
+  void add(const TestShare& share) {
+    Text test = share.test;
+    if (test.empty() || !share.count()) return;
     // Of one test's, one follows the other; two tests' names are two texts of the ledger.
     TestShare* same = count_ && all_[count_ - 1].test.data() == test.data() ? &all_[count_ - 1] : nullptr;
     if (!same && count_ < all_.size()) (same = &all_[count_++])->test = test;
-    if (!same) return;
-    same->live += live;
-    same->bytes += bytes;
+    if (same) same->add(share);
   }
 
   void write(Build& build, Site& out) {
     std::span<TestShare> known = joined();
-    std::sort(known.begin(), known.end(), [](const TestShare& left, const TestShare& right) {
-      if (left.bytes != right.bytes) return left.bytes > right.bytes;
-      return left.live != right.live ? left.live > right.live : left.test.data() < right.test.data();
-    });
+    std::sort(known.begin(), known.end(), has_more);
     size_t kept = std::min(known.size(), kMostTests);
     if (!kept || !out.tests.reserve(build.arena, kept)) kept = 0;
     for (const TestShare& one : known.first(kept)) out.tests.add(build.arena, one);
     out.tests_omitted = known.size() - kept;
+    if (!out.tests_omitted) return;
+    out.other_tests.emplace();
+    for (const TestShare& one : known.subspan(kept)) out.other_tests->add(one);
   }
 
  private:
@@ -67,8 +76,7 @@ class Shares {
     size_t kept = 0;
     for (const TestShare& one : known) {
       if (kept && known[kept - 1].test.data() == one.test.data()) {
-        known[kept - 1].live += one.live;
-        known[kept - 1].bytes += one.bytes;
+        known[kept - 1].add(one);
       } else {
         known[kept++] = one;
       }
@@ -123,15 +131,16 @@ void build_tests(Build& build, const Tests& tests, const HeapAges& ages, const E
     Shares shares(build, of_site.size());
     for (const ledger::HeapAge* one : of_site) {
       const ledger::TestRecord* test = one->test ? build.view().test(one->test - 1) : nullptr;
-      if (test) shares.add(build.view().text(test->name), one->blocks, one->bytes);
+      if (test) shares.add({build.view().text(test->name), one->blocks, 0, one->bytes});
     }
     return shares.write(build, out);
   }
   Shares shares(build, site.objects);
-  for (uint32_t index = site.first_object; index < site.first_object + site.objects; ++index)
-    if (is_live(build.evaluation, site.kind, index))
-      shares.add(tests.of_object(build, site.kind, index), 1,
-                 is_handle_kind(site.kind) ? build.evaluation.handles[index].bytes : 0);
+  for (uint32_t index = site.first_object; index < site.first_object + site.objects; ++index) {
+    TestShare share = share_of(build.evaluation, site.kind, index);
+    share.test = tests.of_object(build, site.kind, index);
+    shares.add(share);
+  }
   shares.write(build, out);
 }
 

@@ -21,7 +21,8 @@ report::AgeSummary summarize(const Place& place) {
 }
 
 void keep_older(report::Site& site, uint64_t age_ns) {
-  uint64_t live = 0, bytes = 0;
+  bool all_are_listed = !site.objects.empty() && !site.objects_omitted;
+  uint64_t live = 0, bytes = 0, live_before = site.live;
   uint32_t kept = 0;
   for (; kept < site.ages.size() && site.ages[kept].age_ns >= age_ns; ++kept) {
     live += site.ages[kept].live;
@@ -40,12 +41,10 @@ void keep_older(report::Site& site, uint64_t age_ns) {
   for (uint64_t* number : {&site.lost, &site.indirectly_lost, &site.possibly_lost}) limit(*number, live);
   for (uint64_t* number : {&site.lost_bytes, &site.indirectly_lost_bytes, &site.possibly_lost_bytes})
     limit(*number, bytes);
-  // Nor which test acquired them.
-  site.tests.clear();
-  site.tests_omitted = 0;
   site.live = live;
   site.bytes = bytes;
   site.running = 0;
+  site.take_tests(all_are_listed, live_before);
 }
 
 }  // namespace

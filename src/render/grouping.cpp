@@ -27,6 +27,7 @@ constexpr Grouping kGroupings[] = {
 
 constexpr std::string_view kNotKnown = "[not known]";
 constexpr std::string_view kNoTest = "[in no test, or not known]";
+constexpr std::string_view kOtherTests = "[other tests]";
 
 /// A group's name, as a frame.
 struct Label {
@@ -130,13 +131,22 @@ class Groups {
 
   bool is_of(const report::Object& object, const Sample& sample) const {
     if (by_ == GroupBy::thread) return object.thread.value_or(0) == sample.thread;
+    if (by_ == GroupBy::test && sample.is_of_other_tests) {
+      const auto& listed = sample.site->tests;
+      bool is_listed =
+          std::any_of(listed.begin(), listed.end(), [&](const auto& one) { return one.test == object.test; });
+      return !object.test.empty() && !is_listed;
+    }
     if (by_ == GroupBy::test) return object.test == sample.test;
     return (object.target.empty() ? object.name : object.target) == sample.target;
   }
 
   Label label_of(const Sample& sample) const {
     if (by_ == GroupBy::target) return {std::string(sample.target.empty() ? kNotKnown : sample.target), {}, 0, {}};
-    if (by_ == GroupBy::test) return {std::string(sample.test.empty() ? kNoTest : sample.test), {}, 0, {}};
+    if (by_ == GroupBy::test) {
+      std::string_view unnamed = sample.is_of_other_tests ? kOtherTests : kNoTest;
+      return {std::string(sample.test.empty() ? unnamed : sample.test), {}, 0, {}};
+    }
     if (by_ == GroupBy::thread) return {name_of_thread(sample.thread), {}, 0, {}};
     std::vector<StackFrame> frames = list_frames(report_, sample.stack());
     std::vector<ShownFrame> chosen = choose_frames(frames, report_.process.exe, PathShortener("", ""), 1);

@@ -41,7 +41,7 @@ bool subtract(Totals& rest, const Totals& part) {
 }
 
 void add_site(const Report& report, const Site& site, std::vector<Sample>& samples) {
-  Sample rest{&report, &site, site.kind, {}, 0, {}, {}};
+  Sample rest{&report, &site, site.kind, {}, 0, {}, {}, false};
   for (size_t at = 0; at < report::kCounterCount; ++at)
     if (auto counter = static_cast<Counter>(at); has(report::kRows[at], site.kind) && adds_up(counter))
       rest.values[counter] = site.value(counter);
@@ -51,7 +51,7 @@ void add_site(const Report& report, const Site& site, std::vector<Sample>& sampl
     if (!subtract(rest.values, numbers)) break;
     report::Text target = object.target.empty() ? object.name : object.target;
     auto [part, is_new] = parts.try_emplace({object.thread.value_or(0), target});
-    if (is_new) part->second = {&report, &site, site.kind, {}, object.thread.value_or(0), target, {}};
+    if (is_new) part->second = {&report, &site, site.kind, {}, object.thread.value_or(0), target, {}, false};
     for (Counter counter : {Counter::live, Counter::running, Counter::bytes, Counter::lost})
       part->second.values[counter] += numbers[counter];
   }
@@ -67,7 +67,7 @@ std::vector<Sample> list_samples(const Report& report) {
     if (site.counts()) add_site(report, site, samples);
   for (const report::Descriptor& one : report.descriptors) {
     if (one.origin != "unattributed") continue;
-    Sample sample{&report, nullptr, ledger::Kind::fd, {}, 0, one.target, {}};
+    Sample sample{&report, nullptr, ledger::Kind::fd, {}, 0, one.target, {}, false};
     sample.values[Counter::live] = 1;
     samples.push_back(sample);
   }
@@ -83,20 +83,24 @@ std::vector<Sample> list_samples_by_test(const Report& report) {
   std::vector<Sample> samples;
   for (const Site& site : report.sites) {
     if (!site.counts()) continue;
-    uint64_t live = site.live, bytes = site.bytes;
-    auto add = [&](report::Text test, uint64_t count, uint64_t size) {
-      if (!count) return;
+    report::TestShare rest{{}, site.live, site.running, site.bytes};
+    auto add = [&](const report::TestShare& share, bool is_of_other_tests) {
+      if (!share.count()) return;
       Sample& sample = samples.emplace_back();
-      sample = {&report, &site, site.kind, {}, 0, {}, test};
-      sample.values[Counter::live] = count;
-      sample.values[Counter::bytes] = size;
+      sample = {&report, &site, site.kind, {}, 0, {}, share.test, is_of_other_tests};
+      sample.values[Counter::live] = share.live;
+      sample.values[Counter::running] = share.running;
+      sample.values[Counter::bytes] = share.bytes;
     };
-    for (const report::TestShare& one : site.tests) {
-      add(one.test, one.live, one.bytes);
-      live -= std::min(live, one.live);
-      bytes -= std::min(bytes, one.bytes);
-    }
-    add({}, live, bytes);
+    auto take = [&](const report::TestShare& share, bool is_of_other_tests) {
+      add(share, is_of_other_tests);
+      rest.live -= std::min(rest.live, share.live);
+      rest.running -= std::min(rest.running, share.running);
+      rest.bytes -= std::min(rest.bytes, share.bytes);
+    };
+    for (const report::TestShare& one : site.tests) take(one, false);
+    if (site.other_tests) take(*site.other_tests, true);
+    add(rest, false);
   }
   return samples;
 }

@@ -17,7 +17,8 @@ struct Sample {
   report::Totals values;
   int64_t thread = 0;
   report::Text target;
-  report::Text test;  ///< of list_samples_by_test()
+  report::Text test;               ///< of list_samples_by_test()
+  bool is_of_other_tests = false;  ///< ... of tests that the report does not list
 
   report::StackId stack() const { return site ? site->stack : 0; }
 };
@@ -26,7 +27,7 @@ struct Sample {
 /// object is listed, a site is split by thread and target; what is not listed is a sample without them.
 std::vector<Sample> list_samples(const report::Report& report);
 
-/// What sites hold, each split by the test that acquired it: what is live, and its bytes.
+/// What sites hold, each split by the test that acquired it: what is live or running, and its bytes.
 std::vector<Sample> list_samples_by_test(const report::Report& report);
 
 /// The numbers that add up over call sites, in the order of kinds and counters: those of kinds that any report has.

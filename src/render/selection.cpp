@@ -192,6 +192,8 @@ class Selecting {
   /// Leaves of a site what that thread acquired (or, of threads, what is that thread), as far as its objects say.
   void keep_of_thread(Site& site) {
     report::Totals kept;
+    bool all_are_listed = !site.objects.empty() && !site.objects_omitted;
+    uint64_t live_before = site.live;
     uint32_t objects = 0;
     for (const report::Object& one : site.objects) {
       if (!is_thread(one.thread.value_or(0)) && !is_thread(one.created_by.value_or(0))) continue;
@@ -206,13 +208,12 @@ class Selecting {
     site.objects_omitted = 0;
     site.ages.clear();
     site.take_ages();
-    site.tests.clear();
-    site.tests_omitted = 0;
     static_cast<report::Losses&>(site) = {};
     site.live = kept[report::Counter::live];
     site.running = kept[report::Counter::running];
     site.bytes = kept[report::Counter::bytes];
     site.lost = kept[report::Counter::lost];
+    site.take_tests(all_are_listed, live_before);
   }
 
   // ---- call sites ----

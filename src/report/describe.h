@@ -115,8 +115,9 @@ void describe(Visitor& v, Is<AgeGroup> auto& group) {
 
 template <class Visitor>
 void describe(Visitor& v, Is<TestShare> auto& share) {
-  v.member("test", share.test, Presence::always, "Its name, as the test framework gives it.");
+  v.member("test", share.test, Presence::if_set, "Its name, as the test framework gives it.");
   v.member("live", share.live, Presence::always, "");
+  v.member("running", share.running, Presence::if_set, "Threads or children that have not ended.");
   v.member("bytes", share.bytes, Presence::if_set, "");
 }
 
@@ -200,9 +201,10 @@ void describe(Visitor& v, Is<Site> auto& site) {
            "together with what is lost.");
   v.member(
       "tests", site.tests, Presence::if_set,
-      "The tests that ran in this process when what is live was acquired, those with most first. Of the heap it is "
-      "found out together with what is lost.");
+      "The tests that ran in this process when what is live or running was acquired: the 64 that acquired the greatest "
+      "numbers, the greatest first. Of the heap it is found out together with what is lost.");
   v.member("tests_omitted", site.tests_omitted, Presence::if_set, "How many more tests.");
+  v.member("other_tests", site.other_tests, Presence::if_set, "What those acquired in all: without a name.");
   v.member("growth", site.growth, Presence::if_set,
            "What became of its call site while the process was watched, if that changed at all.");
   v.member("history", site.history, Presence::if_set,

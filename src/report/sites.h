@@ -110,12 +110,22 @@ struct AgeSummary {
 /// `ages`: the oldest first.
 AgeSummary summarize(std::span<const AgeGroup> ages);
 
-/// What of a site's is live since a test ran, as that acquired it.
+/// What of a site's has been live, or running, since a test ran, as that acquired it.
 struct TestShare {
-  Text test;
+  Text test;  ///< empty: of those that are not listed
   uint64_t live = 0;
+  uint64_t running = 0;
   uint64_t bytes = 0;
+
+  uint64_t count() const { return live + running; }
+  void add(const TestShare& other) {
+    live += other.live;
+    running += other.running;
+    bytes += other.bytes;
+  }
 };
+/// The order of tests: by number, as that is what texts say of them.
+bool has_more(const TestShare& left, const TestShare& right);
 
 /// What was live at a site some time ago.
 struct PastCount {
@@ -166,10 +176,11 @@ struct Site : Losses {
   uint64_t oldest_age_ns = 0;  ///< of what is live, as summarize() gives it; 0: not known
   uint64_t median_age_ns = 0;
   List<AgeGroup> ages;    ///< the oldest first; empty: not known
-  List<TestShare> tests;  ///< those that acquired most
+  List<TestShare> tests;  ///< as has_more() orders them
   uint64_t tests_omitted = 0;
-  std::optional<Growth> growth;  ///< of the call site
-  List<PastCount> history;       ///< the oldest first; empty where the number has not grown
+  std::optional<TestShare> other_tests;  ///< what those acquired
+  std::optional<Growth> growth;          ///< of the call site
+  List<PastCount> history;               ///< the oldest first; empty where the number has not grown
   List<Object> objects;
   uint64_t objects_omitted = 0;
   Text suppressed_by;
@@ -178,6 +189,9 @@ struct Site : Losses {
   uint64_t value(Counter counter) const { return number_of(*this, counter); }
   /// Sets what `ages` come to.
   void take_ages();
+  /// Sets `tests` anew after objects were removed. `all_are_listed`: was every one of its objects listed before?
+  /// `live_before`: what was live then.
+  void take_tests(bool all_are_listed, uint64_t live_before);
   /// Do rules count it?
   bool counts() const { return suppressed_by.empty() && owner.empty(); }
 };

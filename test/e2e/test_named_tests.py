@@ -81,6 +81,31 @@ def test_program():
 def test_last():
     pass
 '''.replace("LONG", LONG)
+# What tests leave that still runs, and more tests than a report lists of a site.
+MANY = '''
+import os
+import subprocess
+import threading
+
+import pytest
+
+kept = []
+
+def test_child():
+    null = subprocess.DEVNULL
+    kept.append(subprocess.Popen(["sleep", "20"], stdin=null, stdout=null, stderr=null))
+
+def test_thread():
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+@pytest.mark.parametrize("number", range(20))
+def test_few(number):
+    kept.append(os.open("/etc/passwd", os.O_RDONLY))
+
+@pytest.mark.parametrize("number", range(90))
+def test_of(number):
+    kept.append(os.open("/etc/hosts", os.O_RDONLY))
+'''
 CONFTEST = '''
 import os
 
@@ -91,8 +116,8 @@ def pytest_sessionfinish():
 
 @unittest.skipUnless(importlib.util.find_spec("pytest"), "python3-pytest is not installed")
 class NamedTests(unittest.TestCase):
-    def run_tests(self, scratch, way, **keywords):
-        for name, text in (("test_planted.py", TESTS), ("conftest.py", CONFTEST)):
+    def run_tests(self, scratch, way, tests=TESTS, **keywords):
+        for name, text in (("test_planted.py", tests), ("conftest.py", CONFTEST)):
             with open(scratch.path(name), "w", encoding="utf-8") as file:
                 file.write(text)
         result = way([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_planted.py"],
@@ -128,6 +153,52 @@ class NamedTests(unittest.TestCase):
         for way in (harness.run, harness.preload):
             with self.subTest(way=way), harness.Scratch() as scratch:
                 self.check(self.run_tests(scratch, way).report)
+
+    def test_what_still_runs_and_many_tests(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("r.json")
+            report = self.run_tests(scratch, harness.run, MANY, options=["--output", path, "--only", "python3*"]).reports["r.json"]
+            for kind in ("child", "thread"):
+                with self.subTest(kind=kind):
+                    test = f"test_planted.py::test_{kind}"
+                    sites = [site for site in report["sites"] if site["kind"] == kind]
+                    self.assertEqual([site.get("tests") for site in sites], [[{"test": test, "live": 0, "running": 1}]])
+                    rows = harness.unfreed("report", "--by", "test", "--kind", kind, "--format", "json", path).stdout
+                    rows = [(site["stack"][0]["function"], site["running"]) for site in json.loads(rows)["sites"]]
+                    self.assertEqual(rows, [(test, 1)])
+            # The interpreter specializes a call after some repetitions: one line has two stacks.
+            sites = [site for site in report["sites"] if site["kind"] == "fd" and "tests" in site]
+            few = [site for site in sites if site["objects"][0]["target"] == "/etc/passwd"]
+            self.assertEqual(sum(len(site["tests"]) for site in few), 20)
+            self.assertFalse(any("tests_omitted" in site for site in few))
+            many = max(sites, key=lambda site: site["live"])
+            more = many["live"] - 64
+            self.assertGreater(more, 0)
+            self.assertEqual((len(many["tests"]), many["tests_omitted"], many["other_tests"]), (64, more, {"live": more}))
+            by_test = harness.unfreed("report", "--by", "test", "--kind", "fd", path).stdout
+            self.assertRegex(by_test, rf"(?m)^ *{more} .*\[other tests\]$")
+
+    def test_selecting_keeps_the_tests_of_what_is_left(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("r.json")
+            report = self.run_tests(scratch, harness.run, options=["--output", path]).reports["r.json"]
+            thread = report["process"]["pid"]
+            others = {"/etc/hosts", "/etc/passwd", "/etc/group", "/etc/services"}
+            for options in (["--older", "1ms"], ["--thread", str(thread)]):
+                with self.subTest(options=options):
+                    shown = json.loads(harness.unfreed("report", *options, "--format", "json", path).stdout)
+                    for target in others:
+                        self.assertTrue(self.shares_of(shown, target)[0], target)
+                        self.assertEqual(self.shares_of(shown, target), self.shares_of(report, target))
+            site = next(site for site in report["sites"] if self.shares_of({"sites": [site]}, "/etc/hosts")[0])
+            site["tests"] = [{"test": "A", "live": 2}, {"test": "B", "live": 1}]
+            site["objects"] = [dict(site["objects"][0], test=test, thread=number)
+                               for test, number in (("A", 1), ("A", 2), ("B", 1))]
+            site.update(live=3, ages=[])
+            with open(path, "w", encoding="utf-8") as file:
+                json.dump(report, file)
+            shown = json.loads(harness.unfreed("report", "--thread", "2", "--format", "json", path).stdout)
+            self.assertEqual([site["tests"] for site in shown["sites"]], [[{"test": "A", "live": 1}]])
 
     def test_heap_blocks_are_their_tests(self):
         with harness.Scratch() as scratch:
