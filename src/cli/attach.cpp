@@ -146,7 +146,7 @@ class Attacher {
   const report::Settings& settings_;
   Session session_;
   TreeReport reports_;
-  EndingSignals signals_;
+  EndingSignals signals_{JobControl::ends};
 };
 
 trace::TraceSetup Attacher::make_setup() const {

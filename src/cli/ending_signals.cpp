@@ -10,10 +10,14 @@
 
 namespace unfreed::cli {
 
-EndingSignals::EndingSignals() {
+EndingSignals::EndingSignals(JobControl job_control) {
   sigset_t ending;
   sigemptyset(&ending);
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ending, signal);
+  if (job_control == JobControl::ends) {
+    sigaddset(&ending, SIGTSTP);
+    for (int stopping : {SIGTTIN, SIGTTOU}) signal(stopping, SIG_IGN);
+  }
   sigset_t before;
   sigprocmask(SIG_BLOCK, &ending, &before);
   arrived_ = base::UniqueFd(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));

@@ -86,13 +86,13 @@ std::optional<LedgerFacts> read_ledger_facts(const LedgerFile& file) {
                      open.user,
                      header.created_boottime_ns,
                      header.is_reported.load(std::memory_order_relaxed) != 0,
-                     (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagAttached) != 0};
+                     (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced) != 0};
 }
 
 bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts) {
   static const uint64_t own_namespace = ledger::own_pid_namespace();
   // What was killed has left a ledger that nobody keeps, of a process that goes on.
-  bool is_left = facts && facts->is_attached && ledger::find_launcher(file.folder->fd.get()) == ledger::Launcher::gone;
+  bool is_left = facts && facts->is_traced && ledger::find_launcher(file.folder->fd.get()) == ledger::Launcher::gone;
   if (is_left) return false;
   if (file.name.pid_namespace == own_namespace)
     return is_running(file.name.pid, facts ? facts->created_boottime_ns : 0);

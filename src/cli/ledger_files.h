@@ -51,7 +51,7 @@ struct LedgerFacts {
   unsigned user = 0;  ///< the file's
   uint64_t created_boottime_ns = 0;
   bool is_reported = false;
-  bool is_attached = false;  ///< its process was not started under unfreed, and may go on without its tracer
+  bool is_traced = false;  ///< from outside: its process may go on without its tracer
 };
 /// Empty if it cannot be opened, or is not a ledger that this program reads.
 std::optional<LedgerFacts> read_ledger_facts(const LedgerFile& file);

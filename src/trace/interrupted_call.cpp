@@ -45,7 +45,6 @@ constexpr Wait kWaits[] = {
     {SYS_io_uring_enter, Limit::none, 0, 0},
     {SYS_accept, Limit::none, 0, 0},
     {SYS_accept4, Limit::none, 0, 0},
-    {SYS_connect, Limit::none, 0, 0},
     {SYS_read, Limit::none, 0, 0},
     {SYS_readv, Limit::none, 0, 0},
     {SYS_recvfrom, Limit::none, 0, 0},

@@ -9,7 +9,7 @@
 //           none does      ──▶  the call begins anew, with all of its timeout
 //
 // A wait that has lasted for its timeout ends as timeouts do, so it takes at most twice as long, however often it is
-// woken.
+// woken. A socket's time limit is not known, so that such a call may begin anew without end.
 #pragma once
 
 #include <sys/ptrace.h>

@@ -107,7 +107,7 @@ Attached TraceLoop::attach(int pid) {
   // What takes long is done before anything is traced.
   int live = base::live_thread(pid);
   process.code = std::make_shared<CodeSpace>(live);
-  setup_.ledgers.is_attached = true;
+  setup_.ledgers.is_attachment = setup_.ledgers.is_attached = true;
   TracedLedger* ledger = ledger_of(process);
   setup_.ledgers.is_attached = false;
   if (!ledger) {
@@ -168,7 +168,8 @@ void TraceLoop::run_attached(const std::atomic<bool>& is_asked, int has_ended) {
     take_last_facts();
     // What is stopped when its tracer ends is woken as by a signal: a wait that it is about to begin fails with EINTR.
     is_ending_ = true;
-    for (int tid : held) resume(tid, threads_[tid]);
+    for (int tid : held)
+      if (auto thread = threads_.find(tid); thread != threads_.end()) resume(tid, thread->second);
   }
   eventfd_write(has_ended, 1);
   take_all_stops();

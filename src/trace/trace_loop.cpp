@@ -103,7 +103,8 @@ void TraceLoop::stopped(int tid, int status) {
       break;
     case PTRACE_EVENT_EXEC:
       executed(tid);
-      return resume(tid, threads_[tid]);
+      found = threads_.find(tid);  // its number may be another thread's now
+      return resume(tid, found == threads_.end() ? Thread() : found->second);
     case PTRACE_EVENT_EXIT:
       exits(tid, thread);
       break;

@@ -146,14 +146,13 @@ void TracedLedger::describe_process(int pid, bool is_forked) const {
 
 void TracedLedger::describe_coverage() const {
   using ledger::Coverage;
-  bool is_attached = writer_.header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagAttached;
   for (size_t number = 0; number < ledger::kKindCount; ++number) {
     auto kind = static_cast<Kind>(number);
     if (!(setup_.settings->kinds >> number & 1)) continue;
     if (kind == Kind::fd || kind == Kind::child)
       writer_.cover(kind, Coverage::exact);
     else if (kind != Kind::thread)
-      writer_.cover(kind, Coverage::unavailable, is_attached ? kOnlyCallsSince : kOnlyCalls);
+      writer_.cover(kind, Coverage::unavailable, setup_.is_attachment ? kOnlyCallsSince : kOnlyCalls);
     else if (code_.is_only_go())
       writer_.cover(kind, Coverage::exact);  // its threads are the runtime's, which joins none
     else

@@ -27,7 +27,8 @@ struct LedgerSetup {
   int launcher_pid = 0;
   int command_pid = 0;  ///< the first process of the run; set when it is known
   const report::Settings* settings = nullptr;
-  bool is_attached = false;  ///< the next one is of a process that runs already; take_held_before() will be called
+  bool is_attachment = false;  ///< the run began with a process that ran already
+  bool is_attached = false;    ///< the next one is of that process; take_held_before() will be called
 };
 
 /// A thread that is stopped at a system call.

@@ -155,6 +155,17 @@ class Attach(unittest.TestCase):
             self.assertEqual(scratch.leftovers(), [])  # the command after it has removed them
             self.assertEqual(target.end(), 7)
 
+    def test_job_control_does_not_freeze_it(self):
+        with harness.Scratch() as scratch, Target() as target:
+            attached = Attached(target.pid, scratch)
+            for ignored in signal.SIGTTIN, signal.SIGTTOU:
+                attached.process.send_signal(ignored)
+            target.tell("o")
+            self.assertNotIn(state(attached.process.pid, "State"), "tT")
+            self.assertEqual(attached.end(signal.SIGTSTP), 0, attached.stderr)
+            self.assertEqual(attached.report["totals"]["fd"]["live"], 1)
+            self.assertEqual((state(target.pid, "TracerPid"), target.end()), ("0", 7))
+
     def test_the_process_ends(self):
         with harness.Scratch() as scratch, Target() as target:
             attached = Attached(target.pid, scratch, "--fail-on", "fd>0", "--for", "1h")
