@@ -16,7 +16,7 @@ build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohma
 test_packages=(python3 python3-jsonschema binutils gdb strace git redis-server redis-tools nginx-light sqlite3 man-db
   valgrind musl-tools wrk chromium mold libjemalloc-dev libmimalloc2.0 libgoogle-perftools4 libtcmalloc-minimal4 clang-format clang-tidy
   gcovr python3-prometheus-client golang-go catch2 doctest-dev python3-pytest lintian mmdebstrap cmake tmux
-  debuginfod liburing-dev prometheus prometheus-node-exporter python3-grpcio ruby)
+  debuginfod liburing-dev prometheus prometheus-node-exporter python3-grpcio ruby zsh fish)
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 

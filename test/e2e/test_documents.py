@@ -157,7 +157,7 @@ class Documents(unittest.TestCase):
         def read(until):
             nonlocal shown
             shown = ""
-            end = time.monotonic() + 20
+            end = time.monotonic() + 60
             while until not in shown and time.monotonic() < end:
                 if select.select([terminal], [], [], 0.1)[0]:
                     shown += os.read(terminal, 65536).decode(errors="replace")
