@@ -159,7 +159,7 @@ struct Evaluation {
   std::span<uint32_t> fds_by_thread;      ///< indexes into fds
   std::span<uint32_t> listed;             ///< sites to show, worst first (order_sites)
   std::span<std::string_view> functions;  ///< names of the hooked functions, by number
-  std::span<uint32_t> by_place;           ///< all sites, those of one place together
+  std::span<uint32_t> by_place;           ///< the sites that were used, those of one place together
   bool reconciled = false;                ///< kernel facts are there
   bool threads_listed = false;
   bool children_listed = false;
