@@ -242,7 +242,7 @@ class Selection(unittest.TestCase):
                 then = 10 if by == "file" else 7
                 self.assertIn("\ngrew (1 group)\n", shown.stdout)
                 self.assertRegex(shown.stdout, rf"(?m)^ +{then} +{then + 460} +\+460, 46 per minute +fd +.*{re.escape(name)}")
-                self.assertNotIn("main", shown.stdout)
+                self.assertNotRegex(shown.stdout, r"(?m)^ +main\b", "the stack of a call site")
         self.assertIn("grew (1 call site)", self.between("--by", "site", "--kind", "fd").stdout)
         self.assertNotIn("467", self.between("--by", "function", "--min", "461").stdout)
 
