@@ -56,7 +56,8 @@ bool BoundedCall::reserve(size_t stack_bytes) {
 void BoundedCall::take_signal() {
   if (has_signal_) return;
   // The handler may leave without returning: the signal is not to stay blocked then.
-  has_signal_ = set_signal_action(SIGVTALRM, {on_signal, SA_SIGINFO | SA_RESTART | SA_NODEFER, nullptr, 0}, &action_before_);
+  has_signal_ =
+      set_signal_action(SIGVTALRM, {on_signal, SA_SIGINFO | SA_RESTART | SA_NODEFER, nullptr, 0}, &action_before_);
   uint64_t mask = uint64_t{1} << (SIGVTALRM - 1);
   raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&mask), reinterpret_cast<long>(&mask_before_), 8);
 }
