@@ -272,6 +272,10 @@ long populate_memory(void* start, size_t bytes) {
   return raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), kPopulateWrite);
 }
 
+void prefer_huge_pages(void* start, size_t bytes) {
+  raw_syscall(SYS_madvise, reinterpret_cast<long>(start), static_cast<long>(bytes), MADV_HUGEPAGE);
+}
+
 long copy_memory(int pid, uintptr_t from, void* to, size_t bytes) {
   iovec local{to, bytes}, remote{reinterpret_cast<void*>(from), bytes};
   // Of the calling thread, not of the process: the main thread may have ended, and its memory is gone then.

@@ -79,6 +79,9 @@ uintptr_t apart_from_program();
 /// is read before it is written to costs two faults, and touching a shared one without storage raises SIGBUS.
 /// `start` is the start of a page.
 long populate_memory(void* start, size_t bytes);
+/// Memory that will be touched from end to end: the kernel may back it by huge pages (MADV_HUGEPAGE), each by one
+/// fault. Where it has none, or is not to use them, nothing changes. `start` is the start of a page.
+void prefer_huge_pages(void* start, size_t bytes);
 
 /// Copies memory that may not be mapped, of this process (`pid` 0) or another one (the number of any live thread).
 /// Returns the number of bytes, fewer if not all can be read, or −errno. Shared memory without storage gets it

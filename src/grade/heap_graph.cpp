@@ -8,6 +8,7 @@ namespace unfreed::grade {
 namespace {
 
 constexpr unsigned kRegionBits = 26, kPageBits = 12;
+constexpr uintptr_t kPageBytes = uintptr_t{1} << kPageBits;
 constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
 constexpr size_t kPagesOfRegion = size_t{1} << (kRegionBits - kPageBits);
 constexpr size_t kWord = sizeof(uintptr_t);
@@ -31,11 +32,11 @@ bool may_be_next_chunk(const Block& block, uintptr_t address) {
 
 bool HeapGraph::prepare(size_t most_blocks) {
   most_ = most_blocks;
-  blocks_ = block_memory_.reserve_array<Block>(most_ + 1);
-  queue_ = queue_memory_.reserve_array<uint32_t>(most_ + 1);
+  blocks_ = block_memory_.reserve_dense<Block>(most_ + 1);
+  queue_ = queue_memory_.reserve_dense<uint32_t>(most_ + 1);
   seeds_ = seed_memory_.reserve_array<uint32_t>(most_ + 1);
   regions_ = region_memory_.reserve_array<uint32_t>(kRegions);
-  nodes_ = node_memory_.reserve_array<uint32_t>(most_ + 1);
+  nodes_ = node_memory_.reserve_dense<uint32_t>(most_ + 1);
   return blocks_ && queue_ && seeds_ && regions_ && nodes_ && retention_.prepare() && most_ < UINT32_MAX;
 }
 
@@ -43,9 +44,9 @@ void HeapGraph::keep_pointers(size_t most) {
   pointers_ = {};
   pointers_.is_complete = false;
   if (!most) return;
-  to_ = pointer_memory_.reserve_array<uint32_t>(most + 1);
-  first_ = first_memory_.reserve_array<uint32_t>(most_ + 1);
-  last_ = last_memory_.reserve_array<uint32_t>(most_ + 1);
+  to_ = pointer_memory_.reserve_dense<uint32_t>(most + 1);
+  first_ = first_memory_.reserve_dense<uint32_t>(most_ + 1);
+  last_ = last_memory_.reserve_dense<uint32_t>(most_ + 1);
   roots_ = root_memory_.reserve_array<Pointers::OfRoot>(most + 1);
   most_pointers_ = most;
   pointers_.is_kept = true;
@@ -109,6 +110,10 @@ uint32_t HeapGraph::block_at(uintptr_t address) const {
   if (!place) return none;
   const uint32_t* page = pages_ + (place - 1) + page_in_region(address);
   uint32_t low = page[0], high = page[1];
+  // Blocks of one size lie at equal distances. Most pointers are to a start.
+  uint32_t guess = low + static_cast<uint32_t>((address & (kPageBytes - 1)) * (high - low) >> kPageBits);
+  for (uint32_t at = guess > low ? guess - 1 : low; at < std::min(guess + 2, high); ++at)
+    if (blocks_[at].start == address) return at;
   while (low < high) {  // the first block beyond the address
     uint32_t middle = low + (high - low) / 2;
     if (blocks_[middle].start <= address)

@@ -111,7 +111,14 @@ class HeapGraph {
   /// A live block; addresses ascend. False: no room.
   bool add(const Block& block) {
     if (count_ == most_) return false;
-    blocks_[count_++] = block;
+    Block& added = blocks_[count_++];
+    // One by one: a copy reads at once what has just been written in parts, and waits for it.
+    added.start = block.start;
+    added.bytes = block.bytes;
+    added.site = block.site;
+    added.grade = block.grade;
+    added.flags = block.flags;
+    added.offset = block.offset;
     return true;
   }
   /// All have been added. `constants`: read-only memory of loaded objects, in order of address, where tables of virtual

@@ -31,10 +31,22 @@ void Scratch::release_shared() {
 
 void* Scratch::reserve(size_t bytes) {
   release();
-  start_ = take_shared(bytes);
-  is_shared_ = start_;
-  if (!start_) start_ = base::map_memory(bytes);
-  if (!start_) return nullptr;
+  void* start = take_shared(bytes);
+  is_shared_ = start;
+  return keep(start ? start : base::map_memory(bytes), bytes);
+}
+
+void* Scratch::reserve_huge(size_t bytes) {
+  release();
+  void* start = base::map_memory(bytes);
+  is_shared_ = false;
+  if (start) base::prefer_huge_pages(start, bytes);
+  return keep(start, bytes);
+}
+
+void* Scratch::keep(void* start, size_t bytes) {
+  if (!start) return nullptr;
+  start_ = start;
   bytes_ = bytes;
   next_ = g_first;
   g_first = this;

@@ -21,6 +21,14 @@ class Scratch {
     return static_cast<T*>(reserve(count * sizeof(T)));
   }
 
+  /// The same for what will be used from its start on, up to half of it or more: a large one by huge pages, each of
+  /// which costs a hundredth of the faults.
+  template <class T>
+  T* reserve_dense(size_t count) {
+    return static_cast<T*>(count * sizeof(T) >= kHugePage ? reserve_huge(count * sizeof(T))
+                                                          : reserve(count * sizeof(T)));
+  }
+
   /// Unmaps all of them: those who had them will not come back for them.
   static void release_all();
 
@@ -35,6 +43,10 @@ class Scratch {
   }
 
  private:
+  static constexpr size_t kHugePage = size_t{2} << 20;
+
+  void* reserve_huge(size_t bytes);
+  void* keep(void* start, size_t bytes);
   void release();
   static void* take_shared(size_t bytes);
   static void release_shared();
