@@ -133,8 +133,8 @@ bool send_request(int pid, int signal, const Receiver& receiver) {
 bool request_grading(int pid, int file, std::string& error) {
   auto header = std::make_unique<ledger::Header>();
   if (!read_header(file, *header) || header->report_signal < 1 || !is_caught(pid, header->report_signal)) {
-    error =
-        fmt::format("process {} takes no requests: UNFREED_SIGNAL is off, or the program uses that signal itself", pid);
+    error = fmt::format(
+        "process {} takes no requests: UNFREED_SIGNAL is off, or the program uses every signal for them itself", pid);
     return false;
   }
   using namespace std::chrono_literals;
