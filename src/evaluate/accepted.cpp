@@ -15,7 +15,7 @@ namespace {
 
 enum class What : uint8_t {
   own_script,
-  own_digit,
+  own_numbers,
   own_code,
   by_function,
   python_workers,
@@ -62,14 +62,10 @@ bool is_of_main_module(const ledger::View& view, const ledger::Node* node) {
   return module && module->flags & ledger::kModuleMain;
 }
 
-/// Is all of a stack code of the executable, or of libraries that are installed with the system?
-bool is_interpreters(const ledger::View& view, uint32_t leaf) {
-  for (const ledger::Node* node = view.node(leaf); node; node = node->parent ? view.node(node->parent) : nullptr) {
-    const ledger::Module* module = view.module(node->module & ledger::kNodeModuleMask);
-    constexpr uint16_t kOwn = ledger::kModuleMain | ledger::kModuleRuntime;
-    if (!module || (!(module->flags & kOwn) && !is_system_module(view.text(module->path)))) return false;
-  }
-  return true;
+/// Is it code of the executable, of the runtime, or of libraries that are installed with the system?
+bool is_interpreters(const ledger::View& view, const ledger::Module* module) {
+  constexpr uint16_t kOwn = ledger::kModuleMain | ledger::kModuleRuntime;
+  return module && (module->flags & kOwn || is_system_module(view.text(module->path)));
 }
 
 /// Of a stack: the innermost frame that is not the runtime's.
@@ -129,6 +125,24 @@ bool is_called_by(const ReportInput& input, const Evaluation& evaluation, uint32
   return any_frame(input, evaluation, site, [&](const ResolvedFrame& frame) {
     return !frame.function.empty() && is_named(functions, frame.function);
   });
+}
+
+/// Is all of a stack the interpreter's, or all of it up to where it began to run a program, in one of `functions`?
+bool is_of_interpreter(const ReportInput& input, const ledger::View& view, uint32_t leaf, std::string_view functions) {
+  struct Search {
+    const ledger::View& view;
+    std::string_view functions;
+    bool is_foreign = false, runs_program = false;
+  } search{view, functions};
+  bool is_cut = visit_stack(view, input.resolver, leaf,
+                            {&search, [](void* context, const FrameView& frame) {
+                               auto& found = *static_cast<Search*>(context);
+                               if (found.is_foreign || found.runs_program) return;
+                               found.is_foreign = !is_interpreters(found.view, frame.module);
+                               found.runs_program = !found.is_foreign && frame.resolved && !found.functions.empty() &&
+                                                    is_named(found.functions, frame.resolved->function);
+                             }});
+  return search.runs_program || (!search.is_foreign && !is_cut);
 }
 
 /// Those by which multiprocessing notices a process's end, and a process its parent's. They are closed when the object
@@ -204,10 +218,14 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   const EvaluatedSite& held = evaluation.sites[site];
   std::string_view script = evaluation.view->text(evaluation.view->header().script);
   uint32_t first = kNoIndex;
+  constexpr ptrdiff_t kMostOthers = 2;
+  auto is_digit = [](const EvaluatedFd& fd) { return fd.fd >= 3 && fd.fd <= 9; };
+  const EvaluatedFd* fds = evaluation.fds.data() + held.first_object;
+  ptrdiff_t others = held.objects - std::count_if(fds, fds + held.objects, is_digit);
   for (uint32_t at = held.first_object; at < held.first_object + held.objects; ++at) {
     const EvaluatedFd& fd = evaluation.fds[at];
     uint32_t row = find_row(input, Subject::fd, [&](const Accepted& accepted) {
-      if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
+      if (accepted.what == What::own_numbers) return is_digit(fd) || others <= kMostOthers;
       if (accepted.what == What::python_workers) return is_of_python_worker(evaluation, fd, held);
       if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
       if (accepted.what == What::python_pipes) return are_python_pipes(input, evaluation, site);
@@ -226,7 +244,7 @@ uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation,
   const ledger::Site* record = evaluation.view->site(site);
   return find_row(input, Subject::heap, [&](const Accepted& accepted) {
     if (!record || (accepted.what != What::own_losses && accepted.what != What::own_objects)) return false;
-    if (is_interpreters(*evaluation.view, record->node)) return true;
+    if (is_of_interpreter(input, *evaluation.view, record->node, accepted.functions)) return true;
     return accepted.what == What::own_objects && is_called_by_interpreter(*evaluation.view, record->node);
   });
 }

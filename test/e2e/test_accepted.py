@@ -2,18 +2,19 @@
 """What well-known programs do on purpose is no leak, says why when it is asked, and hides no leak of anybody else."""
 import os
 import shutil
+import subprocess
 import unittest
 
 import harness
 
 
 class Shells(unittest.TestCase):
-    def run_script(self, shell, text, *options, arguments=("./script.sh",)):
+    def run_script(self, shell, text, *options, arguments=("./script.sh",), rules="fd>0,thread>0,misuse>0"):
         with harness.Scratch() as scratch:
             with open(scratch.path("script.sh"), "w") as file:
                 file.write(text + "\n")
             result = harness.run([shell, *arguments], scratch=scratch, cwd=scratch.folder, options=[
-                "--quiet", "--fail-on", "fd>0,thread>0,misuse>0", *options])
+                "--quiet", "--fail-on", rules, *options])
             path = scratch.path("report.json")
             result.shown = harness.unfreed("report", "--show-suppressed", path).stdout
             result.plain = harness.unfreed("report", path).stdout
@@ -45,6 +46,23 @@ class Shells(unittest.TestCase):
                      "coproc cat; exec {COPROC[1]}>&-; wait", "mapfile -t x < <(seq 5)"):
             with self.subTest(text=text):
                 self.assertEqual(self.run_script("/bin/bash", text).status, 0)
+
+    def test_what_a_shell_runs_to_its_end(self):
+        for text in ("trap 'true' EXIT; echo ok", "trap 'true' EXIT; exit 0", "f() { exit 0; }; f | cat; f & wait",
+                     "echo x | { read x; exit 0; }"):
+            for shell in ("/bin/bash", "/bin/dash"):
+                with self.subTest(text=text, shell=shell):
+                    self.assertEqual(self.run_script(shell, text, rules="fd>0,heap.lost>0").status, 0)
+        lossy = harness.run(["/bin/dash", "-c", "trap 'true' EXIT; true"], options=["--fail-on", "heap.lost>0",
+                                                                                     "--no-default-suppressions"])
+        self.assertEqual(lossy.status, 23, "else there would be nothing to accept")
+
+    def test_descriptors_that_a_script_opens(self):
+        with harness.Scratch() as scratch:
+            name = scratch.path("file")
+            self.assertEqual(self.run_script("/bin/bash", f"exec {{fd}}>{name} 4>{name}; exec 11>{name} 5>{name}").status, 0)
+            loop = self.run_script("/bin/bash", f"for i in 1 2 3; do exec {{fd}}>{name}; done")
+            self.assertEqual(loop.status, 23, "one for each turn of a loop is a leak")
 
     def test_the_reason_is_shown_on_request(self):
         result = self.run_script("/bin/bash", "true")
@@ -89,8 +107,7 @@ class Shells(unittest.TestCase):
                 shutil.copy(harness.program("fd_open"), scratch.path(name))
                 result = harness.run([scratch.path(name), "leak"], options=["--fail-on", "fd>0"])
                 self.assertEqual(result.status, 23, result)
-        # Another file of the same name, and another program that reads a script.
-        self.assertEqual(self.run_script("/bin/bash", "mkdir s; echo x >s/script.sh; exec {fd}<s/script.sh").status, 23)
+        # Another program that reads a script.
         self.assertEqual(self.run_script("/usr/bin/python3", "import os; os.open('script.sh', 0)").status, 23)
 
 
@@ -269,6 +286,21 @@ class Perl(unittest.TestCase):
         for options, status in (([], 0), (["--no-default-suppressions"], 23)):
             result = harness.run(["perl", "-e", self.SCRIPT], options=["--fail-on", "heap.lost>0", *options])
             self.assertEqual((result.status, result.stdout), (status, "501\n"), result)
+
+    def test_what_an_extension_has_it_run(self):
+        """The extension lies where a project builds its own."""
+        (module,) = subprocess.run(["perl", "-MList::Util", "-e", "print $INC{'List/Util.pm'}"], capture_output=True, text=True,
+                                   check=True).stdout.split()
+        archive = os.path.dirname(os.path.dirname(module))
+        with harness.Scratch() as scratch:
+            for file in ("List/Util.pm", "auto/List/Util/Util.so"):
+                os.makedirs(os.path.dirname(scratch.path(file)), exist_ok=True)
+                shutil.copy(os.path.join(archive, file), scratch.path(file))
+            script = ("use List::Util; List::Util::first(sub { eval 'package Foo; sub x { return {a => 1} }'; require Text::Wrap; "
+                      "1 }, 1);")
+            for options, status in (([], 0), (["--no-default-suppressions"], 23)):
+                result = harness.run(["perl", "-I" + scratch.folder, "-e", script], options=["--fail-on", "heap.lost>0", *options])
+                self.assertEqual(result.status, status, result)
 
     def test_what_holds_on_is_not_hidden(self):
         result = harness.run(["perl", "-e", self.SCRIPT + " open(our $kept, '<', '/etc/passwd'); POSIX::_exit(0)"],
