@@ -67,6 +67,10 @@ void build_misuse(Build& build) {
     out->first_closed = describe_call(build, record->closed_site, record->closed_tid, record->closed_ns);
     out->closed = describe_call(build, record->site, record->tid, record->first_ns);
     out->reopened = describe_call(build, record->reopened_site, record->reopened_tid, record->reopened_ns);
+    out->earlier_closed =
+        describe_call(build, record->earlier_closed_site, record->earlier_closed_tid, record->earlier_closed_ns);
+    out->earlier_opened =
+        describe_call(build, record->earlier_opened_site, record->earlier_opened_tid, record->earlier_opened_ns);
     out->suppressed_by = suppression_text(build, misuse.suppression);
   }
 }

@@ -24,7 +24,7 @@
 namespace unfreed::ledger {
 
 inline constexpr char kMagic[8] = {'U', 'N', 'F', 'R', 'E', 'E', 'D', 'L'};
-inline constexpr uint32_t kFormatVersion = 5;
+inline constexpr uint32_t kFormatVersion = 6;
 inline constexpr uint32_t kByteOrder = 0x01020304;
 inline constexpr size_t kPageBytes = 4096;
 
@@ -561,8 +561,16 @@ struct Misuse {
   uint64_t reopened_ns;
   uint32_t reopened_site;  ///< 0: it had not been
   int32_t reopened_tid;
+  // Who had the number before, where one of the closes may have been that owner's second. All 0: nobody, or it is
+  // clear.
+  uint64_t earlier_opened_ns;
+  uint64_t earlier_closed_ns;
+  uint32_t earlier_opened_site;
+  uint32_t earlier_closed_site;
+  int32_t earlier_opened_tid;
+  int32_t earlier_closed_tid;
 };
-static_assert(sizeof(Misuse) == 80);
+static_assert(sizeof(Misuse) == 112);
 
 /// A thread or a child as the kernel knew it at the last reconciliation.
 struct KernelTask {

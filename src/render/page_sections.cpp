@@ -130,10 +130,9 @@ class Sections {
     section.end(sections_);
   }
 
-  void add_call(json& item, std::string_view title, const std::optional<report::ClosingCall>& call) {
-    if (!call) return;
-    std::string text = fmt::format("{} by {} in thread {}", title, printable(call->function), call->thread);
-    item["stacks"].push_back({text, stacks_.add(report_, call->stack), call->truncated ? 1 : 0});
+  void add_call(json& item, std::string_view title, const report::ClosingCall& call) {
+    std::string text = fmt::format("{} by {} in thread {}", title, printable(call.function), call.thread);
+    item["stacks"].push_back({text, stacks_.add(report_, call.stack), call.truncated ? 1 : 0});
   }
 
   void add_misuse() {
@@ -144,14 +143,7 @@ class Sections {
     for (const report::Misuse* one : all) {
       json& item = section.add(describe_misuse(*one), times(one->count));
       add_line(item, suppressed_by(one->suppressed_by));
-      add_call(item, "closed", one->closed);
-      add_call(item, "reopened before that", one->reopened);
-      add_call(item,
-               one->type == "stale_owner"       ? "closed by number before"
-               : one->type == "standard_closed" ? "the standard stream closed before"
-                                                : "first closed",
-               one->first_closed);
-      add_call(item, "opened", one->opened);
+      for (const auto& [title, call] : closing_calls(*one)) add_call(item, title, **call);
     }
     section.end(sections_);
   }

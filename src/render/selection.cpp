@@ -12,6 +12,7 @@
 #include "render/kernel_view.h"
 #include "render/places.h"
 #include "render/quantities.h"
+#include "render/text_parts.h"
 #include "settings/subjects.h"
 
 namespace unfreed::render {
@@ -115,9 +116,8 @@ class Selecting {
           return wants(Subject::child) && is_thread(one.thread.value_or(0)) && matches(one.name);
         },
         is_unattributed);
-    keep(report_.misuse, "invalid close", [&](const report::Misuse& one) {
-      return wants(Subject::misuse) && is_call(one.opened, one.first_closed, one.closed, one.reopened);
-    });
+    keep(report_.misuse, "invalid close",
+         [&](const report::Misuse& one) { return wants(Subject::misuse) && is_call(one); });
     keep(report_.exec_leaks, "inherited descriptor", [&](const report::ExecLeak& one) {
       return wants(Subject::exec) && selection_.thread.empty() &&
              (matches(one.target) || matches(one.program) || matches_stack(one.stack));
@@ -180,12 +180,10 @@ class Selecting {
   bool is_thread(int64_t number) const {
     return selection_.thread.empty() || std::find(threads_.begin(), threads_.end(), number) != threads_.end();
   }
-  bool is_call(const std::optional<report::ClosingCall>& a, const std::optional<report::ClosingCall>& b,
-               const std::optional<report::ClosingCall>& c, const std::optional<report::ClosingCall>& d) const {
+  bool is_call(const report::Misuse& misuse) const {
     if (!selection_.pattern && selection_.thread.empty()) return true;
-    for (const auto* call : {&a, &b, &c, &d})
-      if (*call && is_thread((*call)->thread) && (matches((*call)->function) || matches_stack((*call)->stack)))
-        return true;
+    for (const auto& [title, call] : closing_calls(misuse))
+      if (is_thread((*call)->thread) && (matches((*call)->function) || matches_stack((*call)->stack))) return true;
     return false;
   }
 

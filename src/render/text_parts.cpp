@@ -108,11 +108,10 @@ bool is_worth_showing(const Report& report, const Thread& thread) {
   return thread.state == "running";
 }
 
-std::string render_call(std::string_view title, const std::optional<report::ClosingCall>& call, const Report& report,
+std::string render_call(std::string_view title, const report::ClosingCall& call, const Report& report,
                         const TextOptions& options) {
-  if (!call) return {};
-  return fmt::format("    {} by {} in thread {}\n{}", title, printable(call->function), call->thread,
-                     render_frames(report, call->stack, options, "        "));
+  return fmt::format("    {} by {} in thread {}\n{}", title, printable(call.function), call.thread,
+                     render_frames(report, call.stack, options, "        "));
 }
 
 bool is_asked_for(const Report& report, std::string_view type) {
@@ -129,6 +128,21 @@ bool is_worth_showing(const Report& report, const Misuse& misuse) {
 }
 
 }  // namespace
+
+std::vector<TitledCall> closing_calls(const Misuse& misuse) {
+  std::string_view first = misuse.type == "stale_owner"       ? "closed by number before"
+                           : misuse.type == "standard_closed" ? "the standard stream closed before"
+                                                              : "first closed";
+  std::vector<TitledCall> calls;
+  for (TitledCall one : {TitledCall{"closed", &misuse.closed},
+                         {"reopened before that", &misuse.reopened},
+                         {first, &misuse.first_closed},
+                         {"opened", &misuse.opened},
+                         {"before that, another owner had the number: closed", &misuse.earlier_closed},
+                         {"before that, another owner had the number: opened", &misuse.earlier_opened}})
+    if (*one.call) calls.push_back(one);
+  return calls;
+}
 
 std::string describe_misuse(const Misuse& misuse) {
   std::string owner = misuse.owner == "directory_stream" ? "directory stream" : "stream";
@@ -335,13 +349,7 @@ std::string render_misuse(const Report& report, const TextOptions& options) {
     }
     std::string times = misuse.count > 1 ? fmt::format(" ({} times)", write_count(misuse.count)) : "";
     text += fmt::format("\n  {}{}\n", tinted(describe_misuse(misuse), Tint::bold, options.colour), times);
-    text += render_call("closed", misuse.closed, report, options);
-    text += render_call("reopened before that", misuse.reopened, report, options);
-    text += render_call(misuse.type == "stale_owner"       ? "closed by number before"
-                        : misuse.type == "standard_closed" ? "the standard stream closed before"
-                                                           : "first closed",
-                        misuse.first_closed, report, options);
-    text += render_call("opened", misuse.opened, report, options);
+    for (const auto& [title, call] : closing_calls(misuse)) text += render_call(title, **call, report, options);
   }
   if (left_out) text += fmt::format("\n  and {}\n", write_number_of(left_out, "more invalid close"));
   return text;

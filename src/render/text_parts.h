@@ -2,6 +2,7 @@
 // Internal to this folder.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,12 @@ std::string render_growth(const report::Report& report, const TextOptions& optio
 std::string describe_function(const report::Report& report, report::CallId call, const TextOptions& options);
 /// "descriptor 7 was closed twice"
 std::string describe_misuse(const report::Misuse& misuse);
+/// The calls that explain it, the latest first.
+struct TitledCall {
+  std::string_view title;
+  const std::optional<report::ClosingCall>* call;  ///< has a value; of the misuse, for whose life
+};
+std::vector<TitledCall> closing_calls(const report::Misuse& misuse);
 /// Is it among the invalid closes that `misuse>0` counts? Some is done on purpose, and has rules of its own.
 bool counts(const report::Misuse& misuse);
 /// "descriptor 5 (/etc/passwd) was inherited by /bin/ls"

@@ -344,6 +344,10 @@ void describe(Visitor& v, Is<Misuse> auto& misuse) {
   v.member("closed", misuse.closed, Presence::if_set, "The invalid close itself.");
   v.member("reopened", misuse.reopened, Presence::if_set,
            "Whose the number was by the time of the invalid close, where it had been handed out anew.");
+  v.member(
+      "earlier_closed", misuse.earlier_closed, Presence::if_set,
+      "How the number's owner before that closed it, whose second close the first or the invalid one may have been.");
+  v.member("earlier_opened", misuse.earlier_opened, Presence::if_set, "And how that owner had opened it.");
   v.member("suppressed_by", misuse.suppressed_by, Presence::if_set, "");
 }
 

@@ -117,6 +117,8 @@ struct Misuse {
   std::optional<ClosingCall> first_closed;
   std::optional<ClosingCall> closed;
   std::optional<ClosingCall> reopened;
+  std::optional<ClosingCall> earlier_closed;
+  std::optional<ClosingCall> earlier_opened;
   Text suppressed_by;
 };
 

@@ -108,6 +108,12 @@ void copy_facts(const Misuse& from, Misuse& to) {
   to.reopened_site = from.reopened_site;
   to.reopened_tid = from.reopened_tid;
   to.reopened_ns = from.reopened_ns;
+  to.earlier_opened_site = from.earlier_opened_site;
+  to.earlier_closed_site = from.earlier_closed_site;
+  to.earlier_opened_tid = from.earlier_opened_tid;
+  to.earlier_closed_tid = from.earlier_closed_tid;
+  to.earlier_opened_ns = from.earlier_opened_ns;
+  to.earlier_closed_ns = from.earlier_closed_ns;
 }
 
 /// Counts it; null (counted as dropped) when there is no room for another.
@@ -189,6 +195,22 @@ bool is_closed_by_older(const ClosedFd& older, const ClosedFd& newer, uint32_t s
   return likeness(newer.closed_site, older.closed_site) > likeness(newer.closed_site, site);
 }
 
+/// Who had the number before, if the close at `site` may be that owner's second: another place opened for it, and the
+/// close is not another one by code that has closed for the later owner.
+void describe_earlier(const ClosedFd& earlier, uint32_t opened_site, uint32_t own_close, uint32_t site, Misuse& out) {
+  uint64_t word = earlier.word.load(std::memory_order_acquire);
+  if (!word || ledger::fd_origin(word) == ledger::FdOrigin::inherited) return;
+  uint32_t opening = ledger::fd_site(word);
+  if (!opening || !opened_site || likeness(opening, opened_site) > 0) return;
+  if (own_close && likeness(own_close, site) > 0) return;
+  out.earlier_opened_site = opening;
+  out.earlier_opened_tid = static_cast<int32_t>(earlier.tid);
+  out.earlier_opened_ns = earlier.acquired_ns;
+  out.earlier_closed_site = earlier.closed_site;
+  out.earlier_closed_tid = static_cast<int32_t>(earlier.closed_tid);
+  out.earlier_closed_ns = earlier.closed_ns;
+}
+
 /// A double close: `closed` is what had been closed, `before` what had the number (or address) before that.
 void describe_double_close(const ClosedFd& closed, const ClosedFd& before, uint32_t site, Misuse& out) {
   out.kind = static_cast<uint8_t>(MisuseKind::double_close);
@@ -196,7 +218,7 @@ void describe_double_close(const ClosedFd& closed, const ClosedFd& before, uint3
   describe_opening(is_older ? before : closed, out);
   describe_close(is_older ? before : closed, out);
   out.site = site;
-  if (!is_older) return;
+  if (!is_older) return describe_earlier(before, out.opened_site, closed.closed_site, site, out);
   // The close that fails is its owner's; the one before was not.
   out.site = closed.closed_site;
   out.tid = static_cast<int32_t>(closed.closed_tid);
@@ -257,6 +279,7 @@ void note_behind_owner(int fd, const FdRelease& release) {
   seen.fd = fd;
   seen.site = release.site;
   describe_opening(release, seen);
+  if (release.record) describe_earlier(release.record->before, seen.opened_site, 0, release.site, seen);
   if (Misuse* misuse = note(seen)) remember(t_run, misuse);
 }
 

@@ -137,6 +137,19 @@ class Misuse(unittest.TestCase):
         self.assertIn("the second close hit another owner's descriptor", result.stderr)
         self.assertIn("open_second", result.stderr)
 
+    def test_a_close_that_may_be_either_owners(self):
+        """Nothing says who has closed twice: both owners are shown, with what each has done."""
+        result = self.run_cases("taken_over_elsewhere", options=["--fail-on", "misuse>0"])
+        misuse = self.only(result, "double_close")
+        self.assertEqual([place(misuse, which)[2] for which in ("opened", "first_closed", "closed", "earlier_opened", "earlier_closed")],
+                         ["open_second", "end_first_again", "end_second", "open_first", "end_first"])
+        for name in ("open_first", "end_first (", "end_first_again", "open_second", "end_second"):
+            self.assertIn(name, result.stderr)
+        misuse = self.only(self.run_cases("taken_over_from_stream"), "behind_owner")
+        self.assertEqual([place(misuse, which)[1:] for which in ("opened", "closed", "earlier_opened", "earlier_closed")],
+                         [(at("stream_taken"), "taken_over_from_stream"), (at("end_first_again"), "end_first_again"),
+                          (at("first_of_two"), "open_first"), (at("end_first"), "end_first")])
+
     def test_the_same_between_threads(self):
         misuse = self.only(self.run_cases("taken_over_by_thread"), "double_close")
         self.assertEqual(place(misuse, "opened")[2], "open_first")
@@ -150,6 +163,7 @@ class Misuse(unittest.TestCase):
         self.assertEqual([misuse[which]["stack"][1]["line"] for which in ("first_closed", "closed")],
                          [at("own_fault"), at("own_fault_again")])
         self.assertNotIn("reopened", misuse)
+        self.assertNotIn("earlier_opened", misuse)
 
     def test_nothing_is_older_than_what_came_before(self):
         for _ in range(10):

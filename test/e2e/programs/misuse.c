@@ -98,6 +98,23 @@ static void taken_over(void) {
   end_first(fd);  // @taken_over_again
   end_second();
 }
+static void end_first_again(int fd) {
+  close(fd);  // @end_first_again
+}
+static void taken_over_elsewhere(void) {
+  int fd = open_first();
+  end_first(fd);
+  open_second(NULL);
+  end_first_again(fd);
+  end_second();
+}
+static void taken_over_from_stream(void) {
+  int fd = open_first();
+  end_first(fd);
+  FILE* stream = fopen("/dev/zero", "r");  // @stream_taken
+  end_first_again(fd);
+  if (stream) fclose(stream);
+}
 static int worker_asks, worker_answers;
 static void* work(void* unused) {
   char byte;
@@ -168,7 +185,7 @@ static void drop(struct connection* connection) {
 }
 static void zeroed(void) {
   struct connection never = {0};
-  drop(&never);  // @zeroed
+  drop(&never);                               // @zeroed
   int mine = open("/proc/uptime", O_RDONLY);  // @accident
   drop(&never);
   if (read(mine, &never, 1) != -1) printf("%d is still open\n", mine);
@@ -290,6 +307,8 @@ int main(int count, char** cases) {
                 {"minus_one", minus_one},
                 {"range_of_one", range_of_one},
                 {"taken_over", taken_over},
+                {"taken_over_elsewhere", taken_over_elsewhere},
+                {"taken_over_from_stream", taken_over_from_stream},
                 {"taken_over_by_thread", taken_over_by_thread},
                 {"own_fault", own_fault},
                 {"stream_twice", stream_twice},
