@@ -52,14 +52,15 @@ std::string describe_end(const Report& report) {
 }
 
 const Site* find_peak(const Report& report) {
-  constexpr uint64_t kMuch = 8;
+  constexpr uint64_t kMuch = 8, kMuchWithoutFailure = 100;
   bool has_failed = std::any_of(report.failures.begin(), report.failures.end(),
                                 [](const report::Failure& one) { return one.kind == ledger::Kind::fd; });
+  const uint64_t least = has_failed ? kMuch : kMuchWithoutFailure;
   const Site* most = nullptr;
   for (const Site& site : report.sites) {
     bool is_candidate =
-        site.kind == ledger::Kind::fd && site.counts() && site.at_peak >= kMuch && site.live < site.at_peak / 2;
-    if (has_failed && is_candidate && (!most || site.at_peak > most->at_peak)) most = &site;
+        site.kind == ledger::Kind::fd && site.counts() && site.at_peak >= least && site.live < site.at_peak / 2;
+    if (is_candidate && (!most || site.at_peak > most->at_peak)) most = &site;
   }
   return most;
 }

@@ -86,6 +86,11 @@ class Exhaustion(unittest.TestCase):
         self.assertEqual(harness.top(site)["line"], harness.line_of(SOURCE, "open"))
         self.assertIn(f"{held} descriptors at the peak", result.stderr)
 
+    def test_a_high_peak_without_a_failure(self):
+        for count, shown in ((99, False), (100, True)):
+            result = harness.run([harness.program("exhaust"), "few", str(count)])
+            self.assertEqual(f"{count} descriptors at the peak" in result.stderr, shown, result)
+
     def test_under_the_launcher(self):
         with harness.Scratch() as scratch:
             result = harness.run([harness.program("exhaust")], scratch=scratch,
