@@ -17,9 +17,11 @@ namespace unfreed::cli {
 namespace {
 
 /// In the child, on the parent's memory: system calls only.
-[[noreturn]] void execute(char* const* words, char* const* environment, const SignalRelay& signals,
-                          const trace::Tracer* tracer, volatile int& error, volatile int& trace_error) {
+[[noreturn]] void execute(char* const* words, char* const* environment, char* const* untraced,
+                          const SignalRelay& signals, const trace::Tracer* tracer, volatile int& error,
+                          volatile int& trace_error) {
   if (tracer) trace_error = tracer->trace_me();
+  if (trace_error) environment = untraced;
   signals.restore_inherited();
   execvpe(words[0], words, environment);
   error = errno;
@@ -37,14 +39,17 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 }  // namespace
 
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalRelay& signals, const trace::Tracer* tracer) {
+              const SignalRelay& signals, const trace::Tracer* tracer, const std::vector<std::string>* untraced) {
   std::vector<char*> word_pointers = pointers(words);
   std::vector<char*> environment_pointers = pointers(environment);
+  std::vector<char*> untraced_pointers = pointers(untraced ? *untraced : environment);
   // vfork: the child runs on our memory while we wait, so a failed exec tells its errno by writing it down. No handler
   // of ours can run in it: signals are blocked until it has its own dispositions.
   volatile int error = 0, trace_error = 0;
   pid_t pid = vfork();
-  if (pid == 0) execute(word_pointers.data(), environment_pointers.data(), signals, tracer, error, trace_error);
+  if (pid == 0)
+    execute(word_pointers.data(), environment_pointers.data(), untraced_pointers.data(), signals, tracer, error,
+            trace_error);
   if (pid < 0) return {-1, errno, 0};
   if (error == 0) return {pid, 0, trace_error};
   while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {

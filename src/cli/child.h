@@ -18,9 +18,11 @@ struct Started {
 };
 
 /// Forks and executes `words[0]` (searched in PATH as the shell does) with that environment. Waits until exec has
-/// succeeded or failed. `tracer`: what the program is to be traced by; null: nothing.
+/// succeeded or failed. `tracer`: what the program is to be traced by; null: nothing. `untraced`: the environment for
+/// it where it cannot be traced; null: the same.
 Started start(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-              const SignalRelay& signals, const trace::Tracer* tracer = nullptr);
+              const SignalRelay& signals, const trace::Tracer* tracer = nullptr,
+              const std::vector<std::string>* untraced = nullptr);
 
 /// The exit status for a CMD that could not be executed, 126 or 127, and one line with the reason.
 int explain_start_failure(const std::string& command, int error, std::string& line);

@@ -10,6 +10,7 @@
 
 #include "cli/child.h"
 #include "cli/locate.h"
+#include "elf/opened.h"
 
 namespace unfreed::cli {
 
@@ -59,6 +60,13 @@ std::string preload_of_command(const std::string& command, const std::string& li
   base::TextBuilder edited(text);
   elf::PreloadNames names{name, name.find('$') == std::string::npos ? std::string_view() : name};
   return elf::edit_preload(list, names, verdict, edited) ? std::string(edited.text()) : list;
+}
+
+bool is_dynamic_go(const std::string& command, const elf::Verdict& verdict) {
+  if (verdict.obstacle != elf::Obstacle::none) return false;
+  bool is_executable = false;
+  elf::Opened file(find_program(command, is_executable).c_str());
+  return file && elf::is_go_program(file.bytes());
 }
 
 }  // namespace unfreed::cli

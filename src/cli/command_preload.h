@@ -36,4 +36,7 @@ std::string preload_list(const std::string& name);
 std::string preload_of_command(const std::string& command, const std::string& list, const std::string& name,
                                elf::Verdict& verdict);
 
+/// Is the run's command a Go program that could load the library? Its runtime makes system calls without libc.
+bool is_dynamic_go(const std::string& command, const elf::Verdict& verdict);
+
 }  // namespace unfreed::cli

@@ -69,7 +69,8 @@ void examine_program(const std::string& path, Diagnosis& diagnosis) {
   examine_loader(program, diagnosis);
   examine_allocator(program, diagnosis);
   examine_sanitizers(program, diagnosis);
-  if (program.loader != elf::Loader::none && program.is_go)
+  diagnosis.is_dynamic_go = program.loader != elf::Loader::none && program.is_go;
+  if (diagnosis.is_dynamic_go)
     diagnosis.limits.emplace_back(
         "descriptors, threads, children: it is a Go program, whose runtime makes system calls without libc");
   elf::File elf;

@@ -17,9 +17,10 @@ struct Diagnosis {
   elf::Obstacle obstacle = elf::Obstacle::none;  ///< why the library cannot be loaded into it
   std::vector<std::string> limits;               ///< what will not be seen, or not be seen exactly
   std::vector<std::string> remarks;              ///< good to know
+  bool is_dynamic_go = false;                    ///< a Go program that could load the library
 };
 
-/// Does `unfreed run` trace a command that the library cannot be loaded into, unless told otherwise?
+/// Does `unfreed run` trace a command that the library cannot be loaded into, unless it is to use another backend?
 bool is_traced_by_default(elf::Obstacle obstacle);
 
 /// `command` as given to `unfreed run`: searched in PATH. Reads files, runs nothing.

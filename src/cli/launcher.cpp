@@ -56,14 +56,18 @@ class Launcher {
         settings_(input.settings()),
         suppressions_(suppressions),
         preload_(plan.runtime),
-        environment_(make_environment(input)),
+        preload_list_(preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_)),
+        traces_all_(settings_.backend == report::Backend::trace || is_better_traced()),
+        environment_(make_environment(input, traces_all_)),
+        untraced_environment_(make_environment(input, settings_.backend == report::Backend::trace)),
         reports_(settings_, output_template(input), suppressions, plan.all_reports,
                  render::wants_colour(STDERR_FILENO)) {}
 
   int run();
 
  private:
-  std::vector<std::string> make_environment(const SettingsInput& input);
+  std::vector<std::string> make_environment(const SettingsInput& input, bool all_are_traced) const;
+  bool is_better_traced() const;
   bool wants_tracer() const;
   void make_tracer();
   bool is_traced(int pid) const;
@@ -97,7 +101,10 @@ class Launcher {
   std::unique_ptr<trace::Tracer> tracer_;  ///< none: nothing is traced
   std::string no_trace_;                   ///< why CMD is not, though it was to be
   std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
+  std::string preload_list_;
+  bool traces_all_;  ///< also what could load the library
   std::vector<std::string> environment_;
+  std::vector<std::string> untraced_environment_;  ///< where CMD cannot be traced
   SignalRelay signals_;
   TreeReport reports_;
   const uint64_t namespace_ = ledger::own_pid_namespace();
@@ -112,15 +119,15 @@ class Launcher {
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
 
-std::vector<std::string> Launcher::make_environment(const SettingsInput& input) {
+std::vector<std::string> Launcher::make_environment(const SettingsInput& input, bool all_are_traced) const {
   std::vector<std::string> environment = input.environment();
   std::erase_if(environment, [](const std::string& entry) {
     return starts_with_any(
         entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
   });
-  std::string preload = preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_);
+  std::string preload = preload_list_;
   // Where everything is traced, the library is not preloaded; other entries are the caller's.
-  if (settings_.backend == report::Backend::trace) {
+  if (all_are_traced) {
     const char* own = std::getenv("LD_PRELOAD");
     preload = own ? own : "";
   }
@@ -133,11 +140,17 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input) 
   return environment;
 }
 
+/// The library would see only a part of Go's descriptors.
+bool Launcher::is_better_traced() const {
+  return settings_.backend == report::Backend::automatic && !settings_.disabled && !session_.folders().empty() &&
+         is_dynamic_go(plan_.words[0], verdict_);
+}
+
 /// A program that the library cannot be loaded into is traced, unless that would take its privileges away.
 bool Launcher::wants_tracer() const {
   if (settings_.disabled || session_.folders().empty()) return false;
-  if (settings_.backend != report::Backend::automatic) return settings_.backend == report::Backend::trace;
-  return is_traced_by_default(verdict_.obstacle);
+  if (settings_.backend == report::Backend::preload) return false;
+  return traces_all_ || is_traced_by_default(verdict_.obstacle);
 }
 
 void Launcher::make_tracer() {
@@ -146,7 +159,7 @@ void Launcher::make_tracer() {
   trace_setup_.ledgers.run = session_.name().substr(0, session_.name().find('/'));
   trace_setup_.ledgers.launcher_pid = getpid();
   trace_setup_.ledgers.settings = &settings_;
-  trace_setup_.traces_all = settings_.backend == report::Backend::trace;
+  trace_setup_.traces_all = traces_all_;
   trace_setup_.runtime_file = render::base_name(plan_.runtime);
   trace_setup_.board = session_.untracked_board();
   trace_setup_.wants_all_reports = plan_.all_reports;
@@ -164,7 +177,7 @@ bool Launcher::is_traced(int pid) const {
 int Launcher::run() {
   started_ns_ = base::monotonic_ns();
   if (wants_tracer()) make_tracer();
-  Started started = start(plan_.words, environment_, signals_, tracer_.get());
+  Started started = start(plan_.words, environment_, signals_, tracer_.get(), &untraced_environment_);
   if (started.trace_error) no_trace_ = std::strerror(started.trace_error);
   if (started.pid < 0) {
     std::string line;

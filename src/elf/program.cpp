@@ -152,6 +152,11 @@ bool is_sanitizer_library(std::string_view library) {
 
 bool Program::must_come_first() const { return sanitizer == Sanitizer::address && sanitizer_library[0]; }
 
+bool is_go_program(const Bytes& bytes) {
+  File file;
+  return !file.open(bytes) && is_go(file, Depth::start);
+}
+
 const char* read_program(const Bytes& bytes, Depth depth, Program& out) {
   out = Program();
   File file;

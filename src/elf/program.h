@@ -52,6 +52,9 @@ enum class Depth : uint8_t { start, whole };
 /// nullptr, or what is wrong (static).
 const char* read_program(const Bytes& bytes, Depth depth, Program& out);
 
+/// Is it a Go program, by its build ID? For the little that this reads, it need not be known otherwise.
+bool is_go_program(const Bytes& bytes);
+
 /// The kernel follows so many "#!" lines, one leading to the next.
 inline constexpr int kMostScripts = 5;
 /// The interpreter of a "#!" script and its one argument ("" for none). False for any other file.

@@ -24,7 +24,7 @@ constexpr GoOffsets kOffsets[] = {
 constexpr size_t kRoutineBytes = 320;  ///< as far as they reach
 
 constexpr size_t kMostRoutines = 4'000'000;
-constexpr uint32_t kIdle = 0, kRunning = 2, kSystemCall = 3, kDead = 6;
+constexpr uint32_t kIdle = 0, kRunning = 2, kSystemCall = 3, kDead = 6, kDeadExtra = 11;
 constexpr uint32_t kScanning = 0x1000;  ///< a bit of the status: the garbage collector reads the stack
 
 /// The version in .go.buildinfo, "" none: a header of 32 bytes, then its length and the text (Go 1.18 and newer).
@@ -40,6 +40,9 @@ std::string read_version(const elf::File& file) {
   if (!(bytes[15] & kInline) || length >= 0x80 || 33u + length > size) return {};
   return {bytes + 33, length};
 }
+
+/// Nobody's: also those that wait for threads of C code to call Go (Go 1.26; dead before).
+bool is_unused(uint32_t status) { return status == kIdle || status == kDead || status == kDeadExtra; }
 
 template <class Value>
 bool read_value(int pid, uintptr_t address, Value& out) {
@@ -138,11 +141,10 @@ bool GoRuntime::is_list(int pid, const std::vector<uintptr_t>& list) const {
     auto low = value_at<uint64_t>(routine, 0), high = value_at<uint64_t>(routine, 8);
     auto id = value_at<uint64_t>(routine, offsets_->id);
     uint32_t status = value_at<uint32_t>(routine, offsets_->status) & ~kScanning;
-    constexpr uint32_t kHighestStatus = 10;
     constexpr uint64_t kSmallestStack = 2048;
     bool has_stack = high > low && std::has_single_bit(high - low) && high - low >= kSmallestStack;
-    bool is_over = status == kIdle || status == kDead;
-    if (status > kHighestStatus || (!is_over && (!has_stack || !id))) return false;
+    bool is_over = is_unused(status);
+    if (status > kDeadExtra || (!is_over && (!has_stack || !id))) return false;
     if (at == 0 && (is_over || id != 1)) return false;
   }
   return true;
@@ -207,7 +209,7 @@ bool GoRuntime::list(int pid, std::vector<GoRoutine>& out) {
     GoRoutine routine;
     if (!read_routine(pid, place, routine)) continue;
     // Its structure waits for its next goroutine.
-    if (routine.status == kIdle || routine.status == kDead || routine.id == 0) continue;
+    if (is_unused(routine.status) || routine.id == 0) continue;
     out.push_back(routine);
   }
   return true;

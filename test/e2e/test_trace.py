@@ -204,14 +204,28 @@ class Traced(unittest.TestCase):
 
     @unittest.skipUnless(os.path.exists(GO_COMMAND), "no Go here")
     def test_what_gos_runtime_keeps_is_no_leak(self):
-        for flags in ("", "-s -w"):
-            with self.subTest(flags=flags), harness.Scratch() as scratch:
-                served = build_go(scratch, GO, False, f"-ldflags={flags}")
+        for uses_c, flags in (False, ""), (False, "-s -w"), (True, ""):
+            with self.subTest(uses_c=uses_c, flags=flags), harness.Scratch() as scratch:
+                served = build_go(scratch, GO, uses_c, f"-ldflags={flags}")
                 for arguments, status in ((), 0), (("leak",), 23):
                     result = harness.run([served, *arguments], scratch=scratch, options=["--fail-on", "fd>0"])
                     self.assertEqual((result.status, result.stdout), (status, "end\n"), result)
+                    self.assertEqual(result.report["backend"], "trace")
                     self.assertGreater(result.report["totals"]["fd"]["suppressed"], 0)
                 self.assertIn("3 descriptors from openat by goroutine 1: /etc/passwd\n      main.leak (", result.stderr)
+
+    @unittest.skipUnless(os.path.exists(GO_COMMAND), "no Go here")
+    def test_go_that_cannot_be_traced_loads_the_library(self):
+        """Its tracer cannot trace what another one does."""
+        with harness.Scratch() as scratch:
+            program = build_go(scratch, GO, True)
+            inner = [harness.COMMAND, "run", "-q", "--backend=auto", "--fail-on", "fd>0", "-o", scratch.path("inner.json"), "--", program, "leak"]
+            result = harness.bare([harness.COMMAND, "run", "-q", "--backend=trace", "-o", scratch.path("outer.json"), "--", *inner])
+            report = harness.read_report(scratch.path("inner.json"))
+            self.assertEqual((report["backend"], report["coverage"]["fd"]), ("preload", "partial"), result)
+            self.assertEqual((result.status, result.stdout), (125, "end\n"), result)
+            chosen = harness.run([program, "leak"], scratch=scratch, options=["--backend=preload"])
+            self.assertEqual(chosen.report["backend"], "preload")
 
     def test_the_user_is_told_what_tracing_means(self):
         result, _ = self.run_traced()

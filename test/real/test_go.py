@@ -21,13 +21,13 @@ LIMIT = 120
 MOST_REQUESTS = 400
 
 
-def build(go, name, source, *options):
+def build(go, name, source, *options, **keywords):
     """Once for each compiler."""
     folder = os.path.join(PROGRAMS.name, re.sub(r"\W", "_", go))
     program = os.path.join(folder, name)
     if not os.path.exists(program):
         os.makedirs(folder, exist_ok=True)
-        harness.build_go(go, program, source, *options)
+        harness.build_go(go, program, source, *options, **keywords)
     return program
 
 
@@ -45,6 +45,8 @@ class Service(unittest.TestCase):
         for go in COMMANDS:
             for name, flags in ("service", ""), ("stripped", "-s -w"):
                 yield build(go, name, SOURCE, f"-ldflags={flags}")
+            yield build(go, "cgo", SOURCE, uses_c=True)
+            yield build(go, "pie", SOURCE, "-buildmode=pie")
 
     def run_service(self, program, mode, *options):
         with harness.Scratch() as scratch:
