@@ -467,11 +467,11 @@ class Partly(unittest.TestCase):
         program = Place.program("go", source=source)
         for rules, status in (("fd>0", 125), ("child>0", 125), ("thread>0", 125), ("heap>100000", 0)):
             with self.subTest(rules=rules):
-                result = harness.run([program], options=["--fail-on", rules])
+                result = harness.run([program], options=["--backend=preload", "--fail-on", rules])
                 self.assertEqual(result.status, status, result)
                 self.assertEqual(result.report["coverage"]["fd"], "partial")
                 self.assertTrue(any("Go program" in note for note in result.report["notes"]), result.report["notes"])
-        broken = harness.run([program, "leak"], options=["--fail-on", "fd>0"])
+        broken = harness.run([program, "leak"], options=["--backend=preload", "--fail-on", "fd>0"])
         self.assertEqual((broken.status, broken.report["rules"][0]["value"]), (23, 1), "what was seen breaks the rule")
 
     def test_memory_that_malloc_did_not_give_is_said_in_figures(self):
