@@ -186,6 +186,12 @@ class Misuse(unittest.TestCase):
         self.assertEqual([misuse[which]["stack"][1]["line"] for which in ("first_closed", "closed")],
                          [at("stream_once"), at("stream_twice")])
 
+    def test_streams_that_share_a_descriptor(self):
+        misuse = self.only(self.run_cases("streams_share", options=["--fail-on", "misuse>0"]), "double_close")
+        self.assertEqual([place(misuse, which)[1] for which in ("first_closed", "closed")], [at("share_one"), at("share_other")])
+        self.only(self.run_cases("directories_share"), "double_close")
+        self.only(self.run_cases("stream_left"), "behind_owner")
+
     def test_a_struct_full_of_zeroes(self):
         result = self.run_cases("zeroed_once", options=["--fail-on", "misuse>0"])
         self.assertEqual((result.status, result.report["totals"]["misuse"]["standard_closed"]), (0, 1))

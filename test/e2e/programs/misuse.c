@@ -156,6 +156,23 @@ static void end_stream(void) {
 static void end_directory(void) {
   closedir(directory);  // @end_directory
 }
+static void streams_share(void) {
+  int fd = open("/dev/zero", O_RDONLY);
+  FILE *one = fdopen(fd, "r"), *other = fdopen(fd, "r");
+  fclose(one);    // @share_one
+  fclose(other);  // @share_other
+}
+static void directories_share(void) {
+  int fd = open("/", O_RDONLY | O_DIRECTORY);
+  DIR *one = fdopendir(fd), *other = fdopendir(fd);
+  closedir(one);
+  closedir(other);
+}
+static void stream_left(void) {
+  FILE* stream = fopen("/dev/zero", "r");
+  close(fileno(stream));
+  fclose(stream);
+}
 static void stream_twice(void) {
   stream = fopen("/dev/null", "r");
   end_stream();  // @stream_once
@@ -322,6 +339,9 @@ int main(int count, char** cases) {
                 {"reused", reused},
                 {"handed_over", handed_over},
                 {"streams", streams},
+                {"streams_share", streams_share},
+                {"directories_share", directories_share},
+                {"stream_left", stream_left},
                 {"swept_away", swept_away},
                 {"sweep", sweep},
                 {"by_wrapper", by_wrapper},
