@@ -230,7 +230,8 @@ void TraceLoop::adopt_orphan(int tid) {
 void TraceLoop::find_orphans_of(int tid) {
   if (is_attached_ && !setup_.follows_children) return;
   for (int child : ProcessFiles(tid).children()) {
-    if (find(child)) continue;
+    // One that has ended and is not traced any more keeps its number only until it is collected.
+    if (find(child) || ProcessFiles(child).tracer() != gettid()) continue;
     orphans_.insert(child);
     if (early_.contains(child)) adopt_orphan(child);
   }

@@ -179,6 +179,17 @@ class Traced(unittest.TestCase):
             result = harness.run([program, "60"], scratch=scratch, options=["--fail-on", "fd>0"])
             self.assertEqual((result.status, result.stdout), (0, "end\n"), result)
 
+    def test_a_number_that_is_used_again_is_a_new_process(self):
+        with harness.Scratch() as scratch:
+            program, source = scratch.path("reused_number"), os.path.join(os.path.dirname(SOURCE), "reused_number.c")
+            subprocess.run(["gcc", "-static", "-pthread", "-g", "-o", program, source], check=True)
+            result = harness.run([program], scratch=scratch)
+            if result.stdout == "refused\n":
+                self.skipTest("numbers of processes can only be chosen by root")
+            self.assertEqual((result.status, result.stdout), (0, "reused\n"), result)
+            (leak,) = result.report["inherited_by_child"]
+            self.assertEqual((leak["program"], leak["target"]), (program, "/etc/passwd"), result)
+
     @unittest.skipUnless(os.path.exists(GO_COMMAND), "no Go here")
     def test_stacks_of_go_are_those_that_go_sees(self):
         for uses_c in (False, True):
