@@ -18,6 +18,7 @@ void take_as_far_as_live(const ledger::BlocksAndBytes& from, uint64_t& blocks_le
 
 void take_grades(const ledger::SiteGrades& grades, EvaluatedSite& site) {
   uint64_t blocks = site.live, bytes = site.bytes;
+  site.leader = grades.leader;
   take_as_far_as_live(grades.lost, blocks, bytes, site.lost, site.lost_bytes);
   take_as_far_as_live(grades.indirectly_lost, blocks, bytes, site.indirectly_lost, site.indirectly_lost_bytes);
   take_as_far_as_live(grades.possibly_lost, blocks, bytes, site.possibly_lost, site.possibly_lost_bytes);

@@ -132,6 +132,7 @@ struct EvaluatedSite : Losses {
   uint32_t running;       ///< threads and children
   uint32_t first_object;  ///< in Evaluation::fds, threads, children or handles
   uint32_t objects;
+  uint32_t leader;       ///< of indirectly lost blocks: the only site that leads to them; 0: there is none
   uint32_t suppression;  ///< index, or kNoIndex
   uint32_t exceeds;      ///< the suppression that would cover it but for its limit; or kNoIndex
   uint64_t signature;

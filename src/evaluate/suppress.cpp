@@ -118,6 +118,16 @@ uint32_t find(const ReportInput& input, const Evaluation& evaluation, const ledg
 /// What max= limits.
 uint64_t used_by(const EvaluatedSite& site) { return site.kind == ledger::Kind::heap ? site.lost : site.live; }
 
+/// What covers the lost blocks that alone lead to all that a site holds; kNoIndex for nothing. Freeing those lets this
+/// be freed, too: it is no finding of its own.
+uint32_t suppression_of_leader(const ReportInput& input, const Evaluation& evaluation, const EvaluatedSite& site) {
+  if (site.indirectly_lost != site.live || !site.leader || site.leader >= evaluation.sites.size()) return kNoIndex;
+  uint32_t suppression = evaluation.sites[site.leader].suppression;
+  bool is_covered =
+      suppression >= input.suppressions.size() || input.suppressions[suppression].leak_kinds & Suppression::kIndirect;
+  return is_covered ? suppression : kNoIndex;
+}
+
 /// What a suppression takes out of its kind's totals: every number that has a suppressed part.
 void take_out(const EvaluatedSite& site, Evaluation& evaluation) {
   Totals& totals = evaluation.of(subject_of(site.kind));
@@ -176,6 +186,10 @@ void apply_suppressions(const ReportInput& input, base::Arena& arena, Evaluation
     if (!site.is_suppressed() && site.kind == ledger::Kind::heap &&
         site.value(Counter::lost) + site.value(Counter::indirectly_lost) + site.value(Counter::possibly_lost) > 0)
       site.suppression = accepted_losses(input, evaluation, index);
+  });
+  each_site([&](uint32_t, EvaluatedSite& site, const ledger::Site&) {
+    if (!site.is_suppressed() && site.kind == ledger::Kind::heap && site.live)
+      site.suppression = suppression_of_leader(input, evaluation, site);
     if (site.is_suppressed()) take_out(site, evaluation);
   });
 }

@@ -516,7 +516,9 @@ class Grader {
     Scratch memory;
     auto* record_of_site = memory.reserve_array<uint32_t>(sites + 1);  // number + 1
     if (!record_of_site) return false;
-    for (const Block& block : graph_.blocks()) {
+    std::span<const Block> blocks = graph_.blocks();
+    for (size_t at = 0; at < blocks.size(); ++at) {
+      const Block& block = blocks[at];
       if (block.grade == Grade::reachable || block.flags & kBlockUncounted || block.site >= sites) continue;
       uint32_t& number = record_of_site[block.site];
       if (!number) {
@@ -531,6 +533,10 @@ class Grader {
       ledger::BlocksAndBytes& sum = block.grade == Grade::lost              ? grades.lost
                                     : block.grade == Grade::indirectly_lost ? grades.indirectly_lost
                                                                             : grades.possibly_lost;
+      if (block.grade == Grade::indirectly_lost) {
+        uint32_t leader = graph_.leader_of(at);
+        grades.leader = sum.blocks == 0 || grades.leader == leader ? leader : 0;
+      }
       ++sum.blocks;
       sum.bytes += block.bytes;
       if (block.grade != Grade::lost || !(block.flags & kBlockRecent)) continue;

@@ -205,7 +205,8 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     uint32_t at = block_at(address);
     if (at == count_) continue;
     Block& block = blocks_[at];
-    if constexpr (kMode != Mode::lost) {
+    constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
+    if constexpr (kIsAlive) {
       if (block.grade != Grade::unreached && !pointers_.is_kept) continue;
     }
     bool is_exact = address == block.start;
@@ -214,7 +215,7 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
       if (block.flags & kBlockStream && (rule == RootRule::libc_data || holder.flags & kBlockStream)) continue;
     }
     if (word != address && !is_exact) continue;  // a tag, or no pointer at all
-    if constexpr (kMode != Mode::lost) {
+    if constexpr (kIsAlive) {
       if (pointers_.is_kept) {
         bool is_chunk = rule == RootRule::libc_data && !is_exact && may_be_next_chunk(block, address);
         if (is_chunk && !is_start(block, address)) continue;
@@ -239,6 +240,11 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
       block.grade = Grade::possibly_lost;
       note_path(at);
       push(at);
+    } else if constexpr (kMode == Mode::leaders) {
+      uint32_t& leader = leaders_[at];
+      if (block.grade != Grade::indirectly_lost || leader == leader_ || leader == kSeveralLeaders) continue;
+      leader = leader ? kSeveralLeaders : leader_;
+      push(at);  // a second time at most
     } else {
       if (block.grade == Grade::unreached) {
         block.grade = Grade::indirectly_lost;
@@ -296,7 +302,7 @@ void HeapGraph::drain() {
     bool is_handle = block.flags & kBlockHandle;
     if (is_handle ? !block.offset : block.flags & kBlockUnreadable) continue;
     uintptr_t from = is_handle ? block.start + block.offset : block.start;
-    bool keeps = kMode != Mode::lost && pointers_.is_kept && pointers_.is_complete;
+    bool keeps = kMode != Mode::lost && kMode != Mode::leaders && pointers_.is_kept && pointers_.is_complete;
     if (keeps) first_[at] = static_cast<uint32_t>(pointers_.count);
     if (!is_handle) prefetch_block(from, block.bytes);
     scan<kMode>(reinterpret_cast<const uintptr_t*>(from), is_handle ? 1 : block.bytes / kWord,
@@ -391,6 +397,7 @@ void HeapGraph::settle() {
   drain<Mode::possibly>();
   count_kept();
   find_cliques();
+  find_leaders();
 }
 
 /// Before the rest is graded.
@@ -409,6 +416,20 @@ void HeapGraph::find_cliques() {
     push(at);
     drain<Mode::lost>();
     leader.grade = Grade::lost;
+  }
+}
+
+/// Only now, as a block that began a clique may have turned out to belong to another.
+void HeapGraph::find_leaders() {
+  auto is_follower = [](const Block& block) { return block.grade == Grade::indirectly_lost; };
+  if (std::none_of(blocks_, blocks_ + count_, is_follower)) return;
+  leaders_ = leader_memory_.reserve_array<uint32_t>(count_);
+  if (!leaders_) return;
+  for (uint32_t at = 0; at < count_; ++at) {
+    if (blocks_[at].grade != Grade::lost) continue;
+    leader_ = blocks_[at].flags & kBlockUncounted || !blocks_[at].site ? kSeveralLeaders : blocks_[at].site;
+    push(at);
+    drain<Mode::leaders>();
   }
 }
 

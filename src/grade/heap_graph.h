@@ -161,13 +161,19 @@ class HeapGraph {
   uint64_t kept_bytes(size_t block) const { return is_kept(block) ? blocks_[block].bytes : 0; }
   /// The table of virtual functions that the block's first word leads to; 0: it does not look like one.
   uintptr_t virtual_table_of(uintptr_t block);
+  /// Of an indirectly lost block: the call site whose lost blocks alone lead to it. 0: those of several, or it is not
+  /// known.
+  uint32_t leader_of(size_t block) const {
+    return leaders_ && leaders_[block] != kSeveralLeaders ? leaders_[block] : 0;
+  }
   /// The block that contains `address`; nullptr: none does.
   Block* find_around(uintptr_t address);
   /// The block that starts at `address`; nullptr: none does.
   Block* find(uintptr_t address);
 
  private:
-  enum class Mode : uint8_t { root, reachable, possibly, lost };
+  enum class Mode : uint8_t { root, reachable, possibly, lost, leaders };
+  static constexpr uint32_t kSeveralLeaders = UINT32_MAX;
 
   /// The block that the address lies in, or count_.
   uint32_t block_at(uintptr_t address) const;
@@ -202,6 +208,7 @@ class HeapGraph {
   void try_hidden(const std::byte* place);
   void count_kept();
   void find_cliques();
+  void find_leaders();
   bool accept_headers();
 
   Block* blocks_ = nullptr;
@@ -210,6 +217,11 @@ class HeapGraph {
   Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_, node_memory_;
   RetentionTree retention_;
   uint32_t* nodes_ = nullptr;  ///< of retention_, by block
+
+  Scratch leader_memory_;
+  uint32_t* leaders_ =
+      nullptr;           ///< by block: of the indirectly lost, call sites; nullptr: there are none, or no memory
+  uint32_t leader_ = 0;  ///< in Mode::leaders: the one whose blocks are looked at
 
   Pointers pointers_;
   Scratch pointer_memory_, first_memory_, last_memory_, root_memory_;

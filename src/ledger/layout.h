@@ -634,8 +634,8 @@ struct BlocksAndBytes {
 };
 struct SiteGrades {
   uint32_t site;
-  uint32_t reserved;
-  BlocksAndBytes lost;             ///< nothing leads to them
+  uint32_t leader;      ///< the site whose lost blocks alone lead to all of `indirectly_lost`; 0: there is none
+  BlocksAndBytes lost;  ///< nothing leads to them
   BlocksAndBytes indirectly_lost;  ///< only lost blocks do
   BlocksAndBytes possibly_lost;    ///< only pointers into the middle of a block do
   BlocksAndBytes lost_since;       ///< of `lost`: born since the mark that was asked about, as Header::lost_since

@@ -316,6 +316,22 @@ class Rules(unittest.TestCase):
             heap = result.report["totals"]["heap"]
             self.assertEqual(heap["lost"], heap["suppressed_lost"])
 
+    def test_what_only_suppressed_blocks_lead_to_is_suppressed_with_them(self):
+        with harness.Scratch() as scratch:
+            path = scratch.path("known.supp")
+            for line, parts in (("heap:known", {"known_part"}), ("heap:other", {"other_part"}), ("heap:known max=3", {"known_part"}),
+                                ("heap:known max=2", set())):
+                with self.subTest(line=line):
+                    with open(path, "w") as file:
+                        file.write(line + "\n")
+                    result = harness.run([harness.program("followers")], scratch=scratch,
+                                         options=["--suppressions", path, "--fail-on", "heap.indirectly_lost>0"])
+                    self.assertEqual(result.status, 23, result.stderr)
+                    covered = {harness.top(site)["function"] for site in result.report["sites"] if "suppressed_by" in site}
+                    self.assertEqual({name for name in covered if name.endswith("_part")}, parts)
+                    heap = result.report["totals"]["heap"]
+                    self.assertEqual((heap["indirectly_lost"], heap.get("suppressed_indirectly_lost", 0)), (7, 2 * len(parts)))
+
     def test_check_answers_as_the_run_did(self):
         with harness.Scratch() as scratch:
             harness.run([harness.program("lost")], scratch=scratch)

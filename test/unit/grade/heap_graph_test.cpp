@@ -161,6 +161,31 @@ TEST_F(Heap, TakesBlocksThatOnlyLostOnesLeadToAsIndirectlyLost) {
   EXPECT_EQ(of(leaf), Grade::indirectly_lost);
 }
 
+TEST_F(Heap, SaysWhoseLostBlocksAloneLeadToABlock) {
+  size_t leaf = block(16), shared = block(16, {at(leaf)}), own = block(16), late = block(16);
+  size_t first = block(32, {at(own), at(late)}, 0, 2);
+  size_t same_site = block(16, {at(own)}, 0, 2);
+  size_t last = block(32, {at(first), at(shared)}, 0, 3), other = block(32, {at(shared), at(late)}, 0, 4);
+  size_t nobodys = block(16), uncounted = block(16, {}, kBlockUncounted, 5);
+  grade({});
+  for (size_t leader : {same_site, last, other}) EXPECT_EQ(of(leader), Grade::lost);
+  EXPECT_EQ(graph_.leader_of(first), 3U) << "it began a clique itself, at first";
+  EXPECT_EQ(graph_.leader_of(own), 0U);
+  EXPECT_EQ(graph_.leader_of(late), 0U);
+  EXPECT_EQ(graph_.leader_of(shared), 0U);
+  EXPECT_EQ(graph_.leader_of(leaf), 0U);
+  EXPECT_EQ(of(nobodys), Grade::lost);
+  EXPECT_EQ(of(uncounted), Grade::possibly_lost);
+}
+
+TEST_F(Heap, CallsAllBlocksOfASiteOneLeader) {
+  size_t shared = block(16), first = block(16, {at(shared)}, 0, 2), second = block(16, {at(shared)}, 0, 2);
+  grade({});
+  EXPECT_EQ(of(first), Grade::lost);
+  EXPECT_EQ(of(second), Grade::lost);
+  EXPECT_EQ(graph_.leader_of(shared), 2U);
+}
+
 TEST_F(Heap, CallsOneBlockOfACircleLost) {
   size_t a = block(16), b = block(16, {at(a)}), own = block(16);
   point(a, 0, at(b));
