@@ -67,9 +67,8 @@ ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string&
   key_ = key;
   if (needs_full) {
     SuppressionFiles own;
-    // Another user must not choose which files are opened here.
-    bool reads_own = !suppressions_ && found.open.user == geteuid();
-    if (reads_own && !own.read(effective.suppressions, NamedBy::ledger, error)) return Outcome::failed;
+    if (!suppressions_) without_own_ = read_own_suppressions(pid_, found, effective.suppressions, own);
+    if (!without_own_.empty()) request.notes.push_back(without_own_);
     request.suppressions = suppressions_ ? suppressions_->all() : own.all();
     full = make_report(view, request, symbolizer_);
   }

@@ -40,6 +40,8 @@ class ProcessWatch {
   Outcome look(const std::string& output, std::string& error);
 
   const std::string& path() const { return path_; }
+  /// Why the process's own suppressions were not applied; "": they were, or others are given.
+  const std::string& without_own() const { return without_own_; }
 
  private:
   bool open_series(std::string& error);
@@ -53,6 +55,7 @@ class ProcessWatch {
   render::SeriesWriter writer_;
   std::string key_;
   std::string path_;
+  std::string without_own_;
   base::UniqueFd file_;
 };
 

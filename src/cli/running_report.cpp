@@ -33,31 +33,43 @@ bool load(int pid, const FoundLedger& found, Depth depth, LoadedLedger& out, std
 
 }  // namespace
 
+std::string read_own_suppressions(int pid, const FoundLedger& found, std::string_view files, SuppressionFiles& out) {
+  if (files.empty()) return {};
+  // Another user must not choose which files are opened here.
+  if (found.open.user != geteuid())
+    return "the process's own suppressions, which belong to another user, were not applied";
+  std::string error;
+  if (out.read(files, NamedBy::ledger, error, pid)) return {};
+  out = {};
+  return "the process's own suppressions were not applied: " + error;
+}
+
+void doubt_broken_rules(report::Report& report) {
+  for (report::RuleOutcome& one : report.rules) {
+    if (!one.broken) continue;
+    one.broken = false;
+    one.value.reset();
+    one.unchecked = "the process's own suppressions were not applied, and may cover what breaks it";
+  }
+}
+
 bool make_running_report(int pid, const FoundLedger& found, const report::Settings& given, Depth depth,
-                         OwnSuppressions own, symbolize::Symbolizer& symbolizer, RunningReport& out,
-                         std::string& error) {
+                         symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error) {
   if (!load(pid, found, depth, out.ledger, error)) return false;
   const ledger::View& view = out.ledger.copy.view();
   report::read_evaluation_settings(view.text(view.header().settings), out.settings);
   report::prefer_given(given, out.settings);
   bool is_given = !given.suppressions.empty();
-  std::string_view files = out.settings.suppressions;
-  if (!is_given && !files.empty() && found.open.user != geteuid()) {
-    // Another user must not choose which files are opened here.
-    out.ledger.notes.push_back("the process's own suppressions, which belong to another user, were not applied");
-    files = {};
-  }
-  if (!out.suppressions.read(files, is_given ? NamedBy::user : NamedBy::ledger, error)) {
-    if (is_given || own == OwnSuppressions::required) return false;
-    out.suppressions = {};
-    out.ledger.notes.push_back("the process's own suppressions were not applied: " + error);
-  }
+  if (is_given && !out.suppressions.read(given.suppressions, NamedBy::user, error)) return false;
+  if (!is_given) out.without_own = read_own_suppressions(pid, found, out.settings.suppressions, out.suppressions);
+  if (!out.without_own.empty()) out.ledger.notes.push_back(out.without_own);
   ReportRequest request;
   request.trigger = report::Trigger::snapshot;
   request.notes = out.ledger.notes;
   request.settings = &out.settings;
   request.suppressions = out.suppressions.all();
   out.owned = make_report(view, request, symbolizer);
+  if (!out.without_own.empty()) doubt_broken_rules(out.owned.report);
   return true;
 }
 
@@ -80,7 +92,7 @@ bool is_live(const FoundLedger& found) {
 Look look_at(int pid, const FoundLedger& found, const report::Settings& given, symbolize::Symbolizer& symbolizer,
              RunningReport& out, std::string& error) {
   if (!found.open.file || !is_live(found)) return Look::passing;
-  if (!make_running_report(pid, found, given, Depth::ledger, OwnSuppressions::optional, symbolizer, out, error))
+  if (!make_running_report(pid, found, given, Depth::ledger, symbolizer, out, error))
     return is_live(found) && is_running(pid, 0) ? Look::failed : Look::passing;
   uint32_t state = out.ledger.copy.view().header().state.load(std::memory_order_acquire);
   if (state != static_cast<uint32_t>(ledger::State::live)) return Look::passing;

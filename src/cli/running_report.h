@@ -18,6 +18,7 @@ struct RunningReport {
   LoadedLedger ledger;
   report::Settings settings;
   SuppressionFiles suppressions;
+  std::string without_own;  ///< why the process's own suppressions were not applied; "": they were, or others are given
   OwnedReport owned;
 };
 
@@ -30,16 +31,18 @@ enum class Depth : uint8_t {
   stacks,  ///< where its threads and goroutines wait
 };
 
-/// What if the process's own suppressions cannot be read: their file may be gone, or in another container.
-enum class OwnSuppressions : uint8_t {
-  required,  ///< there is no report
-  optional,  ///< they are not applied, and a note says so
-};
+/// Reads a process's own suppressions, which `files` are the names of. "" or, if they are not to be applied, why: the
+/// file may be gone, or they belong to another user.
+std::string read_own_suppressions(int pid, const FoundLedger& found, std::string_view files, SuppressionFiles& out);
 
-/// `given` and `symbolizer` must outlive the report. False: `error` is one line for the user.
+/// Without a process's own suppressions more is counted than is to be: a rule that passes does so with them, too, but
+/// one that is broken is not checked.
+void doubt_broken_rules(report::Report& report);
+
+/// `given` and `symbolizer` must outlive the report. The process's own suppressions may not be applied, as a note says.
+/// False: `error` is one line for the user.
 bool make_running_report(int pid, const FoundLedger& found, const report::Settings& given, Depth depth,
-                         OwnSuppressions own, symbolize::Symbolizer& symbolizer, RunningReport& out,
-                         std::string& error);
+                         symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error);
 
 /// What a process is to those who look at all processes of the machine.
 enum class Look : uint8_t {

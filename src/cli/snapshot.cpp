@@ -53,7 +53,7 @@ bool read_process(int pid, const FoundLedger& found, const report::Settings& set
                   symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error) {
   Progress progress(fmt::format("reading process {}", pid));
   return (!is_graded || request_grading(pid, found.open.file.get(), error)) &&
-         make_running_report(pid, found, settings, Depth::stacks, OwnSuppressions::required, symbolizer, out, error);
+         make_running_report(pid, found, settings, Depth::stacks, symbolizer, out, error);
 }
 
 /// Of a process that was not started under unfreed.

@@ -17,8 +17,9 @@ enum class NamedBy : uint8_t { user, ledger };
 
 class SuppressionFiles {
  public:
-  /// Reads ':'-separated files, adding to those read before. False: `error` is one line for the user.
-  bool read(std::string_view files, NamedBy named_by, std::string& error);
+  /// Reads ':'-separated files, adding to those read before. False: `error` is one line for the user. `pid`: of a
+  /// process that runs, whose files are where it sees them; 0: they are where this command sees them.
+  bool read(std::string_view files, NamedBy named_by, std::string& error, int pid = 0);
 
   std::span<const report::Suppression> all() const { return all_; }
 

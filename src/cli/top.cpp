@@ -175,8 +175,7 @@ class Top {
     struct stat status {};
     if (!found.open.file || fstat(found.open.file.get(), &status) != 0) return false;
     std::string error;
-    if (!make_running_report(pid, found, settings_, depth, OwnSuppressions::optional, symbolizer_for(pid), out, error))
-      return false;
+    if (!make_running_report(pid, found, settings_, depth, symbolizer_for(pid), out, error)) return false;
     const ledger::View& view = out.ledger.copy.view();
     return series_key(view, status.st_ino) == process.last.key &&
            view.header().state.load(std::memory_order_acquire) == static_cast<uint32_t>(ledger::State::live);

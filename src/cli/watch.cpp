@@ -14,6 +14,7 @@
 #include "cli/ledger_report.h"
 #include "cli/process_watch.h"
 #include "cli/report_source.h"
+#include "cli/running_report.h"
 #include "cli/settings_input.h"
 #include "cli/suppression_files.h"
 #include "cli/tracked_processes.h"
@@ -90,6 +91,10 @@ int watch_command(const Arguments& arguments) {
     for (const report::Rule& rule : settings.rules.all())
       report.rules.add(source->owned.arena, report::evaluate_rule(rule, report));
   report.rules_asked = report.rules.size();
+  if (!watch.without_own().empty()) {
+    complain(watch.without_own());
+    doubt_broken_rules(report);
+  }
   if (!settings.quiet) {
     render::TextOptions options;
     options.colour = render::wants_colour(STDERR_FILENO);

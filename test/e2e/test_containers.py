@@ -131,6 +131,33 @@ class Containers(unittest.TestCase):
             self.assertEqual(report["totals"]["fd"]["live"], 3)
             self.assertIn("line", harness.top(harness.live_sites(report, "fd")[0]))
 
+    def test_suppressions_lie_in_the_container(self):
+        with harness.Scratch() as scratch:
+            root = self.image(scratch)
+            os.makedirs(root + "/etc/unfreed")
+            with open(root + "/etc/unfreed/real", "w") as file:
+                file.write("fd:sh\n")
+            os.symlink("/etc/unfreed/real", root + "/etc/unfreed/known")  # from the container's root
+            shutil.copy("/bin/dash", root + "/app/sh")
+            script = "exec 5</etc/passwd; /app/sleep 60; exit"
+            service = subprocess.Popen(self.enter(root, ["/app/sh", "-c", script], {
+                **PRELOADED, "UNFREED_LEDGER_DIR": "/ledgers", "UNFREED_SUPPRESSIONS": "/etc/unfreed/known",
+                "UNFREED_NO_DEFAULT_SUPPRESSIONS": "1"},
+                mounts=[self.proc(root)]), env=harness.clean_environment())
+            try:
+                def is_there():
+                    pid = harness.child_of(service)
+                    with open(f"/proc/{pid}/task/{pid}/children") as children:
+                        return os.path.basename(os.readlink(f"/proc/{pid}/exe")) == "sh" and children.read() and pid
+                pid = harness.wait_for(is_there)
+                result = harness.unfreed("snapshot", "--output", scratch.path("now.json"), "--fail-on", "fd>0", str(pid),
+                                         env={"UNFREED_LEDGER_DIR": root + "/ledgers"})
+                self.assertEqual(result.status, 0, result)
+                self.assertEqual(harness.read_report(scratch.path("now.json"))["totals"]["fd"]["suppressed"], 1)
+            finally:
+                service.kill()
+                service.wait()
+
     def test_a_sidecar_reads_the_ledger(self):
         """It sees the service's processes, by other pids, and has the folder for ledgers."""
         with harness.Scratch() as scratch:
