@@ -18,6 +18,7 @@ enum class What : uint8_t {
   own_numbers,
   own_code,
   by_function,
+  by_library,
   python_workers,
   python_helpers,
   python_pipes,
@@ -145,6 +146,14 @@ bool is_of_interpreter(const ReportInput& input, const ledger::View& view, uint3
   return search.runs_program || (!search.is_foreign && !is_cut);
 }
 
+bool is_of_library(const Evaluation& evaluation, uint32_t site, std::string_view libraries) {
+  const ledger::View& view = *evaluation.view;
+  const ledger::Site* record = view.site(site);
+  const ledger::Node* caller = record ? innermost(view, record->node) : nullptr;
+  const ledger::Module* module = caller ? view.module(caller->module & ledger::kNodeModuleMask) : nullptr;
+  return module && is_named(libraries, base::base_name(view.text(module->path)));
+}
+
 /// Those by which multiprocessing notices a process's end, and a process its parent's. They are closed when the object
 /// for the process is freed; one of a module's variables never is. More than so many are a leak of such objects.
 bool are_python_pipes(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
@@ -230,6 +239,7 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
       if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
       if (accepted.what == What::python_pipes) return are_python_pipes(input, evaluation, site);
       if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
+      if (accepted.what == What::by_library) return is_of_library(evaluation, site, accepted.functions);
       if (accepted.what == What::own_calls) return is_own_call(evaluation, site, accepted.functions);
       const ledger::KernelFd* kernel = fd.kernel == kNoIndex ? nullptr : evaluation.view->kernel_fd(fd.kernel);
       return accepted.what == What::own_script && kernel && is_script(evaluation.view->text(kernel->target), script);
@@ -243,7 +253,9 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
 uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
   return find_row(input, Subject::heap, [&](const Accepted& accepted) {
-    if (!record || (accepted.what != What::own_losses && accepted.what != What::own_objects)) return false;
+    if (!record) return false;
+    if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
+    if (accepted.what != What::own_losses && accepted.what != What::own_objects) return false;
     if (is_of_interpreter(input, *evaluation.view, record->node, accepted.functions)) return true;
     return accepted.what == What::own_objects && is_called_by_interpreter(*evaluation.view, record->node);
   });

@@ -309,5 +309,38 @@ class Perl(unittest.TestCase):
         self.assertEqual([rule["broken"] for rule in result.report["rules"]], [True, True])
 
 
+TCMALLOC = "/usr/lib/x86_64-linux-gnu/lib{}.so.4"
+ALLOCATING = """
+#include <fcntl.h>
+#include <stdlib.h>
+int main(int count, char** arguments) {
+  free(malloc(100));
+  if (count > 1) open("/etc/passwd", O_RDONLY);
+  if (count > 1) *(void* volatile*)malloc(sizeof(void*)) = arguments;
+  return 0;
+}
+"""
+
+
+class Tcmalloc(unittest.TestCase):
+    def test_what_it_keeps_and_drops_is_no_leak_of_the_program(self):
+        for name in ("tcmalloc_minimal", "tcmalloc"):
+            library = TCMALLOC.format(name)
+            if not os.path.exists(library):
+                self.skipTest("libgoogle-perftools4 is not installed")
+            with self.subTest(library=name), harness.Scratch() as scratch:
+                program, source = scratch.path("allocating"), scratch.path("allocating.c")
+                with open(source, "w") as file:
+                    file.write(ALLOCATING)
+                subprocess.run(["gcc", "-g", "-o", program, source, "-Wl,--no-as-needed", library], check=True)
+                for rule in ("fd>0", "heap.lost>0"):
+                    result = harness.run([program], scratch=scratch, options=["--fail-on", rule])
+                    self.assertEqual(result.status, 0, result.stderr)
+                    result = harness.run([program, "leak"], scratch=scratch, options=["--fail-on", rule])
+                    self.assertEqual(result.status, 23, result.stderr)
+                (dropped,) = [site for site in result.report["sites"] if site["kind"] == "heap" and "suppressed_by" in site]
+                self.assertEqual((dropped["live"], dropped["bytes"]), (1, 8))
+
+
 if __name__ == "__main__":
     harness.main()
