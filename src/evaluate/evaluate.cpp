@@ -1,5 +1,6 @@
 #include "evaluate/evaluate.h"
 
+#include "base/text.h"
 #include "evaluate/accepted.h"
 #include "evaluate/build.h"
 #include "evaluate/notes.h"
@@ -38,6 +39,17 @@ uint32_t worst_site(const Evaluation& evaluation, const Rule& rule) {
     worst = place.worst_site;
   });
   return worst;
+}
+
+/// What was not seen, and what can be done about it.
+void explain_partly_seen(Build& build, const Rule& rule, RuleOutcome& outcome) {
+  auto kind = static_cast<size_t>(rule.kind());
+  std::string_view reason = build.view().text(build.view().header().coverage_reason[kind]);
+  bool is_partial = build.out.coverage[kind] == ledger::Coverage::partial && build.out.totals_of(rule.subject);
+  if (outcome.is_checked() || !is_partial || reason.empty()) return;
+  base::FixedText<512> text;
+  text.add(outcome.unchecked).add(": ").add(reason);
+  outcome.unchecked = build.arena.copy(text.text());
 }
 
 void build_lists(Build& build) {
@@ -88,6 +100,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
     RuleOutcome* outcome = out.rules.add(arena);
     if (!outcome) break;  // a rule that found no room is missing, which is_unchecked() notices
     *outcome = evaluate_rule(rule, out);
+    explain_partly_seen(build, rule, *outcome);
     if (rule.per_site && outcome->is_checked()) outcome->site = worst_site(evaluation, rule);
   }
   out.rules_asked = rules.size();

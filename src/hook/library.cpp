@@ -70,7 +70,7 @@ void note_bypassing(const char* file, int mode, Lmid_t space) {
   if (!file || mode & RTLD_NOLOAD || !(is_apart || mode & RTLD_DEEPBIND) || !is_tracked()) return;
   bool is_path = std::string_view(file).find('/') != std::string_view::npos;
   if (is_path && base::raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(file), 0) == -ENOENT) return;
-  track::note_bypassing_library(file, is_apart ? "in a namespace of its own (dlmopen)" : "with RTLD_DEEPBIND");
+  track::note_bypassing_library(file, is_apart);
 }
 
 /// The user may want the hooks to be seen by all libraries.

@@ -65,10 +65,12 @@ void set_without_deepbind(bool without) { g_without_deepbind = without; }
 bool is_without_deepbind() { return g_without_deepbind; }
 bool has_bypassing_library() { return g_is_bypassed.load(std::memory_order_relaxed); }
 
-void note_bypassing_library(std::string_view file, std::string_view how) {
+void note_bypassing_library(std::string_view file, bool is_apart) {
   g_is_bypassed.store(true, std::memory_order_relaxed);
-  base::FixedText<256> reason;
-  reason.add(base::base_name(file)).add(" was opened ").add(how).add(": its calls bypass unfreed");
+  base::FixedText<384> reason;
+  reason.add(base::base_name(file)).add(" was opened ");
+  reason.add(is_apart ? "in a namespace of its own (dlmopen)" : "with RTLD_DEEPBIND").add(": its calls bypass unfreed");
+  if (!is_apart) reason.add(", unless the program is run with --no-deepbind (UNFREED_NO_DEEPBIND=1)");
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());
 }
 

@@ -24,7 +24,7 @@ void set_without_deepbind(bool without);
 bool is_without_deepbind();
 
 /// A library was opened so that it finds libc's functions before ours: with RTLD_DEEPBIND, or in a separate namespace.
-void note_bypassing_library(std::string_view file, std::string_view how);
+void note_bypassing_library(std::string_view file, bool is_apart);
 /// Has one been? Its memory may lie among the blocks that malloc was seen to return.
 bool has_bypassing_library();
 

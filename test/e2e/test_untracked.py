@@ -508,6 +508,9 @@ class Partly(unittest.TestCase):
             with self.subTest(how=how):
                 result = harness.run([program, how], options=["--fail-on", "fd>0"])
                 self.assertEqual((result.status, result.report["coverage"]["fd"]), (status, coverage), result)
+                remedy = "unless the program is run with --no-deepbind"
+                told = [line for line in result.stderr.splitlines() if "not checked fd>0" in line and remedy in line]
+                self.assertEqual(len(told), how == "deep", result.stderr)
         take = source.replace("return handle ? 0 : 1;", "((void (*)(void)) dlsym(handle, \"take\"))();")
         program = Place.program("caller", source=take)
         result = harness.run([program, "deep"], options=["--fail-on", "fd>0", "--no-deepbind"])
