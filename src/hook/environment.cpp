@@ -20,6 +20,11 @@ UNFREED_HOOK int unsetenv(const char* name) noexcept {
   if (result == 0 && track::names_test(name)) track::test_may_end();
   return result;
 }
+UNFREED_HOOK int clearenv() noexcept {
+  int result = owning([] { return g_real.clearenv(); });
+  if (result == 0) track::test_may_end();
+  return result;
+}
 UNFREED_HOOK int putenv(char* assignment) noexcept {
   int result = owning([&] { return g_real.putenv(assignment); });
   if (result != 0 || !track::names_test(assignment)) return result;

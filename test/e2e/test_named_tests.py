@@ -246,6 +246,13 @@ class NamedTests(unittest.TestCase):
             page = harness.page_data(harness.unfreed("report", "--format", "html", path).stdout)
             self.assertIn("acquired in test test_planted.py::test_thread", json.dumps(page))
 
+    def test_no_test_runs_once_the_environment_was_cleared_after_its_last_phase(self):
+        for phase, name in (("teardown", None), ("call", "t.py::test_x")):
+            program = (f"import ctypes, os\nos.environ['PYTEST_CURRENT_TEST'] = 't.py::test_x ({phase})'\n"
+                       "ctypes.CDLL(None).clearenv()\nos.open('/etc/passwd', os.O_RDONLY)\nos._exit(0)")
+            report = harness.run([sys.executable, "-c", program]).report
+            self.assertEqual(self.shares_of(report, "/etc/passwd"), ({name: 1} if name else {}, {name}), phase)
+
     def test_what_libc_keeps_for_the_environment_is_its_own(self):
         program = "import os\nfor number in range(40_000):\n    os.putenv('PLANTED', str(number))\nos._exit(0)"
         report = harness.run([sys.executable, "-c", program]).report

@@ -180,6 +180,9 @@ bool through_environment(const char* hook) {
     } else if (!strcmp(hook, "unsetenv")) {
       if (setenv(name, "a", 1) || unsetenv(name) || !is(name, nullptr) || unsetenv(name)) fail(hook);
       if (unsetenv("") != -1 || errno != EINVAL || unsetenv("A=") != -1 || errno != EINVAL) fail(hook);
+    } else if (!strcmp(hook, "clearenv")) {
+      if (setenv(name, "a", 1) || clearenv() || !is(name, nullptr) || (environ && *environ) || clearenv()) fail(hook);
+      if (setenv(name, "b", 1) || !is(name, "b")) fail(hook);
     } else if (!strcmp(hook, "putenv")) {
       if (putenv(assignment) || !is("PYTEST_CURRENT_TEST", "a.py::test_x (call)")) fail(hook);
       if (getenv("PYTEST_CURRENT_TEST") != strchr(assignment, '=') + 1) fail("putenv has made a copy");
