@@ -1,8 +1,6 @@
 #include "cli/http_post.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "cli/text_file.h"
 #include "render/paths.h"
+#include "symbolize/run_command.h"
 
 namespace unfreed::cli {
 
@@ -165,28 +164,18 @@ bool post(const std::string& url, const render::Upload& upload, const PostOption
     error = fmt::format("no memory for the request: {}", std::strerror(errno));
     return false;
   }
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, config.descriptor(), STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, status_out.descriptor(), STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, errors.descriptor(), STDERR_FILENO);
-  const char* const words[] = {"curl", "--disable", "--config", "-", nullptr};
-  pid_t pid = 0;
-  int problem = posix_spawnp(&pid, words[0], &actions, nullptr, const_cast<char* const*>(words), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (problem) {
-    error = problem == ENOENT ? "the program curl, which sends it, is not installed"
-                              : fmt::format("the program curl cannot be started: {}", std::strerror(problem));
+  symbolize::CommandEnd end = symbolize::run_command(
+      {"curl", "--disable", "--config", "-"}, {config.descriptor(), status_out.descriptor(), errors.descriptor()});
+  if (end.error) {
+    error = end.error == ENOENT ? "the program curl, which sends it, is not installed"
+                                : fmt::format("the program curl cannot be started: {}", std::strerror(end.error));
     return false;
   }
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-    error = describe_failure(errors.start(kMostShown), status);
+  if (!end.has_exited_with(0)) {
+    error = describe_failure(errors.start(kMostShown), end.status);
     constexpr int kEmptyReply = 52, kHttp2 = 16, kSending = 55, kReceiving = 56;
-    if (upload.is_grpc && WIFEXITED(status) &&
-        std::set{kEmptyReply, kHttp2, kSending, kReceiving}.contains(WEXITSTATUS(status)))
+    if (upload.is_grpc && WIFEXITED(end.status) &&
+        std::set{kEmptyReply, kHttp2, kSending, kReceiving}.contains(WEXITSTATUS(end.status)))
       error += " (does it speak HTTP/2, as gRPC does?)";
     return false;
   }

@@ -1,16 +1,18 @@
 #include "symbolize/debuginfod.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
 #include <string_view>
 #include <vector>
+
+#include "base/unique_fd.h"
+#include "symbolize/run_command.h"
 
 extern char** environ;
 
@@ -19,7 +21,6 @@ namespace unfreed::symbolize {
 namespace {
 
 constexpr const char* kClient = "debuginfod-find";
-constexpr int kNotStarted = -1, kNotInstalled = -2;
 /// After so long a server has not answered at all: one that knows nothing of a file says so at once.
 std::chrono::seconds time_limit() {
   constexpr long kSlow = 10;
@@ -36,37 +37,6 @@ std::vector<std::string> environment_with(const std::string& servers) {
   return variables;
 }
 
-std::vector<char*> as_pointers(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-/// What a command prints on its standard output. Returns its exit status, kNotStarted or kNotInstalled.
-int run(std::vector<std::string> words, std::vector<std::string> variables, std::string& printed) {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return kNotStarted;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t child = 0;
-  int error = posix_spawnp(&child, words[0].c_str(), &actions, nullptr, as_pointers(words).data(),
-                           as_pointers(variables).data());
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  char part[4096];
-  for (ssize_t size = 0; !error && ((size = read(ends[0], part, sizeof part)) > 0 || (size < 0 && errno == EINTR));)
-    if (size > 0) printed.append(part, static_cast<size_t>(size));
-  close(ends[0]);
-  if (error) return error == ENOENT ? kNotInstalled : kNotStarted;
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
-
 }  // namespace
 
 std::string debuginfod_servers() {
@@ -76,12 +46,17 @@ std::string debuginfod_servers() {
 
 std::string Debuginfod::find(const char* what, const std::string& build_id) {
   if (servers_.empty() || build_id.empty() || !problem_.empty()) return {};
-  std::string path;
+  base::UniqueFd printed(memfd_create("printed", MFD_CLOEXEC));
+  if (!printed) return {};
   auto asked = std::chrono::steady_clock::now();
-  int status = run({kClient, what, build_id}, environment_with(servers_), path);
+  std::vector<std::string> variables = environment_with(servers_);
+  CommandEnd end = run_command({kClient, what, build_id}, {.out = printed.get()}, &variables);
+  std::string path(PATH_MAX, '\0');
+  ssize_t size = pread(printed.get(), path.data(), path.size(), 0);
+  path.resize(size > 0 ? static_cast<size_t>(size) : 0);
   while (path.ends_with('\n')) path.pop_back();
-  if (status == 0 && path.starts_with('/') && access(path.c_str(), R_OK) == 0) return path;
-  if (status == kNotInstalled)
+  if (end.has_exited_with(0) && path.starts_with('/') && access(path.c_str(), R_OK) == 0) return path;
+  if (end.error == ENOENT)
     problem_ = "debuginfod-find, which asks the servers in DEBUGINFOD_URLS, is not installed";
   else if (std::chrono::steady_clock::now() - asked >= time_limit())
     problem_ = "the servers in DEBUGINFOD_URLS do not answer";
