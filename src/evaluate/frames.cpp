@@ -49,12 +49,11 @@ void visit_node(const ledger::View& view, const FrameResolver& resolver, const l
   visitor.visit(visitor.context, visit.frame);
 }
 
-bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
+void visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
                  size_t most_nodes) {
   const ledger::Node* nodes[kMaxFrames];
   size_t depth = view.stack(leaf, std::span(nodes).first(most_nodes));
   for (size_t index = 0; index < depth; ++index) visit_node(view, resolver, *nodes[index], visitor);
-  return depth == kMaxFrames && nodes[depth - 1]->parent != 0;
 }
 
 }  // namespace unfreed::report

@@ -33,8 +33,8 @@ struct FrameVisitor {
 void visit_node(const ledger::View& view, const FrameResolver& resolver, const ledger::Node& node,
                 const FrameVisitor& visitor);
 
-/// Visits a stack, or the innermost `most_nodes` of it. Returns true if it is deeper than kMaxFrames.
-bool visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
+/// Visits a stack, or the innermost `most_nodes` of it, of which there are at most kMaxFrames.
+void visit_stack(const ledger::View& view, const FrameResolver& resolver, uint32_t leaf, const FrameVisitor& visitor,
                  size_t most_nodes = kMaxFrames);
 
 }  // namespace unfreed::report

@@ -1,8 +1,10 @@
 // The table of stacks of a report: each call and each common caller is in it once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "support/evaluated.h"
 
@@ -47,6 +49,25 @@ TEST(StackTableTest, CallsAndCommonCallersAreThereOnce) {
     EXPECT_EQ(depth, 3u);
     EXPECT_EQ(outermost, "main");
   }
+}
+
+/// A site with a stack of so many frames, evaluated.
+bool is_truncated(size_t frames) {
+  test::LedgerBuilder builder;
+  std::vector<test::Frame> stack;
+  for (size_t at = 0; at < frames; ++at) stack.push_back({builder.module("/bin/program"), 100 + at});
+  builder.open_fd(3, FdOrigin::acquired, builder.site(Kind::fd, 0, builder.stack(stack)), "/tmp/x");
+  test::Evaluated report(builder);
+  size_t depth = 0;
+  report->stacks.each_call(report->sites[0].stack, [&](const Call&) { ++depth; });
+  EXPECT_EQ(depth, std::min<size_t>(frames, 512));
+  return report->sites[0].truncated;
+}
+
+TEST(StackTableTest, OfAStackThatIsTooDeepTheOutermostFramesAreLeftOut) {
+  EXPECT_FALSE(is_truncated(511));
+  EXPECT_FALSE(is_truncated(512));
+  EXPECT_TRUE(is_truncated(513));
 }
 
 }  // namespace
