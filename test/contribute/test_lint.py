@@ -86,6 +86,12 @@ class Mutate(SmallProject):
         result = self.mutate("--at", "src/track/limited.cpp:8")
         self.assertEqual((result.status, result.stdout.splitlines()[-1]), (1, "0 of 1 noticed (0 %)"), result)
 
+    def test_what_the_likely_tests_do_not_notice_is_counted_at_once_if_time_is_short(self):
+        result = self.mutate("--quick")
+        self.assertEqual((result.status, result.stdout.splitlines()[-1]), (1, "1 of 3 noticed (33 %)"), result)
+        self.assertIn("not noticed yet: src/track/limited.cpp:8:", result.stdout)
+        self.assertNotIn("survived:", result.stdout)
+
     def test_tests_that_fail_as_the_code_is_say_nothing(self):
         self.change("return 100;", "return 99;")
         result = self.mutate()
