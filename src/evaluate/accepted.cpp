@@ -134,16 +134,18 @@ bool is_of_interpreter(const ReportInput& input, const ledger::View& view, uint3
     const ledger::View& view;
     std::string_view functions;
     bool is_foreign = false, runs_program = false;
+    size_t frames = 0;
   } search{view, functions};
-  bool is_cut = visit_stack(view, input.resolver, leaf,
-                            {&search, [](void* context, const FrameView& frame) {
-                               auto& found = *static_cast<Search*>(context);
-                               if (found.is_foreign || found.runs_program) return;
-                               found.is_foreign = !is_interpreters(found.view, frame.module);
-                               found.runs_program = !found.is_foreign && frame.resolved && !found.functions.empty() &&
-                                                    is_named(found.functions, frame.resolved->function);
-                             }});
-  return search.runs_program || (!search.is_foreign && !is_cut);
+  visit_stack(view, input.resolver, leaf, {&search, [](void* context, const FrameView& frame) {
+                                             auto& found = *static_cast<Search*>(context);
+                                             ++found.frames;
+                                             if (found.is_foreign || found.runs_program) return;
+                                             found.is_foreign = !is_interpreters(found.view, frame.module);
+                                             found.runs_program = !found.is_foreign && frame.resolved &&
+                                                                  !found.functions.empty() &&
+                                                                  is_named(found.functions, frame.resolved->function);
+                                           }});
+  return search.runs_program || (!search.is_foreign && search.frames < kMaxFrames);
 }
 
 bool is_of_library(const Evaluation& evaluation, uint32_t site, std::string_view libraries) {
