@@ -1,5 +1,6 @@
 #include "hook/own_calls.h"
 
+#include "arch/machine.h"
 #include "unwind/dynamic_symbols.h"
 
 namespace unfreed::hook {
@@ -53,6 +54,21 @@ void bind_own_calls() {
     if (Definition function = linked_with.find_function(symbol))
       *reinterpret_cast<uintptr_t*>(map->l_addr + relocation.r_offset) = function.chosen_address();
   });
+}
+
+bool can_call() {
+  const link_map* map = unwind::own_link_map();
+  if (!map) return true;
+  DynamicSymbols own(*map);
+  bool can = true;
+  // Until then such a place holds an address that the loader has not added the library's own to. (Of a weak reference
+  // it may stay 0.)
+  unwind::each_reference(*map, [&](const ElfW(Rela) & relocation, uint32_t index) {
+    bool is_call = ELF64_R_TYPE(relocation.r_info) == arch::kCallRelocation;
+    if (is_call && ELF64_ST_BIND(own.symbol(index).st_info) != STB_WEAK)
+      can = can && *reinterpret_cast<const uintptr_t*>(map->l_addr + relocation.r_offset) >= map->l_addr;
+  });
+  return can;
 }
 
 }  // namespace unfreed::hook

@@ -9,4 +9,7 @@ namespace unfreed::hook {
 /// relocates this library, when the addresses that it has filled in are still writable.
 void bind_own_calls();
 
+/// Has the loader relocated the places that this library's calls go through? Calls nothing.
+bool can_call();
+
 }  // namespace unfreed::hook

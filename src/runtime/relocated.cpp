@@ -10,9 +10,12 @@
 extern "C" {
 using Nothing = void (*)();
 [[gnu::used, gnu::visibility("hidden")]] Nothing unfreed_being_relocated() {
-  unfreed::hook::bind_own_calls();
-  unfreed::hook::resolve_real_functions();
-  unfreed::runtime::run_first(unfreed::runtime::construct);
+  // glibc's loader for arm64 does not put off such calls, so the first one may come too early.
+  if (unfreed::hook::can_call()) {
+    unfreed::hook::bind_own_calls();
+    unfreed::hook::resolve_real_functions();
+    unfreed::runtime::run_first(unfreed::runtime::construct);
+  }
   return [] {};
 }
 [[gnu::ifunc("unfreed_being_relocated")]] static void unfreed_relocated();

@@ -8,5 +8,6 @@
 namespace unfreed::arch {
 
 inline constexpr uint16_t kElfMachine = EM_X86_64;
+inline constexpr uint32_t kCallRelocation = R_X86_64_JUMP_SLOT;  ///< of a place that calls go through
 
 }  // namespace unfreed::arch
