@@ -259,7 +259,7 @@ void CodeSpace::follow_go(int tid, uintptr_t frame, size_t most, Walked& out) {
 
 void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
   if (is_go_code(registers.pc())) return walk_go(tid, registers, most, out);
-  unwind::Registers from{registers.pc(), registers.sp(), registers.bp(), true, true};
+  unwind::Registers from{registers.pc(), registers.sp(), registers.bp(), true, true, registers.more()};
   out.bp = registers.bp();
   for (;;) {
     unwind::Frame frames[kMostFrames];

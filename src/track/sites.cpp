@@ -239,7 +239,7 @@ uint32_t capture_with_state(ThreadState& state, Kind kind, uint16_t hook, const 
   }
   unwind::SlotLog log;
   const uintptr_t* saved_bp = unwind::saved_bp(from);
-  if (*saved_bp == from.bp) log.initial_bp = saved_bp;
+  if (saved_bp && *saved_bp == from.bp) log.initial_bp = saved_bp;
   if (state.is_own_stack(from.sp)) {
     uint32_t site = walk_own_to_site(state, log, kind, hook, from);
     remember_recent(state, from, kind, hook, site, log);

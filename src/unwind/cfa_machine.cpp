@@ -9,8 +9,13 @@ namespace unfreed::unwind {
 namespace {
 
 using arch::kBpRegister;
+using arch::kHasLinkRegister;
 using arch::kReturnAddressRegister;
 using arch::kSpRegister;
+
+constexpr uint8_t kBregBp = 0x70 + kBpRegister, kBregSp = 0x70 + kSpRegister;  // DW_OP_breg…
+
+bool is_narrow(int64_t offset) { return offset == static_cast<int32_t>(offset); }
 
 /// A factored offset; wraps instead of overflowing on nonsense.
 int64_t factored(uint64_t value, int64_t factor) { return static_cast<int64_t>(value * static_cast<uint64_t>(factor)); }
@@ -48,11 +53,11 @@ void CfaMachine::read_cfa_expression(Cursor cursor, uint64_t size) {
   Cursor body(cursor.at(), cursor.at() + size);
   uint8_t op = body.fixed<uint8_t>();
   rules_.cfa_unknown = true;
-  if (op != 0x76 && op != 0x77) return;  // DW_OP_breg6 (rbp), DW_OP_breg7 (rsp)
+  if (op != kBregBp && op != kBregSp) return;
   int64_t offset = body.sleb();
   uint8_t next = body.fixed<uint8_t>();
   if (next == 0x06 && body.ok() && body.at_end()) {  // DW_OP_deref
-    rules_.cfa_expression = op == 0x76 ? CfaRule::at_bp : CfaRule::at_sp;
+    rules_.cfa_expression = op == kBregBp ? CfaRule::at_bp : CfaRule::at_sp;
     rules_.cfa_offset = offset;
     rules_.cfa_unknown = false;
     return;
@@ -61,7 +66,7 @@ void CfaMachine::read_cfa_expression(Cursor cursor, uint64_t size) {
   static constexpr uint8_t kPltTail[] = {0x80, 0x00, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22};
   static constexpr uint8_t kPltTailShort[] = {0x80, 0x00, 0x3f, 0x1a, 0x3a,
                                               0x2a, 0x33, 0x24, 0x22};  // lit10: lazy IBT PLT
-  if (op != 0x77 || offset != 8 || next != kPltTail[0] || size != 2 + sizeof kPltTail) return;
+  if (op != kBregSp || offset != 8 || next != kPltTail[0] || size != 2 + sizeof kPltTail) return;
   auto* tail = reinterpret_cast<const uint8_t*>(cursor.at()) + 2;
   if (std::memcmp(tail, kPltTail, sizeof kPltTail) != 0 && std::memcmp(tail, kPltTailShort, sizeof kPltTail) != 0)
     return;
@@ -77,7 +82,7 @@ void CfaMachine::saved_at_expression(uint64_t reg, Cursor& cursor) {
   if (!cursor.ok()) return;
   uint8_t op = body.fixed<uint8_t>();
   int64_t offset = body.sleb();
-  bool plain = op == 0x76 && body.ok() && body.at_end();  // DW_OP_breg6 offset
+  bool plain = op == kBregBp && body.ok() && body.at_end();
   save(reg, plain ? Saved::at_bp : Saved::unknown, offset);
 }
 
@@ -87,7 +92,7 @@ bool CfaMachine::begin(uintptr_t pc) {
     uintptr_t start = location_;
     initial_ = rules_ = {};
     rules_.cfa_register = kSpRegister;
-    rules_.return_address = {Saved::at_cfa, -8};
+    if (!kHasLinkRegister) rules_.return_address = {Saved::at_cfa, -8};
     Cursor initial(cie_.initial.begin, cie_.initial.end);
     if (!execute(initial, pc, true)) return false;
     initial_ = rules_;
@@ -238,6 +243,9 @@ bool CfaMachine::step(uint8_t op, Cursor& cursor) {
       cursor.uleb();
       save(reg, Saved::unknown, 0);
       return true;
+    case 0x2c:  // DW_CFA_AARCH64_negate_ra_state_with_pc
+    case 0x2d:  // DW_CFA_AARCH64_negate_ra_state: whether the return address is signed can be seen
+      return kHasLinkRegister;
     case 0x2e:
       cursor.uleb();
       return true;  // DW_CFA_GNU_args_size
@@ -260,22 +268,26 @@ Row CfaMachine::row() const {
     row.cfa = CfaRule::end;
     return row;
   }
-  if (rules_.cfa_unknown || rules_.return_address.how != Saved::at_cfa || rules_.return_address.offset != -8)
+  bool is_in_link = kHasLinkRegister && rules_.return_address.how == Saved::same;
+  if (rules_.cfa_unknown || (!is_in_link && rules_.return_address.how != Saved::at_cfa)) return row;
+  if (!is_narrow(rules_.cfa_offset) || !is_narrow(rules_.bp.offset) || !is_narrow(rules_.return_address.offset))
     return row;
-  if (!Row::fits(rules_.cfa_expression == CfaRule::plt ? 0 : rules_.cfa_offset, rules_.bp.offset)) return row;
+  row.return_offset = static_cast<int32_t>(rules_.return_address.offset);
+  row.bp_offset = row.return_offset;  // unless it is saved
   if (rules_.bp.how == Saved::unknown || rules_.bp.how == Saved::undefined) {
-    // The caller's rbp is lost, the rest is fine: a later frame that needs it will fail its bounds check.
+    // The caller's bp is lost, the rest is fine: a later frame that needs it will fail its bounds check.
     row.bp = BpRule::same;
   } else if (rules_.bp.how != Saved::same) {
     row.bp = rules_.bp.how == Saved::at_cfa ? BpRule::at_cfa : BpRule::at_bp;
     row.bp_offset = static_cast<int32_t>(rules_.bp.offset);
   }
-  if (rules_.cfa_expression == CfaRule::plt) {
-    row.cfa = CfaRule::plt;
-    row.cfa_offset = static_cast<int32_t>(rules_.cfa_offset) * 8;  // the threshold, in the offset's packing unit
-    return row;
+  if (is_in_link) {
+    row.return_offset = row.bp_offset;
+    row.returns = ReturnRule::in_link;
   }
   row.cfa_offset = static_cast<int32_t>(rules_.cfa_offset);
+  if (rules_.cfa_expression == CfaRule::plt) row.cfa_offset *= 8;  // the threshold, in the offset's packing unit
+  if (!row.fits()) return {};
   if (rules_.cfa_expression != CfaRule::none)
     row.cfa = rules_.cfa_expression;
   else if (rules_.cfa_register == kSpRegister)

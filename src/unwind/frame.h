@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arch/registers.h"
+
 namespace unfreed::unwind {
 
 /// The registers of a function at the time its callee returns: where a walk starts.
@@ -13,6 +15,7 @@ struct Registers {
   uintptr_t bp;
   bool exact_pc = false;  ///< pc is an instruction's own address (taken from a signal's saved context)
   bool knows_bp = true;   ///< false: bp is not known (the kernel tells of another thread's pc and sp only)
+  [[no_unique_address]] arch::MoreRegisters more = {};
 };
 
 /// The memory a walk may read: [low, high).
@@ -73,8 +76,5 @@ namespace unfreed::unwind {
 
 /// The registers of the caller of the function this is inlined into.
 [[gnu::always_inline]] inline Registers caller_registers() { return caller_registers(hook_frame()); }
-
-/// Where a hook that calls caller_registers() keeps the caller's bp on the stack (until it returns or tail-calls).
-inline const uintptr_t* saved_bp(const Registers& from) { return reinterpret_cast<const uintptr_t*>(from.sp) - 2; }
 
 }  // namespace unfreed::unwind

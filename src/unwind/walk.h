@@ -1,5 +1,4 @@
-// Stack capture. One header, two backends chosen by the build: walk_cfi.cpp (x86-64: our own walker over cached CFI
-// rows) and walk_libunwind.cpp (any architecture GNU libunwind knows; loaded privately).
+// Stack capture, by call frame information. What is one processor's alone is in arch/frames.h.
 //
 //     walk(registers, bounds, frames, log)
 //        └─ row_for(pc) ── cache hit: a word

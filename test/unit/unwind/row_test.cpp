@@ -15,29 +15,65 @@
 namespace unfreed::unwind {
 namespace {
 
+// Just outside of what the packed form of one processor holds.
+#ifdef __x86_64__
+constexpr int32_t kMostCfa = 1 << 23, kMostBp = 1 << 21;
+constexpr int32_t kReturnOffsets[] = {-8};
+#else
+constexpr int32_t kMostCfa = 1 << 20, kMostBp = 1 << 19;
+constexpr int32_t kReturnOffsets[] = {-256, -8, 0, 8, 248};  // from where bp is saved
+#endif
+
+Row row_of(CfaRule cfa, BpRule bp, int32_t cfa_offset, int32_t bp_offset, uint32_t module = 1, int32_t between = -8) {
+  Row row{cfa, bp, cfa_offset, bp_offset, module};
+#ifdef __aarch64__
+  row.return_offset = bp_offset + between;
+#else
+  row.return_offset = between;
+#endif
+  return row;
+}
+
 TEST(Row, SurvivesPacking) {
   for (CfaRule cfa :
        {CfaRule::none, CfaRule::sp, CfaRule::bp, CfaRule::at_bp, CfaRule::plt, CfaRule::signal, CfaRule::end})
     for (BpRule bp : {BpRule::same, BpRule::at_cfa, BpRule::at_bp})
-      for (int32_t cfa_offset : {-(1 << 20), -8, 0, 8, 4096, (1 << 23) - 8})
-        for (int32_t bp_offset : {-(1 << 21), -16, 0, 8, (1 << 21) - 8})
-          for (uint32_t module : {0u, 1u, 65535u}) {
-            ASSERT_TRUE(Row::fits(cfa_offset, bp_offset));
-            Row row{cfa, bp, cfa_offset, bp_offset, module};
-            Row back = Row::unpack(row.pack());
-            EXPECT_EQ(back.cfa, cfa);
-            EXPECT_EQ(back.bp, bp);
-            EXPECT_EQ(back.cfa_offset, cfa_offset);
-            EXPECT_EQ(back.bp_offset, bp_offset);
-            EXPECT_EQ(back.module, module);
-          }
+      for (int32_t cfa_offset : {-(1 << 20), -8, 0, 8, 4096, kMostCfa - 8})
+        for (int32_t bp_offset : {-kMostBp, -16, 0, 8, kMostBp - 8})
+          for (int32_t between : kReturnOffsets)
+            for (uint32_t module : {0u, 1u, 65535u}) {
+              Row row = row_of(cfa, bp, cfa_offset, bp_offset, module, between);
+              ASSERT_TRUE(row.fits());
+              Row back = Row::unpack(row.pack());
+              EXPECT_EQ(back.cfa, cfa);
+              EXPECT_EQ(back.bp, bp);
+              EXPECT_EQ(back.cfa_offset, cfa_offset);
+              EXPECT_EQ(back.bp_offset, bp_offset);
+              EXPECT_EQ(back.return_offset, row.return_offset);
+              EXPECT_EQ(back.returns, ReturnRule::at_cfa);
+              EXPECT_EQ(back.module, module);
+            }
 }
 
 TEST(Row, SaysWhatDoesNotFit) {
-  EXPECT_FALSE(Row::fits(12, 0));
-  EXPECT_FALSE(Row::fits(0, -4));
-  EXPECT_FALSE(Row::fits(1 << 23, 0));
-  EXPECT_FALSE(Row::fits(0, 1 << 21));
+  auto fits = [](int32_t cfa_offset, int32_t bp_offset, int32_t between = -8) {
+    return row_of(CfaRule::sp, BpRule::at_cfa, cfa_offset, bp_offset, 1, between).fits();
+  };
+  EXPECT_TRUE(fits(0, 0));
+  EXPECT_FALSE(fits(12, 0));
+  EXPECT_FALSE(fits(0, -4));
+  EXPECT_FALSE(fits(kMostCfa, 0));
+  EXPECT_FALSE(fits(0, kMostBp));
+  EXPECT_FALSE(fits(0, 0, 4));
+  EXPECT_FALSE(fits(0, 0, 256));
+  Row in_link = row_of(CfaRule::sp, BpRule::same, 0, 0);
+  in_link.returns = ReturnRule::in_link;
+#ifdef __x86_64__
+  EXPECT_FALSE(in_link.fits());
+#else
+  EXPECT_TRUE(in_link.fits());
+  EXPECT_EQ(Row::unpack(in_link.pack()).returns, ReturnRule::in_link);
+#endif
 }
 
 TEST(RecentRuns, TellWhatFreshRunsTell) {

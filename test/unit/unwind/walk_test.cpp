@@ -296,7 +296,13 @@ TEST_F(Walk, SeesThroughASynchronousFault) {
     siglongjmp(back, 1);
   });
   struct Fault {
-    [[gnu::noinline, gnu::naked]] static void now() { asm("ud2"); }
+    [[gnu::noinline, gnu::naked]] static void now() {
+#ifdef __x86_64__
+      asm("ud2");
+#else
+      asm("udf #0");
+#endif
+    }
   };
   if (sigsetjmp(back, 1) == 0) Fault::now();
   expect_same(g_captured, 4);

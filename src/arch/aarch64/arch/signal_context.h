@@ -16,7 +16,8 @@ inline constexpr bool kKnowsSignalContext = false;
 
 inline uintptr_t stack_pointer(const ucontext_t& context) { return context.uc_mcontext.sp; }
 inline unwind::Registers registers_of(const ucontext_t& context) {
-  return {context.uc_mcontext.pc, context.uc_mcontext.sp, context.uc_mcontext.regs[29], true};
+  auto& registers = context.uc_mcontext;
+  return {registers.pc, registers.sp, registers.regs[29], true, true, {registers.regs[30], nullptr}};
 }
 inline uintptr_t end_of_registers(const ucontext_t& context) { return reinterpret_cast<uintptr_t>(&context + 1); }
 

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "arch/registers.h"
+
 namespace unfreed::arch {
 
 inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_AARCH64;
@@ -29,6 +31,7 @@ class TracedRegisters {
   uintptr_t pc() const { return raw.pc; }
   uintptr_t sp() const { return raw.sp; }
   uintptr_t bp() const { return raw.regs[29]; }
+  MoreRegisters more() const { return {raw.regs[30], nullptr}; }
   /// Go's own: the goroutine that runs.
   uintptr_t go_routine() const { return raw.regs[28]; }
   uintptr_t go_vfork_return() const { return raw.regs[30]; }

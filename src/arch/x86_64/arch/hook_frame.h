@@ -14,4 +14,7 @@ using HookFrame = const uintptr_t*;
   return {frame[1], reinterpret_cast<uintptr_t>(frame + 2), frame[0]};
 }
 
+/// Where a hook that calls caller_registers() keeps the caller's bp on the stack (until it returns or tail-calls).
+inline const uintptr_t* saved_bp(const Registers& from) { return reinterpret_cast<const uintptr_t*>(from.sp) - 2; }
+
 }  // namespace unfreed::unwind

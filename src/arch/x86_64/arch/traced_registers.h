@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "arch/registers.h"
+
 namespace unfreed::arch {
 
 inline constexpr uint32_t kAuditArchitecture = AUDIT_ARCH_X86_64;
@@ -32,6 +34,7 @@ class TracedRegisters {
   uintptr_t pc() const { return raw.rip; }
   uintptr_t sp() const { return raw.rsp; }
   uintptr_t bp() const { return raw.rbp; }
+  MoreRegisters more() const { return {}; }
   /// Go's own: the goroutine that runs (ABIInternal).
   uintptr_t go_routine() const { return raw.r14; }
   /// Where Go's code for vfork keeps its return address, while it has none on the stack.

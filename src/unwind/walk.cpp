@@ -1,10 +1,11 @@
-// The x86-64 walker: decoded CFI rows, cached by pc in one process-wide lock-free table.
+// The walker: decoded CFI rows, cached by pc in one process-wide lock-free table.
 #include <errno.h>
 #include <sys/uio.h>
 
 #include <atomic>
 #include <cstring>
 
+#include "arch/frames.h"
 #include "base/syscall.h"
 #include "unwind/eh_frame.h"
 #include "unwind/owning_call.h"
@@ -20,9 +21,12 @@ namespace {
 constinit RowCache g_cache;
 ModuleNumber g_module_number;
 
-/// User-space pcs have 47 bits; the generation above them makes rows of unloaded code unreachable.
+constexpr unsigned kGenerationBit = 48;
+static_assert(arch::kPcBits <= kGenerationBit);
+
+/// The generation above a pc's bits makes rows of unloaded code unreachable.
 uint64_t cache_key(uintptr_t pc) {
-  return pc ^ uint64_t { code_generation() } << 48;
+  return pc ^ uint64_t { code_generation() } << kGenerationBit;
 }
 
 // What the next row will likely need again.
@@ -40,11 +44,25 @@ bool is_made_up_return(uintptr_t pc, const Object& object) {
   return find_function(object.image, object.eh_frame_hdr, place) == place;
 }
 
+/// Is `pc` the byte before the instructions to which signal handlers return?
+bool is_before_signal_return(uintptr_t pc) {
+  if constexpr (arch::kSignalReturnBytes == 0) return false;
+  uint8_t code[arch::kSignalReturnBytes + 1];
+  size_t bytes = arch::kSignalReturnBytes;
+  return base::copy_memory(0, pc + 1, code, bytes) == static_cast<long>(bytes) && arch::is_signal_return(code);
+}
+
 Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
-  if (!find_object(pc, object)) return {};
   Row row;
+  if (!find_object(pc, object)) {
+    // The kernel's functions for programs (the vDSO) may be such code, and so is what an emulator has instead.
+    if (is_before_signal_return(pc)) row.cfa = CfaRule::signal;
+    return row;
+  }
   if (object.eh_frame_hdr)
     row = find_row(object.image, object.eh_frame_hdr, pc + static_cast<uintptr_t>(object.shift), runs);
+  bool may_be_signal = row.cfa == CfaRule::none || row.returns == ReturnRule::in_link;
+  if (may_be_signal && is_before_signal_return(pc)) row.cfa = CfaRule::signal;
   if (row.cfa == CfaRule::none && (is_outermost(pc, object) || is_made_up_return(pc, object))) row.cfa = CfaRule::end;
   row.module = g_module_number(object);
   return row;
@@ -76,7 +94,7 @@ inline Row row_for(uintptr_t pc) {
   return row;
 }
 
-/// Where rbp's present value came from: it plays a part in the outcome only once a frame's CFA is computed from it.
+/// Where bp's present value came from: it plays a part in the outcome only once a frame's CFA is computed from it.
 struct BasePointer {
   uintptr_t value;
   uintptr_t slot = 0;  ///< stack address it was loaded from; 0: the initial registers
@@ -92,6 +110,7 @@ class Walker {
         exact_pc_(from.exact_pc),
         bp_{from.bp},
         knows_bp_(from.knows_bp),
+        link_(arch::link_register(from.more)),
         bounds_(bounds),
         log_(log),
         stack_(stack) {}
@@ -173,6 +192,7 @@ class Walker {
   Outcome step(const Row& row) {
     uintptr_t cfa = 0;
     if (!knows_bp_ && needs_bp(row) && !guess_bp()) return Outcome::lost;
+    if (!knows_sp_ && needs_sp(row)) return step_frame_record(row);
     switch (row.cfa) {
       case CfaRule::end:
         return Outcome::end;
@@ -196,14 +216,19 @@ class Walker {
         cfa = sp_ + 8 + ((pc_ & 15) >= static_cast<uintptr_t>(row.cfa_offset / 8) ? 8 : 0);
         break;
     }
-    if (cfa <= sp_) return Outcome::lost;
-    uintptr_t pc;
-    if (!load_logged(cfa - 8, pc)) return Outcome::lost;
+    // A function that leaves its return address in a register may have no frame.
+    bool is_in_link = row.returns == ReturnRule::in_link;
+    if (is_in_link || !knows_sp_ ? cfa < sp_ : cfa <= sp_) return Outcome::lost;
+    uintptr_t pc = link_;
+    if (!is_in_link && !load_logged(cfa + static_cast<intptr_t>(row.return_offset), pc)) return Outcome::lost;
+    if (is_in_link && !link_) return Outcome::lost;
     if (row.bp == BpRule::at_cfa) {
       if (!reload_bp(cfa + static_cast<intptr_t>(row.bp_offset))) return Outcome::lost;
     } else if (row.bp == BpRule::at_bp) {
       if (!reload_bp(use_bp() + static_cast<intptr_t>(row.bp_offset))) return Outcome::lost;
     }
+    knows_sp_ = true;
+    link_ = 0;
     return enter(pc, cfa, false);
   }
 
@@ -218,6 +243,10 @@ class Walker {
 
   static bool needs_bp(const Row& row) {
     return row.cfa == CfaRule::bp || row.cfa == CfaRule::at_bp || row.cfa == CfaRule::none || row.bp == BpRule::at_bp;
+  }
+
+  static bool needs_sp(const Row& row) {
+    return row.cfa == CfaRule::sp || row.cfa == CfaRule::at_sp || row.cfa == CfaRule::plt || row.cfa == CfaRule::signal;
   }
 
   /// Finds this frame's pointer on the stack: above it lies the return address of the very call that entered this
@@ -258,37 +287,27 @@ class Walker {
 
   /// Does a call instruction end at `pc`? `target` receives where a direct one goes within its object, 0 for others.
   static bool follows_call(uintptr_t pc, uintptr_t& target) {
-    constexpr uintptr_t kLongestCall = 7;
     target = 0;
     Object object;
-    uintptr_t function = pc < 4096 || pc >> 47 ? 0 : function_at(pc - 1, object);
-    if (!function || pc - function < kLongestCall) return false;
+    pc = arch::plain_pc(pc);
+    uintptr_t function = is_no_pc(pc) ? 0 : function_at(pc - 1, object);
+    if (!function || pc - function < arch::kLongestCall) return false;
     uintptr_t place = pc + static_cast<uintptr_t>(object.shift);
-    if (place > object.image.high || place < object.image.low || place - object.image.low < kLongestCall) return false;
-    const auto* end = reinterpret_cast<const uint8_t*>(place);
-    if (end[-5] == 0xe8) {  // call rel32
-      int32_t distance;
-      std::memcpy(&distance, end - 4, sizeof distance);
-      target = pc + static_cast<uintptr_t>(static_cast<intptr_t>(distance));
-      // Through the object's own table of other objects' functions: entered as by a pointer.
-      if (!function_at(target) || row_for(target).cfa == CfaRule::plt) target = 0;
-      return true;
-    }
-    // call r/m64: ff /2, with or without displacement and index byte.
-    for (uintptr_t length : {2, 3, 4, 6, 7})
-      if (end[-static_cast<intptr_t>(length)] == 0xff && (end[1 - static_cast<intptr_t>(length)] >> 3 & 7) == 2)
-        return true;
-    return false;
+    if (place > object.image.high || place < object.image.low || place - object.image.low < arch::kLongestCall)
+      return false;
+    bool is_call = arch::is_behind_call(pc, reinterpret_cast<const uint8_t*>(place), target);
+    // Through the object's own table of other objects' functions: entered as by a pointer.
+    if (target && (!function_at(target) || row_for(target).cfa == CfaRule::plt)) target = 0;
+    return is_call;
   }
 
-  /// At the instruction after a handler's return rsp points at the ucontext: uc_mcontext.gregs starts at byte 40, with
-  /// rbp, rsp and rip at indexes 10, 15 and 16 (Linux, arch/x86/include/uapi/asm/sigcontext.h).
   Outcome step_signal() {
-    constexpr uintptr_t kGregs = 40;
     has_met_signal_ = true;
-    uintptr_t pc, sp;
-    if (!load_logged(sp_ + kGregs + 16 * 8, pc) || !load_logged(sp_ + kGregs + 15 * 8, sp)) return Outcome::lost;
-    if (!reload_bp(sp_ + kGregs + 10 * 8)) return Outcome::lost;
+    uintptr_t pc, sp, link = 0;
+    if (!load_logged(sp_ + arch::kSignalPc, pc) || !load_logged(sp_ + arch::kSignalSp, sp)) return Outcome::lost;
+    if (arch::kSignalLink && !load_logged(sp_ + arch::kSignalLink, link)) return Outcome::lost;
+    if (!reload_bp(sp_ + arch::kSignalBp)) return Outcome::lost;
+    link_ = link;
     // The interrupted code may stand on another stack (an alternate signal stack was in use).
     if (!bounds_.contains(sp, sizeof(uintptr_t))) {
       if (bounds_.shift) return Outcome::lost;  // of a copy there is no more than was copied
@@ -298,31 +317,49 @@ class Walker {
     return enter(pc, sp, true);
   }
 
-  /// No CFI (a JIT's code, hand-written assembly): guess that rbp is a frame pointer, within bounds.
+  /// No CFI (a JIT's code, hand-written assembly): guess that bp is a frame pointer, within bounds.
   Outcome step_frame_pointer() {
     uintptr_t frame = use_bp(), pc, caller_bp;
-    if (frame == 0) return Outcome::end;  // how the outermost frame is marked: System V ABI, AMD64, 3.4.1
+    if (frame == 0)
+      return Outcome::end;  // how the outermost frame is marked (System V ABI, AMD64, 3.4.1; AAPCS64, 6.4.6)
     guessed_ = true;
     if (frame < sp_ || !load(frame, caller_bp) || !load_logged(frame + 8, pc)) return Outcome::lost;
     bp_ = {caller_bp, frame, false};
     followed_guess_ = true;
+    knows_sp_ = arch::kRecordEndsFrame;
+    link_ = 0;
     return enter(pc, frame + 16, false);
+  }
+
+  /// Where the frame that a frame pointer led to ends is not known; but where its record lies in it.
+  Outcome step_frame_record(const Row& row) {
+    bool has_record = row.bp == BpRule::at_cfa && row.returns == ReturnRule::at_cfa;
+    if (!has_record || (!knows_bp_ && !guess_bp())) return Outcome::lost;
+    Row by_record = row;
+    by_record.cfa = CfaRule::bp;
+    by_record.cfa_offset = -row.bp_offset;
+    return step(by_record);
   }
 
   Outcome enter(uintptr_t pc, uintptr_t sp, bool exact) {
     if (pc == 0) return Outcome::end;
-    if (pc < 4096 || pc >> 47) return Outcome::lost;
+    pc = arch::plain_pc(pc);
+    if (is_no_pc(pc)) return Outcome::lost;
     pc_ = pc;
     sp_ = sp;
     exact_pc_ = exact;
     return Outcome::next;
   }
 
+  static bool is_no_pc(uintptr_t pc) { return pc < 4096 || pc >> arch::kPcBits; }
+
   uintptr_t pc_;
-  uintptr_t sp_;
+  uintptr_t sp_;  ///< unless known, what it is not below
   bool exact_pc_;
   BasePointer bp_;
   bool knows_bp_;
+  bool knows_sp_ = true;
+  uintptr_t link_;  ///< the link register; 0: not known
   StackBounds bounds_;
   SlotLog& log_;
   WalkedStack* stack_;
