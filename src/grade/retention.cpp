@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arch/thread_block.h"
 #include "grade/retention_tree.h"
 #include "grade/thread_locals.h"
 #include "track/modules.h"
@@ -105,14 +106,14 @@ class RetentionWriter {
     ThreadLocals at;
     uint32_t module;
   };
-  /// The executable's come right before the thread pointer, whatever is known of the others.
+  /// The executable's come right beside the thread pointer, whatever is known of the others.
   void find_locals() {
     bool is_executable = true;
     unwind::any_object([&](const unwind::Object& object) {
       Locals& one = locals_[local_count_];
       size_t bytes = unwind::thread_local_bytes(object);
       bool is_known = find_thread_locals(map_, object, one.at);
-      if (!is_known) one.at = {0, static_cast<intptr_t>(bytes), bytes};
+      if (!is_known) one.at = {0, arch::executable_offset(bytes), bytes};
       if (bytes && (is_known || is_executable)) one.module = track::module_number(object);
       if (bytes && (is_known || is_executable) && one.module) ++local_count_;
       is_executable = false;
@@ -122,8 +123,9 @@ class RetentionWriter {
   void locate_thread_variable(ledger::RetentionRecord& record) {
     auto place = static_cast<intptr_t>(record.place);
     for (const auto& [at, module] : std::span(locals_).first(local_count_)) {
-      intptr_t into = at.before ? place + at.before : place - static_cast<intptr_t>(block_place(at.number));
-      if (into < 0 || into >= static_cast<intptr_t>(at.bytes) || (at.before && place >= 0)) continue;
+      intptr_t start = at.offset ? arch::thread_local_place(at.offset) : static_cast<intptr_t>(block_place(at.number));
+      intptr_t into = place - start;
+      if (into < 0 || into >= static_cast<intptr_t>(at.bytes)) continue;
       record.module = module;
       record.place = ledger::kThreadLocals + static_cast<uint64_t>(into);
       return;

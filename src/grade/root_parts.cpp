@@ -73,8 +73,8 @@ void RootParts::add_thread_variables(const MemoryMap& map, uintptr_t thread, int
   part.root = {RootKind::thread_variable, tid, 0};
   part.is_by_word = true;
   part.base = thread;
-  uintptr_t low = std::max(around.low, thread - thread_local_bytes_);
-  const uintptr_t high = std::min(around.high, thread + kThreadBytes);
+  uintptr_t low = std::max(around.low, arch::thread_memory_low(thread, thread_local_bytes_));
+  const uintptr_t high = std::min(around.high, arch::thread_memory_high(thread, kThreadBytes, thread_local_bytes_));
   int found_tid = 0;
   if (arch::find_thread(thread, found_tid)) {
     each_key_group(map, thread, [&](size_t group, uintptr_t place) {
@@ -116,7 +116,7 @@ bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> thre
   unwind::any_object([&](const unwind::Object& object) {
     thread_local_bytes_ += unwind::thread_local_bytes(object);
     ThreadLocals locals;
-    bool has_blocks = find_thread_locals(map, object, locals) && !locals.before;
+    bool has_blocks = find_thread_locals(map, object, locals) && !locals.offset;
     if (has_blocks && local_count_ < kMostLocals) locals_[local_count_++] = locals;
     if (object.image.low == libc.low || object.image.low == loader.low) return false;
     RootPart part;
@@ -138,7 +138,8 @@ bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> thre
     if (!is_there || !arch::find_thread(range.thread, tid) || tid <= 0) return;
     add_thread_variables(map, range.thread, tid, {range.low, range.high});
     if (const ThreadAtRest* thread = at_rest(tid))
-      add_frames(*thread, {std::max(range.low, mapping->low), range.thread - thread_local_bytes_});
+      add_frames(*thread,
+                 {std::max(range.low, mapping->low), arch::thread_memory_low(range.thread, thread_local_bytes_)});
   });
   uintptr_t main = track::g_tracker.main_thread;
   const Mapping* block = map.find(main);

@@ -38,9 +38,9 @@ bool find_thread_locals(const MemoryMap& map, const unwind::Object& object, Thre
   const uintptr_t* found = std::search(record.data(), end, std::begin(known), std::end(known));
   if (end - found < 7 || found[4] != (segment.p_vaddr & (std::max<uintptr_t>(segment.p_align, 1) - 1))) return false;
   constexpr intptr_t kNone = 0, kForcedBlock = -1;
-  auto before = static_cast<intptr_t>(found[5]);
-  out = {found[6], before == kForcedBlock ? kNone : before, segment.p_memsz};
-  return out.number && out.number < kMostNumber && before >= kForcedBlock;
+  auto offset = static_cast<intptr_t>(found[5]);
+  out = {found[6], offset == kForcedBlock ? kNone : offset, segment.p_memsz};
+  return out.number && out.number < kMostNumber && offset >= kForcedBlock;
 }
 
 /// The thread's vector (dtv_t *dtv, sysdeps/generic/dl-dtv.h): each element has a pointer to a block, and to what

@@ -13,7 +13,7 @@ namespace unfreed::grade {
 /// Of an object with thread-local variables.
 struct ThreadLocals {
   size_t number;    ///< of the object among those that have some, from 1 on
-  intptr_t before;  ///< each thread's begin so far before its thread pointer; 0: each thread has a block for them
+  intptr_t offset;  ///< from each thread's pointer, as arch::thread_local_place() has it; 0: each has a block for them
   size_t bytes;
 };
 /// False: it has none, or the loader's record of it is not understood.

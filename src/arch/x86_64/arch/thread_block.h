@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace unfreed::arch {
@@ -21,6 +22,16 @@ inline bool find_thread(uintptr_t thread, int& tid) {
   if (is_thread) tid = *reinterpret_cast<const pid_t*>(thread + kNumber);
   return is_thread;
 }
+
+/// Variables lie in front of the thread pointer, which is the pthread_t. `bytes`: how many at most; `kept`: how much
+/// libc keeps behind it.
+inline uintptr_t thread_memory_low(uintptr_t thread, uintptr_t bytes) { return thread - bytes; }
+inline uintptr_t thread_memory_high(uintptr_t thread, uintptr_t kept, uintptr_t) { return thread + kept; }
+
+/// How far behind the pthread_t an object's variables begin. `offset`: as the loader counts it (l_tls_offset).
+inline intptr_t thread_local_place(intptr_t offset) { return -offset; }
+/// That offset for the executable's: right in front of the thread pointer.
+inline intptr_t executable_offset(size_t bytes) { return static_cast<intptr_t>(bytes); }
 
 /// Where it has blocks of thread-local variables (tcbhead_t's dtv); 0: not known.
 inline uintptr_t thread_local_vector(uintptr_t thread) { return reinterpret_cast<const uintptr_t*>(thread)[1]; }
