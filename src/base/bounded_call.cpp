@@ -6,14 +6,9 @@
 #include <atomic>
 #include <iterator>
 
+#include "arch/stack_switch.h"
 #include "base/signal_action.h"
 #include "base/syscall.h"
-
-#ifdef UNFREED_PORTABLE_STACKS
-#include "base/portable_stack_switch.h"
-#else
-#include "arch/stack_switch.h"
-#endif
 
 namespace unfreed::base {
 

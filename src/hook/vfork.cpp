@@ -5,6 +5,7 @@
 // address is kept in a register over the system call, and a note is made on either return.
 #include <cerrno>
 
+#include "arch/vfork.h"
 #include "base/syscall.h"
 #include "hook/real.h"
 #include "track/children.h"
@@ -20,7 +21,7 @@ extern "C" __attribute__((visibility("hidden"), used)) void unfreed_vfork_starti
   if (!unfreed::track::in_vfork_child()) t_start = unfreed::track::child_starting();
 }
 
-extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_returned(long result, uintptr_t* stack,
+extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_returned(long result, const uintptr_t* saved,
                                                                                    uintptr_t bp) {
   if (result == 0) {
     unfreed::track::enter_vfork_child();
@@ -31,9 +32,6 @@ extern "C" __attribute__((visibility("hidden"), used)) long unfreed_vfork_return
   if (failed) errno = static_cast<int>(-result);
   if (!is_child_itself)
     unfreed::track::child_started(t_start, failed ? -1 : static_cast<pid_t>(result),
-                                  hook_number(unfreed::hook::Hook::vfork),
-                                  {stack[0], reinterpret_cast<uintptr_t>(stack + 1), bp});
+                                  hook_number(unfreed::hook::Hook::vfork), unfreed::arch::vfork_caller(saved, bp));
   return failed ? -1 : result;
 }
-
-#include "arch/vfork.h"

@@ -1,6 +1,19 @@
 // vfork itself: x86-64. Included by hook/vfork.cpp, which defines what it calls.
 #pragma once
 
+#include <cstdint>
+
+#include "unwind/frame.h"
+
+namespace unfreed::arch {
+
+/// The registers of vfork's caller. `saved`: the return address, in the word below its sp.
+inline unwind::Registers vfork_caller(const uintptr_t* saved, uintptr_t bp) {
+  return {saved[0], reinterpret_cast<uintptr_t>(saved + 1), bp};
+}
+
+}  // namespace unfreed::arch
+
 asm(R"(
     .text
     .globl vfork
