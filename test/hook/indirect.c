@@ -4,12 +4,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int by_system_call(unsigned count, int flags) {
-  long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_eventfd2), "D"((long)count), "S"((long)flags)
-                   : "rcx", "r11", "memory");
-  return (int)result;
-}
+#include "raw_call.h"
+
+static int by_system_call(unsigned count, int flags) { return (int)raw_call(SYS_eventfd2, (long)count, flags, 0, 0); }
 
 __attribute__((used)) static int (*choose(void))(unsigned, int) {
   int fd = open("/dev/null", O_RDONLY);

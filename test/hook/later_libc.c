@@ -1,5 +1,5 @@
-/* Stands for a C library that has functions which this machine's lacks. Preloaded behind unfreed, as libc is. Like libc's
-   own, these functions call nothing that is hooked. */
+/* Stands for a C library that has functions which this machine's lacks. Preloaded behind unfreed, as libc is. Like
+   libc's own, these functions call nothing that is hooked. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <spawn.h>
@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "base/later_headers.h"
+#include "raw_call.h"
 
 static long kernel(long number, long a, long b, long c, long d) {
-  register long fourth __asm__("r10") = d;
-  long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth) : "rcx", "r11", "memory");
+  long result = raw_call(number, a, b, c, d);
   if (result < 0) {
     errno = (int)-result;
     return -1;

@@ -6,10 +6,12 @@
 // For the exec family the hooked function is tried twice: once where it must fail, so that the process goes on, then
 // for good.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sem.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -20,6 +22,7 @@
 #include <initializer_list>
 
 #include "hook/libc_functions.h"
+#include "raw_call.h"
 
 namespace {
 
@@ -348,15 +351,7 @@ bool through_exec(const char* hook) {
 }
 
 /// Opened past every hooked function that can be watched.
-long open_unseen(const char* path) {
-  long result;
-#if defined(__x86_64__)
-  asm volatile("syscall" : "=a"(result) : "a"(2 /* open */), "D"(path), "S"(O_RDONLY), "d"(0) : "rcx", "r11", "memory");
-#else
-  result = -1;
-#endif
-  return result;
-}
+long open_unseen(const char* path) { return raw_call(SYS_openat, AT_FDCWD, reinterpret_cast<long>(path), O_RDONLY, 0); }
 
 }  // namespace
 

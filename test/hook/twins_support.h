@@ -26,7 +26,11 @@
 #include "hook/hooks.inc"
 #undef HOOK
 // libc has it for old programs only, which ask for the version.
+#ifdef __aarch64__
+asm(".symver cfree, cfree@GLIBC_2.17");
+#else
 asm(".symver cfree, cfree@GLIBC_2.2.5");
+#endif
 
 #if defined(_FILE_OFFSET_BITS) && _FILE_OFFSET_BITS == 64
 #define L(name) name "64"
