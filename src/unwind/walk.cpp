@@ -47,9 +47,8 @@ bool is_made_up_return(uintptr_t pc, const Object& object) {
 /// Is `pc` the byte before the instructions to which signal handlers return?
 bool is_before_signal_return(uintptr_t pc) {
   if constexpr (arch::kSignalReturnBytes == 0) return false;
-  uint8_t code[arch::kSignalReturnBytes + 1];
-  size_t bytes = arch::kSignalReturnBytes;
-  return base::copy_memory(0, pc + 1, code, bytes) == static_cast<long>(bytes) && arch::is_signal_return(code);
+  const auto* code = reinterpret_cast<const uint8_t*>(pc + 1);
+  return base::can_read(code) && base::can_read(code + arch::kSignalReturnBytes - 1) && arch::is_signal_return(code);
 }
 
 Row compute_row(uintptr_t pc, Object& object, RecentRuns* runs) {
@@ -423,6 +422,9 @@ StackBounds probe_bounds(uintptr_t sp, size_t most_pages) {
   for (size_t i = 0; i < pages; ++i) remote[i] = {reinterpret_cast<void*>(page + i * 4096), 1};
   long got = base::raw_syscall(SYS_process_vm_readv, base::current_pid(), reinterpret_cast<long>(&local), 1,
                                reinterpret_cast<long>(remote), static_cast<long>(pages), 0);
+  // Emulators do not have the call, nor has every kernel.
+  if (got == -ENOSYS)
+    for (got = 0; got < static_cast<long>(pages) && base::can_read(remote[got].iov_base);) ++got;
   if (got <= 0) return {sp, sp};
   return {page, page + static_cast<uintptr_t>(got) * 4096};
 }

@@ -142,7 +142,7 @@ TEST(StoppedThreads, AForkChildHasNoneOfThem) {
     const char* problem = stop.stop(1000);
     ASSERT_EQ(problem, nullptr) << problem;
     EXPECT_EQ(handlers(), 1);
-    pid_t pid = static_cast<pid_t>(syscall(SYS_fork));
+    pid_t pid = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
     if (!pid) {
       if (handlers() != 1) _exit(1);
       StoppedThreads::reset_after_fork();

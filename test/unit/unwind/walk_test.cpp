@@ -288,6 +288,24 @@ TEST_F(Walk, SeesThroughASignalFrame) {
   expect_same(g_captured, 6);
 }
 
+// A function of one instruction, which no processor has.
+asm(R"(
+  .text
+  .type unfreed_test_fault, %function
+unfreed_test_fault:
+  .cfi_startproc
+)"
+#ifdef __x86_64__
+    "ud2\n"
+#else
+    "udf #0\n"
+#endif
+    R"(
+  .cfi_endproc
+  .size unfreed_test_fault, . - unfreed_test_fault
+)");
+extern "C" void unfreed_test_fault();
+
 TEST_F(Walk, SeesThroughASynchronousFault) {
   // The interrupted pc is the faulting instruction itself, the first of its function.
   static sigjmp_buf back;
@@ -295,16 +313,7 @@ TEST_F(Walk, SeesThroughASynchronousFault) {
     g_captured = capture();
     siglongjmp(back, 1);
   });
-  struct Fault {
-    [[gnu::noinline, gnu::naked]] static void now() {
-#ifdef __x86_64__
-      asm("ud2");
-#else
-      asm("udf #0");
-#endif
-    }
-  };
-  if (sigsetjmp(back, 1) == 0) Fault::now();
+  if (sigsetjmp(back, 1) == 0) unfreed_test_fault();
   expect_same(g_captured, 4);
 }
 
