@@ -4,7 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "raw_call.h"
+#include "../support/raw_call.h"
 
 static int by_system_call(unsigned count, int flags) { return (int)raw_call(SYS_eventfd2, (long)count, flags, 0, 0); }
 

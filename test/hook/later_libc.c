@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/raw_call.h"
 #include "base/later_headers.h"
-#include "raw_call.h"
 
 static long kernel(long number, long a, long b, long c, long d) {
   long result = raw_call(number, a, b, c, d);

@@ -21,8 +21,8 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "../support/raw_call.h"
 #include "hook/libc_functions.h"
-#include "raw_call.h"
 
 namespace {
 
