@@ -3,11 +3,15 @@
 
   sbom.py spdx VERSION ORIGIN FILE…   a software bill of materials of the FILEs, in SPDX 2.3
   sbom.py copyright LICENSE           the text of all copyrights, in Debian's form
+
+With `--root FOLDER` first, of the packages for arm64 that are unpacked there.
 """
 import datetime
+import gzip
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -31,6 +35,9 @@ LIBRARIES = [
 ]
 
 
+ROOT = ""  # or the folder with packages for arm64
+
+
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -42,11 +49,25 @@ def debian_name(name):
     return name.replace("-dev", f"-{output('c++', '-dumpversion').split('.')[0]}-dev")
 
 
+def unpacked(package):
+    """Version and source package, which what is only unpacked says in its changelog."""
+    for name in ("changelog.Debian.arm64.gz", "changelog.Debian.gz", "changelog.gz"):
+        path = f"{ROOT}/usr/share/doc/{package}/{name}"
+        if os.path.exists(path):
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                source, version = re.match(r"(\S+) \((\S+)\)", file.readline()).groups()
+            return version, source
+    raise FileNotFoundError(path)
+
+
 def installed():
     """(package, version, source package, where, licence) of each."""
     for name, where, licence in LIBRARIES:
         package = debian_name(name)
-        version, source = output("dpkg-query", "-W", "-f=${Version} ${source:Package}", package).split()
+        if ROOT:
+            version, source = unpacked(package)
+        else:
+            version, source = output("dpkg-query", "-W", "-f=${Version} ${source:Package}", package).split()
         yield package, version, source, where, licence
 
 
@@ -75,7 +96,7 @@ def spdx(version, origin, *files):
             "sourceInfo": f"Debian's source package {source}", "primaryPackagePurpose": "LIBRARY",
             "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
                               "referenceLocator": f"pkg:deb/debian/{package.replace('+', '%2B')}@"
-                                                  f"{package_version.replace('+', '%2B').replace(':', '%3A')}?arch=amd64"}]})
+                                                  f"{package_version.replace('+', '%2B').replace(':', '%3A')}?arch={'arm64' if ROOT else 'amd64'}"}]})
         relationships += [(f"SPDXRef-unfreed-{number}", "STATIC_LINK", identifier) for number in range(len(files))]
     document = {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT", "name": f"unfreed-{version}",
@@ -109,9 +130,13 @@ def copyright_text(license_file):
         if source in known:
             continue
         known.add(source)
-        with open(f"/usr/share/doc/{package}/copyright", encoding="utf-8", errors="replace") as file:
+        with open(f"{ROOT}/usr/share/doc/{package}/copyright", encoding="utf-8", errors="replace") as file:
             print(f"\n{'=' * 80}\n{source}\n{'=' * 80}\n\n{file.read().rstrip()}")
 
 
 if __name__ == "__main__":
-    {"spdx": spdx, "copyright": copyright_text}[sys.argv[1]](*sys.argv[2:])
+    arguments = sys.argv[1:]
+    if arguments[0] == "--root":
+        ROOT = arguments[1]
+        arguments = arguments[2:]
+    {"spdx": spdx, "copyright": copyright_text}[arguments[0]](*arguments[1:])
