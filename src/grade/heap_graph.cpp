@@ -9,7 +9,7 @@ namespace {
 
 constexpr unsigned kRegionBits = 26, kPageBits = 12;
 constexpr uintptr_t kPageBytes = uintptr_t{1} << kPageBits;
-constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
+constexpr size_t kRegions = size_t{1} << (arch::kAddressBits - kRegionBits);
 constexpr size_t kPagesOfRegion = size_t{1} << (kRegionBits - kPageBits);
 constexpr size_t kWord = sizeof(uintptr_t);
 

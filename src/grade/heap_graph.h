@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <span>
 
+#include "arch/address.h"
 #include "grade/retention_tree.h"
 #include "grade/scratch.h"
 
@@ -73,9 +74,8 @@ struct RootPart {
   uintptr_t base = 0;
 };
 
-/// How much of a word is an address; what is above may be tags. (Linux gives nobody more who does not ask for it.)
-inline constexpr unsigned kAddressBits = 47;
-inline constexpr uintptr_t kAddressMask = (uintptr_t{1} << kAddressBits) - 1;
+/// How much of a word is an address; what is above may be tags.
+inline constexpr uintptr_t kAddressMask = (uintptr_t{1} << arch::kAddressBits) - 1;
 
 class HeapGraph {
  public:

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "arch/address.h"
+
 namespace unfreed::trace {
 
 namespace {
@@ -31,7 +33,7 @@ std::vector<elf::Segment> list_segments(const elf::File& file) {
 
 /// The range of addresses that the wanted segments take. False where they make no sense: the file is anybody's.
 bool find_extent(const std::vector<elf::Segment>& segments, uintptr_t& low, uintptr_t& high) {
-  constexpr uint64_t kHighest = uint64_t{1} << 47;
+  constexpr uint64_t kHighest = uint64_t{1} << arch::kAddressBits;
   constexpr uint64_t kMostBytes = uint64_t{2} << 30;
   low = UINTPTR_MAX;
   high = 0;

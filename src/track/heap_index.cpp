@@ -69,7 +69,7 @@ bool HeapIndex::prepare(unsigned grain_bytes) {
 
 std::atomic<uint64_t>* HeapIndex::make_region(uintptr_t address) {
   if (compact_.is_in_use()) return compact_.make(address);
-  if (address >> kAddressBits || !regions_) return nullptr;
+  if (address >> arch::kAddressBits || !regions_) return nullptr;
   base::Hold hold(g_large.lock);
   auto& region = regions_[address >> kRegionBits];
   if (!region.load(std::memory_order_acquire)) {

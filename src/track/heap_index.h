@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "arch/address.h"
 #include "base/add_owned.h"
 #include "track/compact_index.h"
 #include "track/epochs.h"
@@ -159,8 +160,7 @@ class HeapIndex {
 
  private:
   static constexpr unsigned kRegionBits = 26;
-  static constexpr unsigned kAddressBits = 47;
-  static constexpr size_t kRegions = size_t{1} << (kAddressBits - kRegionBits);
+  static constexpr size_t kRegions = size_t{1} << (arch::kAddressBits - kRegionBits);
   static constexpr unsigned kPageBits = 12;
   static constexpr size_t kCountsOfRegion = size_t{1} << (kRegionBits - kPageBits);
   static constexpr uint64_t kLargeSize = 0xffffff;

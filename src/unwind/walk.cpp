@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 
+#include "arch/address.h"
 #include "arch/frames.h"
 #include "base/syscall.h"
 #include "unwind/eh_frame.h"
@@ -22,7 +23,7 @@ constinit RowCache g_cache;
 ModuleNumber g_module_number;
 
 constexpr unsigned kGenerationBit = 48;
-static_assert(arch::kPcBits <= kGenerationBit);
+static_assert(arch::kAddressBits <= kGenerationBit);
 
 /// The generation above a pc's bits makes rows of unloaded code unreachable.
 uint64_t cache_key(uintptr_t pc) {
@@ -350,7 +351,7 @@ class Walker {
     return Outcome::next;
   }
 
-  static bool is_no_pc(uintptr_t pc) { return pc < 4096 || pc >> arch::kPcBits; }
+  static bool is_no_pc(uintptr_t pc) { return pc < 4096 || pc >> arch::kAddressBits; }
 
   uintptr_t pc_;
   uintptr_t sp_;  ///< unless known, what it is not below

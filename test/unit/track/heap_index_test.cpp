@@ -27,6 +27,15 @@ TEST_P(Index, GivesBackWhatWasPut) {
   EXPECT_FALSE(index_.take(0x7f0012345680, block));
 }
 
+TEST_P(Index, HoldsTheHighestAddresses) {
+  const uintptr_t highest = (uintptr_t{1} << arch::kAddressBits) - 0x1000;
+  Block block;
+  ASSERT_TRUE(index_.put(highest, {7, 1, false, 100}));
+  ASSERT_TRUE(index_.take(highest, block));
+  EXPECT_EQ(block.site, 7u);
+  EXPECT_FALSE(index_.put(highest << 1, {7, 1, false, 100}));
+}
+
 TEST_P(Index, KeepsNeighboursApart) {
   for (uintptr_t i = 0; i < 100; ++i)
     ASSERT_TRUE(index_.put(0x555500000010 + i * GetParam(), {static_cast<uint32_t>(i + 1), 1, false, i}));

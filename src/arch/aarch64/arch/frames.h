@@ -8,14 +8,14 @@
 #include <cstdint>
 #include <cstring>
 
-namespace unfreed::arch {
+#include "arch/address.h"
 
-inline constexpr unsigned kPcBits = 48;  ///< of user-space code
+namespace unfreed::arch {
 
 /// A return address without its signature (pointer authentication), which lies in the bits above it. The instruction,
 /// xpaclri, does nothing on processors that have no signatures.
 inline uintptr_t plain_pc(uintptr_t pc) {
-  if (!(pc >> kPcBits)) [[likely]]
+  if (!(pc >> kAddressBits)) [[likely]]
     return pc;
   register uintptr_t link asm("x30") = pc;
   asm("hint #7" : "+r"(link));

@@ -7,7 +7,6 @@
 
 namespace unfreed::arch {
 
-inline constexpr unsigned kPcBits = 47;  ///< of user-space code
 inline uintptr_t plain_pc(uintptr_t pc) { return pc; }
 
 /// A frame pointer leads to the end of its frame: the caller's sp is what lies behind the frame record.
