@@ -25,7 +25,9 @@
 #include "settings/output_name.h"
 #include "settings/values.h"
 #include "trace/attachment.h"
+#include "trace/observe_loop.h"
 #include "trace/process_files.h"
+#include "trace/trace_loop.h"
 
 namespace unfreed::cli {
 
@@ -74,7 +76,7 @@ int find_process(const std::string& target, std::string& error) {
 }
 
 /// Why a process cannot be attached to, before anything is tried; "" if nothing is known against it.
-std::string find_obstacle(int pid) {
+std::string find_obstacle(int pid, bool is_observed) {
   ProcessFiles files(pid);
   base::ProcessStat stat = base::read_process_stat(fmt::format("/proc/{}/stat", pid).c_str());
   if (!stat.is_known || stat.state == 'X') return fmt::format("no process {} is running", pid);
@@ -89,7 +91,7 @@ std::string find_obstacle(int pid) {
   if (!has_program && stat.state != 'Z') return who + " is a thread of the kernel";
   if (find_ledger(pid).open.file)
     return fmt::format("{} is tracked already: 'unfreed snapshot {}' reports on it", who, pid);
-  if (int tracer = files.tracer())
+  if (int tracer = is_observed ? 0 : files.tracer())
     return fmt::format("{} is traced already, by {} (pid {}): the kernel allows one tracer", who, name_of(tracer),
                        tracer);
   if (status_numbers(pid, "NSpid:").size() > 1)
@@ -135,7 +137,9 @@ class Attacher {
   int run(uint64_t most_ns);
 
  private:
+  bool is_observed() const { return settings_.backend == report::Backend::ebpf; }
   trace::TraceSetup make_setup() const;
+  std::unique_ptr<trace::AttachedLoop> make_loop() const;
   void say_attached(const trace::Attachment& attachment, uint64_t most_ns) const;
   void wait(const trace::Attachment& attachment, uint64_t most_ns) const;
   bool report_on_target();
@@ -161,14 +165,20 @@ trace::TraceSetup Attacher::make_setup() const {
   return setup;
 }
 
+std::unique_ptr<trace::AttachedLoop> Attacher::make_loop() const {
+  if (is_observed()) return std::make_unique<trace::ObserveLoop>(make_setup());
+  return std::make_unique<trace::TraceLoop>(make_setup());
+}
+
 int Attacher::run(uint64_t most_ns) {
   if (session_.folders().empty()) {
     complain(fmt::format("no ledger can be made in {}", session_.directory()));
     return kFailure;
   }
-  trace::Attachment attachment(make_setup(), pid_);
+  trace::Attachment attachment(make_loop(), pid_);
   if (attachment.attached().error) {
-    complain(explain_refusal(pid_, attachment.attached().error));
+    const std::string& problem = attachment.attached().problem;
+    complain(problem.empty() ? explain_refusal(pid_, attachment.attached().error) : problem);
     return kFailure;
   }
   if (!settings_.quiet) say_attached(attachment, most_ns);
@@ -179,11 +189,12 @@ int Attacher::run(uint64_t most_ns) {
 
 void Attacher::say_attached(const trace::Attachment& attachment, uint64_t most_ns) const {
   const trace::Attached& attached = attachment.attached();
-  complain(fmt::format(
-      "attached to {} (pid {}): {} thread{}, {} descriptor{} open already; {} each of its system "
-      "calls takes 10 to 40 µs longer",
-      name_of(pid_), pid_, attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
-      attached.descriptors == 1 ? "" : "s", most_ns ? "for " + render::write_duration(most_ns) : "until ^C"));
+  complain(fmt::format("attached to {} (pid {}): {} thread{}, {} descriptor{} open already; {} {}", name_of(pid_), pid_,
+                       attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
+                       attached.descriptors == 1 ? "" : "s",
+                       most_ns ? "for " + render::write_duration(most_ns) : "until ^C",
+                       is_observed() ? "the kernel tells what it opens and closes, and it is not stopped"
+                                     : "each of its system calls takes 10 to 40 µs longer"));
 }
 
 /// For a signal, the time, or the end of all that is traced.
@@ -234,7 +245,7 @@ int attach_command(const Arguments& arguments) {
   parser.value("--for", "TIME", time, "end after TIME (30s, 5m) instead of at ^C");
   parser.flag("--follow-children", follows, "also trace the processes that it starts from now on");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "track", "depth",
-                             "inheritable", "quiet", "force"});
+                             "inheritable", "backend", "quiet", "force"});
   parser.footer(
       "Exit status: 0, however the process ends; 23 (--exit-code) if a rule of --fail-on is broken; 125 if there is no "
       "such process, it may not be traced or is tracked already, a rule cannot be checked or the report cannot be "
@@ -259,7 +270,7 @@ int attach_command(const Arguments& arguments) {
     settings.kinds &= bit_of(ledger::Kind::fd) | bit_of(ledger::Kind::thread) | bit_of(ledger::Kind::child);
   }
   int pid = find_process(target, error);
-  if (pid) error = find_obstacle(pid);
+  if (pid) error = find_obstacle(pid, settings.backend == report::Backend::ebpf);
   if (!error.empty()) {
     complain(error);
     return kFailure;

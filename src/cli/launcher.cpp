@@ -57,9 +57,9 @@ class Launcher {
         suppressions_(suppressions),
         preload_(plan.runtime),
         preload_list_(preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_)),
-        traces_all_(settings_.backend == report::Backend::trace || is_better_traced()),
+        traces_all_(is_from_outside() || is_better_traced()),
         environment_(make_environment(input, traces_all_)),
-        untraced_environment_(make_environment(input, settings_.backend == report::Backend::trace)),
+        untraced_environment_(make_environment(input, is_from_outside())),
         reports_(settings_, output_template(input), suppressions, plan.all_reports,
                  render::wants_colour(STDERR_FILENO)) {}
 
@@ -67,6 +67,10 @@ class Launcher {
 
  private:
   std::vector<std::string> make_environment(const SettingsInput& input, bool all_are_traced) const;
+  /// Whatever the program.
+  bool is_from_outside() const {
+    return settings_.backend == report::Backend::trace || settings_.backend == report::Backend::ebpf;
+  }
   bool is_better_traced() const;
   bool wants_tracer() const;
   void make_tracer();
@@ -163,11 +167,13 @@ void Launcher::make_tracer() {
   trace_setup_.runtime_file = render::base_name(plan_.runtime);
   trace_setup_.board = session_.untracked_board();
   trace_setup_.wants_all_reports = plan_.all_reports;
-  tracer_ = std::make_unique<trace::Tracer>(trace_setup_);
+  bool is_observed = settings_.backend == report::Backend::ebpf;
+  tracer_ = std::make_unique<trace::Tracer>(trace_setup_, is_observed ? trace::Method::observe : trace::Method::stop);
 }
 
-/// By the tracer of this run.
+/// By the tracer of this run. What a process starts is observed, too.
 bool Launcher::is_traced(int pid) const {
+  if (tracer_ && tracer_->method() == trace::Method::observe) return true;
   std::string status, none;
   constexpr uint64_t kMostBytes = 64 * 1024;
   return tracer_ && read_regular_file(fmt::format("/proc/{}/status", pid), kMostBytes, status, none) &&
@@ -177,6 +183,10 @@ bool Launcher::is_traced(int pid) const {
 int Launcher::run() {
   started_ns_ = base::monotonic_ns();
   if (wants_tracer()) make_tracer();
+  if (tracer_ && !tracer_->problem().empty()) {
+    complain(tracer_->problem());
+    return kFailure;
+  }
   Started started = start(plan_.words, environment_, signals_, tracer_.get(), &untraced_environment_);
   if (started.trace_error) no_trace_ = std::strerror(started.trace_error);
   if (started.pid < 0) {
@@ -191,7 +201,8 @@ int Launcher::run() {
   }
   pid_ = started.pid;
   g_launcher = this;
-  if (tracer_ && !started.trace_error && !settings_.quiet)
+  bool is_stopped = tracer_ && tracer_->method() == trace::Method::stop;
+  if (is_stopped && !started.trace_error && !settings_.quiet)
     complain(
         fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
                     "system calls fail",
@@ -268,6 +279,7 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
 
 /// Until all have ended, or go on without the launcher.
 void Launcher::sweep() {
+  if (tracer_) tracer_->catch_up();
   EndedCommand command{pid_, namespace_, was_short_, {}};
   if (session_.folders().size() > 1) command.users = users_of(pid_);
   wait_status_ = signals_.collect();

@@ -83,8 +83,8 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   out.trigger = input.trigger;
   if (input.trigger == Trigger::threshold) out.threshold = input.threshold;
   out.reconciled = evaluation.reconciled;
-  bool is_traced = input.view->header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced;
-  out.backend = is_traced ? "trace" : "preload";
+  uint32_t flags = input.view->header().flags.load(std::memory_order_relaxed);
+  out.backend = flags & ledger::kHeaderFlagObserved ? "ebpf" : flags & ledger::kHeaderFlagTraced ? "trace" : "preload";
   build_process(build);
   build_coverage(build);
   build_grading(build);

@@ -125,6 +125,8 @@ inline constexpr uint32_t kHeaderFlagChildrenListed =
 
 /// The process was traced from outside: no runtime is in it.
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
+/// By a program in the kernel (eBPF), which stops nothing.
+inline constexpr uint32_t kHeaderFlagObserved = 1u << 17;
 /// It was traced while it ran: what it had then is inherited, and started_monotonic_ns is when that began.
 inline constexpr uint32_t kHeaderFlagAttached = 1u << 15;
 /// At the last grading, what the kernel keeps of epoll_ctl(2) was not of the same moment as memory.
@@ -135,11 +137,11 @@ inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the proces
 static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
                kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
                kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
-               kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded) ==
+               kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved) ==
                   (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
                    kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
                    kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
-                   kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded),
+                   kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved),
               "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the

@@ -78,7 +78,7 @@ inline constexpr Text kHints[] = {
 #undef HINT
 };
 inline constexpr Text kToolName[] = {"unfreed"};
-inline constexpr Text kBackends[] = {"preload", "trace", "kernel"};
+inline constexpr Text kBackends[] = {"preload", "trace", "kernel", "ebpf"};
 }  // namespace words
 
 }  // namespace unfreed::report

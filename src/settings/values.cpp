@@ -113,7 +113,9 @@ bool read_switch(std::string_view text, bool& out) {
   return true;
 }
 
-bool read_backend(std::string_view text, Backend& out) { return read_word(text, {"auto", "preload", "trace"}, out); }
+bool read_backend(std::string_view text, Backend& out) {
+  return read_word(text, {"auto", "preload", "trace", "ebpf"}, out);
+}
 
 bool read_grade_when(std::string_view text, GradeWhen& out) { return read_word(text, {"off", "exit", "on"}, out); }
 

@@ -38,7 +38,7 @@ bool read_grade_when(std::string_view text, GradeWhen& out);
 /// A number, then ms, s, m or min, h or d: nanoseconds, at least one.
 bool parse_duration(std::string_view text, uint64_t& out);
 /// How programs are tracked: from inside, from outside by their system calls, or in the one way or the other.
-enum class Backend : uint8_t { automatic, preload, trace };
+enum class Backend : uint8_t { automatic, preload, trace, ebpf };
 bool read_backend(std::string_view text, Backend& out);
 /// Which programs that a tracked one starts are tracked: those that its environment reaches, or also others.
 enum class Follow : uint8_t { environment, force };

@@ -8,8 +8,8 @@
 
 namespace unfreed::trace {
 
-Attachment::Attachment(TraceSetup setup, int pid)
-    : loop_(std::move(setup)), has_ended_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Attachment::Attachment(std::unique_ptr<AttachedLoop> loop, int pid)
+    : loop_(std::move(loop)), has_ended_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   struct sigaction action {};
   action.sa_handler = [](int) {};  // ends the wait for a stop
   sigaction(SIGALRM, &action, nullptr);
@@ -19,9 +19,9 @@ Attachment::Attachment(TraceSetup setup, int pid)
 
 /// Does nothing between the last stop and its end: a thread that wakes up meanwhile is not looked after.
 void Attachment::live(int pid) {
-  Attached attached = loop_.attach(pid);
+  Attached attached = loop_->attach(pid);
   answer_.set_value(attached);
-  if (!attached.error) loop_.run_attached(is_asked_, has_ended_.get());
+  if (!attached.error) loop_->run_attached(is_asked_, has_ended_.get());
 }
 
 void Attachment::end() {

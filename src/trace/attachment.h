@@ -1,13 +1,14 @@
-// The tracer of a process that runs already: a thread of the command. The kernel lets all that it traces go on as they
-// are, untraced, when the thread ends, in order or because the command is killed.
+// The tracer, or observer, of a process that runs already: a thread of the command. The kernel lets all that it traces
+// go on as they are, untraced, when the thread ends, in order or because the command is killed.
 #pragma once
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <thread>
 
 #include "base/unique_fd.h"
-#include "trace/trace_loop.h"
+#include "trace/attached_loop.h"
 
 namespace unfreed::trace {
 
@@ -15,7 +16,7 @@ namespace unfreed::trace {
 class Attachment {
  public:
   /// Attaches to the process `pid`; returns when it has.
-  Attachment(TraceSetup setup, int pid);
+  Attachment(std::unique_ptr<AttachedLoop> loop, int pid);
   /// Ends it, if that has not been done.
   ~Attachment() { end(); }
   Attachment(const Attachment&) = delete;
@@ -30,7 +31,7 @@ class Attachment {
  private:
   void live(int pid);
 
-  TraceLoop loop_;
+  std::unique_ptr<AttachedLoop> loop_;
   base::UniqueFd has_ended_;
   std::atomic<bool> is_asked_ = false;
   std::promise<Attached> answer_;

@@ -88,15 +88,13 @@ sock_filter load(size_t offset) { return statement(BPF_LD | BPF_W | BPF_ABS, sta
 
 /// What follows the comparison of the number: one block a row, which ends with a verdict.
 std::vector<sock_filter> block_of(const Call& row, uint32_t index) {
-  std::vector<Condition> conditions;
-  std::copy_if(std::begin(kConditions), std::end(kConditions), std::back_inserter(conditions),
-               [&](const Condition& one) { return one.number == row.number; });
+  Conditions conditions = conditions_of(row);
   std::vector<sock_filter> block;
-  if (!conditions.empty()) {
+  if (!conditions.values.empty()) {
     // The lower half of the argument: these are ints. Processors with the upper half first are not supported.
-    block.push_back(load(offsetof(seccomp_data, args) + 8 * conditions[0].argument));
-    for (size_t at = 0; at < conditions.size(); ++at)
-      block.push_back(jump(conditions[at].value, conditions.size() - at, 0));
+    block.push_back(load(offsetof(seccomp_data, args) + 8 * conditions.argument));
+    for (size_t at = 0; at < conditions.values.size(); ++at)
+      block.push_back(jump(conditions.values[at], conditions.values.size() - at, 0));
     block.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   }
   block.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_TRACE | index));
@@ -119,13 +117,20 @@ int find_call(long number) {
 int find_call(const __ptrace_syscall_info& begun) {
   int index = find_call(static_cast<long>(begun.entry.nr));
   if (index < 0) return -1;
-  bool has_conditions = false;
+  Conditions conditions = conditions_of(calls()[static_cast<size_t>(index)]);
+  auto value = static_cast<uint32_t>(begun.entry.args[conditions.argument]);
+  bool is_met = std::find(conditions.values.begin(), conditions.values.end(), value) != conditions.values.end();
+  return conditions.values.empty() || is_met ? index : -1;
+}
+
+Conditions conditions_of(const Call& call) {
+  Conditions out;
   for (const Condition& one : kConditions) {
-    if (one.number != calls()[static_cast<size_t>(index)].number) continue;
-    if (static_cast<uint32_t>(begun.entry.args[one.argument]) == one.value) return index;
-    has_conditions = true;
+    if (one.number != call.number) continue;
+    out.argument = one.argument;
+    out.values.push_back(one.value);
   }
-  return has_conditions ? -1 : index;
+  return out;
 }
 
 std::string call_names() {

@@ -43,6 +43,12 @@ std::span<const Call> calls();
 int find_call(long number);
 /// That of a call that begins: −1 also if its arguments make nothing.
 int find_call(const __ptrace_syscall_info& begun);
+/// A row's call does so only if that argument has one of these values; no values: always.
+struct Conditions {
+  unsigned argument = 0;
+  std::vector<uint32_t> values;
+};
+Conditions conditions_of(const Call& call);
 /// All names, each NUL-terminated but the last, as ledger::Header::hook_names has them.
 std::string call_names();
 

@@ -89,13 +89,16 @@ bool prepare_walker() {
 
 }  // namespace
 
-CodeSpace::CodeSpace(int pid) : pid_(pid), generation_(next_generation()) { read_modules(pid); }
+CodeSpace::CodeSpace(int pid, std::shared_ptr<const MappedFiles> mapped)
+    : pid_(pid), mapped_(std::move(mapped)), generation_(next_generation()) {
+  read_modules(pid);
+}
 
 /// Modules keep their numbers: frames of earlier stacks have them. New ones are added behind.
 void CodeSpace::read_modules(int pid) {
-  std::string folder = "/proc/" + std::to_string(pid);
   ProcessFiles files(pid);
-  std::string maps = files.read("maps"), program = files.link("exe");
+  std::string maps = mapped_ ? mapped_->text() : files.read("maps");
+  std::string program = mapped_ ? mapped_->program() : files.link("exe");
   std::vector<MappingLine> mappings = parse_mappings(maps);
   for (size_t at = 0; at < mappings.size(); ++at) {
     const MappingLine& first = mappings[at];
@@ -137,6 +140,8 @@ void CodeSpace::read_modules(int pid) {
 /// The very file that is mapped, if it is the program's.
 std::string CodeSpace::file_of(const CodeModule& module) const {
   std::string folder = "/proc/" + std::to_string(pid_);
+  // It may have ended, and the number may be another process's.
+  if (mapped_ && ProcessFiles(pid_).link("exe") != mapped_->program()) return module.path;
   return module.is_main ? folder + "/exe" : folder + "/root" + module.path;
 }
 
@@ -186,35 +191,36 @@ CodeFrame CodeSpace::frame_of(uintptr_t pc, bool exact) {
   return {number, pc - (module ? module->base : 0), exact};
 }
 
-bool CodeSpace::read_stack(int tid, uintptr_t from, size_t bytes) {
+bool CodeSpace::read_stack(const ThreadMemory& memory, uintptr_t from, size_t bytes) {
   if (stack_.size() < bytes) stack_.resize(bytes);
-  long got = base::copy_memory(tid, from, stack_.data(), bytes);
+  long got = memory.read(from, stack_.data(), bytes);
   stack_start_ = from;
   stack_bytes_ = got > 0 ? static_cast<size_t>(got) : 0;
   return stack_bytes_ >= sizeof(uintptr_t);
 }
 
-bool CodeSpace::load(int tid, uintptr_t address, uintptr_t& value) {
+bool CodeSpace::load(const ThreadMemory& memory, uintptr_t address, uintptr_t& value) {
   bool is_copied = address >= stack_start_ && address - stack_start_ + sizeof value <= stack_bytes_;
   if (is_copied) {
     std::memcpy(&value, stack_.data() + (address - stack_start_), sizeof value);
     return true;
   }
-  return base::copy_memory(tid, address, &value, sizeof value) == sizeof value;
+  return memory.read(address, &value, sizeof value) == sizeof value;
 }
 
 /// Does every word that the walk read have its value? Then the whole stack is the same.
-bool CodeSpace::is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked) {
+bool CodeSpace::is_known(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most,
+                         const Walked& walked) {
   if (walked.most != most || (walked.depends_on_bp && walked.bp != registers.bp())) return false;
   for (const unwind::Slot& slot : walked.slots) {
     uintptr_t value;
-    if (!load(tid, slot.address, value) || value != slot.value) return false;
+    if (!load(memory, slot.address, value) || value != slot.value) return false;
   }
   size_t code_words = 0;
   for (const Searched& part : walked.searched)
     for (uintptr_t place = part.from; place < part.end; place += sizeof(uintptr_t)) {
       uintptr_t value;
-      if (!load(tid, place, value)) return false;
+      if (!load(memory, place, value)) return false;
       code_words += may_be_code(value);
     }
   return code_words == walked.code_words;
@@ -225,10 +231,10 @@ bool CodeSpace::is_go_code(uintptr_t pc) const {
 }
 
 /// Go's functions keep frame pointers. Those that make system calls have no frame: their return address is on top.
-void CodeSpace::walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
+void CodeSpace::walk_go(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most, Walked& out) {
   out.frames.push_back(frame_of(registers.pc(), true));
   uintptr_t pc = 0;
-  if (load(tid, registers.sp(), pc) && is_go_code(pc)) {
+  if (load(memory, registers.sp(), pc) && is_go_code(pc)) {
     out.slots.push_back({registers.sp(), pc});
     out.frames.push_back(frame_of(pc, false));
   } else if (is_go_code(registers.go_vfork_return())) {
@@ -237,14 +243,14 @@ void CodeSpace::walk_go(int tid, const arch::TracedRegisters& registers, size_t 
   }
   out.bp = registers.bp();
   out.depends_on_bp = true;
-  follow_go(tid, registers.bp(), most, out);
+  follow_go(memory, registers.bp(), most, out);
 }
 
 /// The chain of frame pointers.
-void CodeSpace::follow_go(int tid, uintptr_t frame, size_t most, Walked& out) {
+void CodeSpace::follow_go(const ThreadMemory& memory, uintptr_t frame, size_t most, Walked& out) {
   while (frame != 0 && out.frames.size() < most) {
     uintptr_t next, pc;
-    if (frame % sizeof(uintptr_t) || !load(tid, frame + 8, pc) || !load(tid, frame, next)) break;
+    if (frame % sizeof(uintptr_t) || !load(memory, frame + 8, pc) || !load(memory, frame, next)) break;
     out.slots.push_back({frame, next});
     out.slots.push_back({frame + 8, pc});
     if (pc == 0) return;
@@ -257,18 +263,18 @@ void CodeSpace::follow_go(int tid, uintptr_t frame, size_t most, Walked& out) {
   out.truncated = frame != 0;
 }
 
-void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out) {
-  if (is_go_code(registers.pc())) return walk_go(tid, registers, most, out);
+void CodeSpace::walk(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most, Walked& out) {
+  if (is_go_code(registers.pc())) return walk_go(memory, registers, most, out);
   unwind::Registers from{registers.pc(), registers.sp(), registers.bp(), true, true, registers.more()};
   out.bp = registers.bp();
   for (;;) {
     unwind::Frame frames[kMostFrames];
     size_t room = std::min(most, kMostFrames) - out.frames.size();
     size_t first_slot = out.slots.size();
-    unwind::WalkResult result = walk_tables(tid, from, std::span(frames).first(room), out);
+    unwind::WalkResult result = walk_tables(memory, from, std::span(frames).first(room), out);
     auto walked = std::span<const unwind::Frame>(frames).first(result.frames);
     size_t certain = count_certain(from, walked);
-    if (certain == 0 && from.exact_pc && find_caller_on_top(tid, from, out)) continue;
+    if (certain == 0 && from.exact_pc && find_caller_on_top(memory, from, out)) continue;
     bool is_whole = certain == walked.size() && !result.followed_guess;
     CodeModule* module = certain < walked.size() ? read_module_at(walked[certain].pc) : nullptr;
     // Of what it cannot do better, the walker's guess is shown.
@@ -288,13 +294,13 @@ void CodeSpace::walk(int tid, const arch::TracedRegisters& registers, size_t mos
     auto same = std::count_if(walked.begin() + 1, walked.end(), [&](const unwind::Frame& one) { return one.pc == pc; });
     for (size_t at = first_slot; certain > 0 && at < out.slots.size() && same > 0; ++at)
       if (out.slots[at].value == pc && --same == 0) sp = out.slots[at].address + sizeof(uintptr_t);
-    if (!find_caller(tid, pc, sp, from, out)) return;
+    if (!find_caller(memory, pc, sp, from, out)) return;
   }
 }
 
 /// By unwind information, and where there is none by a guess.
-unwind::WalkResult CodeSpace::walk_tables(int tid, const unwind::Registers& from, std::span<unwind::Frame> frames,
-                                          Walked& out) {
+unwind::WalkResult CodeSpace::walk_tables(const ThreadMemory& memory, const unwind::Registers& from,
+                                          std::span<unwind::Frame> frames, Walked& out) {
   g_walked = this;
   unwind::g_code_generation.store(generation_, std::memory_order_relaxed);
   unwind::set_object_finder([](uintptr_t pc, unwind::Object& object) { return g_walked->find_object(pc, object); });
@@ -311,7 +317,7 @@ unwind::WalkResult CodeSpace::walk_tables(int tid, const unwind::Registers& from
     // The copy may have ended too early.
     size_t bytes = stack_bytes_;
     bool is_cut = result.truncated && result.frames < frames.size() && bytes < kMostStackBytes;
-    if (!is_cut || !read_stack(tid, stack_start_, bytes * 4) || stack_bytes_ == bytes) break;
+    if (!is_cut || !read_stack(memory, stack_start_, bytes * 4) || stack_bytes_ == bytes) break;
   }
   unwind::set_object_finder(nullptr);
   out.slots.insert(out.slots.end(), slots.begin(), slots.begin() + static_cast<ptrdiff_t>(log.size));
@@ -350,14 +356,14 @@ CodeModule* CodeSpace::read_module_at(uintptr_t pc) {
 }
 
 /// What the call before a return address calls: directly, or through an entry of the loader's.
-uintptr_t CodeSpace::call_target(int tid, uintptr_t return_address) {
+uintptr_t CodeSpace::call_target(const ThreadMemory& memory, uintptr_t return_address) {
   const CodeModule* module = read_module_at(return_address);
   if (!module) return 0;
   Code code = module->image.code();
   uintptr_t target = code.call_target(return_address);
   const CodeModule* other = target && may_be_code(target + 1) ? read_module_at(target + 1) : nullptr;
   uintptr_t slot = other ? other->image.code().entry_slot(target) : 0;
-  if (slot) load(tid, slot, target);
+  if (slot) memory.read_constant(slot, &target, sizeof target);
   return target;
 }
 
@@ -368,11 +374,11 @@ bool CodeSpace::may_be_code(uintptr_t value) const {
 
 /// Of a function without a frame, and without unwind information behind its system call: libc's clone3, which would
 /// have the new thread's stack go on into its creator's.
-bool CodeSpace::find_caller_on_top(int tid, unwind::Registers& from, Walked& out) {
+bool CodeSpace::find_caller_on_top(const ThreadMemory& memory, unwind::Registers& from, Walked& out) {
   constexpr uintptr_t kLongest = 256;
   uintptr_t value;
-  if (!arch::kReadsCalls || !load(tid, from.sp, value) || !may_be_code(value)) return false;
-  uintptr_t target = call_target(tid, value);
+  if (!arch::kReadsCalls || !load(memory, from.sp, value) || !may_be_code(value)) return false;
+  uintptr_t target = call_target(memory, value);
   if (!target || target > from.pc || from.pc - target > kLongest) return false;
   out.slots.push_back({from.sp, value});
   out.frames.push_back(frame_of(from.pc, true));
@@ -381,18 +387,19 @@ bool CodeSpace::find_caller_on_top(int tid, unwind::Registers& from, Walked& out
 }
 
 /// Where the function that `pc` lies in, whose frame begins at `sp`, was called.
-bool CodeSpace::find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out) {
+bool CodeSpace::find_caller(const ThreadMemory& memory, uintptr_t pc, uintptr_t sp, unwind::Registers& caller,
+                            Walked& out) {
   CodeModule* module = read_module_at(pc);
   constexpr uintptr_t kLargestFrame = 8 * 1024;
   for (uintptr_t place = sp; module && place < sp + kLargestFrame; place += sizeof(uintptr_t)) {
     uintptr_t value;
-    if (place < stack_start_ || place - stack_start_ + sizeof value > stack_bytes_ || !load(tid, place, value))
+    if (place < stack_start_ || place - stack_start_ + sizeof value > stack_bytes_ || !load(memory, place, value))
       return false;
     if (!may_be_code(value)) continue;
     // Each might be the one, so the stack is the same only if all are, and there are no others.
     out.slots.push_back({place, value});
     ++out.code_words;
-    uintptr_t target = call_target(tid, value);
+    uintptr_t target = call_target(memory, value);
     if (!target || !functions_of(*module).leads_to(target, pc, module->image.code())) continue;
     out.searched.push_back({sp, place + sizeof(uintptr_t)});
     caller = {value, place + sizeof(uintptr_t), caller.bp, false, false};
@@ -401,26 +408,26 @@ bool CodeSpace::find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registe
   return false;
 }
 
-std::span<const CodeFrame> CodeSpace::stack_of(int tid, const arch::TracedRegisters& registers, size_t most,
-                                               bool& truncated) {
-  pid_ = tid;  // whichever process of those that share this is stopped
+std::span<const CodeFrame> CodeSpace::stack_of(const ThreadMemory& memory, const arch::TracedRegisters& registers,
+                                               size_t most, bool& truncated) {
+  pid_ = memory.tid();  // whichever process of those that share this is stopped
   uint64_t key = registers.pc() * 0x9e3779b97f4a7c15u ^ registers.sp();
   std::vector<Walked>& known = walked_[key];
-  if (!read_stack(tid, registers.sp(), kFirstStackBytes)) {
+  if (!read_stack(memory, registers.sp(), kFirstStackBytes)) {
     last_ = Walked();
     last_.frames.push_back(frame_of(registers.pc(), true));
     truncated = true;
     return last_.frames;
   }
   for (const Walked& one : known)
-    if (is_known(tid, registers, most, one)) {
+    if (is_known(memory, registers, most, one)) {
       truncated = one.truncated;
       return one.frames;
     }
   Walked walked;
   walked.most = most;
   has_looked_again_ = false;
-  if (prepare_walker()) walk(tid, registers, most, walked);
+  if (prepare_walker()) walk(memory, registers, most, walked);
   truncated = walked.truncated;
   if (walked.most == 0 || known.size() >= kMostOfOnePlace) {
     if (walked.most == 0 || known.empty()) {
@@ -442,16 +449,17 @@ std::span<const CodeFrame> CodeSpace::stack_of(int tid, const arch::TracedRegist
 }
 
 std::span<const CodeFrame> CodeSpace::stack_of(int tid, const GoRoutine& goroutine, size_t most, bool& truncated) {
+  ThreadMemory memory(tid);
   last_ = Walked();
   truncated = false;
   if (!is_go_code(goroutine.pc)) return {};
   bool has_stack = goroutine.stack_low < goroutine.sp && goroutine.sp < goroutine.stack_high &&
-                   read_stack(tid, goroutine.sp, std::min(kFirstStackBytes, goroutine.stack_high - goroutine.sp));
+                   read_stack(memory, goroutine.sp, std::min(kFirstStackBytes, goroutine.stack_high - goroutine.sp));
   if (!has_stack) stack_bytes_ = 0;
   // One that has not run yet is at its function's beginning.
   bool is_new = goroutine.pc == goroutine.starts_at;
   last_.frames.push_back(frame_of(goroutine.pc, is_new));
-  if (!is_new) follow_go(tid, goroutine.bp, most, last_);
+  if (!is_new) follow_go(memory, goroutine.bp, most, last_);
   truncated = last_.truncated || (!is_new && goroutine.bp == 0);
   return last_.frames;
 }

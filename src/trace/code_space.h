@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -11,7 +12,9 @@
 #include "arch/traced_registers.h"
 #include "trace/called_functions.h"
 #include "trace/go_runtime.h"
+#include "trace/mapped_files.h"
 #include "trace/module_image.h"
+#include "trace/thread_memory.h"
 #include "unwind/frame.h"
 #include "unwind/row.h"
 
@@ -47,7 +50,9 @@ struct CodeFrame {
 class CodeSpace {
  public:
   /// That of process `pid`, which is stopped, or may be read like a stopped one.
-  explicit CodeSpace(int pid);
+  explicit CodeSpace(int pid) : CodeSpace(pid, nullptr) {}
+  /// That of one that may have ended: what it has mapped is known. It may grow.
+  CodeSpace(int pid, std::shared_ptr<const MappedFiles> mapped);
   CodeSpace(const CodeSpace&) = delete;
   CodeSpace& operator=(const CodeSpace&) = delete;
 
@@ -58,7 +63,8 @@ class CodeSpace {
 
   /// The stack of a thread that is stopped in or behind a system call, innermost frame first, of at most `most` frames.
   /// Valid until the next call.
-  std::span<const CodeFrame> stack_of(int tid, const arch::TracedRegisters& registers, size_t most, bool& truncated);
+  std::span<const CodeFrame> stack_of(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most,
+                                      bool& truncated);
   /// That of a goroutine that no thread runs. `tid`: a live thread of the process. Empty if it is running.
   std::span<const CodeFrame> stack_of(int tid, const GoRoutine& goroutine, size_t most, bool& truncated);
   CodeFrame frame_of(uintptr_t pc, bool exact);
@@ -84,25 +90,27 @@ class CodeSpace {
   void read_modules(int pid);
   bool find_object(uintptr_t pc, unwind::Object& out);
   const CodeModule* module_at(uintptr_t pc, uint32_t& number);
-  bool is_known(int tid, const arch::TracedRegisters& registers, size_t most, const Walked& walked);
-  void walk(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
-  unwind::WalkResult walk_tables(int tid, const unwind::Registers& from, std::span<unwind::Frame> frames, Walked& out);
+  bool is_known(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most, const Walked& walked);
+  void walk(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  unwind::WalkResult walk_tables(const ThreadMemory& memory, const unwind::Registers& from,
+                                 std::span<unwind::Frame> frames, Walked& out);
   size_t count_certain(const unwind::Registers& from, std::span<const unwind::Frame> frames);
   unwind::Row row_of(const unwind::Frame& frame);
   bool may_be_code(uintptr_t value) const;
-  bool find_caller_on_top(int tid, unwind::Registers& from, Walked& out);
-  bool find_caller(int tid, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out);
-  uintptr_t call_target(int tid, uintptr_t return_address);
+  bool find_caller_on_top(const ThreadMemory& memory, unwind::Registers& from, Walked& out);
+  bool find_caller(const ThreadMemory& memory, uintptr_t pc, uintptr_t sp, unwind::Registers& caller, Walked& out);
+  uintptr_t call_target(const ThreadMemory& memory, uintptr_t return_address);
   CodeModule* read_module_at(uintptr_t pc);
   std::string file_of(const CodeModule& module) const;
   const CalledFunctions& functions_of(CodeModule& module);
-  void walk_go(int tid, const arch::TracedRegisters& registers, size_t most, Walked& out);
-  void follow_go(int tid, uintptr_t frame, size_t most, Walked& out);
+  void walk_go(const ThreadMemory& memory, const arch::TracedRegisters& registers, size_t most, Walked& out);
+  void follow_go(const ThreadMemory& memory, uintptr_t frame, size_t most, Walked& out);
   bool is_go_code(uintptr_t pc) const;
-  bool read_stack(int tid, uintptr_t from, size_t bytes);
-  bool load(int tid, uintptr_t address, uintptr_t& value);
+  bool read_stack(const ThreadMemory& memory, uintptr_t from, size_t bytes);
+  bool load(const ThreadMemory& memory, uintptr_t address, uintptr_t& value);
 
   int pid_;
+  std::shared_ptr<const MappedFiles> mapped_;  ///< nullptr: /proc says it
   std::vector<CodeModule> modules_;
   uint32_t generation_;
   bool has_looked_again_ = false;                             ///< for code that lies in no module

@@ -11,6 +11,7 @@
 
 #include "base/syscall.h"
 #include "trace/stopped_thread.h"
+#include "trace/thread_memory.h"
 
 namespace unfreed::trace {
 
@@ -73,7 +74,8 @@ uint64_t limit_ns(int tid, const Wait& wait, const arch::TracedRegisters& regist
   }
   timespec time{};
   constexpr time_t kMostSeconds = 1'000'000'000;
-  if (!value || !read_value(tid, value, time) || time.tv_sec < 0 || time.tv_sec > kMostSeconds) return kForEver;
+  if (!value || !ThreadMemory(tid).read_value(value, time) || time.tv_sec < 0 || time.tv_sec > kMostSeconds)
+    return kForEver;
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
 }
 

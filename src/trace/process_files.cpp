@@ -109,4 +109,24 @@ std::string ProcessFiles::variable(std::string_view name) const {
   return {};
 }
 
+uint64_t ticks_of(uint64_t nanoseconds) {
+  return nanoseconds / (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
+}
+
+ProcessIdentity identify(int pid) {
+  ProcessFiles files(pid);
+  ProcessIdentity identity;
+  identity.exe = files.link("exe");
+  identity.arguments = files.read("cmdline");
+  identity.directory = files.link("cwd");
+  identity.program = files.name_as_started();
+  if (identity.program.empty()) identity.program = base::base_name(identity.exe);
+  identity.parent = files.parent();
+  identity.user = files.user();
+  identity.start_ticks = files.start_ticks();
+  return identity;
+}
+
+ProcessBeginning beginning_of(int pid) { return {identify(pid), ProcessFiles(pid).numbers("fd")}; }
+
 }  // namespace unfreed::trace

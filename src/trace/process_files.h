@@ -8,6 +8,29 @@
 
 namespace unfreed::trace {
 
+/// Who a process is, as its ledger has it.
+struct ProcessIdentity {
+  std::string exe;        ///< absolute path
+  std::string arguments;  ///< each NUL-terminated
+  std::string directory;
+  std::string program;  ///< the base name that it was started by
+  int parent = 0;
+  unsigned user = 0;
+  uint64_t start_ticks = 0;
+};
+/// As /proc has it.
+ProcessIdentity identify(int pid);
+
+/// Of a process that started so long after the machine did: as /proc counts it.
+uint64_t ticks_of(uint64_t nanoseconds);
+
+/// What a program begins with.
+struct ProcessBeginning {
+  ProcessIdentity identity;
+  std::vector<int> open;  ///< descriptors
+};
+ProcessBeginning beginning_of(int pid);
+
 class ProcessFiles {
  public:
   /// `tid`: also of a thread other than the main one.

@@ -44,7 +44,7 @@ void take_from_kernel(int tid) { waitpid(tid, nullptr, __WALL | WNOHANG); }
 }  // namespace
 
 /// And has them stop. False: one cannot be seized, for the reason in `out`.
-bool TraceLoop::seize_threads(Process& process, Attached& out) {
+bool TraceLoop::seize_threads(TracedProcess& process, Attached& out) {
   constexpr int kMostRefusals = 1000, kPauseMicroseconds = 100;
   int refusals = 0;
   for (bool any = true; any;) {
@@ -76,7 +76,7 @@ bool TraceLoop::seize_threads(Process& process, Attached& out) {
 }
 
 /// What each has stopped for; kNotYet: it waits in the kernel so that nothing wakes it. Their stops are held.
-std::map<int, int> TraceLoop::wait_for_stops(const Process& process) const {
+std::map<int, int> TraceLoop::wait_for_stops(const TracedProcess& process) const {
   constexpr int kMostPauses = 2000, kPauseMicroseconds = 250;
   std::map<int, int> stops;
   for (int tid : process.threads) stops[tid] = kNotYet;
@@ -99,17 +99,16 @@ std::map<int, int> TraceLoop::wait_for_stops(const Process& process) const {
 Attached TraceLoop::attach(int pid) {
   Attached out;
   is_attached_ = true;
-  setup_.ledgers.command_pid = pid;
-  auto made = std::make_unique<Process>();
-  made->pid = pid;
-  made->is_tracked = true;
-  Process& process = *(processes_[pid] = std::move(made));
+  recorder_.setup().ledgers.command_pid = pid;
+  TracedProcess& process = recorder_.add(pid);
+  process.threads.clear();
+  process.is_tracked = true;
   // What takes long is done before anything is traced.
   int live = base::live_thread(pid);
   process.code = std::make_shared<CodeSpace>(live);
-  setup_.ledgers.is_attachment = setup_.ledgers.is_attached = true;
-  TracedLedger* ledger = ledger_of(process);
-  setup_.ledgers.is_attached = false;
+  recorder_.setup().ledgers.is_attachment = recorder_.setup().ledgers.is_attached = true;
+  TracedLedger* ledger = recorder_.ledger_of(process);
+  recorder_.setup().ledgers.is_attached = false;
   if (!ledger) {
     out.error = ENOSPC;
     return out;
@@ -208,7 +207,7 @@ std::vector<int> TraceLoop::hold_threads() {
 }
 
 void TraceLoop::take_last_facts() {
-  for (auto& [pid, process] : processes_) {
+  for (auto& [pid, process] : recorder_.processes()) {
     if (!process->ledger || process->has_ended || process->threads.empty()) continue;
     process->ledger->take_facts(*process->threads.begin());
   }

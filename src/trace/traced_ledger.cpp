@@ -15,6 +15,7 @@
 #include "base/unique_fd.h"
 #include "kernel/kernel_facts.h"
 #include "kernel/kernel_tasks.h"
+#include "ledger/fd_target.h"
 #include "ledger/ownership.h"
 #include "trace/calls.h"
 #include "trace/process_files.h"
@@ -37,12 +38,13 @@ std::string file_name(const ledger::FileName& name) {
 
 /// The reason is part of reports.
 constexpr const char* kOnlyCalls = "only system calls are seen in it (--backend=trace)";
+constexpr const char* kOnlyCallsOfKernel = "only system calls are seen in it (--backend=ebpf)";
 constexpr const char* kOnlyCallsSince = "only its system calls are seen, from the attachment on";
 
 }  // namespace
 
 std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int pid, CodeSpace& code, bool is_forked,
-                                                 std::string& error) {
+                                                 const ProcessBeginning& begun, std::string& error) {
   std::unique_ptr<TracedLedger> made(new TracedLedger(setup, code));
   if (!made->make_file(pid, error)) return nullptr;
   made->composer_ = std::make_unique<ledger::Composer>(made->writer_);
@@ -52,9 +54,9 @@ std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int p
     return nullptr;
   }
   made->stacks_ = std::make_unique<LedgerStacks>(code, *made->composer_);
-  made->describe_process(pid, is_forked);
+  made->describe_process(pid, is_forked, begun.identity);
   made->describe_coverage();
-  if (!setup.is_attached) made->take_inherited(pid);
+  if (!setup.is_attached) made->take_inherited(begun.open);
   made->writer_.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   return made;
 }
@@ -105,32 +107,29 @@ bool TracedLedger::make_file(int pid, std::string& error) {
   return true;
 }
 
-void TracedLedger::describe_process(int pid, bool is_forked) const {
-  ProcessFiles files(pid);
-  std::string arguments = files.read("cmdline");
+void TracedLedger::describe_process(int pid, bool is_forked, const ProcessIdentity& identity) const {
+  std::string arguments = identity.arguments;
   if (arguments.ends_with('\0')) arguments.pop_back();
-  std::string exe = files.link("exe");
   ledger::ProcessDescription process{};
   process.pid = pid;
-  process.ppid = files.parent();
-  process.uid = files.user();
-  process.exe = exe;
+  process.ppid = identity.parent;
+  process.uid = identity.user;
+  process.exe = identity.exe;
   constexpr size_t kMostArguments = 64 * 1024;
   process.argv = std::string_view(arguments).substr(0, kMostArguments);
   process.argv_count =
       arguments.empty() ? 0 : static_cast<uint32_t>(std::count(arguments.begin(), arguments.end(), '\0')) + 1;
   process.started_realtime_ns = base::realtime_ns();
-  if (setup_.is_attached) process.started_realtime_ns -= files.age_ns();
+  if (setup_.is_attached) process.started_realtime_ns -= ProcessFiles(pid).age_ns();
   process.started_monotonic_ns = base::monotonic_ns();
   composer_->describe(process);
   composer_->name_hooks(call_names(), static_cast<uint32_t>(calls().size()));
   ledger::Header& header = writer_.header();
   header.launcher_pid = setup_.launcher_pid;
-  header.process_start_ticks = files.start_ticks();
+  header.process_start_ticks = identity.start_ticks;
   header.run = writer_.add_text(setup_.run);
-  std::string program = files.name_as_started();
-  header.program = writer_.add_text(program.empty() ? base::base_name(exe) : std::string_view(program));
-  header.directory = writer_.add_text(files.link("cwd"));
+  header.program = writer_.add_text(identity.program);
+  header.directory = writer_.add_text(identity.directory);
   std::vector<char> kept(16 * 1024);
   base::TextBuilder settings(kept);
   report::add_evaluation_settings(settings, *setup_.settings);
@@ -138,6 +137,7 @@ void TracedLedger::describe_process(int pid, bool is_forked) const {
   header.kinds_tracked = setup_.settings->kinds;
   header.depth = setup_.settings->depth;
   uint32_t flags = ledger::kHeaderFlagTraced;
+  if (setup_.is_observed) flags |= ledger::kHeaderFlagObserved;
   if (pid == setup_.command_pid) flags |= ledger::kHeaderFlagRoot;
   if (setup_.is_attached) flags |= ledger::kHeaderFlagAttached;
   if (is_forked) flags |= ledger::kHeaderFlagForked;
@@ -152,7 +152,10 @@ void TracedLedger::describe_coverage() const {
     if (kind == Kind::fd || kind == Kind::child)
       writer_.cover(kind, Coverage::exact);
     else if (kind != Kind::thread)
-      writer_.cover(kind, Coverage::unavailable, setup_.is_attachment ? kOnlyCallsSince : kOnlyCalls);
+      writer_.cover(kind, Coverage::unavailable,
+                    setup_.is_attachment ? kOnlyCallsSince
+                    : setup_.is_observed ? kOnlyCallsOfKernel
+                                         : kOnlyCalls);
     else if (code_.is_only_go())
       writer_.cover(kind, Coverage::exact);  // its threads are the runtime's, which joins none
     else
@@ -160,9 +163,8 @@ void TracedLedger::describe_coverage() const {
   }
 }
 
-int TracedLedger::take_inherited(int pid) {
+int TracedLedger::take_inherited(const std::vector<int>& open) {
   uint64_t now = base::monotonic_ns();
-  std::vector<int> open = ProcessFiles(pid).numbers("fd");
   for (int fd : open)
     if (!composer_->add_fd(static_cast<uint32_t>(fd), FdOrigin::inherited, 0, now))
       writer_.drop(ledger::Dropped::fds_out_of_range);
@@ -175,12 +177,12 @@ int TracedLedger::take_held_before(int pid) {
       auto* record = composer_->add_child(child, 0, base::monotonic_ns(), ledger::kChildInherited);
       if (record) children_.push_back(record);
     }
-  return take_inherited(pid);
+  return take_inherited(ProcessFiles(pid).numbers("fd"));
 }
 
 uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
   uint32_t depth = setup_.settings->depth;
-  std::span<const CodeFrame> frames = code_.stack_of(caller.tid, caller.registers, depth, truncated);
+  std::span<const CodeFrame> frames = code_.stack_of(caller.memory, caller.registers, depth, truncated);
   return stacks_->node(frames, truncated);
 }
 
@@ -188,7 +190,7 @@ uint32_t TracedLedger::site_of(Kind kind, const Caller& caller) {
   bool truncated = false;
   uint32_t node = node_of(caller, truncated);
   uint8_t flags = truncated ? ledger::kSiteTruncated : uint8_t{0};
-  return composer_->site({static_cast<uint8_t>(kind), flags, caller.hook, node}, base::monotonic_ns());
+  return composer_->site({static_cast<uint8_t>(kind), flags, caller.hook, node}, caller.now_ns);
 }
 
 FdRecord* TracedLedger::record_of(int fd) const {
@@ -203,16 +205,15 @@ bool TracedLedger::is_open(int fd) const {
 
 FdRecord* TracedLedger::acquired(int fd, const Caller& caller, FdOrigin origin) {
   // A number that is handed out again was closed by a call that was not seen.
-  if (FdRecord* before = record_of(fd)) composer_->close_fd(*before, 0, 0, base::monotonic_ns());
-  FdRecord* record =
-      composer_->add_fd(static_cast<uint32_t>(fd), origin, site_of(Kind::fd, caller), base::monotonic_ns());
+  if (FdRecord* before = record_of(fd)) composer_->close_fd(*before, 0, 0, caller.now_ns);
+  FdRecord* record = composer_->add_fd(static_cast<uint32_t>(fd), origin, site_of(Kind::fd, caller), caller.now_ns);
   if (!record) {
     writer_.drop(ledger::Dropped::fds_out_of_range);
     return nullptr;
   }
-  record->tid = static_cast<uint32_t>(caller.tid);
+  record->tid = static_cast<uint32_t>(caller.tid());
   record->owner_kind = 0;
-  record->owner = code_.is_go() ? code_.go_runtime().running_on(caller.tid, caller.registers) : 0;
+  record->owner = code_.is_go() ? code_.go_runtime().running_on(caller.tid(), caller.registers) : 0;
   record->flags = record->owner ? ledger::kFdGoroutine : uint16_t{0};
   return record;
 }
@@ -264,7 +265,7 @@ void TracedLedger::closed(int fd, const Caller& caller) {
   uint32_t site = site_of(Kind::fd, caller);
   go_on(fd, site);
   count_close(record->word.load(std::memory_order_relaxed), site);
-  composer_->close_fd(*record, site, static_cast<uint32_t>(caller.tid), base::monotonic_ns());
+  composer_->close_fd(*record, site, static_cast<uint32_t>(caller.tid()), caller.now_ns);
 }
 
 /// In Go, closes may be the garbage collector's. Who is one by its functions is for the report to say.
@@ -299,8 +300,8 @@ void TracedLedger::bad_close(int fd, const Caller& caller) {
   seen.kind = static_cast<uint8_t>(word ? ledger::MisuseKind::double_close : ledger::MisuseKind::not_open);
   seen.fd = fd;
   seen.site = site;
-  seen.tid = caller.tid;
-  seen.first_ns = base::monotonic_ns();
+  seen.tid = caller.tid();
+  seen.first_ns = caller.now_ns;
   if (word) {
     seen.opened_site = ledger::fd_site(word);
     seen.opened_tid = static_cast<int32_t>(record->closed.tid);
@@ -347,19 +348,18 @@ void TracedLedger::failed(Kind kind, int error, const Caller& caller) {
   made->hook = caller.hook;
   made->error = static_cast<uint16_t>(error);
   made->node = node;
-  made->first_ns = base::monotonic_ns();
+  made->first_ns = caller.now_ns;
   made->live_then = writer_.header().totals[static_cast<size_t>(kind)].live.load(std::memory_order_relaxed);
-  made->tid = caller.tid;
+  made->tid = caller.tid();
   made->kind = static_cast<uint8_t>(kind);
   made->truncated = truncated;
   made->count.store(1, std::memory_order_release);
 }
 
 void TracedLedger::thread_started(int tid, const Caller& caller) {
-  auto* record =
-      composer_->add_thread(tid, ledger::ThreadState::running, site_of(Kind::thread, caller), base::monotonic_ns());
+  auto* record = composer_->add_thread(tid, ledger::ThreadState::running, site_of(Kind::thread, caller), caller.now_ns);
   if (!record) return writer_.drop(ledger::Dropped::threads_full);
-  record->creator_tid = caller.tid;
+  record->creator_tid = caller.tid();
   threads_.push_back(record);
 }
 
@@ -371,9 +371,9 @@ void TracedLedger::thread_ended(int tid) {
 }
 
 void TracedLedger::child_started(int pid, const Caller& caller) {
-  auto* record = composer_->add_child(pid, site_of(Kind::child, caller), base::monotonic_ns());
+  auto* record = composer_->add_child(pid, site_of(Kind::child, caller), caller.now_ns);
   if (!record) return writer_.drop(ledger::Dropped::children_full);
-  record->creator_tid = caller.tid;
+  record->creator_tid = caller.tid();
   children_.push_back(record);
 }
 
@@ -423,6 +423,86 @@ void TracedLedger::end(int tid, int status) {
   take_facts(tid);
   header.handover.store(static_cast<uint32_t>(ledger::Handover::left), std::memory_order_release);
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
+}
+
+/// A list as the kernel had it: a record for each number.
+template <class Record, class Set>
+void TracedLedger::enter(SectionId id, const std::vector<int>& numbers, ledger::Dropped full, Set set) const {
+  uint64_t count = 0;
+  for (int number : numbers) {
+    auto* record = writer_.touch<Record>(id, count);
+    if (!record) {
+      writer_.drop(full);
+      break;
+    }
+    *record = {};
+    set(*record, number);
+    ++count;
+  }
+  writer_.section(id).count.store(count, std::memory_order_release);
+}
+
+/// The path that a descriptor was opened with: the kernel does not say any more where it leads. 0: none.
+ledger::StringRef TracedLedger::opened_as(int fd, std::unordered_map<std::string, ledger::StringRef>& known) const {
+  const FdRecord* record = record_of(fd);
+  uint64_t word = record ? record->word.load(std::memory_order_relaxed) : 0;
+  std::string path(word ? ledger::opened_path(record->target, ledger::fd_serial(word)) : std::string_view());
+  if (path.empty()) return 0;
+  auto [found, is_new] = known.try_emplace(path, 0);
+  if (is_new) found->second = writer_.add_text((record->target.cut ? "…" : "") + path);
+  return found->second;
+}
+
+void TracedLedger::end(const std::vector<int>* open, const std::function<bool(int child)>& ran, int status,
+                       uint64_t now_ns) {
+  ledger::Header& header = writer_.header();
+  header.ended_monotonic_ns = now_ns;
+  header.exit_status = status;
+  header.reconciled_monotonic_ns = now_ns;
+  std::unordered_map<std::string, ledger::StringRef> targets;
+  uint32_t known = ledger::kHeaderFlagThreadsListed | ledger::kHeaderFlagChildrenListed;
+  if (open) known |= ledger::kHeaderFlagReconciled;
+  if (!open) writer_.drop(ledger::Dropped::reconcile_failed);
+  enter<ledger::KernelFd>(SectionId::kernel_fds, open ? *open : std::vector<int>(), ledger::Dropped::kernel_fds_full,
+                          [&](ledger::KernelFd& record, int fd) {
+                            record.fd = fd;
+                            record.target = opened_as(fd, targets);
+                          });
+  std::vector<int> tasks{header.pid};
+  for (const auto* thread : threads_) tasks.push_back(thread->tid);
+  size_t threads = tasks.size(), at = 0;
+  for (const auto* child : children_) tasks.push_back(child->pid);
+  enter<ledger::KernelTask>(SectionId::kernel_tasks, tasks, ledger::Dropped::kernel_tasks_full,
+                            [&](ledger::KernelTask& record, int id) {
+                              record.id = id;
+                              record.is_child = at++ >= threads;
+                              record.state = record.is_child && !ran(id) ? 'Z' : 'S';
+                            });
+  header.flags.fetch_or(known, std::memory_order_release);
+  if (code_.is_go()) header.no_goroutines = writer_.add_text("the program had ended");
+  header.handover.store(static_cast<uint32_t>(ledger::Handover::left), std::memory_order_release);
+  header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
+}
+
+void TracedLedger::lose_calls() {
+  constexpr const char* kLost = "system calls were missed: the kernel's ring of events was full";
+  for (Kind kind : {Kind::fd, Kind::thread, Kind::child})
+    if (setup_.settings->kinds >> static_cast<unsigned>(kind) & 1)
+      writer_.cover(kind, ledger::Coverage::partial, kLost);
+}
+
+void TracedLedger::recheck_facts(int tid, uint64_t since_ns) {
+  uint64_t kept = 0;
+  auto& count = writer_.section(SectionId::kernel_fds).count;
+  for (uint64_t at = 0; at < count.load(); ++at) {
+    ledger::KernelFd one = *writer_.at<ledger::KernelFd>(SectionId::kernel_fds, at);
+    const FdRecord* record = record_of(one.fd);
+    bool is_closed_since =
+        record && !record->word.load() && record->closed.word.load() && record->closed.closed_ns >= since_ns;
+    if (!is_closed_since) *writer_.at<ledger::KernelFd>(SectionId::kernel_fds, kept++) = one;
+  }
+  count.store(kept, std::memory_order_release);
+  report::recheck_kernel_facts(writer_, tid);
 }
 
 void TracedLedger::replaced() {

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@
 #include "settings/settings.h"
 #include "trace/code_space.h"
 #include "trace/ledger_stacks.h"
+#include "trace/process_files.h"
+#include "trace/thread_memory.h"
 
 namespace unfreed::trace {
 
@@ -28,22 +31,26 @@ struct LedgerSetup {
   int command_pid = 0;  ///< the first process of the run; set when it is known
   const report::Settings* settings = nullptr;
   bool is_attachment = false;  ///< the run began with a process that ran already
+  bool is_observed = false;    ///< by the kernel, not by stopping it
   bool is_attached = false;    ///< the next one is of that process; take_held_before() will be called
 };
 
-/// A thread that is stopped at a system call.
+/// A thread at a system call.
 struct Caller {
-  int tid;
   uint16_t hook;  ///< index of the call's row
   const arch::TracedRegisters& registers;
+  ThreadMemory memory;
+  uint64_t now_ns;  ///< CLOCK_MONOTONIC
+
+  int tid() const { return memory.tid(); }
 };
 
 class TracedLedger {
  public:
   /// For process `pid`, which has just executed its program (`is_forked` false), or been forked some time ago. What it
-  /// has open now is inherited. nullptr: there is no room; `error` says why.
+  /// has open then is inherited. nullptr: there is no room; `error` says why.
   static std::unique_ptr<TracedLedger> make(const LedgerSetup& setup, int pid, CodeSpace& code, bool is_forked,
-                                            std::string& error);
+                                            const ProcessBeginning& begun, std::string& error);
   ~TracedLedger();
   TracedLedger(const TracedLedger&) = delete;
   TracedLedger& operator=(const TracedLedger&) = delete;
@@ -77,6 +84,12 @@ class TracedLedger {
   void take_facts(int tid);
   /// The last thread of the process is about to end: compares with the kernel's lists, of that thread.
   void end(int tid, int status);
+  /// It has ended some time ago, at `now_ns`, with these descriptors open; nullptr: with which is not known.
+  void end(const std::vector<int>* open, const std::function<bool(int child)>& ran, int status, uint64_t now_ns);
+  /// Some calls of the process were not seen.
+  void lose_calls();
+  /// Of facts that were taken at `since_ns`, while it ran on: drops what calls that were seen later have closed.
+  void recheck_facts(int tid, uint64_t since_ns);
   /// It has gone over to another program: no report is made.
   void replaced();
   /// It has ended; nobody will write any more.
@@ -85,11 +98,14 @@ class TracedLedger {
  private:
   TracedLedger(const LedgerSetup& setup, CodeSpace& code) : setup_(setup), code_(code) {}
   bool make_file(int pid, std::string& error);
-  void describe_process(int pid, bool is_forked) const;
+  void describe_process(int pid, bool is_forked, const ProcessIdentity& identity) const;
   void describe_coverage() const;
-  int take_inherited(int pid);
+  int take_inherited(const std::vector<int>& open);
   uint32_t node_of(const Caller& caller, bool& truncated);
   uint32_t site_of(ledger::Kind kind, const Caller& caller);
+  ledger::StringRef opened_as(int fd, std::unordered_map<std::string, ledger::StringRef>& known) const;
+  template <class Record, class Set>
+  void enter(ledger::SectionId id, const std::vector<int>& numbers, ledger::Dropped full, Set set) const;
   void go_on(int fd, uint32_t site);
   void count_close(uint64_t word, uint32_t site);
   void note_misuse(const ledger::Misuse& seen);
