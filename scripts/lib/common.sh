@@ -12,7 +12,7 @@ example_path=$build/test/e2e/log_service
 # top.
 build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohmann-json3-dev libdw-dev libcli11-dev
   liblzma-dev libbz2-dev libiberty-dev libgtest-dev libprotobuf-dev protobuf-compiler zlib1g-dev libncurses-dev
-  libevent-dev curl)
+  libevent-dev clang libbpf-dev curl)
 # To build for arm64, and to run what has been built.
 cross_packages=(g++-aarch64-linux-gnu qemu-user-static mmdebstrap)
 test_packages=("${cross_packages[@]}" python3 python3-jsonschema binutils gdb strace git redis-server redis-tools nginx-light sqlite3 man-db

@@ -28,6 +28,7 @@ LIBRARIES = [
     ("zlib1g-dev", "command", "Zlib"),
     ("libncurses-dev", "command", "X11-distribute-modifications-variant"),
     ("libevent-dev", "command", "BSD-3-Clause"),
+    ("libbpf-dev", "command", "LGPL-2.1-only OR BSD-2-Clause"),
     ("libprotobuf-dev", "command", "BSD-3-Clause"),
     ("libfmt-dev", "command", "MIT"),
     ("nlohmann-json3-dev", "command", "MIT"),

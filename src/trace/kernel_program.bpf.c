@@ -15,75 +15,10 @@
 #include <bpf/bpf_tracing.h>
 
 #include "trace/kernel_events.h"
+#include "trace/kernel_types.bpf.h"
 
 // The licence of the helpers that are called, for the kernel's check; the file is under that of the project, too.
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-#define OF_THE_KERNEL __attribute__((preserve_access_index))
-
-struct qstr {
-  const unsigned char* name;
-} OF_THE_KERNEL;
-struct dentry {
-  struct dentry* d_parent;
-  struct qstr d_name;
-} OF_THE_KERNEL;
-struct vfsmount {
-  struct dentry* mnt_root;
-} OF_THE_KERNEL;
-struct mount {
-  struct mount* mnt_parent;
-  struct dentry* mnt_mountpoint;
-  struct vfsmount mnt;
-} OF_THE_KERNEL;
-struct path {
-  struct vfsmount* mnt;
-  struct dentry* dentry;
-} OF_THE_KERNEL;
-struct file {
-  struct path f_path;
-} OF_THE_KERNEL;
-struct fdtable {
-  unsigned int max_fds;
-  struct file** fd;
-  unsigned long* open_fds;
-} OF_THE_KERNEL;
-struct files_struct {
-  struct fdtable* fdt;
-} OF_THE_KERNEL;
-struct mm_struct {
-  unsigned long start_stack, arg_start, arg_end;
-  unsigned long saved_auxv[1];
-  struct file* exe_file;
-} OF_THE_KERNEL;
-typedef struct {
-  int counter;
-} atomic_t;
-struct signal_struct {
-  atomic_t live;
-} OF_THE_KERNEL;
-struct linux_binprm {
-  const char* filename;
-} OF_THE_KERNEL;
-struct sigaction {
-  void* sa_handler;
-  unsigned long sa_flags;
-} OF_THE_KERNEL;
-struct k_sigaction {
-  struct sigaction sa;
-} OF_THE_KERNEL;
-struct sighand_struct {
-  struct k_sigaction action[64];
-} OF_THE_KERNEL;
-struct task_struct {
-  int pid, tgid, exit_code, exit_signal;
-  struct sighand_struct* sighand;
-  struct mm_struct* mm;
-  struct files_struct* files;
-  struct signal_struct* signal;
-  struct task_struct *real_parent, *group_leader;
-  __u64 start_boottime;
-} OF_THE_KERNEL;
 
 enum {
   kDataBytes = 0x8000,  // of one event
@@ -427,8 +362,9 @@ int call_ended(struct bpf_raw_tracepoint_args* context) {
   __u32 number = kMostCalls;
   bpf_probe_read_kernel(&number, sizeof number, number_at);
   struct KernelCall* call = bpf_map_lookup_elem(&calls, &number);
-  if (!call || !call->row || !is_watched(bpf_get_current_pid_tgid() >> 32)) return 0;
+  if (!call || !call->row) return 0;
   if (call->is_told_first ? result != -EBADF : result < 0 && (result == -EBADF || !call->is_fd_call)) return 0;
+  if (!is_watched(bpf_get_current_pid_tgid() >> 32)) return 0;
   struct event* event = begin_event(kEventCallEnded);
   if (!event) return 0;
   event->head.row = call->row - 1;

@@ -204,7 +204,7 @@ def measure_all(options, scratch):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
         order = tools[number % len(tools):] + tools[:number % len(tools)]
         for name, arguments, count in rows:
-            for tool in order:
+            for tool in (tool for tool in order if tool.rows is None or name in tool.rows):
                 keep(runs, name, tool.name, measure(bench, tool, arguments, count * scale, scratch))
         for name, run in whole:
             for tool in order:

@@ -6,10 +6,11 @@ import shutil
 
 class Tool:
     """How a program is run under a tool. `share` of the bare count keeps slow tools' runs short; `whole` says whether it
-    is to run whole programs too."""
+    is to run whole programs too, `rows` which operations (None: all)."""
 
-    def __init__(self, name, prefix=(), env=None, share=1.0, whole=True):
+    def __init__(self, name, prefix=(), env=None, share=1.0, whole=True, rows=None):
         self.name, self.prefix, self.env, self.share, self.whole = name, list(prefix), env or {}, share, whole
+        self.rows = rows
 
     def environment(self, extra=None):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("UNFREED_", "LD_PRELOAD"))}
@@ -24,6 +25,13 @@ def find_tools(build, scratch, peers=True):
                "UNFREED_HELPER": "/nonexistent"}
     tools = [Tool("bare"), Tool("unfreed", env=unfreed), Tool("unfreed, sampled", env={**unfreed, "UNFREED_SAMPLE": "512K"})]
     missing = []
+    # Those that see system calls alone.
+    command = os.path.join(build, "src", "cli", "unfreed")
+    outside = {"share": 1 / 20, "whole": False, "rows": ("open+close",)}
+    run = [command, "run", "-q", "--force", "-o", os.path.join(scratch, "outside.json")]
+    tools.append(Tool("unfreed, trace", [*run, "--backend=trace", "--"], **outside))
+    if os.geteuid() == 0:
+        tools.append(Tool("unfreed, ebpf", [*run, "--backend=ebpf", "--"], **outside))
     if not peers:
         return tools, missing
 
@@ -36,6 +44,8 @@ def find_tools(build, scratch, peers=True):
     def library_of(pattern):
         return next(iter(sorted(glob.glob(pattern))), None)
 
+    peer(shutil.which("strace"), "strace",
+         lambda path: Tool("strace", [path, "-f", "--seccomp-bpf", "-e", "trace=openat,close", "-o", "/dev/null"], **outside))
     peer(shutil.which("heaptrack"), "heaptrack",
          lambda path: Tool("heaptrack", [path, "-o", os.path.join(scratch, "heaptrack")], share=1 / 20))
     options = "detect_leaks=0:malloc_context_size=64:fast_unwind_on_malloc="
