@@ -5,6 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "base/process_stat.h"
@@ -75,6 +77,27 @@ int find_process(const std::string& target, std::string& error) {
   return 0;
 }
 
+/// Of a control group and those in it: its folder, or its name below the place where control groups are mounted.
+std::vector<int> processes_in(const std::string& cgroup, std::string& error) {
+  namespace fs = std::filesystem;
+  std::vector<int> found;
+  std::error_code problem;
+  for (const char* root : {"", "/sys/fs/cgroup/", "/sys/fs/cgroup/unified/"}) {
+    fs::path folder = root + cgroup;
+    if (!fs::exists(folder / "cgroup.procs", problem)) continue;
+    std::vector<fs::path> folders{folder};
+    for (const auto& entry : fs::recursive_directory_iterator(folder, problem))
+      if (entry.is_directory(problem)) folders.push_back(entry.path());
+    for (const fs::path& one : folders) {
+      std::ifstream list(one / "cgroup.procs");
+      for (int pid; list >> pid;) found.push_back(pid);
+    }
+    return found;
+  }
+  error = fmt::format("--cgroup '{}': there is no such control group", render::printable(cgroup));
+  return found;
+}
+
 /// Why a process cannot be attached to, before anything is tried; "" if nothing is known against it.
 std::string find_obstacle(int pid, bool is_observed) {
   ProcessFiles files(pid);
@@ -125,11 +148,18 @@ std::string explain_refusal(int pid, int error) {
          "needs CAP_SYS_PTRACE)";
 }
 
+/// What is attached to.
+struct AttachTarget {
+  int pid = 0;              ///< 0: the others alone
+  std::vector<int> others;  ///< observed, and what they start
+  bool follows = false;     ///< what the process starts
+};
+
 class Attacher {
  public:
-  Attacher(int pid, const report::Settings& settings, const SuppressionFiles& suppressions, bool follows)
-      : pid_(pid),
-        follows_(follows),
+  Attacher(AttachTarget target, const report::Settings& settings, const SuppressionFiles& suppressions)
+      : pid_(target.pid),
+        target_(std::move(target)),
         settings_(settings),
         reports_(settings, make_output_absolute(settings.output), suppressions, false,
                  render::wants_colour(STDERR_FILENO)) {}
@@ -146,7 +176,7 @@ class Attacher {
   int finish();
 
   int pid_;
-  bool follows_;
+  AttachTarget target_;
   const report::Settings& settings_;
   Session session_;
   TreeReport reports_;
@@ -161,7 +191,8 @@ trace::TraceSetup Attacher::make_setup() const {
   setup.ledgers.launcher_pid = getpid();
   setup.ledgers.settings = &settings_;
   setup.traces_all = true;
-  setup.follows_children = follows_;
+  setup.follows_children = target_.follows || !pid_;
+  setup.also = target_.others;
   return setup;
 }
 
@@ -189,11 +220,12 @@ int Attacher::run(uint64_t most_ns) {
 
 void Attacher::say_attached(const trace::Attachment& attachment, uint64_t most_ns) const {
   const trace::Attached& attached = attachment.attached();
-  complain(fmt::format("attached to {} (pid {}): {} thread{}, {} descriptor{} open already; {} {}", name_of(pid_), pid_,
-                       attached.threads, attached.threads == 1 ? "" : "s", attached.descriptors,
-                       attached.descriptors == 1 ? "" : "s",
+  std::string who = pid_ ? fmt::format("{} (pid {})", name_of(pid_), pid_)
+                         : fmt::format("{} process{}", attached.processes, attached.processes == 1 ? "" : "es");
+  complain(fmt::format("attached to {}: {} thread{}, {} descriptor{} open already; {} {}", who, attached.threads,
+                       attached.threads == 1 ? "" : "s", attached.descriptors, attached.descriptors == 1 ? "" : "s",
                        most_ns ? "for " + render::write_duration(most_ns) : "until ^C",
-                       is_observed() ? "the kernel tells what it opens and closes, and it is not stopped"
+                       is_observed() ? "the kernel tells what is opened and closed; nothing is stopped"
                                      : "each of its system calls takes 10 to 40 µs longer"));
 }
 
@@ -214,7 +246,7 @@ bool Attacher::report_on_target() {
       newest = file;  // the images of a process come in their order
   }
   if (newest) reports_.add_attached(*newest, true);
-  return newest.has_value();
+  return newest.has_value() || !pid_;
 }
 
 int Attacher::finish() {
@@ -223,7 +255,7 @@ int Attacher::finish() {
   if (!is_seen) complain(fmt::format("process {} has gone over to a program that cannot be tracked", pid_));
   if (!is_seen || reports_.failed()) return kFailure;
   if (reports_.broken()) return settings_.exit_code;
-  bool is_unchecked = reports_.unchecked() || (settings_.rules.count > 0 && !reports_.judged());
+  bool is_unchecked = reports_.unchecked() || (settings_.rules.count > 0 && !reports_.judged() && pid_);
   if (is_unchecked) complain("a rule could not be checked: see above and the report's notes");
   return is_unchecked ? kFailure : kSuccess;
 }
@@ -232,18 +264,22 @@ int Attacher::finish() {
 
 int attach_command(const Arguments& arguments) {
   Parser parser(
-      "attach", "[OPTIONS] PID|NAME",
+      "attach", "[OPTIONS] [PID|NAME]",
       "Traces a process that runs already, and was not started under unfreed, until ^C or for a time (--for): "
       "descriptors, threads and children that it makes from now on, with stacks. Then it goes on untraced, and a "
       "report is made. Nothing is "
       "loaded into it, and nothing stays in it. While it is traced, each of its system calls takes 10 to 40 "
       "microseconds longer (see PROCESSES THAT RUN ALREADY in unfreed(1)).");
-  std::string target, time;
-  bool follows = false;
+  std::string target, time, cgroup;
+  bool follows = false, all = false;
   SettingsInput input;
-  parser.operand("PID|NAME", target, "pid of the process, or the name of its program, if only one process has it");
+  parser.optional_operand("PID|NAME", target,
+                          "pid of the process, or the name of its program, if only one process has it");
   parser.value("--for", "TIME", time, "end after TIME (30s, 5m) instead of at ^C");
   parser.flag("--follow-children", follows, "also trace the processes that it starts from now on");
+  parser.value("--cgroup", "PATH", cgroup,
+               "with --backend=ebpf, instead of PID: all processes of a control group, and what they start");
+  parser.flag("--all", all, "with --backend=ebpf, instead of PID: all processes of this machine, and what they start");
   input.add_options(parser, {"output", "fail-on", "exit-code", "rules-for", "suppressions", "track", "depth",
                              "inheritable", "backend", "quiet", "force"});
   parser.footer(
@@ -269,13 +305,26 @@ int attach_command(const Arguments& arguments) {
     auto bit_of = [](ledger::Kind kind) { return 1u << static_cast<unsigned>(kind); };
     settings.kinds &= bit_of(ledger::Kind::fd) | bit_of(ledger::Kind::thread) | bit_of(ledger::Kind::child);
   }
-  int pid = find_process(target, error);
+  bool is_group = all || !cgroup.empty();
+  std::vector<int> others;
+  int pid = 0;
+  if (is_group && settings.backend != report::Backend::ebpf)
+    error = "many processes are attached to by --backend=ebpf alone";
+  else if (is_group && (!target.empty() || (all && !cgroup.empty())))
+    error = "--all, --cgroup and PID|NAME exclude one another";
+  else if (is_group)
+    others = all ? list_processes() : processes_in(cgroup, error);
+  else
+    pid = find_process(target, error);
+  // Others that are tracked already have their reports.
+  std::erase_if(others, [](int other) { return other == getpid() || find_ledger(other).open.file; });
   if (pid) error = find_obstacle(pid, settings.backend == report::Backend::ebpf);
+  if (is_group && error.empty() && others.empty()) error = "there is no process to attach to";
   if (!error.empty()) {
     complain(error);
     return kFailure;
   }
-  return Attacher(pid, settings, suppressions, follows).run(most_ns);
+  return Attacher(AttachTarget{pid, others, follows}, settings, suppressions).run(most_ns);
 }
 
 }  // namespace unfreed::cli

@@ -61,10 +61,13 @@ TracedLedger* CallRecorder::ledger_of(TracedProcess& process) {
   if (process.ledger) return process.ledger.get();
   std::string error;
   if (!process.begun) process.begun = beginning_of(process.pid);
+  if (!process.code) process.code = std::make_shared<CodeSpace>(process.pid);
+  if (process.is_attached) setup_.ledgers.is_attached = true;
   process.ledger =
       TracedLedger::make(setup_.ledgers, process.pid, *process.code, process.is_forked, *process.begun, error);
   std::string program = process.begun->identity.exe;
   process.begun.reset();
+  if (process.is_attached) setup_.ledgers.is_attached = false;
   process.ledger_number = next_ledger_++;
   if (process.ledger) return process.ledger.get();
   process.is_tracked = false;

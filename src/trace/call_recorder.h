@@ -27,12 +27,14 @@ struct TraceSetup {
   std::string board;               ///< the run's list of untracked programs; "" none
   bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
   bool follows_children = true;    ///< of a process that is attached to; all others are followed
+  std::vector<int> also;           ///< observed: other processes that are attached to
 };
 
 /// What attach() found.
 struct Attached {
   int error = 0;        ///< an errno: nothing has been changed
   std::string problem;  ///< "": the error says all
+  int processes = 0;
   int threads = 0;      ///< that are traced
   int descriptors = 0;  ///< open already
 };
@@ -48,10 +50,11 @@ struct TracedProcess {
   int pid = 0;
   bool is_tracked = false;  ///< by us: not before its program, nor where the runtime is loaded
   bool is_forked = false;
-  bool has_ended = false;   ///< what it held at its end is written down
-  bool is_ending = false;   ///< observed: the threads that end now do so with it
-  bool has_losses = false;  ///< observed: some of its calls were missed
-  int files_of = 0;         ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
+  bool has_ended = false;    ///< what it held at its end is written down
+  bool is_attached = false;  ///< observed: it ran before; its ledger is made when it first has something to say
+  bool is_ending = false;    ///< observed: the threads that end now do so with it
+  bool has_losses = false;   ///< observed: some of its calls were missed
+  int files_of = 0;          ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
   uint64_t ledger_number = 0;
   std::shared_ptr<CodeSpace> code;
   std::unique_ptr<TracedLedger> ledger;

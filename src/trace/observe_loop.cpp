@@ -205,7 +205,7 @@ void ObserveLoop::forked(TracedProcess& parent, const KernelEvent& event, const 
   child.identity = parent.identity;
   child.identity.parent = parent.pid;
   child.identity.start_ticks = ticks_of(event.numbers[kForkedStart]);
-  child.begun = ProcessBeginning{child.identity, pieces.open};
+  child.begun = ProcessBeginning{child.identity, pieces.open, {}};
   if (event.numbers[kForkedSharesFiles])
     child.files_of = parent.files_of ? parent.files_of : parent.pid;
   else
@@ -228,12 +228,11 @@ void ObserveLoop::executed(TracedProcess& process, const KernelEvent& event, con
   process.ledger.reset();
   process.threads = {process.pid};
   process.files_of = 0;
-  process.is_forked = false;
-  process.is_ending = false;
+  process.is_forked = process.is_ending = process.is_attached = false;
   process.is_tracked = recorder_.is_tracked_here(process.pid, identity);
   process.mapped = std::make_shared<MappedFiles>(identity.exe, pieces.auxiliary);
   process.code = process.is_tracked ? std::make_shared<CodeSpace>(process.pid, process.mapped) : nullptr;
-  process.begun = ProcessBeginning{identity, pieces.open};
+  process.begun = ProcessBeginning{identity, pieces.open, {}};
   process.identity = std::move(identity);
   recorder_.ledger_of(process);
 }
@@ -271,7 +270,8 @@ void ObserveLoop::take_losses() {
     TracedProcess* process = recorder_.find(pid);
     if (!process || process->has_losses) return;
     process->has_losses = true;
-    if (process->ledger) process->ledger->lose_calls();
+    // Also one that has told nothing: rules must not pass on it.
+    if (TracedLedger* ledger = recorder_.ledger_of(*process)) ledger->lose_calls();
   });
 }
 
@@ -293,31 +293,32 @@ Attached ObserveLoop::attach(int pid) {
   out.problem = prepare();
   out.error = out.problem.empty() ? 0 : EPERM;
   if (out.error) return out;
-  LedgerSetup& ledgers = recorder_.setup().ledgers;
-  ledgers.command_pid = pid;
-  TracedProcess& process = recorder_.add(pid);
-  process.is_tracked = true;
-  int live = base::live_thread(pid);
-  process.code = std::make_shared<CodeSpace>(live);
-  process.identity = identify(pid);
-  process.begun = ProcessBeginning{process.identity, {}};
-  ledgers.is_attachment = ledgers.is_attached = true;
-  TracedLedger* ledger = recorder_.ledger_of(process);
-  ledgers.is_attached = false;
-  if (!ledger) {
-    out.error = ENOSPC;
-    return out;
-  }
-  if (!kernel_->watch(pid) || ProcessFiles(pid).has_ended()) {
-    ledger->replaced();
-    out.error = ESRCH;
-    return out;
-  }
-  // What has changed when these were read is told of, too, and makes them right.
-  for (int tid : ProcessFiles(pid).numbers("task")) process.threads.insert(tid);
-  out.threads = static_cast<int>(process.threads.size());
-  out.descriptors = ledger->take_held_before(live);
+  recorder_.setup().ledgers.is_attachment = true;
+  recorder_.setup().ledgers.command_pid = pid;
+  for (int other : recorder_.setup().also) watch(other, out);
+  TracedProcess* process = pid ? watch(pid, out) : nullptr;
+  if (pid && !process) out.error = ESRCH;
+  if (process && !recorder_.ledger_of(*process)) out.error = ENOSPC;
   return out;
+}
+
+/// One that runs. What changes while its lists are read is told of, too, and makes them right.
+TracedProcess* ObserveLoop::watch(int pid, Attached& out) {
+  ProcessIdentity identity = identify(pid);
+  // One that has ended before it was watched is not told of.
+  if (identity.exe.empty() || !kernel_->watch(pid) || ProcessFiles(pid).has_ended()) return nullptr;
+  TracedProcess& process = recorder_.add(pid);
+  process.is_attached = true;
+  process.is_tracked = recorder_.is_tracked_here(pid, identity);
+  process.begun = held_by(base::live_thread(pid));
+  process.begun->identity = identity;
+  process.identity = std::move(identity);
+  std::vector<int> threads = ProcessFiles(pid).numbers("task");
+  process.threads = std::set<int>(threads.begin(), threads.end());
+  ++out.processes;
+  out.threads += static_cast<int>(threads.size());
+  out.descriptors += static_cast<int>(process.begun->open.size());
+  return &process;
 }
 
 void ObserveLoop::run_attached(const std::atomic<bool>& is_asked, int has_ended) {

@@ -38,6 +38,7 @@ class ObserveLoop : public AttachedLoop {
   void ended(TracedProcess& process, const KernelEvent& event, const Pieces& pieces);
   void end(TracedProcess& process, const std::vector<int>* open, int status, uint64_t now_ns);
   TracedProcess* adopt(int pid);
+  TracedProcess* watch(int pid, Attached& out);
   void turn(int socket);
   void take_losses();
   void look_for_ended();

@@ -127,6 +127,14 @@ ProcessIdentity identify(int pid) {
   return identity;
 }
 
-ProcessBeginning beginning_of(int pid) { return {identify(pid), ProcessFiles(pid).numbers("fd")}; }
+ProcessBeginning held_by(int pid) {
+  ProcessBeginning held;
+  held.open = ProcessFiles(pid).numbers("fd");
+  for (int tid : ProcessFiles(pid).numbers("task"))
+    for (int child : ProcessFiles(tid).children()) held.children.push_back(child);
+  return held;
+}
+
+ProcessBeginning beginning_of(int pid) { return {identify(pid), ProcessFiles(pid).numbers("fd"), {}}; }
 
 }  // namespace unfreed::trace

@@ -27,9 +27,12 @@ uint64_t ticks_of(uint64_t nanoseconds);
 /// What a program begins with.
 struct ProcessBeginning {
   ProcessIdentity identity;
-  std::vector<int> open;  ///< descriptors
+  std::vector<int> open;      ///< descriptors
+  std::vector<int> children;  ///< of one that ran before: those that it has
 };
 ProcessBeginning beginning_of(int pid);
+/// The same, but for its identity, of one that has run for some time.
+ProcessBeginning held_by(int pid);
 
 class ProcessFiles {
  public:

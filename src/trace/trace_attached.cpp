@@ -103,6 +103,7 @@ Attached TraceLoop::attach(int pid) {
   TracedProcess& process = recorder_.add(pid);
   process.threads.clear();
   process.is_tracked = true;
+  process.begun = ProcessBeginning{identify(pid), {}, {}};
   // What takes long is done before anything is traced.
   int live = base::live_thread(pid);
   process.code = std::make_shared<CodeSpace>(live);

@@ -55,7 +55,7 @@ std::unique_ptr<TracedLedger> TracedLedger::make(const LedgerSetup& setup, int p
   made->stacks_ = std::make_unique<LedgerStacks>(code, *made->composer_);
   made->describe_process(pid, is_forked, begun.identity);
   made->describe_coverage();
-  if (!setup.is_attached) made->take_inherited(begun.open);
+  made->take_inherited(begun);
   made->writer_.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
   return made;
 }
@@ -162,22 +162,19 @@ void TracedLedger::describe_coverage() const {
   }
 }
 
-int TracedLedger::take_inherited(const std::vector<int>& open) {
+int TracedLedger::take_inherited(const ProcessBeginning& begun) {
   uint64_t now = base::monotonic_ns();
-  for (int fd : open)
+  for (int child : begun.children) {
+    auto* record = composer_->add_child(child, 0, now, ledger::kChildInherited);
+    if (record) children_.push_back(record);
+  }
+  for (int fd : begun.open)
     if (!composer_->add_fd(static_cast<uint32_t>(fd), FdOrigin::inherited, 0, now))
       writer_.drop(ledger::Dropped::fds_out_of_range);
-  return static_cast<int>(open.size());
+  return static_cast<int>(begun.open.size());
 }
 
-int TracedLedger::take_held_before(int pid) {
-  for (int tid : ProcessFiles(pid).numbers("task"))
-    for (int child : ProcessFiles(tid).children()) {
-      auto* record = composer_->add_child(child, 0, base::monotonic_ns(), ledger::kChildInherited);
-      if (record) children_.push_back(record);
-    }
-  return take_inherited(ProcessFiles(pid).numbers("fd"));
-}
+int TracedLedger::take_held_before(int pid) { return take_inherited(held_by(pid)); }
 
 uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
   uint32_t depth = setup_.settings->depth;

@@ -100,7 +100,7 @@ class TracedLedger {
   bool make_file(int pid, std::string& error);
   void describe_process(int pid, bool is_forked, const ProcessIdentity& identity) const;
   void describe_coverage() const;
-  int take_inherited(const std::vector<int>& open);
+  int take_inherited(const ProcessBeginning& begun);
   uint32_t node_of(const Caller& caller, bool& truncated);
   uint32_t site_of(ledger::Kind kind, const Caller& caller);
   ledger::StringRef opened_as(int fd, std::unordered_map<std::string, ledger::StringRef>& known) const;

@@ -185,6 +185,51 @@ class Attach(unittest.TestCase):
             self.assertEqual(attached.end(by=None), 0, attached.stderr)
             self.assertEqual((attached.report["trigger"], attached.report["totals"]["fd"]["live"]), ("exit", 1))
 
+    def test_a_control_group_is_observed_with_what_it_starts(self):
+        roots = [path for path in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+                 if os.path.exists(os.path.join(path, "cgroup.controllers"))]
+        with harness.Scratch() as scratch:
+            name = f"unfreed-test-{os.getpid()}"
+            try:
+                group = os.path.join(roots[0], name)
+                os.mkdir(group)
+            except (IndexError, OSError) as error:
+                self.skipTest(f"no control group can be made here: {error}")
+            try:
+                with Target() as inside, Target() as outside:
+                    with open(os.path.join(group, "cgroup.procs"), "w") as procs:
+                        procs.write(str(inside.pid))
+                    output = scratch.path("group.json")
+                    attacher = subprocess.Popen([harness.COMMAND, "attach", *OBSERVED, "--cgroup", name, "--output", output,
+                                                 "--fail-on", "fd>0"], stderr=subprocess.PIPE, text=True,
+                                                env=harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers}))
+                    self.assertIn("attached to 1 process: 7 threads", attacher.stderr.readline())
+                    before = len(open_descriptors(inside.pid))
+                    for target in inside, outside:
+                        target.tell("o")
+                        target.tell("f")
+                    (child,) = [pid for pid in children(inside.pid) if has_passwd(pid)]
+                    attacher.send_signal(signal.SIGINT)
+                    stderr = attacher.communicate(timeout=harness.TIME_LIMIT)[1]
+                    self.assertEqual(attacher.returncode, 23, stderr)
+                    reports = {pid: harness.read_report(scratch.path(f"group.{pid}.json")) for pid in (inside.pid, child)}
+                    self.assertEqual(sorted(os.listdir(os.path.dirname(output))).count(f"group.{outside.pid}.json"), 0)
+                    for pid, report in reports.items():
+                        self.assertEqual((report["backend"], report["totals"]["fd"]["unattributed"]), ("ebpf", 0))
+                    fds = reports[inside.pid]["totals"]["fd"]
+                    self.assertEqual((fds["inherited"], fds["live"]), (before, 1))
+                    self.assertEqual(reports[inside.pid]["totals"]["child"]["inherited"], 1)
+            finally:
+                subprocess.run(["sh", "-c", f"cat {group}/cgroup.procs | xargs -r kill -9; sleep 0.2; rmdir {group}"],
+                               check=False, stderr=subprocess.DEVNULL)
+
+    def test_many_at_once_are_for_the_kernel(self):
+        for options, line in (("--all",), "many processes are attached to by --backend=ebpf alone"), (
+                (*OBSERVED, "--cgroup", "/nonexistent"), "--cgroup '/nonexistent': there is no such control group"), (
+                (*OBSERVED, "--all", "1"), "--all, --cgroup and PID|NAME exclude one another"):
+            result = harness.unfreed("attach", *options)
+            self.assertEqual((result.status, result.stderr), (125, f"unfreed: {line}\n"))
+
     def test_the_attacher_is_killed(self):
         with harness.Scratch() as scratch, Target() as target:
             attached = Attached(target.pid, scratch, *OBSERVED)
