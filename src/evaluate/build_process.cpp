@@ -91,6 +91,9 @@ void build_coverage(Build& build) {
   ledger::Coverage& fds = build.out.coverage[static_cast<size_t>(ledger::Kind::fd)];
   if (fds == ledger::Coverage::exact && build.input.trigger == Trigger::post_mortem)
     fds = ledger::Coverage::unconfirmed;
+  // One that restricts its system calls may have been unable to, and what it opens past libc is then not seen.
+  bool is_sandboxed = build.view().header().flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagSandboxed;
+  if (fds == ledger::Coverage::exact && is_sandboxed && !build.evaluation.reconciled) fds = ledger::Coverage::partial;
 }
 
 constexpr std::string_view kEpollLate =

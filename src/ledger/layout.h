@@ -370,6 +370,7 @@ enum class FdOrigin : uint8_t {
   received = 3,   ///< in a message (SCM_RIGHTS)
   libc = 4,       ///< libc's own (syslog, name service …)
   ignored = 5,    ///< at the program's request (unfreed_ignore_fd)
+  found = 6,      ///< in the kernel's list, when that was read for the last time: nobody saw who acquired it
 };
 /// A descriptor that was closed: what it was, and who closed it.
 struct ClosedFd {

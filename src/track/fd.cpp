@@ -181,6 +181,23 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
   check_level(Kind::fd);
 }
 
+void fd_found(int fd) {
+  const FdRecord* record = record_if_any(fd);
+  bool is_known = record && record->word.load(std::memory_order_acquire);
+  // Another thread may have been closing it when the list was read.
+  if (fd > 2 && !is_known && !fd_is_closed(fd)) enter_record(fd, FdOrigin::found, 0, {});
+}
+
+void fd_forget_closed() {
+  uint64_t count = g_tracker.writer.section(SectionId::fds).count.load(std::memory_order_acquire);
+  for (uint64_t fd = 0; fd < count; ++fd) {
+    FdRecord* record = record_if_any(static_cast<int>(fd));
+    uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
+    bool is_gone = word && fd_is_closed(static_cast<int>(fd));
+    if (is_gone && record->word.compare_exchange_strong(word, 0, std::memory_order_acq_rel)) count_gone(word);
+  }
+}
+
 void fd_made(int fd, uint32_t site) {
   if (!enter(Kind::fd)) return;
   if (site) count_acquired_with_peak(Kind::fd, site);

@@ -53,6 +53,11 @@ inline int fd_duplicated(int fd, int source, uint16_t hook, const unwind::Regist
 /// A socket has got an address of its own (bind), or is connected: a struct sockaddr of `bytes`.
 void fd_addressed(int fd, ledger::FdTargetForm form, const void* address, uint32_t bytes);
 
+/// The kernel's list is read for the last time, and will not be there to reconcile with: `fd` is on it.
+void fd_found(int fd);
+/// The same: forgets what has been closed unseen.
+void fd_forget_closed();
+
 /// It was made on behalf of `site` (0: it does not count), which is known from before. Checks no threshold.
 void fd_made(int fd, uint32_t site);
 

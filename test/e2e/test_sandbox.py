@@ -61,6 +61,32 @@ class Sandbox(unittest.TestCase):
                                                 keep_ledgers=True)
                     self.assertEqual(unchecked.status, 125, unchecked)
 
+    def test_the_kernels_list_where_the_filter_allows_it(self):
+        """What was opened past libc, before the filter and after it, is counted at the end."""
+        command = [harness.program("lenient_sandbox")]
+        result = harness.run(command, options=["--fail-on", "fd>3"])
+        self.assertEqual((result.status, result.stdout), (23, "end\n"), result)
+        self.assertTrue(result.report["reconciled"])
+        self.assertEqual(result.report["coverage"]["fd"], "exact")
+        fds = result.report["totals"]["fd"]
+        self.assertEqual((fds["attributed"], fds["unattributed"]), (1, 3), result.report["descriptors"])
+        passed = harness.run(command, options=["--fail-on", "fd>4"])
+        self.assertEqual(passed.status, 0, passed)
+
+    def test_what_was_open_before_a_filter_that_forbids_the_list(self):
+        result = harness.run([harness.program("sandbox"), "filter-raw"], options=["--fail-on", "fd>3"])
+        self.check_same("filter-raw", harness.run([harness.program("sandbox"), "filter-raw"]))
+        self.assertEqual(result.status, 23, result)
+        fds = result.report["totals"]["fd"]
+        self.assertEqual((fds["attributed"], fds["unattributed"]), (2, 2))
+        self.assertEqual(result.report["coverage"]["fd"], "partial")
+
+    def test_no_rule_passes_on_what_a_filter_hid(self):
+        for way in SEALED + UNSEEN + ["filter-raw"]:
+            with self.subTest(way=way):
+                result = harness.run([harness.program("sandbox"), way], options=["--fail-on", "fd>100"])
+                self.assertEqual(result.status, 125, result)
+
     def test_children_that_cannot_be_tracked_are_counted(self):
         result = harness.run([harness.program("sandbox"), "fork"])
         self.assertIn("1 forked children were not tracked", "\n".join(result.report["notes"]))

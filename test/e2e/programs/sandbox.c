@@ -9,6 +9,7 @@
 //   within   a harmless filter, then `inline` in a new image of the process, which starts with that filter
 //   refused  a filter that the kernel refuses: everything goes on as before
 //   fork     a filter, then a child
+//   filter-raw `filter`, after three opens past libc, of which one is closed after it
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -74,6 +75,7 @@ static struct sock_fprog program = {sizeof calls / sizeof calls[0], calls};
 static int take(void) {
   return open("/etc/passwd", O_RDONLY);  // @take
 }
+static int take_past_libc(void) { return inline_call(SYS_openat, AT_FDCWD, (long)"/etc/passwd", NULL); }
 static void* volatile block;
 static void tell(const char* text) {
   if (write(1, text, strlen(text)) < 0) _exit(9);
@@ -88,6 +90,9 @@ int main(int argc, char** argv) {
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &harmless);
     execl(argv[0], argv[0], "inline", NULL);
   }
+  bool is_raw = !strcmp(way, "filter-raw");
+  int last = -1;
+  for (int i = 0; is_raw && i < 3; i++) last = take_past_libc();
   bool is_strict = !strcmp(way, "strict") || !strcmp(way, "alone");
   if (strcmp(way, "refused") && strcmp(way, "alone")) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   long result = -1;
@@ -108,6 +113,7 @@ int main(int argc, char** argv) {
   tell(result ? "open\n" : "inside\n");
   for (int i = 0; i < 2000; i++) free(malloc(100));
   block = malloc(1000);
+  if (is_raw) close(last);
   if (!is_strict) {
     for (int i = 0; i < 50; i++) close(take());
     take();
