@@ -36,6 +36,9 @@ std::string_view describe(Obstacle obstacle) {
       return "there was no room for its ledger";
     case Obstacle::no_tracer:
       return "its tracer was killed or failed while it ran";
+    case Obstacle::apart:
+      return "its ledger could not be kept with those of the run, for a limit on file sizes, want of room, or a mount: "
+             "it reports separately";
   }
   return "for a reason that this version does not know";
 }

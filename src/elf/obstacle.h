@@ -22,8 +22,9 @@ enum class Obstacle : uint8_t {
   no_session = 11,      ///< the environment names the runtime, but not the run that it belongs to
   changed_ids = 12,     ///< started by a process whose effective and real ids differ
   unreachable = 13,     ///< the runtime's file cannot be found or read where it runs
-  no_ledger = 14,       ///< traced, but there was no room for its ledger
+  no_ledger = 14,       ///< there was no room for its ledger
   no_tracer = 15,       ///< traced, but its tracer was killed, or gave up
+  apart = 16,           ///< its ledger is not where the launcher looks for it
 };
 
 /// One clause that completes "X is not tracked: ".

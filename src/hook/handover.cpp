@@ -225,6 +225,8 @@ void Handover::judge_environment() {
   else if (g_preloading.has_session && !has_session)
     verdict_.obstacle = Obstacle::no_session;
   if (verdict_.obstacle != Obstacle::none && restore_environment(memory)) verdict_.obstacle = Obstacle::none;
+  bool is_apart = verdict_.obstacle == Obstacle::none && g_preloading.is_apart && g_preloading.is_apart();
+  if (is_apart) verdict_.obstacle = Obstacle::apart;
 }
 
 /// For a program whose environment was cleared: adds what it lacks. What it was given stays. False: that is not wanted.

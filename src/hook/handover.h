@@ -21,6 +21,7 @@ struct Preloading {
   char library[1024];                          ///< its own file
   bool has_session;                            ///< UNFREED_SESSION was there
   char* const* forced;                         ///< what programs get whose environment lacks it; null: nothing
+  bool (*is_apart)();                          ///< are ledgers made here out of the launcher's reach? null: never
   bool (*is_noted)(std::string_view program);  ///< is the user informed if this one is not tracked? null: never
 };
 extern Preloading g_preloading;

@@ -267,6 +267,14 @@ void remove_leftover_ledgers(const char* path, int parent) {
     ledger::remove_leftovers(folder.fd, own_user());
 }
 
+bool is_run_out_of_reach(const LedgerPlace& place, int launcher_pid) {
+  if (!place.run[0] || !launcher_pid) return false;
+  base::FixedText<352> path;
+  path.add(place.directory).add('/').add(place.run);
+  return is_error(raw_syscall(SYS_faccessat, AT_FDCWD, text_argument(path.c_str()), 0)) &&
+         is_launcher_alive(place, launcher_pid);
+}
+
 bool is_launcher_alive(const LedgerPlace& place, int launcher_pid) {
   base::FixedText<352> path;
   path.add(place.directory).add('/').add(place.run);

@@ -38,6 +38,10 @@ NewFile make_ledger_file(const LedgerPlace& place, int pid, std::span<char> path
 /// ledgers it finds; a process that makes one after that finds no file.
 bool launcher_takes_ledgers(const LedgerPlace& place);
 
+/// Is the run's folder out of reach here, in another mount namespace or behind a mount, while its launcher goes on?
+/// Async-signal-safe.
+bool is_run_out_of_reach(const LedgerPlace& place, int launcher_pid);
+
 /// Removes the ledger of an earlier image of this process: for one that makes no ledger itself.
 void remove_replaced_ledger(const LedgerPlace& place, int pid);
 

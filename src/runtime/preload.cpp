@@ -56,6 +56,8 @@ char* find_preload(char* const* environment) {
   return nullptr;
 }
 
+bool is_apart() { return is_run_out_of_reach(g_runtime.place, g_runtime.launcher_pid); }
+
 bool is_noted(std::string_view program) { return report::is_wanted(g_settings, program); }
 
 void find_own_path() {
@@ -88,6 +90,7 @@ void prepare_preloading(char* const* environment) {
   base::TextBuilder(preloading.library).add(g_runtime.library_path);
   preloading.has_session = g_runtime.launcher_pid != 0;
   if (!g_settings.disabled) preloading.is_noted = is_noted;
+  if (!g_settings.disabled && g_runtime.launcher_pid) preloading.is_apart = is_apart;
   if (!g_settings.disabled && g_settings.follow == report::Follow::force)
     preloading.forced = copy_settings(environment);
   const LedgerPlace& place = g_runtime.place;

@@ -39,6 +39,7 @@
 #include "track/tests.h"
 #include "track/threads.h"
 #include "track/tracker.h"
+#include "track/untracked.h"
 #include "unwind/walk.h"
 
 extern "C" void* __libc_stack_end;
@@ -274,6 +275,12 @@ bool prepare_tracking(const report::Settings& settings) {
 
 void register_endings();
 
+/// The launcher, which notices by itself if CMD has no ledger, will find none of this process. (Where the run's folder
+/// is out of reach, so is this note; the process that started this program has made it then.)
+void note_apart(std::string_view exe, elf::Obstacle obstacle) {
+  if (g_runtime.launcher_pid && g_runtime.is_descendant) track::note_self_untracked(exe, obstacle);
+}
+
 /// The program runs as it would by itself.
 void say_no_tracking(const report::Settings& settings, std::string_view why) {
   base::FixedText<512> line;
@@ -392,20 +399,24 @@ void start(int argc, char** argv, char** environment) {
   g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
                                                    : is_parent_preloaded(base_name(g_runtime.library_path));
   if (report_setting_errors(errors, error_count)) base::end_process(report::exit_status::failure);
-  if (!is_kept) return say_no_tracking(settings, "there is no memory for the settings");
+  auto give_up = [&](std::string_view why) {
+    note_apart(exe, elf::Obstacle::no_ledger);
+    say_no_tracking(settings, why);
+  };
+  if (!is_kept) return give_up("there is no memory for the settings");
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
   track::prepare_states();
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.ledger_identity,
                   g_runtime.why_private))
-    return say_no_tracking(settings, "there is no memory for a ledger");
+    return give_up("there is no memory for a ledger");
+  if (!g_runtime.ledger_identity.is_launchers) note_apart(exe, elf::Obstacle::apart);
   fill_header(settings, exe, program, argc, argv);
   track::start_tests(environment_value(environment, track::kTestVariable));
   describe_coverage(settings);
-  if (!prepare_tracking(settings)) return say_no_tracking(settings, "there is no memory for the tables");
-  if (!track::prepare_fork_page())
-    return say_no_tracking(settings, "the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
+  if (!prepare_tracking(settings)) return give_up("there is no memory for the tables");
+  if (!track::prepare_fork_page()) return give_up("the kernel is too old (MADV_WIPEONFORK, Linux 4.14)");
   track::set_fork_handler(take_over_fork_child);
   track::set_exhaustion_handler(exhausted);
   set_levels();

@@ -174,6 +174,11 @@ void note_untracked(const UntrackedProgram& program) {
   in_tables(program, [](auto table, const Entry& entry) { note_in(table, entry); });
 }
 
+void note_self_untracked(std::string_view path, elf::Obstacle obstacle) {
+  base::KeepErrno keep;
+  if (*g_board) on_board([&](BoardTable table) { note_in(table, {{path, obstacle, base::current_pid(), false}}); });
+}
+
 void take_untracked_back(const UntrackedProgram& program) {
   in_tables(program, [](auto table, const Entry& entry) { take_back_in(table, entry); });
 }

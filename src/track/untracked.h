@@ -21,6 +21,8 @@ struct UntrackedProgram {
   bool replaces;  ///< this process itself becomes it: a fork child's parent is to report it
 };
 void note_untracked(const UntrackedProgram& program);
+/// On the run's board alone: this process itself is the program.
+void note_self_untracked(std::string_view path, elf::Obstacle obstacle);
 /// The program was not started.
 void take_untracked_back(const UntrackedProgram& program);
 

@@ -372,6 +372,24 @@ class Named(unittest.TestCase):
         os.chmod(program, 0o4755)
         self.gated(["/bin/sh", "-c", f"{become} {program}; true"], "raised", "set-uid")
 
+    def test_whose_ledger_is_not_with_the_runs(self):
+        """It counts in memory of its own, or in another folder, and its report is none of the run's."""
+        program = f"{harness.program('fd_open')} leak"
+        self.gated(["/bin/sh", "-c", f"ulimit -f 0; {program}; true"], "fd_open", "reports separately")
+
+    def test_whose_run_lies_behind_a_mount(self):
+        program = f"{harness.program('fd_open')} leak"
+        if harness.bare(["unshare", "-m", "true"]).status != 0:
+            self.skipTest("no mount namespace here")
+        for hides in ("mount -t tmpfs none $UNFREED_LEDGER_DIR", "umount -l $UNFREED_LEDGER_DIR"):
+            with self.subTest(hides=hides), harness.Scratch() as scratch:
+                command = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {scratch.ledgers} && exec {harness.COMMAND} run -o "
+                           f"{scratch.path('report.json')} --fail-on 'fd>0' -- sh -c \"unshare -m sh -c '{hides}; {program}'; true\""]
+                result = harness.bare(command, env={"UNFREED_LEDGER_DIR": scratch.ledgers}, cwd=scratch.folder)
+                self.assertEqual(result.status, 125, result)
+                self.assertIn("fd_open (its ledger could not be kept with those of the run", result.stderr)
+                self.assertFalse(harness.read_report(scratch.path("report.json"))["complete"])
+
     def test_equal_programs_are_counted_together(self):
         script = f"for i in 1 2 3 4 5 6 7; do {static()}; done; (cd / && {static()}); true"
         result = harness.run(["/bin/sh", "-c", script], options=["--fail-on", "fd>0"])
