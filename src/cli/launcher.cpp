@@ -107,6 +107,7 @@ class Launcher {
   std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
   std::string preload_list_;
   bool traces_all_;  ///< also what could load the library
+  std::set<int> running_traced_;           ///< processes whose tracer makes no report any more
   std::vector<std::string> environment_;
   std::vector<std::string> untraced_environment_;  ///< where CMD cannot be traced
   SignalRelay signals_;
@@ -285,7 +286,11 @@ void Launcher::sweep() {
   wait_status_ = signals_.collect();
   LedgerSweep sweep(session_, reports_, command);
   sweep.run();
-  for (int pid : sweep.running()) reports_.add_running(pid, is_traced(pid));
+  for (int pid : sweep.running()) {
+    bool traced = is_traced(pid);
+    if (traced) running_traced_.insert(pid);
+    reports_.add_running(pid, traced);
+  }
   running_untracked_ = sweep.without_ledger();
   if (!sweep.running().empty()) preload_.keep();
   command_ledger_ = sweep.command_ledger();
@@ -304,13 +309,18 @@ bool Launcher::note_command() {
   return true;
 }
 
-/// Processes that still run, and that no hooked function started (a static program did).
+/// Processes that still run, and that no hooked function started (a static program did), or that were traced.
 void Launcher::note_running() {
+  std::error_code none;
+  auto link_of = [](int pid) { return fmt::format("/proc/{}/exe", pid); };
+  auto program_of = [&](int pid) { return std::filesystem::read_symlink(link_of(pid), none).string(); };
+  for (int pid : running_traced_)
+    if (std::string program = program_of(pid); !program.empty() && report::is_wanted(settings_, program))
+      reports_.untracked().add(program, "it was still running when the run ended, and is traced no more", 1);
   for (int pid : running_untracked_) {
-    if (is_traced(pid)) continue;
-    std::error_code none;
-    std::string link = fmt::format("/proc/{}/exe", pid);
-    std::string program = std::filesystem::read_symlink(link, none).string();
+    if (running_traced_.contains(pid)) continue;
+    std::string link = link_of(pid);
+    std::string program = program_of(pid);
     bool is_there = false;
     elf::Obstacle obstacle = elf::judge(link.c_str(), AT_FDCWD, is_there).obstacle;
     if (!program.empty() && obstacle != elf::Obstacle::none && report::is_wanted(settings_, program))

@@ -27,6 +27,7 @@ report::ReportInput input_for(const ledger::View& view, const ReportRequest& req
   input.speaks_for_run = request.speaks_for_run;
   input.untracked_of_run = request.untracked_of_run;
   input.clean_processes = request.clean_processes;
+  input.still_running = request.still_running;
   return input;
 }
 

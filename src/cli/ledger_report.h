@@ -18,7 +18,8 @@ struct ReportRequest {
   report::Trigger trigger = report::Trigger::exit;
   const report::Settings* settings = &report::kDefaultSettings;
   std::span<const report::Suppression> suppressions;
-  int wait_status = -1;  ///< from waitpid, where known
+  int wait_status = -1;       ///< from waitpid, where known
+  std::string still_running;  ///< evaluate.h
   std::vector<std::string> notes;
   bool all_sites = false;
   uint32_t most_sites = 0;      ///< see report::ReportInput

@@ -162,7 +162,10 @@ void TreeReport::add(const LedgerFile& file, bool is_command, report::Trigger tr
   request.suppressions = suppressions_.all();
   request.wait_status = wait_status;
   request.speaks_for_run = is_command;
-  if (is_command) request.clean_processes = clean_;
+  if (is_command) {
+    request.clean_processes = clean_;
+    request.still_running = fmt::format("{}", fmt::join(running_, ", "));
+  }
   std::vector<UntrackedProgram> untracked = is_command ? untracked_.list() : std::vector<UntrackedProgram>();
   std::vector<report::UntrackedProgram> untracked_of_run = as_reported(untracked);
   request.untracked_of_run = untracked_of_run;

@@ -38,6 +38,7 @@ struct ReportInput {
   std::span<const UntrackedProgram> untracked_of_run;
   uint64_t clean_processes = 0;  ///< report.h
   bool speaks_for_run = false;
+  std::string_view still_running;  ///< names of the run's processes that go on: they make the report incomplete
   std::span<const std::string_view> notes;  ///< extra notes, e.g. "the target's /proc could not be read"
 };
 

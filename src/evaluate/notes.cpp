@@ -181,6 +181,12 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
   bool is_in_doubt = report.grading && report.grading->state == GradingState::done && !report.grading->reason.empty();
   if (is_in_doubt) sink.add(sink.context, report.grading->reason);
   bool is_whole_run = note_untracked(input, report, sink);
+  if (!input.still_running.empty()) {
+    NoteText note;
+    note.add("still running when the run ended, so not in its reports: ").add(base::slice(input.still_running, 0, 400));
+    sink.add(sink.context, note.text());
+    is_whole_run = false;
+  }
   return is_whole_run && !(dropped || uncovered || unread);
 }
 

@@ -197,8 +197,12 @@ class Trees(unittest.TestCase):
         with harness.Scratch() as scratch:
             note = scratch.path("pid")
             script = f"{harness.program('daemonize')} {note} 30; until [ -s {note} ]; do sleep 0.05; done"
-            result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True)
+            result = harness.run(["/bin/sh", "-c", script], scratch=scratch, keep_ledgers=True,
+                                 options=["--fail-on", "fd>0"])
             self.assertEqual(result.status, 0, result)
+            # The run's reports say nothing of it, and say that.
+            self.assertFalse(result.report["complete"])
+            self.assertRegex("\n".join(result.report["notes"]), r"still running when the run ended.*daemonize \(pid \d+\)")
             pid = int(harness.wait_for(lambda: os.path.exists(note) and open(note).read().strip()))
             try:
                 # It lives on: its ledger can be looked at, and the summary says that it was left alone.
