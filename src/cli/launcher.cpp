@@ -206,8 +206,9 @@ int Launcher::run() {
   if (is_stopped && !started.trace_error && !settings_.quiet)
     complain(
         fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
-                    "system calls fail",
-                    plan_.words[0], tracer_->pid()));
+                    "system calls fail{}",
+                    plan_.words[0], tracer_->pid(),
+                    settings_.report_at.count ? "; --report-at makes no report of traced programs" : ""));
   signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
   // CMD runs from here on.

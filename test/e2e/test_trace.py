@@ -242,6 +242,20 @@ class Traced(unittest.TestCase):
         result, _ = self.run_traced()
         self.assertRegex(result.stderr, r"unfreed: .*traced is traced from outside .*; if its tracer, process \d+, is killed, its system calls fail\n")
 
+    def test_a_process_that_goes_on_is_not_passed(self):
+        source = """#include <unistd.h>
+            int main(void) { if (fork() == 0) { close(0); close(1); close(2); sleep(3); } return 0; }"""
+        with harness.Scratch() as scratch:
+            program = scratch.path("goes_on")
+            subprocess.run(["gcc", "-static", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+            result = harness.run([program], scratch=scratch, options=["--fail-on", "fd>0"], keep_ledgers=True)
+            self.assertEqual(result.status, 125, result)
+            self.assertIn("goes_on (it was still running when the run ended", result.stderr)
+
+    def test_that_thresholds_make_no_report_is_said(self):
+        result, _ = self.run_traced(options=["--report-at", "fd>=2"])
+        self.assertIn("--report-at makes no report of traced programs", result.stderr)
+
     def test_a_process_without_room_for_its_ledger_is_named(self):
         with harness.Scratch() as scratch:
             (program,) = traced(scratch=scratch)
