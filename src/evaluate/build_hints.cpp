@@ -79,10 +79,18 @@ constexpr HintRow kHintRows[] = {
 /// Only for files and the like, whose names lead to them again.
 bool is_named(Text target) { return !target.empty() && target.front() == '/'; }
 
+/// A file that has been deleted, of a disk: what lies in memory, and devices, have such names, too.
+bool is_deleted_file(Text target) {
+  if (!is_named(target) || !target.ends_with(" (deleted)")) return false;
+  for (Text elsewhere : {"/dev/", "/memfd:", "/secretmem", "/anon_hugepage"})
+    if (target.starts_with(elsewhere)) return false;
+  return true;
+}
+
 /// Returns what it leads to.
 Text add_state(const KernelState& kernel, State& state) {
   state.close_wait += kernel.target.ends_with(" close_wait");
-  state.deleted += is_named(kernel.target) && kernel.target.ends_with(" (deleted)");
+  state.deleted += is_deleted_file(kernel.target);
   state.deleted_bytes += (kernel.flags >> ledger::kKernelFdDiskShift) * ledger::kKernelFdDiskBlock;
   state.hung_up += (kernel.flags & ledger::kKernelFdHungUp) != 0;
   state.unread += (kernel.flags & ledger::kKernelFdUnread) != 0;

@@ -57,6 +57,13 @@ TEST_F(HintsTest, ConnectionsThatThePeerHasClosedAreCounted) {
   EXPECT_EQ(hint(), "close_wait 2 0: 2 are " + kRest);
 }
 
+TEST_F(HintsTest, WhatIsDeletedAndOnNoDiskIsNotSaidToTakeDiskSpace) {
+  for (Text target : {"/dev/pts/0 (deleted)", "/dev/shm/queue (deleted)", "/secretmem (deleted)",
+                      "/anon_hugepage (deleted)", "/memfd:x (deleted)"})
+    hold(1, target);
+  EXPECT_EQ(hints(), std::vector<std::string>());
+}
+
 TEST_F(HintsTest, DeletedFilesAreSaidToTakeDiskSpace) {
   hold(1, "/tmp/a (deleted)");
   hold(1, "/tmp/b");
