@@ -80,7 +80,7 @@ std::string describe_occasion(const report::Report& report) {
   if (report.exhaustion)
     return fmt::format("a limit was reached: {} failed with {}", render::printable(report.exhaustion->function),
                        render::printable(report.exhaustion->error));
-  if (report.threshold) return fmt::format("reached {}", render::printable(report.threshold->rule));
+  if (report.threshold) return render::describe_threshold(*report.threshold);
   return report.trigger == report::Trigger::signal ? "requested by a signal" : "requested by the program";
 }
 

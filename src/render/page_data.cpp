@@ -14,6 +14,7 @@
 #include "render/retention.h"
 #include "render/series.h"
 #include "render/tests.h"
+#include "render/text.h"
 #include "render/text_parts.h"
 #include "render/totals_text.h"
 #include "render/views.h"
@@ -356,7 +357,7 @@ json alerts_of(const Report& report) {
   if (report.exhaustion)
     alerts.push_back(fmt::format("a limit was reached: {} failed with {}", printable(report.exhaustion->function),
                                  printable(report.exhaustion->error)));
-  if (report.threshold) alerts.push_back("reached " + printable(report.threshold->rule));
+  if (report.threshold) alerts.push_back(describe_threshold(*report.threshold));
   if (!report.complete) alerts.push_back("this report is incomplete");
   if (report.process.outside_rules) alerts.push_back("no rule was applied to this process");
   return alerts;

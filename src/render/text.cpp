@@ -226,6 +226,10 @@ std::string_view program_of(const report::Process& process) {
   return base_name(process.exe.empty() && !process.argv.empty() ? process.argv[0] : process.exe);
 }
 
+std::string describe_threshold(const report::Threshold& threshold) {
+  return fmt::format("reached {}: {}", printable(threshold.rule), threshold.value);
+}
+
 std::string describe_process(const report::Process& process) {
   return fmt::format("{} (pid {})", printable(program_of(process)), process.pid);
 }
@@ -270,8 +274,7 @@ std::string render_text(const Report& report, const TextOptions& options) {
         fmt::format("{} failed with {}", printable(report.exhaustion->function), printable(report.exhaustion->error));
     text += "  " + tinted("a limit was reached: " + call, Tint::red, options.colour) + "\n";
   }
-  if (report.threshold)
-    text += "  " + tinted("reached " + printable(report.threshold->rule), Tint::red, options.colour) + "\n";
+  if (report.threshold) text += "  " + tinted(describe_threshold(*report.threshold), Tint::red, options.colour) + "\n";
   text += render_totals(report) + render_watch(report, options) + render_rules(report, options);
   text += options.is_table ? render_table(report, options) : render_places(report, options);
   text += render_growth(report, options);

@@ -42,6 +42,8 @@ std::string describe_held(const report::Report& report);
 std::string_view program_of(const report::Process& process);
 /// "gcc (pid 1234)"
 std::string describe_process(const report::Process& process);
+/// "reached fd>=50: 100", where that is why a report was made.
+std::string describe_threshold(const report::Threshold& threshold);
 
 /// May output be coloured? Yes if `descriptor` is a capable terminal and NO_COLOR (https://no-color.org) is not set.
 bool wants_colour(int descriptor);

@@ -274,7 +274,7 @@ void say_made(const Request& request, const Working& working, const Made& made, 
   if (const auto& limit = made.report.exhaustion)
     line.add(": a limit was reached: ").add(limit->function).add(" failed with ").add(limit->error).add("; it");
   else if (const auto& threshold = made.report.threshold)
-    line.add(": reached ").add(threshold->rule).add(" (now ").add_number(threshold->value).add("); it");
+    line.add(": reached ").add(threshold->rule).add(": ").add_number(threshold->value).add("; it");
   if (rule)
     add_rule(line, *rule, more);
   else
@@ -484,7 +484,10 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
                   threshold,     is_to_be_graded(trigger) ? &grading : nullptr};
   report::Answer answer;
   bool is_made = report::from_status(make_isolated(request, kMostMilliseconds), answer);
-  if (!is_made) say("unfreed: a requested report could not be made");
+  if (!is_made && is_limit)
+    say("unfreed: the report that a limit or UNFREED_REPORT_AT calls for could not be made");
+  else if (!is_made)
+    say("unfreed: a requested report could not be made");
   return is_made && answer.written;
 }
 

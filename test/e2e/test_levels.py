@@ -34,7 +34,8 @@ class Levels(unittest.TestCase):
             self.assertEqual(report["threshold"], {"rule": "fd>=20", "value": reached})
             self.assertEqual((self.held(report, "fd"), report["totals"]["fd"]["live"]), (reached, reached))
             self.assertTrue(report["complete"], report["notes"])
-        self.assertIn("reached fd>=20", result.stderr)
+        for reached in (20, 40, 80):
+            self.assertIn(f"(reached fd>=20: {reached})", result.stderr)
         self.assertIn("report.limit.3.json", result.stderr)
         self.assertEqual(result.report["totals"]["fd"]["live"], 0)
 
