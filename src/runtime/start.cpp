@@ -306,6 +306,7 @@ bool report_setting_errors(const report::SettingError* errors, size_t count) {
     size_t size = report::describe(errors[i], line);
     base::FixedText<1100> text;
     text.add("unfreed: ").add({line, size});
+    if (!errors[i].fatal && errors[i].meant.empty()) text.add("; the default is used");
     say(text.text(), errors[i].fatal ? Line::verdict : Line::news);
     fatal = fatal || errors[i].fatal;
   }

@@ -4,6 +4,7 @@
 
 #include "base/constant_text.h"
 #include "base/scan.h"
+#include "base/similar.h"
 
 namespace unfreed::report {
 
@@ -46,6 +47,13 @@ struct CounterMessages {
 };
 constexpr CounterMessages kNoCounter;
 
+std::string_view nearest_subject(std::string_view name, bool per_site) {
+  base::Nearest nearest(name);
+  for (size_t at = 0; at < kSubjectCount; ++at)
+    if (has_rules(static_cast<Subject>(at), per_site)) nearest.consider(kSubjects[at].name);
+  return nearest.found();
+}
+
 bool is_word(char character) {
   return (character >= 'a' && character <= 'z') || (character >= 'A' && character <= 'Z') || character == '_' ||
          character == '-' || base::is_digit(character);
@@ -71,7 +79,7 @@ class RuleParser {
 
  private:
   bool fail(size_t position, size_t length, const char* message) {
-    error_ = {position, length, message};
+    error_ = {position, length, message, {}};
     return false;
   }
   void skip_blanks() {
@@ -97,7 +105,11 @@ class RuleParser {
       name = word();
     }
     if (name.empty()) return fail(start, 0, kMissingSubject.text);
-    if (!subject_from_name(name, rule.subject)) return fail(start, name.size(), kNoSubject.text);
+    if (!subject_from_name(name, rule.subject)) {
+      fail(start, name.size(), kNoSubject.text);
+      error_.meant = nearest_subject(name, rule.per_site);
+      return false;
+    }
     if (!has_rules(rule.subject, rule.per_site)) return fail(start, name.size(), kNoSiteSubject.text);
     return take('.') ? parse_counter(rule) : true;
   }

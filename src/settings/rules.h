@@ -39,6 +39,7 @@ struct ParseError {
   size_t position = 0;            ///< byte offset into the text
   size_t length = 0;              ///< of the part at fault (0: at its end)
   const char* message = nullptr;  ///< static: what was wrong and what is accepted
+  std::string_view meant = {};    ///< the kind that somebody may have meant by one that is none; "" else
 };
 
 inline constexpr size_t kMaxRules = 64;

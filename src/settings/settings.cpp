@@ -180,6 +180,7 @@ size_t describe(const SettingError& error, std::span<char> out) {
     line.add("at position ").add_number(error.detail.position + 1).add(": ");
   }
   line.add(error.detail.message);
+  if (!error.detail.meant.empty()) line.add("; did you mean '").add(error.detail.meant).add("'?");
   return line.size();
 }
 

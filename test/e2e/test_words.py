@@ -245,6 +245,18 @@ class Meant(unittest.TestCase):
             self.assertEqual(result.stderr.count("unknown variable UNFREED_FAILON; did you mean UNFREED_FAIL_ON?"), 1)
             self.assertNotIn("UNFREED_URL", result.stderr)
 
+    def test_kinds_in_rules(self):
+        for way in (["run", "--fail-on", "fds>0", "true"], ["run", "--report-at", "fds>1", "true"]):
+            result = harness.unfreed(*way)
+            self.assertEqual(result.status, 125, result)
+            self.assertIn("did you mean 'fd'?", result.stderr)
+        self.assertNotIn("did you mean", harness.unfreed("run", "--fail-on", "frobnicate>0", "true").stderr)
+
+    def test_what_is_used_instead(self):
+        for way in (harness.run, harness.preload):
+            result = way(["/bin/true"], env={"UNFREED_TRACK": "fdd"})
+            self.assertRegex(result.stderr, "UNFREED_TRACK=fdd: .*; the default is used\n")
+
     def test_sizes_in_either_case(self):
         for rule, status in (("heap.bytes>512k", 0), ("heap.bytes>1m", 0), ("heap.bytes>1g", 0), ("heap.bytes>0k", 23)):
             result = harness.run([harness.program("heap_malloc"), "leak"], options=["--fail-on", rule, "--sample", "0k"])
