@@ -91,7 +91,10 @@ void find_executable(std::span<char> out) {
 /// The name in the exec call: redis-server where that is a link to another program, the script's where it has #!.
 std::string_view name_as_started(std::string_view exe, int argc, char** argv) {
   auto* started = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
-  if (started && *started && !std::string_view(started).starts_with("/proc/")) return base_name(started);
+  std::string_view name(started ? started : "");
+  // Executed by its descriptor, which says nothing (and "/proc/self/exe", which need not be the same by now).
+  bool is_number = name.starts_with("/proc/") || name.starts_with("/dev/fd/");
+  if (!name.empty() && !is_number) return base_name(name);
   return base_name(!exe.empty() ? exe : argc > 0 ? argv[0] : "");
 }
 

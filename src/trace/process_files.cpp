@@ -93,7 +93,7 @@ std::string ProcessFiles::name_as_started() const {
     char name[PATH_MAX] = "";
     base::copy_memory(tid_, entry.a_un.a_val, name, sizeof name - 1);
     std::string_view path(name);
-    return path.starts_with("/proc/") ? "" : std::string(base::base_name(path));
+    return path.starts_with("/proc/") || path.starts_with("/dev/fd/") ? "" : std::string(base::base_name(path));
   }
   return {};
 }

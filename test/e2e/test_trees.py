@@ -88,6 +88,11 @@ class Trees(unittest.TestCase):
         self.assertEqual(result.report["totals"]["fd"]["live"], 3)
         self.assertEqual(len(result.reports), 1)
 
+    def test_a_program_that_is_executed_by_its_descriptor_has_the_name_of_its_file(self):
+        result = harness.run([harness.program("starts"), "fork-fexecve", harness.program("fd_open"), "leak"],
+                             options=["--fail-on", "fd>0"])
+        self.assertIn("\n  fd_open (pid ", result.stderr)
+
     def test_failed_exec_goes_on_counting(self):
         script = "import os\nfds = [os.open('/etc/passwd', 0) for i in range(3)]\n" \
                  "try: os.execv('/nonexistent', ['x'])\nexcept OSError: pass\nfds.append(os.open('/etc/passwd', 0))\n" \
