@@ -103,7 +103,7 @@ class Launcher {
   elf::Verdict verdict_;  ///< of CMD
   trace::TraceSetup trace_setup_;
   std::unique_ptr<trace::Tracer> tracer_;  ///< none: nothing is traced
-  std::string no_trace_;                   ///< why CMD is not, though it was to be
+  std::string no_trace_;                   ///< a clause: why CMD is not, though it was to be
   std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
   std::string preload_list_;
   bool traces_all_;  ///< also what could load the library
@@ -189,7 +189,8 @@ int Launcher::run() {
     return kFailure;
   }
   Started started = start(plan_.words, environment_, signals_, tracer_.get(), &untraced_environment_);
-  if (started.trace_error) no_trace_ = std::strerror(started.trace_error);
+  if (started.trace_error)
+    no_trace_ = fmt::format("; it cannot be traced either: {}", std::strerror(started.trace_error));
   if (started.pid < 0) {
     std::string line;
     if (started.error == EAGAIN || started.error == ENOMEM) {
@@ -304,8 +305,7 @@ bool Launcher::note_command() {
   if (command_is_gone_unseen_) return true;  // as that image noted itself
   // A program that can be tracked may have found no room for a ledger, and then reports by itself.
   if (verdict_.obstacle == elf::Obstacle::none) return false;
-  std::string reason(elf::describe(verdict_.obstacle));
-  if (!no_trace_.empty()) reason += "; it cannot be traced either: " + no_trace_;
+  std::string reason = std::string(elf::describe(verdict_.obstacle)) + no_trace_;
   reports_.untracked().add(program_path(plan_.words[0]), reason, 1);
   return true;
 }
@@ -345,12 +345,13 @@ bool Launcher::check_tracking() {
     line = fmt::format("{} executed another program, which could not be tracked", plan_.words[0]);
   } else {
     Diagnosis diagnosis = diagnose(plan_.words[0]);
-    line = fmt::format("{} was not tracked: {}", plan_.words[0],
+    line = fmt::format("{} was not tracked: {}{}", plan_.words[0],
                        diagnosis.obstacles.empty()
                            ? fmt::format("the library left no ledger in {} (is it writable, and does the program keep "
                                          "LD_PRELOAD?)",
                                          session_.directory())
-                           : fmt::format("{}", fmt::join(diagnosis.obstacles, "; ")));
+                           : fmt::format("{}", fmt::join(diagnosis.obstacles, "; ")),
+                       no_trace_);
   }
   complain(line);
   return false;

@@ -252,6 +252,14 @@ class Traced(unittest.TestCase):
             self.assertEqual(result.status, 125, result)
             self.assertIn("goes_on (it was still running when the run ended", result.stderr)
 
+    def test_why_it_could_not_is_said_first(self):
+        with harness.Scratch() as scratch:
+            (program,) = traced(scratch=scratch)
+            script = f"ulimit -n 8; exec {harness.COMMAND} run -o {scratch.path('r.json')} -- {program}"
+            result = harness.bare(["sh", "-c", script], env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+            first = next(line for line in result.stderr.splitlines() if "was not tracked" in line)
+            self.assertRegex(first, "; it cannot be traced either: Too many open files$")
+
     def test_that_thresholds_make_no_report_is_said(self):
         result, _ = self.run_traced(options=["--report-at", "fd>=2"])
         self.assertIn("--report-at makes no report of traced programs", result.stderr)
