@@ -107,6 +107,11 @@ UNFREED_HOOK int io_uring_queue_init_params(unsigned entries, io_uring* ring, io
   auto call = [&] { return g_real.io_uring_queue_init_params(entries, ring, parameters); };
   return is_inner_call(from) ? call() : making(ring, Hook::io_uring_queue_init_params, from, call);
 }
+UNFREED_HOOK int io_uring_queue_init_mem(unsigned entries, io_uring* ring, io_uring_params* parameters, void* memory,
+                                         size_t bytes) noexcept {
+  return making(ring, Hook::io_uring_queue_init_mem, caller_registers(),
+                [&] { return g_real.io_uring_queue_init_mem(entries, ring, parameters, memory, bytes); });
+}
 UNFREED_HOOK void io_uring_queue_exit(io_uring* ring) noexcept {
   const LiburingRing& about = layout(ring);
   track::ring_ending(about.cq.tail);
@@ -131,6 +136,17 @@ UNFREED_HOOK int io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe**
 UNFREED_HOOK int io_uring_submit_and_get_events(io_uring* ring) noexcept {
   return submitting(ring, Hook::io_uring_submit_and_get_events, caller_registers(),
                     [&] { return g_real.io_uring_submit_and_get_events(ring); });
+}
+UNFREED_HOOK int io_uring_submit_and_wait_min_timeout(io_uring* ring, io_uring_cqe** entry, unsigned wanted,
+                                                      void* timeout, unsigned least_us, sigset_t* mask) noexcept {
+  return submitting(ring, Hook::io_uring_submit_and_wait_min_timeout, caller_registers(), [&] {
+    return g_real.io_uring_submit_and_wait_min_timeout(ring, entry, wanted, timeout, least_us, mask);
+  });
+}
+UNFREED_HOOK int io_uring_submit_and_wait_reg(io_uring* ring, io_uring_cqe** entry, unsigned wanted,
+                                              int region) noexcept {
+  return submitting(ring, Hook::io_uring_submit_and_wait_reg, caller_registers(),
+                    [&] { return g_real.io_uring_submit_and_wait_reg(ring, entry, wanted, region); });
 }
 UNFREED_HOOK int __io_uring_get_cqe(io_uring* ring, io_uring_cqe** entry, unsigned submitted, unsigned wanted,
                                     void* mask) noexcept {

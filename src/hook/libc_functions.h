@@ -110,11 +110,15 @@ void free_aligned_sized(void*, size_t, size_t) noexcept;
 /// liburing's functions.
 int io_uring_queue_init(unsigned entries, io_uring*, unsigned flags) noexcept;
 int io_uring_queue_init_params(unsigned entries, io_uring*, io_uring_params*) noexcept;
+int io_uring_queue_init_mem(unsigned entries, io_uring*, io_uring_params*, void* memory, size_t bytes) noexcept;
 void io_uring_queue_exit(io_uring*) noexcept;
 int io_uring_submit(io_uring*) noexcept;
 int io_uring_submit_and_wait(io_uring*, unsigned wanted) noexcept;
 int io_uring_submit_and_wait_timeout(io_uring*, io_uring_cqe**, unsigned wanted, void* timeout, sigset_t*) noexcept;
 int io_uring_submit_and_get_events(io_uring*) noexcept;
+int io_uring_submit_and_wait_min_timeout(io_uring*, io_uring_cqe**, unsigned wanted, void* timeout, unsigned least_us,
+                                         sigset_t* mask) noexcept;
+int io_uring_submit_and_wait_reg(io_uring*, io_uring_cqe**, unsigned wanted, int region) noexcept;
 int __io_uring_get_cqe(io_uring*, io_uring_cqe**, unsigned submitted, unsigned wanted, void* mask) noexcept;
 int io_uring_setup(unsigned entries, io_uring_params*) noexcept;
 

@@ -21,7 +21,8 @@ OTHERS = {"mallocx", "rallocx", "xallocx", "sallocx", "dallocx", "sdallocx", "na
 # liburing's, likewise.
 OTHERS |= {"__io_uring_get_cqe", "io_uring_queue_exit", "io_uring_queue_init",
            "io_uring_queue_init_params", "io_uring_setup", "io_uring_submit", "io_uring_submit_and_get_events",
-           "io_uring_submit_and_wait", "io_uring_submit_and_wait_timeout"}
+           "io_uring_submit_and_wait", "io_uring_submit_and_wait_timeout", "io_uring_queue_init_mem",
+           "io_uring_submit_and_wait_min_timeout", "io_uring_submit_and_wait_reg"}
 
 
 def dynamic_symbols(path, *, defined):
