@@ -116,6 +116,15 @@ TEST_F(TestsTest, OnlyThatVariableNamesATest) {
   EXPECT_EQ(value_of_test("PYTEST_CURRENT_TEST"), nullptr);
 }
 
+TEST_F(TestsTest, TheLastRecordIsKeptForSayingThatNoTestRuns) {
+  ledger::Section& table = g_tracker.writer.section(SectionId::tests);
+  uint64_t room = table.capacity;
+  table.capacity = table.count + 3;
+  for (const char* name : {"first", "second", "third", "fourth"}) test_begins(name);
+  EXPECT_EQ(names(), (Names{"first", "second", ""}));
+  table.capacity = room;
+}
+
 // The last one: it fills the table.
 TEST_F(TestsTest, WhenTheTableIsFullNoTestIsNamedAndTheReportSaysSo) {
   const ledger::Header& header = g_tracker.writer.header();
