@@ -357,7 +357,7 @@ int call_ended(struct bpf_raw_tracepoint_args* context) {
 #if defined(__TARGET_ARCH_x86)
   const void* number_at = &registers->orig_rax;
 #else
-  const void* number_at = &((struct user_pt_regs*)registers)->regs[8];
+  const void* number_at = &registers->regs[8];
 #endif
   __u32 number = kMostCalls;
   bpf_probe_read_kernel(&number, sizeof number, number_at);

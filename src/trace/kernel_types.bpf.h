@@ -2,6 +2,10 @@
 // (CO-RE).
 #pragma once
 
+#if defined(__TARGET_ARCH_arm64)
+#define pt_regs user_pt_regs  // the kernel's begins with it
+#endif
+
 #define OF_THE_KERNEL __attribute__((preserve_access_index))
 
 struct qstr {
