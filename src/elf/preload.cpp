@@ -17,6 +17,7 @@ Verdict judge_program(const Opened& file, const Bytes& bytes) {
   Program program;
   if (read_program(bytes, Depth::start, program)) return verdict;
   verdict.obstacle = obstacle_of(program);
+  verdict.is_loader = program.is_loader;
   switch (verdict.obstacle) {
     case Obstacle::musl:
       verdict.remedy = Remedy::hide;

@@ -26,6 +26,7 @@ enum class Remedy : uint8_t {
 struct Verdict {
   Obstacle obstacle = Obstacle::none;
   Remedy remedy = Remedy::keep;
+  bool is_loader = false;  ///< the dynamic loader, which is given a program to run
   char sanitizer_library[sizeof Program::sanitizer_library] = "";
 };
 /// Follows "#!" lines. `path` is relative to the open `directory`. `is_there`: the file exists.

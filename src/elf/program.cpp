@@ -74,6 +74,7 @@ void find_loader(const File& file, const Dynamic& dynamic, Program& out) {
   Segment segment;
   if (!file.find_segment(PT_INTERP, segment)) {
     out.loader = dynamic && file.type() == ET_DYN ? loader_that_is(dynamic) : Loader::none;
+    out.is_loader = out.loader != Loader::none;
     return;
   }
   file.text({segment.offset, segment.file_bytes}, 0, out.interpreter);

@@ -22,6 +22,7 @@ struct Program {
   bool is_64_bit = false;
   uint16_t machine = 0;
   Loader loader = Loader::none;
+  bool is_loader = false;  ///< it is that loader itself
   bool is_go = false;
   Sanitizer sanitizer = Sanitizer::none;
   char interpreter[128] = "";       ///< the dynamic loader's path; "" for none

@@ -153,6 +153,7 @@ struct Spawned {
   const char* program;
   bool is_searched;
   const posix_spawn_file_actions_t* actions;
+  char* const* arguments;
   char* const* environment;
 };
 
@@ -162,7 +163,9 @@ template <class Call, class Acquired, class PidOf>
 int spawning(const Spawned& spawned, Hook hook, const Registers& from, Call call, Acquired acquired, PidOf pid_of) {
   hook::FileActions actions(spawned.actions);
   base::FixedText<1024> storage;
-  hook::Handover handover(actions.program_of_child(spawned.program, spawned.is_searched, storage), spawned.environment);
+  hook::ProgramName program = actions.program_of_child(spawned.program, spawned.is_searched, storage);
+  program.arguments = spawned.arguments;
+  hook::Handover handover(program, spawned.environment);
   track::ExecLeaks exec_leaks;
   track::note_exec_leaks(hook_number(hook), spawned.program, exec_leaks, actions.fds_of_child());
   track::ChildStart start = track::child_starting();
@@ -234,14 +237,14 @@ UNFREED_HOOK int __clone(int (*routine)(void*), void* stack, int flags, void* ar
 
 UNFREED_HOOK int posix_spawn(pid_t* pid, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, {path, false, actions, environment}, Hook::posix_spawn, caller_registers(),
+  return spawning_for_pid(pid, {path, false, actions, arguments, environment}, Hook::posix_spawn, caller_registers(),
                           [&](pid_t* place, char* const* handed_on) {
                             return g_real.posix_spawn(place, path, actions, attributes, arguments, handed_on);
                           });
 }
 UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pid(pid, {file, true, actions, environment}, Hook::posix_spawnp, caller_registers(),
+  return spawning_for_pid(pid, {file, true, actions, arguments, environment}, Hook::posix_spawnp, caller_registers(),
                           [&](pid_t* place, char* const* handed_on) {
                             return g_real.posix_spawnp(place, file, actions, attributes, arguments, handed_on);
                           });
@@ -249,15 +252,15 @@ UNFREED_HOOK int posix_spawnp(pid_t* pid, const char* file, const posix_spawn_fi
 
 UNFREED_HOOK int pidfd_spawn(int* pidfd, const char* path, const posix_spawn_file_actions_t* actions,
                              const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, {path, false, actions, environment}, Hook::pidfd_spawn, caller_registers(),
-                            [&](char* const* handed_on) {
+  return spawning_for_pidfd(pidfd, {path, false, actions, arguments, environment}, Hook::pidfd_spawn,
+                            caller_registers(), [&](char* const* handed_on) {
                               return g_real.pidfd_spawn(pidfd, path, actions, attributes, arguments, handed_on);
                             });
 }
 UNFREED_HOOK int pidfd_spawnp(int* pidfd, const char* file, const posix_spawn_file_actions_t* actions,
                               const posix_spawnattr_t* attributes, char* const* arguments, char* const* environment) {
-  return spawning_for_pidfd(pidfd, {file, true, actions, environment}, Hook::pidfd_spawnp, caller_registers(),
-                            [&](char* const* handed_on) {
+  return spawning_for_pidfd(pidfd, {file, true, actions, arguments, environment}, Hook::pidfd_spawnp,
+                            caller_registers(), [&](char* const* handed_on) {
                               return g_real.pidfd_spawnp(pidfd, file, actions, attributes, arguments, handed_on);
                             });
 }

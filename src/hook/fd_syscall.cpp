@@ -215,8 +215,9 @@ long executing(long number, Arguments& arguments, Call call) {
   bool is_at = number == SYS_execveat;
   size_t path = is_at ? 1 : 0, environment = is_at ? 3 : 2;
   hook::ProgramOfDescriptor descriptor(arguments.fd(0));
-  hook::ProgramName program{arguments.pointer<const char>(path), is_at ? arguments[0] : AT_FDCWD};
-  if (is_at && hook::names_descriptor(program.text, arguments.fd(4))) program = descriptor.name();
+  auto* words = arguments.pointer<char* const>(path + 1);
+  hook::ProgramName program{arguments.pointer<const char>(path), is_at ? arguments[0] : AT_FDCWD, false, words};
+  if (is_at && hook::names_descriptor(program.text, arguments.fd(4))) program = descriptor.name(words);
   return hook::replacing(Hook::syscall, arguments.pointer<const char>(path), program,
                          arguments.pointer<char* const>(environment), [&](char* const* handed_on) {
                            arguments.values[environment] = reinterpret_cast<long>(handed_on);

@@ -2,8 +2,10 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include "base/keep_errno.h"
 #include "base/syscall.h"
@@ -155,6 +157,7 @@ Handover::Handover(const ProgramName& program, char* const* environment) : envir
   if (!g_preloading.library[0] || !program.text || !base::may_call_system()) return;
   base::KeepErrno keep;
   look_at(program);
+  if (verdict_.is_loader && verdict_.obstacle == Obstacle::none && program.arguments) look_at_loaded(program.arguments);
   judge_environment();
 }
 
@@ -184,6 +187,35 @@ void Handover::look_at(const ProgramName& program) {
     }
   }
   path_.add(path);
+}
+
+/// Of "ld.so [OPTION...] PROGRAM": a static program is run without any library.
+void Handover::look_at_loaded(char* const* arguments) {
+  constexpr std::string_view kWithValue[] = {"--library-path",      "--inhibit-rpath",        "--audit", "--preload",
+                                             "--glibc-hwcaps-mask", "--glibc-hwcaps-prepend", "--argv0"};
+  constexpr std::string_view kRunning[] = {"--inhibit-cache"};
+  auto is_among = [](std::string_view text, std::span<const std::string_view> list) {
+    return std::find(list.begin(), list.end(), text) != list.end();
+  };
+  GivenMemory memory(false);
+  for (size_t at = 1; memory.is_readable(arguments + at, sizeof *arguments) && arguments[at]; ++at) {
+    std::string_view text;
+    if (!memory.read_text(arguments[at], text)) return;
+    if (is_among(text, kWithValue)) {
+      ++at;
+      if (!memory.is_readable(arguments + at, sizeof *arguments) || !arguments[at]) return;
+    } else if (!text.starts_with("--")) {
+      bool is_there = false;
+      elf::Verdict loaded = elf::judge(arguments[at], AT_FDCWD, is_there);
+      if (loaded.obstacle != Obstacle::static_program && loaded.obstacle != Obstacle::static_go) return;
+      verdict_.obstacle = loaded.obstacle;
+      path_.clear();
+      path_.add(text);
+      return;
+    } else if (!is_among(text, kRunning)) {
+      return;  // it only lists or verifies
+    }
+  }
 }
 
 void Handover::judge_environment() {

@@ -31,6 +31,7 @@ struct ProgramName {
   const char* text = nullptr;
   long directory = AT_FDCWD;
   bool is_searched = false;
+  char* const* arguments = nullptr;  ///< as given to the call; null: not known
 };
 
 /// What system and popen start. They pass the process's own environment on as it is.
@@ -40,7 +41,7 @@ inline constexpr const char* kShell = "/bin/sh";
 class ProgramOfDescriptor {
  public:
   explicit ProgramOfDescriptor(int fd) { path_.add("/proc/self/fd/").add_signed(fd); }
-  ProgramName name() const { return {path_.c_str()}; }
+  ProgramName name(char* const* arguments) const { return {path_.c_str(), AT_FDCWD, false, arguments}; }
 
  private:
   base::FixedText<32> path_;
@@ -73,6 +74,7 @@ class Handover {
 
  private:
   void look_at(const ProgramName& program);
+  void look_at_loaded(char* const* arguments);
   void judge_environment();
   void replace_preload();
   bool restore_environment(GivenMemory& memory);

@@ -28,7 +28,8 @@ namespace {
 
 constinit hook::ProcessEvents g_events{};
 
-ProgramName searched(const char* file) { return {file, AT_FDCWD, true}; }
+ProgramName named(const char* path, char* const* arguments) { return {path, AT_FDCWD, false, arguments}; }
+ProgramName searched(const char* file, char* const* arguments) { return {file, AT_FDCWD, true, arguments}; }
 
 }  // namespace
 
@@ -93,24 +94,24 @@ void hook::Replacement::failed() {
 }
 
 UNFREED_HOOK int execve(const char* path, char* const* arguments, char* const* environment) noexcept {
-  return hook::replacing(Hook::execve, path, {path}, environment,
+  return hook::replacing(Hook::execve, path, named(path, arguments), environment,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execv(const char* path, char* const* arguments) noexcept {
-  return hook::replacing(Hook::execv, path, {path}, environ,
+  return hook::replacing(Hook::execv, path, named(path, arguments), environ,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execvp(const char* file, char* const* arguments) noexcept {
-  return hook::replacing(Hook::execvp, file, searched(file), environ,
+  return hook::replacing(Hook::execvp, file, searched(file, arguments), environ,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execvpe(const char* file, char* const* arguments, char* const* environment) noexcept {
-  return hook::replacing(Hook::execvpe, file, searched(file), environment,
+  return hook::replacing(Hook::execvpe, file, searched(file, arguments), environment,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int fexecve(int fd, char* const* arguments, char* const* environment) noexcept {
   hook::ProgramOfDescriptor program(fd);
-  return hook::replacing(Hook::fexecve, nullptr, program.name(), environment,
+  return hook::replacing(Hook::fexecve, nullptr, program.name(arguments), environment,
                          [&](char* const* handed_on) { return g_real.fexecve(fd, arguments, handed_on); });
 }
 UNFREED_HOOK int execveat(int directory, const char* path, char* const* arguments, char* const* environment,
@@ -118,7 +119,8 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
   hook::ProgramOfDescriptor program(directory);
   bool is_descriptor = hook::names_descriptor(path, flags);
   return hook::replacing(
-      Hook::execveat, path, is_descriptor ? program.name() : ProgramName{path, directory}, environment,
+      Hook::execveat, path, is_descriptor ? program.name(arguments) : ProgramName{path, directory, false, arguments},
+      environment,
       [&](char* const* handed_on) { return g_real.execveat(directory, path, arguments, handed_on, flags); });
 }
 
@@ -138,20 +140,20 @@ UNFREED_HOOK int execveat(int directory, const char* path, char* const* argument
 UNFREED_HOOK int execl(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return hook::replacing(Hook::execl, path, {path}, environ,
+  return hook::replacing(Hook::execl, path, named(path, arguments), environ,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 UNFREED_HOOK int execlp(const char* file, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   va_end(list);
-  return hook::replacing(Hook::execlp, file, searched(file), environ,
+  return hook::replacing(Hook::execlp, file, searched(file, arguments), environ,
                          [&](char* const* handed_on) { return g_real.execvpe(file, arguments, handed_on); });
 }
 UNFREED_HOOK int execle(const char* path, const char* first, ...) noexcept {
   UNFREED_GATHER_ARGUMENTS(first, list)
   char** environment = va_arg(list, char**);
   va_end(list);
-  return hook::replacing(Hook::execle, path, {path}, environment,
+  return hook::replacing(Hook::execle, path, named(path, arguments), environment,
                          [&](char* const* handed_on) { return g_real.execve(path, arguments, handed_on); });
 }
 

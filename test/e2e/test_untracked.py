@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Programs that cannot take the library run as they would without it, and what is not tracked is named."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -287,6 +288,16 @@ class Named(unittest.TestCase):
             with self.subTest(command=command):
                 result = self.gated(command, "static", "statically linked")
                 self.assertEqual(sum(untracked(result.report).values()), 1)
+
+    def test_static_programs_that_the_loader_runs(self):
+        with open(ordinary(), "rb") as file:
+            loader = re.search(rb"/lib[\w/.-]*/ld-linux[\w.-]*", file.read()).group().decode()
+        for words in ("", "--inhibit-cache --library-path /tmp "):
+            with self.subTest(words=words):
+                self.gated(["/bin/sh", "-c", f"{loader} {words}{static()}; true"], "static", "statically linked")
+        for command in (f"{loader} {ordinary()}", f"{loader} --verify {static()}"):
+            result = harness.run(["/bin/sh", "-c", f"{command}; true"])
+            self.assertEqual(result.report["untracked"], [], result)
 
     def test_as_the_command_itself(self):
         source = "int main(void) { return 0; }"
