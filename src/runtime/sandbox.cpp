@@ -1,6 +1,7 @@
 // A process that restricts its own system calls (seccomp) would die of ours. From then on there are none: room in the
 // ledger is reserved before that, the last report is left to the launcher, and without a launcher the ledger
-// stays, as a line says beforehand.
+// stays, as a line says beforehand. Only the list of descriptors is read once more, at the end, if a copy of the
+// process that installed the same filter first could read it.
 //
 // A program can also do so by a system call instruction of its own, which no hook sees; asking the kernel needs a
 // system call, which may be fatal. The instruction and the number of the call can be seen in its code, though. If they
