@@ -8,9 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "base/text.h"
 #include "cli/child.h"
 #include "cli/locate.h"
 #include "elf/opened.h"
+#include "settings/programs.h"
 
 namespace unfreed::cli {
 
@@ -62,8 +64,10 @@ std::string preload_of_command(const std::string& command, const std::string& li
   return elf::edit_preload(list, names, verdict, edited) ? std::string(edited.text()) : list;
 }
 
-bool is_dynamic_go(const std::string& command, const elf::Verdict& verdict) {
+bool is_better_traced(const std::string& command, const elf::Verdict& verdict) {
+  constexpr std::string_view kStartOthers = "go,go[0-9]*,dlv,podman,buildah";
   if (verdict.obstacle != elf::Obstacle::none) return false;
+  if (report::is_named(kStartOthers, base::base_name(command))) return false;
   bool is_executable = false;
   elf::Opened file(find_program(command, is_executable).c_str());
   return file && elf::is_go_program(file.bytes());

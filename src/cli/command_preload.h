@@ -36,7 +36,8 @@ std::string preload_list(const std::string& name);
 std::string preload_of_command(const std::string& command, const std::string& list, const std::string& name,
                                elf::Verdict& verdict);
 
-/// Is the run's command a Go program that could load the library? Its runtime makes system calls without libc.
-bool is_dynamic_go(const std::string& command, const elf::Verdict& verdict);
+/// Is the run's command a Go program that could load the library, and better traced from outside? Its runtime makes
+/// system calls without libc. Not those that start others with privileges, or that themselves trace.
+bool is_better_traced(const std::string& command, const elf::Verdict& verdict);
 
 }  // namespace unfreed::cli

@@ -7,6 +7,7 @@
 
 #include "base/regular_file.h"
 #include "cli/child.h"
+#include "cli/command_preload.h"
 #include "elf/opened.h"
 #include "elf/program.h"
 #include "render/paths.h"
@@ -69,10 +70,7 @@ void examine_program(const std::string& path, Diagnosis& diagnosis) {
   examine_loader(program, diagnosis);
   examine_allocator(program, diagnosis);
   examine_sanitizers(program, diagnosis);
-  diagnosis.is_dynamic_go = program.loader != elf::Loader::none && program.is_go;
-  if (diagnosis.is_dynamic_go)
-    diagnosis.limits.emplace_back(
-        "descriptors, threads, children: it is a Go program, whose runtime makes system calls without libc");
+  if (program.loader != elf::Loader::none && program.is_go) diagnosis.limits.emplace_back(kGoLimit);
   elf::File elf;
   char id[64];
   if (!elf.open(bytes) && !elf.has_debug_info() && elf.build_id(id) == 0)
@@ -132,6 +130,8 @@ Diagnosis diagnose(const std::string& command) {
   }
   if (!diagnosis.found) diagnosis.obstacles.push_back(fmt::format("{}: not found", command));
   diagnosis.trackable = diagnosis.obstacles.empty();
+  bool is_program = diagnosis.trackable && diagnosis.files.size() == 1;
+  diagnosis.is_traced = is_traced_by_default(diagnosis.obstacle) || (is_program && is_better_traced(command, {}));
   return diagnosis;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "elf/obstacle.h"
@@ -17,8 +18,12 @@ struct Diagnosis {
   elf::Obstacle obstacle = elf::Obstacle::none;  ///< why the library cannot be loaded into it
   std::vector<std::string> limits;               ///< what will not be seen, or not be seen exactly
   std::vector<std::string> remarks;              ///< good to know
-  bool is_dynamic_go = false;                    ///< a Go program that could load the library
+  bool is_traced = false;                        ///< `unfreed run` traces it, unless it is to use another backend
 };
+
+/// What the library does not see of a Go program.
+inline constexpr std::string_view kGoLimit =
+    "descriptors, threads, children: it is a Go program, whose runtime makes system calls without libc";
 
 /// Does `unfreed run` trace a command that the library cannot be loaded into, unless it is to use another backend?
 bool is_traced_by_default(elf::Obstacle obstacle);

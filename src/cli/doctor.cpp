@@ -23,7 +23,7 @@ struct Finding {
   Diagnosis diagnosis;
   bool is_command = false;  ///< CMD itself
 
-  bool is_traced() const { return is_command && (diagnosis.is_dynamic_go || is_traced_by_default(diagnosis.obstacle)); }
+  bool is_traced() const { return is_command && diagnosis.is_traced; }
   bool is_cleared() const { return !program.cleared_by.empty(); }
   bool is_tracked() const { return is_traced() || (diagnosis.obstacles.empty() && !is_cleared()); }
 };
@@ -68,7 +68,9 @@ class Doctor {
     if (!one.diagnosis.files.empty()) add("program", one.diagnosis.files.back());
     for (const std::string& obstacle : one.diagnosis.obstacles) add(one.is_traced() ? "because" : "obstacle", obstacle);
     if (one.is_cleared()) add("obstacle", fmt::format("{}: it starts without LD_PRELOAD", one.program.cleared_by));
-    for (const std::string& limit : one.diagnosis.limits) add(one.is_traced() ? "because" : "limit", limit);
+    if (one.is_traced() && one.diagnosis.obstacles.empty()) add("because", kGoLimit);
+    for (const std::string& limit : one.diagnosis.limits)
+      if (!one.is_traced()) add("limit", limit);
     for (const std::string& remark : one.diagnosis.remarks) add("note", remark);
     any_tracked_ = any_tracked_ || (one.is_tracked() && !one.is_traced());
     any_traced_ = any_traced_ || one.is_traced();

@@ -46,6 +46,20 @@ bool starts_with_any(std::string_view text, std::initializer_list<std::string_vi
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view start) { return text.starts_with(start); });
 }
 
+/// Is a rule about what no system call shows?
+bool asks_for_more_than_calls(const report::RuleSet& rules) {
+  return std::any_of(rules.all().begin(), rules.all().end(), [](const report::Rule& rule) {
+    switch (rule.kind()) {
+      case ledger::Kind::fd:
+      case ledger::Kind::thread:
+      case ledger::Kind::child:
+        return false;
+      default:
+        return true;
+    }
+  });
+}
+
 class Launcher;
 Launcher* g_launcher;  ///< for a signal handler
 
@@ -106,8 +120,8 @@ class Launcher {
   std::string no_trace_;                   ///< a clause: why CMD is not, though it was to be
   std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
   std::string preload_list_;
-  bool traces_all_;  ///< also what could load the library
-  std::set<int> running_traced_;           ///< processes whose tracer makes no report any more
+  bool traces_all_;               ///< also what could load the library
+  std::set<int> running_traced_;  ///< processes whose tracer makes no report any more
   std::vector<std::string> environment_;
   std::vector<std::string> untraced_environment_;  ///< where CMD cannot be traced
   SignalRelay signals_;
@@ -145,10 +159,10 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input, 
   return environment;
 }
 
-/// The library would see only a part of Go's descriptors.
+/// The library would see only a part of Go's descriptors; but a tracer sees no heap.
 bool Launcher::is_better_traced() const {
   return settings_.backend == report::Backend::automatic && !settings_.disabled && !session_.folders().empty() &&
-         is_dynamic_go(plan_.words[0], verdict_);
+         !asks_for_more_than_calls(settings_.rules) && cli::is_better_traced(plan_.words[0], verdict_);
 }
 
 /// A program that the library cannot be loaded into is traced, unless that would take its privileges away.

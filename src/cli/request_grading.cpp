@@ -134,7 +134,9 @@ bool request_grading(int pid, int file, std::string& error) {
   auto header = std::make_unique<ledger::Header>();
   if (!read_header(file, *header) || header->report_signal < 1 || !is_caught(pid, header->report_signal)) {
     error = fmt::format(
-        "process {} takes no requests: UNFREED_SIGNAL is off, or the program uses every signal for them itself", pid);
+        "process {} takes no requests: UNFREED_SIGNAL is off, or the program uses that signal itself, and no other may "
+        "be used",
+        pid);
     return false;
   }
   using namespace std::chrono_literals;

@@ -23,6 +23,7 @@ enum class What : uint8_t {
   python_helpers,
   python_pipes,
   own_losses,
+  shell_losses,
   own_objects,
   own_calls,
 };
@@ -257,7 +258,8 @@ uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation,
   return find_row(input, Subject::heap, [&](const Accepted& accepted) {
     if (!record) return false;
     if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
-    if (accepted.what != What::own_losses && accepted.what != What::own_objects) return false;
+    if (accepted.what == What::shell_losses && !is_system_module(evaluation.view->text(evaluation.view->header().exe)))
+      return false;
     if (is_of_interpreter(input, *evaluation.view, record->node, accepted.functions)) return true;
     return accepted.what == What::own_objects && is_called_by_interpreter(*evaluation.view, record->node);
   });

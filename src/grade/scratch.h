@@ -21,8 +21,8 @@ class Scratch {
     return static_cast<T*>(reserve(count * sizeof(T)));
   }
 
-  /// The same for what will be used from its start on, up to half of it or more: a large one by huge pages, each of
-  /// which costs a hundredth of the faults.
+  /// The same for what is used from its start on, as much as there are blocks: a large one has a mapping of its own,
+  /// and huge pages, each of which costs one fault instead of 512.
   template <class T>
   T* reserve_dense(size_t count) {
     return static_cast<T*>(count * sizeof(T) >= kHugePage ? reserve_huge(count * sizeof(T))

@@ -86,7 +86,7 @@ int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call)
   track::FdRelease release = track::fd_release_begins(fd, {hook_number(hook), from, stream});
   track::stream_closed(stream, fd, release);
   int result = call();
-  if (result != 0) track::fd_stream_close_failed(fd, stream, release);
+  if (result != 0) track::fd_stream_close_failed(fd, release);
   track::fd_release_ends(fd, release, true);
   return result;
 }

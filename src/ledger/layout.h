@@ -423,6 +423,8 @@ inline constexpr uint16_t kFdPlaced = 1u << 0;
 inline constexpr uint16_t kFdFanotify = 1u << 1;
 inline constexpr uint16_t kFdUserfault = 1u << 2;
 inline constexpr uint16_t kFdGoroutine = 1u << 3;
+/// Two streams have been made for it (fdopen twice).
+inline constexpr uint16_t kFdShared = 1u << 4;
 enum class FdOwner : uint32_t { none = 0, file_stream = 1, directory_stream = 2, popen_stream = 3, message_queue = 4 };
 
 constexpr uint64_t fd_word(FdOrigin origin, uint32_t site, uint32_t serial) {

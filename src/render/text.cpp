@@ -104,7 +104,7 @@ std::string render_failure(const Report& report, const TextOptions& options) {
 std::string render_peak(const Report& report, const TextOptions& options) {
   const Site* most = find_peak(report);
   if (!most) return {};
-  std::string heading = write_number_of(most->at_peak, "descriptor") + " at the peak";
+  std::string heading = write_number_of(most->at_peak, "descriptor") + " at the peak, closed since";
   std::string text =
       fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most->acquired_by));
   return text + render_frames(report, most->stack, options, "      ");

@@ -138,8 +138,8 @@ std::vector<TitledCall> closing_calls(const Misuse& misuse) {
                          {"reopened before that", &misuse.reopened},
                          {first, &misuse.first_closed},
                          {"opened", &misuse.opened},
-                         {"before that, another owner had the number: closed", &misuse.earlier_closed},
-                         {"before that, another owner had the number: opened", &misuse.earlier_opened}})
+                         {"the number's owner before that: closed", &misuse.earlier_closed},
+                         {"the number's owner before that: opened", &misuse.earlier_opened}})
     if (*one.call) calls.push_back(one);
   return calls;
 }

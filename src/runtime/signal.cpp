@@ -5,6 +5,7 @@
 
 #include "arch/signal_context.h"
 #include "base/keep_errno.h"
+#include "base/signal_action.h"
 #include "base/syscall.h"
 #include "base/waiting_call.h"
 #include "grade/cut_short.h"
@@ -15,10 +16,12 @@ namespace unfreed::runtime {
 
 namespace {
 
-/// Its default action, as soon as it is no longer blocked.
+/// The default action of a real-time signal. The process may be a vfork child: nothing is written to memory.
 void die_of(int signal) {
-  track::give_back_signal(signal);
+  base::set_signal_action(signal, {}, nullptr);
   base::raw_syscall(SYS_tgkill, base::current_pid(), base::current_tid(), signal);
+  uint64_t mask = uint64_t{1} << (signal - 1);
+  base::raw_syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, reinterpret_cast<long>(&mask), 0, sizeof mask);
 }
 
 void on_signal(int signal, siginfo_t* info, void* context_place) {

@@ -207,6 +207,7 @@ void fd_made(int fd, uint32_t site) {
 void fd_adopted(int fd, FdOwnership ownership) {
   if (!enter(Kind::fd)) return;
   if (FdRecord* record = record_if_any(fd)) {
+    if (record->owner) record->flags |= ledger::kFdShared;
     record->owner_kind = static_cast<uint16_t>(ownership.kind);
     record->owner = reinterpret_cast<uint64_t>(ownership.owner);
   }
@@ -338,14 +339,11 @@ void fd_close_failed(int fd, const FdRelease& release) {
   if (!t_local.pause_depth && !was_open && fd_is_closed(fd)) note_bad_close(fd, record_if_any(fd), release);
 }
 
-void fd_stream_close_failed(int fd, const void* stream, const FdRelease& release) {
-  if (errno != EBADF || fd <= 2 || release.word || !release.site || t_local.pause_depth) return;
+void fd_stream_close_failed(int fd, const FdRelease& release) {
+  if (errno != EBADF || release.word || !release.site || t_local.pause_depth) return;
   KeepErrno keep;
   const FdRecord* record = record_if_any(fd);
-  if (!record || !record->closed.word.load(std::memory_order_acquire)) return;
-  auto address = reinterpret_cast<uint64_t>(stream);
-  bool is_left = record->closed.left_owner == address || record->before.left_owner == address;
-  if (!is_left && fd_is_closed(fd)) note_bad_close(fd, record, release);
+  if (record && record->flags & ledger::kFdShared && fd_is_closed(fd)) note_bad_close(fd, record, release);
 }
 
 bool fd_is_open(int fd) { return base::openness_of(fd) == base::Openness::open; }

@@ -97,9 +97,9 @@ void fd_release_ends(int fd, const FdRelease& release, bool closed);
 /// not open, or what a stream owns.
 [[gnu::hot]] void fd_closed(int fd, const FdRelease& release);
 void fd_close_failed(int fd, const FdRelease& release);
-/// A stream's close has failed (errno): if its number is not open any more, as another stream for it was closed, that
-/// is misuse. Not if it was closed by number behind this stream's back: that close was.
-void fd_stream_close_failed(int fd, const void* stream, const FdRelease& release);
+/// A stream's close has failed (errno): misuse, if another stream for its descriptor has closed that, and nobody has
+/// got the number since. (If it was closed by number behind the stream's back, that close was.)
+void fd_stream_close_failed(int fd, const FdRelease& release);
 
 /// What the kernel says of this number. It may not be asked: then it is neither.
 bool fd_is_open(int fd);

@@ -17,8 +17,6 @@ bool is_report_handler(const void* handler);
 /// Is it a real-time signal, taken in place of the one that users send? From anyone but `unfreed snapshot`, it is to do
 /// what it would do without the runtime.
 bool is_substitute(int signal);
-/// Gives it back.
-void give_back_signal(int signal);
 /// In a fork child, whose ledger is new.
 void enter_report_signal();
 /// The program has set an action for a signal.

@@ -62,7 +62,7 @@ class Shells(unittest.TestCase):
             name = scratch.path("file")
             self.assertEqual(self.run_script("/bin/bash", f"exec {{fd}}>{name} 4>{name}; exec 11>{name} 5>{name}").status, 0)
             loop = self.run_script("/bin/bash", f"for i in 1 2 3; do exec {{fd}}>{name}; done")
-            self.assertEqual(loop.status, 23, "one for each turn of a loop is a leak")
+            self.assertEqual(loop.status, 23, "three from one call site")
 
     def test_the_reason_is_shown_on_request(self):
         result = self.run_script("/bin/bash", "true")
@@ -107,6 +107,9 @@ class Shells(unittest.TestCase):
                 shutil.copy(harness.program("fd_open"), scratch.path(name))
                 result = harness.run([scratch.path(name), "leak"], options=["--fail-on", "fd>0"])
                 self.assertEqual(result.status, 23, result)
+            shutil.copy(harness.program("lost"), scratch.path("sh"))
+            result = harness.run([scratch.path("sh")], options=["--fail-on", "heap.lost>0"])
+            self.assertEqual(result.status, 23, "a shell that a project builds is its own")
         # Another program that reads a script.
         self.assertEqual(self.run_script("/usr/bin/python3", "import os; os.open('script.sh', 0)").status, 23)
 

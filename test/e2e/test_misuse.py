@@ -190,7 +190,10 @@ class Misuse(unittest.TestCase):
         misuse = self.only(self.run_cases("streams_share", options=["--fail-on", "misuse>0"]), "double_close")
         self.assertEqual([place(misuse, which)[1] for which in ("first_closed", "closed")], [at("share_one"), at("share_other")])
         self.only(self.run_cases("directories_share"), "double_close")
-        self.only(self.run_cases("stream_left"), "behind_owner")
+        for case in ("stream_left", "stream_left_and_reused"):
+            self.only(self.run_cases(case), "behind_owner")
+        result = self.run_cases("stream_left_in_child", options=["--all-reports", "--fail-on", "misuse>0"])
+        self.assertEqual(result.status, 0, "a child is right to close the number only")
 
     def test_a_struct_full_of_zeroes(self):
         result = self.run_cases("zeroed_once", options=["--fail-on", "misuse>0"])

@@ -168,6 +168,23 @@ static void directories_share(void) {
   closedir(one);
   closedir(other);
 }
+static void stream_left_in_child(void) {
+  FILE* stream = fopen("/dev/zero", "r");
+  if (fork() == 0) {
+    close(fileno(stream));
+    fclose(stream);
+    exit(0);
+  }
+  wait(NULL);
+  fclose(stream);
+}
+static void stream_left_and_reused(void) {
+  FILE* stream = fopen("/dev/zero", "r");
+  int fd = fileno(stream);
+  close(fd);
+  for (int i = 0; i < 2; ++i) close(open("/dev/null", O_RDONLY));
+  fclose(stream);
+}
 static void stream_left(void) {
   FILE* stream = fopen("/dev/zero", "r");
   close(fileno(stream));
@@ -342,6 +359,8 @@ int main(int count, char** cases) {
                 {"streams_share", streams_share},
                 {"directories_share", directories_share},
                 {"stream_left", stream_left},
+                {"stream_left_in_child", stream_left_in_child},
+                {"stream_left_and_reused", stream_left_and_reused},
                 {"swept_away", swept_away},
                 {"sweep", sweep},
                 {"by_wrapper", by_wrapper},
