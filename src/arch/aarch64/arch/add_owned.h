@@ -1,4 +1,5 @@
-// Adding to a number that others may read but only one thread writes: a load and a store.
+// Adding to a number that others may read but only one thread writes. In one step: a signal handler of that thread may
+// add to it, too.
 #pragma once
 
 #include <atomic>
@@ -7,7 +8,7 @@
 namespace unfreed::arch {
 
 [[gnu::always_inline]] inline void add_owned(std::atomic<uint64_t>& number, uint64_t amount) {
-  number.store(number.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  number.fetch_add(amount, std::memory_order_relaxed);
 }
 
 }  // namespace unfreed::arch
