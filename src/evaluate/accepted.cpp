@@ -15,6 +15,7 @@ namespace {
 
 enum class What : uint8_t {
   own_script,
+  own_digit,
   own_numbers,
   own_code,
   by_function,
@@ -230,14 +231,18 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   const EvaluatedSite& held = evaluation.sites[site];
   std::string_view script = evaluation.view->text(evaluation.view->header().script);
   uint32_t first = kNoIndex;
-  constexpr ptrdiff_t kMostOthers = 2;
-  auto is_digit = [](const EvaluatedFd& fd) { return fd.fd >= 3 && fd.fd <= 9; };
-  const EvaluatedFd* fds = evaluation.fds.data() + held.first_object;
-  ptrdiff_t others = held.objects - std::count_if(fds, fds + held.objects, is_digit);
+  constexpr ptrdiff_t kMostHigh = 2;
+  auto is_high = [&](const EvaluatedFd& fd) { return fd.fd >= 10 && !is_script(target_of(evaluation, fd), script); };
+  ptrdiff_t high = -1;  // of the process; not counted yet
+  auto are_few = [&] {
+    if (high < 0) high = std::count_if(evaluation.fds.begin(), evaluation.fds.end(), is_high);
+    return high <= kMostHigh;
+  };
   for (uint32_t at = held.first_object; at < held.first_object + held.objects; ++at) {
     const EvaluatedFd& fd = evaluation.fds[at];
     uint32_t row = find_row(input, Subject::fd, [&](const Accepted& accepted) {
-      if (accepted.what == What::own_numbers) return is_digit(fd) || others <= kMostOthers;
+      if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
+      if (accepted.what == What::own_numbers) return is_high(fd) && are_few();
       if (accepted.what == What::python_workers) return is_of_python_worker(evaluation, fd, held);
       if (accepted.what == What::python_helpers) return is_python_helpers_pipe(evaluation, fd, held);
       if (accepted.what == What::python_pipes) return are_python_pipes(input, evaluation, site);

@@ -123,8 +123,7 @@ class Sections {
   void add_peak() {
     Section section("peak", "Who held most at the peak");
     if (const report::Site* most = find_peak(report_)) {
-      json& item = section.add(fmt::format("{} at the peak from {}", write_number_of(most->at_peak, "descriptor"),
-                                           printable(most->acquired_by)));
+      json& item = section.add(fmt::format("{} from {}", describe_peak(*most), printable(most->acquired_by)));
       add_stack(item, "acquired", most->stack, most->truncated);
     }
     section.end(sections_);

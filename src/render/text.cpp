@@ -65,6 +65,10 @@ const Site* find_peak(const Report& report) {
   return most;
 }
 
+std::string describe_peak(const Site& site) {
+  return write_number_of(site.at_peak, "descriptor") + " at the peak, mostly closed since";
+}
+
 namespace {
 
 /// Where a rule about places is broken: " (src/log.c:42)".
@@ -104,9 +108,8 @@ std::string render_failure(const Report& report, const TextOptions& options) {
 std::string render_peak(const Report& report, const TextOptions& options) {
   const Site* most = find_peak(report);
   if (!most) return {};
-  std::string heading = write_number_of(most->at_peak, "descriptor") + " at the peak, closed since";
-  std::string text =
-      fmt::format("\n  {} from {}\n", tinted(heading, Tint::bold, options.colour), printable(most->acquired_by));
+  std::string text = fmt::format("\n  {} from {}\n", tinted(describe_peak(*most), Tint::bold, options.colour),
+                                 printable(most->acquired_by));
   return text + render_frames(report, most->stack, options, "      ");
 }
 

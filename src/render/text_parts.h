@@ -24,6 +24,8 @@ std::string describe_state(const report::Thread& thread);
 /// Of a report with failed calls: the site that held most descriptors when most were held, where little of it is left;
 /// it explains the limit. nullptr: none.
 const report::Site* find_peak(const report::Report& report);
+/// "1,020 descriptors at the peak, mostly closed since"
+std::string describe_peak(const report::Site& site);
 
 /// A frame in a line of no more than `columns`.
 std::string render_frame(const ShownFrame& shown, const TextOptions& options, size_t columns);

@@ -1,4 +1,5 @@
 // What is done while the loader relocates this library.
+#include "arch/machine.h"
 #include "hook/own_calls.h"
 #include "hook/real.h"
 #include "runtime/first_constructor.h"
@@ -10,8 +11,7 @@
 extern "C" {
 using Nothing = void (*)();
 [[gnu::used, gnu::visibility("hidden")]] Nothing unfreed_being_relocated() {
-  // glibc's loader for arm64 does not put off such calls, so the first one may come too early.
-  if (unfreed::hook::can_call()) {
+  if (!unfreed::arch::kResolvesAtOnce || unfreed::hook::can_call()) {
     unfreed::hook::bind_own_calls();
     unfreed::hook::resolve_real_functions();
     unfreed::runtime::run_first(unfreed::runtime::construct);

@@ -25,7 +25,7 @@ ROWS = [
     ("malloc+free, heap not tracked", ["heap", 10, 1, 1], "*churn*", 172, {"UNFREED_TRACK": "fd"}),
     ("malloc+free, nothing tracked", ["heap", 10, 1, 1], "*churn*", 172, {"UNFREED_DISABLE": "1"}),
     ("open+close", ["file"], "*file*", 860, {}),
-    ("pthread_create+join", ["thread"], "*::thread*", 1980, {}),
+    ("pthread_create+join", ["thread"], "*::thread*", 2010, {}),
 ]
 
 

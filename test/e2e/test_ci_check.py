@@ -61,7 +61,7 @@ class CiCheck(unittest.TestCase):
             shutil.copy(harness.program("fd_open"), scratch.path("own"))
             for name, text in {"clean.sh": "x=$(echo hi | cat); exec 5>log; test $x = hi", "leaks.sh": "./own leak",
                                "opens.py": "import os; os.open('/etc/passwd', 0)", "closes.py": "open('/etc/passwd').close()", "opens.pl": "open our $f, '<', '/etc/passwd'; use POSIX; POSIX::_exit(0)",
-                               "grows.sh": "for i in 1 2; do exec {fd}</etc/passwd; done"}.items():
+                               "grows.sh": "for i in 1 2 3; do exec {fd}</etc/passwd; done"}.items():
                 with open(scratch.path(name), "w") as file:
                     file.write(text + "\n")
             os.symlink(scratch.folder, scratch.path("link"))

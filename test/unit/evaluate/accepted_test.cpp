@@ -55,7 +55,18 @@ TEST_F(AcceptedTest, AScriptMeansToKeepADescriptorOfOneDigit) {
   open(9, at);
   EXPECT_TRUE(contains(reason(), "numbered descriptor")) << reason();
   open(10, at);
-  EXPECT_EQ(reason(), "") << "10 was nobody's wish";
+  open(11, at);
+  EXPECT_TRUE(contains(reason(), "numbered descriptor")) << "the first reason is said";
+  open(12, at);
+  EXPECT_EQ(reason(), "") << "three high numbers are a loop's";
+}
+
+TEST_F(AcceptedTest, HighNumbersAreNotEveryShells) {
+  program("/bin/bash");
+  open(10, site());
+  EXPECT_TRUE(contains(reason(), "by name or high number")) << reason();
+  program("/bin/dash");
+  EXPECT_EQ(reason(), "");
 }
 
 TEST_F(AcceptedTest, OneOfALowerNumberIsNoWishEither) {

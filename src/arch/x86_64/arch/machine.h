@@ -8,6 +8,9 @@
 namespace unfreed::arch {
 
 inline constexpr uint16_t kElfMachine = EM_X86_64;
+/// Of glibc's loader: does it run the resolver of an indirect function as it comes to the reference? Calls of the
+/// library's may not have been relocated then; it runs it once more later.
+inline constexpr bool kResolvesAtOnce = false;
 inline constexpr uint32_t kCallRelocation = R_X86_64_JUMP_SLOT;  ///< of a place that calls go through
 
 }  // namespace unfreed::arch
