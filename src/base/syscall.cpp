@@ -20,7 +20,6 @@ namespace unfreed::base {
 namespace {
 
 constinit std::atomic<bool> g_forbidden{false};
-constinit std::atomic<bool> g_allows_listing{false};
 /// How the clock is read.
 enum class Clock : uint8_t {
   exact,    ///< by the vDSO, which asks the processor, or else the kernel
@@ -59,14 +58,6 @@ bool is_plain(long number) {
   for (long plain : {SYS_read, SYS_write, SYS_close, SYS_futex, SYS_getpid, SYS_gettid, SYS_sched_yield, SYS_nanosleep,
                      SYS_rt_sigprocmask, SYS_munmap, SYS_wait4})
     if (number == plain) return true;
-  return false;
-}
-
-/// What report::take_kernel_facts() needs.
-bool is_for_listing(long number) {
-  for (long one : {SYS_openat, SYS_getdents64, SYS_read, SYS_close, SYS_fcntl, SYS_readlinkat, SYS_mmap, SYS_munmap,
-                   SYS_getpid, SYS_gettid})
-    if (number == one) return true;
   return false;
 }
 
@@ -142,10 +133,7 @@ void watch_for_sandbox(void (*noticed)(), void (*asking)(bool)) {
 }
 
 long raw_syscall(long number, long a, long b, long c, long d, long e, long f) {
-  if (g_forbidden.load(std::memory_order_relaxed)) [[unlikely]] {
-    if (!g_allows_listing.load(std::memory_order_relaxed) || !is_for_listing(number)) return -EPERM;
-    return arch::system_call(number, a, b, c, d, e, f);
-  }
+  if (g_forbidden.load(std::memory_order_relaxed)) return -EPERM;
   if (!is_plain(number) && is_sandboxed()) return -EPERM;
   return arch::system_call(number, a, b, c, d, e, f);
 }
@@ -164,9 +152,6 @@ void read_coarse_clock() {
   g_never_exact.store(true, std::memory_order_relaxed);
   if (getauxval(AT_SYSINFO_EHDR)) stop_clock(false);
 }
-
-ListingCalls::ListingCalls() { g_allows_listing.store(true, std::memory_order_relaxed); }
-ListingCalls::~ListingCalls() { g_allows_listing.store(false, std::memory_order_relaxed); }
 
 bool may_call_system() { return !g_forbidden.load(std::memory_order_relaxed) && !is_sandboxed(); }
 

@@ -32,15 +32,6 @@ void watch_for_sandbox_in_fork_child();
 /// In a process that was started with a filter, as in most containers, filters must be counted, which needs a
 /// descriptor for a moment. Before calls of many kinds.
 void count_sandboxes();
-/// While it exists, calls are made in spite of forbid_system_calls() that list the descriptors of this process, and no
-/// others: of a filter that was seen to allow them. One at a time.
-class ListingCalls {
- public:
-  ListingCalls();
-  ~ListingCalls();
-  ListingCalls(const ListingCalls&) = delete;
-  ListingCalls& operator=(const ListingCalls&) = delete;
-};
 /// May system calls be made?
 bool may_call_system();
 /// While it exists, none of the program's code runs in this process: the kernel is asked once, and not before each

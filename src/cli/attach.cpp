@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
 
 #include "base/process_stat.h"
@@ -86,8 +87,11 @@ std::vector<int> processes_in(const std::string& cgroup, std::string& error) {
     fs::path folder = root + cgroup;
     if (!fs::exists(folder / "cgroup.procs", problem)) continue;
     std::vector<fs::path> folders{folder};
-    for (const auto& entry : fs::recursive_directory_iterator(folder, problem))
-      if (entry.is_directory(problem)) folders.push_back(entry.path());
+    // Groups come and go meanwhile.
+    for (fs::recursive_directory_iterator at(folder, problem), end; at != end; at.increment(problem)) {
+      std::error_code gone;
+      if (at->is_directory(gone)) folders.push_back(at->path());
+    }
     for (const fs::path& one : folders) {
       std::ifstream list(one / "cgroup.procs");
       for (int pid; list >> pid;) found.push_back(pid);
@@ -150,9 +154,9 @@ std::string explain_refusal(int pid, int error) {
 
 /// What is attached to.
 struct AttachTarget {
-  int pid = 0;              ///< 0: the others alone
-  std::vector<int> others;  ///< observed, and what they start
-  bool follows = false;     ///< what the process starts
+  int pid = 0;                                    ///< 0: the others alone
+  std::function<std::vector<int>()> list_others;  ///< observed, and what they start; empty: none
+  bool follows = false;                           ///< what the process starts
 };
 
 class Attacher {
@@ -192,7 +196,7 @@ trace::TraceSetup Attacher::make_setup() const {
   setup.ledgers.settings = &settings_;
   setup.traces_all = true;
   setup.follows_children = target_.follows || !pid_;
-  setup.also = target_.others;
+  setup.list_others = target_.list_others;
   return setup;
 }
 
@@ -306,25 +310,28 @@ int attach_command(const Arguments& arguments) {
     settings.kinds &= bit_of(ledger::Kind::fd) | bit_of(ledger::Kind::thread) | bit_of(ledger::Kind::child);
   }
   bool is_group = all || !cgroup.empty();
-  std::vector<int> others;
+  std::function<std::vector<int>()> list_others;
   int pid = 0;
   if (is_group && settings.backend != report::Backend::ebpf)
     error = "many processes are attached to by --backend=ebpf alone";
   else if (is_group && (!target.empty() || (all && !cgroup.empty())))
     error = "--all, --cgroup and PID|NAME exclude one another";
   else if (is_group)
-    others = all ? list_processes() : processes_in(cgroup, error);
+    list_others = [&] {
+      std::vector<int> others = all ? list_processes() : processes_in(cgroup, error);
+      // Others that are tracked already have their reports.
+      std::erase_if(others, [](int other) { return other == getpid() || find_ledger(other).open.file; });
+      return others;
+    };
   else
     pid = find_process(target, error);
-  // Others that are tracked already have their reports.
-  std::erase_if(others, [](int other) { return other == getpid() || find_ledger(other).open.file; });
   if (pid) error = find_obstacle(pid, settings.backend == report::Backend::ebpf);
-  if (is_group && error.empty() && others.empty()) error = "there is no process to attach to";
+  if (is_group && error.empty() && list_others().empty() && error.empty()) error = "there is no process to attach to";
   if (!error.empty()) {
     complain(error);
     return kFailure;
   }
-  return Attacher(AttachTarget{pid, others, follows}, settings, suppressions).run(most_ns);
+  return Attacher(AttachTarget{pid, list_others, follows}, settings, suppressions).run(most_ns);
 }
 
 }  // namespace unfreed::cli

@@ -117,6 +117,7 @@ class Launcher {
   elf::Verdict verdict_;  ///< of CMD
   trace::TraceSetup trace_setup_;
   std::unique_ptr<trace::Tracer> tracer_;  ///< none: nothing is traced
+  bool is_tracer_behind_ = false;          ///< it does not answer
   std::string no_trace_;                   ///< a clause: why CMD is not, though it was to be
   std::set<int> running_untracked_;        ///< processes that carry the session and left no ledger
   std::string preload_list_;
@@ -296,7 +297,7 @@ void Launcher::take_finished(const std::vector<LedgerFile>& files) {
 
 /// Until all have ended, or go on without the launcher.
 void Launcher::sweep() {
-  if (tracer_) tracer_->catch_up();
+  is_tracer_behind_ = tracer_ && !tracer_->catch_up();
   EndedCommand command{pid_, namespace_, was_short_, {}};
   if (session_.folders().size() > 1) command.users = users_of(pid_);
   wait_status_ = signals_.collect();
@@ -402,7 +403,7 @@ void Launcher::collect_tracer() {
   if (process) poll(&ended, 1, reports_.running().empty() ? kPatienceMilliseconds : 0);
   int status = 0;
   bool has_ended = waitpid(tracer_->pid(), &status, WNOHANG) == tracer_->pid();
-  if (tracer_->has_given_up() || (has_ended && status != 0))
+  if (is_tracer_behind_ || tracer_->has_given_up() || (has_ended && status != 0))
     reports_.untracked().add(program_path(plan_.words[0]), elf::Obstacle::no_tracer, 1);
 }
 

@@ -272,7 +272,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
                                                     Hook::syscall, from,
                                                     [&] { return reinterpret_cast<void*>(call()); }));
     case SYS_exit:
-      if (track::is_only_known_thread()) hook::tell_of_sandbox(hook::Sandbox::suspected, {}, false);
+      if (track::is_only_known_thread()) hook::tell_of_sandbox(hook::Sandbox::suspected, false);
       if (!track::is_only_thread()) return call();
       [[fallthrough]];
     case SYS_exit_group:
@@ -306,7 +306,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     default:
       break;
   }
-  long result = hook::sandboxing({number, arguments[0], arguments[1], arguments[2]}, call);
+  long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1], arguments[2]), call);
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, hook_number(Hook::syscall), from);

@@ -40,8 +40,7 @@ int hook::process_ending(int status) {
   return g_events.ending(status);
 }
 
-hook::Sandbox hook::sandbox_made_by(const SandboxCall& call) {
-  auto [number, first, second, third] = call;
+hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long third) {
   // libseccomp asks what the kernel can do by calls that must fail, for want of a filter.
   if (number == SYS_prctl && first == PR_SET_SECCOMP) {
     if (second == SECCOMP_MODE_STRICT) return Sandbox::strict;
@@ -53,9 +52,8 @@ hook::Sandbox hook::sandbox_made_by(const SandboxCall& call) {
   return first == SECCOMP_SET_MODE_FILTER && third ? Sandbox::filter : Sandbox::none;
 }
 
-void hook::tell_of_sandbox(Sandbox sandbox, const SandboxCall& call, bool failed) {
-  if (sandbox == Sandbox::none || !g_events.sandboxing || track::in_vfork_child()) return;
-  g_events.sandboxing(sandbox, call, failed);
+void hook::tell_of_sandbox(Sandbox sandbox, bool failed) {
+  if (sandbox != Sandbox::none && g_events.sandboxing && !track::in_vfork_child()) g_events.sandboxing(sandbox, failed);
 }
 
 UNFREED_HOOK void _exit(int status) {
@@ -164,7 +162,7 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
   for (long& value : values) value = va_arg(list, long);
   va_end(list);
   auto call = [&] { return g_real.prctl(option, values[0], values[1], values[2], values[3]); };
-  return static_cast<int>(hook::sandboxing({SYS_prctl, option, values[0], values[1]}, call));
+  return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call));
 }
 
 /// Another library may be loaded at the same addresses: everything cached about them becomes invalid.

@@ -22,11 +22,6 @@ enum class Sandbox : uint8_t {
   suspected,
 };
 
-/// The system call that may be one which does so; a prctl has no others that matter.
-struct SandboxCall {
-  long number = 0, first = 0, second = 0, third = 0;
-};
-
 struct ProcessEvents {
   /// The process ends now, without passing through exit(): by _exit (the status), or by a signal (−signal number).
   /// Returns the status to end with.
@@ -38,13 +33,13 @@ struct ProcessEvents {
   /// The same, and the program will not be tracked.
   void (*leaving)(std::string_view program, elf::Obstacle obstacle) = nullptr;
   /// System calls are about to be restricted (not Sandbox::none); `failed`: they were not.
-  void (*sandboxing)(Sandbox sandbox, const SandboxCall& call, bool failed) = nullptr;
+  void (*sandboxing)(Sandbox sandbox, bool failed) = nullptr;
 };
 
 void set_process_events(const ProcessEvents& events);
 /// The process ends now: ProcessEvents::ending, where there is one.
 int process_ending(int status);
-void tell_of_sandbox(Sandbox sandbox, const SandboxCall& call, bool failed);
+void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Around an exec, which returns only if it failed.
 class Replacement {
  public:
@@ -69,14 +64,13 @@ auto replacing(Hook hook, const char* named, const ProgramName& program, char* c
 }
 
 /// Does this system call, prctl or seccomp or any other, restrict the process's system calls?
-Sandbox sandbox_made_by(const SandboxCall& call);
+Sandbox sandbox_made_by(long number, long first, long second, long third);
 /// Makes such a call (or one that restricts nothing); it returns a negative value on failure.
 template <class Call>
-long sandboxing(const SandboxCall& made, Call call) {
-  Sandbox sandbox = sandbox_made_by(made);
-  tell_of_sandbox(sandbox, made, false);
+long sandboxing(Sandbox sandbox, Call call) {
+  tell_of_sandbox(sandbox, false);
   long result = call();
-  if (result < 0) tell_of_sandbox(sandbox, made, true);
+  if (result < 0) tell_of_sandbox(sandbox, true);
   return result;
 }
 

@@ -141,8 +141,6 @@ End end_process_image(int status) {
       report::take_kernel_tasks(g_tracker.writer, 0);
       track::take_unlisted_thread_stacks(0);
       sp_to_grade_from = grade_at_end(unwind::caller_registers());
-    } else {
-      list_in_sandbox();
     }
     header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }

@@ -32,10 +32,9 @@ struct RuntimeState {
   uint64_t stderr_inode;
   std::atomic<uint32_t> ended;  ///< 1 once the last report is under way
   int quick_exit_status;
-  bool is_unchecked;         ///< there are rules, but nothing is tracked, nor is there a launcher to say so
-  bool restricts_itself;     ///< the program's own code restricts its system calls (seccomp) past every hook
-  bool may_list_in_sandbox;  ///< the filter allows what reading the list of descriptors needs
-  bool is_first_sandbox;     ///< is the current seccomp call the first? If it fails, system calls are allowed again
+  bool is_unchecked;      ///< there are rules, but nothing is tracked, nor is there a launcher to say so
+  bool restricts_itself;  ///< the program's own code restricts its system calls (seccomp) past every hook
+  bool is_first_sandbox;  ///< is the current seccomp call the first? If it fails, system calls are allowed again
 };
 extern RuntimeState g_runtime;
 
@@ -73,10 +72,7 @@ void watch_for_sandbox();
 
 /// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in between.
 /// (A hook::ProcessEvents function.)
-void sandboxing(hook::Sandbox sandbox, const hook::SandboxCall& call, bool failed);
-
-/// In a process that has restricted its system calls: reads the kernel's list of its descriptors, if that is allowed.
-void list_in_sandbox();
+void sandboxing(hook::Sandbox sandbox, bool failed);
 
 /// Does the launcher that started this process still accept ledgers? Not while it ends.
 bool launcher_is_there();

@@ -1,13 +1,11 @@
 // A process that restricts its own system calls (seccomp) would die of ours. From then on there are none: room in the
-// ledger is reserved before that, the last report is left to the launcher, and without a launcher the ledger
-// stays, as a line says beforehand. Only the list of descriptors is read once more, at the end, if a copy of the
-// process that installed the same filter first could read it.
+// ledger is reserved before that, the kernel's list of descriptors is read for the last time, the last report is left
+// to the launcher, and without a launcher the ledger stays, as a line says beforehand.
 //
 // A program can also do so by a system call instruction of its own, which no hook sees; asking the kernel needs a
 // system call, which may be fatal. The instruction and the number of the call can be seen in its code, though. If they
 // found, a sandbox is assumed from where the program prepares for it, or where it ends as strict mode requires.
 #include <link.h>
-#include <linux/seccomp.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
 
@@ -17,13 +15,11 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "kernel/kernel_facts.h"
-#include "runtime/child_process.h"
 #include "runtime/messages.h"
 #include "runtime/own_settings.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
 #include "track/fd.h"
-#include "track/own_child.h"
 #include "track/tracker.h"
 
 namespace unfreed::runtime {
@@ -84,32 +80,6 @@ void take_last_list() {
   count.store(0, std::memory_order_release);
 }
 
-/// In a copy of this process: restricts itself by the call that the process is about to make, and reads the list. It
-/// may die of that, without a core dump.
-void try_to_list(void* context) {
-  const auto& call = *static_cast<const hook::SandboxCall*>(context);
-  base::raw_syscall(SYS_prctl, PR_SET_DUMPABLE, 0);
-  if (base::is_error(base::raw_syscall(call.number, call.first, call.second, call.third))) base::end_process(1);
-  base::forbid_system_calls(false);
-  base::ListingCalls calls;
-  base::end_process(report::take_kernel_facts(g_tracker.writer, 0) ? 0 : 1);
-}
-
-/// Will the list be there at the end? Only trying it tells. A bare preload makes no report in a sandbox anyway.
-bool allows_listing(hook::SandboxCall call) {
-  if (!track::tracks(ledger::Kind::fd) || !launcher_is_there()) return false;
-  // The copy would wait for an answer that nobody gives.
-  constexpr long kAsksAnother = SECCOMP_FILTER_FLAG_NEW_LISTENER;
-  if (call.number == SYS_seccomp && call.second & kAsksAnother) return false;
-  auto& failures = g_tracker.writer.header().dropped[static_cast<size_t>(ledger::Dropped::reconcile_failed)];
-  uint64_t before = failures.load(std::memory_order_relaxed);
-  track::own_child_begins();
-  auto nothing = [](void*) { return 1; };
-  bool allows = !base::is_error(start_copy(&call, -1, try_to_list, nothing)) && wait_for_copy(kPatienceMs) == 0;
-  failures.store(before, std::memory_order_relaxed);
-  return allows;
-}
-
 /// Does the program's own code restrict its system calls past libc, by seccomp or the prctl that does the same? Of an
 /// executable that is small: a larger one takes too long to search, and has such numbers by chance.
 bool has_code_for_sandbox() {
@@ -143,7 +113,7 @@ void watch_for_sandbox() {
   base::read_coarse_clock();
 }
 
-void sandboxing(hook::Sandbox sandbox, const hook::SandboxCall& call, bool failed) {
+void sandboxing(hook::Sandbox sandbox, bool failed) {
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
   bool is_assumed = sandbox == hook::Sandbox::prepared || sandbox == hook::Sandbox::suspected;
   if (is_assumed && !g_runtime.restricts_itself) return;
@@ -161,8 +131,7 @@ void sandboxing(hook::Sandbox sandbox, const hook::SandboxCall& call, bool faile
     if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return;
     announce();
     take_room();
-    g_runtime.may_list_in_sandbox = sandbox == hook::Sandbox::filter && allows_listing(call);
-    take_last_list();
+    if (turn) take_last_list();
     flag();
     set_flag(ledger::kHeaderFlagMaybeSandboxed, is_assumed);
     g_runtime.is_first_sandbox = true;
@@ -173,14 +142,7 @@ void sandboxing(hook::Sandbox sandbox, const hook::SandboxCall& call, bool faile
   } else {
     // A second filter on top of the first, which stays whatever becomes of this one.
     g_runtime.is_first_sandbox = false;
-    g_runtime.may_list_in_sandbox = false;
   }
-}
-
-void list_in_sandbox() {
-  if (!g_runtime.may_list_in_sandbox) return;
-  base::ListingCalls calls;
-  report::take_kernel_facts(g_tracker.writer, 0);
 }
 
 }  // namespace unfreed::runtime

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,7 +28,8 @@ struct TraceSetup {
   std::string board;               ///< the run's list of untracked programs; "" none
   bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
   bool follows_children = true;    ///< of a process that is attached to; all others are followed
-  std::vector<int> also;           ///< observed: other processes that are attached to
+  /// Observed: other processes that are attached to. Called until it names no new one: they may start others meanwhile.
+  std::function<std::vector<int>()> list_others;
 };
 
 /// What attach() found.

@@ -111,7 +111,8 @@ int ObserveLoop::seize(int pid) {
 }
 
 void ObserveLoop::run(int socket) {
-  while (!recorder_.processes().empty()) turn(socket);
+  // Without the launcher nobody makes reports, and the kernel would tell in vain.
+  while (!recorder_.processes().empty() && !is_launcher_gone_) turn(socket);
 }
 
 /// Takes what there is once there is much, after a moment, or when it is asked to (−1: nobody asks).
@@ -119,7 +120,9 @@ void ObserveLoop::turn(int socket) {
   pollfd waited_for[] = {{kernel_->descriptor(), POLLIN, 0}, {socket, POLLIN, 0}};
   poll(waited_for, std::size(waited_for), kOftenMilliseconds);
   char asked;
-  bool is_asked = socket >= 0 && recv(socket, &asked, sizeof asked, MSG_DONTWAIT) > 0;
+  ssize_t got = socket >= 0 ? recv(socket, &asked, sizeof asked, MSG_DONTWAIT) : -1;
+  bool is_asked = got > 0;
+  is_launcher_gone_ = got == 0;
   bool is_idle = !kernel_->take_events();
   take_losses();
   if (is_idle && has_losses_) look_for_ended();
@@ -295,11 +298,22 @@ Attached ObserveLoop::attach(int pid) {
   if (out.error) return out;
   recorder_.setup().ledgers.is_attachment = true;
   recorder_.setup().ledgers.command_pid = pid;
-  for (int other : recorder_.setup().also) watch(other, out);
+  watch_others(out);
   TracedProcess* process = pid ? watch(pid, out) : nullptr;
-  if (pid && !process) out.error = ESRCH;
+  if (pid ? !process : !out.processes) out.error = ESRCH;
   if (process && !recorder_.ledger_of(*process)) out.error = ENOSPC;
   return out;
+}
+
+/// What one that is watched starts is told of; what it started before, the next list has.
+void ObserveLoop::watch_others(Attached& out) {
+  constexpr int kMostLists = 100;
+  bool any_new = recorder_.setup().list_others != nullptr;
+  for (int lists = 0; any_new && lists < kMostLists; ++lists) {
+    any_new = false;
+    for (int other : recorder_.setup().list_others())
+      any_new = (!recorder_.find(other) && watch(other, out)) || any_new;
+  }
 }
 
 /// One that runs. What changes while its lists are read is told of, too, and makes them right.

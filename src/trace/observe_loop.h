@@ -38,6 +38,7 @@ class ObserveLoop : public AttachedLoop {
   void ended(TracedProcess& process, const KernelEvent& event, const Pieces& pieces);
   void end(TracedProcess& process, const std::vector<int>* open, int status, uint64_t now_ns);
   TracedProcess* adopt(int pid);
+  void watch_others(Attached& out);
   TracedProcess* watch(int pid, Attached& out);
   void turn(int socket);
   void take_losses();
@@ -49,6 +50,7 @@ class ObserveLoop : public AttachedLoop {
   std::unique_ptr<KernelSide> kernel_;
   bool is_attached_ = false;
   bool has_losses_ = false;
+  bool is_launcher_gone_ = false;
 };
 
 }  // namespace unfreed::trace

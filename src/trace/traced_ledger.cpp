@@ -1,5 +1,7 @@
 #include "trace/traced_ledger.h"
 
+#include <signal.h>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -375,9 +377,21 @@ void TracedLedger::child_started(int pid, const Caller& caller) {
 
 void TracedLedger::child_reaped(int pid) {
   auto found = std::find_if(children_.begin(), children_.end(), [&](auto* one) { return one->pid == pid; });
-  if (found == children_.end()) return;
+  if (found == children_.end()) return child_of_number_reaped();
   composer_->end_child(**found);
   children_.erase(found);
+}
+
+/// The process waited for it by a number of its own pid namespace: it is one that is there no more.
+void TracedLedger::child_of_number_reaped() {
+  if (!setup_.is_observed) return;
+  size_t reaped = std::erase_if(children_, [&](auto* one) {
+    bool is_gone = kill(one->pid, 0) != 0 && errno == ESRCH;
+    if (is_gone) composer_->end_child(*one);
+    return is_gone;
+  });
+  if (!reaped)
+    writer_.cover(Kind::child, ledger::Coverage::partial, "it has waited for a child that was not seen to be started");
 }
 
 void TracedLedger::exec_leaked(int fd, uint64_t word, int pid, std::string_view program) {

@@ -96,6 +96,7 @@ class TracedLedger {
   void finish();
 
  private:
+  void child_of_number_reaped();
   TracedLedger(const LedgerSetup& setup, CodeSpace& code) : setup_(setup), code_(code) {}
   bool make_file(int pid, std::string& error);
   void describe_process(int pid, bool is_forked, const ProcessIdentity& identity) const;

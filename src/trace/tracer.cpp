@@ -120,13 +120,16 @@ int Tracer::wait_until_ready() {
   return problem_.empty() ? 0 : EPERM;
 }
 
-void Tracer::catch_up() const {
+bool Tracer::catch_up() const {
   constexpr int kPatienceMilliseconds = 30'000;
   char asked = 0;
-  if (error_ || method_ == Method::stop || send(own_.get(), &asked, sizeof asked, MSG_NOSIGNAL) < 0) return;
+  if (error_ || method_ == Method::stop) return true;
+  if (send(own_.get(), &asked, sizeof asked, MSG_NOSIGNAL) < 0) return true;  // it has ended, and read all before
   pollfd answered{own_.get(), POLLIN, 0};
-  while (poll(&answered, 1, kPatienceMilliseconds) < 0 && errno == EINTR) {
+  int ready;
+  while ((ready = poll(&answered, 1, kPatienceMilliseconds)) < 0 && errno == EINTR) {
   }
+  return ready > 0;
 }
 
 int Tracer::trace_me() const {

@@ -40,8 +40,8 @@ class Tracer {
   /// In the command, before it executes its program: has itself traced. 0 or an errno: nothing has been changed then.
   /// After vfork, too: async-signal-safe, allocates nothing.
   int trace_me() const;
-  /// Returns once all that has happened is in the ledgers.
-  void catch_up() const;
+  /// Returns once all that has happened is in the ledgers. False: the tracer does not answer, and it may not be.
+  bool catch_up() const;
   /// 0, or why there is none (errno).
   int error() const { return error_; }
   /// Why nothing can be observed, in a line; "" it can.

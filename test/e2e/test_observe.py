@@ -105,6 +105,27 @@ class Run(unittest.TestCase):
                 result = harness.run(["/usr/bin/python3", "-c", script], scratch=scratch, options=OBSERVED)
                 self.assertEqual(result.report["totals"]["child"]["live"], unreaped, result)
 
+    def test_children_in_another_pid_namespace(self):
+        command = ["unshare", "-p", "-f", "--mount-proc", "sh", "-c", "/bin/true; /bin/true; exit 0"]
+        if harness.bare(command).status:
+            self.skipTest("no pid namespace here")
+        result = harness.run(command, options=[*OBSERVED, "--fail-on", "child>0"])
+        self.assertEqual(result.status, 0, result)
+
+    def test_the_observer_ends_with_the_launcher(self):
+        with harness.Scratch() as scratch:
+            script = "sleep 60 >/dev/null 2>&1 & echo $!; read line; exit 0"
+            with harness.started(["/bin/sh", "-c", script], scratch=scratch, options=OBSERVED) as process:
+                sleeper = int(process.stdout.readline())
+                (observer,) = [pid for pid in children(process.pid) if "unfreed-observe"[:15] == comm(pid)]
+                process.stdin.write(b"go on\n")
+                process.stdin.flush()
+                process.wait(20)
+            try:
+                harness.wait_for(lambda: not os.path.exists(f"/proc/{observer}") or state(observer, "State") == "Z")
+            finally:
+                os.kill(sleeper, signal.SIGKILL)
+
     def test_no_rule_passes_on_what_ran_without_its_observer(self):
         with harness.Scratch() as scratch:
             script = "echo ready; read line; exit 0"
