@@ -31,7 +31,7 @@ class Bash(unittest.TestCase):
 
     def test_descriptor_left_open(self):
         result = harness.run(["/bin/bash", "-c", "exec 12</etc/passwd; exec 13>/dev/null; exec 13>&-; true"],
-                             options=["--fail-on", "fd>0"])
+                             options=["--no-default-suppressions", "--fail-on", "fd>0"])
         self.assertEqual(result.status, 23, result)
         self.assertEqual(result.report["totals"]["fd"]["live"], 1)
         (site,) = harness.live_sites(result.report, "fd")
