@@ -63,7 +63,7 @@ def beside_this_system(command, **keywords):
 def in_the_root(command, **keywords):
     """In Debian for arm64. What lies in the scratch folder is there, too."""
     root, scratch = shlex.quote(ROOT), shlex.quote(keywords.pop("scratch"))
-    return in_namespaces(f"""mkdir -p {root}{scratch}
+    return in_namespaces(f"""mkdir -p {root}/dev {root}/proc {root}{scratch}
 for folder in /dev /proc {scratch}; do mount --rbind $folder {root}$folder; done
 exec chroot {root} {command}""", **keywords)
 
