@@ -213,7 +213,9 @@ int Attacher::run(uint64_t most_ns) {
   trace::Attachment attachment(make_loop(), pid_);
   if (attachment.attached().error) {
     const std::string& problem = attachment.attached().problem;
-    complain(problem.empty() ? explain_refusal(pid_, attachment.attached().error) : problem);
+    std::string refusal =
+        pid_ ? explain_refusal(pid_, attachment.attached().error) : "there is no process to attach to";
+    complain(problem.empty() ? refusal : problem);
     return kFailure;
   }
   if (!settings_.quiet) say_attached(attachment, most_ns);

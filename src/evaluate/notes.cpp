@@ -101,8 +101,8 @@ bool note_reading(const Evaluation& evaluation, bool is_post_mortem, const NoteS
         "made none from then on, so descriptors were not compared with the kernel's list, and records that needed more "
         "memory were dropped");
   else if (is_sandboxed && evaluation.reconciled)
-    add("the process restricted its system calls (seccomp): from then on unfreed made none in it but those that list "
-        "its descriptors, which its filter allows, and records that needed more memory were dropped");
+    add("the process restricted its system calls (seccomp): from then on unfreed made none in it (its descriptors were "
+        "listed from outside), and records that needed more memory were dropped");
   else if (is_sandboxed)
     add("the process restricted its system calls (seccomp): from then on unfreed made none in it, so descriptors were "
         "not compared with the kernel's list, and records that needed more memory were dropped");

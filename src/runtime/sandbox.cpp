@@ -76,7 +76,6 @@ void take_last_list() {
   for (uint64_t index = 0; index < count.load(std::memory_order_relaxed); ++index)
     if (const auto* one = writer.touch<ledger::KernelFd>(SectionId::kernel_fds, index)) track::fd_found(one->fd);
   track::fd_forget_closed();
-  set_flag(ledger::kHeaderFlagReconciled, false);
   count.store(0, std::memory_order_release);
 }
 
@@ -132,6 +131,7 @@ void sandboxing(hook::Sandbox sandbox, bool failed) {
     announce();
     take_room();
     if (turn) take_last_list();
+    set_flag(ledger::kHeaderFlagReconciled, false);  // with what is open from now on
     flag();
     set_flag(ledger::kHeaderFlagMaybeSandboxed, is_assumed);
     g_runtime.is_first_sandbox = true;
