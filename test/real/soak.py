@@ -474,6 +474,9 @@ class Soak:
         for server in self.servers:
             server.start()
         start = time.monotonic()
+        for server in self.servers:
+            for action, _ in server.actions:
+                action()  # each of them once, however few there is time for
         # By then what is done again and again has been done once.
         warm = min(60, self.seconds / 3)
         while (now := time.monotonic() - start) < self.seconds:
