@@ -24,43 +24,52 @@ def targets(build, folders):
 
 
 GOOD = {"OK", "EXPECTEDFAIL"}
+LAST_LINES = 25
 
 
 def read_log(folder):
-    """(passed, failed names, skipped names) of one build folder's last `meson test`.
+    """(passed, failed names with what they said, skipped names) of one build folder's last `meson test`.
 
     Test programs that speak TAP or GoogleTest's XML count case by case, others as one. A program that ends badly though
     none of its cases says so (a crash, a time limit) counts as one failed case.
     """
     passed, failed, skipped = 0, [], []
-    failures_of = {}
+    programs = []
+    log = os.path.join(folder, "testlog.json")
+    if os.path.exists(log):
+        with open(log) as file:
+            programs = [json.loads(line) for line in file]
+    names = {test["name"] for test in programs}
+    with_failed_cases = set()
     junit = os.path.join(folder, "testlog.junit.xml")
     if os.path.exists(junit):
         for suite in xml.parse(junit).getroot().iter("testsuite"):
             for case in suite.iter("testcase"):
                 name = f'{suite.get("name")}: {case.get("name")}'
                 if case.find("failure") is not None or case.find("error") is not None:
+                    if case.get("name") in names:
+                        continue  # it has no cases; it is named below
                     failed.append(name)
-                    failures_of[suite.get("name")] = True
+                    with_failed_cases.add(suite.get("name"))
                 elif case.find("skipped") is not None or case.get("status") == "notrun":
                     skipped.append(name)
                 else:
                     passed += 1
-    log = os.path.join(folder, "testlog.json")
-    programs_run = 0
-    if os.path.exists(log):
-        with open(log) as file:
-            for line in file:
-                test = json.loads(line)
-                programs_run += 1
-                if test["result"] in GOOD or test["result"] == "SKIP":
-                    continue
-                name = test["name"].split(" / ")[-1]
-                if not any(name in suite for suite in failures_of):
-                    failed.append(f'{test["name"]}: {test["result"].lower()}')
-    if programs_run == 0:
+    for test in programs:
+        if test["result"] in GOOD or test["result"] == "SKIP":
+            continue
+        name = test["name"].split(" / ")[-1]
+        if not any(name in suite for suite in with_failed_cases):
+            failed.append(f'{test["name"]}: {test["result"].lower()}{last_words(test)}')
+    if not programs:
         failed.append(f"{folder}: no test was run")
     return passed, failed, skipped
+
+
+def last_words(test):
+    """The end of what a test printed, indented: its whole output may be far above."""
+    lines = (test.get("stdout", "") + test.get("stderr", "")).splitlines()[-LAST_LINES:]
+    return "".join(f"\n    {line}" for line in lines)
 
 
 def count(status, folders):
