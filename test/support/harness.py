@@ -11,6 +11,7 @@ import contextlib
 import glob
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -274,10 +275,15 @@ def child_of(process):
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listens on just now, and that the kernel gives to no client meanwhile."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        beyond = max(int(file.read().split()[0]), 2048)
+    while True:
+        port = random.randrange(beyond // 2, beyond)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_listening(port):
