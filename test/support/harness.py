@@ -275,7 +275,8 @@ def child_of(process):
 
 
 def free_port():
-    """A TCP port of 127.0.0.1 that nobody listens on just now, and that the kernel gives to no client meanwhile."""
+    """A TCP port of 127.0.0.1 that nobody listens on just now; below those that the kernel gives to clients, unless they
+    begin below 2048."""
     with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
         beyond = max(int(file.read().split()[0]), 2048)
     while True:
