@@ -7,11 +7,9 @@
 #include <algorithm>
 #include <new>
 
-#include "arch/thread_block.h"
 #include "base/free_memory.h"
-#include "base/own_memory.h"
 #include "base/syscall.h"
-#include "grade/allocator_memory.h"
+#include "grade/exclusions.h"
 #include "grade/heap_ages.h"
 #include "grade/heap_graph.h"
 #include "grade/kernel_pointers.h"
@@ -26,10 +24,8 @@
 #include "track/blind_spots.h"
 #include "track/heap_index.h"
 #include "track/root_regions.h"
-#include "track/thread_ranges.h"
 #include "track/threads.h"
 #include "track/tracker.h"
-#include "unwind/objects.h"
 
 namespace unfreed::grade {
 
@@ -38,20 +34,10 @@ using track::g_tracker;
 
 namespace {
 
-/// What a function may use below its stack pointer (System V ABI, AMD64, 3.2.2); other processors have none, or less.
-constexpr uintptr_t kRedZone = 128;
-
 constexpr size_t kMostBlocks = size_t{1} << 28;
-constexpr size_t kMostExclusions = size_t{1} << 16;
-constexpr size_t kMostOwn = 4096;
 /// Of heaps with more blocks, what each retains is not computed.
 constexpr size_t kMostAtEnd = size_t{1} << 13, kMostOnRequest = size_t{1} << 21;
 constexpr size_t kFewSymbols = size_t{1} << 14;
-
-Range image_around(uintptr_t address) {
-  unwind::Object object;
-  return unwind::find_object(address, object) ? Range{object.image.low, object.image.high} : Range{0, 0};
-}
 
 class Grader {
  public:
@@ -63,6 +49,7 @@ class Grader {
         since_epoch_(since_epoch),
         patience_(moment.patience),
         out_(out),
+        exclusions_(map_, moment.threads),
         ages_(moment.taken_ns),
         pages_(graph_),
         variables_(moment.patience == Patience::at_end ? kFewSymbols : SIZE_MAX) {}
@@ -70,14 +57,14 @@ class Grader {
   const char* run() {
     if (const char* problem = refuse()) return problem;
     if (!map_.read()) return "the kernel's list of mappings cannot be read";
-    if (!find_own() || base::is_passing_memory_unknown()) return kNoMemory;
+    if (!exclusions_.find_own() || base::is_passing_memory_unknown()) return kNoMemory;
     if (!may_take_memory()) return "too little memory is free";
     if (!prepare()) return kNoMemory;
     if (!collect_blocks()) return "there are too many heap blocks";
     keep_pointers();
     if (!graph_.index(constants_.all())) return kNoMemory;
     mark_streams();
-    if (!exclude()) return "there are too many mappings";
+    if (!exclusions_.collect(graph_)) return "there are too many mappings";
     if (!scan_roots()) return kNoPages;
     if (!is_kernel_known_) return "the kernel does not say what the process has given to epoll_ctl() or timer_create()";
     graph_.reach();
@@ -108,38 +95,18 @@ class Grader {
     return nullptr;
   }
 
-  /// The runtime's memory. Some of it may have gone since the list was made.
-  bool find_own() {
-    if (!own_.prepare(kMostOwn)) return false;
-    Range image = image_around(reinterpret_cast<uintptr_t>(&g_tracker));
-    own_.add(image.low, image.high);
-    base::OwnMapping own;
-    for (size_t at = 0; base::own_mapping(at, own); ++at) own_.add(own.address, own.address + own.bytes);
-    base::AddressRange passing;
-    for (size_t at = 0; base::passing_memory(at, passing); ++at) own_.add(passing.low, passing.high);
-    auto ledger = reinterpret_cast<uintptr_t>(g_tracker.writer.base());
-    own_.add(ledger, ledger + g_tracker.writer.header().file_bytes);
-    own_.sort();
-    return !own_.is_full();
-  }
-
   /// What is kept of each block takes about a fifth of a heap of small ones. Nobody is to be killed for that.
   bool may_take_memory() const {
     constexpr uint64_t kLittle = 64 << 20, kBytesPerBlock = sizeof(Block) + 3 * sizeof(uint32_t), kPart = 2;
     uint64_t mapped = 0, blocks = 0;
     for (const Mapping& mapping : map_.all())
-      if (may_be_heap(mapping)) mapped += mapping.high - mapping.low;
+      if (exclusions_.may_be_heap(mapping)) mapped += mapping.high - mapping.low;
     if (mapped <= kLittle) return true;
     for (const Mapping& mapping : map_.all())
-      if (may_be_heap(mapping))
+      if (exclusions_.may_be_heap(mapping))
         track::g_heap_index.each_in(mapping.low, mapping.high, [&](uintptr_t, const track::Block&) { ++blocks; });
     uint64_t needed = blocks * kBytesPerBlock;
     return needed <= kLittle || needed <= base::free_memory() / kPart;
-  }
-
-  bool may_be_heap(const Mapping& mapping) const {
-    bool is_memory = mapping.use == MappingUse::anonymous || mapping.use == MappingUse::heap;
-    return mapping.readable && !mapping.shared && is_memory && !own_.contains(mapping.low);
   }
 
   bool prepare() {
@@ -147,9 +114,9 @@ class Grader {
     loader_ = image_around(reinterpret_cast<uintptr_t>(&_r_debug));
     size_t most_bytes = 0;
     for (const Mapping& mapping : map_.all())
-      if (may_be_heap(mapping)) most_bytes += mapping.high - mapping.low;
+      if (exclusions_.may_be_heap(mapping)) most_bytes += mapping.high - mapping.low;
     size_t most = std::min(most_bytes / track::g_heap_index.grain_bytes(), kMostBlocks) + kMostHandles;
-    if (!graph_.prepare(most) || !pages_.prepare() || !excluded_.prepare(kMostExclusions + most)) return false;
+    if (!graph_.prepare(most) || !pages_.prepare() || !exclusions_.prepare(most)) return false;
     if (!constants_.prepare(map_.all().size())) return false;
     for (const Mapping& mapping : map_.all())
       if (mapping.use == MappingUse::file && mapping.readable && !mapping.writable)
@@ -178,7 +145,7 @@ class Grader {
   bool collect_blocks() {
     collect_handles();
     for (const Mapping& mapping : map_.all()) {
-      if (!may_be_heap(mapping)) continue;
+      if (!exclusions_.may_be_heap(mapping)) continue;
       auto add = [&](uintptr_t address, const track::Block& block) {
         add_handles_before(address);
         Block one = described(address, block, mapping);
@@ -277,89 +244,6 @@ class Grader {
     }
   }
 
-  // ---- what is no root ----
-
-  bool exclude() {
-    for (const Range& own : own_.all()) excluded_.add(own.low, own.high);
-    Scratch::each([this](uintptr_t low, uintptr_t high) { excluded_.add(low, high); });
-    exclude_stacks();
-    for (const Mapping& mapping : map_.all())
-      if (may_be_heap(mapping)) exclude_heap(mapping);
-    excluded_.sort();
-    return !excluded_.is_full();
-  }
-
-  /// Below stack pointers, and stacks of threads that have ended, which libc keeps for others to come.
-  void exclude_stacks() {
-    track::each_thread_range([&](const track::ThreadRange& range) {
-      int tid = 0;
-      if (!find_thread(range.thread, tid)) return;
-      if (tid <= 0) return excluded_.add(range.low, range.high);
-      for (const ThreadAtRest& thread : threads_)
-        if (thread.tid == tid && thread.sp >= range.low && thread.sp < range.high)
-          excluded_.add(range.low, thread.sp - kRedZone);
-    });
-    for (const ThreadAtRest& thread : threads_) {
-      const Mapping* mapping = thread.sp ? map_.find(thread.sp) : nullptr;
-      if (mapping && mapping->use == MappingUse::stack) excluded_.add(mapping->low, thread.sp - kRedZone);
-    }
-  }
-  /// Is there still what libc keeps of a thread? Then whose, as arch::find_thread() has it.
-  bool find_thread(uintptr_t thread, int& tid) const {
-    const Mapping* mapping = map_.find(thread);
-    bool is_there = mapping && mapping->use == MappingUse::anonymous && mapping->writable &&
-                    mapping->high - thread >= arch::kThreadBlockBytes;
-    return is_there && arch::find_thread(thread, tid);
-  }
-
-  bool any_moves_block() const {
-    return std::any_of(threads_.begin(), threads_.end(), [](const ThreadAtRest& thread) { return thread.moves_block; });
-  }
-
-  /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child, during realloc or from
-  /// before the library's start, may be in use: of that only the known blocks are left out.
-  void exclude_heap(const Mapping& mapping) {
-    bool is_foreign = g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc;
-    std::span<Block> blocks = blocks_in(mapping);
-    if (g_tracker.is_fork_child || any_moves_block()) return exclude_blocks(blocks);
-    if (is_foreign) return exclude_surroundings(mapping, blocks);
-    if (mapping.use == MappingUse::heap) {
-      uintptr_t early = std::clamp(g_tracker.early_heap_end, mapping.low, mapping.high);
-      excluded_.add(early, mapping.high);
-      for (const Block& block : blocks) {
-        if (block.start >= early) break;
-        excluded_.add(block.start, block.start + block.bytes);
-      }
-      return;
-    }
-    RangeList arenas;
-    if (!mapping.writable || !arenas.prepare((mapping.high - mapping.low) / kArenaUnit + 1)) return;
-    add_arenas(mapping, arenas);
-    for (const Range& arena : arenas.all()) excluded_.add(arena.low, arena.high);
-    const Range* arena = arenas.all().data();
-    const Range* end = arena + arenas.all().size();
-    for (const Block& block : blocks) {
-      while (arena != end && arena->high <= block.start) ++arena;
-      if (arena != end && block.start >= arena->low) continue;
-      if (!add_large_block(block, mapping, excluded_)) excluded_.add(block.start, block.start + block.bytes);
-    }
-  }
-  std::span<Block> blocks_in(const Mapping& mapping) {
-    auto before = [](const Block& block, uintptr_t address) { return block.start < address; };
-    std::span<Block> all = graph_.blocks();
-    Block* first = std::lower_bound(all.data(), all.data() + all.size(), mapping.low, before);
-    Block* last = std::lower_bound(first, all.data() + all.size(), mapping.high, before);
-    return {first, last};
-  }
-  void exclude_blocks(std::span<const Block> blocks) {
-    for (const Block& block : blocks)
-      if (!(block.flags & kBlockHandle)) excluded_.add(block.start, block.start + block.bytes);
-  }
-  void exclude_surroundings(const Mapping& mapping, std::span<const Block> blocks) {
-    for (const Block& block : blocks)
-      if (!(block.flags & kBlockHandle)) add_surroundings(block, mapping, excluded_);
-  }
-
   // ---- what is one ----
 
   /// Paths from variables win against those from stacks, where there may be stale pointers.
@@ -412,7 +296,7 @@ class Grader {
       bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
       if (!mapping.readable || !(mapping.writable || is_private_memory)) continue;
       if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) continue;
-      excluded_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
+      exclusions_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
         parts_.each(mapping, {low, high}, kind, [&](uintptr_t from, uintptr_t to, const RootPart& part) {
           is_whole = pages_.scan(mapping, from, to, of(part)) && is_whole;
         });
@@ -556,7 +440,6 @@ class Grader {
     uint32_t serial;
   };
   static constexpr size_t kMostHandles = 4096;
-  static constexpr size_t kArenaUnit = size_t{64} << 20;
 
   std::span<const ThreadAtRest> threads_;
   uint64_t began_ns_ = base::monotonic_ns();
@@ -572,12 +455,13 @@ class Grader {
   ledger::Writer& out_;
   bool is_kernel_known_ = false, is_for_hidden_ = false;
   MemoryMap map_;
+  Exclusions exclusions_;
   HeapAges ages_;
   HeapGraph graph_;
   PageScan pages_;
   RootParts parts_;
   Variables variables_;
-  RangeList own_, constants_, excluded_;
+  RangeList constants_;
   Range libc_{}, loader_{};
   Handle handles_[kMostHandles];
   size_t handle_count_ = 0, handles_added_ = 0;
