@@ -182,10 +182,19 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
 }
 
 void fd_found(int fd) {
-  const FdRecord* record = record_if_any(fd);
-  bool is_known = record && record->word.load(std::memory_order_acquire);
-  // Another thread may have been closing it when the list was read.
-  if (fd > 2 && !is_known && !fd_is_closed(fd)) enter_record(fd, FdOrigin::found, 0, {});
+  FdRecord* record = fd > 2 ? record_to_write(fd) : nullptr;
+  // Another thread may have been closing it when the list was read, or be opening it now: then its record wins.
+  if (!record || record->word.load(std::memory_order_acquire) || fd_is_closed(fd)) return;
+  uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
+  uint64_t nobodys = 0;
+  if (!record->word.compare_exchange_strong(nobodys, ledger::fd_word(FdOrigin::found, 0, serial),
+                                            std::memory_order_acq_rel))
+    return;
+  record->acquired_ns = base::monotonic_ns();
+  record->tid = static_cast<uint32_t>(base::current_tid());
+  record->owner_kind = static_cast<uint16_t>(ledger::FdOwner::none);
+  record->owner = 0;
+  record->flags = 0;
 }
 
 void fd_forget_closed() {
