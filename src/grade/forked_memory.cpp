@@ -2,12 +2,16 @@
 
 #include <sys/mman.h>
 
+#include <span>
 #include <string_view>
 
+#include "base/own_memory.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "grade/exclusions.h"
 #include "grade/mapping_lines.h"
 #include "track/kept_memory.h"
+#include "track/tracker.h"
 
 namespace unfreed::grade {
 
@@ -22,11 +26,21 @@ bool has_flag(std::string_view line, std::string_view flag) {
   return false;
 }
 
+/// The runtime's: by some of it a copy knows that it is one.
+bool is_own(uintptr_t address) {
+  Range image = image_around(reinterpret_cast<uintptr_t>(&track::g_tracker));
+  if (address >= image.low && address < image.high) return true;
+  base::OwnMapping own;
+  for (size_t at = 0; base::own_mapping(at, own); ++at)
+    if (address - own.address < own.bytes) return true;
+  return false;
+}
+
 }  // namespace
 
 bool ForkedMemory::give() {
   if (!track::keeps_memory_from_children()) return true;
-  kept_ = memory_.reserve_array<Range>(kMost);
+  kept_ = memory_.reserve_array<Kept>(kMost);
   Scratch buffer_memory;
   auto* buffer = static_cast<char*>(buffer_memory.reserve(kLineBytes));
   if (!kept_ || !buffer) return false;
@@ -36,24 +50,30 @@ bool ForkedMemory::give() {
     Mapping mapping;
     if (parse_mapping(line, mapping)) {
       current = mapping;
-    } else if (has_flag(line, "dc") && current.use != MappingUse::device && current.readable && !current.shared) {
-      if (count_ == kMost) return has_room = false;
-      kept_[count_++] = {current.low, current.high};
+      return true;
     }
+    bool is_wiped = has_flag(line, "wf") && !is_own(current.low);
+    if ((!is_wiped && !has_flag(line, "dc")) || current.use == MappingUse::device || !current.readable ||
+        current.shared)
+      return true;
+    if (count_ == kMost) return has_room = false;
+    kept_[count_++] = {{current.low, current.high}, is_wiped};
     return true;
   });
   if (!is_read || !has_room) return false;
-  for (size_t at = 0; at < count_; ++at)
-    base::raw_syscall(SYS_madvise, static_cast<long>(kept_[at].low), static_cast<long>(kept_[at].high - kept_[at].low),
-                      MADV_DOFORK);
+  advise(MADV_DOFORK, MADV_KEEPONFORK);
   return true;
 }
 
 void ForkedMemory::keep_again() {
-  for (size_t at = 0; at < count_; ++at)
-    base::raw_syscall(SYS_madvise, static_cast<long>(kept_[at].low), static_cast<long>(kept_[at].high - kept_[at].low),
-                      MADV_DONTFORK);
+  advise(MADV_DONTFORK, MADV_WIPEONFORK);
   count_ = 0;
+}
+
+void ForkedMemory::advise(int not_copied, int wiped) {
+  for (const Kept& kept : std::span(kept_, count_))
+    base::raw_syscall(SYS_madvise, static_cast<long>(kept.range.low),
+                      static_cast<long>(kept.range.high - kept.range.low), kept.is_wiped ? wiped : not_copied);
 }
 
 }  // namespace unfreed::grade

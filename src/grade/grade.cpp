@@ -3,6 +3,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <new>
@@ -26,6 +27,7 @@
 #include "track/root_regions.h"
 #include "track/threads.h"
 #include "track/tracker.h"
+#include "unwind/objects.h"
 
 namespace unfreed::grade {
 
@@ -79,7 +81,7 @@ class Grader {
 
  private:
   static constexpr const char* kNoMemory = "there is no memory for it";
-  static constexpr const char* kNoPages = "the kernel does not say which memory is in use";
+  static constexpr const char* kNoPages = "the kernel does not say which memory is in use, or does not let it be read";
 
   static const char* refuse() {
     if (g_tracker.heap_use == track::HeapUse::none) return "the heap is not tracked";
@@ -289,13 +291,26 @@ class Grader {
     return part;
   }
 
+  /// May the program have written to it, though it may have made it read-only since, or no memory at all to look at?
+  static bool may_hold_pointers(const Mapping& mapping) {
+    if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) return false;
+    bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
+    if (mapping.writable || is_private_memory) return true;
+    if (!mapping.readable || mapping.executable) return false;
+    return mapping.shared ? mapping.is_memory_file : !was_read_only(mapping);
+  }
+  /// Has the loader left it so, before there were blocks?
+  static bool was_read_only(const Mapping& mapping) {
+    unwind::Object object;
+    unwind::Segment segment;
+    return unwind::find_object(mapping.low, object) && unwind::find_segment(object, mapping.low, segment) &&
+           !(segment.protection & PROT_WRITE);
+  }
   bool scan_mappings(ledger::RootKind kind) {
     bool is_whole = true;
     if (kind == ledger::RootKind::thread_variable) scan_thread_blocks();
     for (const Mapping& mapping : map_.all()) {
-      bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
-      if (!mapping.readable || !(mapping.writable || is_private_memory)) continue;
-      if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) continue;
+      if (!may_hold_pointers(mapping)) continue;
       exclusions_.each_gap({mapping.low, mapping.high}, [&](uintptr_t low, uintptr_t high) {
         parts_.each(mapping, {low, high}, kind, [&](uintptr_t from, uintptr_t to, const RootPart& part) {
           is_whole = pages_.scan(mapping, from, to, of(part)) && is_whole;

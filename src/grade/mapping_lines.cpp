@@ -1,6 +1,8 @@
 #include "grade/mapping_lines.h"
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "base/mapping_line.h"
 #include "base/syscall.h"
@@ -16,8 +18,15 @@ MappingUse use_of(std::string_view name, uint64_t inode) {
   if (name == "[stack]") return MappingUse::stack;
   if (name.starts_with('[')) return MappingUse::kernel;
   if (name.starts_with("/[aio]")) return MappingUse::aio;
+  if (name.starts_with("/secretmem")) return MappingUse::secret;
   bool is_device = name.starts_with("/dev/") && !name.starts_with("/dev/shm/") && !name.starts_with("/dev/zero");
   return is_device && inode ? MappingUse::device : MappingUse::file;
+}
+
+bool is_memory_file(std::string_view name) {
+  constexpr std::string_view kPlaces[] = {"/memfd:", "/dev/zero", "/dev/shm/", "/SYSV"};
+  return std::any_of(std::begin(kPlaces), std::end(kPlaces),
+                     [&](std::string_view place) { return name.starts_with(place); });
 }
 
 }  // namespace
@@ -25,8 +34,14 @@ MappingUse use_of(std::string_view name, uint64_t inode) {
 bool parse_mapping(std::string_view line, Mapping& out) {
   base::MappingLine read;
   if (!base::parse_mapping_line(line, read)) return false;
-  out = {
-      read.low, read.high, read.readable, read.writable, read.executable, read.shared, use_of(read.name, read.inode)};
+  out = {read.low,
+         read.high,
+         read.readable,
+         read.writable,
+         read.executable,
+         read.shared,
+         use_of(read.name, read.inode),
+         is_memory_file(read.name)};
   return true;
 }
 

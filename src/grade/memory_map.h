@@ -14,6 +14,7 @@ enum class MappingUse : uint8_t {
   heap,    ///< what brk gives
   stack,   ///< the main thread's
   file,    ///< of a file in a file system, /dev/shm included
+  secret,  ///< memfd_secret(2): only the process itself can read it
   aio,     ///< where the kernel puts answers to io_submit(2)
   device,  ///< of a device: not memory
   kernel,  ///< [vvar] …
@@ -27,6 +28,8 @@ struct Mapping {
   bool executable;
   bool shared;
   MappingUse use;
+  /// Of a file that is memory: memfd_create(2), /dev/shm, System V's, what MAP_SHARED | MAP_ANONYMOUS gives.
+  bool is_memory_file = false;
 };
 
 class MemoryMap {

@@ -39,6 +39,7 @@ constexpr uint64_t kFile = 1u << 2, kPresent = 1u << 3, kSwapped = 1u << 4;
 
 PageScan::~PageScan() {
   if (page_map_ >= 0) base::close_file(page_map_);
+  if (memory_ >= 0) base::close_file(memory_);
 }
 
 bool PageScan::prepare() {
@@ -80,7 +81,7 @@ bool PageScan::each_known_run(const Mapping& mapping, uintptr_t low, uintptr_t h
 template <class Visit>
 bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit) {
   if (!mapping.shared && each_known_run(mapping, low, high, visit)) return true;
-  if (high - low > kMostByPage) return false;
+  if (high - low > (mapping.readable ? kMostByPage : kMostUnknown)) return false;
   uintptr_t run = 0;
   auto* residency = reinterpret_cast<uint8_t*>(entries_);
   for (uintptr_t from = low & ~(kPage - 1); from < high;) {
@@ -107,33 +108,46 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
   return true;
 }
 
-void PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
+/// The number of bytes copied to copy_, or an error's negative number.
+long PageScan::copy(const Mapping& mapping, uintptr_t from, size_t bytes) {
+  if (mapping.readable) return base::copy_memory(0, from, copy_, bytes);
+  if (memory_ < 0) memory_ = base::open_file("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  return base::raw_syscall(SYS_pread64, memory_, reinterpret_cast<long>(copy_), static_cast<long>(bytes),
+                           static_cast<long>(from));
+}
+
+bool PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
   low = (low + sizeof(uintptr_t) - 1) & ~(sizeof(uintptr_t) - 1);
-  if (mapping.use != MappingUse::file && !mapping.shared) {
-    if (low >= high) return;
+  bool is_there_for_good = mapping.use == MappingUse::secret || (mapping.use != MappingUse::file && !mapping.shared);
+  if (mapping.readable && is_there_for_good) {
+    if (low >= high) return true;
     if (mapping.executable)
       graph_.scan_code({reinterpret_cast<const std::byte*>(low), high - low}, part);
     else
       graph_.scan_root(reinterpret_cast<const uintptr_t*>(low), (high - low) / sizeof(uintptr_t), part, low);
-    return;
+    return true;
   }
   while (low < high) {
     size_t bytes = std::min<size_t>(kCopyBytes, high - low);
-    long got = base::copy_memory(0, low, copy_, bytes);
+    long got = copy(mapping, low, bytes);
+    if (got <= 0 && !mapping.readable) return false;
     if (got > 0) graph_.scan_root(copy_, static_cast<size_t>(got) / sizeof(uintptr_t), part, low);
     // Past the end of a file that has got shorter there is nothing.
     low = got == static_cast<long>(bytes) ? low + bytes
                                           : (low + static_cast<uintptr_t>(std::max(got, 0L))) / kPage * kPage + kPage;
   }
+  return true;
 }
 
 bool PageScan::scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
-  auto read_run = [&](uintptr_t from, uintptr_t to) { read(mapping, from, to, part); };
-  bool is_small = high - low <= kSmall && !mapping.shared && mapping.use != MappingUse::file;
-  if (!is_small && (mapping.shared || page_map_ >= 0) && each_run(mapping, low, high, read_run)) return true;
+  bool is_whole = true;
+  auto read_run = [&](uintptr_t from, uintptr_t to) { is_whole = read(mapping, from, to, part) && is_whole; };
+  bool is_small = high - low <= kSmall && !mapping.shared && mapping.readable && mapping.use != MappingUse::file;
+  if (!is_small && (mapping.shared || page_map_ >= 0) && each_run(mapping, low, high, read_run)) return is_whole;
+  if (!mapping.readable) return is_whole;  // mostly address space that was only reserved
   if (mapping.shared || high - low > kMostUnknown) return false;
   read_run(low, high);
-  return true;
+  return is_whole;
 }
 
 }  // namespace unfreed::grade

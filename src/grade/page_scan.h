@@ -20,8 +20,9 @@ class PageScan {
   /// False: no memory.
   bool prepare();
 
-  /// Scans [low, high) of `mapping`. False: too much of it may or may not be there, as the kernel does not say.
-  /// What could fault (a file that gets shorter) is read by a system call.
+  /// Scans [low, high) of `mapping`; of a private mapping of a file, what was written to. False: too much of it may or
+  /// may not be there, as the kernel does not say, or it cannot be read.
+  /// What could fault (a file that gets shorter, memory that the program has made unreadable) is read by a system call.
   bool scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
 
  private:
@@ -30,10 +31,12 @@ class PageScan {
   bool each_known_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
   template <class Visit>
   bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
-  void read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
+  bool read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
+  long copy(const Mapping& mapping, uintptr_t from, size_t bytes);
 
   HeapGraph& graph_;
   long page_map_ = -1;
+  long memory_ = -1;  ///< /proc/self/mem, by which also what is protected from reading can be read
   Scratch entry_memory_, copy_memory_;
   uint64_t* entries_ = nullptr;
   uintptr_t* copy_ = nullptr;

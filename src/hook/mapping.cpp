@@ -136,6 +136,6 @@ UNFREED_HOOK void* mremap(void* start, size_t old_bytes, size_t new_bytes, int f
 }
 
 UNFREED_HOOK int madvise(void* start, size_t bytes, int advice) noexcept {
-  if (advice == MADV_DONTFORK) track::note_kept_from_children();
+  if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK) track::note_kept_from_children();
   return g_real.madvise(start, bytes, advice);
 }

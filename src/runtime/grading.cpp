@@ -159,7 +159,7 @@ void LiveGrading::begin() {
   problem_ = outcome_ ? stop_threads() : "there is no memory for it";
   if (problem_) return;
   if (!kept_memory_.give()) {
-    problem_ = "memory hidden from fork children (MADV_DONTFORK) could not be located";
+    problem_ = "memory hidden from fork children (MADV_DONTFORK, MADV_WIPEONFORK) could not be located";
     return;
   }
   if (!track::g_heap_index.keep_in_children(true)) {

@@ -1,5 +1,5 @@
-// Does the process keep memory from its fork children (MADV_DONTFORK)? A copy of it, made to look at its memory, would
-// miss that (grade/forked_memory.h).
+// Does the process keep memory from its fork children (MADV_DONTFORK, MADV_WIPEONFORK)? A copy of it, made to look at
+// its memory, would miss that (grade/forked_memory.h).
 #pragma once
 
 #include <atomic>

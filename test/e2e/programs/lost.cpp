@@ -1,11 +1,13 @@
 // Blocks that the program can still get at, in every way that there is, and blocks that it has lost. A line's marker
 // says what the report is to say of its blocks.
+#include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -43,7 +45,7 @@ struct Counted {
 
 Link* g_list;
 Link* g_ring;
-void* g_static_array[4];
+void* g_static_array[5];
 char* g_middle;
 Second* g_second;
 Counted* g_counted;
@@ -97,6 +99,9 @@ void* map_page() {
   auto* page = static_cast<void**>(map_page());
   madvise(page, kPage, MADV_DONTFORK);
   page[3] = make(111);  // @reachable kept_from_children
+  page = static_cast<void**>(map_page());
+  madvise(page, kPage, MADV_WIPEONFORK);
+  page[3] = make(121);  // @reachable wiped_in_children
   auto* code = static_cast<char*>(map_page());
   void* operand = make(112);  // @reachable operand
   memcpy(code + 5, &operand, sizeof operand);
@@ -114,6 +119,42 @@ void* map_page() {
   g_packed.pointer = make(117);                                                              // @possibly packed
   g_boxed = reinterpret_cast<uintptr_t>(make(118)) | uintptr_t{0x1fff7} << 47;               // @reachable boxed
   g_boxed_middle = (reinterpret_cast<uintptr_t>(make(119)) + 64) | uintptr_t{0xfffb} << 48;  // @possibly boxed_middle
+}
+
+/// A page of the program's variables, as hardened programs protect them once they are set.
+struct alignas(kPage) Protected {
+  void* pointer;
+  char rest[kPage - sizeof(void*)];
+} g_protected{nullptr, "not zero, and so in the file"};
+
+void** map_shared(int file, int protection) {
+  if (file < 0 || ftruncate(file, kPage) != 0) return nullptr;
+  void* view = mmap(nullptr, kPage, protection, MAP_SHARED, file, 0);
+  return view == MAP_FAILED ? nullptr : static_cast<void**>(view);
+}
+
+/// Memory that the program has written to and may no longer write to, or not even read.
+[[gnu::noinline]] void leave_protected() {
+  g_protected.pointer = make(122);  // @reachable protected_variable
+  mprotect(&g_protected, kPage, PROT_READ);
+  int file = open("/proc/self/exe", O_RDONLY);
+  auto* page = static_cast<void**>(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0));
+  page[5] = make(123);  // @reachable protected_file
+  mprotect(page, kPage, PROT_READ);
+  close(file);
+  file = memfd_create("views", 0);
+  void** view = map_shared(file, PROT_READ | PROT_WRITE);
+  if (!view || !map_shared(file, PROT_READ)) abort();
+  view[7] = make(124);  // @reachable second_view
+  munmap(view, kPage);
+  close(file);
+  page = static_cast<void**>(map_page());
+  page[9] = make(125);  // @reachable unreadable
+  mprotect(page, kPage, PROT_NONE);
+  file = static_cast<int>(syscall(SYS_memfd_secret, 0));
+  void** secret = map_shared(file, PROT_READ | PROT_WRITE);  // not every kernel has it
+  (secret ? *secret : g_static_array[4]) = make(126);        // @reachable secret
+  if (file >= 0) close(file);
 }
 
 /// All that the kernel knows of a timer is where its data is; and so it is with a stack for signal handlers.
@@ -213,6 +254,7 @@ int main(int count, char** arguments) {
   leave();
   leave_streams();
   leave_watched();
+  leave_protected();
   leave_to_the_kernel();
   pthread_t holder{};
   for (int at = 1; at < count; ++at) {
