@@ -62,6 +62,9 @@ class Grader {
     if (!exclusions_.find_own() || base::is_passing_memory_unknown()) return kNoMemory;
     if (!may_take_memory()) return "too little memory is free";
     if (!prepare()) return kNoMemory;
+    graph_.read_in_parts([](void* self, uintptr_t from, uintptr_t to,
+                            Range& out) { return static_cast<Grader*>(self)->find_readable(from, to, out); },
+                         this);
     if (!collect_blocks()) return "there are too many heap blocks";
     keep_pointers();
     if (!graph_.index(constants_.all())) return kNoMemory;
@@ -147,7 +150,7 @@ class Grader {
   bool collect_blocks() {
     collect_handles();
     for (const Mapping& mapping : map_.all()) {
-      if (!exclusions_.may_be_heap(mapping)) continue;
+      if (!exclusions_.may_be_heap(mapping) && !is_guard(mapping)) continue;
       auto add = [&](uintptr_t address, const track::Block& block) {
         add_handles_before(address);
         Block one = described(address, block, mapping);
@@ -160,14 +163,20 @@ class Grader {
     return is_whole_;
   }
 
+  /// A part of a block that the program has made unreadable: below a stack, or around a buffer.
+  static bool is_guard(const Mapping& mapping) {
+    constexpr uintptr_t kMost = 64 * 1024;  // more is address space that is only reserved
+    bool is_private_memory = mapping.use == MappingUse::anonymous || mapping.use == MappingUse::heap;
+    return is_private_memory && !mapping.readable && !mapping.shared && mapping.high - mapping.low <= kMost;
+  }
   Block described(uintptr_t address, const track::Block& block, const Mapping& mapping) {
     Block out{address, block.size_bytes, block.site, Grade::unreached, 0, 0};
     if (block.ignored) out.flags |= kBlockUncounted;
     if (block.in_use) out.flags |= kBlockInUse;
     if (block.epoch >= since_epoch_ && !block.ignored) out.flags |= kBlockRecent;
     out.flags |= flags_of_site(block.site);
-    if (address + block.size_bytes > mapping.high && !is_readable_to(mapping, address + block.size_bytes))
-      out.flags |= kBlockUnreadable;
+    uintptr_t end = address + block.size_bytes;
+    if (!mapping.readable || (end > mapping.high && !is_readable_to(mapping, end))) out.flags |= kBlockUnreadable;
     return out;
   }
   /// Neighbours mostly have the same site.
@@ -186,6 +195,15 @@ class Grader {
       mapping = next;
     }
     return true;
+  }
+
+  bool find_readable(uintptr_t from, uintptr_t to, Range& out) const {
+    for (const Mapping* mapping = map_.find(from); mapping && from < to; mapping = map_.find(from = mapping->high)) {
+      if (!mapping->readable) continue;
+      out = {from, std::min(to, mapping->high)};
+      return true;
+    }
+    return false;
   }
 
   /// Threads that have ended and were not joined: they are lost, or pthread_join() still returns their results.

@@ -100,11 +100,11 @@ bool HeapGraph::index(std::span<const Range> constants) {
     }
   }
   lowest_ = blocks_[0].start;
-  span_ = end_of(blocks_[count_ - 1]) - lowest_;
+  span_ = end_of(blocks_[count_ - 1]) + 1 - lowest_;
   return true;
 }
 
-uint32_t HeapGraph::block_at(uintptr_t address) const {
+uint32_t HeapGraph::block_at(uintptr_t address, uintptr_t beyond) const {
   const auto none = static_cast<uint32_t>(count_);
   uint32_t place = regions_[region_of(address)];
   if (!place) return none;
@@ -124,8 +124,9 @@ uint32_t HeapGraph::block_at(uintptr_t address) const {
   if (low == 0) return none;
   const Block& block = blocks_[low - 1];
   // An empty array with a cookie is known by what would be its first element.
-  bool is_empty_array = block.bytes == kWord && address == block.start + kWord && word_at(block.start) == 0;
-  return address < end_of(block) || (is_empty_array && !(block.flags & kBlockUnreadable)) ? low - 1 : none;
+  bool is_empty_array = block.bytes == kWord && address == block.start + kWord && !(block.flags & kBlockUnreadable) &&
+                        word_at(block.start) == 0;
+  return address < end_of(block) + beyond || is_empty_array ? low - 1 : none;
 }
 
 Block* HeapGraph::find_around(uintptr_t address) {
@@ -202,10 +203,10 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     uintptr_t word = *words, address = word & kAddressMask;
     if (address - lowest_ >= span_) [[likely]]
       continue;
-    uint32_t at = block_at(address);
+    constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
+    uint32_t at = block_at(address, kIsAlive ? 1 : 0);
     if (at == count_) continue;
     Block& block = blocks_[at];
-    constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
     if constexpr (kIsAlive) {
       if (block.grade != Grade::unreached && !pointers_.is_kept) continue;
     }
@@ -300,15 +301,21 @@ void HeapGraph::drain() {
     uint32_t at = queue_[queue_begin_++];
     const Block& block = blocks_[at];
     bool is_handle = block.flags & kBlockHandle;
-    if (is_handle ? !block.offset : block.flags & kBlockUnreadable) continue;
-    uintptr_t from = is_handle ? block.start + block.offset : block.start;
+    if (is_handle && !block.offset) continue;
     bool keeps = kMode != Mode::lost && kMode != Mode::leaders && pointers_.is_kept && pointers_.is_complete;
     if (keeps) first_[at] = static_cast<uint32_t>(pointers_.count);
-    if (!is_handle) prefetch_block(from, block.bytes);
-    scan<kMode>(reinterpret_cast<const uintptr_t*>(from), is_handle ? 1 : block.bytes / kWord,
-                {nullptr, nodes_[at], block.flags, from});
+    auto scan_words = [&](const uintptr_t* words, size_t count) {
+      auto address = reinterpret_cast<uintptr_t>(words);
+      scan<kMode>(words, count, {nullptr, nodes_[at], block.flags, address});
+      if (looks_for_hidden_) find_hidden(reinterpret_cast<const std::byte*>(words), count * kWord);
+    };
+    if (is_handle) {
+      scan_words(reinterpret_cast<const uintptr_t*>(block.start + block.offset), 1);
+    } else {
+      prefetch_block(block.start, block.bytes);
+      each_part(block, scan_words);
+    }
     if (keeps) last_[at] = static_cast<uint32_t>(pointers_.count);
-    if (looks_for_hidden_) find_hidden(reinterpret_cast<const std::byte*>(from), is_handle ? kWord : block.bytes);
   }
   queue_begin_ = queue_end_ = 0;
 }

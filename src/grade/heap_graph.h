@@ -6,7 +6,8 @@
 // The grades are Valgrind's (memcheck manual, "Memory leak detection"):
 //
 //   reachable        a chain of pointers to the starts of blocks leads to it from a root
-//   possibly lost    only a chain in which some pointer leads into the middle of a block
+//   possibly lost    only a chain in which some pointer leads into the middle of a block, or to its very end (an empty
+//                    one of an allocator that puts a header in front: talloc)
 //   lost             no pointer leads to it, or only such as lie in blocks that it leads to itself
 //   indirectly lost  only pointers in lost blocks lead to it
 //
@@ -43,7 +44,8 @@ struct Block {
 inline constexpr uint8_t kBlockUncounted = 1u
                                            << 0;  ///< nobody's report: what only it leads to is possibly lost at worst
 inline constexpr uint8_t kBlockLibc = 1u << 1;    ///< libc's own: pointers into its middle are as good as to its start
-inline constexpr uint8_t kBlockUnreadable = 1u << 2;  ///< its contents are not looked at
+inline constexpr uint8_t kBlockUnreadable = 1u << 2;  ///< not all of it can be read; if it is uncounted, too, none of
+                                                      ///< its contents are looked at
 inline constexpr uint8_t kBlockStream = 1u
                                         << 3;  ///< a FILE: libc's list of them, and theirs of one another, do not count
 inline constexpr uint8_t kBlockHandle = 1u << 4;  ///< no block, but a thread's pthread_t: only its exact value counts,
@@ -106,6 +108,13 @@ class HeapGraph {
   void name_variables(FindVariable find, void* context) {
     find_variable_ = find;
     variable_context_ = context;
+  }
+
+  /// Finds the first memory in [from, to) that can be read, for blocks of which not all can. False: there is none.
+  using FindReadable = bool (*)(void* context, uintptr_t from, uintptr_t to, Range& out);
+  void read_in_parts(FindReadable find, void* context) {
+    find_readable_ = find;
+    readable_context_ = context;
   }
 
   /// A live block; addresses ascend. False: no room.
@@ -175,8 +184,8 @@ class HeapGraph {
   enum class Mode : uint8_t { root, reachable, possibly, lost, leaders };
   static constexpr uint32_t kSeveralLeaders = UINT32_MAX;
 
-  /// The block that the address lies in, or count_.
-  uint32_t block_at(uintptr_t address) const;
+  /// The block that the address lies in, or at most so far `beyond`; or count_.
+  uint32_t block_at(uintptr_t address, uintptr_t beyond = 0) const;
   bool is_start(const Block& block, uintptr_t address) const;
   bool is_virtual_table(uintptr_t address) const;
   /// The words of a root, or of a block.
@@ -188,6 +197,8 @@ class HeapGraph {
   };
   template <Mode kMode>
   void scan(const uintptr_t* words, size_t count, const Holder& holder);
+  template <class Visit>
+  void each_part(const Block& block, Visit visit) const;
   template <Mode kMode>
   void drain();
   void push(uint32_t block) {
@@ -232,6 +243,8 @@ class HeapGraph {
   size_t most_pointers_ = 0;
   FindVariable find_variable_ = nullptr;
   void* variable_context_ = nullptr;
+  FindReadable find_readable_ = nullptr;
+  void* readable_context_ = nullptr;
   uintptr_t last_word_ = 0;  ///< whose variable was found last
   uintptr_t last_variable_ = 0;
 
@@ -247,5 +260,19 @@ class HeapGraph {
   uintptr_t lowest_ = 0, span_ = 0;
   std::span<const Range> constants_;
 };
+
+/// Calls `visit(words, count)` for what can be read of a block.
+template <class Visit>
+void HeapGraph::each_part(const Block& block, Visit visit) const {
+  constexpr uintptr_t kWord = sizeof(uintptr_t);
+  uintptr_t end = block.start + block.bytes;
+  if (!(block.flags & kBlockUnreadable))
+    return visit(reinterpret_cast<const uintptr_t*>(block.start), block.bytes / kWord);
+  if (block.flags & kBlockUncounted || !find_readable_) return;
+  Range part{};
+  for (uintptr_t at = block.start; find_readable_(readable_context_, at, end, part); at = part.high)
+    if (uintptr_t from = (part.low + kWord - 1) & ~(kWord - 1); from < part.high)
+      visit(reinterpret_cast<const uintptr_t*>(from), (part.high - from) / kWord);
+}
 
 }  // namespace unfreed::grade

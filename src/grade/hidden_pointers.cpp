@@ -65,8 +65,10 @@ void HeapGraph::reach_hidden() {
   looks_for_hidden_ = true;
   for (const Block& block : blocks()) {
     bool is_reached = block.grade == Grade::reachable || block.grade == Grade::possibly_lost;
-    if (!is_reached || block.flags & (kBlockUnreadable | kBlockHandle)) continue;
-    find_hidden(reinterpret_cast<const std::byte*>(block.start), block.bytes);
+    if (!is_reached || block.flags & kBlockHandle) continue;
+    each_part(block, [this](const uintptr_t* words, size_t count) {
+      find_hidden(reinterpret_cast<const std::byte*>(words), count * kWord);
+    });
   }
   drain<Mode::possibly>();
   looks_for_hidden_ = false;

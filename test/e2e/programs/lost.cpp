@@ -45,7 +45,8 @@ struct Counted {
 
 Link* g_list;
 Link* g_ring;
-void* g_static_array[5];
+void* g_static_array[6];
+void* g_end;
 char* g_middle;
 Second* g_second;
 Counted* g_counted;
@@ -157,6 +158,23 @@ void** map_shared(int file, int protection) {
   if (file >= 0) close(file);
 }
 
+char* guarded(void* memory) {
+  mprotect(memory, kPage, PROT_NONE);
+  return static_cast<char*>(memory) + kPage;
+}
+
+/// Blocks in which a page cannot be read, as coroutine libraries allocate stacks: the rest is looked at.
+[[gnu::noinline]] void leave_guarded() {
+  g_static_array[5] = aligned_alloc(kPage, 3 * kPage);                        // @reachable guarded
+  *reinterpret_cast<void**>(guarded(g_static_array[5]) + kPage) = make(128);  // @reachable in_guarded
+  void* lost = aligned_alloc(kPage, 3 * kPage);                               // @lost guarded_too
+  auto* place = reinterpret_cast<void**>(guarded(lost));
+  place[0] = lost;
+  place[1] = make(129);  // @indirectly in_guarded_too
+  // All of an empty block of talloc's is in front of what its owner knows.
+  g_end = static_cast<char*>(make(96)) + 96;  // @possibly end
+}
+
 /// All that the kernel knows of a timer is where its data is; and so it is with a stack for signal handlers.
 [[gnu::noinline]] void leave_to_the_kernel() {
   sigevent event{};
@@ -255,6 +273,7 @@ int main(int count, char** arguments) {
   leave_streams();
   leave_watched();
   leave_protected();
+  leave_guarded();
   leave_to_the_kernel();
   pthread_t holder{};
   for (int at = 1; at < count; ++at) {

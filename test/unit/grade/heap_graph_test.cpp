@@ -204,11 +204,21 @@ TEST_F(Heap, DoubtsPointersIntoTheMiddle) {
   EXPECT_EQ(of(better), Grade::reachable) << "a pointer to the start is better than one into the middle";
 }
 
-TEST_F(Heap, DoesNotTakeTheEndOfABlockForThatBlock) {
-  size_t one = block(32), empty = block(0);
-  grade({at(one, 32), at(empty)});
-  EXPECT_EQ(of(one), Grade::lost);
+TEST_F(Heap, DoubtsPointersToTheEnd) {
+  size_t leaf = block(16), header = block(96, {at(leaf)}), beyond = block(32), empty = block(0), last = block(32);
+  grade({at(header, 96), at(beyond, 33), at(empty), at(last, 32)});
+  EXPECT_EQ(of(header), Grade::possibly_lost);
+  EXPECT_EQ(of(leaf), Grade::possibly_lost);
+  EXPECT_EQ(of(beyond), Grade::lost);
   EXPECT_EQ(of(empty), Grade::reachable);
+  EXPECT_EQ(of(last), Grade::possibly_lost) << "though nothing lies there any more";
+}
+
+TEST_F(Heap, TakesNoBlocksEndForAnothersOwnPointer) {
+  size_t one = block(32), other = block(32, {at(one, 32)});
+  grade({});
+  EXPECT_EQ(of(one), Grade::lost) << "only what is reached gives the benefit of the doubt";
+  EXPECT_EQ(of(other), Grade::lost);
 }
 
 TEST_F(Heap, FindsLongBlocksByPointersToAnyPage) {
@@ -272,7 +282,7 @@ TEST_F(Heap, KnowsWhatLibrariesPutInFront) {
          full = block(8, {5});
   grade({at(array, 8), at(sized, 8), at(whole, 8), at(characters, 24), at(none, 8), at(empty, 8), at(full, 8)});
   EXPECT_EQ(of(empty), Grade::reachable) << "new T[0]";
-  EXPECT_EQ(of(full), Grade::lost) << "its end is not in it";
+  EXPECT_EQ(of(full), Grade::possibly_lost) << "its end is not its start";
   EXPECT_EQ(of(array), Grade::reachable) << "new T[3]";
   EXPECT_EQ(of(sized), Grade::reachable) << "its size in front";
   EXPECT_EQ(of(whole), Grade::reachable) << "its size in front, itself included";
@@ -391,6 +401,22 @@ TEST_F(Heap, DoesNotLookIntoWhatCannotBeRead) {
   grade({at(guarded)});
   EXPECT_EQ(of(guarded), Grade::reachable);
   EXPECT_EQ(of(leaf), Grade::lost);
+}
+
+TEST_F(Heap, LooksIntoThePartsThatCanBeRead) {
+  size_t kept = block(16), guarded_away = block(16);
+  size_t guarded = block(64, {at(guarded_away), 0, 0, at(kept)}, kBlockUnreadable);
+  uintptr_t readable = at(guarded, 16);
+  graph_.read_in_parts(
+      [](void* context, uintptr_t from, uintptr_t to, Range& out) {
+        uintptr_t low = *static_cast<uintptr_t*>(context);
+        out = {std::max(from, low), to};
+        return from < to;
+      },
+      &readable);
+  grade({at(guarded)});
+  EXPECT_EQ(of(kept), Grade::reachable);
+  EXPECT_EQ(of(guarded_away), Grade::lost);
 }
 
 TEST_F(Heap, FindsABlockByItsStartAlone) {
