@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <set>
 
@@ -412,11 +413,21 @@ std::vector<Look> looks_of(const Series& series, const std::vector<uint64_t>& va
   return looks;
 }
 
-report::KindGrowth growth_of(const Series& series, ledger::Kind kind) {
+/// `growing`: the call sites that grow, as one. A kind does not level off while one of its sites grows: something
+/// larger may have filled up meanwhile.
+report::KindGrowth growth_of(const Series& series, ledger::Kind kind, const report::Growth& growing) {
   report::KindGrowth one;
   one.kind = kind;
   size_t looks = series.times_ns.size();
   one.growth = judge_growth(looks_of(series, series.kinds[static_cast<size_t>(kind)].at_looks(looks)));
+  bool has_risen = one.growth.course == report::Course::levels_off || one.growth.course == report::Course::unknown;
+  if (has_risen && growing.per_day) {
+    one.growth.course = report::Course::grows;
+    one.growth.reason = {};
+    one.growth.per_day = growing.per_day;
+    one.growth.per_day_least = growing.per_day_least;
+    one.growth.per_day_most = growing.per_day_most;
+  }
   if (kind != ledger::Kind::fd || !series.limit) return one;
   one.limit = series.limit;
   if (one.growth.per_day && series.limit > series.open) {
@@ -435,6 +446,7 @@ void add_growth(Report& report, base::Arena& arena, const Series& series) {
   report.watch.emplace();
   report.watch->looks = looks;
   report.watch->duration_ns = series.times_ns.back() - series.times_ns.front();
+  std::array<report::Growth, ledger::kKindCount> growing{};
   for (const report::Place& place : report.places) {
     std::vector<uint64_t> sum(looks);
     for (uint32_t index : place.sites) {
@@ -447,11 +459,16 @@ void add_growth(Report& report, base::Arena& arena, const Series& series) {
     if (!has_changed) continue;
     report::Growth growth = judge_growth(looks_of(series, sum));
     for (uint32_t index : place.sites) report.sites[index].growth = growth;
+    if (growth.course != report::Course::grows || place.sites.empty()) continue;
+    report::Growth& all = growing[static_cast<size_t>(report.sites[place.sites[0]].kind)];
+    all.per_day += growth.per_day;
+    all.per_day_least += growth.per_day_least;
+    all.per_day_most += growth.per_day_most;
   }
   for (size_t at = 0; at < ledger::kKindCount; ++at) {
     auto& totals = report.totals[at];
     if (!totals) continue;
-    report::KindGrowth one = growth_of(series, static_cast<ledger::Kind>(at));
+    report::KindGrowth one = growth_of(series, static_cast<ledger::Kind>(at), growing[at]);
     report.watch->kinds.add(arena, one);
     (*totals)[Counter::growth] = one.growth.per_day;
   }
