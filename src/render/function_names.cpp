@@ -45,6 +45,7 @@ size_t closing(std::string_view text, size_t open) {
 
 namespace {
 
+bool is_bracket(char character) { return std::string_view("<({[").find(character) != std::string_view::npos; }
 bool is_operator(std::string_view before) { return before.ends_with("operator") || before.ends_with("operator<"); }
 
 /// The last parameter list as "(…)". The text itself where it has none.
@@ -114,6 +115,20 @@ std::string fit_function(std::string_view name, size_t columns) {
     text = shorten(text);
   }
   return cut_to(text, columns);
+}
+
+std::string fit_type(std::string_view name, size_t columns) {
+  constexpr std::string_view kMadeShared[] = {"std::_Sp_counted_ptr_inplace<",     // libstdc++
+                                              "std::__1::__shared_ptr_emplace<"};  // libc++
+  for (std::string_view start : kMadeShared) {
+    if (!name.starts_with(start)) continue;
+    size_t from = start.size(), at = from;
+    for (; at < name.size() && name[at] != ',' && name[at] != '>'; ++at)
+      if (size_t end = is_bracket(name[at]) ? closing(name, at) : std::string_view::npos; end != std::string_view::npos)
+        at = end;
+    return fit_function(name.substr(from, at - from), columns);
+  }
+  return fit_function(name, columns);
 }
 
 }  // namespace unfreed::render

@@ -12,6 +12,9 @@ namespace unfreed::render {
 inline constexpr size_t kLongName = 100;
 std::string fit_function(std::string_view name, size_t columns = kLongName);
 
+/// A type's name: of what std::make_shared() has allocated, that of the object in it.
+std::string fit_type(std::string_view name, size_t columns = kLongName);
+
 /// On a terminal, of printable text.
 size_t columns_of(std::string_view text);
 /// The text, or its beginning and "…".

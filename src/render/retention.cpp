@@ -170,7 +170,7 @@ std::string RetentionPaths::describe_retained(const std::set<size_t>& nodes) con
 
 std::string RetentionPaths::describe_step(const RetentionNode& node) const {
   std::string what = node.blocks ? write_number_of(node.blocks, "block") : "a block";
-  if (!node.type.empty()) what += " of " + fit_function(node.type, kNameColumns);
+  if (!node.type.empty()) what += " of " + fit_type(node.type, kNameColumns);
   const auto& telling = frame_of(node);
   if (!telling) return what;
   auto name = [](const StackFrame& frame) {

@@ -27,6 +27,15 @@ TEST(FunctionNames, TemplateArgumentsAndResultsAreLeftOut) {
   EXPECT_EQ(fit_function(std::string(300, 'f')), std::string(99, 'f') + "…");
 }
 
+TEST(FunctionNames, SharedObjectsAreShownByTheirOwnType) {
+  EXPECT_EQ(fit_type("std::_Sp_counted_ptr_inplace<Session, std::allocator<void>, (__gnu_cxx::_Lock_policy)2>"),
+            "Session");
+  EXPECT_EQ(fit_type("std::_Sp_counted_ptr_inplace<std::pair<int, A>, std::allocator<void>, 2>"), "std::pair<int, A>");
+  EXPECT_EQ(fit_type("std::__1::__shared_ptr_emplace<Session>"), "Session");
+  EXPECT_EQ(fit_type("std::_Sp_counted_ptr<A*, 2>"), "std::_Sp_counted_ptr<A*, 2>");
+  EXPECT_EQ(fit_type("std::_Sp_counted_ptr_inplace<"), "");
+}
+
 TEST(FunctionNames, ColumnsAreCharacters) {
   EXPECT_EQ(columns_of("a…b"), 3u);
   EXPECT_EQ(cut_to("…….…", 3),
