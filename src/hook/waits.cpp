@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/sem.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,10 @@ UNFREED_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* req
 UNFREED_HOOK int usleep(useconds_t microseconds) {
   track::TimedWait wait(UNFREED_FRAME, nullptr, microseconds * kMicrosecondNs);
   return g_real.usleep(microseconds);
+}
+UNFREED_HOOK int thrd_sleep(const timespec* time, timespec* rest) {
+  track::TimedWait wait(UNFREED_FRAME, time, 0);
+  return g_real.thrd_sleep(time, rest);
 }
 
 UNFREED_HOOK int poll(pollfd* fds, nfds_t count, int milliseconds) {

@@ -543,6 +543,7 @@ void waiting() {
   CALL(clock_nanosleep(CLOCK_MONOTONIC, 0, no_timespec, nullptr));
   CALL(clock_nanosleep(kFar, 0, &short_time, nullptr));
   CALL(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &no_time, nullptr));
+  CALL(thrd_sleep(no_timespec, nullptr));
   CALL(poll(no_polled, 1, 1));
   CALL(poll(&polled, 1, 1));
   CALL(poll(no_polled, 0, 1));

@@ -211,6 +211,8 @@ bool through_wait(const char* hook) {
     if (clock_nanosleep(CLOCK_MONOTONIC, 0, &wrong, nullptr) != EINVAL) fail(hook);
   } else if (is("usleep")) {
     if (usleep(2000)) fail(hook);
+  } else if (is("thrd_sleep")) {
+    if (thrd_sleep(&time, nullptr) || thrd_sleep(&wrong, nullptr) >= 0) fail(hook);
   } else if (is("poll") || is("__poll") || is("__poll_chk")) {
     if (pipe(pipe_ends)) fail("pipe");
     auto wait = [&](nfds_t count, int milliseconds) {

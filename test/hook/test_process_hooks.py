@@ -13,7 +13,7 @@ EXECS = ["execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "f
 LOGS = ["openlog", "closelog", "syslog", "vsyslog", "__syslog_chk", "__vsyslog_chk"]
 OTHERS = ["vfork", "dlclose", "prctl", "setrlimit", "setrlimit64", "prlimit", "prlimit64", "mlockall", "munlockall",
           "madvise", "sigaction", "signal", "bsd_signal", "ssignal", "sysv_signal", "__sysv_signal",
-          "setenv", "putenv", "unsetenv", "clearenv", "nanosleep", "clock_nanosleep", "usleep", "poll", "__poll", "__poll_chk", "epoll_wait",
+          "setenv", "putenv", "unsetenv", "clearenv", "nanosleep", "clock_nanosleep", "usleep", "thrd_sleep", "poll", "__poll", "__poll_chk", "epoll_wait",
           "epoll_pwait", "epoll_pwait2", "semtimedop", "sigtimedwait"]
 LOG = "/dev/log"
 
