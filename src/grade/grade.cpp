@@ -310,12 +310,12 @@ class Grader {
   }
 
   /// May the program have written to it, though it may have made it read-only since, or no memory at all to look at?
-  static bool may_hold_pointers(const Mapping& mapping) {
+  bool may_hold_pointers(const Mapping& mapping) const {
     if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) return false;
     bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
     if (mapping.writable || is_private_memory) return true;
     if (!mapping.readable || mapping.executable) return false;
-    return mapping.shared ? mapping.is_memory_file : !was_read_only(mapping);
+    return mapping.shared ? mapping.is_memory_file : pages_.knows_written() && !was_read_only(mapping);
   }
   /// Has the loader left it so, before there were blocks?
   static bool was_read_only(const Mapping& mapping) {

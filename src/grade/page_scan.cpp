@@ -84,9 +84,10 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
   if (high - low > (mapping.readable ? kMostByPage : kMostUnknown)) return false;
   uintptr_t run = 0;
   auto* residency = reinterpret_cast<uint8_t*>(entries_);
+  bool asks_mincore = mapping.shared || page_map_ < 0;
   for (uintptr_t from = low & ~(kPage - 1); from < high;) {
     size_t pages = std::min<size_t>(kEntries, (high - from + kPage - 1) / kPage);
-    if (mapping.shared) {
+    if (asks_mincore) {
       if (base::raw_syscall(SYS_mincore, static_cast<long>(from), static_cast<long>(pages * kPage),
                             reinterpret_cast<long>(residency)) != 0)
         return false;
@@ -97,7 +98,7 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
       if (got != static_cast<long>(pages * sizeof(uint64_t))) return false;
     }
     for (size_t at = 0; at < pages; ++at, from += kPage) {
-      bool there = mapping.shared ? residency[at] & 1 : is_there(entries_[at], mapping);
+      bool there = asks_mincore ? residency[at] & 1 : is_there(entries_[at], mapping);
       if (there && !run) run = from;
       if (there || !run) continue;
       visit(std::max(run, low), from);
@@ -143,7 +144,8 @@ bool PageScan::scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const
   bool is_whole = true;
   auto read_run = [&](uintptr_t from, uintptr_t to) { is_whole = read(mapping, from, to, part) && is_whole; };
   bool is_small = high - low <= kSmall && !mapping.shared && mapping.readable && mapping.use != MappingUse::file;
-  if (!is_small && (mapping.shared || page_map_ >= 0) && each_run(mapping, low, high, read_run)) return is_whole;
+  bool can_ask = mapping.shared || page_map_ >= 0 || !mapping.readable;
+  if (!is_small && can_ask && each_run(mapping, low, high, read_run)) return is_whole;
   if (!mapping.readable) return is_whole;  // mostly address space that was only reserved
   if (mapping.shared || high - low > kMostUnknown) return false;
   read_run(low, high);

@@ -20,6 +20,9 @@ class PageScan {
   /// False: no memory.
   bool prepare();
 
+  /// Can it be told, of a private mapping of a file, what was written to?
+  bool knows_written() const { return page_map_ >= 0; }
+
   /// Scans [low, high) of `mapping`; of a private mapping of a file, what was written to. False: too much of it may or
   /// may not be there, as the kernel does not say, or it cannot be read.
   /// What could fault (a file that gets shorter, memory that the program has made unreadable) is read by a system call.

@@ -137,12 +137,14 @@ Read read_status(int tid, std::span<char> text, Status& out) {
   return out.state == 'Z' || out.state == 'X' ? Read::gone : Read::done;
 }
 
+constexpr const char* kNoList = "/proc does not show the process's threads";
+
 /// A real-time signal at its default action, which would end the process, and of which none is queued. 0: there is
-/// none.
+/// none. −1: it cannot be found out.
 int find_signal(std::span<char> text) {
   constexpr int kLast = 64, kFirst = 40;
   Status own{};
-  if (read_status(base::current_tid(), text, own) != Read::done) return 0;
+  if (read_status(base::current_tid(), text, own) != Read::done) return -1;
   for (int signal = kLast - 1; signal >= kFirst; --signal) {
     base::SignalAction action;
     if (own.pending >> (signal - 1) & 1) continue;
@@ -192,6 +194,7 @@ const char* StoppedThreads::stop(int patience_ms) {
   text_ = static_cast<char*>(text_memory_.reserve(kTextBytes));
   if (!slots_ || !at_rest_ || !text_) return "there is no memory for it";
   signal_ = find_signal({text_ + kListBytes, kStatusBytes});
+  if (signal_ < 0) return kNoList;
   if (!signal_) return "the program uses every signal that threads could be stopped by";
   uint32_t number = g_last_stop.fetch_add(1) + 1;
   first_slot_ = g_next_slot;
@@ -213,10 +216,7 @@ const char* StoppedThreads::finish_stop() {
   for (int pass = 0; pass < kMostPasses; ++pass) {
     size_t before = slot_count_;
     bool any_new = false;
-    if (!find_new(any_new))
-      return is_slot_taken_ ? "a thread has not gone on since it was stopped before"
-                            : "a thread cannot be stopped: it blocks all signals and does not wait, or /proc or a "
-                              "limit prevents it";
+    if (const char* problem = find_new(any_new)) return problem;
     if (!any_new) {
       for (size_t at = 0; at < slot_count_; ++at) add(thread_at_rest(slot_at(at)));
       return nullptr;
@@ -226,50 +226,56 @@ const char* StoppedThreads::finish_stop() {
   return "new threads kept starting";
 }
 
-bool StoppedThreads::find_new(bool& any_new) {
+const char* StoppedThreads::find_new(bool& any_new) {
   long directory = base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (is_error(directory)) return false;
+  if (is_error(directory)) return kNoList;
   int own = base::current_tid();
   size_t known = slot_count_;
+  const char* problem = nullptr;
   bool is_whole = base::each_numbered_entry(directory, {text_, kListBytes}, [&](int tid) {
     for (size_t at = 0; at < known; ++at)
       if (slot_at(at).tid == tid) return true;
-    return tid == own || take(tid);
+    if (tid != own) problem = take(tid);
+    return !problem;
   });
   base::close_file(directory);
   any_new = slot_count_ != known;
-  return is_whole;
+  return problem || is_whole ? problem : kNoList;
 }
 
-/// False: it cannot be stopped, and does not rest.
-bool StoppedThreads::take(int tid) {
-  if (slot_count_ == kMost) return false;
+/// nullptr, or why it cannot be stopped and does not rest.
+const char* StoppedThreads::take(int tid) {
+  if (slot_count_ == kMost) return "there are too many threads";
   Slot& slot = slot_at(slot_count_);
   auto number = static_cast<size_t>(&slot - slots_);
   if (number >= g_slots_used.load()) g_slots_used.store(number + 1);
   is_slot_taken_ = !clear(slot);
-  if (is_slot_taken_) return false;
+  if (is_slot_taken_) return "a thread has not gone on since it was stopped before";
   for (int looks = 0; looks < most_waits_; ++looks) {
     Status status;
     Read read = read_status(tid, {text_ + kListBytes, kStatusBytes}, status);
-    if (read == Read::gone) return true;
+    if (read == Read::gone) return nullptr;
+    if (read == Read::failed) return kNoList;
     base::Waiting waiting = base::read_waiting_call(0, tid, slot.call);
-    if (read == Read::failed || waiting == base::Waiting::refused) return false;
+    // A signal could then end what is not known and so not made again, or be what the thread waits for.
+    if (waiting == base::Waiting::refused)
+      return "the kernel does not show what its threads wait for: it has changed its user, or may not be dumped";
     slot.tid = tid;
     slot.switches = status.switches;
     // A thread that waits for signals would be given ours, as the kernel unblocks those that it waits for.
     bool takes_signals = waiting == base::Waiting::yes && slot.call.number == SYS_rt_sigtimedwait;
-    if (!(status.blocked >> (signal_ - 1) & 1) && !takes_signals) return send(slot);
+    if (!(status.blocked >> (signal_ - 1) & 1) && !takes_signals)
+      return send(slot) ? nullptr : "a limit on queued signals prevents that a thread is stopped";
     if (waiting == base::Waiting::yes && status.state != 'R') {
       slot.state.store(Slot::State::left, std::memory_order_relaxed);
       ++slot_count_;
-      return true;
+      return nullptr;
     }
     // It blocks signals for a moment, as libc and this library do.
     timespec moment{0, kWaitNs};
     raw_syscall(SYS_nanosleep, reinterpret_cast<long>(&moment), 0);
   }
-  return false;
+  return "a thread blocks all signals and does not wait";
 }
 
 /// False: a handler of an earlier stop does not leave it.

@@ -59,8 +59,8 @@ class StoppedThreads {
 
   static void handle(int signal, siginfo_t* info, void* context);
   static void wait_in_handler(Slot& slot, uint32_t stop, ucontext_t& context);
-  bool find_new(bool& any_new);
-  bool take(int tid);
+  const char* find_new(bool& any_new);
+  const char* take(int tid);
   bool clear(Slot& slot);
   bool send(Slot& slot);
   Slot& slot_at(size_t at);

@@ -80,6 +80,17 @@ class Grades(unittest.TestCase):
             self.check_streams(report)
             self.check_threads(report)
 
+    def test_threads_of_a_process_that_has_changed_its_user(self):
+        result = harness.run([harness.program("lost"), "threads", "another-user"], options=["--fail-on", "heap.lost>0"])
+        self.assertEqual(result.status, 125, result.stderr)
+        grading = result.report["grading"]
+        self.assertEqual(grading["state"], "refused")
+        self.assertIn("has changed its user", grading["reason"])
+        # Without other threads it is the memory that it has made unreadable that nobody can look at now.
+        grading = harness.run([harness.program("lost"), "another-user"]).report["grading"]
+        self.assertEqual(grading["state"], "refused")
+        self.assertIn("does not let it be read", grading["reason"])
+
     def test_while_it_runs(self):
         with harness.Scratch() as scratch:
             path = scratch.path("live.json")

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <ucontext.h>
@@ -264,7 +265,7 @@ FILE* g_file;
 
 }  // namespace
 
-// lost [threads] [handler] [report PATH] [wait]
+// lost [threads] [another-user] [handler] [report PATH] [wait]
 int main(int count, char** arguments) {
   pthread_key_create(&g_key, nullptr);
   sem_init(&g_ready, 0, 0);
@@ -292,6 +293,12 @@ int main(int count, char** arguments) {
       sem_wait(&g_ready);
       start_coroutine();
       usleep(100'000);
+    }
+    // As servers do that start as root.
+    if (!strcmp(arguments[at], "another-user")) {
+      constexpr uid_t kNobody = 65534;
+      if (geteuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) abort();
+      if (prctl(PR_SET_DUMPABLE, 0) != 0) abort();
     }
     // As Java does: it takes the report signal for its own, and does not expect anybody else to send it.
     if (!strcmp(arguments[at], "handler")) signal(SIGUSR2, [](int) { abort(); });
