@@ -7,17 +7,7 @@ namespace unfreed::grade {
 
 namespace {
 
-constexpr unsigned kRegionBits = 26, kPageBits = 12;
-constexpr uintptr_t kPageBytes = uintptr_t{1} << kPageBits;
-constexpr size_t kRegions = size_t{1} << (arch::kAddressBits - kRegionBits);
-constexpr size_t kPagesOfRegion = size_t{1} << (kRegionBits - kPageBits);
 constexpr size_t kWord = sizeof(uintptr_t);
-
-uintptr_t region_of(uintptr_t address) { return address >> kRegionBits; }
-size_t page_in_region(uintptr_t address) { return address >> kPageBits & (kPagesOfRegion - 1); }
-
-/// A block of no bytes is where it is, all the same.
-uintptr_t end_of(const Block& block) { return block.start + std::max<uint64_t>(block.bytes, 1); }
 
 uintptr_t word_at(uintptr_t address) { return *reinterpret_cast<const uintptr_t*>(address); }
 
@@ -35,9 +25,8 @@ bool HeapGraph::prepare(size_t most_blocks) {
   blocks_ = block_memory_.reserve_dense<Block>(most_ + 1);
   queue_ = queue_memory_.reserve_dense<uint32_t>(most_ + 1);
   seeds_ = seed_memory_.reserve_array<uint32_t>(most_ + 1);
-  regions_ = region_memory_.reserve_array<uint32_t>(kRegions);
   nodes_ = node_memory_.reserve_dense<uint32_t>(most_ + 1);
-  return blocks_ && queue_ && seeds_ && regions_ && nodes_ && retention_.prepare() && most_ < UINT32_MAX;
+  return blocks_ && queue_ && seeds_ && nodes_ && retention_.prepare() && most_ < UINT32_MAX;
 }
 
 void HeapGraph::keep_pointers(size_t most) {
@@ -72,66 +61,28 @@ void HeapGraph::keep_pointer(const Holder& holder, uintptr_t word_address, uint3
 bool HeapGraph::index(std::span<const Range> constants) {
   constants_ = constants;
   if (!count_) return true;
-  size_t regions = 0;
-  uintptr_t counted = 0;  // regions below it
-  for (const Block& block : blocks()) {
-    uintptr_t first = std::max(region_of(block.start), counted), last = region_of(end_of(block) - 1);
-    if (last >= kRegions) return false;
-    if (last >= first) regions += last - first + 1;
-    counted = std::max(counted, last + 1);
-  }
-  pages_ = page_memory_.reserve_array<uint32_t>(regions * (kPagesOfRegion + 1));
-  if (!pages_) return false;
-  uint32_t next = 0;  // block
-  uint32_t place = 1;
-  counted = 0;
-  for (size_t at = 0; at < count_; ++at) {
-    for (uintptr_t region = std::max(region_of(blocks_[at].start), counted);
-         region <= region_of(end_of(blocks_[at]) - 1); ++region) {
-      regions_[region] = place;
-      uint32_t* pages = pages_ + (place - 1);
-      for (size_t page = 0; page <= kPagesOfRegion; ++page) {
-        uintptr_t start = (region << kRegionBits) + (page << kPageBits);
-        while (next < count_ && blocks_[next].start < start) ++next;
-        pages[page] = next;
-      }
-      place += kPagesOfRegion + 1;
-      counted = region + 1;
-    }
-  }
+  if (!index_.build(blocks())) return false;
   lowest_ = blocks_[0].start;
   span_ = end_of(blocks_[count_ - 1]) + 1 - lowest_;
   return true;
 }
 
-uint32_t HeapGraph::block_at(uintptr_t address, uintptr_t beyond) const {
+uint32_t HeapGraph::block_at(uintptr_t address, size_t page, uintptr_t beyond) const {
   const auto none = static_cast<uint32_t>(count_);
-  uint32_t place = regions_[region_of(address)];
-  if (!place) return none;
-  const uint32_t* page = pages_ + (place - 1) + page_in_region(address);
-  uint32_t low = page[0], high = page[1];
-  // Blocks of one size lie at equal distances. Most pointers are to a start.
-  uint32_t guess = low + static_cast<uint32_t>((address & (kPageBytes - 1)) * (high - low) >> kPageBits);
-  for (uint32_t at = guess > low ? guess - 1 : low; at < std::min(guess + 2, high); ++at)
-    if (blocks_[at].start == address) return at;
-  while (low < high) {  // the first block beyond the address
-    uint32_t middle = low + (high - low) / 2;
-    if (blocks_[middle].start <= address)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  if (low == 0) return none;
-  const Block& block = blocks_[low - 1];
+  uint32_t at = index_.last_by(address, page);
+  if (at == BlockIndex::kNone) return none;
+  const Block& block = blocks_[at];
   // An empty array with a cookie is known by what would be its first element.
   bool is_empty_array = block.bytes == kWord && address == block.start + kWord && !(block.flags & kBlockUnreadable) &&
                         word_at(block.start) == 0;
-  return address < end_of(block) + beyond || is_empty_array ? low - 1 : none;
+  return address < end_of(block) + beyond || is_empty_array ? at : none;
 }
 
 Block* HeapGraph::find_around(uintptr_t address) {
   if (address - lowest_ >= span_) return nullptr;
-  uint32_t at = block_at(address);
+  size_t page = index_.page_of(address);
+  if (page == BlockIndex::kNoPage) return nullptr;
+  uint32_t at = block_at(address, page);
   return at < count_ ? &blocks_[at] : nullptr;
 }
 
@@ -204,7 +155,9 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     if (address - lowest_ >= span_) [[likely]]
       continue;
     constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
-    uint32_t at = block_at(address, kIsAlive ? 1 : 0);
+    size_t page = index_.page_of(address);
+    if (page == BlockIndex::kNoPage || (kIsAlive && !index_.is_any_unreached(page))) continue;
+    uint32_t at = block_at(address, page, kIsAlive ? 1 : 0);
     if (at == count_) continue;
     Block& block = blocks_[at];
     if constexpr (kIsAlive) {
@@ -235,10 +188,12 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
         continue;
       }
       block.grade = Grade::reachable;
+      was_reached(block, address, page);
       note_path(at);
       push(at);
     } else if constexpr (kMode == Mode::possibly) {
       block.grade = Grade::possibly_lost;
+      was_reached(block, address, page);
       note_path(at);
       push(at);
     } else if constexpr (kMode == Mode::leaders) {
@@ -266,6 +221,7 @@ void HeapGraph::scan_root(const uintptr_t* words, size_t count, const RootPart& 
 void HeapGraph::reach_from(Block& block, ledger::RootKind kind) {
   if (block.grade != Grade::unreached) return;
   block.grade = Grade::reachable;
+  was_reached(block);
   auto at = static_cast<uint32_t>(&block - blocks_);
   uint32_t root = retention_.root({kind, 0, 0}, 0);
   nodes_[at] = block.flags & kBlockHandle ? root : retention_.step(root, block.site, block.start, 0);
@@ -349,6 +305,7 @@ bool HeapGraph::accept_headers() {
     bool is_header = header.blocks >= kMany && !header.is_mixed && header.bytes <= kMostBytes;
     if (block.grade != Grade::unreached || !is_header || block.flags & kBlockUncounted) continue;
     block.grade = Grade::reachable;
+    was_reached(block);
     push(seeds_[at]);
   }
   return queue_end_;
@@ -361,6 +318,7 @@ void HeapGraph::reach() {
     Block& block = blocks_[seeds_[at]];
     if (block.grade != Grade::unreached) continue;
     block.grade = Grade::possibly_lost;
+    was_reached(block);
     push(seeds_[at]);
     drain<Mode::possibly>();
   }

@@ -24,40 +24,12 @@
 #include <span>
 
 #include "arch/address.h"
+#include "grade/block.h"
+#include "grade/block_index.h"
 #include "grade/retention_tree.h"
 #include "grade/scratch.h"
 
 namespace unfreed::grade {
-
-enum class Grade : uint8_t { unreached, reachable, possibly_lost, indirectly_lost, lost };
-
-struct Block {
-  uintptr_t start;
-  uint64_t bytes;  ///< requested
-  uint32_t site;
-  Grade grade;
-  uint8_t flags;  ///< kBlock…
-  /// Of the first pointer that leads into its middle, where that is small; of a thread's pthread_t, how far from it the
-  /// thread's result lies. 0: none.
-  uint16_t offset;
-};
-inline constexpr uint8_t kBlockUncounted = 1u
-                                           << 0;  ///< nobody's report: what only it leads to is possibly lost at worst
-inline constexpr uint8_t kBlockLibc = 1u << 1;    ///< libc's own: pointers into its middle are as good as to its start
-inline constexpr uint8_t kBlockUnreadable = 1u << 2;  ///< not all of it can be read; if it is uncounted, too, none of
-                                                      ///< its contents are looked at
-inline constexpr uint8_t kBlockStream = 1u
-                                        << 3;  ///< a FILE: libc's list of them, and theirs of one another, do not count
-inline constexpr uint8_t kBlockHandle = 1u << 4;  ///< no block, but a thread's pthread_t: only its exact value counts,
-                                                  ///< and leads to the thread's result
-inline constexpr uint8_t kBlockInUse = 1u << 6;   ///< a root, so says the program
-inline constexpr uint8_t kBlockRecent = 1u << 7;  ///< for the caller's use
-inline constexpr uint8_t kBlockSeed = 1u << 5;    ///< internal: a pointer leads into its middle
-
-struct Range {
-  uintptr_t low;
-  uintptr_t high;
-};
 
 /// What is special about a root.
 enum class RootRule : uint8_t {
@@ -185,7 +157,7 @@ class HeapGraph {
   static constexpr uint32_t kSeveralLeaders = UINT32_MAX;
 
   /// The block that the address lies in, or at most so far `beyond`; or count_.
-  uint32_t block_at(uintptr_t address, uintptr_t beyond = 0) const;
+  uint32_t block_at(uintptr_t address, size_t page, uintptr_t beyond = 0) const;
   bool is_start(const Block& block, uintptr_t address) const;
   bool is_virtual_table(uintptr_t address) const;
   /// The words of a root, or of a block.
@@ -205,6 +177,11 @@ class HeapGraph {
     __builtin_prefetch(reinterpret_cast<const void*>(blocks_[block].start));
     queue_[queue_end_++] = block;
   }
+  /// Every pointer counts where they are kept.
+  void was_reached(const Block& block, uintptr_t address, size_t page) {
+    if (!pointers_.is_kept) index_.was_reached(block, address, page);
+  }
+  void was_reached(const Block& block) { was_reached(block, block.start, index_.page_of(block.start)); }
   uint32_t holder_node(const Holder& holder, uintptr_t word_address);
   bool is_kept(size_t block) const {
     const Block& one = blocks_[block];
@@ -225,7 +202,7 @@ class HeapGraph {
   Block* blocks_ = nullptr;
   size_t count_ = 0;
   size_t most_ = 0;
-  Scratch block_memory_, queue_memory_, seed_memory_, region_memory_, page_memory_, node_memory_;
+  Scratch block_memory_, queue_memory_, seed_memory_, node_memory_;
   RetentionTree retention_;
   uint32_t* nodes_ = nullptr;  ///< of retention_, by block
 
@@ -254,9 +231,7 @@ class HeapGraph {
   uint32_t* seeds_ = nullptr;
   size_t seed_count_ = 0;
 
-  // By address: 64 MiB regions, in each an entry a page: the first block that starts there or later.
-  uint32_t* regions_ = nullptr;  ///< place of its first page in pages_, plus 1; 0: no block lies there
-  uint32_t* pages_ = nullptr;
+  BlockIndex index_;
   uintptr_t lowest_ = 0, span_ = 0;
   std::span<const Range> constants_;
 };

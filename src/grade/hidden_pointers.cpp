@@ -32,7 +32,11 @@ void HeapGraph::try_hidden(const std::byte* place) {
   std::memcpy(&word, place, sizeof word);
   bool is_aligned = reinterpret_cast<uintptr_t>(place) % kWord == 0;
   if (is_aligned == (word <= kAddressMask)) return;
-  Block* block = find_around(word & kAddressMask);
+  uintptr_t address = word & kAddressMask;
+  if (address - lowest_ >= span_) return;
+  size_t page = index_.page_of(address);
+  if (page == BlockIndex::kNoPage || !index_.is_any_unreached(page)) return;
+  Block* block = find_around(address);
   if (!block || block->grade != Grade::unreached) return;
   // Of a thread or a stream, only pointers as such count.
   if (block->flags & (kBlockHandle | kBlockStream) && word != block->start) return;
