@@ -413,15 +413,14 @@ std::vector<Look> looks_of(const Series& series, const std::vector<uint64_t>& va
   return looks;
 }
 
-/// `growing`: the call sites that grow, as one. A kind does not level off while one of its sites grows: something
-/// larger may have filled up meanwhile.
+/// `growing`: the call sites that grow, as one. A kind grows while one of its sites does: something larger may hide
+/// that, which has filled up meanwhile, or comes and goes.
 report::KindGrowth growth_of(const Series& series, ledger::Kind kind, const report::Growth& growing) {
   report::KindGrowth one;
   one.kind = kind;
   size_t looks = series.times_ns.size();
   one.growth = judge_growth(looks_of(series, series.kinds[static_cast<size_t>(kind)].at_looks(looks)));
-  bool has_risen = one.growth.course == report::Course::levels_off || one.growth.course == report::Course::unknown;
-  if (has_risen && growing.per_day) {
+  if (one.growth.course != report::Course::grows && growing.per_day) {
     one.growth.course = report::Course::grows;
     one.growth.reason = {};
     one.growth.per_day = growing.per_day;
