@@ -20,12 +20,15 @@
 #include <thread>
 #include <utility>
 
+#include "base/process_stat.h"
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/waiting_call.h"
 #include "ledger/layout.h"
 
 namespace unfreed::cli {
+
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -117,15 +120,42 @@ class ReceiverSearch {
 };
 
 /// To one thread: a signal for the whole process might be read by one that waits for signals. False: see errno.
-bool send_request(int pid, int signal, const Receiver& receiver) {
+bool send_request(int pid, int signal, uint32_t request, const Receiver& receiver) {
   siginfo_t info{};
   info.si_signo = signal;
   info.si_code = SI_QUEUE;
   info.si_pid = getpid();
   info.si_uid = getuid();
-  info.si_value.sival_ptr =
-      reinterpret_cast<void*>(uintptr_t{base::digest(receiver.call)} << 32 | ledger::kGradingRequest);
+  info.si_value.sival_ptr = reinterpret_cast<void*>(uintptr_t{base::digest(receiver.call)} << 32 | request);
   return syscall(SYS_rt_tgsigqueueinfo, pid, receiver.tid, signal, &info) == 0;
+}
+
+/// A thread that takes the signal; of no number: there was none for as long as that.
+Receiver find_receiver(int pid, int signal, std::chrono::milliseconds patience) {
+  ReceiverSearch search(pid, signal);
+  Receiver receiver = search.look();
+  for (auto until = std::chrono::steady_clock::now() + patience;
+       !receiver.tid && std::chrono::steady_clock::now() < until;) {
+    std::this_thread::sleep_for(1ms);
+    receiver = search.look();
+  }
+  return receiver;
+}
+
+/// The copy that has found it out ends now, and the process is to collect it. (If it cannot be asked to, it does so
+/// before it makes its next report, or ends.)
+void have_copy_collected(int pid, int file, ledger::Header& header) {
+  constexpr std::chrono::milliseconds kPatience = 2s, kPatienceToFind = 100ms;
+  auto until = std::chrono::steady_clock::now() + kPatience;
+  for (auto pause = 1ms; std::chrono::steady_clock::now() < until; pause *= 2) {
+    std::this_thread::sleep_for(pause);
+    if (!read_header(file, header) || header.own_copy.load(std::memory_order_acquire) <= 0) return;
+    // Where its number is another process's, in another pid namespace, it is asked without knowing.
+    base::ProcessStat copy = base::read_process_stat(fmt::format("/proc/{}/stat", header.own_copy.load()).c_str());
+    if (copy.is_known && copy.parent == pid && copy.state != 'Z') continue;
+    Receiver receiver = find_receiver(pid, header.report_signal, kPatienceToFind);
+    if (receiver.tid) send_request(pid, header.report_signal, ledger::kCollectRequest, receiver);
+  }
 }
 
 }  // namespace
@@ -139,23 +169,15 @@ bool request_grading(int pid, int file, std::string& error) {
         pid);
     return false;
   }
-  using namespace std::chrono_literals;
   // For a moment, libc and the runtime block signals.
-  constexpr auto kPatienceToFind = 1s;
-  ReceiverSearch search(pid, header->report_signal);
-  Receiver receiver = search.look();
-  for (auto until = std::chrono::steady_clock::now() + kPatienceToFind;
-       !receiver.tid && std::chrono::steady_clock::now() < until;) {
-    std::this_thread::sleep_for(1ms);
-    receiver = search.look();
-  }
+  Receiver receiver = find_receiver(pid, header->report_signal, 1s);
   if (!receiver.tid) {
     error =
         fmt::format("process {} takes no requests: all its threads block the signal {}", pid, header->report_signal);
     return false;
   }
   uint64_t asked_ns = base::monotonic_ns();
-  if (!send_request(pid, header->report_signal, receiver)) {
+  if (!send_request(pid, header->report_signal, ledger::kGradingRequest, receiver)) {
     error = fmt::format("process {} cannot be asked: {}", pid, std::strerror(errno));
     return false;
   }
@@ -163,7 +185,10 @@ bool request_grading(int pid, int file, std::string& error) {
   for (auto until = std::chrono::steady_clock::now() + kPatience; std::chrono::steady_clock::now() < until;) {
     if (!read_header(file, *header)) break;
     auto grading = static_cast<ledger::Grading>(header->grading.load(std::memory_order_acquire));
-    if (grading != ledger::Grading::none && header->graded_monotonic_ns >= asked_ns) return true;
+    if (grading != ledger::Grading::none && header->graded_monotonic_ns >= asked_ns) {
+      have_copy_collected(pid, file, *header);
+      return true;
+    }
     if (kill(pid, 0) != 0 && errno == ESRCH) break;
     std::this_thread::sleep_for(1ms);
   }

@@ -157,6 +157,8 @@ enum class Handover : uint32_t {
 /// What the report signal carries (sigqueue) to request a grading alone, without a report: in the lower half of the
 /// value. In the upper half is the digest (base/waiting_call.h) of the call that the thread waits in that will get it.
 inline constexpr uint32_t kGradingRequest = 0x6772ad3e;
+/// The same for the request to collect the copy that has found it out. Nothing happens while that has not ended.
+inline constexpr uint32_t kCollectRequest = 0x6772ad3f;
 
 /// Has the heap been graded: which blocks the program can still get at?
 enum class Grading : uint32_t {

@@ -232,6 +232,23 @@ int wait_for_copy(int milliseconds, bool may_sleep) {
   return result;
 }
 
+void leave_copy() { track::g_own_child.maker.store(track::kLeft, std::memory_order_release); }
+
+bool collect_left_copy(int milliseconds, bool kills, int& status) {
+  const track::OwnChild& child = track::g_own_child;
+  if (child.maker.load(std::memory_order_acquire) != track::kLeft) return true;
+  auto has_ended = [&] {
+    siginfo_t about{};
+    long result = raw_syscall(SYS_waitid, P_PID, child.pid.load(), reinterpret_cast<long>(&about),
+                              WEXITED | WNOHANG | WNOWAIT | __WALL);
+    return is_error(result) || about.si_pid != 0;
+  };
+  for (int waited = 0; !kills && waited < milliseconds && !has_ended(); ++waited) sleep_ns(kMillisecond);
+  if (!kills && !has_ended()) return false;
+  status = wait_for_copy(0);  // which kills it, if it still runs
+  return true;
+}
+
 int run_on_own_stack(void* context, int (*body)(void*)) {
   base::SignalBlock block;
   OwnStack stack;

@@ -4,7 +4,8 @@
 // A program that is exec'ed gets SIGCHLD as its exit signal again, so it is never a child of the process:
 // start_program() is for a copy, whose child it then is. No child is left to be reaped later: a zombie is visible, and
 // an orphan would go to the next ancestor that adopts orphans (PR_SET_CHILD_SUBREAPER). So whoever starts one waits for
-// it, with a limit.
+// it, with a limit; only a search that somebody outside has asked for is left alone, and that one asks again when it
+// has ended.
 #pragma once
 
 #include <cstddef>
@@ -27,14 +28,20 @@ long start_program(const Program& program);
 
 /// Runs `body`, after `body_before_closing`, in a copy of this process that has standard output and error, the
 /// descriptor `kept` (−1: none), and room for more; the exit status is what `body` returns. Returns the pid, or
-/// −errno. One at a time: it is track::g_own_child until wait_for_copy() has returned. Call track::own_child_begins()
-/// before, while other threads can still go on.
+/// −errno. One at a time: it is track::g_own_child until wait_for_copy() or collect_left_copy() has returned. Call
+/// track::own_child_begins() before, while other threads can still go on.
 long start_copy(void* context, int kept, void (*body_before_closing)(void* context), int (*body)(void* context));
 
 /// Waits for the copy that is under way, for as long as `milliseconds`, then kills it. Returns its exit status (0 –
 /// 255), or −1 if it was killed, there is none, or its status is unknown. `may_sleep` false: it waits for nothing that
 /// will happen. If it sleeps, a lock that it needs was held by another thread when it was made: it is killed at once.
 int wait_for_copy(int milliseconds, bool may_sleep = true);
+
+/// The caller does not wait for the copy that is under way: collect_left_copy() is called later.
+void leave_copy();
+/// Collects it, if it has been left. False: it had not ended after `milliseconds`. `kills`: then it is killed, and
+/// collected all the same. `status`: as of wait_for_copy(); untouched if none was left.
+bool collect_left_copy(int milliseconds, bool kills, int& status);
 
 /// Waits for a child of this process that was made in any way; otherwise the same.
 int wait_for(long pid, int milliseconds, bool may_sleep = true);

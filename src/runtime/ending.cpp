@@ -97,7 +97,7 @@ End end_in_sandbox() { return !g_runtime.launcher_pid && g_settings.has_rules() 
 /// Takes the turn for the last report. If this thread was already making a report and was interrupted by the signal
 /// handler that ends the process, that report's code will not resume, but the copy it started is waited for.
 void take_last_turn() {
-  ReportTurn turn(kPatienceMs);
+  ReportTurn turn(kPatienceMs, LeftCopy::is_killed);
   if (!turn && is_own_turn()) wait_for_last_report();
   turn.take_over();
 }

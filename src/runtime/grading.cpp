@@ -131,7 +131,9 @@ void take_over_pages(const ledger::Writer& out) {
   }
 }
 
-void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
+constexpr const char* kNoCopy = "no copy of the process could be made, or the copy failed";
+
+void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch, bool leaves) {
   LiveGrading grading(sp, patience_ms, since_epoch);
   bool is_there, again;
   do {
@@ -140,7 +142,9 @@ void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch = 0) {
     long pid = start_copy(
         &grading, -1, [](void* context) { static_cast<LiveGrading*>(context)->collect(); }, grade_copy_alone);
     again = grading.end(!base::is_error(pid), g_tracker.writer);
-    is_there = !base::is_error(pid) && wait_for_copy(kMostMilliseconds) == 0;
+    is_there = !base::is_error(pid);
+    if (is_there && leaves && !again) return leave_copy();
+    is_there = is_there && wait_for_copy(kMostMilliseconds) == 0;
   } while (again && is_there);
   if (is_there)
     take_over_pages(g_tracker.writer);
@@ -235,9 +239,7 @@ LiveGrading::Outcome LiveGrading::wait_for_outcome() const {
   }
 }
 
-void LiveGrading::refuse(ledger::Writer& out) const {
-  enter(out, problem_ ? problem_ : "no copy of the process could be made, or the copy failed");
-}
+void LiveGrading::refuse(ledger::Writer& out) const { enter(out, problem_ ? problem_ : kNoCopy); }
 
 bool LiveGrading::grade_copy(ledger::Writer& out) {
   Outcome outcome = problem_ ? Outcome::moved : wait_for_outcome();
@@ -257,9 +259,22 @@ LiveGrading::~LiveGrading() {
   if (outcome_) base::raw_syscall(SYS_munmap, reinterpret_cast<long>(outcome_), sizeof *outcome_);
 }
 
-void grade_live(uint32_t since_epoch) {
+bool collect_grading(int milliseconds, bool kills) {
+  // A fork child that is not known yet has its parent's.
+  if (!base::may_call_system() || !track::g_fork_page.alive.load(std::memory_order_acquire)) return true;
+  constexpr int kNone = -2;
+  int status = kNone;
+  if (!collect_left_copy(milliseconds, kills, status)) return false;
+  if (status == 0)
+    take_over_pages(g_tracker.writer);
+  else if (status != kNone)
+    enter(g_tracker.writer, kNoCopy);
+  return true;
+}
+
+void grade_live(uint32_t since_epoch, bool leaves) {
   if (g_settings.grade == report::GradeWhen::on)
-    grade_in_copy(0, LiveGrading::kPatienceMs, since_epoch);
+    grade_in_copy(0, LiveGrading::kPatienceMs, since_epoch, leaves);
   else
     enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
 }
@@ -281,7 +296,7 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
     return 0;
   }
   if (g_tracker.writer.backing() == ledger::Backing::private_memory) return sp;
-  grade_in_copy(sp, LiveGrading::kPatienceAtEndMs);
+  grade_in_copy(sp, LiveGrading::kPatienceAtEndMs, 0, false);
   return 0;
 }
 

@@ -19,9 +19,13 @@ namespace unfreed::runtime {
 /// Async-signal-safe.
 uintptr_t grade_at_end(const unwind::Registers& from);
 
-/// While the process runs: in a copy, which is waited for. Async-signal-safe; one thread at a time.
-/// `since_epoch`: as grade::grade() has it.
-void grade_live(uint32_t since_epoch);
+/// While the process runs: in a copy, which is waited for, or left to itself (`leaves`): collect_grading() later.
+/// Async-signal-safe; one thread at a time. `since_epoch`: as grade::grade() has it.
+void grade_live(uint32_t since_epoch, bool leaves);
+
+/// Collects a copy that was left to itself, and takes over what it has found out. False: it has not ended after
+/// `milliseconds`; `kills`: then it is killed. For the thread that has the ReportTurn.
+bool collect_grading(int milliseconds, bool kills);
 
 /// In a copy of the process that is to make a report anyway:
 ///     do { begin();  start_copy(…);  again = end(…);  wait_for_copy(…); } while (again)

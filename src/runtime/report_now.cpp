@@ -491,16 +491,28 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   return is_made && answer.written;
 }
 
-bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void* context) {
+namespace {
+bool grade(int patience_ms, uint32_t since_epoch, bool leaves, void (*read)(void*), void* context) {
   if (!base::may_call_system() || track::in_vfork_child()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
   ReportTurn turn(patience_ms);
   if (!turn) return false;
   track::adopt_fork_if_needed();
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
-  grade_live(since_epoch);
+  grade_live(since_epoch, leaves);
   if (read) read(context);
   return true;
+}
+}  // namespace
+
+bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void* context) {
+  return grade(patience_ms, since_epoch, false, read, context);
+}
+
+void grade_on_request() { grade(0, 0, true, nullptr, nullptr); }
+
+void collect_on_request() {
+  if (base::may_call_system() && !track::in_vfork_child()) ReportTurn collects(0);
 }
 
 int make_last_report(uintptr_t sp_to_grade_from) {

@@ -4,10 +4,13 @@
 
 namespace unfreed::runtime {
 
+/// What happens to a copy of the process that was left to itself (grade_on_request()).
+enum class LeftCopy : bool { is_waited_for, is_killed };
+
 class ReportTurn {
  public:
-  /// Waits for the report that another thread is making, for at most `patience_ms`.
-  explicit ReportTurn(int patience_ms);
+  /// Waits for the report that another thread is making, or such a copy, for at most `patience_ms`.
+  explicit ReportTurn(int patience_ms, LeftCopy left_copy = LeftCopy::is_waited_for);
   ~ReportTurn();
   ReportTurn(const ReportTurn&) = delete;
   ReportTurn& operator=(const ReportTurn&) = delete;

@@ -59,7 +59,12 @@ bool report_now(report::Trigger trigger, const char* path, int patience_ms, cons
 /// report that is being made for as long as `patience_ms`. False: it was in vain, or nothing is tracked.
 /// Async-signal-safe. `since_epoch`: of the heap; Header::lost_since is then about blocks born since.
 /// `read`: called before another report or grading may replace what was found.
-bool grade_now(int patience_ms = 0, uint32_t since_epoch = 0, void (*read)(void*) = nullptr, void* context = nullptr);
+bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void* context);
+
+/// The same, for a command that has asked for it: this thread goes on while a copy of the process finds it out. When
+/// that has entered it in the ledger, the command asks for it to be collected. Async-signal-safe.
+void grade_on_request();
+void collect_on_request();
 
 /// A fork child has none of its parent's reports under way.
 void reset_reports_after_fork();

@@ -27,13 +27,15 @@ void die_of(int signal) {
 void on_signal(int signal, siginfo_t* info, void* context_place) {
   base::KeepErrno keep;
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  bool is_grading = info->si_code == SI_QUEUE && static_cast<uint32_t>(value) == ledger::kGradingRequest;
-  if (!is_grading && track::is_substitute(signal)) return die_of(signal);
-  if (!is_grading) {
-    report_now(report::Trigger::signal, nullptr, 0);
-    return;
-  }
-  grade_now();
+  uint32_t request = info->si_code == SI_QUEUE ? static_cast<uint32_t>(value) : 0;
+  if (request == ledger::kGradingRequest)
+    grade_on_request();
+  else if (request == ledger::kCollectRequest)
+    collect_on_request();
+  else if (track::is_substitute(signal))
+    return die_of(signal);
+  else
+    return static_cast<void>(report_now(report::Trigger::signal, nullptr, 0));
   auto& context = *static_cast<ucontext_t*>(context_place);
   auto digest = static_cast<uint32_t>(value >> 32);
   base::WaitingCall call = arch::interrupted_call(context, base::number_in(digest));

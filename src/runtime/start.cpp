@@ -343,7 +343,7 @@ void replacing(bool failed) {
   if (g_tracker.phase.load(std::memory_order_relaxed) != track::Phase::tracking) return;
   // The child that writes a report would become the next program's child.
   constexpr int kPatienceMs = 1000;
-  ReportTurn turn(failed ? 0 : kPatienceMs);
+  ReportTurn turn(failed ? 0 : kPatienceMs, LeftCopy::is_killed);
   ledger::State state = failed ? ledger::State::live : ledger::State::replaced;
   // The ledger is removed by the next image's runtime, or by the launcher: if the exec fails, it is still
   // needed.

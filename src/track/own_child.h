@@ -21,9 +21,10 @@ struct OwnChild {
   std::atomic<pid_t> pid;
   /// Set when a wait function has collected it: kCollected and the wait status below it. 0: not yet.
   std::atomic<uint64_t> collected;
-  /// The thread that makes it, from before it exists until it is gone; 0: none does.
+  /// The thread that makes it, from before it exists until it is gone; 0: none does. kLeft: the thread has gone on.
   std::atomic<pid_t> maker;
 };
+inline constexpr pid_t kLeft = -1;
 inline constexpr uint64_t kCollected = uint64_t{1} << 32;
 inline constinit OwnChild g_own_child{};
 

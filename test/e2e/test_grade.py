@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """What a process can still get at: heap blocks, streams and threads that nothing leads to are lost."""
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -412,6 +413,19 @@ class Vast(unittest.TestCase):
         self.assertEqual((site["live"], site.get("lost", 0)), (1, 0))
 
 
+GRADING_REQUEST = 0x6772ad3e  # ledger::kGradingRequest
+
+
+def sigqueue(pid, number, value):
+    if ctypes.CDLL(None, use_errno=True).sigqueue(pid, number, ctypes.c_void_p(value)) != 0:
+        raise OSError(ctypes.get_errno(), "sigqueue")
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
+
+
 class Guest(unittest.TestCase):
     def test_no_call_is_cut_short(self):
         with harness.Scratch() as scratch:
@@ -453,6 +467,64 @@ class Guest(unittest.TestCase):
     def sleeps(pid):
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "S"
+
+    def ask(self, pid):
+        """As `unfreed snapshot --grade` does, but not what comes after it. The copy that has searched waits to be collected."""
+        sigqueue(pid, signal.SIGUSR2, GRADING_REQUEST)
+        harness.wait_for(lambda: children_of(pid))
+
+    @contextlib.contextmanager
+    def asked(self, code):
+        """Python, which has been asked, and goes on with `code` when it is sent a line."""
+        code = f"import os, sys; print('ready', flush=True); sys.stdin.readline(); {code}"
+        with harness.Scratch() as scratch, harness.started(["/usr/bin/python3", "-S", "-c", code], launcher=False,
+                                                           scratch=scratch) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            self.ask(process.pid)
+            yield process, scratch
+
+    def go_on(self, process):
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+
+    def test_a_copy_is_collected_when_the_command_has_its_answer(self):
+        with harness.Scratch() as scratch, harness.started([harness.program("lost"), "wait"], launcher=False,
+                                                           scratch=scratch) as process:
+            self.assertEqual(process.stdout.readline(), b"ready\n")
+            for _ in range(3):
+                result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
+                self.assertEqual(result.status, 0, result.stderr)
+                self.assertEqual(harness.read_report(scratch.path("asked.json"))["grading"]["state"], "done")
+                self.assertEqual(children_of(process.pid), [])
+
+    def test_a_copy_whose_command_was_killed_is_collected_with_the_next(self):
+        with self.asked("sys.stdin.readline()") as (process, scratch):
+            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
+            self.assertEqual(result.status, 0, result.stderr)
+            self.assertEqual(children_of(process.pid), [])
+
+    def test_such_a_copy_is_no_child_of_the_next_program(self):
+        with self.asked("os.execv('/bin/sleep', ['sleep', '60'])") as (process, _):
+            self.go_on(process)
+            harness.wait_for(lambda: open(f"/proc/{process.pid}/comm").read() == "sleep\n")
+            self.assertEqual(children_of(process.pid), [])
+
+    def test_such_a_copy_does_not_outlive_the_process(self):
+        with self.asked("os.waitpid(-1, os.WNOHANG)") as (process, scratch):
+            copy, = children_of(process.pid)
+            self.go_on(process)
+            process.wait()
+            self.assertIn("No child processes", open(scratch.path("stderr")).read(), "the program sees no child")
+            self.assertFalse(os.path.exists(f"/proc/{copy}"))
+
+    def test_a_fork_child_leaves_such_a_copy_alone(self):
+        code = "pid = os.fork(); pid or os._exit(len(open('/proc/thread-self/children').read())); print(os.waitpid(pid, 0)[1], flush=True)"
+        with self.asked(f"{code}; sys.stdin.readline()") as (process, scratch):
+            self.go_on(process)
+            self.assertEqual(process.stdout.readline(), b"0\n")
+            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
+            self.assertEqual(result.status, 0, result.stderr)
+            self.assertEqual(children_of(process.pid), [])
 
     def test_it_is_off_where_the_user_says_so(self):
         for when, expected in (("off", None), ("exit", "done"), ("on", "done")):
