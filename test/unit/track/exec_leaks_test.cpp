@@ -150,6 +150,71 @@ TEST_F(ExecLeaksTest, ANameThatCannotBeReadIsLeftOut) {
   EXPECT_EQ(std::string(leak(2).program), path.substr(0, sizeof leak(2).program - 1));
 }
 
+/// With the ledger of a parent process, as the library keeps it across fork.
+class ParentsExecLeaksTest : public ExecLeaksTest {
+ protected:
+  ParentsExecLeaksTest() {
+    ledger::Header shape{};
+    test::lay_out(shape, test::LedgerSize::compact);
+    bytes_ = shape.file_bytes;
+    file_ = memfd_create("parent", MFD_CLOEXEC);
+    EXPECT_EQ(ftruncate(file_, static_cast<off_t>(bytes_)), 0);
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+    test::lay_out(header(), test::LedgerSize::compact);
+    keep_parents_exec_leaks({memory_, ledger::Backing::shared_file, nullptr, nullptr});
+  }
+  ~ParentsExecLeaksTest() override {
+    keep_parents_exec_leaks(ledger::Writer(memory_));
+    munmap(memory_, bytes_);
+    close(file_);
+  }
+  ledger::Header& header() { return *static_cast<ledger::Header*>(memory_); }
+  ledger::Section& table() { return header().sections[static_cast<size_t>(SectionId::exec_leaks)]; }
+  ExecLeak& in_parent(uint64_t at) { return *ledger::Writer(memory_).at<ExecLeak>(SectionId::exec_leaks, at); }
+  uint64_t dropped(ledger::Dropped reason) { return header().dropped[static_cast<size_t>(reason)]; }
+  /// A descriptor that the parent has opened, at the call site of that number.
+  void inherit(uint32_t site) {
+    int fd = open_here();
+    auto& word = process_.record<ledger::FdRecord>(SectionId::fds, static_cast<uint64_t>(fd)).word;
+    word = ledger::fd_word(FdOrigin::inherited, site, ledger::fd_serial(word));
+  }
+
+  int file_;
+  void* memory_;
+  size_t bytes_;
+};
+
+TEST_F(ParentsExecLeaksTest, WhatTheParentHasOpenedIsRecordedThere) {
+  inherit(7);
+  inherit(8);
+  inherit(7);
+  EXPECT_EQ(start().count, 3u);
+  EXPECT_EQ(records(), 0u);
+  ASSERT_EQ(table().count, 2u);
+  EXPECT_EQ(in_parent(0).site, 7u);
+  EXPECT_EQ(in_parent(0).count, 2u);
+  EXPECT_EQ(in_parent(0).caller_pid, base::current_pid());
+  EXPECT_EQ(in_parent(1).site, 8u);
+  EXPECT_EQ(in_parent(1).count, 1u);
+}
+
+TEST_F(ParentsExecLeaksTest, AFullTableOfTheParentsIsCountedThere) {
+  table().capacity = 1;
+  inherit(7);
+  inherit(8);
+  EXPECT_EQ(start().count, 1u);
+  EXPECT_EQ(in_parent(1).count, 0u);
+  EXPECT_EQ(dropped(ledger::Dropped::exec_leaks_full), 1u);
+}
+
+/// Touching what has no storage would end the program.
+TEST_F(ParentsExecLeaksTest, WithoutStorageForTheParentsTableNothingIsRecorded) {
+  ASSERT_EQ(ftruncate(file_, ledger::kPageBytes), 0);
+  inherit(7);
+  EXPECT_EQ(start().count, 0u);
+  EXPECT_EQ(dropped(ledger::Dropped::storage_full), 1u);
+}
+
 TEST_F(ExecLeaksTest, WithoutTrackingNothingIsRecorded) {
   open_here();
   test::Untracked untracked;

@@ -33,6 +33,7 @@ class FailuresTest : public ::testing::Test {
   ~FailuresTest() override {
     set_exhaustion_handler(nullptr);
     set_live(0);
+    totals_of(Kind::heap).live = 0;
   }
   uint64_t noted() { return process_.count(SectionId::failures) - first_; }
   Failure& at(uint64_t index) { return process_.record<Failure>(SectionId::failures, first_ + index); }
@@ -90,6 +91,7 @@ TEST_F(FailuresTest, AKindIsQuietUntilATenthIsReleased) {
 }
 
 TEST_F(FailuresTest, MemoryIsNeverQuiet) {
+  totals_of(Kind::heap).live = 100;
   fail_by(ENOMEM, Kind::heap);
   EXPECT_EQ(g_quiet_until_below[static_cast<size_t>(Kind::heap)].load(), 0u);
 }

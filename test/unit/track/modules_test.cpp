@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 #include <link.h>
 
+#include <filesystem>
+#include <string>
+
+#include "support/scratch_folder.h"
 #include "support/tracked_process.h"
 
 namespace unfreed::track {
@@ -67,6 +71,66 @@ TEST_F(ModulesTest, WithoutRoomAnObjectHasNoNumberWhichIsCounted) {
   EXPECT_EQ(dropped(), before + 1);
 }
 
+class RelativeModulesTest : public test::ScratchFolder {
+ protected:
+  void SetUp() override {
+    ScratchFolder::SetUp();
+    before_ = std::filesystem::current_path();
+    for (const char* folder : {"began", "now"}) std::filesystem::create_directory(path(folder));
+    start_in("");
+  }
+  void TearDown() override {
+    std::filesystem::current_path(before_);
+    process_.header().directory = {};
+    ScratchFolder::TearDown();
+  }
+  void start_in(const std::string& folder) { process_.header().directory = g_tracker.writer.add_text(folder); }
+  void put(const std::string& folder, const char* name) {
+    Library original("libanl.so.1");
+    unwind::Object object{};
+    ASSERT_TRUE(original.describe(object));
+    std::filesystem::copy_file(object.name, path(folder + "/" + name));
+  }
+  /// The name that a library gets which is loaded by the relative one while the process is in `folder`.
+  std::string named(const std::string& folder, const char* relative) {
+    std::filesystem::current_path(path(folder));
+    Library library(relative);
+    unwind::Object object{};
+    EXPECT_TRUE(library.describe(object)) << relative;
+    ledger::View view = process_.view();
+    return std::string(view.text(view.module(module_number(object))->path));
+  }
+
+  test::TrackedProcess& process_ = test::TrackedProcess::the();
+  std::filesystem::path before_;
+};
+
+TEST_F(RelativeModulesTest, OneThatIsFoundWhereTheProcessIsNowIsNamedByThatFolder) {
+  put("now", "one.so");
+  EXPECT_EQ(named("now", "./one.so"), path("now") + "/one.so");
+  start_in(path("began"));
+  put("now", "two.so");
+  EXPECT_EQ(named("now", "./two.so"), path("now") + "/two.so") << "it is not where the process began";
+}
+
+TEST_F(RelativeModulesTest, WhereTheProcessBeganIsLookedAtFirst) {
+  start_in(path("began"));
+  put("began", "three.so");
+  put("now", "three.so");
+  EXPECT_EQ(named("now", "./three.so"), path("began") + "/three.so");
+}
+
+TEST_F(RelativeModulesTest, OneThatIsGoneKeepsItsName) {
+  put("now", "four.so");
+  std::filesystem::current_path(path("now"));
+  Library library("./four.so");
+  std::filesystem::remove("four.so");
+  unwind::Object object{};
+  ASSERT_TRUE(library.describe(object));
+  ledger::View view = process_.view();
+  EXPECT_EQ(view.text(view.module(module_number(object))->path), "./four.so");
+}
+
 TEST_F(ModulesTest, LibcAndTheProgramAreToldApart) {
   unwind::Object libc{}, program{};
   ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "gnu_get_libc_version")), libc));
@@ -77,6 +141,11 @@ TEST_F(ModulesTest, LibcAndTheProgramAreToldApart) {
   EXPECT_FALSE(is_loader_module(of_libc));
   EXPECT_FALSE(is_libc_module(of_program));
   EXPECT_FALSE(is_system_module(of_program));
+  unwind::Object cxx{};
+  ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "__cxa_throw")), cxx));
+  uint32_t of_cxx = module_number(cxx);
+  EXPECT_TRUE(is_cxx_module(of_cxx));
+  for (uint32_t number : {of_libc, of_program, 0u}) EXPECT_FALSE(is_cxx_module(number));
   ledger::View view = process_.view();
   EXPECT_TRUE(view.module(of_program)->flags & ledger::kModuleMain);
   EXPECT_TRUE(view.module(of_program)->flags & ledger::kModuleRuntime) << "whose code is linked into this test";

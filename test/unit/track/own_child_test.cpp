@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -113,6 +115,64 @@ TEST(OwnChild, WaitsForNoFileThatIsNoList) {
 TEST(OwnChild, DoesNotWaitForEver) {
   long slept = begin_after(kList, [](List&) {});  // it stays open
   EXPECT_GT(slept, 0);
+}
+
+siginfo_t about(pid_t pid, int code, int status) {
+  siginfo_t result{};
+  result.si_pid = pid;
+  result.si_code = code;
+  result.si_status = status;
+  return result;
+}
+
+/// Of another process's child, or none: what is known of the runtime's is the number alone.
+constexpr pid_t kChild = 4'000'001;
+
+class MetOwnChild : public ::testing::Test {
+ protected:
+  MetOwnChild() { g_own_child.pid = kChild; }
+  ~MetOwnChild() override { reset_own_child_after_fork(); }
+};
+
+TEST_F(MetOwnChild, ItsEndIsCollectedByWaitidHoweverItEnds) {
+  struct {
+    int code, status, collected;
+  } ends[] = {{CLD_EXITED, 3, W_EXITCODE(3, 0)}, {CLD_KILLED, SIGKILL, SIGKILL}, {CLD_DUMPED, SIGSEGV, SIGSEGV}};
+  for (auto& end : ends) {
+    g_own_child.collected = 0;
+    EXPECT_TRUE(own_child_met(about(kChild, end.code, end.status), 0));
+    EXPECT_EQ(g_own_child.collected, kCollected | static_cast<uint32_t>(end.collected)) << end.code;
+  }
+}
+
+TEST_F(MetOwnChild, WhatIsNoEndIsNotCollected) {
+  for (int code : {CLD_STOPPED, CLD_TRAPPED, CLD_CONTINUED}) {
+    EXPECT_TRUE(own_child_met(about(kChild, code, SIGSTOP), 0)) << "it is not the program's, all the same";
+    EXPECT_EQ(g_own_child.collected, 0u) << code;
+  }
+}
+
+TEST_F(MetOwnChild, OthersAreTheProgramsOwn) {
+  for (pid_t pid : {kChild + 1, 0}) {
+    if (!pid) g_own_child.pid = 0;
+    EXPECT_FALSE(own_child_met(about(pid, CLD_EXITED, 0), 0));
+    EXPECT_FALSE(own_child_collected(pid, 0));
+    EXPECT_EQ(g_own_child.collected, 0u);
+  }
+}
+
+TEST_F(MetOwnChild, OneThatWaitidWouldReturnAgainIsCollectedFromTheKernel) {
+  for (int options : {WEXITED | WNOWAIT, WEXITED}) {
+    pid_t child = fork();
+    if (!child) _exit(5);
+    siginfo_t met{};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &met, WEXITED | WNOWAIT), 0);
+    g_own_child.pid = child;
+    EXPECT_TRUE(own_child_met(met, options));
+    EXPECT_EQ(g_own_child.collected, kCollected | W_EXITCODE(5, 0));
+    bool is_left = waitpid(child, nullptr, WNOHANG) == child;
+    EXPECT_EQ(is_left, !(options & WNOWAIT));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // An interpreter of this test's own: it has the names of CPython's, and frames where CPython's headers have them.
 #include "track/python_frames.h"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -265,6 +266,15 @@ TEST_F(PythonFrames, AreNotReadOfAnInterpreterThatIsLaidOutOtherwise) {
   start(k13);  // what was believed of another layout is not believed of this one
   EXPECT_TRUE(frames().empty());
   EXPECT_FALSE(is_known());
+}
+
+TEST_F(PythonFrames, AreNoneOfALibraryThatLacksWhatCPythonHas) {
+  unwind::Object libc;
+  ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(dlsym(RTLD_NEXT, "strlen")), libc));
+  note_interpreter(libc, 1, k13.library);
+  EXPECT_FALSE(is_known());
+  start(k13);
+  EXPECT_TRUE(is_known()) << "which may follow";
 }
 
 TEST_F(PythonFrames, AreThoseOfVersionsThatAreKnown) {

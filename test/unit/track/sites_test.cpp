@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <signal.h>
+
+#include <new>
+#include <thread>
 
 #include "support/tracked_process.h"
 
@@ -84,6 +88,60 @@ TEST_F(SitesTest, OneStackIsOneSiteForEachFunctionAndKind) {
     }
   for (int at = 1; at < 4; ++at) EXPECT_NE(sites[at], sites[0]);
   EXPECT_NE(capture(), sites[0]) << "another line";
+}
+
+/// As a jump out of a signal handler leaves a verb behind.
+[[gnu::noinline]] void leave_verb_behind() {
+  alignas(StateUse) std::byte place[sizeof(StateUse)];
+  new (place) StateUse;
+  asm volatile("" : : "r"(place) : "memory");
+}
+
+TEST_F(SitesTest, AVerbThatWasLeftBehindHoldsNothingUp) {
+  uint32_t site = 0;
+  for (int round = 0; round < 2; ++round) {
+    if (round == 1) leave_verb_behind();
+    EXPECT_EQ(t_local.busy != 0, round == 1);
+    uint32_t now = capture();
+    EXPECT_EQ(t_local.busy, 0u);
+    if (round == 0)
+      site = now;
+    else
+      EXPECT_EQ(now, site);
+  }
+}
+
+TEST_F(SitesTest, AThreadThatHasEndedButForAHandlerNeedsNoState) {
+  uint32_t site = 0;
+  std::thread([&] {
+    own_state();
+    retire_own_state();
+    StateUse use;
+    EXPECT_EQ(use.state(), nullptr);
+    site = capture();
+  }).join();
+  EXPECT_NE(site, 0u);
+}
+
+TEST_F(SitesTest, AVerbThatASignalInterruptsKeepsItsState) {
+  static uint32_t site;
+  static uint32_t busy;
+  struct sigaction action {
+  }, before{};
+  action.sa_handler = [](int) {
+    site = capture();
+    busy = t_local.busy;
+  };
+  sigaction(SIGUSR1, &action, &before);
+  {
+    StateUse use;
+    ASSERT_NE(use.state(), nullptr);
+    raise(SIGUSR1);
+    EXPECT_EQ(busy, 1u);
+    EXPECT_NE(site, 0u) << "the handler's own calls are recorded all the same";
+  }
+  sigaction(SIGUSR1, &before, nullptr);
+  EXPECT_EQ(t_local.busy, 0u);
 }
 
 }  // namespace

@@ -2,9 +2,12 @@
 #include "track/thread_state.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <thread>
 
+#include "base/address_space.h"
 #include "support/tracked_process.h"
 
 namespace unfreed::track {
@@ -57,6 +60,42 @@ TEST_F(ThreadStateTest, ANewThreadKnowsNothingOfTheStacksOfAnEndedOne) {
       EXPECT_EQ(first->foreign.find(kFrom, 5, false, miss), 0u);
       retire_own_state();
     }).join();
+}
+
+/// In a process that has so much address space left, a state is made and used to its end.
+void use_where_space_is_short(const ledger::Writer& writer, size_t left) {
+  base::Statm now{};
+  base::read_statm("/proc/self/statm", now);
+  rlimit limit{now.all * 4096 + left, RLIM_INFINITY};
+  setrlimit(RLIMIT_AS, &limit);
+  base::measure_address_space();
+  reset_states_after_fork();
+  ThreadState* state = take_state();
+  if (!base::is_address_space_short() || !state) _exit(1);
+  size_t last = (writer.section(ledger::SectionId::sites).capacity - 1) / ledger::kChunkCells;
+  for (size_t at = 0; at <= last; ++at) {
+    state->chunks[at] = nullptr;
+    state->used_chunks[at] = 0;
+  }
+  state->recent.start(0x10000);
+  state->foreign.clear();
+  StackMemo::Searches miss;
+  unwind::SlotLog log;
+  for (uintptr_t pc = 1; pc < 5000; ++pc) {
+    const unwind::Registers from{pc << 8, 0x2000, 0x3000};
+    if (!state->foreign.find(from, 5, false, miss)) state->foreign.remember(from, 5, miss, 77, log);
+    state->recent.remember({from.pc, from.sp, 5}, 77, nullptr, log);
+  }
+  state->walked.forget();
+  for (uint32_t& node : state->walked_nodes) node = 1;
+  state->walked_count = kMostFrames;
+  give_state_back(state);
+  _exit(take_state() == state ? 0 : 2);
+}
+
+TEST_F(ThreadStateTest, WhereAddressSpaceIsShortAllThatIsUsedIsMapped) {
+  for (size_t left : {size_t{2} << 30, size_t{500} << 20})
+    EXPECT_EXIT(use_where_space_is_short(g_tracker.writer, left), ::testing::ExitedWithCode(0), "") << left;
 }
 
 TEST_F(ThreadStateTest, AHandlerMayHaveMadeOneBeforeTheThreadsRoutine) {
