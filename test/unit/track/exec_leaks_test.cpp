@@ -215,6 +215,20 @@ TEST_F(ParentsExecLeaksTest, WithoutStorageForTheParentsTableNothingIsRecorded) 
   EXPECT_EQ(dropped(ledger::Dropped::storage_full), 1u);
 }
 
+TEST_F(ExecLeaksTest, AForkChildWithoutALedgerOfItsOwnHasWhatWasOpenAtTheFork) {
+  int fd = open_here();
+  auto& word = process_.record<ledger::FdRecord>(SectionId::fds, static_cast<uint64_t>(fd)).word;
+  uint64_t before = word;
+  uint32_t now = g_tracker.serial;
+  auto alive = g_fork_page.alive.exchange(0);
+  for (uint32_t serial : {now, now + 1}) {
+    word = ledger::fd_word(FdOrigin::acquired, ledger::fd_site(before), serial);
+    EXPECT_EQ(start().count, serial == now ? 1u : 0u) << "what the parent opens later is its own";
+  }
+  g_fork_page.alive = alive;
+  word = before;
+}
+
 TEST_F(ExecLeaksTest, WithoutTrackingNothingIsRecorded) {
   open_here();
   test::Untracked untracked;

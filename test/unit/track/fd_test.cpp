@@ -531,5 +531,38 @@ TEST_F(FdTest, WithoutTrackingNothingIsRecorded) {
   EXPECT_EQ(process_.held(Kind::fd), held_now);
 }
 
+TEST_F(FdTest, ANumberBeyondTheTableIsCounted) {
+  auto& dropped = process_.header().dropped[static_cast<size_t>(ledger::Dropped::fds_out_of_range)];
+  uint64_t before = dropped;
+  int beyond = static_cast<int>(g_tracker.writer.section(SectionId::fds).capacity);
+  EXPECT_EQ(open_by(beyond), beyond);
+  EXPECT_EQ(dropped, before + 1);
+}
+
+/// In a fork child, which keeps what its parent held. Ends it, by 0 if all is as it should be.
+void keep_what_the_parent_held(const ledger::Writer& writer) {
+  int held = open_by(open("/dev/null", O_RDONLY)), closed = open_by(open("/dev/null", O_RDONLY));
+  close_by(closed, [&] { return close(closed); });
+  int again = open_by(open("/dev/null", O_RDONLY));
+  close_by(again, [&] { return close(again); });
+  int unseen = open_by(open("/dev/null", O_RDONLY));
+  close(unseen);
+  auto record = [&](int fd) -> FdRecord& { return *writer.at<FdRecord>(SectionId::fds, static_cast<uint64_t>(fd)); };
+  uint64_t word = record(held).word;
+  bool was_closed = again == closed && unseen == again && record(closed).before.word && record(closed).closed.word;
+  fd_keep_parents();
+  uint64_t now = record(held).word;
+  bool is_kept = ledger::fd_origin(now) == FdOrigin::inherited && ledger::fd_site(now) == ledger::fd_site(word) &&
+                 ledger::fd_serial(now) == ledger::fd_serial(word);
+  bool is_gone = !record(closed).word && !record(closed).before.word && !record(closed).closed.word;
+  uint64_t count = writer.section(SectionId::fds).count;
+  bool is_last = count > static_cast<uint64_t>(held) && record(static_cast<int>(count) - 1).word;
+  _exit(!was_closed ? 1 : !is_kept ? 2 : !is_gone ? 3 : !is_last ? 4 : 0);
+}
+
+TEST_F(FdTest, AForkChildKeepsWhatItsParentHeld) {
+  EXPECT_EXIT(keep_what_the_parent_held(g_tracker.writer), ::testing::ExitedWithCode(0), "");
+}
+
 }  // namespace
 }  // namespace unfreed::track

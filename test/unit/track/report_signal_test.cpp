@@ -87,6 +87,16 @@ TEST_F(ReportSignalTest, InASandboxNoOtherIsTaken) {
   EXPECT_FALSE(is_ours(kFirst));
 }
 
+TEST_F(ReportSignalTest, WithoutALedgerItIsTakenAllTheSame) {
+  ledger::Writer writer = g_tracker.writer;
+  g_tracker.writer = {};
+  take_report_signal(SIGUSR2, write_report);
+  g_tracker.writer = writer;
+  EXPECT_TRUE(is_ours(SIGUSR2));
+  enter_report_signal();
+  EXPECT_EQ(announced(), SIGUSR2);
+}
+
 TEST_F(ReportSignalTest, OneThatTheProgramBeginsToUseIsReplaced) {
   take_report_signal(SIGUSR2, write_report);
   signal(SIGUSR2, of_program);

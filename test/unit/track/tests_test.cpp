@@ -107,6 +107,22 @@ TEST_F(TestsTest, AForkChildRunsWithinTheTestOfItsParent) {
   EXPECT_EQ(names(), (Names{"x", "x"}));
 }
 
+TEST_F(TestsTest, NeitherAVforkChildNorAnUntrackedProcessNamesATest) {
+  test_begins("x (teardown)");
+  {
+    test::Untracked untracked;
+    test_begins("y (call)");
+    test_may_end();
+  }
+  enter_vfork_child();
+  t_local.lender_tid = 1;
+  test_begins("y (call)");
+  test_may_end();
+  t_local.lender_tid = base::current_tid();
+  back_from_vfork_child();
+  EXPECT_EQ(names(), Names{"x"});
+}
+
 TEST_F(TestsTest, OnlyThatVariableNamesATest) {
   for (const char* name : {"", "P", "PY", "PYTEST_CURRENT_TES", "PYTEST_CURRENT_TEST2", "PYTEST_CURRENT_TEST2=a", "="})
     EXPECT_FALSE(names_test(name)) << name;

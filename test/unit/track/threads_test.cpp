@@ -230,5 +230,13 @@ TEST_F(ThreadsTest, WithoutTrackingNothingIsRecorded) {
   EXPECT_EQ(process_.count(SectionId::threads), records);
 }
 
+TEST_F(ThreadsTest, OneThatIsNotTrackedIsNotCounted) {
+  auto main_handle = process_.record<ThreadRecord>(SectionId::threads, 0).handle.load();
+  thread_created({}, 0, 0x2000, 1, unwind::caller_registers());
+  thread_created({}, EPERM, 0, 1, unwind::caller_registers());
+  EXPECT_EQ(process_.held(Kind::thread), 0u);
+  EXPECT_EQ(process_.record<ThreadRecord>(SectionId::threads, 0).handle, main_handle);
+}
+
 }  // namespace
 }  // namespace unfreed::track
