@@ -6,9 +6,11 @@
 #include <netinet/in.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <map>
 #include <string>
+#include <thread>
 
 #include "support/tracked_process.h"
 #include "track/misuse.h"
@@ -263,6 +265,84 @@ TEST_F(FdTest, ClosingTwiceNamesBothClosesAndTheOpening) {
   EXPECT_EQ(misuse.tid, base::current_tid());
   EXPECT_EQ(misuse.closed_tid, base::current_tid());
   EXPECT_NE(misuse.first_ns, 0u);
+}
+
+TEST_F(FdTest, AThreadThatClosesAnothersNumberIsTheOneThatClosedTwice) {
+  std::atomic<int> step{0};
+  int tid = 0;
+  auto wait_for = [&](int number) {
+    while (step != number) sched_yield();
+  };
+  std::thread other([&] {
+    tid = base::current_tid();
+    open_by(kFd);
+    close_by(kFd, succeed);
+    step = 1;
+    wait_for(2);
+    close_by(kFd, succeed);
+    step = 3;
+    retire_own_state();
+  });
+  wait_for(1);
+  uint32_t its_opening = ledger::fd_site(record(kFd).closed.word);
+  open_by(kFd);
+  uint32_t opening = ledger::fd_site(record(kFd).word);
+  step = 2;
+  wait_for(3);
+  other.join();
+  close_by(kFd, [] { return fail_with(EBADF); });
+  ASSERT_EQ(noted(MisuseKind::double_close), 1u);
+  const Misuse& misuse = newest_misuse();
+  EXPECT_EQ(misuse.opened_site, its_opening);
+  EXPECT_EQ(misuse.opened_tid, tid);
+  EXPECT_EQ(misuse.tid, tid);
+  EXPECT_EQ(misuse.closed_tid, tid);
+  EXPECT_EQ(misuse.reopened_site, opening);
+  EXPECT_EQ(misuse.reopened_tid, base::current_tid());
+}
+
+[[gnu::noinline]] void close_in_wrapper(int fd, int (*call)()) {
+  close_by(fd, call);
+  asm volatile("");
+}
+
+TEST_F(FdTest, CodeThatClosesAnothersNumberIsTheOneThatClosedTwice) {
+  open_by(kFd);
+  uint32_t its_opening = ledger::fd_site(record(kFd).word);
+  close_in_wrapper(kFd, succeed);
+  open_by(kFd);
+  uint32_t opening = ledger::fd_site(record(kFd).word);
+  close_in_wrapper(kFd, succeed);
+  close_by(kFd, [] { return fail_with(EBADF); });
+  ASSERT_EQ(noted(MisuseKind::double_close), 1u);
+  EXPECT_EQ(newest_misuse().opened_site, its_opening);
+  EXPECT_EQ(newest_misuse().reopened_site, opening);
+}
+
+TEST_F(FdTest, WithoutClearEvidenceTheNewerOwnerHasClosedTwice) {
+  auto fail = [] { return fail_with(EBADF); };
+  for (int way = 0; way < 2; ++way) {
+    int fd = kFd + way;
+    int rounds = 2;
+    asm volatile("" : "+r"(rounds));
+    if (way == 0) {
+      open_by(fd);
+      close_in_wrapper(fd, succeed);
+      rounds = 1;
+    }
+    for (int round = 0; round < rounds; ++round) {
+      open_by(fd);
+      close_in_wrapper(fd, succeed);
+    }
+    uint32_t opening = ledger::fd_site(record(fd).closed.word);
+    if (way == 0)
+      close_in_wrapper(fd, fail);  // by the code that closes the newer one, too
+    else
+      close_by(fd, fail);  // both were opened at one place
+    ASSERT_EQ(noted(MisuseKind::double_close), static_cast<uint64_t>(way) + 1);
+    EXPECT_EQ(newest_misuse().opened_site, opening) << way;
+    EXPECT_EQ(newest_misuse().reopened_site, 0u) << way;
+  }
 }
 
 TEST_F(FdTest, InAPauseNoMisuseIsNoted) {

@@ -57,6 +57,18 @@ TEST(PythonLines, AreThoseThatPythonSays) {
   }
 }
 
+/// Of more than six bits, and of the thirty-two that fit; what is longer is no table of CPython's.
+TEST(PythonLines, MayBeFarApart) {
+  struct {
+    const char* table;  // form 14: the line's difference, twice, its sign in the lowest bit; one unit
+    uint32_t line;
+  } cases[] = {{"f03e", 33}, {"f04803", 102}, {"f04903", 0}, {"f04001", 34}, {"f040404002", 262146}};
+  for (auto& one : cases)
+    EXPECT_EQ(python_line(PythonLineForm::locations, bytes_of(one.table), kFirstLine, 0), one.line) << one.table;
+  EXPECT_EQ(python_line(PythonLineForm::locations, bytes_of("f04803"), 200, 0), 300u);
+  EXPECT_EQ(python_line(PythonLineForm::locations, bytes_of("f04903"), 200, 0), 100u);
+}
+
 TEST(PythonLines, AnInstructionMayHaveNone) {
   const uint8_t table[] = {4, 1, 2, 0x80, 2, 1, 2, 0xf0};
   for (auto [instruction, line] : {std::pair{0u, 3u}, {2u, 3u}, {4u, 0u}, {6u, 4u}, {8u, 0u}, {10u, 0u}})
