@@ -29,16 +29,17 @@ void ended_by_signal(Process& process, int signal) {
 void describe_end(const Build& build, Process& process) {
   const ledger::Header& header = build.view().header();
   int status = build.input.wait_status;
-  if (status >= 0 && WIFEXITED(status)) {
-    process.exit_status = WEXITSTATUS(status);
-  } else if (status >= 0 && WIFSIGNALED(status)) {
-    ended_by_signal(process, WTERMSIG(status));
-  } else if (status < 0 && has_ended(header)) {
+  if (status < 0) {
+    if (!has_ended(header)) return;
     int32_t own = header.exit_status;
     if (own < 0 && own > -128)
       ended_by_signal(process, -own);
     else
       process.exit_status = own & 0xff;
+  } else if (WIFEXITED(status)) {
+    process.exit_status = WEXITSTATUS(status);
+  } else if (WIFSIGNALED(status)) {
+    ended_by_signal(process, WTERMSIG(status));
   }
 }
 

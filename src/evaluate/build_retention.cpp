@@ -1,5 +1,6 @@
 // Who keeps blocks alive: the ledger's tree of paths, with names. Roots that are parts of one variable are one.
 #include <algorithm>
+#include <tuple>
 
 #include "evaluate/build.h"
 #include "report/describe.h"
@@ -115,6 +116,10 @@ class Retention {
     }
   }
 
+  static auto identity_of(const RetentionNode& node) {
+    return std::tie(node.parent, node.site, node.root, node.place, node.address, node.key, node.thread);
+  }
+
   RetentionNode* find_or_add(const RetentionNode& node) {
     uint64_t hash = node.parent * 31 + node.site;
     hash = (hash * 31 + node.place) * 31 + node.address.value_or(0) + static_cast<uint64_t>(node.thread.value_or(0));
@@ -129,9 +134,7 @@ class Retention {
         return &all[all.size() - 1];
       }
       RetentionNode& one = all[slots_[slot] - 1];
-      if (one.parent == node.parent && one.site == node.site && one.root == node.root && one.place == node.place &&
-          one.address == node.address && one.key == node.key && one.thread == node.thread)
-        return &one;
+      if (identity_of(one) == identity_of(node)) return &one;
     }
   }
 

@@ -67,11 +67,7 @@ uint64_t standard_error(uint64_t bits) {
   std::memcpy(&variance, &bits, sizeof variance);
   if (!(variance > 0 && variance < 1e36)) return 0;
   double root = variance < 1 ? 1 : variance;
-  for (int i = 0; i < 128; ++i) {  // Newton's: there is no libm here
-    double next = (root + variance / root) / 2;
-    if (next >= root) break;
-    root = next;
-  }
+  for (int i = 0; i < 128; ++i) root = (root + variance / root) / 2;  // Newton's: there is no libm here
   return static_cast<uint64_t>(root + 0.5);
 }
 

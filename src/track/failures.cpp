@@ -28,10 +28,10 @@ bool take_turn(ledger::Kind kind, uint64_t live) {
   uint64_t now = base::monotonic_ns();
   uint64_t last = g_last_call_ns.load(std::memory_order_relaxed);
   if (last && now - last < kBetweenCallsNs) return false;
-  if (!g_last_call_ns.compare_exchange_strong(last, now, std::memory_order_acq_rel)) return false;
+  bool is_first = g_last_call_ns.compare_exchange_strong(last, now, std::memory_order_acq_rel);
   // Memory is not counted as a whole: only the time limits how often it is reported.
-  if (kind != ledger::Kind::heap) quiet.store(live - live / 10, std::memory_order_release);
-  return true;
+  if (is_first && kind != ledger::Kind::heap) quiet.store(live - live / 10, std::memory_order_release);
+  return is_first;
 }
 
 }  // namespace
