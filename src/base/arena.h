@@ -48,8 +48,8 @@ class Arena {
     static_assert(std::is_trivially_destructible_v<T>);
     if (count == 0) return {};
     size_t bytes;
-    if (__builtin_mul_overflow(count, sizeof(T),
-                               &bytes)) {  // NOLINT(bugprone-sizeof-expression): arrays of pointers, too
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): arrays of pointers, too
+    if (__builtin_mul_overflow(count, sizeof(T), &bytes)) {
       short_ = true;
       return {};
     }

@@ -57,6 +57,7 @@ bool write_run_outputs(const std::vector<RunOutput>& outputs, const std::vector<
     std::vector<SourcedReport> sources;
     bool is_written = read_reports(paths, symbolizer, sources);
     std::vector<const report::Report*> reports;
+    reports.reserve(sources.size());
     for (const SourcedReport& source : sources) reports.push_back(&source.report());
     if (reports.empty()) return false;
     for (const RunOutput& output : outputs) is_written &= write(output, reports);

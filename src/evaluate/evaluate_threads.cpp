@@ -39,24 +39,21 @@ bool read_thread(const Evaluation& evaluation, const ledger::ThreadRecord& recor
   return true;
 }
 
+Counter counter_of(const EvaluatedThread& thread, const Evaluation& evaluation) {
+  if (thread.libc) return Counter::libc;
+  if (thread.is_unattributed()) return Counter::unattributed;
+  if (thread.ignored) return Counter::ignored;
+  if (thread.site != 0 && evaluation.sites[thread.site].libc) return Counter::libc;
+  return thread.finished ? Counter::live : Counter::running;
+}
+
 void total(Evaluation& evaluation) {
   Totals& totals = evaluation.of(Subject::thread);
   for (const EvaluatedThread& thread : evaluation.threads) {
     if (thread.main) continue;
-    if (thread.libc)
-      ++totals[Counter::libc];
-    else if (thread.is_unattributed())
-      ++totals[Counter::unattributed];
-    else if (thread.ignored)
-      ++totals[Counter::ignored];
-    else if (thread.site != 0 && evaluation.sites[thread.site].libc)
-      ++totals[Counter::libc];
-    else if (thread.finished)
-      ++totals[Counter::live];
-    else {
-      ++totals[Counter::running];
-      if (thread.detached) ++totals[Counter::detached_running];
-    }
+    Counter counter = counter_of(thread, evaluation);
+    ++totals[counter];
+    if (counter == Counter::running && thread.detached) ++totals[Counter::detached_running];
   }
 }
 

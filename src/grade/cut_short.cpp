@@ -89,12 +89,11 @@ size_t address_of_time(const base::WaitingCall& call) {
       return 0;
     case SYS_rt_sigtimedwait:
       return 2;
-    case SYS_semtimedop:
-      return 3;
 #ifdef SYS_epoll_pwait2
     case SYS_epoll_pwait2:
-      return 3;
 #endif
+    case SYS_semtimedop:
+      return 3;
     case SYS_futex:
       return (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT ? 3 : kNoArgument;
     default:

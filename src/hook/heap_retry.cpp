@@ -7,7 +7,6 @@
 #include "track/heap.h"
 
 using namespace unfreed;
-using hook::g_real;
 
 namespace {
 

@@ -84,6 +84,7 @@ std::vector<Leak> list_leaks(Reports reports, const RenderOptions& options) {
     }
   }
   std::vector<Leak> list;
+  list.reserve(leaks.size());
   for (auto& [key, leak] : leaks) list.push_back(std::move(leak));
   std::sort(list.begin(), list.end(), [](const Leak& left, const Leak& right) {
     return std::tie(left.kind, left.description, left.signature) <

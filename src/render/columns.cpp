@@ -28,6 +28,7 @@ std::vector<std::string> lay_out(std::vector<Column> columns, size_t most) {
   std::vector<std::string> lines;
   if (columns.empty()) return lines;
   std::vector<size_t> widths;
+  widths.reserve(columns.size());
   for (const Column& one : columns) widths.push_back(one.width());
   for (size_t row = 0; row <= columns[0].cells.size(); ++row) {
     std::string line = " ";

@@ -16,7 +16,7 @@ bool is_below(std::string_view path, std::string_view folder) {
 
 }  // namespace
 
-SourceRoot::SourceRoot(std::string folder) : folder_(fs::path(folder).lexically_normal().string()) {
+SourceRoot::SourceRoot(const std::string& folder) : folder_(fs::path(folder).lexically_normal().string()) {
   while (folder_.size() > 1 && folder_.back() == '/') folder_.pop_back();
 }
 

@@ -8,7 +8,7 @@ namespace unfreed::render {
 
 class SourceRoot {
  public:
-  explicit SourceRoot(std::string folder);
+  explicit SourceRoot(const std::string& folder);
   /// The folder of the job's checkout if a CI names it (GITHUB_WORKSPACE, CI_PROJECT_DIR) and this is in it; else the
   /// whole Git working tree around the working directory; else the working directory.
   static SourceRoot here();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace unfreed::render {
 
@@ -28,7 +29,8 @@ std::string key_of(const StackFrame& frame) {
                     : fmt::format("{}+{:#x}", frame.module, frame.offset);
 }
 
-TellingFrames::TellingFrames(const report::Report& report, PathShortener paths) : report_(report), paths_(paths) {
+TellingFrames::TellingFrames(const report::Report& report, PathShortener paths)
+    : report_(report), paths_(std::move(paths)) {
   std::vector<std::pair<const report::Site*, std::vector<StackFrame>>> stacks;
   for (const report::Site& site : report.sites)
     if (site.kind == ledger::Kind::heap && site.total && stacks.size() < kMostSites)

@@ -258,6 +258,7 @@ std::string render_listing(const Report& report, const Pattern& functions, const
     if (source && is_newer(*source, function.module)) text += fmt::format("      {}\n", kIsNewer);
     auto counts_of = [](const std::map<ledger::Kind, uint64_t>& held) {
       std::vector<std::string> counts;
+      counts.reserve(held.size());
       for (const auto& [kind, count] : held)
         counts.push_back(fmt::format("{} {}", write_count(count), report::kind_name(kind)));
       return join(counts, ", ");

@@ -31,7 +31,7 @@ std::string path_of(std::span<const std::byte> names) {
   std::string path;
   while (!text.empty()) {
     size_t end = std::min(text.find('\0'), text.size());
-    path = "/" + std::string(text.substr(0, end)) + path;
+    path.insert(0, text.substr(0, end)).insert(0, 1, '/');
     text.remove_prefix(std::min((end + 8) & ~size_t{7}, text.size()));
   }
   return path;

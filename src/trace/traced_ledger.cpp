@@ -150,15 +150,14 @@ void TracedLedger::describe_coverage() const {
   for (size_t number = 0; number < ledger::kKindCount; ++number) {
     auto kind = static_cast<Kind>(number);
     if (!(setup_.settings->kinds >> number & 1)) continue;
-    if (kind == Kind::fd || kind == Kind::child)
+    bool joins_none = kind == Kind::thread && code_.is_only_go();  // Go's runtime
+    if (kind == Kind::fd || kind == Kind::child || joins_none)
       writer_.cover(kind, Coverage::exact);
     else if (kind != Kind::thread)
       writer_.cover(kind, Coverage::unavailable,
                     setup_.is_attachment ? kOnlyCallsSince
                     : setup_.is_observed ? kOnlyCallsOfKernel
                                          : kOnlyCalls);
-    else if (code_.is_only_go())
-      writer_.cover(kind, Coverage::exact);  // its threads are the runtime's, which joins none
     else
       writer_.cover(kind, Coverage::partial, "whether a thread that has ended was joined cannot be seen from outside");
   }

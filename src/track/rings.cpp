@@ -71,10 +71,10 @@ constexpr size_t kMostRings = 64, kMostAwaited = 1024, kMostClosing = 1024;
 constexpr uint32_t kMostLooks = 64;
 
 constinit base::Lock g_lock;
-constinit Ring g_rings[kMostRings];
-constinit Awaited g_awaited[kMostAwaited];
+constinit Ring g_rings[kMostRings]{};
+constinit Awaited g_awaited[kMostAwaited]{};
 constinit std::atomic<size_t> g_awaited_count;
-constinit Closing g_closing[kMostClosing];
+constinit Closing g_closing[kMostClosing]{};
 constinit std::atomic<size_t> g_closing_count;
 
 template <class Type>

@@ -21,7 +21,7 @@ template <class Visit>
 void ThreadState::each_part_in_use(unsigned fewer_bits, size_t most_sites, Visit visit) {
   recent.each_part_in_use(fewer_bits, visit);
   size_t most_chunks = (most_sites + ledger::kChunkCells - 1) / ledger::kChunkCells;
-  visit(chunks, most_chunks * sizeof *chunks);
+  visit(chunks, most_chunks * sizeof *chunks);  // NOLINT(bugprone-sizeof-expression): an array of pointers
   visit(used_chunks, most_chunks * sizeof *used_chunks);
   auto* rest = reinterpret_cast<std::byte*>(&used_chunk_count);
   visit(rest, static_cast<size_t>(reinterpret_cast<std::byte*>(&foreign) - rest));
