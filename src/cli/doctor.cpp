@@ -74,6 +74,7 @@ class Doctor {
     for (const std::string& remark : one.diagnosis.remarks) add("note", remark);
     any_tracked_ = any_tracked_ || (one.is_tracked() && !one.is_traced());
     any_traced_ = any_traced_ || one.is_traced();
+    has_both_ = has_both_ || (one.is_traced() && one.diagnosis.obstacles.empty());
   }
 
   void describe_rest() {
@@ -82,6 +83,7 @@ class Doctor {
       add("tracked",
           "descriptors, heap blocks, threads, child processes, timers, shared memory, libraries; with stacks");
     if (any_traced_) add("traced", "descriptors, threads, child processes; with stacks");
+    if (has_both_) add("tracked", "of its C code: heap blocks, timers, shared memory, libraries; with stacks");
     if (!any_tracked_) return;
     text_ += "not seen\n";
     add("calls", "system calls without libc (their descriptors are listed, without a stack)");
@@ -130,6 +132,7 @@ class Doctor {
   std::string missing_;  ///< of the library
   bool any_tracked_ = false;
   bool any_traced_ = false;
+  bool has_both_ = false;  ///< one that is traced can load the library, too
   std::string text_;
 };
 

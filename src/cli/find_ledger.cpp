@@ -34,7 +34,7 @@ bool is_named_for(int pid, const std::string& path) {
   ledger::FileName name;
   std::vector<unsigned> numbers = status_numbers(pid, "NSpid:");
   int own = numbers.empty() ? pid : static_cast<int>(numbers.back());
-  return ledger::parse_file_name(base::base_name(path), name) && !name.done && name.pid == own;
+  return ledger::parse_file_name(base::base_name(path), name) && !name.done && !name.is_library && name.pid == own;
 }
 
 /// Opens the file with O_PATH first: that has no effect, whatever the file is.

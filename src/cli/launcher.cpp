@@ -30,6 +30,7 @@
 #include "cli/tree_report.h"
 #include "cli/untracked_programs.h"
 #include "ledger/leftovers.h"
+#include "ledger/library_part.h"
 #include "render/paths.h"
 #include "render/text.h"
 #include "trace/tracer.h"
@@ -73,19 +74,21 @@ class Launcher {
         preload_list_(preload_of_command(plan_.words[0], preload_list(preload_.text()), preload_.text(), verdict_)),
         traces_all_(is_from_outside() || is_better_traced()),
         environment_(make_environment(input, traces_all_)),
-        untraced_environment_(make_environment(input, is_from_outside())),
+        untraced_environment_(make_environment(input, false)),
         reports_(settings_, output_template(input), suppressions, plan.all_reports,
                  render::wants_colour(STDERR_FILENO)) {}
 
   int run();
 
  private:
-  std::vector<std::string> make_environment(const SettingsInput& input, bool all_are_traced) const;
+  std::vector<std::string> make_environment(const SettingsInput& input, bool is_traced) const;
   /// Whatever the program.
   bool is_from_outside() const {
     return settings_.backend == report::Backend::trace || settings_.backend == report::Backend::ebpf;
   }
   bool is_better_traced() const;
+  /// Is what is traced to load the library as well?
+  bool has_both() const { return !is_from_outside() && settings_.kinds & ~ledger::kKindsOfTracer; }
   bool wants_tracer() const;
   void make_tracer();
   bool is_traced(int pid) const;
@@ -139,19 +142,25 @@ class Launcher {
   bool command_is_gone_unseen_ = false;       ///< CMD's last image was not tracked, an earlier one was
 };
 
-std::vector<std::string> Launcher::make_environment(const SettingsInput& input, bool all_are_traced) const {
+/// `is_traced`: for a CMD of which all is traced.
+std::vector<std::string> Launcher::make_environment(const SettingsInput& input, bool is_traced) const {
   std::vector<std::string> environment = input.environment();
   std::erase_if(environment, [](const std::string& entry) {
-    return starts_with_any(
-        entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=", "UNFREED_ALL_REPORTS="});
+    return starts_with_any(entry, {"LD_PRELOAD=", "UNFREED_SESSION=", "UNFREED_LAUNCHER=", "UNFREED_LEDGER_DIR=",
+                                   "UNFREED_ALL_REPORTS=", "UNFREED_TRACED="});
   });
   std::string preload = preload_list_;
-  // Where everything is traced, the library is not preloaded; other entries are the caller's.
-  if (all_are_traced) {
+  // Where only calls are to be seen, the library is not preloaded; other entries are the caller's.
+  if (is_from_outside() || (is_traced && !has_both())) {
     const char* own = std::getenv("LD_PRELOAD");
     preload = own ? own : "";
   }
   if (!preload.empty()) environment.push_back("LD_PRELOAD=" + preload);
+  // Both at once: system calls are the tracer's, all else the library's. Go starts programs past the hooks that would
+  // keep the library out of those that it harms, so they get it only where a rule is about what it alone sees.
+  if (is_traced && has_both())
+    environment.push_back(
+        fmt::format("UNFREED_TRACED={}", asks_for_more_than_calls(settings_.rules) ? "all" : "alone"));
   environment.push_back("UNFREED_SESSION=" + session_.name());
   environment.push_back(fmt::format("UNFREED_LAUNCHER={}", getpid()));
   if (plan_.all_reports) environment.push_back("UNFREED_ALL_REPORTS=1");
@@ -160,10 +169,10 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input, 
   return environment;
 }
 
-/// The library would see only a part of Go's descriptors; but a tracer sees no heap.
+/// The library alone would see only a part of Go's descriptors.
 bool Launcher::is_better_traced() const {
   return settings_.backend == report::Backend::automatic && !settings_.disabled && !session_.folders().empty() &&
-         !asks_for_more_than_calls(settings_.rules) && cli::is_better_traced(plan_.words[0], verdict_);
+         settings_.kinds & ledger::kKindsOfTracer && cli::is_better_traced(plan_.words[0], verdict_);
 }
 
 /// A program that the library cannot be loaded into is traced, unless that would take its privileges away.
@@ -180,7 +189,8 @@ void Launcher::make_tracer() {
   trace_setup_.ledgers.launcher_pid = getpid();
   trace_setup_.ledgers.settings = &settings_;
   trace_setup_.traces_all = traces_all_;
-  trace_setup_.runtime_file = render::base_name(plan_.runtime);
+  trace_setup_.ledgers.runtime_file = render::base_name(plan_.runtime);
+  trace_setup_.ledgers.has_runtime = traces_all_ && has_both();
   trace_setup_.board = session_.untracked_board();
   trace_setup_.wants_all_reports = plan_.all_reports;
   bool is_observed = settings_.backend == report::Backend::ebpf;
@@ -224,7 +234,9 @@ int Launcher::run() {
         fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
                     "system calls fail{}",
                     plan_.words[0], tracer_->pid(),
-                    settings_.report_at.count ? "; --report-at makes no report of traced programs" : ""));
+                    !settings_.report_at.count         ? ""
+                    : trace_setup_.ledgers.has_runtime ? "; --report-at makes reports about what the library sees"
+                                                       : "; --report-at makes no report of traced programs"));
   signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
   // CMD runs from here on.

@@ -11,10 +11,12 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <tuple>
 
 #include "base/live_thread.h"
 #include "ledger/leftovers.h"
+#include "ledger/library_part.h"
 
 namespace unfreed::cli {
 
@@ -47,6 +49,21 @@ OpenLedger open_with(const LedgerFile& file, int flags) {
   return {base::UniqueFd(ledger::open_own_file(folder, name.c_str(), user, flags, status)), user};
 }
 
+/// What the library in a traced process may have recorded, the newest first: processes that had the number before it
+/// may have left theirs.
+std::vector<LedgerFile> library_parts(const LedgerFile& file) {
+  constexpr uint32_t kMost = 4;
+  std::vector<LedgerFile> parts;
+  for (uint32_t image = kMost; image-- > 0;) {
+    LedgerFile part = file;
+    part.name.image = image;
+    part.name.done = false;
+    part.name.is_library = true;
+    if (is_there(part)) parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
 bool is_ledger(const ledger::Header& header) {
   return std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
          header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
@@ -61,7 +78,7 @@ std::vector<LedgerFile> list_ledgers(const std::vector<std::shared_ptr<const Led
   for (const auto& folder : folders) {
     for (const std::string& name : list_names(folder->fd.get())) {
       LedgerFile file{folder, {}};
-      if (ledger::parse_file_name(name, file.name)) files.push_back(std::move(file));
+      if (ledger::parse_file_name(name, file.name) && !file.name.is_library) files.push_back(std::move(file));
     }
   }
   auto order = [](const LedgerFile& file) {
@@ -117,7 +134,39 @@ void finish_name(LedgerFile& file) {
   if (result == 0 || errno == ENOENT) file.name = done;
 }
 
-void remove_ledger(const LedgerFile& file) { unlinkat(file.folder->fd.get(), file_name(file.name).c_str(), 0); }
+void remove_ledger(const LedgerFile& file) {
+  int folder = file.folder->fd.get();
+  std::optional<LedgerFacts> facts = read_ledger_facts(file);
+  if (facts && facts->is_traced)
+    for (const LedgerFile& part : library_parts(file)) unlinkat(folder, file_name(part.name).c_str(), 0);
+  unlinkat(folder, file_name(file.name).c_str(), 0);
+}
+
+void add_library_part(ledger::Copy& copy, const LedgerFile& file) {
+  const ledger::Header& header = copy.view().header();
+  if (!(header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced)) return;
+  for (const LedgerFile& part : library_parts(file)) {
+    OpenLedger open = open_ledger(part);
+    ledger::Copy library;
+    if (!open.file || library.load(open.file.get())) continue;
+    const ledger::Header& other = library.view().header();
+    // A fork child's does not say when the process started.
+    bool is_of_it = other.pid == header.pid && (!other.process_start_ticks || !header.process_start_ticks ||
+                                                other.process_start_ticks == header.process_start_ticks);
+    bool is_of_image = other.state.load() != static_cast<uint32_t>(ledger::State::replaced);
+    if (is_of_it && is_of_image && ledger::add_library_part(copy, library.view())) return;
+  }
+}
+
+void add_library_part(ledger::Copy& copy, const std::string& path) {
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  base::UniqueFd opened(base::open_file(folder.c_str(), O_PATH | O_DIRECTORY));
+  LedgerFile file;
+  if (!opened || !ledger::parse_file_name(base::base_name(path), file.name)) return;
+  // Whoever owns it: as root, the command reads other users' ledgers.
+  file.folder = std::make_shared<LedgerFolder>(LedgerFolder{std::move(opened), folder, true});
+  add_library_part(copy, file);
+}
 
 bool is_there(const LedgerFile& file) {
   return faccessat(file.folder->fd.get(), file_name(file.name).c_str(), F_OK, 0) == 0;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "ledger/copy.h"
 #include "ledger/file_names.h"
 #include "ledger/layout.h"
 #include "ledger/ownership.h"
@@ -33,7 +34,7 @@ struct LedgerFile {
 inline bool is_of(const LedgerFile& file, int pid, uint64_t pid_namespace) {
   return file.name.pid == pid && file.name.pid_namespace == pid_namespace;
 }
-/// By process, then by image.
+/// By process, then by image. Without those that complete another (ledger/library_part.h).
 std::vector<LedgerFile> list_ledgers(const std::vector<std::shared_ptr<const LedgerFolder>>& folders);
 
 /// An open ledger, if it can be trusted: a regular file of this user or, in a folder for others, of the user that the
@@ -62,10 +63,17 @@ bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts
 /// Tells that process to make its last report itself. Does nothing if the file is not a ledger.
 void say_launcher_is_gone(const LedgerFile& file);
 
+/// To `copy`, which was read from `file`: if its process is traced and has the library in it as well, adds what that
+/// has recorded. Nothing is done where there is nothing to add, or no memory.
+void add_library_part(ledger::Copy& copy, const LedgerFile& file);
+/// The same, of a ledger that is known by its path.
+void add_library_part(ledger::Copy& copy, const std::string& path);
+
 /// Renames a ledger that was left to the launcher to ".done", as its process is about to do: whichever comes second
 /// finds nothing to rename.
 void finish_name(LedgerFile& file);
 
+/// With what the library has recorded in a traced process.
 void remove_ledger(const LedgerFile& file);
 bool is_there(const LedgerFile& file);
 /// Removes the file if it is empty: its process was killed before it could begin its ledger.

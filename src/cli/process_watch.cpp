@@ -45,6 +45,7 @@ ProcessWatch::Outcome ProcessWatch::look(const std::string& output, std::string&
     error = fmt::format("{}: {}", found.path, problem.message);
     return Outcome::gone;
   }
+  add_library_part(copy, found.path);
   report::cover_inner_allocator(copy.writer(), report::find_inner_allocator(copy.writer()));
   const ledger::View& view = copy.view();
   if (view.header().state.load(std::memory_order_acquire) != static_cast<uint32_t>(ledger::State::live)) {

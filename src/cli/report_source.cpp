@@ -65,6 +65,7 @@ std::optional<LoadedLedger> load_ledger(int file, const std::string& path, int p
       loaded.notes.push_back(*note);
     loaded.trigger = report::Trigger::snapshot;
   }
+  add_library_part(loaded.copy, path);
   report::cover_inner_allocator(loaded.copy.writer(), report::find_inner_allocator(loaded.copy.writer()));
   return loaded;
 }

@@ -88,6 +88,7 @@ std::vector<TrackedProcess> list_tracked_processes() {
     FoundLedger ledger = find_ledger(pid);
     ledger::Copy copy;
     if (!ledger.open.file || report::load_running_ledger(ledger.open.file.get(), pid, copy)) continue;
+    add_library_part(copy, ledger.path);
     if (copy.view().header().state.load() != static_cast<uint32_t>(ledger::State::live)) continue;
     struct stat status {};
     if (fstat(ledger.open.file.get(), &status) != 0) continue;

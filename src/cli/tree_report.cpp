@@ -147,6 +147,7 @@ void TreeReport::add(const LedgerFile& file, bool is_command, report::Trigger tr
     kept_.insert(ledger_path);
     return;
   }
+  add_library_part(copy, file);
   const ledger::View& view = copy.view();
   cover_program(copy.writer(), std::string(view.text(view.header().exe)));
   complete_earlier(view, is_command);

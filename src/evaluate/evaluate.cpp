@@ -85,6 +85,7 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out) {
   out.reconciled = evaluation.reconciled;
   uint32_t flags = input.view->header().flags.load(std::memory_order_relaxed);
   out.backend = flags & ledger::kHeaderFlagObserved ? "ebpf" : flags & ledger::kHeaderFlagTraced ? "trace" : "preload";
+  out.preloaded = flags & ledger::kHeaderFlagJoined;
   build_process(build);
   build_coverage(build);
   build_grading(build);

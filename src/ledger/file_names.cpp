@@ -35,12 +35,14 @@ bool parse_file_name(std::string_view text, FileName& out) {
   out.pid = static_cast<int>(pid);
   out.image = static_cast<uint32_t>(image);
   out.done = text == kDoneSuffix;
-  return is_good && (text.empty() || out.done);
+  out.is_library = text == kLibrarySuffix;
+  return is_good && (text.empty() || out.done || out.is_library);
 }
 
 void add_file_name(base::TextBuilder& out, const FileName& name) {
   out.add_signed(name.pid).add('-').add_number(name.pid_namespace).add('-').add_number(name.image);
   if (name.done) out.add(kDoneSuffix);
+  if (name.is_library) out.add(kLibrarySuffix);
 }
 
 void add_folder_name(base::TextBuilder& out, unsigned user, uint64_t random) {

@@ -8,6 +8,7 @@
 //         untracked                           the run's ledger::UntrackedBoard
 //         PID-NAMESPACE-IMAGE                 of a process that is running, or was killed
 //         PID-NAMESPACE-IMAGE.done            of a process that has ended, and left its report to the launcher
+//         PID-NAMESPACE-IMAGE.library         of a process that is traced: what the runtime in it records
 //         others-RANDOM/                      as root only: of processes that have become another user's
 //             PID-NAMESPACE-IMAGE
 //
@@ -26,6 +27,7 @@ namespace unfreed::ledger {
 inline constexpr std::string_view kLauncherFile = "launcher";
 inline constexpr std::string_view kBoardFile = "untracked";
 inline constexpr std::string_view kDoneSuffix = ".done";
+inline constexpr std::string_view kLibrarySuffix = ".library";
 inline constexpr std::string_view kOthersPrefix = "others-";
 
 struct FileName {
@@ -33,6 +35,7 @@ struct FileName {
   uint64_t pid_namespace = 0;  ///< 0: not known (no /proc)
   uint32_t image = 0;          ///< 0, 1, 2 … if a pid is reused
   bool done = false;
+  bool is_library = false;  ///< it has no report of its own: it completes that of a tracer's ledger
 };
 /// False if the name is not a ledger's.
 bool parse_file_name(std::string_view text, FileName& out);

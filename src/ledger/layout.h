@@ -123,7 +123,7 @@ inline constexpr uint32_t kHeaderFlagThreadsListed = 1u << 7;  ///< kernel_tasks
 inline constexpr uint32_t kHeaderFlagChildrenListed =
     1u << 8;  ///< kernel_tasks has every child that is in the kernel's table
 
-/// The process was traced from outside: no runtime is in it.
+/// The process was traced from outside: a runtime in it, if there is one, has a ledger of its own.
 inline constexpr uint32_t kHeaderFlagTraced = 1u << 12;
 /// By a program in the kernel (eBPF), which stops nothing.
 inline constexpr uint32_t kHeaderFlagObserved = 1u << 17;
@@ -133,15 +133,19 @@ inline constexpr uint32_t kHeaderFlagAttached = 1u << 15;
 inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
 /// At the last grading, the kernel may have had pointers in requests that it had not answered (io_uring, aio).
 inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 16;
+/// The runtime was in the traced process, too: what it has recorded was added (ledger/library_part.h).
+inline constexpr uint32_t kHeaderFlagJoined = 1u << 18;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
                kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
                kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
-               kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved) ==
+               kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved +
+               kHeaderFlagJoined) ==
                   (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
                    kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
                    kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
-                   kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved),
+                   kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved |
+                   kHeaderFlagJoined),
               "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the

@@ -344,7 +344,8 @@ json facts_of(const Report& report) {
   add("started in test", printable(process.test));
   add("started", printable(process.started));
   add("report trigger", std::string(report::word_of(report.trigger)));
-  add("tracked by", report.backend.empty() ? "" : printable(report.backend));
+  add("tracked by",
+      (report.backend.empty() ? "" : printable(report.backend)) + (report.preloaded ? " and preload" : ""));
   add("run", printable(process.run));
   if (report.grading && report.grading->state == report::GradingState::refused)
     add("lost blocks", "not searched for: " + printable(report.grading->reason));

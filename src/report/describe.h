@@ -459,6 +459,10 @@ void describe(Visitor& v, Is<Report> auto& report) {
       "How the process was tracked: preload, by the library in it; trace, from outside by its system calls; kernel, "
       "not at all: the report says what the kernel knows.",
       words::kBackends);
+  v.member(
+      "preloaded", report.preloaded, Presence::if_set,
+      "Of a process that was traced: the library was in it as well, and has counted what system calls do not show: the "
+      "heap, timers, shared memory, libraries, mappings, and which threads were joined.");
   v.coverage("coverage", report, "How much of each kind was seen. A kind that is off or unavailable has no totals.");
   v.member("grading", report.grading, Presence::if_set,
            "Whether it was found out which blocks, streams and threads the process can still get at (lost and its "

@@ -248,7 +248,8 @@ struct Report {
   bool complete = true;
   List<Text> notes;
   Process process;
-  Text backend;  ///< words::kBackends; "" not known
+  Text backend;            ///< words::kBackends; "" not known
+  bool preloaded = false;  ///< of one that was traced: the library was in it, too
   ledger::Coverage coverage[ledger::kKindCount] = {};
   std::optional<Grading> grading;    ///< absent where nobody asked
   std::optional<Watch> watch;        ///< absent where it was not watched

@@ -94,6 +94,12 @@ End conclude(int status) {
 /// Without one, rules remain unchecked.
 End end_in_sandbox() { return !g_runtime.launcher_pid && g_settings.has_rules() ? End::unchecked : End::passed; }
 
+/// The report is that of the tracer's ledger. Without a launcher nobody makes one.
+End end_traced() {
+  if (!g_runtime.ledger_identity.is_launchers || !launcher_is_there()) remove_own_ledger();
+  return End::passed;
+}
+
 /// Takes the turn for the last report. If this thread was already making a report and was interrupted by the signal
 /// handler that ends the process, that report's code will not resume, but the copy it started is waited for.
 void take_last_turn() {
@@ -145,6 +151,7 @@ End end_process_image(int status) {
     header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }
   if (!has_kernel) return end_in_sandbox();
+  if (g_runtime.place.is_library_part) return end_traced();
   if (leave_to_launcher()) return End::passed;
   let_lines_wait(kLinesPatienceMs);
   return conclude(make_last_report(sp_to_grade_from));

@@ -179,6 +179,7 @@ NewFile make_ledger_file(const LedgerPlace& place, int pid, std::span<char> path
   FileName name;
   name.pid = pid;
   name.pid_namespace = made.pid_namespace = ledger::own_pid_namespace();
+  name.is_library = place.is_library_part;
   base::TextBuilder text(path);
   made.fd = create_somewhere(place, name, text, made.identity.is_launchers);
   if (is_error(made.fd)) return made;

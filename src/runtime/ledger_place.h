@@ -10,9 +10,10 @@ namespace unfreed::runtime {
 
 /// From the environment; copied, because programs overwrite theirs.
 struct LedgerPlace {
-  char directory[256];  ///< UNFREED_LEDGER_DIR
-  char run[48];         ///< the folder of the launcher's run; "" without one
-  char others[32];      ///< in there, for processes of other users; "" for none
+  char directory[256];   ///< UNFREED_LEDGER_DIR
+  char run[48];          ///< the folder of the launcher's run; "" without one
+  char others[32];       ///< in there, for processes of other users; "" for none
+  bool is_library_part;  ///< a tracer counts descriptors, threads and children: this ledger completes its
 };
 /// `run`: UNFREED_SESSION, "unfreed-0-ab12" or "unfreed-0-ab12/others-34cd".
 void read_place(std::string_view directory, std::string_view run, LedgerPlace& out);

@@ -56,6 +56,18 @@ char* find_preload(char* const* environment) {
   return nullptr;
 }
 
+/// Removes an entry from the list that it lies in, before the program sees it. Returns none.
+std::string_view take_out(char* list, std::string_view entry) {
+  if (entry.empty()) return entry;
+  size_t at = static_cast<size_t>(entry.data() - list), end = at + entry.size();
+  if (list[end])
+    ++end;  // with the separator behind it
+  else if (at > 0)
+    --at;
+  std::memmove(list + at, list + end, std::strlen(list + end) + 1);
+  return {};
+}
+
 bool is_apart() { return is_run_out_of_reach(g_runtime.place, g_runtime.launcher_pid); }
 
 bool is_noted(std::string_view program) { return report::is_wanted(g_settings, program); }
@@ -86,10 +98,12 @@ void prepare_preloading(char* const* environment) {
   hook::Preloading& preloading = hook::g_preloading;
   char* preload = find_preload(environment);
   std::string_view entry = preload ? elf::find_entry(preload, g_runtime.library_path) : std::string_view();
+  if (g_runtime.is_traced_alone) entry = take_out(preload, entry);
   base::TextBuilder(preloading.entry).add(entry);
   base::TextBuilder(preloading.library).add(g_runtime.library_path);
   preloading.has_session = g_runtime.launcher_pid != 0;
-  if (!g_settings.disabled) preloading.is_noted = is_noted;
+  // What is traced is tracked, whether or not it can load the library.
+  if (!g_settings.disabled && !g_runtime.place.is_library_part) preloading.is_noted = is_noted;
   if (!g_settings.disabled && g_runtime.launcher_pid) preloading.is_apart = is_apart;
   if (!g_settings.disabled && g_settings.follow == report::Follow::force)
     preloading.forced = copy_settings(environment);

@@ -24,6 +24,7 @@ struct RuntimeState {
   char working_directory[4096];  ///< at the start; "" if it has no name
   int launcher_pid;              ///< 0 without a launcher
   bool wants_all_reports;        ///< the launcher's --all-reports: also fork children that acquired nothing make one
+  bool is_traced_alone;          ///< a tracer follows what the program starts, which is not to load the library
   int pid;                       ///< of the process the ledger belongs to
   const char* why_private;       ///< static text, or nullptr
   bool is_descendant;            ///< a tracked process has started this one

@@ -15,6 +15,7 @@
 #include "hook/heap.h"
 #include "hook/process.h"
 #include "hook/real.h"
+#include "ledger/library_part.h"
 #include "runtime/ancestry.h"
 #include "runtime/ledger_memory.h"
 #include "runtime/messages.h"
@@ -103,6 +104,9 @@ void find_place(const char* const* environment) {
   read_place(environment_value(environment, "UNFREED_LEDGER_DIR"), run, g_runtime.place);
   int launcher = base::parse_id(environment_value(environment, "UNFREED_LAUNCHER"));
   g_runtime.launcher_pid = run.empty() || launcher < 0 ? 0 : launcher;
+  std::string_view traced = environment_value(environment, "UNFREED_TRACED");
+  g_runtime.place.is_library_part = g_runtime.launcher_pid && !traced.empty();
+  g_runtime.is_traced_alone = g_runtime.place.is_library_part && traced == "alone";
   g_runtime.wants_all_reports = g_runtime.launcher_pid && environment_value(environment, "UNFREED_ALL_REPORTS") == "1";
 }
 
@@ -140,9 +144,18 @@ void cover_foreign_heap(std::string_view owner) {
   g_tracker.writer.cover(Kind::heap, Coverage::unavailable, reason.text());
 }
 
+/// In reports that the process makes while it runs: the tracer's ledger is not read for them.
+void leave_to_tracer() {
+  for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
+    if (ledger::kKindsOfTracer >> kind & 1)
+      g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::unavailable,
+                             "it is counted from outside, for the report at the end and unfreed snapshot");
+}
+
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::exact);
+  if (g_runtime.place.is_library_part) leave_to_tracer();
   track::note_go_objects();
   track::find_absent_parts_of_libc();
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
@@ -259,6 +272,7 @@ bool prepare_tracking(const report::Settings& settings) {
     g_tracker.runtime_module = track::module_number(own);
   if (track::g_heap_index.is_compact()) hook::retry_failed_allocations();
   g_tracker.kinds = settings.kinds;
+  if (g_runtime.place.is_library_part) g_tracker.kinds &= ~ledger::kKindsOfTracer;
   g_tracker.depth = settings.depth;
   g_tracker.sample_bytes = settings.sample_bytes;
   bool has_heap = settings.kinds >> static_cast<unsigned>(Kind::heap) & 1;
@@ -415,7 +429,8 @@ void start(int argc, char** argv, char** environment) {
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.ledger_identity,
                   g_runtime.why_private))
     return give_up("there is no memory for a ledger");
-  if (!g_runtime.ledger_identity.is_launchers) note_apart(exe, elf::Obstacle::apart);
+  if (!g_runtime.ledger_identity.is_launchers && !g_runtime.place.is_library_part)
+    note_apart(exe, elf::Obstacle::apart);
   fill_header(settings, exe, program, argc, argv);
   track::start_tests(environment_value(environment, track::kTestVariable));
   describe_coverage(settings);

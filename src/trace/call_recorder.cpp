@@ -69,6 +69,7 @@ TracedLedger* CallRecorder::ledger_of(TracedProcess& process) {
   process.begun.reset();
   if (process.is_attached) setup_.ledgers.is_attached = false;
   process.ledger_number = next_ledger_++;
+  if (process.ledger && process.library_coverage) process.ledger->take_library_coverage(*process.library_coverage);
   if (process.ledger) return process.ledger.get();
   process.is_tracked = false;
   if (!note_untracked(process.pid, elf::Obstacle::no_ledger, program)) count_untracked(process.pid);
@@ -78,6 +79,12 @@ TracedLedger* CallRecorder::ledger_of(TracedProcess& process) {
 TracedLedger* CallRecorder::files_ledger_of(TracedProcess& process) {
   TracedProcess* owner = process.files_of ? find(process.files_of) : nullptr;
   return ledger_of(owner ? *owner : process);
+}
+
+void CallRecorder::keep_library_coverage(const TracedProcess& parent, TracedProcess& child) const {
+  if (!setup_.ledgers.has_runtime) return;
+  child.library_coverage = library_file(parent.pid).coverages();
+  if (!child.library_coverage) child.library_coverage = parent.library_coverage;
 }
 
 void CallRecorder::keep_parents_fds(const TracedProcess& parent, TracedProcess& child) const {
@@ -160,8 +167,20 @@ bool CallRecorder::is_tracked_here(int pid, const ProcessIdentity& identity) {
   if (setup_.traces_all || obstacle != elf::Obstacle::none) return true;
   std::string preload = files.variable("LD_PRELOAD");
   bool is_loaded = elf::any_preload_entry(
-      preload, [&](std::string_view entry) { return base::base_name(entry) == setup_.runtime_file; });
+      preload, [&](std::string_view entry) { return base::base_name(entry) == setup_.ledgers.runtime_file; });
   return !is_loaded || files.variable("UNFREED_SESSION").empty();
+}
+
+bool CallRecorder::is_runtimes(TracedProcess& process, int tid, const arch::TracedRegisters& registers) {
+  if (!setup_.ledgers.has_runtime || !process.is_tracked) return false;
+  if (!process.code) process.code = std::make_shared<CodeSpace>(process.pid);
+  return base::base_name(process.code->file_at(tid, registers.pc())) == setup_.ledgers.runtime_file;
+}
+
+TracedLedger* CallRecorder::last_ledger_of(TracedProcess& process) {
+  bool is_missing = !process.ledger && setup_.ledgers.has_runtime && process.is_tracked;
+  if (is_missing && library_file(process.pid).exists()) return ledger_of(process);
+  return process.ledger.get();
 }
 
 /// False: it is not known to be open, so the result matters.

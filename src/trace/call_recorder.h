@@ -24,7 +24,6 @@ namespace unfreed::trace {
 struct TraceSetup {
   LedgerSetup ledgers;
   bool traces_all = false;         ///< also programs that could load the runtime
-  std::string runtime_file;        ///< the runtime's file name: LD_PRELOAD names it where it will be loaded
   std::string board;               ///< the run's list of untracked programs; "" none
   bool wants_all_reports = false;  ///< a ledger for each process, also for one that acquires nothing
   bool follows_children = true;    ///< of a process that is attached to; all others are followed
@@ -52,12 +51,14 @@ struct TracedProcess {
   int pid = 0;
   bool is_tracked = false;  ///< by us: not before its program, nor where the runtime is loaded
   bool is_forked = false;
+  bool is_runtimes = false;  ///< the runtime in a traced process has started it, for itself
   bool has_ended = false;    ///< what it held at its end is written down
   bool is_attached = false;  ///< observed: it ran before; its ledger is made when it first has something to say
   bool is_ending = false;    ///< observed: the threads that end now do so with it
   bool has_losses = false;   ///< observed: some of its calls were missed
   int files_of = 0;          ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
   uint64_t ledger_number = 0;
+  std::optional<LibraryFile::Coverages> library_coverage;  ///< of a fork child: that of the runtime in its parent
   std::shared_ptr<CodeSpace> code;
   std::unique_ptr<TracedLedger> ledger;
   std::set<int> threads;
@@ -82,10 +83,18 @@ class CallRecorder {
 
   /// Of a process that is tracked: made when it first has something to say. nullptr: it has none.
   TracedLedger* ledger_of(TracedProcess& process);
+  LibraryFile library_file(int pid) const {
+    return LibraryFile(setup_.ledgers.folder, pid, setup_.ledgers.pid_namespace);
+  }
+  void keep_library_coverage(const TracedProcess& parent, TracedProcess& child) const;
   void keep_parents_fds(const TracedProcess& parent, TracedProcess& child) const;
   /// It executes another program, which has these descriptors.
   void note_exec_leaks(TracedProcess& process, const std::string& program, const std::vector<int>& open);
   bool is_tracked_here(int pid, const ProcessIdentity& identity);
+  /// Is it a call of the runtime's in the process, not of the program's? `tid`: the thread, which is stopped.
+  bool is_runtimes(TracedProcess& process, int tid, const arch::TracedRegisters& registers);
+  /// A process is about to end: its ledger, also if only the runtime in it has something to say.
+  TracedLedger* last_ledger_of(TracedProcess& process);
 
   /// A close. False: nothing that is known to be open, so the result matters.
   bool close_begins(TracedProcess& process, const Caller& caller);

@@ -167,6 +167,16 @@ const CodeModule* CodeSpace::module_at(uintptr_t pc, uint32_t& number) {
   return nullptr;
 }
 
+std::string_view CodeSpace::file_at(int tid, uintptr_t pc) {
+  uint32_t number;
+  if (!module_at(pc, number)) {
+    pid_ = tid;
+    read_modules(tid);
+  }
+  const CodeModule* module = module_at(pc, number);
+  return module ? std::string_view(module->path) : std::string_view();
+}
+
 bool CodeSpace::find_object(uintptr_t pc, unwind::Object& out) {
   uint32_t number;
   if (!module_at(pc, number)) {

@@ -68,6 +68,8 @@ class CodeSpace {
   /// That of a goroutine that no thread runs. `tid`: a live thread of the process. Empty if it is running.
   std::span<const CodeFrame> stack_of(int tid, const GoRoutine& goroutine, size_t most, bool& truncated);
   CodeFrame frame_of(uintptr_t pc, bool exact);
+  /// The file that code of the process lies in; "" for none. `tid`: a live thread.
+  std::string_view file_at(int tid, uintptr_t pc);
 
   GoRuntime& go_runtime() { return go_runtime_; }
 

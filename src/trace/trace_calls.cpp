@@ -37,6 +37,7 @@ void TraceLoop::begins_call(int tid, Thread& thread, int index) {
   arch::TracedRegisters registers;
   if (!read_registers(tid, registers)) return;
   Caller caller{static_cast<uint16_t>(index), registers, ThreadMemory(tid), base::monotonic_ns()};
+  if (call.effect != Effect::exits && recorder_.is_runtimes(*thread.process, tid, registers)) return;
   if (call.effect == Effect::exits)
     end(*thread.process, tid, static_cast<int>(registers.argument(0) & 0xff));
   else if (call.effect == Effect::closes_range)
@@ -52,6 +53,7 @@ void TraceLoop::returns_from_call(int tid, Thread& thread) {
   TracedProcess& process = *thread.process;
   arch::TracedRegisters registers;
   if (process.has_ended || !read_registers(tid, registers)) return;
+  if (calls()[index].effect != Effect::starts && recorder_.is_runtimes(process, tid, registers)) return;
   Caller caller{static_cast<uint16_t>(index), registers, ThreadMemory(tid), base::monotonic_ns()};
   if (calls()[index].effect == Effect::starts && registers.result() >= 0) return child_made(process, caller);
   recorder_.call_returned(process, caller, is_attached_);

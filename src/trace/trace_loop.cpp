@@ -119,6 +119,13 @@ void TraceLoop::stopped(int tid, int status) {
 
 // ---- threads and processes ----
 
+/// The runtime copies its process to make a report, and starts a command for it, without a signal at their ends; a
+/// program's vfork is in it, too.
+bool TraceLoop::is_runtimes_child(TracedProcess& parent, int tid, const arch::TracedRegisters& registers) {
+  bool is_silent = registers.call() == SYS_clone && (registers.argument(0) & 0xff) == 0;
+  return is_silent && recorder_.is_runtimes(parent, tid, registers);
+}
+
 void TraceLoop::adopt(int tid, int event, long new_tid) {
   if (new_tid <= 0) return;
   TracedProcess& parent = *threads_[tid].process;
@@ -128,7 +135,8 @@ void TraceLoop::adopt(int tid, int event, long new_tid) {
   int call = has_registers ? find_call(registers.call()) : -1;
   Caller caller{static_cast<uint16_t>(std::max(call, 0)), registers, ThreadMemory(tid), base::monotonic_ns()};
   bool is_thread = event == PTRACE_EVENT_CLONE && ProcessFiles(child_tid).process() == parent.pid;
-  TracedLedger* ledger = has_registers ? recorder_.ledger_of(parent) : nullptr;
+  bool is_runtimes = parent.is_runtimes || (has_registers && is_runtimes_child(parent, tid, registers));
+  TracedLedger* ledger = has_registers && !is_runtimes ? recorder_.ledger_of(parent) : nullptr;
   if (threads_.contains(child_tid)) {
     if (!is_thread && ledger) ledger->child_started(child_tid, caller);
   } else if (is_thread) {
@@ -139,9 +147,11 @@ void TraceLoop::adopt(int tid, int event, long new_tid) {
     let_go_.insert(child_tid);  // the call's end says that it was started
   } else {
     TracedProcess& child = recorder_.add(child_tid);
-    child.is_tracked = parent.is_tracked;
+    child.is_tracked = parent.is_tracked && !is_runtimes;
+    child.is_runtimes = is_runtimes;
     child.is_forked = true;
     child.code = parent.code;
+    recorder_.keep_library_coverage(parent, child);
     if (has_registers && shares_descriptors(tid, registers))
       child.files_of = parent.files_of ? parent.files_of : parent.pid;
     else
@@ -209,7 +219,9 @@ void TraceLoop::executed(int tid) {
   process.ledger.reset();
   process.files_of = 0;
   process.is_forked = false;
-  process.is_tracked = recorder_.is_tracked_here(tid, process.begun->identity);
+  process.library_coverage.reset();
+  if (recorder_.setup().ledgers.has_runtime) recorder_.library_file(tid).remove();
+  process.is_tracked = !process.is_runtimes && recorder_.is_tracked_here(tid, process.begun->identity);
   process.code = process.is_tracked ? std::make_shared<CodeSpace>(tid) : nullptr;
   recorder_.ledger_of(process);
   process.begun.reset();
@@ -218,7 +230,7 @@ void TraceLoop::executed(int tid) {
 /// What it holds is compared with the kernel's lists while they are still there.
 void TraceLoop::end(TracedProcess& process, int tid, int status) {
   if (process.has_ended) return;
-  if (process.ledger) process.ledger->end(tid, status);
+  if (TracedLedger* ledger = recorder_.last_ledger_of(process)) ledger->end(tid, status);
   process.has_ended = true;
 }
 

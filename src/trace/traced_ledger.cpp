@@ -17,6 +17,7 @@
 #include "base/unique_fd.h"
 #include "kernel/kernel_facts.h"
 #include "kernel/kernel_tasks.h"
+#include "ledger/library_part.h"
 #include "ledger/ownership.h"
 #include "trace/calls.h"
 #include "trace/process_files.h"
@@ -163,6 +164,16 @@ void TracedLedger::describe_coverage() const {
   }
 }
 
+void TracedLedger::take_library_coverage(const LibraryFile::Coverages& coverages) const {
+  for (size_t number = 0; number < ledger::kKindCount; ++number) {
+    auto covered = static_cast<ledger::Coverage>(coverages[number]);
+    bool is_seen = covered == ledger::Coverage::exact || covered == ledger::Coverage::sampled;
+    bool is_counted = ledger::kKindsOfTracer >> number & 1 || static_cast<Kind>(number) == Kind::thread;
+    if (is_seen && !is_counted) writer_.cover(static_cast<Kind>(number), covered);
+  }
+  writer_.header().flags.fetch_or(ledger::kHeaderFlagJoined, std::memory_order_relaxed);
+}
+
 int TracedLedger::take_inherited(const ProcessBeginning& begun) {
   uint64_t now = base::monotonic_ns();
   for (int child : begun.children) {
@@ -180,7 +191,13 @@ int TracedLedger::take_held_before(int pid) { return take_inherited(held_by(pid)
 uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
   uint32_t depth = setup_.settings->depth;
   std::span<const CodeFrame> frames = code_.stack_of(caller.memory, caller.registers, depth, truncated);
-  return stacks_->node(frames, truncated);
+  if (!setup_.has_runtime) return stacks_->node(frames, truncated);
+  // Hooked functions are between the program and libc.
+  std::vector<CodeFrame> others;
+  for (const CodeFrame& frame : frames)
+    if (!frame.module || base::base_name(code_.modules()[frame.module - 1].path) != setup_.runtime_file)
+      others.push_back(frame);
+  return stacks_->node(others, truncated);
 }
 
 uint32_t TracedLedger::site_of(Kind kind, const Caller& caller) {

@@ -17,6 +17,7 @@
 #include "settings/settings.h"
 #include "trace/code_space.h"
 #include "trace/ledger_stacks.h"
+#include "trace/library_file.h"
 #include "trace/process_files.h"
 #include "trace/thread_memory.h"
 
@@ -30,6 +31,8 @@ struct LedgerSetup {
   int launcher_pid = 0;
   int command_pid = 0;  ///< the first process of the run; set when it is known
   const report::Settings* settings = nullptr;
+  std::string runtime_file;    ///< the runtime's file name
+  bool has_runtime = false;    ///< programs load it, too, and have ledgers of what no system call shows
   bool is_attachment = false;  ///< the run began with a process that ran already
   bool is_observed = false;    ///< by the kernel, not by stopping it
   bool is_attached = false;    ///< the next one is of that process; take_held_before() will be called
@@ -51,6 +54,8 @@ class TracedLedger {
   /// has open then is inherited. nullptr: there is no room; `error` says why.
   static std::unique_ptr<TracedLedger> make(const LedgerSetup& setup, int pid, CodeSpace& code, bool is_forked,
                                             const ProcessBeginning& begun, std::string& error);
+  /// Of a fork child that the runtime came along into, where it records nothing until there is something to record.
+  void take_library_coverage(const LibraryFile::Coverages& coverages) const;
   ~TracedLedger();
   TracedLedger(const TracedLedger&) = delete;
   TracedLedger& operator=(const TracedLedger&) = delete;
