@@ -446,6 +446,11 @@ void TracedLedger::end(int tid, int status) {
   ledger::Header& header = writer_.header();
   header.ended_monotonic_ns = base::monotonic_ns();
   header.exit_status = status;
+  // A fork child that has started none has none that nobody joined, whoever would have seen that.
+  auto thread = static_cast<size_t>(Kind::thread);
+  bool is_partial = header.coverage[thread] == static_cast<uint8_t>(ledger::Coverage::partial);
+  if (is_partial && header.flags.load() & ledger::kHeaderFlagJoined && !header.totals[thread].acquired.load())
+    writer_.cover(Kind::thread, ledger::Coverage::exact);
   take_facts(tid);
   header.handover.store(static_cast<uint32_t>(ledger::Handover::left), std::memory_order_release);
   header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);

@@ -88,7 +88,7 @@ class BothSides(unittest.TestCase):
         leaks = harness.program("heap_malloc")
         for program in self.each_program():
             with self.subTest(program=program):
-                result = self.run_alike(program, "program", "/bin/true", options=["--fail-on", "fd>100,heap.bytes>1G", "--all-reports"])
+                result = self.run_alike(program, "program", "/bin/true", options=["--fail-on", "fd>100,heap.bytes>1G,thread>0", "--all-reports"])
                 self.assertEqual(result.status, 0, result)
                 self.assertIn(os.path.realpath("/bin/true"), [one["process"]["exe"] for one in result.reports.values()])
                 self.assertEqual({(one["backend"], one["coverage"]["heap"]) for one in result.reports.values()}, {("trace", "exact")})
@@ -110,6 +110,7 @@ class BothSides(unittest.TestCase):
             with self.subTest(program=program):
                 result = self.run_alike(program, "fork", options=["--all-reports"])
                 (child,) = [one for one in result.reports.values() if one["process"]["forked"]]
+                self.assertEqual({kind: child["coverage"][kind] for kind in EXACT}, EXACT)
                 line = harness.line_of(SOURCE, "child-block")
                 blocks = [site for site in child["sites"] if site["kind"] == "heap" and lines_of(site["stack"])[0] == line]
                 self.assertEqual((sum(one["live"] for one in blocks), sum(one["bytes"] for one in blocks)), (3, 1500), blocks)

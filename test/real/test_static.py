@@ -11,6 +11,7 @@ import unittest
 import harness
 
 TRACED = os.path.join(harness.SOURCE, "test", "e2e", "programs", "traced.c")
+LOADING = 20  # connections that are busy all the time
 # What a busy script does: folders, archives, pipes, background jobs, substitutions. It holds a file, a folder and a pipe, and
 # leaves a child that it does not wait for to the end.
 SCRIPT = """set -e
@@ -97,10 +98,13 @@ class UnderLoad(unittest.TestCase):
                                       stdout=subprocess.DEVNULL, env=harness.clean_environment())
             try:
                 harness.wait_for(lambda: harness.is_listening(port))
-                load = subprocess.Popen(["redis-benchmark", "-p", str(port), "-n", "100000000", "-c", "20", "-q", "-t", "set,lpush"],
+                first = Client(port)
+                self.assertEqual(first.ask("PING"), "+PONG")
+                with_one = len(open_descriptors(server.pid))
+                load = subprocess.Popen(["redis-benchmark", "-p", str(port), "-n", "100000000", "-c", str(LOADING), "-q", "-t", "set,lpush"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
                 try:
-                    harness.wait_for(lambda: len(open_descriptors(server.pid)) > 20)
+                    harness.wait_for(lambda: len(open_descriptors(server.pid)) == with_one + LOADING)
                     clients = self.look_from_outside(server, port, scratch) if is_attached else [Client(port) for _ in range(5)]
                     seen = [client.ask("SET", f"key{at}", f"value{at}") + client.ask("GET", f"key{at}") for at, client in enumerate(clients)]
                     self.assertIsNone(load.poll())
@@ -110,7 +114,7 @@ class UnderLoad(unittest.TestCase):
                 seen.append(clients[0].ask("SAVE"))
                 seen.append(os.path.exists(scratch.path("dump.rdb")))
                 clients[0].send("SHUTDOWN", "NOSAVE")
-                for client in clients:
+                for client in first, *clients:
                     client.end()
                 return seen, server.wait(30)
             finally:
