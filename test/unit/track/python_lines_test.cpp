@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/exact_bytes.h"
+
 namespace unfreed::track {
 namespace {
 
@@ -81,8 +83,8 @@ TEST(PythonLines, OfDamagedTablesAreReadWithinBounds) {
     uint32_t random = 1;
     for (int round = 0; round < 2000; ++round) {
       random = random * 1664525 + 1013904223;
-      // On the heap and of its very size: a sanitizer sees a step beyond it.
-      std::vector<uint8_t> damaged(table.begin(), table.begin() + static_cast<ptrdiff_t>(random % (table.size() + 1)));
+      test::ExactBytes exact({table.data(), random % (table.size() + 1)});
+      std::span<uint8_t> damaged = exact.get();
       if (!damaged.empty()) damaged[(random >> 8) % damaged.size()] = static_cast<uint8_t>(random >> 16);
       python_line(known.form, damaged, kFirstLine, random >> 20);
       python_line(known.form, damaged, 0, UINT32_MAX);
