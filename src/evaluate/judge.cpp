@@ -38,7 +38,8 @@ Text why_not_checked(const Rule& rule, const Report& report) {
   }
   if (is_about_loss(rule.counter)) {
     if (!report.grading && was_killed(report)) return "the process ended too suddenly for a search for lost objects";
-    if (!report.grading) return "lost objects were not searched for (UNFREED_GRADE)";
+    if (!report.grading)
+      return "lost objects were not searched for: UNFREED_GRADE is off, or the process ended without exit()";
     return report.grading->reason;  // empty: all was found out
   }
   return {};

@@ -105,7 +105,8 @@ TEST_F(JudgeTest, LossesAreKnownWhereTheyWereSearchedFor) {
                            "heap.possibly_lost>0", "heap.possibly_lost_bytes>0", "fd.lost>0"}) {
     report_.grading.reset();
     report_.process.signal.reset();
-    EXPECT_EQ(reason(rule), "lost objects were not searched for (UNFREED_GRADE)");
+    EXPECT_EQ(reason(rule),
+              "lost objects were not searched for: UNFREED_GRADE is off, or the process ended without exit()");
     report_.process.signal = 9;
     EXPECT_EQ(reason(rule), "the process ended too suddenly for a search for lost objects");
     report_.grading = {GradingState::refused, "it was not allowed", 0};
