@@ -35,10 +35,14 @@ constexpr SanitizerSign kSanitizers[] = {
 struct AllocatorSign {
   std::string_view name;
   std::string_view says;
+  size_t mark;  ///< where in `says` kMark lies
 };
+/// A character that constant data has seldom, for a search that takes little longer than reading.
+constexpr char kMark = ':';
+constexpr AllocatorSign sign_of(std::string_view name, std::string_view says) { return {name, says, says.find(kMark)}; }
 constexpr AllocatorSign kAllocators[] = {
-    {"jemalloc", "<jemalloc>: "},
-    {"mimalloc", "mimalloc: warning: "},
+    sign_of("jemalloc", "<jemalloc>: "),
+    sign_of("mimalloc", "mimalloc: warning: "),
 };
 
 template <size_t kBytes>
@@ -103,18 +107,26 @@ bool is_go(const File& file, Depth depth) {
   return depth == Depth::whole && (file.has_section(".go.buildinfo") || file.has_section(".gopclntab"));
 }
 
+/// Which of the signs lies in `text`: its name, or "".
+std::string_view find_allocator_in(std::string_view text) {
+  for (size_t at = text.find(kMark); at != text.npos; at = text.find(kMark, at + 1))
+    for (const AllocatorSign& sign : kAllocators)
+      if (at >= sign.mark && base::slice(text, at - sign.mark).starts_with(sign.says)) return sign.name;
+  return {};
+}
+
 /// Which of the signs lies in this piece of the file; kMostBytes of it are looked at.
 std::string_view find_allocator_in(const Bytes& bytes, Range range) {
   constexpr uint64_t kMostBytes = uint64_t{1} << 28;
   constexpr size_t kOverlap = 32;  // a sign may lie across two pieces
-  char piece[4096 + kOverlap];
+  char piece[16 * 1024 + kOverlap];
   uint64_t end = range.offset + std::min(range.bytes, kMostBytes);
   size_t kept = 0;
   for (uint64_t at = range.offset; at < end;) {
     auto size = static_cast<size_t>(std::min<uint64_t>(sizeof piece - kept, end - at));
     if (!bytes.read(at, piece + kept, size)) return {};
-    for (const AllocatorSign& sign : kAllocators)
-      if (memmem(piece, kept + size, sign.says.data(), sign.says.size())) return sign.name;
+    std::string_view found = find_allocator_in({piece, kept + size});
+    if (!found.empty()) return found;
     at += size;
     size_t total = kept + size;
     kept = std::min(total, kOverlap);

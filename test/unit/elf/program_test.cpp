@@ -116,9 +116,14 @@ TEST_F(ProgramTest, OwnAllocatorsAreTold) {
   EXPECT_EQ(read(build(hidden, "-O2 -s"), Depth::start).inner_allocator, "");
   // A sign across two of the pieces that a file is read in.
   std::string padded = "const char said[9000] = {[4080 ... 4095] = 'x'}; const char more[] = \"" +
-                       std::string(4090, 'y') +
+                       std::string(16378, 'y') +
                        "mimalloc: warning: \"; int main(int n, char** v) { return said[n] + more[n]; }";
   EXPECT_EQ(read(build(padded, "-s")).inner_allocator, "mimalloc");
+  const std::string others =
+      "const char* said = \"::<jemalloc:mimalloc: warned: \"; int main(void) { return said[0]; }";
+  EXPECT_EQ(read(build(others, "-O2 -s")).inner_allocator, "");
+  const std::string last = "const char* said = \": <jemalloc::<jemalloc>: \"; int main(void) { return said[0]; }";
+  EXPECT_EQ(read(build(last, "-O2 -s")).inner_allocator, "jemalloc");
 }
 
 TEST_F(ProgramTest, GoIsToldByItsNote) {
