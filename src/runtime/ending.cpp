@@ -20,6 +20,7 @@
 #include "runtime/report_now.h"
 #include "runtime/report_turn.h"
 #include "runtime/runtime.h"
+#include "runtime/unreported.h"
 #include "settings/settings.h"
 #include "track/rings.h"
 #include "track/thread_stacks.h"
@@ -130,23 +131,27 @@ End end_process_image(int status) {
   if (has_kernel) note_no_child_ended();
   SpareDescriptors spare;
   base::SpareRoom room;
-  find_libc_caches();
   if (has_kernel) track::collect_from_rings();
   uintptr_t sp_to_grade_from = 0;
   {
     // Descriptors are opened here for a moment. A handler that ends the process in between would leave one behind,
     // which would be taken for the program's.
     base::SignalBlock block;
-    base::AloneInProcess alone(has_kernel && track::is_only_thread());
-    if (has_kernel) describe_threads();
+    bool is_alone = has_kernel && track::is_only_thread();
+    base::AloneInProcess alone(is_alone);
+    bool is_unreported = is_alone && will_be_unreported();
+    if (!is_unreported) find_libc_caches();
+    if (has_kernel && !is_unreported) describe_threads();
     g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
     header.ended_monotonic_ns = base::monotonic_ns();
     header.exit_status = status;
-    if (has_kernel) {
+    if (is_unreported) {
+      refuse_grading("the process was to have no report");
+    } else if (has_kernel) {
       report::take_kernel_facts(g_tracker.writer, 0);
       report::take_kernel_tasks(g_tracker.writer, 0);
       track::take_unlisted_thread_stacks(0);
-      sp_to_grade_from = grade_at_end(unwind::caller_registers());
+      sp_to_grade_from = grade_at_end(unwind::caller_registers(), is_alone);
     }
     header.state.store(static_cast<uint32_t>(ledger::State::ended), std::memory_order_release);
   }

@@ -279,7 +279,9 @@ void grade_live(uint32_t since_epoch, bool leaves) {
     enter(g_tracker.writer, "UNFREED_GRADE does not allow it while the process runs");
 }
 
-uintptr_t grade_at_end(const unwind::Registers& from) {
+void refuse_grading(const char* why) { enter(g_tracker.writer, why); }
+
+uintptr_t grade_at_end(const unwind::Registers& from, bool is_only_thread) {
   if (g_settings.grade == report::GradeWhen::off) return 0;
   // Nothing can be found out. Valgrind would report our reading of the stack as an error, and may fail the program.
   if (g_tracker.writer.header().coverage[static_cast<size_t>(ledger::Kind::heap)] ==
@@ -288,7 +290,7 @@ uintptr_t grade_at_end(const unwind::Registers& from) {
     return 0;
   }
   uintptr_t sp = find_program_sp(from);
-  if (track::is_only_thread()) {
+  if (is_only_thread) {
     uintptr_t kept[] = {own_alternate_stack()};
     auto low = reinterpret_cast<uintptr_t>(kept);
     ThreadAtRest thread{base::current_tid(), sp, low, low + sizeof kept, from, track::is_moving_block(from.sp)};

@@ -17,7 +17,10 @@ namespace unfreed::runtime {
 /// which is waited for. `from`: where the end was called for. Returns 0, or, where a copy's answer would be lost with
 /// it (the ledger is private memory), the stack pointer with which the copy that makes the report is to grade.
 /// Async-signal-safe.
-uintptr_t grade_at_end(const unwind::Registers& from);
+uintptr_t grade_at_end(const unwind::Registers& from, bool is_only_thread);
+
+/// Enters why nothing is found out. Async-signal-safe.
+void refuse_grading(const char* why);
 
 /// While the process runs: in a copy, which is waited for, or left to itself (`leaves`): collect_grading() later.
 /// Async-signal-safe; one thread at a time. `since_epoch`: as grade::grade() has it.

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import unittest
 
@@ -543,6 +544,36 @@ class Guest(unittest.TestCase):
             grading = harness.read_report(scratch.path("asked.json"))["grading"]
             self.assertEqual(grading["state"], "refused")
             self.assertIn("UNFREED_GRADE", grading["reason"])
+
+
+@unittest.skipUnless(shutil.which("strace"), "strace is not installed")
+class InARun(unittest.TestCase):
+    """A build runs thousands of short processes, and looks at the reports of none of them."""
+
+    def looks(self, command, *options):
+        """Does a program that CMD starts look through its memory? Its report, if there is one, says what it has found."""
+        with harness.Scratch() as scratch:
+            calls = scratch.path("calls")
+            traced = 'strace -qq -o "$0" -e trace=openat "$@"; :'
+            result = harness.run(["sh", "-c", traced, calls, *command], options=options, scratch=scratch)
+            self.assertEqual(result.status, 0, result)
+            for report in result.reports.values():
+                self.assertEqual(report["grading"]["state"], "done", report["grading"])
+            with open(calls, encoding="utf-8") as file:
+                text = file.read()
+            self.assertIn("libunfreed.so", text, "it is tracked")
+            has_report = any(r["process"]["argv"] == command for r in result.reports.values())
+            return "/proc/self/maps" in text, has_report
+
+    def test_a_process_without_a_report_does_not_look_for_lost_memory(self):
+        self.assertEqual(self.looks(["sh", "-c", "exit 0"]), (False, False))
+
+    def test_a_process_with_a_report_does(self):
+        self.assertEqual(self.looks([harness.program("fd_open"), "leak"]), (True, True))
+        self.assertEqual(self.looks(["sh", "-c", "exit 0"], "--all-reports"), (True, True))
+
+    def test_a_process_that_rules_are_for_does(self):
+        self.assertEqual(self.looks(["sh", "-c", "exit 0"], "--fail-on", "heap.lost>1000000"), (True, False))
 
 
 if __name__ == "__main__":
