@@ -89,11 +89,13 @@ class List {
     return place;
   }
   bool reserve(Arena& arena, size_t capacity) {
+    static_assert(std::is_trivially_destructible_v<T>);
     if (capacity <= capacity_) return true;
-    std::span<T> more = capacity <= UINT32_MAX ? arena.take_array<T>(capacity) : std::span<T>();
-    if (more.empty()) return false;
-    for (uint32_t at = 0; at < size_; ++at) more[at] = data_[at];
-    data_ = more.data();
+    // What is never used is not touched: add() makes the elements.
+    auto* more = capacity <= UINT32_MAX ? static_cast<T*>(arena.take(capacity * sizeof(T), alignof(T))) : nullptr;
+    if (!more) return false;
+    for (uint32_t at = 0; at < size_; ++at) new (static_cast<void*>(more + at)) T(data_[at]);
+    data_ = more;
     capacity_ = static_cast<uint32_t>(capacity);
     return true;
   }

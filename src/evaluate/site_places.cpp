@@ -12,7 +12,9 @@ namespace {
 class NodePlaces {
  public:
   NodePlaces(const ledger::View& view, const FrameResolver& resolver, base::Arena& arena)
-      : view_(view), resolver_(resolver), arena_(arena), numbers_(arena.take_array<uint32_t>(view.node_count())) {}
+      : view_(view), resolver_(resolver), arena_(arena), numbers_(arena.take_array<uint32_t>(view.node_count())) {
+    places_.reserve(arena, view.node_count());
+  }
 
   StackPlace of(uint32_t leaf) {
     uint32_t chain[kMaxFrames];
