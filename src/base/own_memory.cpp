@@ -118,10 +118,37 @@ void* map_next(size_t bytes, Direction& direction) {
 
 size_t whole_pages(size_t bytes) { return (bytes + 4095) & ~size_t{4095}; }
 
+/// Mapped at once, for many: [next, end) is left.
+class Reserve {
+ public:
+  void fill(uintptr_t start, size_t bytes) {
+    end_.store(start + bytes, std::memory_order_relaxed);
+    next_.store(start, std::memory_order_release);
+  }
+  /// nullptr: not as much is left.
+  void* take(size_t bytes) {
+    uintptr_t next = next_.load(std::memory_order_acquire);
+    do {
+      if (bytes > end_.load(std::memory_order_relaxed) - next) return nullptr;
+    } while (!next_.compare_exchange_weak(next, next + bytes, std::memory_order_acq_rel));
+    return reinterpret_cast<void*>(next);
+  }
+
+ private:
+  std::atomic<uintptr_t> next_{0}, end_{0};
+};
+constinit Reserve g_reserve;
+
 }  // namespace
+
+void reserve_own_memory(size_t bytes) {
+  if (is_address_space_short()) return;
+  if (auto start = reinterpret_cast<uintptr_t>(own_memory(bytes))) g_reserve.fill(start, bytes);
+}
 
 void* own_memory(size_t bytes) {
   bytes = whole_pages(bytes);
+  if (void* reserved = g_reserve.take(bytes)) return reserved;
   if (!may_take_address_space(bytes)) return nullptr;
   void* memory = map_next(bytes, g_others);
   if (!memory) return_address_space(bytes);
@@ -171,6 +198,7 @@ bool own_mapping(size_t index, OwnMapping& out) {
 }
 
 void give_back_all_own_memory() {
+  g_reserve.fill(0, 0);
   OwnMapping mapping;
   for (size_t index = 0; own_mapping(index, mapping); ++index)
     if (mapping.bytes) give_back_own_memory(mapping.address, mapping.bytes);

@@ -21,6 +21,10 @@ namespace unfreed::base {
 /// is scarce. Lock-free, async-signal-safe.
 void* own_memory(size_t bytes);
 
+/// Maps `bytes` (whole pages) for the next calls of own_memory() to share: each that maps by itself takes four system
+/// calls. Does nothing where address space is short. One thread at a time.
+void reserve_own_memory(size_t bytes);
+
 /// The same, and fork children find it zeroed (MADV_WIPEONFORK, Linux 4.14), whichever system call makes them. The
 /// kernel then copies neither its page tables nor, later, the pages that the parent writes to. nullptr, too, if the
 /// kernel cannot.

@@ -259,9 +259,10 @@ void remove_leftover_ledgers(const char* path, int parent) {
   folder.fd = ledger::open_folder(AT_FDCWD, text, own_user());
   if (is_error(folder.fd)) return;
   // One process of a tree is enough: the first, whose parent has no ledger.
-  FileName name;
+  FileName own, name;
+  if (!ledger::parse_file_name(base::base_name(path), own)) return;
   name.pid = parent;
-  name.pid_namespace = ledger::own_pid_namespace();
+  name.pid_namespace = own.pid_namespace;
   base::FixedText<64> parents;
   ledger::add_file_name(parents, name);
   if (is_error(raw_syscall(SYS_faccessat, folder.fd, text_argument(parents.c_str()), 0)))

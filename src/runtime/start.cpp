@@ -425,6 +425,8 @@ void start(int argc, char** argv, char** environment) {
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
+  constexpr size_t kTables = size_t{29} << 20;  // what all that follows takes, most of which is never touched
+  base::reserve_own_memory(kTables);
   track::prepare_states();
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.ledger_identity,
                   g_runtime.why_private))

@@ -63,8 +63,8 @@ Headers program_headers_of(const link_map* map, uintptr_t start) {
   Headers headers = start ? program_headers_at(start, kPageBytes) : Headers{};
   if (headers.count) return headers;
   // The load bias is where most objects begin. Of one that was linked to lie somewhere there may be nothing.
-  char byte;
-  bool may_begin = map->l_addr && map->l_addr % kPageBytes == 0 && base::copy_memory(0, map->l_addr, &byte, 1) == 1;
+  bool may_begin =
+      map->l_addr && map->l_addr % kPageBytes == 0 && base::can_read(reinterpret_cast<const void*>(map->l_addr));
   return may_begin ? program_headers_at(map->l_addr, kPageBytes) : Headers{};
 }
 

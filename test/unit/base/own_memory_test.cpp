@@ -84,6 +84,30 @@ size_t entries() {
   return count;
 }
 
+TEST(OwnMemory, IsTakenFromTheReserveWhileThatLasts) {
+  EXPECT_TRUE(in_a_child([] {
+    reserve_own_memory(5 * kPage);
+    size_t before = entries();
+    auto* first = static_cast<char*>(own_memory(3 * kPage));
+    void* in_the_way = mmap(first + 5 * kPage, kPage, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    auto* second = static_cast<char*>(own_memory(kPage + 1));
+    auto* third = static_cast<char*>(own_memory(kPage));  // nothing is left
+    bool is_zero = (first[0] | second[0] | second[2 * kPage - 1] | third[0]) == 0;
+    return second == first + 3 * kPage && in_the_way == first + 5 * kPage && third != in_the_way && is_zero &&
+           listed_pages(address_of(first), 5) == 5 && entries() == before + 1;
+  }));
+}
+
+TEST(OwnMemory, ThatWasReservedIsNotUsedOnceAllIsGivenBack) {
+  EXPECT_TRUE(in_a_child([] {
+    reserve_own_memory(5 * kPage);
+    give_back_all_own_memory();
+    auto* memory = static_cast<char*>(own_memory(kPage));
+    return memory && (memory[0] = 1) && entries() == 1;
+  }));
+}
+
 TEST(OwnMemory, IsListed) {
   uintptr_t own = address_of(own_memory(5 * kPage));
   EXPECT_EQ(listed_pages(own, 5), 5);
