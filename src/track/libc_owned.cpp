@@ -64,34 +64,43 @@ constexpr std::string_view kCachingFunctions[] = {
     // Everything before main.
     "__libc_start_main"};
 
-/// Where the caching functions of one of libc's objects are.
-struct CachingCode {
+/// Of those that give memory to the caller, the ones that programs call most. What they allocate needs no asking.
+constexpr std::string_view kGivingFunctions[] = {"strdup", "__strdup", "strndup", "__strndup", "getcwd"};
+
+/// What a function does with memory that it allocates.
+enum class Habit : uint8_t { unknown, keeps, gives };
+
+/// Where the functions of these lists are in one of libc's objects.
+struct KnownCode {
   /// Distances from the object's start.
   struct Range {
     uint32_t start;
     uint32_t end;
+    Habit habit;
   };
   // Most have one version; there is room for others.
-  static constexpr size_t kMostRanges = std::size(kCachingFunctions) + 32;
+  static constexpr size_t kMostRanges = std::size(kCachingFunctions) + std::size(kGivingFunctions) + 32;
 
-  explicit constexpr CachingCode() = default;
-  explicit CachingCode(const unwind::Object& object) : low(object.image.low), high(object.image.high) {
+  explicit constexpr KnownCode() = default;
+  explicit KnownCode(const unwind::Object& object) : low(object.image.low), high(object.image.high) {
     unwind::DynamicSymbols symbols(object);
-    for (std::string_view name : kCachingFunctions) {
-      for (auto* symbol = symbols.find(name); symbol && count < kMostRanges; symbol = symbols.find(name, symbol)) {
-        if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF) continue;
-        auto start = static_cast<uint32_t>(object.bias + symbol->st_value - low);
-        ranges[count++] = {start, start + static_cast<uint32_t>(symbol->st_size)};
-      }
-    }
+    for (std::string_view name : kCachingFunctions) add(object, symbols, name, Habit::keeps);
+    for (std::string_view name : kGivingFunctions) add(object, symbols, name, Habit::gives);
     std::sort(ranges, ranges + count, [](const Range& a, const Range& b) { return a.start < b.start; });
+  }
+  void add(const unwind::Object& object, const unwind::DynamicSymbols& symbols, std::string_view name, Habit habit) {
+    for (auto* symbol = symbols.find(name); symbol && count < kMostRanges; symbol = symbols.find(name, symbol)) {
+      if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF) continue;
+      auto start = static_cast<uint32_t>(object.bias + symbol->st_value - low);
+      ranges[count++] = {start, start + static_cast<uint32_t>(symbol->st_size), habit};
+    }
   }
 
   bool is_of_object_at(uintptr_t pc) const { return pc >= low && pc < high; }
-  bool contains(uintptr_t pc) const {
+  Habit at(uintptr_t pc) const {
     const Range* next =
         std::upper_bound(ranges, ranges + count, pc - low, [](uintptr_t at, const Range& r) { return at < r.start; });
-    return next != ranges && pc - low < next[-1].end;
+    return next != ranges && pc - low < next[-1].end ? next[-1].habit : Habit::unknown;
   }
 
   uintptr_t low = 0;
@@ -100,21 +109,21 @@ struct CachingCode {
   Range ranges[kMostRanges]{};
 };
 
-/// Does the function of libc, or the hook, that `pc` lies in keep memory for itself? Neither is ever unloaded, so their
-/// functions are looked up once for each object. Where there is no room for that, they are looked up again each time.
-bool is_kept_by(uintptr_t pc) {
+/// Of the function of libc, or the hook, that `pc` lies in. Neither is ever unloaded, so their functions are looked up
+/// once for each object. Where there is no room for that, they are looked up again each time.
+Habit habit_at(uintptr_t pc) {
   enum State : uint8_t { kNone, kUnderWay, kDone };
   struct Known {
     std::atomic<uint8_t> state{kNone};
-    CachingCode code;
+    KnownCode code;
   };
   static constinit Known all[6];  // the parts of libc, and this library
   for (const Known& known : all)
     if (known.state.load(std::memory_order_acquire) == kDone && known.code.is_of_object_at(pc))
-      return known.code.contains(pc);
+      return known.code.at(pc);
   unwind::Object object;
-  if (!unwind::find_object(pc, object)) return false;
-  CachingCode code(object);
+  if (!unwind::find_object(pc, object)) return Habit::unknown;
+  KnownCode code(object);
   for (Known& known : all) {
     uint8_t none = kNone;
     if (!known.state.compare_exchange_strong(none, kUnderWay, std::memory_order_relaxed)) continue;
@@ -122,8 +131,10 @@ bool is_kept_by(uintptr_t pc) {
     known.state.store(kDone, std::memory_order_release);
     break;
   }
-  return code.contains(pc);
+  return code.at(pc);
 }
+
+bool is_kept_by(uintptr_t pc) { return habit_at(pc) == Habit::keeps; }
 
 }  // namespace
 
@@ -137,6 +148,8 @@ HeapOwner heap_owner(std::span<const unwind::Frame> frames, bool truncated) {
   if (only_system && !truncated) return HeapOwner::libc;
   if (!is_libc_module(frames[0].module)) return HeapOwner::program;
   if (is_loader_module(frames[0].module)) return HeapOwner::libc;
+  bool is_called_by_program = !frames[0].is_owned && frames.size() > 1 && !is_system_module(frames[1].module);
+  if (is_called_by_program && habit_at(frames[0].pc - 1) == Habit::gives) return HeapOwner::program;
   // Look for a function that keeps memory between the block and the program's frames. If the program called one that
   // ended in a tail call (as in setenv, localtime and gettext), the call instruction tells which it was.
   size_t last = 0;
