@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstring>
@@ -446,6 +447,32 @@ TEST(HeapGraph, FindsOperandsOfInstructions) {
   graph.scan_code(code, {});
   graph.reach();
   EXPECT_EQ(graph.blocks()[0].grade, Grade::reachable);
+}
+
+/// Page faults of this thread so far.
+long faults() {
+  rusage usage{};
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_minflt;
+}
+
+TEST(HeapGraph, TouchesFewOfItsTablesForNumbersThatAreNoPointers) {
+  constexpr uintptr_t kLow = uintptr_t{1} << 33, kHigh = uintptr_t{1} << 46, kNumbers = 2000;
+  HeapGraph graph;
+  ASSERT_TRUE(graph.prepare(2));
+  for (uintptr_t start : {kLow, kHigh}) ASSERT_TRUE(graph.add({start, 64, 1, Grade::unreached, kBlockUnreadable, 0}));
+  ASSERT_TRUE(graph.index({}));
+  std::vector<uintptr_t> words;
+  for (uintptr_t at = 1; at < kNumbers; ++at) words.push_back(kLow + (kHigh - kLow) / kNumbers * at);
+  long before = faults();
+  graph.scan_root(words.data(), words.size(), {}, 4096);
+  EXPECT_LT(faults() - before, 100);
+  for (const Block& block : graph.blocks()) EXPECT_EQ(block.grade, Grade::unreached);
+  words = {kHigh + 8, kLow};
+  graph.scan_root(words.data(), words.size(), {}, 4096);
+  graph.reach();
+  EXPECT_EQ(graph.find(kLow)->grade, Grade::reachable);
+  EXPECT_NE(graph.find_around(kHigh + 8), nullptr);
 }
 
 TEST(HeapGraph, HasNothingToSayOfAnEmptyHeap) {
