@@ -8,8 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include "base/live_thread.h"
 #include "base/scan.h"
@@ -94,12 +92,8 @@ class KernelReport {
     uint64_t started_ns = files_.start_ticks() * (1'000'000'000 / ticks_per_second);
     uint64_t now_ns = ledger::boottime_ns();
     process.duration_ns = now_ns > started_ns ? now_ns - started_ns : 0;
-    // The same in every snapshot, so that two can be compared: not from the clock.
-    constexpr uint64_t kSecond = 1'000'000'000;
-    std::ifstream file("/proc/stat");
-    std::string stat(std::istreambuf_iterator<char>(file), {});
     char text[40];
-    process.started = copy(base::format_time(number_after(stat, "btime") * kSecond + started_ns, text));
+    process.started = copy(base::format_time(files_.started_realtime_ns(), text));
   }
 
   void describe_memory() {

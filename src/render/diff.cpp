@@ -56,11 +56,12 @@ bool are_of_one_process(const Report& older, const Report& newer) {
   return then.pid == now.pid && then.started == now.started && !then.started.empty();
 }
 
-/// Between two reports of one process, the older one first; else 0.
+/// Between two reports of one process, the older one first; else 0. One that was attached to was looked at since then,
+/// and each time anew.
 uint64_t time_between(const Report& older, const Report& newer) {
   const report::Process &then = older.process, &now = newer.process;
   if (!are_of_one_process(older, newer) || !then.duration_ns || !now.duration_ns ||
-      *now.duration_ns <= *then.duration_ns)
+      *now.duration_ns <= *then.duration_ns || then.attached || now.attached)
     return 0;
   return *now.duration_ns - *then.duration_ns;
 }

@@ -15,7 +15,6 @@
 #include "base/scan.h"
 #include "base/syscall.h"
 #include "base/text.h"
-#include "ledger/ownership.h"
 
 namespace unfreed::trace {
 
@@ -68,10 +67,13 @@ unsigned ProcessFiles::user() const { return static_cast<unsigned>(status_number
 
 uint64_t ProcessFiles::start_ticks() const { return base::read_process_stat((folder_ + "stat").c_str()).start_ticks; }
 
-uint64_t ProcessFiles::age_ns() const {
-  uint64_t started = start_ticks() * (1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
-  uint64_t now = ledger::boottime_ns();
-  return now > started ? now - started : 0;
+uint64_t ProcessFiles::started_realtime_ns() const {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  constexpr std::string_view kBoot = "\nbtime ";
+  std::string machine = read("../stat");
+  size_t at = machine.find(kBoot);
+  uint64_t boot = at == machine.npos ? 0 : std::strtoull(machine.c_str() + at + kBoot.size(), nullptr, 10);
+  return boot * kSecond + start_ticks() * (kSecond / static_cast<uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
 bool ProcessFiles::is_waiting() const {

@@ -51,7 +51,8 @@ class ProcessFiles {
   unsigned user() const;
   int tracer() const;  ///< 0: none
   uint64_t start_ticks() const;
-  uint64_t age_ns() const;  ///< since its start
+  /// CLOCK_REALTIME, to a second; always the same, so that reports on one process can be compared: not from the clock.
+  uint64_t started_realtime_ns() const;
   /// It sleeps in the kernel; it is a zombie, or is not there.
   bool is_waiting() const;
   bool has_ended() const;

@@ -122,7 +122,7 @@ void TracedLedger::describe_process(int pid, bool is_forked, const ProcessIdenti
   process.argv_count =
       arguments.empty() ? 0 : static_cast<uint32_t>(std::count(arguments.begin(), arguments.end(), '\0')) + 1;
   process.started_realtime_ns = base::realtime_ns();
-  if (setup_.is_attached) process.started_realtime_ns -= ProcessFiles(pid).age_ns();
+  if (setup_.is_attached) process.started_realtime_ns = ProcessFiles(pid).started_realtime_ns();
   process.started_monotonic_ns = base::monotonic_ns();
   composer_->describe(process);
   composer_->name_hooks(call_names(), static_cast<uint32_t>(calls().size()));

@@ -216,6 +216,22 @@ class Attach(unittest.TestCase):
             self.assertEqual(attached.end(), 0, attached.stderr)
             self.assertIn("; until ^C each of its", attached.first)
 
+    def test_attaching_again_is_to_the_same_process(self):
+        with harness.Scratch() as scratch, Target() as target:
+            first, other = scratch.path("first.json"), scratch.path("other.json")
+            for path in first, first, other:
+                target.tell("o")
+                result = attach(target.pid, scratch, "--for", "10ms", "--output", path)
+                self.assertEqual(result.status, 0, result)
+            self.assertEqual(sorted(name for name in os.listdir(scratch.folder) if name.endswith(".json")), ["first.json", "other.json"])
+            self.assertEqual(harness.read_report(first)["process"]["started"], harness.read_report(other)["process"]["started"])
+            compared = harness.unfreed("diff", first, other)
+            self.assertEqual(compared.status, 0, compared)
+            # Each has what was made since its own attachment.
+            self.assertNotIn("different processes", compared.stdout)
+            self.assertNotIn("later, in the same process", compared.stdout)
+            self.assertEqual(target.end(), 7)
+
     def test_it_is_seen_as_a_tracked_process(self):
         with harness.Scratch() as scratch, Target() as target:
             env = {"UNFREED_LEDGER_DIR": scratch.ledgers}
