@@ -194,6 +194,10 @@ TEST_F(HeapTest, ABlockIsMovingWhileTheCallLasts) {
 TEST_F(HeapTest, ABlockThatIsIgnoredDoesNotCountAnyMore) {
   acquire(at(1), 100);
   acquire(at(2), 10);
+  {
+    test::Untracked untracked;
+    EXPECT_FALSE(heap_ignore(at(1)));
+  }
   EXPECT_TRUE(heap_ignore(at(1)));
   expect_held(1, 10);
   EXPECT_TRUE(heap_ignore(at(1)));

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string_view>
 #include <vector>
 
@@ -80,11 +81,12 @@ TEST(PythonLines, AnInstructionMayHaveNone) {
 TEST(PythonLines, OfDamagedTablesAreReadWithinBounds) {
   for (const Known& known : kKnown) {
     std::vector<uint8_t> table = bytes_of(known.table);
+    test::ExactBytes room(table);
     uint32_t random = 1;
     for (int round = 0; round < 2000; ++round) {
       random = random * 1664525 + 1013904223;
-      test::ExactBytes exact({table.data(), random % (table.size() + 1)});
-      std::span<uint8_t> damaged = exact.get();
+      std::span<uint8_t> damaged = room.get().last(random % (table.size() + 1));
+      std::copy_n(table.begin(), damaged.size(), damaged.begin());
       if (!damaged.empty()) damaged[(random >> 8) % damaged.size()] = static_cast<uint8_t>(random >> 16);
       python_line(known.form, damaged, kFirstLine, random >> 20);
       python_line(known.form, damaged, 0, UINT32_MAX);

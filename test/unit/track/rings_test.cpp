@@ -304,6 +304,19 @@ TEST_F(RingsTest, ACloseThatDoesNotComeIsForgotten) {
   EXPECT_NE(word(fd), 0u);
 }
 
+TEST_F(RingsTest, AForkChildAwaitsNothing) {
+  int fd = made();
+  fd_opened(fd, nullptr, 1, unwind::caller_registers());
+  ring_.submit({{kClose, 1, fd}});
+  reset_rings_after_fork();
+  EXPECT_FALSE(awaits_completions());
+  ring_.submit({{kOpenAt, 2}});
+  reset_rings_after_fork();
+  EXPECT_FALSE(awaits_completions());
+  ring_.complete(2, made());
+  EXPECT_EQ(held(), 1u);
+}
+
 TEST_F(RingsTest, ANumberThatIsMadeAnewWasClosed) {
   int fd = made();
   fd_opened(fd, nullptr, 1, unwind::caller_registers());
