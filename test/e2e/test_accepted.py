@@ -127,6 +127,12 @@ class Node(unittest.TestCase):
             with self.subTest(code=code):
                 self.assertEqual(self.run_code(code).status, 0)
 
+    def test_what_its_threads_have_allocated_for_themselves(self):
+        for options, status in ((), 0), (["--no-default-suppressions"], 23):
+            result = harness.run(["node", "-e", "require('crypto').pbkdf2('a', 'b', 9, 9, 'sha1', () => {})"], options=[
+                "--quiet", "--fail-on", "heap.lost>0", *options])
+            self.assertEqual(result.status, status, result)
+
     def test_what_a_script_opens_counts(self):
         result = self.run_code("require('fs').openSync('/etc/passwd')")
         self.assertEqual(result.status, 23, result)
