@@ -232,7 +232,10 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   std::string_view script = evaluation.view->text(evaluation.view->header().script);
   uint32_t first = kNoIndex;
   constexpr ptrdiff_t kMostHigh = 2;
-  auto is_high = [&](const EvaluatedFd& fd) { return fd.fd >= 10 && !is_script(target_of(evaluation, fd), script); };
+  // Those that it was started with are not the script's.
+  auto is_high = [&](const EvaluatedFd& fd) {
+    return fd.fd >= 10 && fd.fd_class == FdClass::held && !is_script(target_of(evaluation, fd), script);
+  };
   ptrdiff_t high = -1;  // of the process; not counted yet
   auto are_few = [&] {
     if (high < 0) high = std::count_if(evaluation.fds.begin(), evaluation.fds.end(), is_high);

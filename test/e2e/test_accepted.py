@@ -9,12 +9,12 @@ import harness
 
 
 class Shells(unittest.TestCase):
-    def run_script(self, shell, text, *options, arguments=("./script.sh",), rules="fd>0,thread>0,misuse>0"):
+    def run_script(self, shell, text, *options, arguments=("./script.sh",), rules="fd>0,thread>0,misuse>0", **keywords):
         with harness.Scratch() as scratch:
             with open(scratch.path("script.sh"), "w") as file:
                 file.write(text + "\n")
             result = harness.run([shell, *arguments], scratch=scratch, cwd=scratch.folder, options=[
-                "--quiet", "--fail-on", rules, *options])
+                "--quiet", "--fail-on", rules, *options], **keywords)
             path = scratch.path("report.json")
             result.shown = harness.unfreed("report", "--show-suppressed", path).stdout
             result.plain = harness.unfreed("report", path).stdout
@@ -61,6 +61,14 @@ class Shells(unittest.TestCase):
         with harness.Scratch() as scratch:
             name = scratch.path("file")
             self.assertEqual(self.run_script("/bin/bash", f"exec {{fd}}>{name} 4>{name}; exec 11>{name} 5>{name}").status, 0)
+            with open(name) as file:
+                inherited = {os.dup2(file.fileno(), number) for number in (101, 102)}
+                try:
+                    result = self.run_script("/bin/bash", f"exec {{fd}}>{name}", pass_fds=inherited)
+                    self.assertEqual(result.status, 0, "what bash was started with is not the script's")
+                finally:
+                    for number in inherited:
+                        os.close(number)
             loop = self.run_script("/bin/bash", f"for i in 1 2 3; do exec {{fd}}>{name}; done")
             self.assertEqual(loop.status, 23, "three from one call site")
 
