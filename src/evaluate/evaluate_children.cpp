@@ -66,16 +66,18 @@ size_t add_unattributed(const Evaluation& evaluation, std::span<const ListedTask
 void total(Evaluation& evaluation) {
   Totals& totals = evaluation.of(Subject::child);
   for (const EvaluatedChild& child : evaluation.children) {
+    // As of descriptors, what the kernel lists counts, whether or not a hooked function started it.
+    if (child.unattributed) ++totals[Counter::unattributed];
     if (child.child_class == ChildClass::reaped_unseen)
       ++totals[Counter::reaped_unseen];
-    else if (child.unattributed)
-      ++totals[Counter::unattributed];
     else if (child.inherited)
       ++totals[Counter::inherited];
     else if (child.ignored)
       ++totals[Counter::ignored];
     else if (child.child_class == ChildClass::zombie)
       ++totals[Counter::live];
+    else if (child.unattributed)
+      continue;
     else if (child.child_class == ChildClass::running)
       ++totals[Counter::running];
     else

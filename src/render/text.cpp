@@ -256,8 +256,8 @@ std::string describe_held(const Report& report) {
     const Totals* totals = report.totals_of(report::subject_of(kind));
     if (!report::is_news(kind) || !totals) continue;
     uint64_t held = totals->counted(Counter::live);
-    // Unattributed descriptors are in it; of threads and children they are counted apart.
-    if (kind != ledger::Kind::fd) held += (*totals)[Counter::unattributed];
+    // Unattributed descriptors and children are in it; threads are counted apart.
+    if (kind == ledger::Kind::thread) held += (*totals)[Counter::unattributed];
     if (held) parts.push_back(write_number_of(held, noun_of(kind)));
   }
   if (const Totals* heap = report.totals_of(Subject::heap)) {
