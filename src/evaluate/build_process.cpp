@@ -29,6 +29,7 @@ void ended_by_signal(Process& process, int signal) {
 void describe_end(const Build& build, Process& process) {
   const ledger::Header& header = build.view().header();
   int status = build.input.wait_status;
+  if (status < 0 && !has_ended(header)) status = static_cast<int>(header.noted_end.load(std::memory_order_relaxed)) - 1;
   if (status < 0) {
     if (!has_ended(header)) return;
     int32_t own = header.exit_status;

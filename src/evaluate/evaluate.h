@@ -48,7 +48,8 @@ void evaluate(const ReportInput& input, base::Arena& arena, Report& out);
 /// Evaluates one rule. The result is the same for a new report and for one that was read from JSON.
 RuleOutcome evaluate_rule(const Rule& rule, const Report& report);
 
-/// A signal ended the process, or its end was not seen. (One that ends by a system call of its own is taken for that.)
+/// A signal ended the process, or its end was not seen and nobody knows how it came. (One that ends by a system call of
+/// its own is taken for that unless a process of the run has waited for it.)
 bool was_killed(const Report& report);
 /// Do rules apply to the process? `patterns`: UNFREED_RULES_FOR (settings/programs.h). Its name is the file's, and the
 /// one that it was started by.

@@ -22,6 +22,9 @@ Text why_not_checked(const Rule& rule, const Report& report) {
   if (coverage == ledger::Coverage::off) return "this kind was not tracked";
   if (coverage == ledger::Coverage::unavailable || !totals) return "this kind could not be tracked in this process";
   if (coverage == ledger::Coverage::partial) return "this kind was only partly seen";
+  // It may have opened some in the same way, past libc. One that was killed could not go by its own way.
+  if (coverage == ledger::Coverage::unconfirmed && !was_killed(report))
+    return "the process ended past libc, so the kernel's list of open descriptors was not read";
   bool is_live_child =
       rule.subject == Subject::child && (rule.counter == Counter::live || rule.counter == Counter::running);
   if (is_live_child && (*totals)[Counter::unknown] > 0)
@@ -37,7 +40,8 @@ Text why_not_checked(const Rule& rule, const Report& report) {
     if (report.watch->looks < kFewestLooks) return "there were too few looks at the process to tell how it grows";
   }
   if (is_about_loss(rule.counter)) {
-    if (!report.grading && was_killed(report)) return "the process ended too suddenly for a search for lost objects";
+    if (!report.grading && (was_killed(report) || report.trigger == Trigger::post_mortem))
+      return "the process ended too suddenly for a search for lost objects";
     if (!report.grading)
       return "lost objects were not searched for: UNFREED_GRADE is off, or the process ended without exit()";
     return report.grading->reason;  // empty: all was found out
@@ -52,8 +56,9 @@ RuleOutcome evaluate_rule(const Rule& rule, const Report& report) {
   outcome.rule = rule.text;
   Text reason = why_not_checked(rule, report);
   const Totals* totals = report.totals_of(rule.subject);
-  bool is_partial = report.coverage[static_cast<size_t>(rule.kind())] == ledger::Coverage::partial && totals;
-  if (reason.empty() || is_partial) {
+  ledger::Coverage coverage = report.coverage[static_cast<size_t>(rule.kind())];
+  bool is_partial = coverage == ledger::Coverage::partial || coverage == ledger::Coverage::unconfirmed;
+  if (reason.empty() || (is_partial && totals)) {
     uint64_t value =
         rule.per_site ? report.worst_site[index_of(rule.subject)][rule.counter] : totals->counted(rule.counter);
     outcome.broken = rule.broken_by(value);

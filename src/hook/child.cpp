@@ -209,7 +209,7 @@ pid_t collecting(int* place, Call call) {
   pid_t pid;
   do pid = call(status);
   while (track::own_child_collected(pid, *status));
-  if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(pid);
+  hook::child_collected(pid, *status);
   return pid;
 }
 
@@ -302,9 +302,6 @@ UNFREED_HOOK int waitid(idtype_t type, id_t id, siginfo_t* about, int options) {
   int result;
   do result = g_real.waitid(type, id, place, options);
   while (result == 0 && track::own_child_met(*place, options));
-  if (result != 0 || options & WNOWAIT) return result;
-  bool ended = place->si_code == CLD_EXITED || place->si_code == CLD_KILLED || place->si_code == CLD_DUMPED;
-  // With WNOHANG and no child to report, Linux sets si_pid to 0 (POSIX leaves it open).
-  if (ended && place->si_pid > 0) track::child_reaped(place->si_pid);
+  if (result == 0 && !(options & WNOWAIT)) hook::child_collected(*place);
   return result;
 }

@@ -43,6 +43,9 @@ UNFREED_HOOK int _IO_proc_close(FILE* stream) {
   pid_t child = child_behind(stream);
   int result = closing_fd(descriptor_of(stream), stream, Hook::_IO_proc_close, caller_registers(),
                           [&] { return g_real._IO_proc_close(stream); });
-  track::child_reaped(child);
+  if (result >= 0)
+    hook::child_collected(child, result);
+  else
+    track::child_reaped(child);
   return result;
 }

@@ -286,9 +286,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       long result;
       do result = call();
       while (result == 0 && track::own_child_met(*about, static_cast<int>(arguments[3])));
-      bool ended = result == 0 && !(arguments[3] & WNOWAIT) && about->si_pid > 0 &&
-                   (about->si_code == CLD_EXITED || about->si_code == CLD_KILLED || about->si_code == CLD_DUMPED);
-      if (ended) track::child_reaped(about->si_pid);
+      if (result == 0 && !(arguments[3] & WNOWAIT)) hook::child_collected(*about);
       return result;
     }
     case SYS_futex:
@@ -300,7 +298,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       long pid;
       do pid = call();
       while (track::own_child_collected(static_cast<pid_t>(pid), *status));
-      if (pid > 0 && (WIFEXITED(*status) || WIFSIGNALED(*status))) track::child_reaped(static_cast<pid_t>(pid));
+      hook::child_collected(static_cast<pid_t>(pid), *status);
       return pid;
     }
     default:

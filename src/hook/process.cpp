@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <cerrno>
 #include <cstdarg>
@@ -13,6 +14,7 @@
 #include "base/syscall.h"
 #include "hook/handover.h"
 #include "hook/real.h"
+#include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/handles.h"
 #include "track/modules.h"
@@ -38,6 +40,23 @@ void hook::set_process_events(const ProcessEvents& events) { g_events = events; 
 int hook::process_ending(int status) {
   if (!g_events.ending || track::in_vfork_child()) return status;
   return g_events.ending(status);
+}
+
+void hook::child_collected(int pid, int wait_status) {
+  bool has_ended = WIFEXITED(wait_status) || WIFSIGNALED(wait_status);
+  if (pid <= 0 || !has_ended) return;
+  track::child_reaped(pid);
+  if (!g_events.collected || track::in_vfork_child()) return;
+  base::KeepErrno keep;
+  g_events.collected(pid, wait_status);
+}
+
+void hook::child_collected(const siginfo_t& about) {
+  // With WNOHANG and no child to report, Linux sets si_pid to 0 (POSIX leaves it open).
+  if (about.si_code == CLD_EXITED)
+    child_collected(about.si_pid, W_EXITCODE(about.si_status & 0xff, 0));
+  else if (about.si_code == CLD_KILLED || about.si_code == CLD_DUMPED)
+    child_collected(about.si_pid, W_EXITCODE(0, about.si_status));
 }
 
 hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long third) {

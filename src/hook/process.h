@@ -1,6 +1,8 @@
 // Events that the process hooks pass to the runtime above them.
 #pragma once
 
+#include <signal.h>
+
 #include <cstdint>
 #include <string_view>
 
@@ -34,11 +36,16 @@ struct ProcessEvents {
   void (*leaving)(std::string_view program, elf::Obstacle obstacle) = nullptr;
   /// System calls are about to be restricted (not Sandbox::none); `failed`: they were not.
   void (*sandboxing)(Sandbox sandbox, bool failed) = nullptr;
+  /// A child has ended and was waited for, with this status (of waitpid).
+  void (*collected)(int pid, int wait_status) = nullptr;
 };
 
 void set_process_events(const ProcessEvents& events);
 /// The process ends now: ProcessEvents::ending, where there is one.
 int process_ending(int status);
+/// A wait function has reaped a child; `pid` 0: none. Keeps errno.
+void child_collected(int pid, int wait_status);
+void child_collected(const siginfo_t& about);
 void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Around an exec, which returns only if it failed.
 class Replacement {

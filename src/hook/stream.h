@@ -4,6 +4,7 @@
 
 #include "base/keep_errno.h"
 #include "hook/handover.h"
+#include "hook/process.h"
 #include "hook/real.h"
 #include "track/children.h"
 #include "track/closed_streams.h"
@@ -123,7 +124,10 @@ template <class Call>
 int process_closing(FILE* stream, Hook hook, const unwind::Registers& from, Call call) {
   pid_t child = child_behind(stream);
   int result = closing(stream, hook, from, call);
-  track::child_reaped(child);
+  if (result >= 0)
+    child_collected(child, result);
+  else
+    track::child_reaped(child);
   return result;
 }
 

@@ -264,7 +264,9 @@ struct Header {
   std::atomic<int32_t> own_copy;         ///< pid of the runtime's copy of the process; kCopyBeingMade; 0: there is none
   std::atomic<uint32_t> retained_sizes;  ///< RetainedSizes, of the last grading
   StringRef test;                        ///< that ran when the process was started; or none
-  uint32_t reserved;
+  /// Its wait status + 1, if it has not reached State::ended and its parent has noted it (ledger/wait_status.h); 0
+  /// unknown.
+  std::atomic<uint32_t> noted_end;
 };
 static_assert(sizeof(Header) <= kPageBytes);
 

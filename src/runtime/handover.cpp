@@ -1,7 +1,12 @@
 // What becomes of the ledger at the end of its process: the launcher takes it, or it is removed once its report is
 // made.
+#include <fcntl.h>
+
 #include <atomic>
 
+#include "base/syscall.h"
+#include "base/text.h"
+#include "ledger/wait_status.h"
 #include "runtime/runtime.h"
 #include "track/tracker.h"
 
@@ -29,6 +34,15 @@ bool leave_to_launcher() {
   say(is_gone ? Handover::itself : Handover::left);
   if (!is_gone) rename_to_done(g_runtime.ledger_path);
   return !is_gone;
+}
+
+void child_collected(int pid, int wait_status) {
+  if (!g_runtime.launcher_pid || !g_runtime.place.run[0] || !g_tracker.writer || !base::may_call_system()) return;
+  base::FixedText<sizeof g_runtime.ledger_path> prefix;
+  prefix.add(g_runtime.place.directory).add('/').add(g_runtime.place.run).add('/');
+  const ledger::Header& header = g_tracker.writer.header();
+  ledger::FileName name{pid, header.pid_namespace, 0, false};
+  ledger::note_wait_status(AT_FDCWD, prefix.text(), name, base::current_pid(), wait_status);
 }
 
 void remove_own_ledger() {

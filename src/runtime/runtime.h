@@ -79,6 +79,8 @@ void watch_for_sandbox();
 /// System calls are about to be restricted (seccomp), or, `failed`, were not: the runtime makes none in between.
 /// (A hook::ProcessEvents function.)
 void sandboxing(hook::Sandbox sandbox, bool failed);
+/// In the launcher's run: notes how a child ended that has left its ledger. Thread-safe, async-signal-safe.
+void child_collected(int pid, int wait_status);
 
 /// Does the launcher that started this process still accept ledgers? Not while it ends.
 bool launcher_is_there();

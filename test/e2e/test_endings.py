@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """However a process ends, it gets its report, keeps its output, and the exit status is that of the contract."""
+import itertools
 import os
 import signal
 import stat
@@ -58,6 +59,28 @@ class Endings(unittest.TestCase):
                 if (how, status) in ORDERLY + ABRUPT:
                     self.assertEqual(result.report["trigger"], "exit")
                 self.assertIn("take", result.stderr, "the summary names the function")
+
+    def test_rules_about_what_ends_past_libc(self):
+        """It holds two descriptors that were seen. Others may be open that were not."""
+        parents = {"alone": [], "wait": ["/bin/sh", "-c", '"$@"; true', "sh"],
+                   "pclose": ["/usr/bin/perl", "-e", "open my $f, '-|', @ARGV; close $f; exit 0"],
+                   "popen": ["/usr/bin/awk", "BEGIN { for (i = 1; i < ARGC; i++) c = c ARGV[i] \" \"; c | getline; close(c) }"],
+                   "waitid": ["/usr/bin/python3", "-c", "import os, sys; p = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); "
+                              "os.waitid(os.P_PID, p, os.WEXITED)"]}
+        for (how, status), (name, parent) in itertools.product(UNSEEN, parents.items()):
+            with self.subTest(how=how, status=status, parent=name):
+                def judge(rule, ended=(how, status)):
+                    return harness.run([*parent, *ending(*ended)], env={"UNFREED_ALLOW_KILLED": "*"},
+                                       options=["--fail-on", rule])
+                own = status if not parent else 0
+                self.assertEqual(judge("fd>1").status, own or 23, "nobody has killed it")
+                result = judge("fd>2")
+                self.assertEqual(result.status, own or 125, result)
+                (report,) = [one for one in result.reports.values() if one["process"]["exe"].endswith("/ending")]
+                self.assertEqual((report["process"]["exit_status"], report["trigger"]), (status, "post_mortem"))
+                self.assertIn("ended past libc", report["rules"][0]["unchecked"])
+                if parent and status == 0:
+                    self.assertEqual(judge("fd>1", ("signal", int(signal.SIGKILL))).status, 0, "no rule applies to this one")
 
     def test_report_of_the_bare_preload(self):
         for how, status, *_ in ORDERLY + ABRUPT + [("abort", 0)]:

@@ -252,6 +252,25 @@ class Traced(unittest.TestCase):
             self.assertEqual(result.status, 125, result)
             self.assertIn("goes_on (it was still running when the run ended", result.stderr)
 
+    def test_how_ended_what_a_traced_program_has_started(self):
+        """The library is in that one, and does not see its end."""
+        waits = {"wait4": "wait(&status);", "waitid": "siginfo_t info; waitid(P_ALL, 0, &info, WEXITED);"}
+        for name, wait in waits.items():
+            source = """#include <sys/wait.h>
+                #include <unistd.h>
+                int main(int count, char** words) {
+                  int status = count;
+                  if (fork() == 0) { execv(words[1], words + 1); _exit(99); }
+                  %s
+                  return status == -1; }""" % wait
+            with self.subTest(wait=name), harness.Scratch() as scratch:
+                program = scratch.path("parent")
+                subprocess.run(["gcc", "-static", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+                for how, status in (("instruction", 23), ("signal", 0)):
+                    result = harness.run([program, harness.program("ending"), how, "9" if how == "signal" else "0"],
+                                         env={"UNFREED_ALLOW_KILLED": "*"}, options=["--fail-on", "fd>1"])
+                    self.assertEqual(result.status, status, result)
+
     def test_why_it_could_not_is_said_first(self):
         with harness.Scratch() as scratch:
             (program,) = traced(scratch=scratch)

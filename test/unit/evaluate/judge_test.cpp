@@ -76,6 +76,21 @@ TEST_F(JudgeTest, UnattributedDescriptorsAreKnownByTheKernelsListAlone) {
   EXPECT_EQ(reason("thread.unattributed>0"), "");
 }
 
+TEST_F(JudgeTest, ADescriptorMayBeOpenThatTheKernelWasNotAskedAbout) {
+  report_.trigger = Trigger::post_mortem;
+  report_.coverage[static_cast<size_t>(ledger::Kind::fd)] = ledger::Coverage::unconfirmed;
+  totals(Subject::fd)[Counter::live] = 3;
+  report_.process.signal = 9;
+  EXPECT_EQ(reason("fd>3"), "") << "what is killed ends by no system call of its own";
+  report_.process.signal.reset();
+  EXPECT_EQ(reason("fd>3"), "") << "who knows";
+  report_.process.exit_status = 0;
+  EXPECT_EQ(reason("fd>3"), "the process ended past libc, so the kernel's list of open descriptors was not read");
+  EXPECT_EQ(reason("thread>0"), "");
+  EXPECT_EQ(reason("heap.lost>0"), "the process ended too suddenly for a search for lost objects");
+  EXPECT_TRUE(outcome("fd>2").broken);
+}
+
 TEST_F(JudgeTest, ASeriesHasOnlyCallSitesThatHoldSomething) {
   report_.watch.emplace().looks = 100;
   report_.trigger = Trigger::snapshot;
