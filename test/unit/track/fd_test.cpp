@@ -556,9 +556,9 @@ TEST_F(FdTest, ALoopThatClosesAStandardStreamIsTakenBackAsAWhole) {
 
 TEST_F(FdTest, AForkedChildArrangesItsStandardStreams) {
   fd_arrived(1, FdOrigin::inherited, 1, unwind::caller_registers());
-  g_tracker.is_fork_child = true;
+  g_tracker.has_unseen_past = true;
   close_by(1, succeed);
-  g_tracker.is_fork_child = false;
+  g_tracker.has_unseen_past = false;
   EXPECT_EQ(noted(), 0u);
 }
 
