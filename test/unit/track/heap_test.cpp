@@ -103,10 +103,10 @@ TEST_F(HeapTest, AReleaseOfAnUnknownBlockIsCountedApart) {
     HeapGuard guard;
     heap_released(at(1));
   }
-  g_tracker.is_fork_child = true;
+  g_tracker.has_unseen_past = true;
   heap_released(at(1));
   heap_dropped(at(1), {});
-  g_tracker.is_fork_child = false;
+  g_tracker.has_unseen_past = false;
   EXPECT_EQ(unknown_releases(), 1u) << "these may well be unknown";
   heap_dropped(at(1), heap_detached(at(1)));
   EXPECT_EQ(unknown_releases(), 2u);
