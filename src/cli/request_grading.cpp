@@ -130,66 +130,95 @@ bool send_request(int pid, int signal, uint32_t request, const Receiver& receive
   return syscall(SYS_rt_tgsigqueueinfo, pid, receiver.tid, signal, &info) == 0;
 }
 
-/// A thread that takes the signal; of no number: there was none for as long as that.
-Receiver find_receiver(int pid, int signal, std::chrono::milliseconds patience) {
-  ReceiverSearch search(pid, signal);
-  Receiver receiver = search.look();
-  for (auto until = std::chrono::steady_clock::now() + patience;
-       !receiver.tid && std::chrono::steady_clock::now() < until;) {
-    std::this_thread::sleep_for(1ms);
-    receiver = search.look();
-  }
-  return receiver;
-}
+/// Asks one process for things, by a signal that it takes.
+class Request {
+ public:
+  Request(int pid, int file) : pid_(pid), file_(file) {}
 
-/// The copy that has found it out ends now, and the process is to collect it. (If it cannot be asked to, it does so
-/// before it makes its next report, or ends.)
-void have_copy_collected(int pid, int file, ledger::Header& header) {
-  constexpr std::chrono::milliseconds kPatience = 2s, kPatienceToFind = 100ms;
-  auto until = std::chrono::steady_clock::now() + kPatience;
-  for (auto pause = 1ms; std::chrono::steady_clock::now() < until; pause *= 2) {
-    std::this_thread::sleep_for(pause);
-    if (!read_header(file, header) || header.own_copy.load(std::memory_order_acquire) <= 0) return;
-    // Where its number is another process's, in another pid namespace, it is asked without knowing.
-    base::ProcessStat copy = base::read_process_stat(fmt::format("/proc/{}/stat", header.own_copy.load()).c_str());
-    if (copy.is_known && copy.parent == pid && copy.state != 'Z') continue;
-    Receiver receiver = find_receiver(pid, header.report_signal, kPatienceToFind);
-    if (receiver.tid) send_request(pid, header.report_signal, ledger::kCollectRequest, receiver);
+  /// Its ledger's header is read anew. False: it cannot be.
+  bool look() { return read_header(file_, header_); }
+  const ledger::Header& header() const { return header_; }
+  bool takes_requests() const { return header_.report_signal >= 1 && is_caught(pid_, header_.report_signal); }
+
+  /// Waits for a thread that takes the signal, for that long. False: see errno; ESRCH: there was none.
+  bool send(uint32_t request, std::chrono::milliseconds patience) {
+    ReceiverSearch search(pid_, header_.report_signal);
+    Receiver receiver = search.look();
+    for (auto until = std::chrono::steady_clock::now() + patience;
+         !receiver.tid && std::chrono::steady_clock::now() < until;) {
+      std::this_thread::sleep_for(1ms);
+      receiver = search.look();
+    }
+    errno = ESRCH;
+    // It may have executed another program meanwhile, which the signal would end.
+    return receiver.tid && takes_requests() && send_request(pid_, header_.report_signal, request, receiver);
   }
-}
+
+  enum class Copy { none, runs, waits, unknown };
+  /// The copy of the process that searches; `waits`: it has ended, and waits to be collected.
+  Copy copy() const {
+    int number = header_.own_copy.load(std::memory_order_acquire);
+    if (!number) return Copy::none;
+    // In another pid namespace it is another process's.
+    base::ProcessStat stat = base::read_process_stat(fmt::format("/proc/{}/stat", number).c_str());
+    if (number == ledger::kCopyBeingMade || !stat.is_known || stat.parent != pid_) return Copy::unknown;
+    return stat.state == 'Z' ? Copy::waits : Copy::runs;
+  }
+
+  /// When it has ended; the process does so, too, before it makes its next report, executes a program or ends.
+  void have_copy_collected() {
+    auto until = std::chrono::steady_clock::now() + 2s;
+    for (auto pause = 1ms; std::chrono::steady_clock::now() < until; pause *= 2) {
+      std::this_thread::sleep_for(pause);
+      if (!look() || copy() == Copy::none) return;
+      if (copy() != Copy::runs) send(ledger::kCollectRequest, 100ms);
+    }
+  }
+
+ private:
+  int pid_, file_;
+  ledger::Header header_{};
+};
 
 }  // namespace
 
 bool request_grading(int pid, int file, std::string& error) {
-  auto header = std::make_unique<ledger::Header>();
-  if (!read_header(file, *header) || header->report_signal < 1 || !is_caught(pid, header->report_signal)) {
+  auto request = std::make_unique<Request>(pid, file);
+  if (!request->look() || !request->takes_requests()) {
     error = fmt::format(
         "process {} takes no requests: UNFREED_SIGNAL is off, or the program uses that signal itself, and no other may "
         "be used",
         pid);
     return false;
   }
-  // For a moment, libc and the runtime block signals.
-  Receiver receiver = find_receiver(pid, header->report_signal, 1s);
-  if (!receiver.tid) {
-    error =
-        fmt::format("process {} takes no requests: all its threads block the signal {}", pid, header->report_signal);
-    return false;
-  }
   uint64_t asked_ns = base::monotonic_ns();
-  if (!send_request(pid, header->report_signal, ledger::kGradingRequest, receiver)) {
-    error = fmt::format("process {} cannot be asked: {}", pid, std::strerror(errno));
+  // For a moment, libc and the runtime block signals.
+  if (!request->send(ledger::kGradingRequest, 1s)) {
+    error = errno == ESRCH ? fmt::format("process {} takes no requests: all its threads block the signal {}", pid,
+                                         request->header().report_signal)
+                           : fmt::format("process {} cannot be asked: {}", pid, std::strerror(errno));
     return false;
   }
   constexpr auto kPatience = 15s;
-  for (auto until = std::chrono::steady_clock::now() + kPatience; std::chrono::steady_clock::now() < until;) {
-    if (!read_header(file, *header)) break;
-    auto grading = static_cast<ledger::Grading>(header->grading.load(std::memory_order_acquire));
-    if (grading != ledger::Grading::none && header->graded_monotonic_ns >= asked_ns) {
-      have_copy_collected(pid, file, *header);
+  auto until_asked_again = 200ms;
+  auto asked = std::chrono::steady_clock::now();
+  for (auto until = asked + kPatience; std::chrono::steady_clock::now() < until;) {
+    if (!request->look()) break;
+    const ledger::Header& header = request->header();
+    auto grading = static_cast<ledger::Grading>(header.grading.load(std::memory_order_acquire));
+    if (grading != ledger::Grading::none && header.graded_monotonic_ns >= asked_ns) {
+      request->have_copy_collected();
       return true;
     }
     if (kill(pid, 0) != 0 && errno == ESRCH) break;
+    // It was making another report, or its copy has ended without an answer.
+    bool is_late = std::chrono::steady_clock::now() - asked > until_asked_again;
+    Request::Copy copy = request->copy();
+    if (is_late && (copy == Request::Copy::none || copy == Request::Copy::waits)) {
+      request->send(copy == Request::Copy::none ? ledger::kGradingRequest : ledger::kCollectRequest, 0ms);
+      asked = std::chrono::steady_clock::now();
+      until_asked_again *= 2;
+    }
     std::this_thread::sleep_for(1ms);
   }
   error = fmt::format("process {} did not answer: it has ended, is stopped, or is making another report", pid);

@@ -232,20 +232,37 @@ int wait_for_copy(int milliseconds, bool may_sleep) {
   return result;
 }
 
-void leave_copy() { track::g_own_child.maker.store(track::kLeft, std::memory_order_release); }
+namespace {
+constinit std::atomic<uint64_t> g_begun_ns{0};  ///< of the copy that was left
+}  // namespace
 
-bool collect_left_copy(int milliseconds, bool kills, int& status) {
-  const track::OwnChild& child = track::g_own_child;
+void leave_copy(uint64_t begun_ns) {
+  g_begun_ns.store(begun_ns, std::memory_order_relaxed);
+  track::g_own_child.maker.store(track::kLeft, std::memory_order_release);
+}
+
+bool collect_left_copy(int milliseconds, bool kills, int& status, uint64_t& begun_ns) {
+  constexpr uint64_t kMostNs = 15'000 * kMillisecond;
+  track::OwnChild& child = track::g_own_child;
   if (child.maker.load(std::memory_order_acquire) != track::kLeft) return true;
+  begun_ns = g_begun_ns.load(std::memory_order_relaxed);
   auto has_ended = [&] {
+    pid_t pid = child.pid.load(std::memory_order_acquire);
     siginfo_t about{};
-    long result = raw_syscall(SYS_waitid, P_PID, child.pid.load(), reinterpret_cast<long>(&about),
-                              WEXITED | WNOHANG | WNOWAIT | __WALL);
-    return is_error(result) || about.si_pid != 0;
+    long result =
+        raw_syscall(SYS_waitid, P_PID, pid, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
+    return !pid || is_error(result) || about.si_pid != 0;
   };
-  for (int waited = 0; !kills && waited < milliseconds && !has_ended(); ++waited) sleep_ns(kMillisecond);
-  if (!kills && !has_ended()) return false;
-  status = wait_for_copy(0);  // which kills it, if it still runs
+  bool ends = kills || has_ended();
+  for (int waited = 0; !ends && waited < milliseconds; ++waited) {
+    sleep_ns(kMillisecond);
+    ends = has_ended();
+  }
+  if (!ends && base::monotonic_ns() - begun_ns < kMostNs) return false;
+  // By a wait function of the program's, or here; this kills it, if it still runs.
+  uint64_t collected = child.collected.exchange(0, std::memory_order_acq_rel);
+  status = collected ? exit_status(static_cast<int>(collected)) : wait_for_copy(0);
+  track::own_child_ended();
   return true;
 }
 

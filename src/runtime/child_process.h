@@ -37,11 +37,13 @@ long start_copy(void* context, int kept, void (*body_before_closing)(void* conte
 /// will happen. If it sleeps, a lock that it needs was held by another thread when it was made: it is killed at once.
 int wait_for_copy(int milliseconds, bool may_sleep = true);
 
-/// The caller does not wait for the copy that is under way: collect_left_copy() is called later.
-void leave_copy();
+/// The caller does not wait for the copy that is under way: collect_left_copy() is called later. `begun_ns`: before it
+/// was made (CLOCK_MONOTONIC).
+void leave_copy(uint64_t begun_ns);
 /// Collects it, if it has been left. False: it had not ended after `milliseconds`. `kills`: then it is killed, and
-/// collected all the same. `status`: as of wait_for_copy(); untouched if none was left.
-bool collect_left_copy(int milliseconds, bool kills, int& status);
+/// collected all the same, as is one that takes far too long. `status`: as of wait_for_copy(); untouched if none was
+/// left. `begun_ns`: as it was left with.
+bool collect_left_copy(int milliseconds, bool kills, int& status, uint64_t& begun_ns);
 
 /// Waits for a child of this process that was made in any way; otherwise the same.
 int wait_for(long pid, int milliseconds, bool may_sleep = true);

@@ -77,10 +77,11 @@ uintptr_t find_program_sp(const unwind::Registers& from) {
   return from.sp;
 }
 
-void enter(ledger::Writer& out, const char* problem) {
+/// `now_ns`: of CLOCK_MONOTONIC.
+void enter(ledger::Writer& out, const char* problem, uint64_t now_ns = base::monotonic_ns()) {
   ledger::Header& header = out.header();
   header.grading.store(static_cast<uint32_t>(Grading::none), std::memory_order_release);
-  header.graded_monotonic_ns = base::monotonic_ns();
+  header.graded_monotonic_ns = now_ns;
   if (problem) header.no_grading = out.add_text(problem);
   header.grading.store(static_cast<uint32_t>(problem ? Grading::refused : Grading::done), std::memory_order_release);
 }
@@ -138,12 +139,13 @@ void grade_in_copy(uintptr_t sp, int patience_ms, uint32_t since_epoch, bool lea
   bool is_there, again;
   do {
     track::own_child_begins();
+    uint64_t begun_ns = base::monotonic_ns();
     grading.begin();
     long pid = start_copy(
         &grading, -1, [](void* context) { static_cast<LiveGrading*>(context)->collect(); }, grade_copy_alone);
     again = grading.end(!base::is_error(pid), g_tracker.writer);
     is_there = !base::is_error(pid);
-    if (is_there && leaves && !again) return leave_copy();
+    if (is_there && leaves && !again) return leave_copy(begun_ns);
     is_there = is_there && wait_for_copy(kMostMilliseconds) == 0;
   } while (again && is_there);
   if (is_there)
@@ -264,11 +266,17 @@ bool collect_grading(int milliseconds, bool kills) {
   if (!base::may_call_system() || !track::g_fork_page.alive.load(std::memory_order_acquire)) return true;
   constexpr int kNone = -2;
   int status = kNone;
-  if (!collect_left_copy(milliseconds, kills, status)) return false;
-  if (status == 0)
-    take_over_pages(g_tracker.writer);
-  else if (status != kNone)
-    enter(g_tracker.writer, kNoCopy);
+  uint64_t begun_ns = 0;
+  if (!collect_left_copy(milliseconds, kills, status, begun_ns)) return false;
+  if (status == kNone) return true;
+  ledger::Header& header = g_tracker.writer.header();
+  bool has_answered = header.graded_monotonic_ns >= begun_ns &&
+                      header.grading.load(std::memory_order_acquire) != static_cast<uint32_t>(Grading::none);
+  // The answer to the request that it was made for: there may be another by now.
+  if (!has_answered)
+    enter(g_tracker.writer, kills ? "the process had something else to do: a report, an exec, or to end" : kNoCopy,
+          begun_ns);
+  if (status == 0) take_over_pages(g_tracker.writer);
   return true;
 }
 

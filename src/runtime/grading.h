@@ -26,8 +26,9 @@ void refuse_grading(const char* why);
 /// Async-signal-safe; one thread at a time. `since_epoch`: as grade::grade() has it.
 void grade_live(uint32_t since_epoch, bool leaves);
 
-/// Collects a copy that was left to itself, and takes over what it has found out. False: it has not ended after
-/// `milliseconds`; `kills`: then it is killed. For the thread that has the ReportTurn.
+/// Collects a copy that was left to itself, and takes over what it has found out; or enters that it has found nothing
+/// out. False: it has not ended after `milliseconds`; `kills`: then it is killed. For the thread that has the
+/// ReportTurn.
 bool collect_grading(int milliseconds, bool kills);
 
 /// In a copy of the process that is to make a report anyway:

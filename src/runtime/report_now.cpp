@@ -463,7 +463,8 @@ bool report_now(Trigger trigger, const char* path, int patience_ms, const report
   base::count_sandboxes();
   if (!base::may_call_system()) return false;
   if (g_tracker.phase.load(std::memory_order_acquire) != track::Phase::tracking) return false;
-  ReportTurn turn(patience_ms);
+  // One at a limit will not be asked for again; what a command has asked for will.
+  ReportTurn turn(patience_ms, patience_ms ? LeftCopy::is_waited_for : LeftCopy::is_killed);
   if (!turn) {
     say("unfreed: a report was requested while another was being made; the request was dropped");
     return false;
@@ -512,7 +513,8 @@ bool grade_now(int patience_ms, uint32_t since_epoch, void (*read)(void*), void*
 void grade_on_request() { grade(0, 0, true, nullptr, nullptr); }
 
 void collect_on_request() {
-  if (base::may_call_system() && !track::in_vfork_child()) ReportTurn collects(0);
+  if (!base::may_call_system() || track::in_vfork_child()) return;
+  ReportTurn turn(0);  // who gets it has collected what was left
 }
 
 int make_last_report(uintptr_t sp_to_grade_from) {

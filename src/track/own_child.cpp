@@ -91,6 +91,13 @@ bool has_ended(pid_t child, bool is_late) {
   return base::is_error(result) || (is_late && about.si_pid != 0);
 }
 
+/// One that was left alone. False: it has not ended.
+bool collect(pid_t child) {
+  int status = 0;
+  return base::raw_syscall(SYS_wait4, child, reinterpret_cast<long>(&status), __WALL | WNOHANG, 0) == child &&
+         own_child_collected(child, status);
+}
+
 }  // namespace
 
 bool own_child_met(const siginfo_t& about, int options) {
@@ -132,9 +139,10 @@ void hide_own_child(int fd, const char* path, size_t length) {
     if (list) list->number.store(fd + 1);
     bool is_unknown = is_being_made();  // before its number is looked at
     pid_t maker = g_own_child.maker.load(), child = g_own_child.pid.load(std::memory_order_acquire);
-    if (!maker || maker == base::current_tid()) return;
+    if (!maker || maker == base::current_tid() || (maker == kLeft && !child)) return;
     pid_t about = is_list ? 0 : process_of(opened);
     if (!is_list && (!about || (about != child && !is_unknown))) return;
+    if (child && maker == kLeft && collect(child)) continue;
     if (child && looks % 64 == 63 && has_ended(child, looks > kLate)) return;
     if (list) list->number.store(0);  // nobody reads it meanwhile
     sleep_a_moment();

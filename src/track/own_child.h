@@ -15,6 +15,8 @@
 
 namespace unfreed::track {
 
+inline constexpr pid_t kLeft = -1;
+
 /// One at a time.
 struct OwnChild {
   /// Set by the kernel (CLONE_PARENT_SETTID) before the child runs and any wait function can return it; 0: none.
@@ -24,7 +26,6 @@ struct OwnChild {
   /// The thread that makes it, from before it exists until it is gone; 0: none does. kLeft: the thread has gone on.
   std::atomic<pid_t> maker;
 };
-inline constexpr pid_t kLeft = -1;
 inline constexpr uint64_t kCollected = uint64_t{1} << 32;
 inline constinit OwnChild g_own_child{};
 
@@ -33,8 +34,11 @@ inline constinit OwnChild g_own_child{};
 inline bool own_child_collected(pid_t pid, int status) {
   if (pid <= 0 || pid != g_own_child.pid.load(std::memory_order_acquire)) [[likely]]
     return false;
-  if (WIFEXITED(status) || WIFSIGNALED(status))
+  if (WIFEXITED(status) || WIFSIGNALED(status)) {
     g_own_child.collected.store(kCollected | static_cast<uint32_t>(status), std::memory_order_release);
+    // The number may soon be another process's, and nobody waits for this one.
+    if (g_own_child.maker.load(std::memory_order_relaxed) == kLeft) g_own_child.pid.store(0, std::memory_order_release);
+  }
   return true;
 }
 
@@ -63,7 +67,8 @@ inline bool may_show_own_child(const char* path, size_t length) {
     return true;
   return length >= sizeof kList && std::memcmp(path + length - sizeof kList, kList, sizeof kList) == 0;
 }
-/// If it does: waits until the child is gone, unless this thread makes it. Async-signal-safe.
+/// If it does: waits until the child is gone, unless this thread makes it; one that was left alone and has ended is
+/// collected. Async-signal-safe.
 void hide_own_child(int fd, const char* path, size_t length);
 
 }  // namespace unfreed::track

@@ -427,6 +427,12 @@ def children_of(pid):
         return file.read().split()
 
 
+def state_of(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
+        return file.read().rsplit(")", 1)[1].split()[0]
+    return ""
+
+
 class Guest(unittest.TestCase):
     def test_no_call_is_cut_short(self):
         with harness.Scratch() as scratch:
@@ -469,63 +475,95 @@ class Guest(unittest.TestCase):
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] == "S"
 
-    def ask(self, pid):
-        """As `unfreed snapshot --grade` does, but not what comes after it. The copy that has searched waits to be collected."""
-        sigqueue(pid, signal.SIGUSR2, GRADING_REQUEST)
-        harness.wait_for(lambda: children_of(pid))
-
     @contextlib.contextmanager
-    def asked(self, code):
-        """Python, which has been asked, and goes on with `code` when it is sent a line."""
-        code = f"import os, sys; print('ready', flush=True); sys.stdin.readline(); {code}"
+    def asked(self, code, env=()):
+        """Python, which has been asked as by `unfreed snapshot --grade`, but not for what comes after it, and goes on with `code`
+        when it is sent a line. Yields it, its scratch folder, and the copy that searches, which is stopped."""
+        code = f"import os, sys; x = [str(i) for i in range(300000)]; print('ready', flush=True); sys.stdin.readline(); {code}"
+        env = {"PYTHONMALLOC": "malloc", **dict(env)}
         with harness.Scratch() as scratch, harness.started(["/usr/bin/python3", "-S", "-c", code], launcher=False,
-                                                           scratch=scratch) as process:
+                                                           scratch=scratch, env=env) as process:
             self.assertEqual(process.stdout.readline(), b"ready\n")
-            self.ask(process.pid)
-            yield process, scratch
+            for _ in range(20):
+                sigqueue(process.pid, signal.SIGUSR2, GRADING_REQUEST)
+                copy = harness.wait_for(lambda: children_of(process.pid))[0]
+                os.kill(int(copy), signal.SIGSTOP)
+                if harness.wait_for(lambda: state_of(copy) in "TZ" and state_of(copy)) == "T":
+                    break
+                self.snapshot(process, scratch)  # it was too fast: once more
+            else:
+                self.fail("no copy could be stopped")
+            yield process, scratch, copy
 
     def go_on(self, process):
         process.stdin.write(b"\n")
         process.stdin.flush()
+
+    def snapshot(self, process, scratch):
+        result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid),
+                                 env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+        self.assertEqual(result.status, 0, result.stderr)
+        self.assertEqual(children_of(process.pid), [])
+        return harness.read_report(scratch.path("asked.json"))["grading"]
 
     def test_a_copy_is_collected_when_the_command_has_its_answer(self):
         with harness.Scratch() as scratch, harness.started([harness.program("lost"), "wait"], launcher=False,
                                                            scratch=scratch) as process:
             self.assertEqual(process.stdout.readline(), b"ready\n")
             for _ in range(3):
-                result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
-                self.assertEqual(result.status, 0, result.stderr)
-                self.assertEqual(harness.read_report(scratch.path("asked.json"))["grading"]["state"], "done")
-                self.assertEqual(children_of(process.pid), [])
+                self.assertEqual(self.snapshot(process, scratch)["state"], "done")
 
-    def test_a_copy_whose_command_was_killed_is_collected_with_the_next(self):
-        with self.asked("sys.stdin.readline()") as (process, scratch):
-            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
-            self.assertEqual(result.status, 0, result.stderr)
-            self.assertEqual(children_of(process.pid), [])
+    def test_the_thread_that_is_asked_goes_on_while_a_copy_searches(self):
+        with self.asked("print('on', flush=True); sys.stdin.readline()") as (process, scratch, copy):
+            self.go_on(process)
+            self.assertEqual(process.stdout.readline(), b"on\n")
+            self.assertEqual(state_of(copy), "T")
+            os.kill(int(copy), signal.SIGCONT)
+            harness.wait_for(lambda: state_of(copy) == "Z")
+            self.assertEqual(self.snapshot(process, scratch)["state"], "done")
 
-    def test_such_a_copy_is_no_child_of_the_next_program(self):
-        with self.asked("os.execv('/bin/sleep', ['sleep', '60'])") as (process, _):
+    def test_a_copy_that_dies_is_noticed_and_the_search_made_again(self):
+        with self.asked("sys.stdin.readline()") as (process, scratch, copy):
+            os.kill(int(copy), signal.SIGKILL)
+            harness.wait_for(lambda: state_of(copy) == "Z")
+            self.assertEqual(self.snapshot(process, scratch)["state"], "done")
+
+    def test_a_report_at_a_limit_does_not_wait_for_a_copy(self):
+        with self.asked("f = [open('/dev/null') for _ in range(60)]; print('on', flush=True); sys.stdin.readline()",
+                        {"UNFREED_REPORT_AT": "fd>=50"}) as (process, scratch, copy):
+            self.go_on(process)
+            self.assertEqual(process.stdout.readline(), b"on\n")
+            self.assertEqual(len([name for name in os.listdir(scratch.folder) if name.endswith(".json") and name != "asked.json"]), 1)
+            self.assertFalse(os.path.exists(f"/proc/{copy}"))
+
+    def test_a_program_that_lists_its_children_does_not_find_a_copy_that_has_ended(self):
+        with self.asked("print(open('/proc/thread-self/children').read(), flush=True); sys.stdin.readline()") as (process, _, copy):
+            os.kill(int(copy), signal.SIGKILL)
+            harness.wait_for(lambda: state_of(copy) == "Z")
+            self.go_on(process)
+            self.assertEqual(process.stdout.readline(), b"\n")
+
+    def test_a_copy_is_no_child_of_the_next_program(self):
+        with self.asked("os.execv('/bin/sleep', ['sleep', '60'])") as (process, _, _copy):
             self.go_on(process)
             harness.wait_for(lambda: open(f"/proc/{process.pid}/comm").read() == "sleep\n")
             self.assertEqual(children_of(process.pid), [])
 
-    def test_such_a_copy_does_not_outlive_the_process(self):
-        with self.asked("os.waitpid(-1, os.WNOHANG)") as (process, scratch):
-            copy, = children_of(process.pid)
+    def test_a_copy_does_not_outlive_the_process(self):
+        with self.asked("os.waitpid(-1, os.WNOHANG)") as (process, scratch, copy):
             self.go_on(process)
             process.wait()
             self.assertIn("No child processes", open(scratch.path("stderr")).read(), "the program sees no child")
             self.assertFalse(os.path.exists(f"/proc/{copy}"))
 
-    def test_a_fork_child_leaves_such_a_copy_alone(self):
+    def test_a_fork_child_leaves_a_copy_alone(self):
         code = "pid = os.fork(); pid or os._exit(len(open('/proc/thread-self/children').read())); print(os.waitpid(pid, 0)[1], flush=True)"
-        with self.asked(f"{code}; sys.stdin.readline()") as (process, scratch):
+        with self.asked(f"{code}; sys.stdin.readline()") as (process, scratch, copy):
             self.go_on(process)
             self.assertEqual(process.stdout.readline(), b"0\n")
-            result = harness.unfreed("snapshot", "--grade", "-o", scratch.path("asked.json"), str(process.pid))
-            self.assertEqual(result.status, 0, result.stderr)
-            self.assertEqual(children_of(process.pid), [])
+            self.assertEqual(state_of(copy), "T")
+            os.kill(int(copy), signal.SIGCONT)
+            self.assertEqual(self.snapshot(process, scratch)["state"], "done")
 
     def test_it_is_off_where_the_user_says_so(self):
         for when, expected in (("off", None), ("exit", "done"), ("on", "done")):
