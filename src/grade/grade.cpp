@@ -106,9 +106,11 @@ class Grader {
     return nullptr;
   }
 
-  /// What is kept of each block takes about a fifth of a heap of small ones. Nobody is to be killed for that.
+  /// What is kept of each block, and of each 16 bytes that blocks lie in, takes about a quarter of a heap of small
+  /// ones. Nobody is to be killed for that.
   bool may_take_memory() const {
     constexpr uint64_t kLittle = 64 << 20, kBytesPerBlock = sizeof(Block) + 3 * sizeof(uint32_t), kPart = 2;
+    constexpr uint64_t kBytesPerByteOfIndex = 16, kMostOfIndex = 256;  // of a block that has a page to itself
     uint64_t mapped = 0, blocks = 0;
     for (const Mapping& mapping : map_.all())
       if (exclusions_.may_be_heap(mapping)) mapped += mapping.high - mapping.low;
@@ -116,7 +118,7 @@ class Grader {
     for (const Mapping& mapping : map_.all())
       if (exclusions_.may_be_heap(mapping))
         track::g_heap_index.each_in(mapping.low, mapping.high, [&](uintptr_t, const track::Block&) { ++blocks; });
-    uint64_t needed = blocks * kBytesPerBlock;
+    uint64_t needed = blocks * kBytesPerBlock + std::min(mapped / kBytesPerByteOfIndex, blocks * kMostOfIndex);
     return needed <= kLittle || needed <= base::free_memory() / kPart;
   }
 
@@ -320,7 +322,7 @@ class Grader {
     if (mapping.use == MappingUse::device || mapping.use == MappingUse::kernel) return false;
     bool is_private_memory = mapping.use == MappingUse::anonymous && !mapping.shared;
     if (mapping.writable || is_private_memory) return true;
-    if (!mapping.readable || mapping.executable) return false;
+    if (mapping.executable || (!mapping.readable && mapping.use == MappingUse::secret)) return false;
     return mapping.shared ? mapping.is_memory_file : pages_.knows_written() && !was_read_only(mapping);
   }
   /// Has the loader left it so, before there were blocks?

@@ -72,7 +72,8 @@ bool PageScan::each_known_run(const Mapping& mapping, uintptr_t low, uintptr_t h
         base::raw_syscall(SYS_ioctl, page_map_, static_cast<long>(kAskForPages), reinterpret_cast<long>(&question));
     if (count < 0 || question.walked_to <= question.start) return false;
     for (const PageRegion& region : std::span(regions, static_cast<size_t>(count)))
-      visit(std::max<uintptr_t>(region.start, low), std::min<uintptr_t>(region.end, high));
+      visit(std::max<uintptr_t>(region.start, low), std::min<uintptr_t>(region.end, high),
+            region.categories & kPresent ? Pages::present : Pages::maybe_guards);
   }
   return true;
 }
@@ -85,6 +86,8 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
   uintptr_t run = 0;
   auto* residency = reinterpret_cast<uint8_t*>(entries_);
   bool asks_mincore = mapping.shared || page_map_ < 0;
+  // A kernel that has guards answers the question above, if it is one that may be asked.
+  Pages kind = page_map_ < 0 ? Pages::maybe_guards : Pages::present;
   for (uintptr_t from = low & ~(kPage - 1); from < high;) {
     size_t pages = std::min<size_t>(kEntries, (high - from + kPage - 1) / kPage);
     if (asks_mincore) {
@@ -101,11 +104,11 @@ bool PageScan::each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, V
       bool there = asks_mincore ? residency[at] & 1 : is_there(entries_[at], mapping);
       if (there && !run) run = from;
       if (there || !run) continue;
-      visit(std::max(run, low), from);
+      visit(std::max(run, low), from, kind);
       run = 0;
     }
   }
-  if (run) visit(std::max(run, low), high);
+  if (run) visit(std::max(run, low), high, kind);
   return true;
 }
 
@@ -117,9 +120,10 @@ long PageScan::copy(const Mapping& mapping, uintptr_t from, size_t bytes) {
                            static_cast<long>(from));
 }
 
-bool PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
+bool PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part, Pages pages) {
   low = (low + sizeof(uintptr_t) - 1) & ~(sizeof(uintptr_t) - 1);
-  bool is_there_for_good = mapping.use == MappingUse::secret || (mapping.use != MappingUse::file && !mapping.shared);
+  bool is_there_for_good = mapping.use == MappingUse::secret ||
+                           (mapping.use != MappingUse::file && !mapping.shared && pages == Pages::present);
   if (mapping.readable && is_there_for_good) {
     if (low >= high) return true;
     if (mapping.executable)
@@ -132,23 +136,28 @@ bool PageScan::read(const Mapping& mapping, uintptr_t low, uintptr_t high, const
     size_t bytes = std::min<size_t>(kCopyBytes, high - low);
     long got = copy(mapping, low, bytes);
     if (got <= 0 && !mapping.readable) return false;
-    if (got > 0) graph_.scan_root(copy_, static_cast<size_t>(got) / sizeof(uintptr_t), part, low);
-    // Past the end of a file that has got shorter there is nothing.
-    low = got == static_cast<long>(bytes) ? low + bytes
-                                          : (low + static_cast<uintptr_t>(std::max(got, 0L))) / kPage * kPage + kPage;
+    auto size = static_cast<size_t>(std::max(got, 0L));
+    if (mapping.executable && mapping.use != MappingUse::file)
+      graph_.scan_code({reinterpret_cast<const std::byte*>(copy_), size}, part);
+    else
+      graph_.scan_root(copy_, size / sizeof(uintptr_t), part, low);
+    // Past the end of a file that has got shorter there is nothing, nor is there in a guard.
+    low = got == static_cast<long>(bytes) ? low + bytes : (low + size) / kPage * kPage + kPage;
   }
   return true;
 }
 
 bool PageScan::scan(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part) {
   bool is_whole = true;
-  auto read_run = [&](uintptr_t from, uintptr_t to) { is_whole = read(mapping, from, to, part) && is_whole; };
+  auto read_run = [&](uintptr_t from, uintptr_t to, Pages pages) {
+    is_whole = read(mapping, from, to, part, pages) && is_whole;
+  };
   bool is_small = high - low <= kSmall && !mapping.shared && mapping.readable && mapping.use != MappingUse::file;
   bool can_ask = mapping.shared || page_map_ >= 0 || !mapping.readable;
   if (!is_small && can_ask && each_run(mapping, low, high, read_run)) return is_whole;
-  if (!mapping.readable) return is_whole;  // mostly address space that was only reserved
+  if (!mapping.readable) return is_whole && high - low > kMostUnknown;  // mostly only reserved
   if (mapping.shared || high - low > kMostUnknown) return false;
-  read_run(low, high);
+  read_run(low, high, Pages::maybe_guards);
   return is_whole;
 }
 

@@ -34,7 +34,9 @@ class PageScan {
   bool each_known_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
   template <class Visit>
   bool each_run(const Mapping& mapping, uintptr_t low, uintptr_t high, Visit visit);
-  bool read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part);
+  /// Pages that are in memory, or may be guards (MADV_GUARD_INSTALL), which the kernel calls swapped as well.
+  enum class Pages : bool { present, maybe_guards };
+  bool read(const Mapping& mapping, uintptr_t low, uintptr_t high, const RootPart& part, Pages pages);
   long copy(const Mapping& mapping, uintptr_t from, size_t bytes);
 
   HeapGraph& graph_;

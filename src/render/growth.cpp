@@ -53,9 +53,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-double median_of(std::span<const Floor> floors) {
+template <class Values>
+double median_of(std::span<const Values> all) {
   std::vector<double> values;
-  for (const Floor& one : floors) values.push_back(one.value);
+  for (const Values& one : all) values.push_back(static_cast<double>(one.value));
   return median(values);
 }
 
@@ -163,6 +164,12 @@ Growth judge_growth(const std::vector<Look>& looks) {
   // A slow one may have more pairs of equal floors than others.
   if (!growth.per_day) growth.per_day = per_day(gain / (floors.back().at_ns - floors.front().at_ns));
   return growth;
+}
+
+double shift_of(const std::vector<Look>& looks) {
+  size_t third = looks.size() / 3;
+  std::span<const Look> all(looks);
+  return third ? median_of(all.last(third)) - median_of(all.first(third)) : 0;
 }
 
 }  // namespace unfreed::render

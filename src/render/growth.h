@@ -32,4 +32,7 @@ struct Look {
 /// `looks`: all that there were at the process, in order.
 report::Growth judge_growth(const std::vector<Look>& looks);
 
+/// How much more there is in the last third of the looks than in the first, by their medians.
+double shift_of(const std::vector<Look>& looks);
+
 }  // namespace unfreed::render

@@ -413,14 +413,22 @@ std::vector<Look> looks_of(const Series& series, const std::vector<uint64_t>& va
   return looks;
 }
 
-/// `growing`: the call sites that grow, as one. A kind grows while one of its sites does: something larger may hide
-/// that, which has filled up meanwhile, or comes and goes.
-report::KindGrowth growth_of(const Series& series, ledger::Kind kind, const report::Growth& growing) {
+/// Of a kind's call sites.
+struct Parts {
+  report::Growth growing;  ///< those that grow, as one
+  double gain = 0;         ///< of them
+  double loss = 0;         ///< of others, which may be what they have taken over from
+};
+
+/// A kind grows while one of its call sites does: something larger may hide that, which has filled up meanwhile, or
+/// comes and goes.
+report::KindGrowth growth_of(const Series& series, ledger::Kind kind, const Parts& parts) {
   report::KindGrowth one;
   one.kind = kind;
   size_t looks = series.times_ns.size();
   one.growth = judge_growth(looks_of(series, series.kinds[static_cast<size_t>(kind)].at_looks(looks)));
-  if (one.growth.course != report::Course::grows && growing.per_day) {
+  const report::Growth& growing = parts.growing;
+  if (one.growth.course != report::Course::grows && growing.per_day && parts.loss < parts.gain / 2) {
     one.growth.course = report::Course::grows;
     one.growth.reason = {};
     one.growth.per_day = growing.per_day;
@@ -445,7 +453,7 @@ void add_growth(Report& report, base::Arena& arena, const Series& series) {
   report.watch.emplace();
   report.watch->looks = looks;
   report.watch->duration_ns = series.times_ns.back() - series.times_ns.front();
-  std::array<report::Growth, ledger::kKindCount> growing{};
+  std::array<Parts, ledger::kKindCount> parts{};
   for (const report::Place& place : report.places) {
     std::vector<uint64_t> sum(looks);
     for (uint32_t index : place.sites) {
@@ -456,10 +464,18 @@ void add_growth(Report& report, base::Arena& arena, const Series& series) {
     }
     bool has_changed = std::any_of(sum.begin(), sum.end(), [&](uint64_t value) { return value != sum[0]; });
     if (!has_changed) continue;
-    report::Growth growth = judge_growth(looks_of(series, sum));
+    if (place.sites.empty()) continue;
+    std::vector<Look> values = looks_of(series, sum);
+    report::Growth growth = judge_growth(values);
     for (uint32_t index : place.sites) report.sites[index].growth = growth;
-    if (growth.course != report::Course::grows || place.sites.empty()) continue;
-    report::Growth& all = growing[static_cast<size_t>(report.sites[place.sites[0]].kind)];
+    Parts& of_kind = parts[static_cast<size_t>(report.sites[place.sites[0]].kind)];
+    double shift = shift_of(values);
+    if (growth.course != report::Course::grows) {
+      of_kind.loss += std::max(-shift, 0.0);
+      continue;
+    }
+    of_kind.gain += shift;
+    report::Growth& all = of_kind.growing;
     all.per_day += growth.per_day;
     all.per_day_least += growth.per_day_least;
     all.per_day_most += growth.per_day_most;
@@ -467,7 +483,7 @@ void add_growth(Report& report, base::Arena& arena, const Series& series) {
   for (size_t at = 0; at < ledger::kKindCount; ++at) {
     auto& totals = report.totals[at];
     if (!totals) continue;
-    report::KindGrowth one = growth_of(series, static_cast<ledger::Kind>(at), growing[at]);
+    report::KindGrowth one = growth_of(series, static_cast<ledger::Kind>(at), parts[at]);
     report.watch->kinds.add(arena, one);
     (*totals)[Counter::growth] = one.growth.per_day;
   }

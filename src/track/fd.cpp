@@ -183,7 +183,8 @@ void fd_arrived(int fd, FdOrigin origin, uint16_t hook, const unwind::Registers&
 
 void fd_found(int fd) {
   FdRecord* record = fd > 2 ? record_to_write(fd) : nullptr;
-  // Another thread may have been closing it when the list was read, or be opening it now: then its record wins.
+  // Another thread may have been closing it when the list was read, or be opening it now: then its record wins, unless
+  // that is being filled at this very moment.
   if (!record || record->word.load(std::memory_order_acquire) || fd_is_closed(fd)) return;
   uint32_t serial = g_tracker.serial.fetch_add(1, std::memory_order_relaxed) + 1;
   uint64_t nobodys = 0;

@@ -153,6 +153,14 @@ void** map_shared(int file, int protection) {
   page = static_cast<void**>(map_page());
   page[9] = make(125);  // @reachable unreadable
   mprotect(page, kPage, PROT_NONE);
+  page = static_cast<void**>(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  page[11] = make(127);  // @reachable unreadable_shared
+  mprotect(page, kPage, PROT_NONE);
+  // A guard, below what coroutines use, in the middle of one mapping; before Linux 6.13 there are none.
+  constexpr int kGuard = 102;  // MADV_GUARD_INSTALL
+  page = static_cast<void**>(mmap(nullptr, 3 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  madvise(reinterpret_cast<char*>(page) + kPage, kPage, kGuard);
+  page[2 * kPage / sizeof(void*)] = make(130);  // @reachable behind_a_guard
   file = static_cast<int>(syscall(SYS_memfd_secret, 0));
   void** secret = map_shared(file, PROT_READ | PROT_WRITE);  // not every kernel has it
   (secret ? *secret : g_static_array[4]) = make(126);        // @reachable secret

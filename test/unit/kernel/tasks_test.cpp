@@ -117,6 +117,13 @@ TEST_F(TasksTest, ChildrenOfNobodyAreListed) {
   EXPECT_EQ(json["totals"]["child"]["unattributed"], 1);
   ASSERT_EQ(json["children"].size(), 2u);
   EXPECT_EQ(outcome("child.unattributed>0")["broken"], true);
+  EXPECT_EQ(outcome("child>0")["broken"], true) << "it has ended, and was not waited for";
+}
+
+TEST_F(TasksTest, AChildOfNobodyThatRunsBreaksNoRuleAboutUnreapedOnes) {
+  builder_.kernel_task(602, true, 'S', "stray");
+  report();
+  EXPECT_EQ(outcome("child.unattributed>0")["broken"], true);
   EXPECT_EQ(outcome("child>0")["broken"], false);
 }
 

@@ -191,5 +191,14 @@ TEST(Series, AKindGrowsIfOneOfItsSitesDoes) {
   }
 }
 
+TEST(Series, AKindDoesNotGrowWhereOneSiteTakesOverFromAnother) {
+  Recorder recorder;
+  for (uint64_t look = 0; look < 60; ++look) recorder.look({{5, 10 + look}, {6, 100 - look}});
+  Owned out;
+  std::string error;
+  ASSERT_TRUE(read_series(recorder.text(), out.arena, out.report, error)) << error;
+  EXPECT_EQ(out.report.watch->kinds[0].growth.course, report::Course::steady);
+}
+
 }  // namespace
 }  // namespace unfreed::render
