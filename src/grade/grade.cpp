@@ -65,6 +65,7 @@ class Grader {
     graph_.read_in_parts([](void* self, uintptr_t from, uintptr_t to,
                             Range& out) { return static_cast<Grader*>(self)->find_readable(from, to, out); },
                          this);
+    if (!(g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc)) graph_.count_ends();
     if (!collect_blocks()) return "there are too many heap blocks";
     keep_pointers();
     if (!graph_.index(constants_.all())) return kNoMemory;

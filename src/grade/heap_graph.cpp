@@ -144,6 +144,10 @@ template <HeapGraph::Mode kMode>
 void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder) {
   RootRule rule = holder.part ? holder.part->rule : RootRule::plain;
   const uintptr_t* first = words;
+  constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
+  const auto kind = holder.part ? holder.part->root.kind : ledger::RootKind::variable;
+  const bool is_on_stack = kind == ledger::RootKind::stack || kind == ledger::RootKind::registers;
+  const uintptr_t beyond = kIsAlive && counts_ends_ && !is_on_stack ? 1 : 0;
   auto note_path = [&](uint32_t at) {
     uintptr_t word_address = holder.address + static_cast<uintptr_t>(words - first) * kWord;
     uint32_t node = holder_node(holder, word_address);
@@ -154,10 +158,9 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     uintptr_t word = *words, address = word & kAddressMask;
     if (address - lowest_ >= span_) [[likely]]
       continue;
-    constexpr bool kIsAlive = kMode != Mode::lost && kMode != Mode::leaders;
     size_t page = index_.page_of(address);
     if (page == BlockIndex::kNoPage || (kIsAlive && !index_.is_any_unreached(page))) continue;
-    uint32_t at = block_at(address, page, kIsAlive ? 1 : 0);
+    uint32_t at = block_at(address, page, beyond);
     if (at == count_) continue;
     Block& block = blocks_[at];
     if constexpr (kIsAlive) {

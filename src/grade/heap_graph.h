@@ -82,6 +82,10 @@ class HeapGraph {
     variable_context_ = context;
   }
 
+  /// Pointers to the very end of a block count, too, except on stacks and in registers, where loops leave them. (Not
+  /// for allocators that put nothing between their blocks.)
+  void count_ends() { counts_ends_ = true; }
+
   /// Finds the first memory in [from, to) that can be read, for blocks of which not all can. False: there is none.
   using FindReadable = bool (*)(void* context, uintptr_t from, uintptr_t to, Range& out);
   void read_in_parts(FindReadable find, void* context) {
@@ -226,6 +230,7 @@ class HeapGraph {
   uintptr_t last_variable_ = 0;
 
   bool looks_for_hidden_ = false;
+  bool counts_ends_ = false;
   uint32_t* queue_ = nullptr;  ///< of blocks to be scanned: first in, first out, each at most once in a mode
   size_t queue_begin_ = 0, queue_end_ = 0;
   uint32_t* seeds_ = nullptr;

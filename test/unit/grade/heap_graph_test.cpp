@@ -46,7 +46,7 @@ class Heap : public testing::Test {
     ASSERT_TRUE(graph_.index(constants));
     RootPart part;
     part.rule = rule;
-    part.root = {ledger::RootKind::variable, 0, 0};
+    part.root = {root_kind_, 0, 0};
     part.is_by_word = true;
     part.base = kRoots;
     graph_.scan_root(roots.data(), roots.size(), part, kRoots);
@@ -65,6 +65,7 @@ class Heap : public testing::Test {
   bool was_reached(size_t number) const { return reached_[number]; }
 
   HeapGraph graph_;
+  ledger::RootKind root_kind_ = ledger::RootKind::variable;
   bool is_in_doubt_ = false, had_doubts_ = false, looks_for_hidden_ = false;
 
  private:
@@ -207,6 +208,7 @@ TEST_F(Heap, DoubtsPointersIntoTheMiddle) {
 
 TEST_F(Heap, DoubtsPointersToTheEnd) {
   size_t leaf = block(16), header = block(96, {at(leaf)}), beyond = block(32), empty = block(0), last = block(32);
+  graph_.count_ends();
   grade({at(header, 96), at(beyond, 33), at(empty), at(last, 32)});
   EXPECT_EQ(of(header), Grade::possibly_lost);
   EXPECT_EQ(of(leaf), Grade::possibly_lost);
@@ -215,8 +217,24 @@ TEST_F(Heap, DoubtsPointersToTheEnd) {
   EXPECT_EQ(of(last), Grade::possibly_lost) << "though nothing lies there any more";
 }
 
+TEST_F(Heap, DoesNotTakeTheEndOfABlockForThatBlockWhereBlocksMayFollow) {
+  size_t one = block(32), empty = block(0);
+  grade({at(one, 32), at(empty)});
+  EXPECT_EQ(of(one), Grade::lost);
+  EXPECT_EQ(of(empty), Grade::reachable);
+}
+
+TEST_F(Heap, DoesNotTakeEndsOnStacksForPointers) {
+  size_t one = block(32);
+  root_kind_ = ledger::RootKind::stack;
+  graph_.count_ends();
+  grade({at(one, 32)});
+  EXPECT_EQ(of(one), Grade::lost);
+}
+
 TEST_F(Heap, TakesNoBlocksEndForAnothersOwnPointer) {
   size_t one = block(32), other = block(32, {at(one, 32)});
+  graph_.count_ends();
   grade({});
   EXPECT_EQ(of(one), Grade::lost) << "only what is reached gives the benefit of the doubt";
   EXPECT_EQ(of(other), Grade::lost);
@@ -283,7 +301,7 @@ TEST_F(Heap, KnowsWhatLibrariesPutInFront) {
          full = block(8, {5});
   grade({at(array, 8), at(sized, 8), at(whole, 8), at(characters, 24), at(none, 8), at(empty, 8), at(full, 8)});
   EXPECT_EQ(of(empty), Grade::reachable) << "new T[0]";
-  EXPECT_EQ(of(full), Grade::possibly_lost) << "its end is not its start";
+  EXPECT_EQ(of(full), Grade::lost) << "its end is not in it";
   EXPECT_EQ(of(array), Grade::reachable) << "new T[3]";
   EXPECT_EQ(of(sized), Grade::reachable) << "its size in front";
   EXPECT_EQ(of(whole), Grade::reachable) << "its size in front, itself included";
