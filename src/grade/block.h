@@ -26,9 +26,9 @@ inline constexpr uint8_t kBlockStream = 1u
                                         << 3;  ///< a FILE: libc's list of them, and theirs of one another, do not count
 inline constexpr uint8_t kBlockHandle = 1u << 4;  ///< no block, but a thread's pthread_t: only its exact value counts,
                                                   ///< and leads to the thread's result
+inline constexpr uint8_t kBlockSeed = 1u << 5;    ///< internal: a pointer leads into its middle
 inline constexpr uint8_t kBlockInUse = 1u << 6;   ///< a root, so says the program
 inline constexpr uint8_t kBlockRecent = 1u << 7;  ///< for the caller's use
-inline constexpr uint8_t kBlockSeed = 1u << 5;    ///< internal: a pointer leads into its middle
 
 struct Range {
   uintptr_t low;

@@ -142,7 +142,7 @@ TEST_F(ModulesTest, LibcAndTheProgramAreToldApart) {
   EXPECT_FALSE(is_libc_module(of_program));
   EXPECT_FALSE(is_system_module(of_program));
   unwind::Object cxx{};
-  ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "__cxa_throw")), cxx));
+  ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, "_ZSt9terminatev")), cxx));
   uint32_t of_cxx = module_number(cxx);
   EXPECT_TRUE(is_cxx_module(of_cxx));
   for (uint32_t number : {of_libc, of_program, 0u}) EXPECT_FALSE(is_cxx_module(number));
