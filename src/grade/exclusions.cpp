@@ -97,7 +97,7 @@ bool Exclusions::find_thread(uintptr_t thread, int& tid) const {
 void Exclusions::add_heap(const Mapping& mapping, std::span<const Block> blocks) {
   bool any_moves_block =
       std::any_of(threads_.begin(), threads_.end(), [](const ThreadAtRest& thread) { return thread.moves_block; });
-  if (g_tracker.is_fork_child || any_moves_block) {
+  if (g_tracker.has_unseen_past || any_moves_block) {
     for (const Block& block : blocks)
       if (!(block.flags & kBlockHandle)) left_out_.add(block.start, block.start + block.bytes);
   } else if (g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc) {

@@ -105,7 +105,7 @@ void reset_tables() {
   track::reset_handles_after_fork();
   track::reset_mappings_after_fork();
   track::reset_rings_after_fork();
-  g_tracker.is_fork_child = true;
+  g_tracker.has_unseen_past = true;
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ void count_released(const Block& block) {
 
 /// Blocks that were not sampled are not known, nor those of a fork child's parent, nor those of a guarded call.
 bool may_be_unknown() {
-  return g_tracker.heap_use == HeapUse::sampled || g_tracker.is_fork_child || t_local.heap_guard;
+  return g_tracker.heap_use == HeapUse::sampled || g_tracker.has_unseen_past || t_local.heap_guard;
 }
 
 }  // namespace

@@ -311,7 +311,7 @@ bool are_all_noted() {
 
 void note_standard_closed(int fd, const FdRelease& release) {
   // A forked child sets up the standard streams of the program that it will execute.
-  if (!is_standard(fd) || !release.word || g_tracker.is_fork_child || t_run.is_sweep) return;
+  if (!is_standard(fd) || !release.word || g_tracker.has_unseen_past || t_run.is_sweep) return;
   const FdRecord& record = *release.record;
   bool is_given = ledger::fd_origin(release.word) == ledger::FdOrigin::inherited;
   Misuse seen{};

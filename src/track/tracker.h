@@ -32,8 +32,8 @@ struct Tracker {
   uint32_t runtime_module;  ///< number of libunfreed.so in the module table
   ledger::Writer writer;
   std::atomic<uint32_t> heap_epoch;  ///< birth epoch of new blocks (track/epochs.h)
-  bool is_fork_child;                ///< what the parent held is not in its tables
-  uint64_t sample_bytes;             ///< UNFREED_SAMPLE, where the heap is sampled
+  bool has_unseen_past;   ///< what the parent, or the process before the library was loaded, held is not in its tables
+  uint64_t sample_bytes;  ///< UNFREED_SAMPLE, where the heap is sampled
   uintptr_t main_stack_high;
   size_t main_stack_bytes;     ///< RLIMIT_STACK at the start: room that the kernel keeps free for it
   uintptr_t main_thread;       ///< the main thread's pthread_t
