@@ -14,6 +14,10 @@
 
 namespace unfreed::grade {
 
+/// Adds what glibc knows its main arena by, in its variables: pointers to free chunks, and to one that may be part of a
+/// block by now. `libc`: a mapping of its image.
+void add_main_arena(const MemoryMap& map, const Mapping& libc, RangeList& out);
+
 /// Adds glibc's memory in `mapping`, as far as no blocks are needed to know it. Every page of the mapping must be
 /// readable. (Its single large blocks: add_large_block.)
 void add_arenas(const Mapping& mapping, RangeList& out);

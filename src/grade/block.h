@@ -5,6 +5,9 @@
 
 namespace unfreed::grade {
 
+/// Where it can be read: whatever is there.
+inline uintptr_t word_at(uintptr_t address) { return *reinterpret_cast<const uintptr_t*>(address); }
+
 enum class Grade : uint8_t { unreached, reachable, possibly_lost, indirectly_lost, lost };
 
 struct Block {

@@ -58,12 +58,15 @@ bool Exclusions::may_be_heap(const Mapping& mapping) const {
 
 bool Exclusions::prepare(size_t most_blocks) { return left_out_.prepare(kMostBesideBlocks + most_blocks); }
 
-bool Exclusions::collect(HeapGraph& graph) {
+bool Exclusions::collect(HeapGraph& graph, const Range& libc) {
   for (const Range& own : own_.all()) left_out_.add(own.low, own.high);
   Scratch::each([this](uintptr_t low, uintptr_t high) { left_out_.add(low, high); });
   add_stacks();
   for (const Mapping& mapping : map_.all())
-    if (may_be_heap(mapping)) add_heap(mapping, blocks_in(graph.blocks(), mapping));
+    if (may_be_heap(mapping))
+      add_heap(mapping, blocks_in(graph.blocks(), mapping));
+    else if (mapping.low >= libc.low && mapping.low < libc.high)
+      add_main_arena(map_, mapping, left_out_);
   left_out_.sort();
   return !left_out_.is_full();
 }

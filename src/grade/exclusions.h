@@ -28,8 +28,8 @@ class Exclusions {
 
   /// Room for what so many blocks need. False: no memory.
   bool prepare(size_t most_blocks);
-  /// Collects all of it. `graph`: has every block. False: there is more than there is room for.
-  bool collect(HeapGraph& graph);
+  /// Collects all of it. `graph`: has every block. `libc`: its image. False: there is more than there is room for.
+  bool collect(HeapGraph& graph, const Range& libc);
 
   /// Calls `visit(low, high)` for each part of a range that is not left out.
   template <class Visit>

@@ -83,7 +83,7 @@ class Grader {
  private:
   const char* look_for_pointers() {
     mark_streams();
-    if (!exclusions_.collect(graph_)) return "there are too many mappings";
+    if (!exclusions_.collect(graph_, libc_)) return "there are too many mappings";
     if (!scan_roots()) return kNoPages;
     if (!is_kernel_known_) return "the kernel does not say what the process has given to epoll_ctl() or timer_create()";
     graph_.reach();

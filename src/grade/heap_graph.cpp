@@ -9,15 +9,6 @@ namespace {
 
 constexpr size_t kWord = sizeof(uintptr_t);
 
-uintptr_t word_at(uintptr_t address) { return *reinterpret_cast<const uintptr_t*>(address); }
-
-/// glibc's bins and its arena's top point to a chunk, 16 bytes before the memory that it gives out: into the last eight
-/// bytes that the block before it may use.
-bool may_be_next_chunk(const Block& block, uintptr_t address) {
-  constexpr uintptr_t kChunkAlignment = 16;
-  return address % kChunkAlignment == 0 && address + kWord >= end_of(block) && address != block.start;
-}
-
 }  // namespace
 
 bool HeapGraph::prepare(size_t most_blocks) {
@@ -174,15 +165,12 @@ void HeapGraph::scan(const uintptr_t* words, size_t count, const Holder& holder)
     if (word != address && !is_exact) continue;  // a tag, or no pointer at all
     if constexpr (kIsAlive) {
       if (pointers_.is_kept) {
-        bool is_chunk = rule == RootRule::libc_data && !is_exact && may_be_next_chunk(block, address);
-        if (is_chunk && !is_start(block, address)) continue;
         keep_pointer(holder, holder.address + static_cast<uintptr_t>(words - first) * kWord, at);
         if (block.grade != Grade::unreached) continue;
       }
     }
     if constexpr (kMode == Mode::root || kMode == Mode::reachable) {
       if (!is_exact && !is_start(block, address)) {
-        if (rule == RootRule::libc_data && may_be_next_chunk(block, address)) continue;
         if (block.flags & kBlockSeed) continue;
         block.flags |= kBlockSeed;
         block.offset = static_cast<uint16_t>(std::min<uintptr_t>(address - block.start, UINT16_MAX));

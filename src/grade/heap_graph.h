@@ -34,7 +34,7 @@ namespace unfreed::grade {
 /// What is special about a root.
 enum class RootRule : uint8_t {
   plain,
-  libc_data,   ///< libc's own variables: its list of streams does not count, nor the allocator's pointers to chunks
+  libc_data,   ///< libc's own variables: its list of streams does not count
   libc_lists,  ///< the loader's and libc's lists of threads: no pthread_t counts
   hidden,      ///< see HeapGraph::reach_hidden(): only what scan_root() does not take for a pointer otherwise
 };

@@ -167,6 +167,27 @@ void** map_shared(int file, int protection) {
   if (file >= 0) close(file);
 }
 
+/// glibc still points to what it left of the chunk that it split last, when that is part of a block again.
+[[gnu::noinline]] void leave_split() {
+  constexpr size_t kSmall = 600, kLarge = 3000;
+  void* cached[7];  // as many as a thread's cache has of a size
+  for (void*& one : cached) one = make(kSmall);
+  void* large = make(kLarge);
+  auto place = reinterpret_cast<uintptr_t>(large);
+  void* behind = make(16);
+  free(large);
+  // From other free chunks, until there are none left but that one.
+  std::vector<void*> others;
+  others.reserve(10'000);
+  void* part = make(kSmall);
+  for (; reinterpret_cast<uintptr_t>(part) != place; part = make(kSmall)) others.push_back(part);
+  for (void* one : cached) free(one);
+  free(part);
+  if (reinterpret_cast<uintptr_t>(make(kLarge)) != place) abort();  // @lost split
+  for (void* one : others) free(one);
+  free(behind);
+}
+
 char* guarded(void* memory) {
   mprotect(memory, kPage, PROT_NONE);
   return static_cast<char*>(memory) + kPage;
@@ -284,6 +305,7 @@ int main(int count, char** arguments) {
   leave_protected();
   leave_guarded();
   leave_to_the_kernel();
+  leave_split();
   pthread_t holder{};
   for (int at = 1; at < count; ++at) {
     if (!strcmp(arguments[at], "threads")) {

@@ -346,14 +346,6 @@ TEST_F(Heap, FindsWhatAcceptedBlocksLeadTo) {
   EXPECT_EQ(of(leaf), Grade::reachable);
 }
 
-TEST_F(Heap, LeavesOutTheAllocatorsPointersToChunks) {
-  // A chunk begins 16 bytes before its memory: in the last word that the block before it may use.
-  size_t before = block(24), other = block(240);
-  grade({at(before, 16), at(other, 128)}, RootRule::libc_data);
-  EXPECT_EQ(of(before), Grade::lost);
-  EXPECT_EQ(of(other), Grade::possibly_lost);
-}
-
 TEST_F(Heap, LeavesOutLibcsListOfStreams) {
   size_t used = block(200, {}, kBlockUncounted), buffer = block(64);
   size_t stream = block(200, {at(buffer), at(used)}, kBlockStream | kBlockUncounted);
