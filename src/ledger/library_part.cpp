@@ -1,15 +1,18 @@
 #include "ledger/library_part.h"
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 
 #include "base/passing_memory.h"
+#include "base/text.h"
 
 namespace unfreed::ledger {
 
 namespace {
 
 constexpr auto kThread = static_cast<uint8_t>(Kind::thread);
+constexpr uint8_t kNoKind = UINT8_MAX;
 
 /// The tables that others refer to are put behind those that are there, in one piece: all references into one of them
 /// grow by the same number. (Record 0 stands for "none", and stays.)
@@ -26,13 +29,14 @@ class Joining {
     base::PassingMemory memory((size_t{library_.site_count()} + 1) * sizeof(Counts));
     if (!memory.start()) return false;
     std::span<Counts> counts(static_cast<Counts*>(memory.start()), library_.site_count());
-    library_.sum_counts(counts);
+    // Left odd where they never settle: whoever sums the joined ones up then says so.
+    if (!library_.sum_counts(counts)) to_.header().fold_sequence.store(1, std::memory_order_relaxed);
     if (has_all_threads()) drop_threads();
     add_texts();
+    add_hooks();
     add_modules();
     add_nodes();
     add_sites(counts);
-    add_hooks();
     add_records();
     add_header();
     return true;
@@ -43,17 +47,28 @@ class Joining {
     return kind < kKindSlots && (kKindsOfTracer >> kind & 1 || (kind == kThread && !takes_threads_));
   }
 
-  /// The tracer does not know which have been joined. If it has seen no others, the hooks have seen all.
+  static bool has_lost_threads(const Header& header) {
+    auto dropped = [&](Dropped reason) { return header.dropped[static_cast<size_t>(reason)].load() != 0; };
+    return dropped(Dropped::threads_full) || dropped(Dropped::storage_full);
+  }
+  /// The tracer does not know which have been joined. If the hooks have seen as many start, they have seen all: they
+  /// see none that the tracer does not. (In a Go program they know only that they may have missed some.)
   bool has_all_threads() const {
-    return to_.header().coverage[kThread] == static_cast<uint8_t>(Coverage::partial) &&
-           to_.header().totals[kThread].acquired.load() == library_.header().totals[kThread].acquired.load();
+    const Header &to = to_.header(), &from = library_.header();
+    auto is = [](const Header& header, Coverage coverage) {
+      return header.coverage[kThread] == static_cast<uint8_t>(coverage);
+    };
+    return is(to, Coverage::partial) && (is(from, Coverage::exact) || is(from, Coverage::partial)) &&
+           from.kinds_tracked >> kThread & 1 &&
+           to.totals[kThread].acquired.load() == from.totals[kThread].acquired.load() && !has_lost_threads(to) &&
+           !has_lost_threads(from);
   }
   void drop_threads() {
     takes_threads_ = true;
     to_.section(SectionId::threads).count.store(0, std::memory_order_relaxed);
     for (uint32_t at = 1; at < view_.site_count(); ++at) {
       auto* site = to_.known<Site>(SectionId::sites, at);
-      if (site && site->kind == kThread) site->kind = UINT8_MAX;  // of no kind
+      if (site && site->kind == kThread) site->kind = kNoKind;
     }
   }
 
@@ -62,25 +77,23 @@ class Joining {
     uint64_t count = table.count.load(std::memory_order_relaxed);
     return static_cast<uint32_t>(count < table.capacity ? count : table.capacity) - 1;
   }
-  StringRef text(StringRef ref) const { return ref ? ref + text_ : 0; }
-  uint32_t node(uint32_t number) const { return number ? number + node_ : 0; }
-  uint32_t site(uint32_t number) const { return number ? number + site_ : 0; }
+  StringRef text(StringRef ref) const { return ref && ref < library_.text_bytes() ? ref + text_ : 0; }
+  uint32_t node(uint32_t number) const { return number && number < library_.node_count() ? number + node_ : 0; }
+  uint32_t site(uint32_t number) const { return number && number < library_.site_count() ? number + site_ : 0; }
   uint32_t module(uint32_t number) const {
     uint32_t known = number & kNodeModuleMask;
-    return known ? (number & ~kNodeModuleMask) | ((known + module_) & kNodeModuleMask) : number;
+    bool is_there = known && known < library_.module_count() && known + module_ <= kNodeModuleMask;
+    return (number & ~kNodeModuleMask) | (is_there ? known + module_ : 0);
+  }
+  uint16_t hook(uint16_t number) const {
+    constexpr uint16_t kUnknown = UINT16_MAX;
+    return number < hooks_added_ ? static_cast<uint16_t>(number + hooks_) : kUnknown;
   }
 
-  /// The same bytes, in a new record. nullptr: there is no room.
+  /// The same bytes, in a new record. nullptr: there is no room, or nothing to be read. Records that others refer to
+  /// keep their numbers all the same.
   template <class Record>
-  Record* append(SectionId id, const Record* from) {
-    uint64_t index = 0;
-    auto* record = from ? to_.append<Record>(id, index) : nullptr;
-    if (record) std::memcpy(static_cast<void*>(record), from, sizeof *record);
-    return record;
-  }
-  /// One that others refer to: without room, or unreadable, it keeps its number.
-  template <class Record>
-  Record* append_numbered(SectionId id, const Record* from, Dropped full) {
+  Record* append(SectionId id, const Record* from, Dropped full) {
     uint64_t index = 0;
     auto* record = to_.append<Record>(id, index);
     if (!record) to_.drop(full);
@@ -89,20 +102,21 @@ class Joining {
     return record;
   }
 
+  /// In one piece, which ends with a NUL whatever is in it.
   void add_texts() {
-    for (uint32_t at = 1; at < library_.text_bytes(); ++at)
-      append_numbered(SectionId::strings, library_.text_byte(at), Dropped::strings_full);
+    uint32_t bytes = library_.text_bytes();
+    if (bytes > 1) to_.add_text({library_.text_byte(1), bytes - 1});
   }
 
   void add_modules() {
     for (uint32_t at = 1; at < library_.module_count(); ++at)
-      if (auto* made = append_numbered(SectionId::modules, library_.module(at), Dropped::modules_full))
+      if (auto* made = append(SectionId::modules, library_.module(at), Dropped::modules_full))
         made->path = text(made->path);
   }
 
   void add_nodes() {
     for (uint32_t at = 1; at < library_.node_count(); ++at) {
-      auto* made = append_numbered(SectionId::nodes, library_.node(at), Dropped::nodes_full);
+      auto* made = append(SectionId::nodes, library_.node(at), Dropped::nodes_full);
       if (!made) continue;
       made->parent = node(made->parent);
       bool is_source = made->module & kNodeSource;
@@ -115,13 +129,14 @@ class Joining {
 
   /// With the counts of running threads, which are elsewhere. (Of a sampled heap, counts are kept in smaller units.)
   void add_sites(std::span<const Counts> counts) {
-    for (uint32_t at = 1; at < library_.site_count(); ++at) {
-      auto* made = append_numbered(SectionId::sites, library_.site(at), Dropped::sites_full);
+    for (uint32_t at = 1; at < counts.size(); ++at) {
+      auto* made = append(SectionId::sites, library_.site(at), Dropped::sites_full);
       if (!made) continue;
+      if (is_of_tracer(made->kind)) made->kind = kNoKind;
       bool is_sampled = static_cast<Kind>(made->kind) == Kind::heap && library_.header().sample_bytes;
       unsigned units = is_sampled ? kSampledCountShift : 0;
       made->node = node(made->node);
-      made->hook = static_cast<uint16_t>(made->hook + to_.header().hook_count);
+      made->hook = hook(made->hook);
       made->acquired = counts[at].acquired << units;
       made->released = counts[at].released << units;
       made->acquired_bytes = counts[at].acquired_bytes << units;
@@ -129,57 +144,65 @@ class Joining {
     }
   }
 
-  /// One list of names: those of the system calls, and behind them those of the hooked functions.
+  /// One list of names: those of the system calls, and behind them those of the hooked functions. (Each takes a text:
+  /// "" would take none.)
   void add_hooks() {
+    constexpr uint32_t kMost = 4096;
     Header& header = to_.header();
     StringRef first = 0;
+    uint32_t count = 0;
     auto add = [&](std::string_view name) {
-      StringRef added = to_.add_text(name);
+      StringRef added = to_.add_text(name.empty() ? "?" : name);
       if (!first) first = added;
+      if (added) ++count;
     };
-    hooks_ = header.hook_count;
-    view_.each_text(header.hook_names, header.hook_count, add);
-    library_.each_text(library_.header().hook_names, library_.header().hook_count, add);
+    view_.each_text(header.hook_names, std::min(header.hook_count, kMost), add);
+    hooks_ = count;
+    library_.each_text(library_.header().hook_names, std::min(library_.header().hook_count, kMost), add);
+    hooks_added_ = count - hooks_;
     header.hook_names = first;
-    header.hook_count += library_.header().hook_count;
+    header.hook_count = count;
   }
 
   void add_records() {
     for (uint32_t at = 0; at < library_.handle_count(); ++at) {
       const HandleRecord* record = library_.handle(at);
       uint64_t word = record ? record->word.load(std::memory_order_acquire) : 0;
-      auto* made = word ? append(SectionId::handles, record) : nullptr;
-      if (made) made->word = handle_word(handle_kind(word), site(handle_site(word)), handle_serial(word));
+      if (!word || is_of_tracer(static_cast<uint8_t>(handle_kind(word)))) continue;
+      if (auto* made = append(SectionId::handles, record, Dropped::handles_full))
+        made->word = handle_word(handle_kind(word), site(handle_site(word)), handle_serial(word));
     }
     for (uint32_t at = 0; at < library_.heap_age_count(); ++at)
-      if (auto* made = append(SectionId::heap_ages, library_.heap_age(at))) {
+      if (auto* made = append(SectionId::heap_ages, library_.heap_age(at), Dropped::storage_full)) {
         made->site = site(made->site);
         made->test = 0;  // tests are told apart by serial numbers, of which the tracer has others
       }
     for (uint32_t at = 0; at < library_.grades_of_site_count(); ++at)
-      if (auto* made = append(SectionId::grades, library_.grades_of_site(at))) {
+      if (auto* made = append(SectionId::grades, library_.grades_of_site(at), Dropped::storage_full)) {
         made->site = site(made->site);
         made->leader = site(made->leader);
       }
     for (uint32_t at = 0; at < library_.retention_count(); ++at)
-      if (auto* made = append(SectionId::retention, library_.retention(at))) {
+      if (auto* made = append(SectionId::retention, library_.retention(at), Dropped::retention_failed)) {
         made->site = site(made->site);
         made->module = module(made->module);
         made->type_module = module(made->type_module);
       }
     for (uint32_t at = 0; at < library_.history_count(); ++at)
-      if (auto* made = append(SectionId::histories, library_.history(at))) made->site = site(made->site);
+      if (auto* made = append(SectionId::histories, library_.history(at), Dropped::storage_full))
+        made->site = site(made->site);
     for (uint32_t at = 0; takes_threads_ && at < library_.thread_count(); ++at)
-      if (auto* made = append(SectionId::threads, library_.thread(at))) {
+      if (auto* made = append(SectionId::threads, library_.thread(at), Dropped::threads_full)) {
         made->site = site(made->site);
         made->start_module = module(made->start_module);
         made->current_node = node(made->current_node);
       }
     for (uint32_t at = 0; at < library_.failure_count(); ++at) {
       const Failure* record = library_.failure(at);
-      auto* made = record && !is_of_tracer(record->kind) ? append(SectionId::failures, record) : nullptr;
+      if (!record || is_of_tracer(record->kind)) continue;
+      auto* made = append(SectionId::failures, record, Dropped::failures_full);
       if (!made) continue;
-      made->hook = static_cast<uint16_t>(made->hook + hooks_);
+      made->hook = hook(made->hook);
       made->node = node(made->node);
     }
   }
@@ -219,12 +242,26 @@ class Joining {
   Writer& to_;
   const View& view_;
   const View& library_;
-  uint32_t text_ = 0, module_ = 0, node_ = 0, site_ = 0, hooks_ = 0;
+  uint32_t text_ = 0, module_ = 0, node_ = 0, site_ = 0;
+  uint32_t hooks_ = 0, hooks_added_ = 0;  ///< the tracer's, and the library's
   bool takes_threads_ = false;
 };
 
 }  // namespace
 
 bool add_library_part(Copy& to, const View& library) { return Joining(to, library).run(); }
+
+void lose_library_part(Copy& to, std::string_view why) {
+  Writer& writer = to.writer();
+  Header& header = writer.header();
+  base::FixedText<256> reason;
+  reason.add("what the library has recorded in it is missing: ").add(why);
+  for (uint8_t number = 0; number < kKindCount; ++number) {
+    bool is_librarys = !(kKindsOfTracer >> number & 1) && number != kThread;
+    if (is_librarys && header.kinds_tracked >> number & 1)
+      writer.cover(static_cast<Kind>(number), Coverage::unavailable, reason.text());
+  }
+  header.flags.fetch_and(~kHeaderFlagJoined, std::memory_order_relaxed);
+}
 
 }  // namespace unfreed::ledger

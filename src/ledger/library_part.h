@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "ledger/copy.h"
 
@@ -16,8 +17,12 @@ inline constexpr uint32_t kKindsOfTracer =
 
 /// Adds to `to`, a copy of the tracer's ledger, what `library`, the runtime's of the same process, has of other kinds:
 /// call sites with their counts and stacks, handles, what was graded, failures. Its threads replace the tracer's if it
-/// has seen as many start. Its records get new numbers, behind those that are there. False: there is no memory, and
-/// nothing was changed. Allocates by mmap.
+/// has seen as many start. Its records get new numbers, behind those that are there. `library` is untrusted, and all
+/// of its text lies in memory. False: there is no memory, and nothing was changed. Allocates by mmap.
 bool add_library_part(Copy& to, const View& library);
+
+/// `to`: of a process in which the library has recorded something that cannot be added. All that it alone sees becomes
+/// unavailable, so that no rule passes on it. `why` is part of reports.
+void lose_library_part(Copy& to, std::string_view why);
 
 }  // namespace unfreed::ledger

@@ -134,6 +134,88 @@ TEST_F(LibraryPart, ThreadsStayTheTracersIfItHasSeenMore) {
   EXPECT_EQ(coverage(Kind::thread), Coverage::partial);
   ASSERT_EQ(view.thread_count(), 2u);
   EXPECT_EQ(hooks()[view.site(view.thread(0)->site)->hook], "clone");
+  EXPECT_EQ(sites_of(Kind::thread), std::vector<uint32_t>({view.thread(0)->site, view.thread(1)->site}))
+      << "nothing is counted twice";
+}
+
+TEST_F(LibraryPart, ThreadsStayTheTracersIfTheLibraryMayHaveMissedSome) {
+  thread_started(tracers_, 1);
+  thread_started(library_, 1);
+  for (Coverage none : {Coverage::off, Coverage::unavailable}) {
+    library_.writer().cover(Kind::thread, none, "they are not seen");
+    joined();
+    EXPECT_EQ(coverage(Kind::thread), Coverage::partial);
+  }
+  library_.writer().cover(Kind::thread, Coverage::partial, "some may bypass it");
+  library_.writer().drop(Dropped::threads_full);
+  joined();
+  EXPECT_EQ(coverage(Kind::thread), Coverage::partial);
+  library_.header().dropped[static_cast<size_t>(Dropped::threads_full)] = 0;
+  library_.header().kinds_tracked &= ~(1u << static_cast<unsigned>(Kind::thread));
+  joined();
+  EXPECT_EQ(coverage(Kind::thread), Coverage::partial);
+  library_.header().kinds_tracked |= 1u << static_cast<unsigned>(Kind::thread);
+  joined();
+  EXPECT_EQ(coverage(Kind::thread), Coverage::exact);
+}
+
+TEST_F(LibraryPart, CountsThatNeverSettleAreSaid) {
+  library_.blocks(library_.site(Kind::heap, 0, 0), 4, 1, 400, 100);
+  std::vector<Counts> counts(8);
+  EXPECT_TRUE(joined().sum_counts(counts));
+  library_.header().fold_sequence = 1;
+  EXPECT_FALSE(joined().sum_counts(counts));
+}
+
+TEST_F(LibraryPart, AForgedHookIsNoneOfTheTracers) {
+  uint32_t site = library_.site(Kind::heap, UINT16_MAX, 0);
+  library_.header().hook_count = UINT32_MAX;
+  const View& view = joined();
+  EXPECT_EQ(hooks(), std::vector<std::string>({"openat", "clone", "malloc", "pthread_create"}));
+  ASSERT_EQ(sites_of(Kind::heap).size(), 1u) << site;
+  EXPECT_GE(view.site(sites_of(Kind::heap)[0])->hook, view.header().hook_count);
+}
+
+TEST_F(LibraryPart, HooksWithoutANameKeepTheOthersPlaces) {
+  name_hooks(library_, "\0malloc"sv);
+  uint32_t site = library_.site(Kind::heap, 1, 0);
+  const View& view = joined();
+  ASSERT_EQ(sites_of(Kind::heap).size(), 1u) << site;
+  EXPECT_EQ(hooks()[view.site(sites_of(Kind::heap)[0])->hook], "malloc");
+}
+
+TEST_F(LibraryPart, TextWithoutAnEndEndsWithTheTable) {
+  uint32_t module = library_.module("/lib/leaks.so");
+  library_.site(Kind::heap, 0, library_.stack({{module, 30}}));
+  StringRef path = library_.view().module(module)->path;
+  library_.writer().section(SectionId::strings).count = path + "/lib/leaks.so"sv.size();
+  const View& view = joined();
+  const Node* nodes[1];
+  ASSERT_EQ(view.stack(view.site(sites_of(Kind::heap)[0])->node, nodes), 1u);
+  EXPECT_EQ(view.text(view.module(nodes[0]->module)->path), "/lib/leaks.so");
+}
+
+TEST_F(LibraryPart, ReferencesBeyondItsTablesAreNone) {
+  uint32_t site = library_.site(Kind::heap, 0, 0);
+  library_.writer().at<Site>(SectionId::sites, site)->node = UINT32_MAX;  // by wrapping round, the tracer's first
+  const View& view = joined();
+  EXPECT_EQ(view.site(sites_of(Kind::heap)[0])->node, 0u);
+}
+
+TEST_F(LibraryPart, WhatIsLostMakesItsKindsUnavailable) {
+  tracers_.header().kinds_tracked = 0xff;
+  tracers_.writer().cover(Kind::heap, Coverage::exact);  // as of a fork child of a process with the library
+  tracers_.save(path("ledger"));
+  ASSERT_FALSE(copy_.load(path("ledger").c_str()));
+  copy_.writer().header().flags |= kHeaderFlagJoined;
+  lose_library_part(copy_, "it is gone");
+  EXPECT_EQ(coverage(Kind::heap), Coverage::unavailable);
+  EXPECT_EQ(coverage(Kind::timer), Coverage::unavailable);
+  EXPECT_EQ(coverage(Kind::fd), Coverage::exact);
+  EXPECT_EQ(coverage(Kind::thread), Coverage::partial);
+  EXPECT_EQ(copy_.view().text(copy_.view().header().coverage_reason[static_cast<size_t>(Kind::heap)]),
+            "what the library has recorded in it is missing: it is gone");
+  EXPECT_FALSE(copy_.view().header().flags & kHeaderFlagJoined);
 }
 
 }  // namespace
