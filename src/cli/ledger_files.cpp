@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <tuple>
 
 #include "base/live_thread.h"
@@ -49,24 +50,30 @@ OpenLedger open_with(const LedgerFile& file, int flags) {
   return {base::UniqueFd(ledger::open_own_file(folder, name.c_str(), user, flags, status)), user};
 }
 
-/// What the library in a traced process may have recorded, the newest first: processes that had the number before it
-/// may have left theirs.
+bool is_ledger(const ledger::Header& header) {
+  return std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
+         header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
+}
+
+/// What libraries in traced processes of that number may have recorded: also in one that had it before.
 std::vector<LedgerFile> library_parts(const LedgerFile& file) {
-  constexpr uint32_t kMost = 4;
   std::vector<LedgerFile> parts;
-  for (uint32_t image = kMost; image-- > 0;) {
-    LedgerFile part = file;
-    part.name.image = image;
-    part.name.done = false;
-    part.name.is_library = true;
-    if (is_there(part)) parts.push_back(std::move(part));
+  for (const std::string& name : list_names(file.folder->fd.get())) {
+    LedgerFile part{file.folder, {}};
+    if (ledger::parse_file_name(name, part.name) && part.name.is_library &&
+        is_of(part, file.name.pid, file.name.pid_namespace))
+      parts.push_back(std::move(part));
   }
   return parts;
 }
 
-bool is_ledger(const ledger::Header& header) {
-  return std::memcmp(header.magic, ledger::kMagic, sizeof header.magic) == 0 &&
-         header.format_version == ledger::kFormatVersion && header.byte_order == ledger::kByteOrder;
+/// Of the process that started at `start_ticks`, or of a later one.
+bool is_part_of(uint64_t start_ticks, uint64_t part_start_ticks, uint64_t part_created_ns) {
+  if (!start_ticks) return true;
+  if (part_start_ticks) return part_start_ticks == start_ticks;
+  // A fork child's does not say when the process started.
+  uint64_t tick_ns = 1'000'000'000 / static_cast<uint64_t>(sysconf(_SC_CLK_TCK));
+  return part_created_ns >= start_ticks * tick_ns;
 }
 
 }  // namespace
@@ -102,6 +109,7 @@ std::optional<LedgerFacts> read_ledger_facts(const LedgerFile& file) {
                      static_cast<ledger::Handover>(header.handover.load(std::memory_order_relaxed)),
                      open.user,
                      header.created_boottime_ns,
+                     header.process_start_ticks,
                      header.is_reported.load(std::memory_order_relaxed) != 0,
                      (header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced) != 0};
 }
@@ -137,34 +145,71 @@ void finish_name(LedgerFile& file) {
 void remove_ledger(const LedgerFile& file) {
   int folder = file.folder->fd.get();
   std::optional<LedgerFacts> facts = read_ledger_facts(file);
-  if (facts && facts->is_traced)
-    for (const LedgerFile& part : library_parts(file)) unlinkat(folder, file_name(part.name).c_str(), 0);
+  for (const LedgerFile& part : facts && facts->is_traced ? library_parts(file) : std::vector<LedgerFile>()) {
+    std::optional<LedgerFacts> known = read_ledger_facts(part);
+    if (!known || is_part_of(facts->start_ticks, known->start_ticks, known->created_boottime_ns))
+      unlinkat(folder, file_name(part.name).c_str(), 0);
+  }
   unlinkat(folder, file_name(file.name).c_str(), 0);
+}
+
+void remove_lone_library_parts(const std::vector<std::shared_ptr<const LedgerFolder>>& folders) {
+  for (const auto& folder : folders) {
+    std::set<std::pair<uint64_t, int>> completed;
+    std::vector<LedgerFile> parts;
+    for (const std::string& name : list_names(folder->fd.get())) {
+      LedgerFile file{folder, {}};
+      if (!ledger::parse_file_name(name, file.name)) continue;
+      if (file.name.is_library)
+        parts.push_back(std::move(file));
+      else
+        completed.emplace(file.name.pid_namespace, file.name.pid);
+    }
+    for (const LedgerFile& part : parts)
+      if (!completed.contains({part.name.pid_namespace, part.name.pid}) && !has_process(part, read_ledger_facts(part)))
+        unlinkat(folder->fd.get(), file_name(part.name).c_str(), 0);
+  }
 }
 
 void add_library_part(ledger::Copy& copy, const LedgerFile& file) {
   const ledger::Header& header = copy.view().header();
-  if (!(header.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagTraced)) return;
+  uint32_t flags = header.flags.load(std::memory_order_relaxed);
+  if (!(flags & ledger::kHeaderFlagTraced)) return;
+  std::string why;
+  ledger::Copy found;
   for (const LedgerFile& part : library_parts(file)) {
     OpenLedger open = open_ledger(part);
     ledger::Copy library;
-    if (!open.file || library.load(open.file.get())) continue;
+    ledger::CopyError error =
+        open.file ? library.load(open.file.get()) : ledger::CopyError{"it is not a file of the process's user", 0};
+    if (error) {
+      why = fmt::format("its ledger: {}", error.message);
+      continue;
+    }
     const ledger::Header& other = library.view().header();
-    // A fork child's does not say when the process started.
-    bool is_of_it = other.pid == header.pid && (!other.process_start_ticks || !header.process_start_ticks ||
-                                                other.process_start_ticks == header.process_start_ticks);
+    bool is_of_it = other.pid == header.pid &&
+                    is_part_of(header.process_start_ticks, other.process_start_ticks, other.created_boottime_ns);
     bool is_of_image = other.state.load() != static_cast<uint32_t>(ledger::State::replaced);
-    if (is_of_it && is_of_image && ledger::add_library_part(copy, library.view())) return;
+    // Of later processes of this number there may be others.
+    bool is_first = !found || other.created_boottime_ns < found.view().header().created_boottime_ns;
+    if (is_of_it && is_of_image && is_first) found = std::move(library);
   }
+  if (found) {
+    if (ledger::add_library_part(copy, found.view())) return;
+    why = "there is not enough memory to read its ledger";
+  }
+  if (why.empty() && flags & ledger::kHeaderFlagHasLibraryPart) why = "its ledger is not there";
+  if (!why.empty()) ledger::lose_library_part(copy, why);
 }
 
 void add_library_part(ledger::Copy& copy, const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path().string();
-  base::UniqueFd opened(base::open_file(folder.c_str(), O_PATH | O_DIRECTORY));
+  base::UniqueFd opened(base::open_file(folder.empty() ? "." : folder.c_str(), O_PATH | O_DIRECTORY));
   LedgerFile file;
-  if (!opened || !ledger::parse_file_name(base::base_name(path), file.name)) return;
+  bool is_named = ledger::parse_file_name(base::base_name(path), file.name);
   // Whoever owns it: as root, the command reads other users' ledgers.
   file.folder = std::make_shared<LedgerFolder>(LedgerFolder{std::move(opened), folder, true});
+  if (!is_named) file.name = {};  // it was renamed, and says itself if it is not complete
   add_library_part(copy, file);
 }
 

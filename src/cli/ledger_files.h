@@ -51,6 +51,7 @@ struct LedgerFacts {
   ledger::Handover handover = ledger::Handover::none;
   unsigned user = 0;  ///< the file's
   uint64_t created_boottime_ns = 0;
+  uint64_t start_ticks = 0;  ///< of the process (/proc/PID/stat); 0 unknown
   bool is_reported = false;
   bool is_traced = false;  ///< from outside: its process may go on without its tracer
 };
@@ -64,7 +65,7 @@ bool has_process(const LedgerFile& file, const std::optional<LedgerFacts>& facts
 void say_launcher_is_gone(const LedgerFile& file);
 
 /// To `copy`, which was read from `file`: if its process is traced and has the library in it as well, adds what that
-/// has recorded. Nothing is done where there is nothing to add, or no memory.
+/// has recorded. Where that is missing or unreadable, the kinds that the library alone sees become unavailable.
 void add_library_part(ledger::Copy& copy, const LedgerFile& file);
 /// The same, of a ledger that is known by its path.
 void add_library_part(ledger::Copy& copy, const std::string& path);
@@ -75,6 +76,8 @@ void finish_name(LedgerFile& file);
 
 /// With what the library has recorded in a traced process.
 void remove_ledger(const LedgerFile& file);
+/// What the library has recorded in processes that have ended, and that nobody has another ledger of any more.
+void remove_lone_library_parts(const std::vector<std::shared_ptr<const LedgerFolder>>& folders);
 bool is_there(const LedgerFile& file);
 /// Removes the file if it is empty: its process was killed before it could begin its ledger.
 void remove_unbegun(const LedgerFile& file);

@@ -134,6 +134,7 @@ void Session::make_folder_for_others() {
 
 Session::~Session() {
   stop_taking();
+  remove_lone_library_parts(folders_);
   remove_folders();
 }
 

@@ -135,17 +135,19 @@ inline constexpr uint32_t kHeaderFlagGradedInDoubt = 1u << 13;
 inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 16;
 /// The runtime was in the traced process, too: what it has recorded was added (ledger/library_part.h).
 inline constexpr uint32_t kHeaderFlagJoined = 1u << 18;
+/// The runtime in the traced process has begun a ledger, without which this one says too little.
+inline constexpr uint32_t kHeaderFlagHasLibraryPart = 1u << 19;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
                kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
                kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
                kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved +
-               kHeaderFlagJoined) ==
+               kHeaderFlagJoined + kHeaderFlagHasLibraryPart) ==
                   (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
                    kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
                    kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
                    kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved |
-                   kHeaderFlagJoined),
+                   kHeaderFlagJoined | kHeaderFlagHasLibraryPart),
               "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the

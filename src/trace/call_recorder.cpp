@@ -73,6 +73,7 @@ TracedLedger* CallRecorder::ledger_of(TracedProcess& process) {
   if (process.is_attached) setup_.ledgers.is_attached = false;
   process.ledger_number = next_ledger_++;
   if (process.ledger && process.library_coverage) process.ledger->take_library_coverage(*process.library_coverage);
+  if (process.ledger && process.has_library_part) process.ledger->expect_library_part();
   if (process.ledger) return process.ledger.get();
   process.is_tracked = false;
   if (!note_untracked(process.pid, elf::Obstacle::no_ledger, program)) count_untracked(process.pid);
@@ -180,10 +181,17 @@ bool CallRecorder::is_runtimes(TracedProcess& process, int tid, const arch::Trac
   return base::base_name(process.code->file_at(tid, registers.pc())) == setup_.ledgers.runtime_file;
 }
 
+void CallRecorder::note_runtimes_call(TracedProcess& process, const Caller& caller) {
+  const Call& call = calls()[caller.hook];
+  if (process.has_library_part || call.effect != Effect::opens_path) return;
+  uint64_t path = caller.registers.argument(static_cast<unsigned>(call.argument));
+  if (!caller.memory.read_text(path, PATH_MAX).ends_with(ledger::kLibrarySuffix)) return;
+  process.has_library_part = true;
+  if (process.ledger) process.ledger->expect_library_part();
+}
+
 TracedLedger* CallRecorder::last_ledger_of(TracedProcess& process) {
-  bool is_missing = !process.ledger && setup_.ledgers.has_runtime && process.is_tracked;
-  if (is_missing && library_file(process.pid).exists()) return ledger_of(process);
-  return process.ledger.get();
+  return process.has_library_part ? ledger_of(process) : process.ledger.get();
 }
 
 /// False: it is not known to be open, so the result matters.

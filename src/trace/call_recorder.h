@@ -51,12 +51,13 @@ struct TracedProcess {
   int pid = 0;
   bool is_tracked = false;  ///< by us: not before its program, nor where the runtime is loaded
   bool is_forked = false;
-  bool is_runtimes = false;  ///< the runtime in a traced process has started it, for itself
-  bool has_ended = false;    ///< what it held at its end is written down
-  bool is_attached = false;  ///< observed: it ran before; its ledger is made when it first has something to say
-  bool is_ending = false;    ///< observed: the threads that end now do so with it
-  bool has_losses = false;   ///< observed: some of its calls were missed
-  int files_of = 0;          ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
+  bool is_runtimes = false;       ///< the runtime in a traced process has started it, for itself
+  bool has_library_part = false;  ///< the runtime in it has begun a ledger, or tried to
+  bool has_ended = false;         ///< what it held at its end is written down
+  bool is_attached = false;       ///< observed: it ran before; its ledger is made when it first has something to say
+  bool is_ending = false;         ///< observed: the threads that end now do so with it
+  bool has_losses = false;        ///< observed: some of its calls were missed
+  int files_of = 0;               ///< the process whose descriptors these are, too (CLONE_FILES); 0: none
   uint64_t ledger_number = 0;
   std::optional<LibraryFile::Coverages> library_coverage;  ///< of a fork child: that of the runtime in its parent
   std::shared_ptr<CodeSpace> code;
@@ -93,6 +94,8 @@ class CallRecorder {
   bool is_tracked_here(int pid, const ProcessIdentity& identity);
   /// Is it a call of the runtime's in the process, not of the program's? `tid`: the thread, which is stopped.
   bool is_runtimes(TracedProcess& process, int tid, const arch::TracedRegisters& registers);
+  /// Such a call. It begins the runtime's ledger when it opens a file of that name.
+  void note_runtimes_call(TracedProcess& process, const Caller& caller);
   /// A process is about to end: its ledger, also if only the runtime in it has something to say.
   TracedLedger* last_ledger_of(TracedProcess& process);
 

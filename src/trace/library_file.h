@@ -19,7 +19,6 @@ class LibraryFile {
   /// In an open folder, of process `pid` in that pid namespace. Whether it is there is looked up by each function.
   LibraryFile(int folder, int pid, uint64_t pid_namespace) : folder_(folder), pid_(pid), namespace_(pid_namespace) {}
 
-  bool exists() const;
   /// None: there is no such file.
   std::optional<Coverages> coverages() const;
   void remove() const;

@@ -53,8 +53,9 @@ void TraceLoop::returns_from_call(int tid, Thread& thread) {
   TracedProcess& process = *thread.process;
   arch::TracedRegisters registers;
   if (process.has_ended || !read_registers(tid, registers)) return;
-  if (calls()[index].effect != Effect::starts && recorder_.is_runtimes(process, tid, registers)) return;
   Caller caller{static_cast<uint16_t>(index), registers, ThreadMemory(tid), base::monotonic_ns()};
+  if (calls()[index].effect != Effect::starts && recorder_.is_runtimes(process, tid, registers))
+    return recorder_.note_runtimes_call(process, caller);
   if (calls()[index].effect == Effect::starts && registers.result() >= 0) return child_made(process, caller);
   recorder_.call_returned(process, caller, is_attached_);
 }

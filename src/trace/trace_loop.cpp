@@ -220,6 +220,7 @@ void TraceLoop::executed(int tid) {
   process.files_of = 0;
   process.is_forked = false;
   process.library_coverage.reset();
+  process.has_library_part = false;
   if (recorder_.setup().ledgers.has_runtime) recorder_.library_file(tid).remove();
   process.is_tracked = !process.is_runtimes && recorder_.is_tracked_here(tid, process.begun->identity);
   process.code = process.is_tracked ? std::make_shared<CodeSpace>(tid) : nullptr;

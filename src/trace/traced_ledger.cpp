@@ -174,6 +174,10 @@ void TracedLedger::take_library_coverage(const LibraryFile::Coverages& coverages
   writer_.header().flags.fetch_or(ledger::kHeaderFlagJoined, std::memory_order_relaxed);
 }
 
+void TracedLedger::expect_library_part() const {
+  writer_.header().flags.fetch_or(ledger::kHeaderFlagHasLibraryPart, std::memory_order_relaxed);
+}
+
 int TracedLedger::take_inherited(const ProcessBeginning& begun) {
   uint64_t now = base::monotonic_ns();
   for (int child : begun.children) {

@@ -56,6 +56,8 @@ class TracedLedger {
                                             const ProcessBeginning& begun, std::string& error);
   /// Of a fork child that the runtime came along into, where it records nothing until there is something to record.
   void take_library_coverage(const LibraryFile::Coverages& coverages) const;
+  /// The runtime in it has begun to record something: without that, nothing is known of what it alone sees.
+  void expect_library_part() const;
   ~TracedLedger();
   TracedLedger(const TracedLedger&) = delete;
   TracedLedger& operator=(const TracedLedger&) = delete;

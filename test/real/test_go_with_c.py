@@ -62,11 +62,17 @@ class BothSides(unittest.TestCase):
                     self.assertEqual((result.status, len(result.reports)), (0, 1), result)
                     self.check_both_sides(result.report, held_by(result))
                     self.assertTrue(result.report["complete"], result.report["notes"])
-                    # What the library opens in the process for itself is nobody's.
-                    traced = harness.run([program, *arguments], options=["--backend=trace"])
-                    self.assertNotIn("preloaded", traced.report)
-                    loaded = 1  # the library's file, by the loader
-                    self.assertEqual(result.report["totals"]["fd"]["total"] - loaded, traced.report["totals"]["fd"]["total"])
+
+    def test_what_the_library_opens_for_itself_is_nobodys(self):
+        """As many descriptors as with any other library that is preloaded: the loader opens its file."""
+        for program in self.each_program():
+            with self.subTest(program=program):
+                both = self.run_alike(program).report
+                traced, other = (harness.run([program], options=["--backend=trace"], env=env).report
+                                 for env in ({}, {"LD_PRELOAD": harness.program("late_library.so")}))
+                self.assertEqual([one.get("preloaded") for one in (both, traced, other)], [True, None, None])
+                totals = [one["totals"]["fd"]["total"] for one in (both, other, traced)]
+                self.assertEqual(totals, [totals[0], totals[0], totals[0] - 1])
 
     def test_rules_about_both(self):
         for program in self.each_program():
@@ -115,6 +121,24 @@ class BothSides(unittest.TestCase):
                 blocks = [site for site in child["sites"] if site["kind"] == "heap" and lines_of(site["stack"])[0] == line]
                 self.assertEqual((sum(one["live"] for one in blocks), sum(one["bytes"] for one in blocks)), (3, 1500), blocks)
                 self.assertEqual(result.report["totals"]["child"]["total"], 1)
+                self.check_both_sides(result.report, held_by(result))
+
+    def test_nothing_passes_where_the_librarys_records_are_lost(self):
+        for program in self.each_program():
+            for how in "deleted", "cut":
+                with self.subTest(program=program, how=how):
+                    result = self.run_alike(program, "fork", how, options=["--fail-on", "heap.bytes>1G,timer>0"])
+                    self.assertEqual(result.status, 125, result)
+                    (child,) = [one for one in result.reports.values() if one["process"]["forked"]]
+                    self.assertEqual([child["coverage"][kind] for kind in ("heap", "timer", "fd")], ["unavailable", "unavailable", "exact"])
+                    self.assertIn("what the library has recorded in it is missing: its ledger", " ".join(child["notes"]))
+                    self.assertNotIn("preloaded", child)
+
+    def test_the_last_of_many_programs_in_one_process_has_both(self):
+        for program in self.each_program():
+            with self.subTest(program=program):
+                result = self.run_alike(program, "again", "6", options=["--fail-on", "heap.bytes>1G"])
+                self.assertEqual((result.status, len(result.reports)), (0, 1), result)
                 self.check_both_sides(result.report, held_by(result))
 
     def test_a_snapshot_has_both(self):

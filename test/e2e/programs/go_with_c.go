@@ -7,10 +7,14 @@
 //	become P   executes P in its place
 //	thread     the C side starts two threads, and joins one
 //	fork       a fork child of the C side keeps blocks
+//	fork HOW   and loses what the library has recorded in it: "deleted" or "cut"
+//	again N    executes itself N times first
 //	exit       ends as C programs do, with what they have registered (atexit)
 package main
 
 /*
+#include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +36,21 @@ static void end_thread(int is_joined) {
 	pthread_create(&thread, NULL, run, NULL); // @c-thread
 	if (is_joined) pthread_join(thread, NULL);
 }
-static void keep_in_child(void) {
+static void lose_records(int is_cut) {
+	char pattern[512];
+	glob_t found;
+	const char *folder = getenv("UNFREED_LEDGER_DIR");
+	snprintf(pattern, sizeof pattern, "%s/unfreed-" "*" "/%d-" "*" ".library", folder ? folder : "/nowhere", getpid());
+	if (glob(pattern, 0, NULL, &found) != 0) return;
+	unlink(found.gl_pathv[0]);
+	if (is_cut) close(open(found.gl_pathv[0], O_CREAT | O_WRONLY, 0600));
+	globfree(&found);
+}
+static void keep_in_child(char lost) {
 	pid_t child = fork();
 	if (child == 0) {
 		for (int at = 0; at < 3; ++at) kept[at] = malloc(500); // @child-block
+		if (lost) lose_records(lost == 'c');
 		exit(0);
 	}
 	waitpid(child, NULL, 0);
@@ -54,6 +69,7 @@ import (
 	"os"
 	"os/exec"
 	"sort"
+	"strconv"
 	"syscall"
 )
 
@@ -88,6 +104,12 @@ func held() []int {
 }
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "again" {
+		if left, _ := strconv.Atoi(os.Args[2]); left > 0 {
+			C.keep()
+			fmt.Println(syscall.Exec(os.Args[0], []string{os.Args[0], "again", strconv.Itoa(left - 1)}, os.Environ()))
+		}
+	}
 	for at := 0; at < 7; at++ {
 		C.keep() // @go-calls
 		C.give_back()
@@ -116,7 +138,7 @@ func main() {
 		C.end_thread(1)
 		C.end_thread(0)
 	case "fork":
-		C.keep_in_child()
+		C.keep_in_child(C.char((arguments[1] + "\x00")[0]))
 	}
 	fmt.Println(held())
 	if arguments[0] == "exit" {

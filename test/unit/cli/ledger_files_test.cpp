@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "ledger/copy.h"
+#include "ledger/library_part.h"
+#include "support/ledger_builder.h"
 #include "support/ledger_folder.h"
 
 namespace unfreed::cli {
@@ -117,6 +119,85 @@ TEST_F(LedgerFiles, AProcessIsThereWhileItHasTheNumberOrTheFile) {
   EXPECT_FALSE(has(elsewhere));
   map_elsewhere(elsewhere);
   EXPECT_TRUE(has(elsewhere));
+}
+
+/// Of a process that is traced, and has the library in it.
+class LibraryParts : public LedgerFiles {
+ protected:
+  static constexpr uint64_t kTicks = 5;
+
+  LibraryParts() {
+    tracers_.header().pid = library_.header().pid = 20;
+    tracers_.header().process_start_ticks = library_.header().process_start_ticks = kTicks;
+    tracers_.header().flags = ledger::kHeaderFlagTraced | ledger::kHeaderFlagHasLibraryPart;
+    // As a fork child has it from its parent.
+    tracers_.writer().cover(ledger::Kind::heap, ledger::Coverage::exact);
+    library_.writer().cover(ledger::Kind::heap, ledger::Coverage::sampled, "one in ten");
+  }
+
+  /// How the heap is covered after all.
+  std::string heap() {
+    tracers_.save(path("20-7-0.done"));
+    ledger::Copy copy;
+    EXPECT_FALSE(copy.load(path("20-7-0.done").c_str()));
+    add_library_part(copy, file("20-7-0.done"));
+    const ledger::Header& header = copy.view().header();
+    constexpr auto kHeap = static_cast<size_t>(ledger::Kind::heap);
+    auto coverage = static_cast<ledger::Coverage>(header.coverage[kHeap]);
+    std::string reason(copy.view().text(header.coverage_reason[kHeap]));
+    return coverage == ledger::Coverage::exact         ? "exact"
+           : coverage == ledger::Coverage::sampled     ? "sampled"
+           : coverage == ledger::Coverage::unavailable ? "unavailable: " + reason
+                                                       : "?";
+  }
+
+  test::LedgerBuilder tracers_{test::LedgerSize::compact}, library_{test::LedgerSize::compact};
+};
+
+TEST_F(LibraryParts, AreAddedWhateverTheNumberOfTheirImage) {
+  library_.save(path("20-7-9.library"));
+  EXPECT_EQ(heap(), "sampled");
+}
+
+TEST_F(LibraryParts, ThatAreMissingLeaveNothingExact) {
+  EXPECT_EQ(heap(), "unavailable: what the library has recorded in it is missing: its ledger is not there");
+  tracers_.header().flags = ledger::kHeaderFlagTraced;  // the library in it had nothing to record
+  EXPECT_EQ(heap(), "exact");
+}
+
+TEST_F(LibraryParts, ThatAreDamagedLeaveNothingExact) {
+  tracers_.header().flags = ledger::kHeaderFlagTraced;
+  library_.save(path("20-7-0.library"));
+  std::filesystem::resize_file(path("20-7-0.library"), 3 * ledger::kPageBytes);
+  EXPECT_TRUE(heap().starts_with("unavailable: ")) << heap();
+  write("20-7-0.library", "");
+  EXPECT_EQ(heap(),
+            "unavailable: what the library has recorded in it is missing: its ledger: is too short to be a ledger");
+  std::filesystem::remove(path("20-7-0.library"));
+  std::filesystem::create_symlink("else", path("20-7-0.library"));
+  EXPECT_TRUE(heap().starts_with("unavailable: ")) << heap();
+}
+
+TEST_F(LibraryParts, OfOtherProcessesWithTheNumberAreLeftAlone) {
+  library_.header().process_start_ticks = kTicks + 1;
+  library_.save(path("20-7-0.library"));
+  EXPECT_EQ(heap(), "unavailable: what the library has recorded in it is missing: its ledger is not there");
+  library_.header().process_start_ticks = kTicks;
+  library_.save(path("20-7-1.library"));
+  remove_ledger(file("20-7-0.done"));
+  EXPECT_TRUE(exists("20-7-0.library"));
+  EXPECT_FALSE(exists("20-7-1.library"));
+}
+
+TEST_F(LibraryParts, AreRemovedAtTheEndIfTheyCompleteNothing) {
+  const int gone = 1 << 22;  // beyond all numbers of processes
+  for (int pid : {20, gone}) library_.save(path(name_of(pid, 6) + ".library"));
+  library_.save(path(name_of(getpid()) + ".library"));
+  tracers_.save(path(name_of(20, 0, true)));
+  remove_lone_library_parts(folders());
+  EXPECT_TRUE(exists(name_of(20, 6) + ".library")) << "it completes a ledger that is kept";
+  EXPECT_TRUE(exists(name_of(getpid()) + ".library")) << "it is in use";
+  EXPECT_FALSE(exists(name_of(gone, 6) + ".library"));
 }
 
 }  // namespace
