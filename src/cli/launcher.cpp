@@ -97,6 +97,7 @@ class Launcher {
     std::string_view given = input.is_given("UNFREED_OUTPUT") ? input.settings().output : report::kDefaultOutput;
     return make_output_absolute(given);
   }
+  void say_traced() const;
   void supervise();
   void take_finished(const std::vector<LedgerFile>& files);
   int look_if_due(uint64_t& next_look_ns);
@@ -228,21 +229,28 @@ int Launcher::run() {
   }
   pid_ = started.pid;
   g_launcher = this;
-  bool is_stopped = tracer_ && tracer_->method() == trace::Method::stop;
-  if (is_stopped && !started.trace_error && !settings_.quiet)
-    complain(
-        fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
-                    "system calls fail{}",
-                    plan_.words[0], tracer_->pid(),
-                    !settings_.report_at.count         ? ""
-                    : trace_setup_.ledgers.has_runtime ? "; --report-at makes reports about what the library sees"
-                                                       : "; --report-at makes no report of traced programs"));
+  if (tracer_ && !started.trace_error && !settings_.quiet) say_traced();
   signals_.set_early_end([](int signal, int status) { g_launcher->end_early(signal, status); });
   signals_.pass_on_to(pid_);
   // CMD runs from here on.
   supervise();
   sweep();
   return finish();
+}
+
+void Launcher::say_traced() const {
+  bool is_stopped = tracer_->method() == trace::Method::stop;
+  std::string thresholds = !settings_.report_at.count         ? ""
+                           : trace_setup_.ledgers.has_runtime ? "--report-at makes reports about what the library "
+                                                                "sees, and none about descriptors and children"
+                                                              : "--report-at makes no report of traced programs";
+  if (is_stopped)
+    complain(
+        fmt::format("{} is traced from outside (see TRACING in unfreed(1)); if its tracer, process {}, is killed, its "
+                    "system calls fail{}{}",
+                    plan_.words[0], tracer_->pid(), thresholds.empty() ? "" : "; ", thresholds));
+  else if (!thresholds.empty())
+    complain(thresholds);
 }
 
 void Launcher::supervise() {

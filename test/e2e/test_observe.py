@@ -70,6 +70,11 @@ class Run(unittest.TestCase):
                     result = harness.run([program], scratch=scratch, options=[*OBSERVED, "--fail-on", rule])
                     self.assertEqual(result.status, status, result)
 
+    def test_that_thresholds_make_no_report_is_said(self):
+        with harness.Scratch() as scratch:
+            result = harness.run([build(scratch, "traced")], scratch=scratch, options=[*OBSERVED, "--report-at", "fd>=2"])
+            self.assertIn("--report-at makes no report of traced programs", result.stderr)
+
     def test_threads_that_hurry_are_counted_exactly(self):
         with harness.Scratch() as scratch:
             program = build(scratch, "hurry_fds", "-pthread")
