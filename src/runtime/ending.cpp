@@ -139,7 +139,8 @@ End end_process_image(int status) {
     base::SignalBlock block;
     bool is_alone = has_kernel && track::is_only_thread();
     base::AloneInProcess alone(is_alone);
-    bool is_unreported = is_alone && will_be_unreported();
+    bool has_lists = false;
+    bool is_unreported = is_alone && will_be_unreported(has_lists);
     if (!is_unreported) find_libc_caches();
     if (has_kernel && !is_unreported) describe_threads();
     g_tracker.phase.store(track::Phase::finished, std::memory_order_release);
@@ -148,8 +149,10 @@ End end_process_image(int status) {
     if (is_unreported) {
       refuse_grading("the process was to have no report");
     } else if (has_kernel) {
-      report::take_kernel_facts(g_tracker.writer, 0);
-      report::take_kernel_tasks(g_tracker.writer, 0);
+      if (!has_lists) {
+        report::take_kernel_facts(g_tracker.writer, 0);
+        report::take_kernel_tasks(g_tracker.writer, 0);
+      }
       track::take_unlisted_thread_stacks(0);
       sp_to_grade_from = grade_at_end(unwind::caller_registers(), is_alone);
     }

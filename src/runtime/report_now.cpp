@@ -382,20 +382,14 @@ int make_isolated(Request& request, int most_milliseconds) {
 /// A copy takes half a millisecond, and more of a large process: small reports are made without one where nothing of
 /// the program will run any more. Returns what make() does, or kNotAlone.
 int make_alone(Request& request) {
-  constexpr uint64_t kMostRecords = 1 << 13;  // some 50 ms, for which signals wait
-  constexpr size_t kStackBytes = 512 * 1024;
   constexpr long kMostMicroseconds = 2'000'000;
-  using ledger::SectionId;
-  uint64_t records = 0;
-  for (SectionId id : {SectionId::sites, SectionId::fds, SectionId::threads, SectionId::children, SectionId::handles})
-    records += g_tracker.writer.section(id).count.load(std::memory_order_acquire);
   // Reading a user's files, and writing to a pipe, take as long as they take.
-  bool is_quick = records <= kMostRecords && g_settings.suppressions.empty() && output_descriptor() < 0;
+  bool is_quick = is_quickly_evaluated() && g_settings.suppressions.empty() && output_descriptor() < 0;
   if (!is_quick || request.grading || !base::may_call_system() || !track::is_only_thread()) return kNotAlone;
   base::SignalBlock block;
   base::AloneInProcess alone;
   base::BoundedCall call;
-  if (!call.reserve(kStackBytes)) return kNotAlone;
+  if (!call.reserve(kEvaluationStackBytes)) return kNotAlone;
   call.stop_at_faults();
   request.is_alone = true;
   struct Work {
@@ -434,6 +428,15 @@ bool is_to_be_graded(Trigger trigger) {
   return g_settings.grade == report::GradeWhen::on && !(has_run_out(trigger, kind) && kind == ledger::Kind::heap);
 }
 }  // namespace
+
+bool is_quickly_evaluated() {
+  constexpr uint64_t kMostRecords = 1 << 13;
+  using ledger::SectionId;
+  uint64_t records = 0;
+  for (SectionId id : {SectionId::sites, SectionId::fds, SectionId::threads, SectionId::children, SectionId::handles})
+    records += g_tracker.writer.section(id).count.load(std::memory_order_acquire);
+  return records <= kMostRecords;
+}
 
 ledger::View own_view() {
   ledger::View view;

@@ -1,6 +1,7 @@
 // Makes the last report, for the function that ends the process (ending.cpp), and what the C API describes by one.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -19,6 +20,11 @@ void describe_threads();
 /// In a copy of the process: describes call sites without the command, so without source lines. False: there is no
 /// memory.
 bool describe_here(std::span<const report::HeldSite> held, base::TextBuilder& out);
+
+/// Has the process so little to report that it may do so itself, in some 50 ms, for which signals wait? On a stack of
+/// that size.
+bool is_quickly_evaluated();
+inline constexpr size_t kEvaluationStackBytes = size_t{512} * 1024;
 
 /// Makes the report on a process that has ended and has read the kernel's lists. `sp_to_grade_from`: 0, or as
 /// grade_at_end() has it. Waits for it, with a limit. Returns

@@ -31,14 +31,15 @@ bool holds_nothing() {
 
 }  // namespace
 
-bool will_be_unreported() {
-  // A suppression file can only take away from what is held.
+bool will_be_unreported(bool& has_lists) {
+  // A suppression file can only take away from what is held. Of a traced process, the tracer's ledger says what is.
   bool may_be = g_runtime.launcher_pid && g_runtime.is_descendant && !g_runtime.wants_all_reports &&
-                !g_settings.has_rules() && g_runtime.ledger_path[0] && launcher_is_there();
-  constexpr size_t kStackBytes = 256 * 1024;
+                !g_settings.has_rules() && g_runtime.ledger_path[0] && !g_runtime.place.is_library_part &&
+                is_quickly_evaluated() && launcher_is_there();
   constexpr long kMostMicroseconds = 1'000'000;
   base::BoundedCall call;
-  if (!may_be || !call.reserve(kStackBytes)) return false;
+  if (!may_be || !call.reserve(kEvaluationStackBytes)) return false;
+  has_lists = true;
   if (!report::take_kernel_facts(g_tracker.writer, 0)) return false;
   report::take_kernel_tasks(g_tracker.writer, 0);
   call.stop_at_faults();

@@ -4,8 +4,8 @@
 namespace unfreed::runtime {
 
 /// Will the launcher make no report of this process, which ends? It makes none of processes other than CMD that hold
-/// nothing, where there are no rules. Then the kernel's lists have been read. No other thread of the process may run,
-/// and signals must be blocked.
-bool will_be_unreported();
+/// nothing, where there are no rules. `has_lists`: whether the kernel's lists were read for that. No other thread of
+/// the process may run, and signals must be blocked.
+bool will_be_unreported(bool& has_lists);
 
 }  // namespace unfreed::runtime

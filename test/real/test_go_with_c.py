@@ -123,6 +123,13 @@ class BothSides(unittest.TestCase):
                 self.assertEqual(result.report["totals"]["child"]["total"], 1)
                 self.check_both_sides(result.report, held_by(result))
 
+    def test_a_fork_child_that_is_reported_for_its_descriptors_is_searched_for_lost_blocks(self):
+        for program in self.each_program():
+            with self.subTest(program=program):
+                result = self.run_alike(program, "fork")
+                (child,) = [one for one in result.reports.values() if one["process"]["forked"]]
+                self.assertEqual((child["totals"]["fd"]["live"], child["grading"].get("reason")), (1, None), result)
+
     def test_nothing_passes_where_the_librarys_records_are_lost(self):
         for program in self.each_program():
             for how in "deleted", "cut":
@@ -139,6 +146,17 @@ class BothSides(unittest.TestCase):
             with self.subTest(program=program):
                 result = self.run_alike(program, "again", "6", options=["--fail-on", "heap.bytes>1G"])
                 self.assertEqual((result.status, len(result.reports)), (0, 1), result)
+                self.check_both_sides(result.report, held_by(result))
+
+    def test_thresholds_are_about_what_the_library_sees(self):
+        for program in self.each_program():
+            with self.subTest(program=program):
+                result = self.run_alike(program, "grow", options=["--report-at", "heap.bytes>=2M,fd>=2"])
+                self.assertIn("--report-at makes reports about what the library sees, and none about descriptors and children", result.stderr)
+                self.assertEqual(sorted(result.reports), ["report.json", "report.limit.json"])
+                early = result.reports["report.limit.json"]
+                self.assertEqual((early["trigger"], early["threshold"]["rule"]), ("threshold", "heap.bytes>=2M"))
+                self.assertEqual((self.site_of(early, "heap", "grows")["live"], early["coverage"]["fd"]), (2, "unavailable"))
                 self.check_both_sides(result.report, held_by(result))
 
     def test_a_snapshot_has_both(self):

@@ -6,9 +6,10 @@
 //	program P  starts P
 //	become P   executes P in its place
 //	thread     the C side starts two threads, and joins one
-//	fork       a fork child of the C side keeps blocks
+//	fork       a fork child of the C side keeps blocks and a stream
 //	fork HOW   and loses what the library has recorded in it: "deleted" or "cut"
 //	again N    executes itself N times first
+//	grow       the C side keeps 3 MiB more
 //	exit       ends as C programs do, with what they have registered (atexit)
 package main
 
@@ -25,6 +26,9 @@ static void *volatile kept[64];
 static int blocks;
 static void keep(void) { kept[blocks++] = malloc(1000); } // @c-block
 static void give_back(void) { free(malloc(2000)); }
+static void grow(void) {
+	for (int at = 0; at < 3; ++at) kept[blocks++] = malloc(1 << 20); // @grows
+}
 static FILE *stream;
 static int open_stream(void) {
 	stream = fopen("/etc/group", "r"); // @c-stream
@@ -50,6 +54,7 @@ static void keep_in_child(char lost) {
 	pid_t child = fork();
 	if (child == 0) {
 		for (int at = 0; at < 3; ++at) kept[at] = malloc(500); // @child-block
+		open_stream();
 		if (lost) lose_records(lost == 'c');
 		exit(0);
 	}
@@ -134,6 +139,8 @@ func main() {
 		}
 	case "become":
 		fmt.Println(syscall.Exec(arguments[1], arguments[1:2], os.Environ()))
+	case "grow":
+		C.grow()
 	case "thread":
 		C.end_thread(1)
 		C.end_thread(0)
