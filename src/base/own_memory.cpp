@@ -121,16 +121,19 @@ size_t whole_pages(size_t bytes) { return (bytes + 4095) & ~size_t{4095}; }
 /// Mapped at once, for many: [next, end) is left.
 class Reserve {
  public:
+  /// Nothing is taken while it changes: `next_` is 0 meanwhile.
   void fill(uintptr_t start, size_t bytes) {
-    end_.store(start + bytes, std::memory_order_relaxed);
-    next_.store(start, std::memory_order_release);
+    next_.store(0, std::memory_order_seq_cst);
+    end_.store(start + bytes, std::memory_order_seq_cst);
+    next_.store(start, std::memory_order_seq_cst);
   }
   /// nullptr: not as much is left.
   void* take(size_t bytes) {
-    uintptr_t next = next_.load(std::memory_order_acquire);
+    uintptr_t next = next_.load(std::memory_order_seq_cst);
     do {
-      if (bytes > end_.load(std::memory_order_relaxed) - next) return nullptr;
-    } while (!next_.compare_exchange_weak(next, next + bytes, std::memory_order_acq_rel));
+      uintptr_t end = end_.load(std::memory_order_seq_cst);
+      if (!next || next > end || bytes > end - next) return nullptr;
+    } while (!next_.compare_exchange_weak(next, next + bytes, std::memory_order_seq_cst));
     return reinterpret_cast<void*>(next);
   }
 

@@ -426,8 +426,9 @@ void start(int argc, char** argv, char** environment) {
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
-  constexpr size_t kTables = size_t{29} << 20;  // what all that follows takes, most of which is never touched
-  base::reserve_own_memory(kTables);
+  // What all that follows maps, most of which is never touched: the tickets of threads are 4 MiB of the others.
+  constexpr size_t kOtherTables = size_t{5} << 20;
+  base::reserve_own_memory(sizeof(track::ThreadState) + track::HeapIndex::kTableBytes + kOtherTables);
   track::prepare_states();
   if (!map_ledger(g_runtime.place, g_runtime.pid, g_tracker.writer, g_runtime.ledger_path, g_runtime.ledger_identity,
                   g_runtime.why_private))

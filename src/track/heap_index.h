@@ -41,6 +41,8 @@ class HeapIndex {
  public:
   /// `grain_bytes`: 32 for glibc's allocator, 8 for any other. False: no memory.
   bool prepare(unsigned grain_bytes);
+  /// What that maps at once, where address space is plenty.
+  static constexpr size_t kTableBytes = (size_t{1} << (arch::kAddressBits - 26)) * sizeof(uintptr_t);
 
   /// Records a block. False if there is no memory for it, or if one is recorded there already: that one was freed
   /// through a hooked function that was not seen, or one hooked function got it from another.
@@ -161,6 +163,7 @@ class HeapIndex {
  private:
   static constexpr unsigned kRegionBits = 26;
   static constexpr size_t kRegions = size_t{1} << (arch::kAddressBits - kRegionBits);
+  static_assert(kTableBytes == kRegions * sizeof(std::atomic<std::atomic<uint64_t>*>));
   static constexpr unsigned kPageBits = 12;
   static constexpr size_t kCountsOfRegion = size_t{1} << (kRegionBits - kPageBits);
   static constexpr uint64_t kLargeSize = 0xffffff;
