@@ -10,6 +10,7 @@
 #include <functional>
 #include <optional>
 
+#include "base/live_thread.h"
 #include "base/process_stat.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -47,7 +48,7 @@ std::string name_of(int pid) {
 /// As pgrep -x has it, or by the name of the program's file, which may be longer.
 bool is_named(int pid, const std::string& name) {
   std::string comm = ProcessFiles(pid).read("comm");
-  return comm == name + "\n" || base::base_name(ProcessFiles(pid).link("exe")) == name;
+  return comm == name + "\n" || base::base_name(ProcessFiles(base::live_thread(pid)).link("exe")) == name;
 }
 
 /// The process that `target` names. 0: `error` is a line.

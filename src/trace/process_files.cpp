@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/live_thread.h"
 #include "base/numbered_entries.h"
 #include "base/process_stat.h"
 #include "base/scan.h"
@@ -118,10 +119,12 @@ uint64_t ticks_of(uint64_t nanoseconds) {
 ProcessIdentity identify(int pid) {
   ProcessFiles files(pid);
   ProcessIdentity identity;
-  identity.exe = files.link("exe");
-  identity.arguments = files.read("cmdline");
-  identity.directory = files.link("cwd");
-  identity.program = files.name_as_started();
+  // Of a main thread that has ended the kernel names none of these.
+  ProcessFiles shown(files.link("exe").empty() ? base::live_thread(pid) : pid);
+  identity.exe = shown.link("exe");
+  identity.arguments = shown.read("cmdline");
+  identity.directory = shown.link("cwd");
+  identity.program = shown.name_as_started();
   if (identity.program.empty()) identity.program = base::base_name(identity.exe);
   identity.parent = files.parent();
   identity.user = files.user();

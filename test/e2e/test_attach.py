@@ -155,6 +155,22 @@ class Attach(unittest.TestCase):
             self.assertEqual(scratch.leftovers(), [])  # the command after it has removed them
             self.assertEqual(target.end(), 7)
 
+    def test_a_process_whose_main_thread_has_ended_has_a_name(self):
+        program = harness.program("worker")
+        with harness.Scratch() as scratch:
+            worker = subprocess.Popen([program, "3", "thread"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                      env=harness.clean_environment())
+            try:
+                self.assertEqual(worker.stdout.readline(), "ready\n")
+                harness.wait_for(lambda: state(worker.pid, "State") == "Z")
+                attached = Attached(worker.pid, scratch)
+                self.assertEqual(attached.end(), 0, attached.stderr)
+                self.assertEqual((attached.report["process"]["exe"], attached.report["process"]["argv"][1:]), (program, ["3", "thread"]))
+                self.assertIn(f"unfreed: worker (pid {worker.pid}) is still running", attached.stderr)
+            finally:
+                worker.kill()
+                worker.communicate()
+
     def test_job_control_does_not_freeze_it(self):
         with harness.Scratch() as scratch, Target() as target:
             attached = Attached(target.pid, scratch)
