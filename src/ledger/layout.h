@@ -137,17 +137,19 @@ inline constexpr uint32_t kHeaderFlagGradedInFlight = 1u << 16;
 inline constexpr uint32_t kHeaderFlagJoined = 1u << 18;
 /// The runtime in the traced process has begun a ledger, without which this one says too little.
 inline constexpr uint32_t kHeaderFlagHasLibraryPart = 1u << 19;
+/// It was traced since another process, which has started it, or this one was attached to.
+inline constexpr uint32_t kHeaderFlagOfAttachment = 1u << 20;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
                kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
                kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
                kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved +
-               kHeaderFlagJoined + kHeaderFlagHasLibraryPart) ==
+               kHeaderFlagJoined + kHeaderFlagHasLibraryPart + kHeaderFlagOfAttachment) ==
                   (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
                    kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
                    kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
                    kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved |
-                   kHeaderFlagJoined | kHeaderFlagHasLibraryPart),
+                   kHeaderFlagJoined | kHeaderFlagHasLibraryPart | kHeaderFlagOfAttachment),
               "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the

@@ -115,8 +115,8 @@ class Sweep {
   }
 
   static bool is_evidence(const Header& header) {
-    // Its tracer was killed; nothing has happened to the process, which can be attached to again.
-    if (header.flags.load(std::memory_order_relaxed) & kHeaderFlagAttached) return false;
+    // Its tracer was killed; nothing has happened to the process, which can be attached to again, as what it started.
+    if (header.flags.load(std::memory_order_relaxed) & kHeaderFlagOfAttachment) return false;
     uint32_t state = header.state.load(std::memory_order_relaxed);
     bool has_something = state == static_cast<uint32_t>(State::live) || state == static_cast<uint32_t>(State::ended);
     return has_something && !header.is_reported.load(std::memory_order_relaxed);

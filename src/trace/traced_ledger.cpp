@@ -142,6 +142,7 @@ void TracedLedger::describe_process(int pid, bool is_forked, const ProcessIdenti
   if (setup_.is_observed) flags |= ledger::kHeaderFlagObserved;
   if (pid == setup_.command_pid) flags |= ledger::kHeaderFlagRoot;
   if (setup_.is_attached) flags |= ledger::kHeaderFlagAttached;
+  if (setup_.is_attachment) flags |= ledger::kHeaderFlagOfAttachment;
   if (is_forked) flags |= ledger::kHeaderFlagForked;
   header.flags.fetch_or(flags, std::memory_order_relaxed);
 }

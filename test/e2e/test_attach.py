@@ -155,6 +155,18 @@ class Attach(unittest.TestCase):
             self.assertEqual(scratch.leftovers(), [])  # the command after it has removed them
             self.assertEqual(target.end(), 7)
 
+    def test_nothing_is_left_of_followed_children_if_the_attacher_is_killed(self):
+        with harness.Scratch() as scratch, Target() as target:
+            attached = Attached(target.pid, scratch, "--follow-children")
+            target.tell("f")
+            harness.wait_for(lambda: [pid for pid in children(target.pid) if has_passwd(pid)])
+            harness.wait_for(lambda: len([path for path in scratch.leftovers() if path.split("/")[-1][0].isdigit()]) == 2)
+            attached.end(signal.SIGKILL)
+            harness.wait_for(lambda: state(target.pid, "TracerPid") == "0")
+            harness.unfreed("list", env={"UNFREED_LEDGER_DIR": scratch.ledgers})
+            self.assertEqual(scratch.leftovers(), [])
+            target.tell("w")
+
     def test_a_process_whose_main_thread_has_ended_has_a_name(self):
         program = harness.program("worker")
         with harness.Scratch() as scratch:
