@@ -41,6 +41,27 @@ void check_tracers_own(const ledger::View& view) {
                  [&](std::string_view name) { test::check(at++ != site->hook || name == "openat", "and its call"); });
 }
 
+/// `own`: the tracer's as it was. What is added refers to nothing of it.
+void check_added(const ledger::View& view, const ledger::View& own) {
+  auto is_new = [](uint64_t reference, uint64_t owns) { return reference == 0 || reference >= owns; };
+  for (uint32_t at = own.site_count(); at < view.site_count(); ++at) {
+    const ledger::Site* site = view.site(at);
+    if (!site) continue;
+    test::check(is_new(site->node, own.node_count()), "a site's stack is not the tracer's");
+    test::check(site->hook >= own.header().hook_count, "nor its function");
+  }
+  for (uint32_t at = own.node_count(); at < view.node_count(); ++at) {
+    const ledger::Node* node = view.node(at);
+    if (!node) continue;
+    test::check(is_new(node->parent, own.node_count()), "a frame's caller is not the tracer's");
+    bool has_module = !(node->module & ledger::kNodeSource);
+    test::check(!has_module || is_new(node->module & ledger::kNodeModuleMask, own.module_count()), "nor its module");
+  }
+  for (uint32_t at = own.module_count(); at < view.module_count(); ++at)
+    if (const ledger::Module* module = view.module(at))
+      test::check(is_new(module->path, own.text_bytes()), "a module's path is not the tracer's");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -48,10 +69,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const int file = tracers_file();
   ledger::View view;
   if (ledger::View::open(library.damage(data, size), view)) return 0;
-  ledger::Copy copy;
-  test::check(!copy.load(file), "the tracer's ledger is read");
+  ledger::Copy copy, own;
+  test::check(!copy.load(file) && !own.load(file), "the tracer's ledger is read");
   test::check(ledger::add_library_part(copy, view), "there is memory");
   check_tracers_own(copy.view());
+  check_added(copy.view(), own.view());
   test::check_report_of(copy.view());
   return 0;
 }
