@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "elf/file.h"
+#include "elf/opened.h"
 #include "evaluate/frames.h"
 #include "names/code_owner.h"
 #include "settings/programs.h"
@@ -35,20 +37,74 @@ struct Accepted {
   std::string_view functions;
   std::string_view reason;
 };
+constexpr std::string_view kAnyProgram = "*";
 constexpr Accepted kAccepted[] = {
+#define KNOWN_BY(programs, symbol)
 #define ACCEPTED(programs, subject, what, functions, reason) \
   {programs, Subject::subject, What::what, functions, reason},
 #include "settings/default_suppressions.inc"
 #undef ACCEPTED
+#undef KNOWN_BY
 };
+
+struct KnownBy {
+  std::string_view programs;
+  std::string_view symbol;
+};
+constexpr KnownBy kKnownBy[] = {
+#define KNOWN_BY(programs, symbol) {programs, symbol},
+#define ACCEPTED(programs, subject, what, functions, reason)
+#include "settings/default_suppressions.inc"
+#undef ACCEPTED
+#undef KNOWN_BY
+};
+
+/// A library that the program may be a small part of: libruby-3.1.so.3.1 of ruby3.1.
+bool is_library_of(std::string_view program, std::string_view library) {
+  while (!program.empty() && (base::is_digit(program.back()) || program.back() == '.')) program.remove_suffix(1);
+  constexpr std::string_view kPrefix = "lib";
+  return !program.empty() && library.starts_with(kPrefix) && base::slice(library, kPrefix.size()).starts_with(program);
+}
+
+bool exports(std::string_view path, std::string_view symbol) {
+  base::FixedText<4096> name;
+  elf::Opened file(name.add(path).c_str());
+  if (!file) return false;
+  elf::Bytes bytes = file.bytes();
+  elf::File object;
+  return !object.open(bytes) && elf::Dynamic(object).exports(symbol);
+}
+
+/// Is it the well-known program of its name, and not just one that is named alike?
+bool is_well_known(const ledger::View& view) {
+  std::string_view path = view.text(view.header().exe);
+  std::string_view program = base::base_name(path);
+  for (const KnownBy& known : kKnownBy) {
+    if (!is_named(known.programs, program)) continue;
+    if (exports(path, known.symbol)) return true;
+    for (uint32_t index = 1; index < view.module_count(); ++index) {
+      const ledger::Module* module = view.module(index);
+      std::string_view library = module ? view.text(module->path) : std::string_view();
+      if (is_library_of(program, base::base_name(library)) && exports(library, known.symbol)) return true;
+    }
+    return false;
+  }
+  return is_system_module(path);
+}
 
 /// The rows for this process: `visit(row)` until it returns true.
 template <class Visit>
-uint32_t find_row(const ReportInput& input, Subject subject, Visit visit) {
+uint32_t find_row(const ReportInput& input, Evaluation& evaluation, Subject subject, Visit visit) {
   if (input.settings->no_default_suppressions) return kNoIndex;
-  std::string_view program = base::base_name(input.view->text(input.view->header().exe));
+  std::string_view program = base::base_name(evaluation.view->text(evaluation.view->header().exe));
+  auto is_of = [&](std::string_view programs) {
+    if (programs == kAnyProgram) return true;
+    if (!is_named(programs, program)) return false;
+    if (!evaluation.is_well_known) evaluation.is_well_known = is_well_known(*evaluation.view);
+    return *evaluation.is_well_known;
+  };
   for (uint32_t row = 0; row < std::size(kAccepted); ++row)
-    if (kAccepted[row].subject == subject && is_named(kAccepted[row].programs, program) && visit(kAccepted[row]))
+    if (kAccepted[row].subject == subject && is_of(kAccepted[row].programs) && visit(kAccepted[row]))
       return kFirstBuiltIn + row;
   return kNoIndex;
 }
@@ -82,18 +138,13 @@ const ledger::Node* innermost(const ledger::View& view, uint32_t leaf) {
   return nullptr;
 }
 
-/// Does the innermost frame lie in the interpreter itself: the executable, or the library that it is a small part of
-/// (ruby3.1 of libruby-3.1.so.3.1)?
+/// Does the innermost frame lie in the interpreter itself: the executable, or the library that it is a small part of?
 bool is_called_by_interpreter(const ledger::View& view, uint32_t leaf) {
   const ledger::Node* caller = innermost(view, leaf);
   if (is_of_main_module(view, caller)) return true;
   const ledger::Module* module = caller ? view.module(caller->module & ledger::kNodeModuleMask) : nullptr;
-  if (!module) return false;
-  std::string_view program = base::base_name(view.text(view.header().exe));
-  while (!program.empty() && (base::is_digit(program.back()) || program.back() == '.')) program.remove_suffix(1);
-  constexpr std::string_view kPrefix = "lib";
-  std::string_view library = base::base_name(view.text(module->path));
-  return !program.empty() && library.starts_with(kPrefix) && base::slice(library, kPrefix.size()).starts_with(program);
+  return module &&
+         is_library_of(base::base_name(view.text(view.header().exe)), base::base_name(view.text(module->path)));
 }
 
 }  // namespace
@@ -227,7 +278,7 @@ bool is_own_call(const Evaluation& evaluation, uint32_t site, std::string_view f
 
 }  // namespace
 
-uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
+uint32_t accepted_descriptors(const ReportInput& input, Evaluation& evaluation, uint32_t site) {
   const EvaluatedSite& held = evaluation.sites[site];
   std::string_view script = evaluation.view->text(evaluation.view->header().script);
   uint32_t first = kNoIndex;
@@ -243,7 +294,7 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   };
   for (uint32_t at = held.first_object; at < held.first_object + held.objects; ++at) {
     const EvaluatedFd& fd = evaluation.fds[at];
-    uint32_t row = find_row(input, Subject::fd, [&](const Accepted& accepted) {
+    uint32_t row = find_row(input, evaluation, Subject::fd, [&](const Accepted& accepted) {
       if (accepted.what == What::own_digit) return fd.fd >= 3 && fd.fd <= 9;
       if (accepted.what == What::own_numbers) return is_high(fd) && are_few();
       if (accepted.what == What::python_workers) return is_of_python_worker(evaluation, fd, held);
@@ -261,9 +312,9 @@ uint32_t accepted_descriptors(const ReportInput& input, const Evaluation& evalua
   return first;
 }
 
-uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
+uint32_t accepted_losses(const ReportInput& input, Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
-  return find_row(input, Subject::heap, [&](const Accepted& accepted) {
+  return find_row(input, evaluation, Subject::heap, [&](const Accepted& accepted) {
     if (!record) return false;
     if (accepted.what == What::by_function) return is_called_by(input, evaluation, site, accepted.functions);
     if (accepted.what == What::shell_losses && !is_system_module(evaluation.view->text(evaluation.view->header().exe)))
@@ -273,9 +324,9 @@ uint32_t accepted_losses(const ReportInput& input, const Evaluation& evaluation,
   });
 }
 
-uint32_t accepted_misuse(const ReportInput& input, const Evaluation& evaluation, uint32_t site) {
+uint32_t accepted_misuse(const ReportInput& input, Evaluation& evaluation, uint32_t site) {
   const ledger::Site* record = evaluation.view->site(site);
-  return find_row(input, Subject::misuse, [&](const Accepted& accepted) {
+  return find_row(input, evaluation, Subject::misuse, [&](const Accepted& accepted) {
     return accepted.what == What::own_code && record &&
            is_of_main_module(*evaluation.view, innermost(*evaluation.view, record->node));
   });

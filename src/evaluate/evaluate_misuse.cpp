@@ -6,7 +6,7 @@ namespace unfreed::report {
 namespace {
 
 /// A suppression of the closing or of the opening call site covers the invalid close.
-uint32_t suppression_of(const ReportInput& input, const Evaluation& evaluation, uint32_t acting, uint32_t opened) {
+uint32_t suppression_of(const ReportInput& input, Evaluation& evaluation, uint32_t acting, uint32_t opened) {
   uint32_t found = find_suppression(input, evaluation, acting);
   if (found == kNoIndex) found = find_suppression(input, evaluation, opened);
   return found != kNoIndex ? found : accepted_misuse(input, evaluation, acting);

@@ -20,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -168,6 +169,7 @@ struct Evaluation {
   bool settled = true;  ///< counters could be read undisturbed
   bool short_of_memory = false;
   Totals totals[kSubjectCount];
+  std::optional<bool> is_well_known;  ///< the program that its name says, once somebody has asked (accepted.cpp)
 
   Totals& of(Subject subject) { return totals[index_of(subject)]; }
   const Totals& of(Subject subject) const { return totals[index_of(subject)]; }

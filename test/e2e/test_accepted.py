@@ -118,8 +118,21 @@ class Shells(unittest.TestCase):
             shutil.copy(harness.program("lost"), scratch.path("sh"))
             result = harness.run([scratch.path("sh")], options=["--fail-on", "heap.lost>0"])
             self.assertEqual(result.status, 23, "a shell that a project builds is its own")
+            for name in ("sh", "bash", "dash", "ksh"):
+                shutil.copy(harness.program("fd_open"), scratch.path(name))
+                result = harness.run([scratch.path(name), "leak"], options=["--fail-on", "fd>0"])
+                self.assertEqual(result.status, 23, result)
         # Another program that reads a script.
         self.assertEqual(self.run_script("/usr/bin/python3", "import os; os.open('script.sh', 0)").status, 23)
+
+
+class OthersOfThatName(unittest.TestCase):
+    def test_a_program_of_a_well_known_name_has_leaks_of_its_own(self):
+        with harness.Scratch() as scratch:
+            for name in ("node", "perl", "ruby", "bash"):
+                shutil.copy(harness.program("lost"), scratch.path(name))
+                result = harness.run([scratch.path(name)], options=["--fail-on", "heap.lost>0"])
+                self.assertEqual(result.status, 23, result)
 
 
 @unittest.skipUnless(shutil.which("node"), "node is not installed")

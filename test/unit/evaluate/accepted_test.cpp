@@ -4,7 +4,9 @@
 
 #include <string>
 
+#include "support/beside.h"
 #include "support/evaluated.h"
+#include "support/scratch_folder.h"
 
 namespace unfreed::report {
 namespace {
@@ -13,9 +15,17 @@ using ledger::FdOrigin;
 using ledger::Kind;
 using ledger::MisuseKind;
 
-class AcceptedTest : public ::testing::Test {
+class AcceptedTest : public test::ScratchFolder {
  protected:
   void program(std::string_view exe) { builder_.header().exe = builder_.text(exe); }
+  /// One of that name that exports what the well-known program does.
+  void well_known(const char* name) { program(file(name, "well_known_program.so")); }
+  /// An ELF file, under that name.
+  std::string file(const char* name, const char* contents) {
+    std::filesystem::remove(path(name));
+    std::filesystem::create_symlink(test::beside_this_test(contents), path(name));
+    return path(name);
+  }
   uint32_t site(Kind kind = Kind::fd, uint32_t module = 0) {
     offset_ += 100;
     return builder_.site(kind, 0, builder_.stack({{module ? module : main_, offset_}, {main_, 2}}));
@@ -49,7 +59,7 @@ class AcceptedTest : public ::testing::Test {
 };
 
 TEST_F(AcceptedTest, AScriptMeansToKeepADescriptorOfOneDigit) {
-  program("/bin/bash");
+  well_known("bash");
   uint32_t at = site();
   open(3, at);
   open(9, at);
@@ -62,7 +72,7 @@ TEST_F(AcceptedTest, AScriptMeansToKeepADescriptorOfOneDigit) {
 }
 
 TEST_F(AcceptedTest, HighNumbersAreNotEveryShells) {
-  program("/bin/bash");
+  well_known("bash");
   open(10, site());
   EXPECT_TRUE(contains(reason(), "by name or high number")) << reason();
   program("/bin/dash");
@@ -70,7 +80,7 @@ TEST_F(AcceptedTest, HighNumbersAreNotEveryShells) {
 }
 
 TEST_F(AcceptedTest, OneOfALowerNumberIsNoWishEither) {
-  program("/bin/bash");
+  well_known("bash");
   open(2, site());
   builder_.writer().at<ledger::FdRecord>(ledger::SectionId::fds, 2)->acquired_ns = 1;
   EXPECT_EQ(reason(), "");
@@ -83,7 +93,7 @@ TEST_F(AcceptedTest, OtherProgramsMeanNothingByIt) {
 }
 
 TEST_F(AcceptedTest, TheUserMayWantToSeeItAll) {
-  program("/bin/bash");
+  well_known("bash");
   settings_.no_default_suppressions = true;
   open(3, site());
   EXPECT_EQ(reason(), "");
@@ -103,7 +113,7 @@ TEST_F(AcceptedTest, AShellKeepsTheScriptThatItReads) {
 }
 
 TEST_F(AcceptedTest, WhatItAcceptsForOneReasonEachHasTheFirst) {
-  program("/bin/bash");
+  well_known("bash");
   builder_.header().script = builder_.text("/home/u/script.sh");
   uint32_t at = site();
   open(3, at);
@@ -114,7 +124,7 @@ TEST_F(AcceptedTest, WhatItAcceptsForOneReasonEachHasTheFirst) {
 TEST_F(AcceptedTest, WhatAFunctionOpensIsAccepted) {
   const test::NamedOffset kNames[] = {{100, "uv__io_start"}, {2, "uv_loop_init"}};
   std::span<const test::NamedOffset> names = kNames;
-  program("/usr/bin/node");
+  well_known("node");
   open(10, site());
   EXPECT_EQ(reason(), "") << "its functions have no names";
   resolver_ = test::naming_resolver(names);
@@ -124,8 +134,37 @@ TEST_F(AcceptedTest, WhatAFunctionOpensIsAccepted) {
   EXPECT_EQ(reason(), "");
 }
 
+TEST_F(AcceptedTest, AnotherProgramOfThatNameHasLeaksOfItsOwn) {
+  open(3, site());
+  for (const char* name : {"bash", "zsh"}) {
+    program(file(name, "callback_small.so"));
+    EXPECT_EQ(reason(), "") << name;
+    well_known(name);
+    EXPECT_NE(reason(), "") << name;
+  }
+}
+
+TEST_F(AcceptedTest, AShellThatExportsNothingIsKnownByItsPlace) {
+  open(3, site());
+  program(file("dash", "callback_small.so"));
+  EXPECT_EQ(reason(), "");
+  program("/usr/bin/dash");
+  EXPECT_NE(reason(), "");
+}
+
+TEST_F(AcceptedTest, AnInterpreterMayBeInALibrary) {
+  program(file("python3.12", "callback_small.so"));
+  builder_.header().flags.fetch_or(ledger::kHeaderFlagForked);
+  open(10, site(), "/dev/null");
+  builder_.module(file("libpython3.12.so.1.0", "callback_small.so"));
+  builder_.module(file("libother.so", "well_known_program.so"));
+  EXPECT_EQ(reason(), "");
+  builder_.module(file("libpython3.so", "well_known_program.so"));
+  EXPECT_TRUE(contains(reason(), "multiprocessing keeps /dev/null")) << reason();
+}
+
 TEST_F(AcceptedTest, AForkedPythonWorkerKeepsDevNullOnce) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   uint32_t at = site();
   open(10, at, "/dev/null");
   EXPECT_EQ(reason(), "") << "it was not forked";
@@ -136,14 +175,14 @@ TEST_F(AcceptedTest, AForkedPythonWorkerKeepsDevNullOnce) {
 }
 
 TEST_F(AcceptedTest, AForkedWorkerOpensFilesLikeAnybody) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   builder_.header().flags.fetch_or(ledger::kHeaderFlagForked);
   open(10, site(), "/tmp/data");
   EXPECT_EQ(reason(), "");
 }
 
 TEST_F(AcceptedTest, ASpawnedPythonWorkerHasACopyOfAPipe) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   builder_.header().argv =
       builder_.text(std::string_view("python3\0-c\0from multiprocessing.spawn import spawn_main; x()\0", 60));
   builder_.header().argv_count = 3;
@@ -156,7 +195,7 @@ TEST_F(AcceptedTest, ASpawnedPythonWorkerHasACopyOfAPipe) {
 }
 
 TEST_F(AcceptedTest, AForkServerRunsNoCodeOfTheProgram) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   builder_.header().argv =
       builder_.text(std::string_view("python3\0-c\0from multiprocessing.forkserver import main; x()\0", 59));
   builder_.header().argv_count = 3;
@@ -168,7 +207,7 @@ TEST_F(AcceptedTest, AForkServerRunsNoCodeOfTheProgram) {
 }
 
 TEST_F(AcceptedTest, APythonHelpersPipeIsKeptWhileItRuns) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   uint32_t at = site();
   open(10, at, "pipe:[7]", O_WRONLY);
   builder_.kernel_task(900, true, 'S');
@@ -180,7 +219,7 @@ TEST_F(AcceptedTest, APythonHelpersPipeIsKeptWhileItRuns) {
 }
 
 TEST_F(AcceptedTest, TheReadingEndOfAPipeOrAFileIsNoHelpers) {
-  program("/usr/bin/python3.11");
+  well_known("python3.11");
   uint32_t at = site();
   builder_.kernel_task(900, true, 'S');
   builder_.writer().at<ledger::KernelTask>(ledger::SectionId::kernel_tasks, 0)->flags = ledger::kTaskPythonHelper;
@@ -194,7 +233,7 @@ TEST_F(AcceptedTest, TheReadingEndOfAPipeOrAFileIsNoHelpers) {
 }
 
 TEST_F(AcceptedTest, BashClosesAPipeTwice) {
-  program("/bin/bash");
+  well_known("bash");
   uint32_t own = site();
   builder_.misuse(MisuseKind::double_close, 5, 1, own);
   EXPECT_TRUE(contains(misuse_reason(), "bash closes the ends of its pipes a second time")) << misuse_reason();
@@ -203,13 +242,13 @@ TEST_F(AcceptedTest, BashClosesAPipeTwice) {
 }
 
 TEST_F(AcceptedTest, AModuleThatBashHasLoadedHasNoLeaveToClose) {
-  program("/bin/bash");
+  well_known("bash");
   builder_.misuse(MisuseKind::double_close, 5, 1, site(Kind::fd, builder_.module("/opt/lib/plugin.so")));
   EXPECT_EQ(misuse_reason(), "");
 }
 
 TEST_F(AcceptedTest, TheRuntimesOwnFrameIsNobodys) {
-  program("/bin/bash");
+  well_known("bash");
   uint32_t runtime = builder_.module("/opt/lib/libunfreed.so", ledger::kModuleRuntime);
   builder_.misuse(MisuseKind::double_close, 5, 1,
                   builder_.site(Kind::fd, 0, builder_.stack({{runtime, 1}, {main_, 3}, {main_, 2}})));
@@ -219,8 +258,11 @@ TEST_F(AcceptedTest, TheRuntimesOwnFrameIsNobodys) {
 class AcceptedLossesTest : public AcceptedTest {
  protected:
   /// A lost block of perl's, allocated by a module.
-  std::string reason_of(uint32_t module, std::string_view exe = "/usr/bin/perl") {
-    program(exe);
+  std::string reason_of(uint32_t module, std::string_view exe = "") {
+    if (exe.empty())
+      well_known("perl");
+    else
+      program(exe);
     uint32_t at = site(Kind::heap, module);
     builder_.blocks(at, 1, 0, 10, 0);
     builder_.header().grading = static_cast<uint32_t>(ledger::Grading::done);
@@ -238,6 +280,12 @@ TEST_F(AcceptedLossesTest, PerlLosesMemoryOfItsOwn) {
 
 TEST_F(AcceptedLossesTest, AModuleThatIsNotTheSystemsLosesItsOwn) {
   EXPECT_EQ(reason_of(builder_.module("/home/u/auto/My/My.so")), "");
+}
+
+TEST_F(AcceptedLossesTest, OtherProgramsOfAWellKnownNameLoseTheirOwn) {
+  EXPECT_EQ(reason_of(main_, file("node", "callback_small.so")), "");
+  well_known("node");
+  EXPECT_NE(reason(), "");
 }
 
 TEST_F(AcceptedLossesTest, OtherProgramsLoseTheirOwn) {
