@@ -147,6 +147,7 @@ void build_children(Build& build) {
     one->origin = child.child_class == ChildClass::reaped_unseen ? "reaped_unseen"
                   : child.inherited                              ? "inherited"
                   : child.ignored                                ? "ignored"
+                  : child.adopted                                ? "adopted"
                                                                  : "unattributed";
     describe(build, child, *one);
   }

@@ -49,6 +49,13 @@ void settle_reused(std::span<EvaluatedChild> children) {
   }
 }
 
+/// Do children come to the process that it has not started? What a traced one has started is all known.
+bool adopts_orphans(const Evaluation& evaluation) {
+  uint32_t flags = evaluation.view->header().flags.load(std::memory_order_relaxed);
+  bool knows_all = flags & ledger::kHeaderFlagTraced && !(flags & ledger::kHeaderFlagAttached);
+  return flags & ledger::kHeaderFlagAdopts || knows_all;
+}
+
 size_t add_unattributed(const Evaluation& evaluation, std::span<const ListedTask> list, std::span<EvaluatedChild> out,
                         size_t count) {
   for (const ListedTask& one : list) {
@@ -58,6 +65,7 @@ size_t add_unattributed(const Evaluation& evaluation, std::span<const ListedTask
     child.kernel = one.index;
     child.pid = one.id;
     child.unattributed = true;
+    child.adopted = adopts_orphans(evaluation);
     child.child_class = classify(evaluation, one.index);
   }
   return count;
@@ -66,8 +74,10 @@ size_t add_unattributed(const Evaluation& evaluation, std::span<const ListedTask
 void total(Evaluation& evaluation) {
   Totals& totals = evaluation.of(Subject::child);
   for (const EvaluatedChild& child : evaluation.children) {
-    // As of descriptors, what the kernel lists counts, whether or not a hooked function started it.
+    // As of descriptors, what the kernel lists counts, whether or not the call was seen that started it. But nobody has
+    // to wait for what others have started.
     if (child.unattributed) ++totals[Counter::unattributed];
+    if (child.adopted) continue;
     if (child.child_class == ChildClass::reaped_unseen)
       ++totals[Counter::reaped_unseen];
     else if (child.inherited)

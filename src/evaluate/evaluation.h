@@ -93,6 +93,7 @@ struct EvaluatedChild {
   bool inherited;
   bool ignored;
   bool unattributed;  ///< only the kernel knows of it
+  bool adopted;       ///< unattributed, and may be an orphan that another process has started
 };
 
 /// A timer, shared memory, a library …
@@ -168,8 +169,8 @@ struct Evaluation {
   bool graded = false;  ///< it is known what the process could not get at any more
   bool settled = true;  ///< counters could be read undisturbed
   bool short_of_memory = false;
-  Totals totals[kSubjectCount];
   std::optional<bool> is_well_known;  ///< the program that its name says, once somebody has asked (accepted.cpp)
+  Totals totals[kSubjectCount];
 
   Totals& of(Subject subject) { return totals[index_of(subject)]; }
   const Totals& of(Subject subject) const { return totals[index_of(subject)]; }

@@ -129,6 +129,18 @@ void note_unseen_memory(const Evaluation& evaluation, const NoteSink& sink) {
   sink.add(sink.context, note.text());
 }
 
+void note_adopted(const Evaluation& evaluation, const NoteSink& sink) {
+  uint64_t ended = 0;
+  for (const EvaluatedChild& child : evaluation.children)
+    if (child.adopted && child.child_class == ChildClass::zombie) ++ended;
+  if (!ended) return;
+  NoteText note;
+  note.add_number(ended).add(ended == 1 ? " child has" : " children have");
+  note.add(
+      " ended that other processes had started, as far as is known: this one adopts orphans, and did not wait for ");
+  sink.add(sink.context, note.add(ended == 1 ? "it" : "them").text());
+}
+
 void note_goroutines(const Evaluation& evaluation, const NoteSink& sink) {
   std::string_view reason = evaluation.view->text(evaluation.view->header().no_goroutines);
   if (reason.empty()) return;
@@ -177,6 +189,7 @@ bool list_notes(const ReportInput& input, const Evaluation& evaluation, const Re
              "the ledger could not be put into shared memory: a killed process would have left no report");
   for (std::string_view note : input.notes) sink.add(sink.context, note);
   note_unseen_memory(evaluation, sink);
+  note_adopted(evaluation, sink);
   note_goroutines(evaluation, sink);
   bool is_in_doubt = report.grading && report.grading->state == GradingState::done && !report.grading->reason.empty();
   if (is_in_doubt) sink.add(sink.context, report.grading->reason);

@@ -43,7 +43,8 @@ std::string_view state_of(Subject subject, Counter counter) {
     case Counter::inherited:
       return " inherited";
     case Counter::unattributed:
-      return " acquired through no hooked function";
+      return subject == Subject::thread || subject == Subject::child ? " whose start was not seen"
+                                                                     : " acquired through no hooked function";
     case Counter::lost:
     case Counter::lost_bytes:
       return " lost";

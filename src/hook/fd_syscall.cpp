@@ -305,6 +305,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       break;
   }
   long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1], arguments[2]), call);
+  hook::note_subreaper(number, arguments[0], arguments[1], result);
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, hook_number(Hook::syscall), from);

@@ -59,6 +59,10 @@ void hook::child_collected(const siginfo_t& about) {
     child_collected(about.si_pid, W_EXITCODE(0, about.si_status));
 }
 
+void hook::note_subreaper(long number, long option, long value, long result) {
+  if (number == SYS_prctl && option == PR_SET_CHILD_SUBREAPER && result == 0) track::set_adopts_orphans(value != 0);
+}
+
 hook::Sandbox hook::sandbox_made_by(long number, long first, long second, long third) {
   // libseccomp asks what the kernel can do by calls that must fail, for want of a filter.
   if (number == SYS_prctl && first == PR_SET_SECCOMP) {
@@ -181,7 +185,9 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
   for (long& value : values) value = va_arg(list, long);
   va_end(list);
   auto call = [&] { return g_real.prctl(option, values[0], values[1], values[2], values[3]); };
-  return static_cast<int>(hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call));
+  long result = hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call);
+  hook::note_subreaper(SYS_prctl, option, values[0], result);
+  return static_cast<int>(result);
 }
 
 /// Another library may be loaded at the same addresses: everything cached about them becomes invalid.

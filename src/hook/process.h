@@ -46,6 +46,8 @@ int process_ending(int status);
 /// A wait function has reaped a child; `pid` 0: none. Keeps errno.
 void child_collected(int pid, int wait_status);
 void child_collected(const siginfo_t& about);
+/// PR_SET_CHILD_SUBREAPER, or another system call, has returned this.
+void note_subreaper(long number, long option, long value, long result);
 void tell_of_sandbox(Sandbox sandbox, bool failed);
 /// Around an exec, which returns only if it failed.
 class Replacement {

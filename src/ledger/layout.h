@@ -139,17 +139,19 @@ inline constexpr uint32_t kHeaderFlagJoined = 1u << 18;
 inline constexpr uint32_t kHeaderFlagHasLibraryPart = 1u << 19;
 /// It was traced since another process, which has started it, or this one was attached to.
 inline constexpr uint32_t kHeaderFlagOfAttachment = 1u << 20;
+/// Orphans become children of the process: it is process 1, or has asked for them (PR_SET_CHILD_SUBREAPER).
+inline constexpr uint32_t kHeaderFlagAdopts = 1u << 21;
 inline constexpr uint32_t kHeaderFlagNoneEnded = 1u << 14;  ///< when the process began to end, no child had ended
 static_assert((kHeaderFlagRoot + kHeaderFlagForked + kHeaderFlagPrivate + kHeaderFlagForeignMalloc +
                kHeaderFlagReconciled + kHeaderFlagSandboxed + kHeaderFlagMaybeSandboxed + kHeaderFlagAsking +
                kHeaderFlagThreadsListed + kHeaderFlagChildrenListed + kHeaderFlagTraced + kHeaderFlagAttached +
                kHeaderFlagGradedInDoubt + kHeaderFlagGradedInFlight + kHeaderFlagNoneEnded + kHeaderFlagObserved +
-               kHeaderFlagJoined + kHeaderFlagHasLibraryPart + kHeaderFlagOfAttachment) ==
+               kHeaderFlagJoined + kHeaderFlagHasLibraryPart + kHeaderFlagOfAttachment + kHeaderFlagAdopts) ==
                   (kHeaderFlagRoot | kHeaderFlagForked | kHeaderFlagPrivate | kHeaderFlagForeignMalloc |
                    kHeaderFlagReconciled | kHeaderFlagSandboxed | kHeaderFlagMaybeSandboxed | kHeaderFlagAsking |
                    kHeaderFlagThreadsListed | kHeaderFlagChildrenListed | kHeaderFlagTraced | kHeaderFlagAttached |
                    kHeaderFlagGradedInDoubt | kHeaderFlagGradedInFlight | kHeaderFlagNoneEnded | kHeaderFlagObserved |
-                   kHeaderFlagJoined | kHeaderFlagHasLibraryPart | kHeaderFlagOfAttachment),
+                   kHeaderFlagJoined | kHeaderFlagHasLibraryPart | kHeaderFlagOfAttachment | kHeaderFlagAdopts),
               "each flag has a bit of its own");
 
 /// Who makes the last report, the launcher or the process. The process announces that it is deciding, checks if the

@@ -62,7 +62,7 @@ namespace words {
 inline constexpr Text kOwners[] = {"file_stream", "directory_stream", "popen_stream", "message_queue"};
 inline constexpr Text kFdOrigins[] = {"held", "inherited", "unattributed", "standard",
                                       "libc", "ignored",   "closed_unseen"};
-inline constexpr Text kChildOrigins[] = {"unattributed", "inherited", "ignored", "reaped_unseen"};
+inline constexpr Text kChildOrigins[] = {"unattributed", "adopted", "inherited", "ignored", "reaped_unseen"};
 inline constexpr Text kChildStates[] = {"zombie", "running", "unknown", "gone"};
 inline constexpr Text kThreadStates[] = {"running", "finished"};
 inline constexpr Text kObjectStates[] = {"running", "finished", "zombie", "unknown"};

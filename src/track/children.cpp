@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <atomic>
@@ -201,10 +202,23 @@ void enter_inherited() {
 }
 }  // namespace
 
+void set_adopts_orphans(bool does) {
+  if (!enter(Kind::child)) return;
+  std::atomic<uint32_t>& flags = g_tracker.writer.header().flags;
+  if (does)
+    flags.fetch_or(ledger::kHeaderFlagAdopts, std::memory_order_relaxed);
+  else
+    flags.fetch_and(~ledger::kHeaderFlagAdopts, std::memory_order_relaxed);
+}
+
 bool prepare_children() {
   if (!g_next_memory.prepare(g_tracker.writer.section(SectionId::children).capacity * sizeof *g_next)) return false;
   g_next = static_cast<uint32_t*>(g_next_memory.start());
   enter_inherited();
+  // Before exec, too, it may have asked for them.
+  int adopts = base::current_pid() == 1;
+  if (!adopts) base::raw_syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, reinterpret_cast<long>(&adopts));
+  if (adopts) g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagAdopts, std::memory_order_relaxed);
   return true;
 }
 

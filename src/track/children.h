@@ -38,6 +38,9 @@ pid_t child_forking(uint16_t hook, const unwind::Registers& from, Call call) {
 /// A wait function has reaped it.
 void child_reaped(pid_t pid);
 
+/// Orphans become this process's children, or no longer (PR_SET_CHILD_SUBREAPER).
+void set_adopts_orphans(bool does);
+
 /// Adds the children that were started after `serial` and not waited for.
 void child_live_since(uint32_t serial, LiveSince& out);
 

@@ -96,6 +96,21 @@ class Children(unittest.TestCase):
         self.assertEqual((child["live"], child["unattributed"]), (1, 1))
         self.assertEqual([(one["origin"], one["state"]) for one in result.report["children"]], [("unattributed", "zombie")])
 
+    def test_nobody_has_to_wait_for_what_others_have_started(self):
+        for words in (["adopts"], ["adopts", "orphan"]):  # asked for before exec, too
+            with self.subTest(words=words):
+                result = self.run_case(*words, options=["--fail-on", "child>0"])
+                self.assertEqual(result.status, 0, result)
+                child = result.report["totals"]["child"]
+                self.assertEqual((child["live"], child["unattributed"]), (0, 1))
+                self.assertEqual([(one["origin"], one["state"]) for one in result.report["children"]], [("adopted", "zombie")])
+                self.assertIn("1 child has ended that other processes had started, as far as is known: this one adopts orphans, "
+                              "and did not wait for it", result.report["notes"])
+
+    def test_its_own_children_count_where_it_adopts_others(self):
+        result = self.run_case("adopts", "zombies", options=["--fail-on", "child>0"])
+        self.assertEqual((result.status, result.report["totals"]["child"]["live"]), (23, 3), result)
+
     def test_a_copy_that_makes_a_report_is_no_child_to_others(self):
         """A child of the program's own is, even if its end raises no signal, as a copy's."""
         with contextlib.ExitStack() as stack:

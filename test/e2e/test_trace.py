@@ -252,6 +252,32 @@ class Traced(unittest.TestCase):
             self.assertEqual(result.status, 125, result)
             self.assertIn("goes_on (it was still running when the run ended", result.stderr)
 
+    def test_nobody_has_to_wait_for_what_others_have_started(self):
+        source = """#include <sys/prctl.h>
+            #include <sys/wait.h>
+            #include <unistd.h>
+            int main(int count, char** words) {
+              int ends[2];
+              siginfo_t info;
+              char byte;
+              if (count == 1) prctl(PR_SET_CHILD_SUBREAPER, 1);
+              if (pipe(ends)) return 1;
+              if (fork() == 0) {
+                if (count > 1 || fork()) _exit(0);
+                close(ends[1]);
+                _exit(read(ends[0], &byte, 1) != 0);
+              }
+              close(ends[0]);
+              close(ends[1]);
+              if (count == 1) wait(0);
+              return waitid(P_ALL, 0, &info, WEXITED | WNOWAIT); }"""
+        with harness.Scratch() as scratch:
+            program = scratch.path("adopts")
+            subprocess.run(["gcc", "-static", "-x", "c", "-o", program, "-"], input=source.encode(), check=True)
+            for words, status in (([], 0), (["own"], 23)):
+                result = harness.run([program, *words], options=["--fail-on", "child>0"])
+                self.assertEqual(result.status, status, result)
+
     def test_how_ended_what_a_traced_program_has_started(self):
         """The library is in that one, and does not see its end."""
         waits = {"wait4": "wait(&status);", "waitid": "siginfo_t info; waitid(P_ALL, 0, &info, WEXITED);"}

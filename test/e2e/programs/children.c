@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unfreed/unfreed.h>
@@ -50,6 +51,25 @@ static void exec_after_vfork(void) {
 static void spawn(posix_spawn_file_actions_t* actions) {
   pid_t child;
   if (posix_spawnp(&child, "true", actions, NULL, kTrue, environ) == 0) waitpid(child, NULL, 0);
+}
+
+/// Its child's child ends when its child has.
+static void make_orphan(void) {
+  siginfo_t about;
+  int ends[2];
+  if (pipe(ends) != 0) return;
+  pid_t child = fork();
+  if (child == 0) {
+    if (fork() != 0) _exit(0);
+    char byte;
+    close(ends[1]);
+    ssize_t got = read(ends[0], &byte, 1);
+    _exit(got == 0 ? 0 : 1);
+  }
+  close(ends[0]);
+  close(ends[1]);
+  waitpid(child, NULL, 0);
+  waitid(P_ALL, 0, &about, WEXITED | WNOWAIT);
 }
 
 int main(int count, char** arguments) {
@@ -101,6 +121,12 @@ int main(int count, char** arguments) {
       usleep((useconds_t)i * 1000);
       _exit(got == 0 ? 0 : 1);
     }
+  } else if (!strcmp(name, "adopts")) {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (count > 2) execv(arguments[0], (char*[]){arguments[0], arguments[2], NULL});
+    make_orphan();
+  } else if (!strcmp(name, "orphan")) {
+    make_orphan();
   } else if (!strcmp(name, "raw")) {
 #ifdef __x86_64__
     long child;
