@@ -16,6 +16,7 @@
 #include "hook/file_actions.h"
 #include "hook/process.h"
 #include "hook/real.h"
+#include "ledger/ownership.h"
 #include "track/children.h"
 #include "track/fd.h"
 #include "track/own_child.h"
@@ -270,11 +271,13 @@ UNFREED_HOOK int system(const char* command) {
   track::ExecLeaks exec_leaks;
   if (command) track::note_exec_leaks(hook_number(Hook::system), command, exec_leaks);
   hook::Handover shell({command ? hook::kShell : nullptr}, environ);
+  uint64_t since = ledger::boottime_ns();
   int result = g_real.system(command);
   if (result == -1)
     track::take_exec_leaks_back(exec_leaks);
   else
     shell.note_started(0);
+  if (command && result != -1) hook::command_collected(since, result);
   return result;
 }
 

@@ -59,6 +59,12 @@ void hook::child_collected(const siginfo_t& about) {
     child_collected(about.si_pid, W_EXITCODE(0, about.si_status));
 }
 
+void hook::command_collected(uint64_t since_boottime_ns, int wait_status) {
+  if (!g_events.command_collected || track::in_vfork_child()) return;
+  base::KeepErrno keep;
+  g_events.command_collected(since_boottime_ns, wait_status);
+}
+
 void hook::note_subreaper(long number, long option, long value, long result) {
   if (number == SYS_prctl && option == PR_SET_CHILD_SUBREAPER && result == 0) track::set_adopts_orphans(value != 0);
 }

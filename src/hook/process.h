@@ -38,6 +38,8 @@ struct ProcessEvents {
   void (*sandboxing)(Sandbox sandbox, bool failed) = nullptr;
   /// A child has ended and was waited for, with this status (of waitpid).
   void (*collected)(int pid, int wait_status) = nullptr;
+  /// system() has waited for what it started after `since_boottime_ns` (CLOCK_BOOTTIME).
+  void (*command_collected)(uint64_t since_boottime_ns, int wait_status) = nullptr;
 };
 
 void set_process_events(const ProcessEvents& events);
@@ -46,6 +48,8 @@ int process_ending(int status);
 /// A wait function has reaped a child; `pid` 0: none. Keeps errno.
 void child_collected(int pid, int wait_status);
 void child_collected(const siginfo_t& about);
+/// system() has returned this wait status. Keeps errno.
+void command_collected(uint64_t since_boottime_ns, int wait_status);
 /// PR_SET_CHILD_SUBREAPER, or another system call, has returned this.
 void note_subreaper(long number, long option, long value, long result);
 void tell_of_sandbox(Sandbox sandbox, bool failed);

@@ -1,6 +1,5 @@
 #include "ledger/leftovers.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -9,6 +8,7 @@
 #include <string_view>
 
 #include "base/syscall.h"
+#include "ledger/entries.h"
 #include "ledger/file_names.h"
 #include "ledger/layout.h"
 #include "ledger/ownership.h"
@@ -21,25 +21,6 @@ using base::raw_syscall;
 namespace {
 
 long text_argument(const char* text) { return reinterpret_cast<long>(text); }
-
-/// Calls `visit(name)` for the entries of a folder: all, or those that fit into one buffer. False: it cannot be listed.
-template <class Visit>
-bool each_entry(long folder, bool all, Visit visit) {
-  long listed = raw_syscall(SYS_openat, folder, text_argument("."), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (is_error(listed)) return false;
-  alignas(dirent64) char buffer[4096];
-  long size = 0;
-  do {
-    size = raw_syscall(SYS_getdents64, listed, reinterpret_cast<long>(buffer), sizeof buffer);
-    for (long at = 0; at < size;) {
-      const auto& entry = *reinterpret_cast<const dirent64*>(buffer + at);
-      at += entry.d_reclen;
-      visit(entry.d_name);
-    }
-  } while (all && size > 0);
-  base::close_file(listed);
-  return true;
-}
 
 void remove_file(long folder, const char* name) { raw_syscall(SYS_unlinkat, folder, text_argument(name), 0); }
 
@@ -76,7 +57,7 @@ class Sweep {
 
   Kept run() {
     Kept kept;
-    each_entry(folder_, search_ == Search::thorough, [&](const char* name) { look_at(name, kept); });
+    each_entry(folder_, ".", search_ == Search::thorough, [&](const char* name) { look_at(name, kept); });
     return kept;
   }
 
@@ -164,7 +145,7 @@ void sweep_folder(long directory, const char* name, unsigned user, Retention ret
   if (find_launcher(folder) == Launcher::gone) {
     remove_file(folder, kLauncherFile.data());
     remove_file(folder, kBoardFile.data());
-    each_entry(folder, true, [&](const char* entry) {
+    each_entry(folder, ".", true, [&](const char* entry) {
       long others =
           std::string_view(entry).starts_with(kOthersPrefix) ? open_folder(folder, entry, user, true) : -ENOENT;
       if (is_error(others)) return;
@@ -187,7 +168,7 @@ void remove_leftovers(long folder, unsigned user, Retention retention) {
 void remove_leftover_folders(const char* directory, unsigned user, Retention retention) {
   long opened = raw_syscall(SYS_openat, AT_FDCWD, text_argument(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (is_error(opened)) return;
-  each_entry(opened, true, [&](const char* name) {
+  each_entry(opened, ".", true, [&](const char* name) {
     if (is_folder_name(name, user)) sweep_folder(opened, name, user, retention);
   });
   base::close_file(opened);
@@ -197,7 +178,7 @@ bool find_other_folder(const char* directory, unsigned user, base::TextBuilder& 
   long opened = raw_syscall(SYS_openat, AT_FDCWD, text_argument(directory), O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   if (is_error(opened)) return false;
   bool is_found = false;
-  each_entry(opened, true, [&](const char* text) {
+  each_entry(opened, ".", true, [&](const char* text) {
     if (is_found || !is_folder_name(text, user)) return;
     long folder = open_folder(opened, text, user);
     if (is_error(folder)) return;
@@ -214,7 +195,7 @@ bool abandon_run(long folder, int command) {
   const uint64_t own_namespace = own_pid_namespace();
   remove_file(folder, kLauncherFile.data());
   remove_file(folder, kBoardFile.data());
-  each_entry(folder, true, [&](const char* text) {
+  each_entry(folder, ".", true, [&](const char* text) {
     FileName name;
     if (!parse_file_name(text, name)) return;
     struct stat status {};

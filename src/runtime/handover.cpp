@@ -36,13 +36,27 @@ bool leave_to_launcher() {
   return !is_gone;
 }
 
+namespace {
+/// Where the launcher's processes keep their ledgers, with a '/' at its end; false: there is none, or no way to it.
+bool find_run(base::TextBuilder& out) {
+  if (!g_runtime.launcher_pid || !g_runtime.place.run[0] || !g_tracker.writer || !base::may_call_system()) return false;
+  out.add(g_runtime.place.directory).add('/').add(g_runtime.place.run).add('/');
+  return true;
+}
+}  // namespace
+
 void child_collected(int pid, int wait_status) {
-  if (!g_runtime.launcher_pid || !g_runtime.place.run[0] || !g_tracker.writer || !base::may_call_system()) return;
-  base::FixedText<sizeof g_runtime.ledger_path> prefix;
-  prefix.add(g_runtime.place.directory).add('/').add(g_runtime.place.run).add('/');
-  const ledger::Header& header = g_tracker.writer.header();
-  ledger::FileName name{pid, header.pid_namespace, 0, false};
-  ledger::note_wait_status(AT_FDCWD, prefix.text(), name, base::current_pid(), wait_status);
+  base::FixedText<sizeof g_runtime.ledger_path> run;
+  if (!find_run(run)) return;
+  ledger::FileName name{pid, g_tracker.writer.header().pid_namespace, 0, false};
+  ledger::note_wait_status(AT_FDCWD, run.text(), name, base::current_pid(), wait_status);
+}
+
+void command_collected(uint64_t since_boottime_ns, int wait_status) {
+  base::FixedText<sizeof g_runtime.ledger_path> run;
+  if (!find_run(run)) return;
+  uint64_t pid_namespace = g_tracker.writer.header().pid_namespace;
+  ledger::note_wait_status_of_command(run.text(), pid_namespace, base::current_pid(), since_boottime_ns, wait_status);
 }
 
 void remove_own_ledger() {

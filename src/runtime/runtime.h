@@ -81,6 +81,8 @@ void watch_for_sandbox();
 void sandboxing(hook::Sandbox sandbox, bool failed);
 /// In the launcher's run: notes how a child ended that has left its ledger. Thread-safe, async-signal-safe.
 void child_collected(int pid, int wait_status);
+/// The same of what system() has started and waited for, after `since_boottime_ns` (CLOCK_BOOTTIME).
+void command_collected(uint64_t since_boottime_ns, int wait_status);
 
 /// Does the launcher that started this process still accept ledgers? Not while it ends.
 bool launcher_is_there();

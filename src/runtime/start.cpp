@@ -385,8 +385,8 @@ void set_levels() {
 
 /// Registered before all others (-z initfirst), so that they run last.
 void register_endings() {
-  hook::set_process_events(
-      {ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing, child_collected});
+  hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing,
+                            child_collected, command_collected});
   on_exit(at_exit, nullptr);
   at_quick_exit(at_quick_exit_handler);
 }

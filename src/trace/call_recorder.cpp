@@ -33,17 +33,15 @@ bool is_fd_event(Effect effect) {
   return effect != Effect::reaps && effect != Effect::reaps_info && effect != Effect::exits && effect != Effect::starts;
 }
 
-/// The status that the call has given; -1: it gives none.
-int wait_status_of(const Caller& caller, const Call& call, const siginfo_t& info) {
+/// Of a child that is not traced: has it ended, or only stopped?
+bool says_ended(const Caller& caller, const Call& call, const siginfo_t& info) {
+  if (call.effect == Effect::reaps_info)
+    return info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
   int status = 0;
-  if (call.effect != Effect::reaps_info)
-    return caller.memory.read_value(caller.registers.argument(1), status) ? status : -1;
-  if (info.si_code == CLD_EXITED) return W_EXITCODE(info.si_status & 0xff, 0);
-  if (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED) return W_EXITCODE(0, info.si_status);
-  return W_STOPCODE(SIGSTOP);
+  bool may_be_stopped = caller.registers.argument(2) & (WUNTRACED | WCONTINUED);
+  if (!may_be_stopped || !caller.memory.read_value(caller.registers.argument(1), status)) return !may_be_stopped;
+  return WIFEXITED(status) || WIFSIGNALED(status);
 }
-
-bool says_ended(int wait_status) { return WIFEXITED(wait_status) || WIFSIGNALED(wait_status); }
 
 }  // namespace
 
@@ -331,16 +329,13 @@ void CallRecorder::child_reaped(TracedProcess& process, const Caller& caller, co
     pid = info.si_pid;
   }
   // One that has stopped or goes on is still there. What has ended was seen to end before its parent could see it.
-  if (pid <= 0 || find(pid)) return;
-  int status = wait_status_of(caller, call, info);
-  bool may_be_stopped = call.effect == Effect::reaps_info || caller.registers.argument(2) & (WUNTRACED | WCONTINUED);
-  bool has_ended = status >= 0 ? says_ended(status) : !may_be_stopped;
-  // It may be tracked by the library, and not have ended in order.
-  if (has_ended && status >= 0) {
-    ledger::FileName name{pid, setup_.ledgers.pid_namespace, 0, false};
-    ledger::note_wait_status(setup_.ledgers.folder, "", name, process.pid, status);
-  }
-  if (process.ledger && (!is_attached || has_ended)) process.ledger->child_reaped(pid);
+  if (pid <= 0 || find(pid) || !process.ledger) return;
+  if (!is_attached || says_ended(caller, call, info)) process.ledger->child_reaped(pid);
+}
+
+void CallRecorder::note_end(int pid, int wait_status) const {
+  if (setup_.ledgers.is_attachment) return;
+  ledger::note_wait_status(setup_.ledgers.folder, "", {pid, setup_.ledgers.pid_namespace, 0, false}, 0, wait_status);
 }
 
 }  // namespace unfreed::trace

@@ -81,6 +81,8 @@ class CallRecorder {
   TracedProcess* find(int pid);
   TracedProcess& add(int pid);  ///< instead of one that had the number before
   void remove(int pid) { processes_.erase(pid); }
+  /// A process has ended with this status, of waitpid. If the library was in it, and did not see that, it is noted.
+  void note_end(int pid, int wait_status) const;
 
   /// Of a process that is tracked: made when it first has something to say. nullptr: it has none.
   TracedLedger* ledger_of(TracedProcess& process);

@@ -249,10 +249,12 @@ void ObserveLoop::ended(TracedProcess& process, const KernelEvent& event, const 
   TracedProcess* parent =
       event.numbers[kEndedForgotten] ? recorder_.find(static_cast<int>(event.numbers[kEndedParent])) : nullptr;
   if (parent && parent->ledger) parent->ledger->child_reaped(process.pid);
-  if (event.numbers[kEndedProcess])
+  if (event.numbers[kEndedProcess]) {
+    int pid = process.pid;
     end(process, pieces.has_table ? &pieces.open : nullptr,
         WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status), event.time_ns);
-  else if (!process.is_ending && process.ledger)
+    recorder_.note_end(pid, status);
+  } else if (!process.is_ending && process.ledger)
     process.ledger->thread_ended(tid);
 }
 

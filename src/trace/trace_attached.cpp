@@ -140,7 +140,7 @@ bool TraceLoop::take_stop(int tid, bool waits) {
   tid = info.si_pid;
   if (!is_stop(info)) {
     take_from_kernel(tid);
-    gone(tid);
+    gone(tid, 0);
     return true;
   }
   // One that is not known yet stays stopped until it is: it must not be found again and again.

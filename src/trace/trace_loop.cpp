@@ -52,7 +52,7 @@ void TraceLoop::run() {
       stopped(tid, status);
       if (!early_.contains(tid)) let_go(tid);
     } else {
-      gone(tid);
+      gone(tid, status);
     }
   }
 }
@@ -251,7 +251,7 @@ void TraceLoop::exits(int tid, Thread& thread) {
   }
 }
 
-void TraceLoop::gone(int tid) {
+void TraceLoop::gone(int tid, int status) {
   orphans_.erase(tid);
   if (early_.erase(tid)) let_go(tid);
   auto found = threads_.find(tid);
@@ -264,6 +264,7 @@ void TraceLoop::gone(int tid) {
   for (int thread : process->threads) threads_.erase(thread);
   if (process->ledger && process->has_ended) process->ledger->finish();
   recorder_.remove(tid);
+  recorder_.note_end(tid, status);
 }
 
 }  // namespace unfreed::trace

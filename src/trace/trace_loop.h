@@ -42,7 +42,7 @@ class TraceLoop : public AttachedLoop {
   };
 
   void stopped(int tid, int status);
-  void gone(int tid);
+  void gone(int tid, int status);
   void adopt(int tid, int event, long new_tid);
   bool is_runtimes_child(TracedProcess& parent, int tid, const arch::TracedRegisters& registers);
   void adopt_orphan(int tid);

@@ -18,6 +18,19 @@ UNSEEN = [("instruction", 0), ("instruction", 4)]
 FATAL = [("abort", 0, signal.SIGABRT), ("crash", 0, signal.SIGSEGV), ("signal", int(signal.SIGKILL), signal.SIGKILL),
          ("signal", int(signal.SIGTERM), signal.SIGTERM)]
 
+# Its child's child is an orphan when it is waited for.
+ADOPTS = """
+import ctypes, os, sys
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+if os.fork() == 0:
+    orphan = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+    os.waitid(os.P_PID, orphan, os.WEXITED | os.WNOWAIT)
+    os._exit(0)
+os.wait()
+os.wait()
+"""
+
 
 def ending(how, status):
     return [harness.program("ending"), how, str(status)]
@@ -65,6 +78,10 @@ class Endings(unittest.TestCase):
         parents = {"alone": [], "wait": ["/bin/sh", "-c", '"$@"; true', "sh"],
                    "pclose": ["/usr/bin/perl", "-e", "open my $f, '-|', @ARGV; close $f; exit 0"],
                    "popen": ["/usr/bin/awk", "BEGIN { for (i = 1; i < ARGC; i++) c = c ARGV[i] \" \"; c | getline; close(c) }"],
+                   "nohup": ["/bin/sh", "-c", 'nohup "$@"; true', "sh"],
+                   "system": ["/usr/bin/python3", "-c", "import os, sys; os.system(' '.join(sys.argv[1:]))"],
+                   "system, exec": ["/usr/bin/python3", "-c", "import os, sys; os.system('exec ' + ' '.join(sys.argv[1:]))"],
+                   "adopts": ["/usr/bin/python3", "-c", ADOPTS],
                    "waitid": ["/usr/bin/python3", "-c", "import os, sys; p = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:]); "
                               "os.waitid(os.P_PID, p, os.WEXITED)"]}
         for (how, status), (name, parent) in itertools.product(UNSEEN, parents.items()):

@@ -280,7 +280,8 @@ class Traced(unittest.TestCase):
 
     def test_how_ended_what_a_traced_program_has_started(self):
         """The library is in that one, and does not see its end."""
-        waits = {"wait4": "wait(&status);", "waitid": "siginfo_t info; waitid(P_ALL, 0, &info, WEXITED);"}
+        waits = {"wait4": "wait(&status);", "wait4 without a status": "wait(0);", "waitid": "siginfo_t info; waitid(P_ALL, 0, &info, WEXITED);",
+                 "none": "siginfo_t info; waitid(P_ALL, 0, &info, WEXITED | WNOWAIT);"}
         for name, wait in waits.items():
             source = """#include <sys/wait.h>
                 #include <unistd.h>
