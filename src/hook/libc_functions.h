@@ -123,6 +123,13 @@ int __io_uring_get_cqe(io_uring*, io_uring_cqe**, unsigned submitted, unsigned w
 int io_uring_setup(unsigned entries, io_uring_params*) noexcept;
 
 /// jemalloc's own functions.
+void* __libc_malloc(size_t) noexcept;
+void* __libc_calloc(size_t, size_t) noexcept;
+void* __libc_realloc(void*, size_t) noexcept;
+void* __libc_memalign(size_t, size_t) noexcept;
+void* __libc_valloc(size_t) noexcept;
+void* __libc_pvalloc(size_t) noexcept;
+void __libc_free(void*) noexcept;
 void* mallocx(size_t, int);
 void* rallocx(void*, size_t, int);
 size_t xallocx(void*, size_t, size_t, int);

@@ -356,6 +356,13 @@ void heap() {
   CALL(aligned_alloc(half + 1, 64));
   CALL(valloc(huge));
   CALL(pvalloc(huge));
+  CALL(__libc_malloc(huge));
+  CALL(__libc_calloc(huge, 2));
+  CALL(__libc_realloc(nothing, huge));
+  CALL(__libc_memalign(64, huge));
+  CALL(__libc_valloc(huge));
+  CALL(__libc_pvalloc(huge));
+  RUN(__libc_free(nothing));
   void* block = name;
   CALL(posix_memalign(&block, odd, 10));
   CALL(posix_memalign(&block, 0, 10));
