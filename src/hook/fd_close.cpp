@@ -2,6 +2,7 @@
 #include <cstdarg>
 
 #include "hook/real.h"
+#include "track/blind_spots.h"
 #include "track/fd.h"
 
 using namespace unfreed;
@@ -19,6 +20,7 @@ UNFREED_HOOK int __close(int fd) {
 
 UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
   auto call = [&] { return g_real.close_range(first, last, flags); };
+  if (flags & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
   if (flags & CLOSE_RANGE_CLOEXEC) return call();
   return track::fd_range_closing({first, last}, {hook_number(Hook::close_range), caller_registers()}, call);
 }

@@ -16,6 +16,7 @@
 #include "hook/real.h"
 #include "hook/results.h"
 #include "hook/rings.h"
+#include "track/blind_spots.h"
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/fd.h"
@@ -246,6 +247,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
       return track::fd_replacing(arguments.fd(0), arguments.fd(1), hook_number(Hook::syscall), from,
                                  [&] { return static_cast<int>(call()); });
     case SYS_close_range:
+      if (arguments[2] & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
       if (arguments[2] & CLOSE_RANGE_CLOEXEC) return call();
       return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])},
                                      {hook_number(Hook::syscall), from}, call);
@@ -306,6 +308,7 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
   }
   long result = hook::sandboxing(hook::sandbox_made_by(number, arguments[0], arguments[1], arguments[2]), call);
   hook::note_subreaper(number, arguments[0], arguments[1], result);
+  if (number == SYS_unshare && result == 0 && arguments[0] & CLONE_FILES) track::note_unshared_descriptors();
   if (result < 0) {
     if ((errno == EMFILE || errno == ENFILE) && returns_descriptor(number, arguments))
       track::fd_acquired(-1, hook_number(Hook::syscall), from);

@@ -2,6 +2,7 @@
 #include "hook/process.h"
 
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -14,6 +15,7 @@
 #include "base/syscall.h"
 #include "hook/handover.h"
 #include "hook/real.h"
+#include "track/blind_spots.h"
 #include "track/children.h"
 #include "track/exec_leaks.h"
 #include "track/handles.h"
@@ -194,6 +196,12 @@ UNFREED_HOOK int prctl(int option, ...) noexcept {
   long result = hook::sandboxing(hook::sandbox_made_by(SYS_prctl, option, values[0], values[1]), call);
   hook::note_subreaper(SYS_prctl, option, values[0], result);
   return static_cast<int>(result);
+}
+
+UNFREED_HOOK int unshare(int flags) noexcept {
+  int result = g_real.unshare(flags);
+  if (result == 0 && flags & CLONE_FILES) track::note_unshared_descriptors();
+  return result;
 }
 
 /// Another library may be loaded at the same addresses: everything cached about them becomes invalid.

@@ -2,7 +2,9 @@
 
 #include <atomic>
 
+#include "base/keep_errno.h"
 #include "base/text.h"
+#include "track/threads.h"
 #include "track/tracker.h"
 #include "unwind/moved_function.h"
 #include "unwind/objects.h"
@@ -72,6 +74,13 @@ void note_bypassing_library(std::string_view file, bool is_apart) {
   reason.add(is_apart ? "in a namespace of its own (dlmopen)" : "with RTLD_DEEPBIND").add(": its calls bypass unfreed");
   if (!is_apart) reason.add(", unless the program is run with --no-deepbind (UNFREED_NO_DEEPBIND=1)");
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());
+}
+
+void note_unshared_descriptors() {
+  base::KeepErrno keep;
+  if (is_only_thread() || !enter(Kind::fd)) return;
+  cover_partly(Kind::fd,
+               "a thread has descriptors of its own (unshare), which the kernel's list of the process's lacks");
 }
 
 }  // namespace unfreed::track

@@ -2,6 +2,7 @@
 """Threads: of which class they are, where they stand, and what they keep from being released."""
 import os
 import signal
+import subprocess
 import unittest
 
 import harness
@@ -120,6 +121,42 @@ class Threads(unittest.TestCase):
         self.assertEqual((site["running"], site["growing"], harness.top(site)["line"]), (12, True, at("many")))
         result = harness.run([harness.program("stuck")])
         self.assertFalse([site for site in result.report["sites"] if site.get("growing")])
+
+
+UNSHARED = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void* open_for_itself(void* way) {
+  if (way) syscall(SYS_unshare, CLONE_FILES);
+  else unshare(CLONE_FILES);
+  open("/etc/passwd", O_RDONLY);
+  return NULL;
+}
+
+int main(int count, char** arguments) {
+  pthread_t thread;
+  if (count > 2) return unshare(CLONE_FILES);  // there is nobody else
+  pthread_create(&thread, NULL, open_for_itself, count > 1 ? arguments : NULL);
+  pthread_join(thread, NULL);
+  return 0;
+}
+"""
+
+
+class OwnDescriptors(unittest.TestCase):
+    def test_descriptors_are_not_exact_once_a_thread_has_some_of_its_own(self):
+        with harness.Scratch() as scratch:
+            program = scratch.path("unshared")
+            subprocess.run(["gcc", "-g", "-pthread", "-x", "c", "-o", program, "-"], input=UNSHARED.encode(), check=True)
+            for words, status, coverage in (([], 125, "partial"), (["syscall"], 125, "partial"), (["alone", "alone"], 0, "exact")):
+                with self.subTest(words=words):
+                    result = harness.run([program, *words], options=["--fail-on", "fd>0"])
+                    self.assertEqual((result.status, result.report["coverage"]["fd"]), (status, coverage), result)
 
 
 if __name__ == "__main__":

@@ -470,6 +470,7 @@ void process() {
   CALL(fexecve(0, arguments, environ));
   CALL(execveat(-1, "x", arguments, environ, 0));
   CALL(execveat(AT_FDCWD, "/nonexistent", arguments, environ, -1));
+  CALL(unshare(-1));
   CALL(prctl(-1, -1L, -1L, -1L, -1L));
   CALL(prctl(PR_SET_SECCOMP, 99, nullptr));
   CALL(syscall(SYS_prctl, PR_SET_SECCOMP, 99, 0, 0, 0));

@@ -7,6 +7,7 @@
 // for good.
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -81,6 +82,13 @@ void through_vfork() {
 void through_dlclose() {
   void* library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
   if (!library || dlclose(library)) fail("dlclose");
+  give_back();
+}
+
+/// Nobody but this thread has the descriptors.
+void through_unshare() {
+  if (unshare(CLONE_FILES)) fail("unshare");
+  if (unshare(1) != -1 || errno != EINVAL) fail("unshare of nothing");
   give_back();
 }
 
@@ -380,6 +388,8 @@ int main(int argc, char** argv) {
     through_dlclose();
   else if (!strcmp(hook, "prctl"))
     through_prctl();
+  else if (!strcmp(hook, "unshare"))
+    through_unshare();
   else if (through_limit(hook) || through_lock(hook) || through_advice(hook) || through_handler(hook) ||
            through_wait(hook) || through_environment(hook))
     ;

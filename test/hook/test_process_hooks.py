@@ -11,7 +11,7 @@ PROGRAM = os.path.join(harness.BUILD, "test", "hook", "process_hooks")
 ENDINGS = {"_exit": 0, "_Exit": 0, "quick_exit": 0, "abort": 134}
 EXECS = ["execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve", "execveat"]
 LOGS = ["openlog", "closelog", "syslog", "vsyslog", "__syslog_chk", "__vsyslog_chk"]
-OTHERS = ["vfork", "dlclose", "prctl", "setrlimit", "setrlimit64", "prlimit", "prlimit64", "mlockall", "munlockall",
+OTHERS = ["vfork", "dlclose", "prctl", "unshare", "setrlimit", "setrlimit64", "prlimit", "prlimit64", "mlockall", "munlockall",
           "madvise", "sigaction", "signal", "bsd_signal", "ssignal", "sysv_signal", "__sysv_signal",
           "setenv", "putenv", "unsetenv", "clearenv", "nanosleep", "clock_nanosleep", "usleep", "thrd_sleep", "poll", "__poll", "__poll_chk", "epoll_wait",
           "epoll_pwait", "epoll_pwait2", "semtimedop", "sigtimedwait"]
