@@ -13,6 +13,7 @@
 
 #include "base/syscall.h"
 #include "hook/real.h"
+#include "hook/redirect.h"
 #include "track/blind_spots.h"
 #include "track/handles.h"
 #include "track/tracker.h"
@@ -82,12 +83,13 @@ UNFREED_HOOK void* dlopen(const char* file, int mode) noexcept {
   mode = mode_as_wanted(mode);
   note_bypassing(file, mode, LM_ID_BASE);
   // Without a name it is the program itself, which is never unloaded.
-  if (!file || !track::tracks(ledger::Kind::library)) return g_real.dlopen(file, mode);
+  if (!file || !(track::tracks(ledger::Kind::library) || hook::is_loaded_late())) return g_real.dlopen(file, mode);
   if (!may_call_for(file, __builtin_return_address(0))) {
     note_uncounted();
     return g_real.dlopen(file, mode);  // a jump: the optimizer leaves nothing to do after it
   }
   void* handle = g_real.dlopen(file, mode);
+  hook::redirect_loaded(handle);
   opened(handle, file, Hook::dlopen, caller_registers());
   return handle;
 }

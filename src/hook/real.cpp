@@ -95,11 +95,12 @@ struct LookUp {
   Definition of[kCount];
   bool is_compat[kCount] = {};
 
-  explicit LookUp(const link_map& own) {
+  /// The objects from `first` up to `end`.
+  explicit LookUp(const link_map* first, const link_map* end) {
     uint16_t missing[kCount];
     size_t count = kCount;
     for (size_t row = 0; row < kCount; ++row) missing[row] = static_cast<uint16_t>(row);
-    for (const link_map* map = unwind::next_searched(&own); map && count; map = unwind::next_searched(map)) {
+    for (const link_map* map = first; map && map != end && count; map = unwind::next_searched(map)) {
       unwind::DynamicSymbols symbols(*map);
       size_t left = 0;
       for (size_t i = 0; i < count; ++i)
@@ -135,6 +136,14 @@ void hide_missing(const link_map& own, const LookUp& found) {
 }
 
 const link_map* g_own;
+bool g_is_late;
+
+/// The first object that is searched for the real functions.
+const link_map* first_searched() { return g_is_late ? _r_debug.r_map : g_own; }
+/// The first one whose definitions the program gets in spite of the hooks, and the one before which they end. (Calls
+/// within an object may have no reference that could be redirected: those of an executable with an allocator of its
+/// own.)
+const link_map* end_of_bypassing() { return g_is_late ? unwind::next_searched(_r_debug.r_map) : g_own; }
 
 CxxHeap g_cxx_forms[kCount];
 
@@ -150,7 +159,7 @@ constexpr bool is_cxx(std::string_view family) { return family == "heap_cxx"; }
 
 /// Has a library before this one, or the program, any of the forms?
 bool has_own_cxx_heap() {
-  for (const link_map* map = _r_debug.r_map; map && map != g_own; map = unwind::next_searched(map)) {
+  for (const link_map* map = _r_debug.r_map; map && map != end_of_bypassing(); map = unwind::next_searched(map)) {
     unwind::DynamicSymbols symbols(*map);
 #define HOOK(symbol, shown, family, presence) \
   if (is_cxx(#family) && symbols.find_default(name_of(Hook::symbol))) return true;
@@ -169,7 +178,7 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
   if (!has_any) return CxxHeap::over_malloc;
   // libstdc++'s own forms call a malloc that is not behind the hook.
   if (has_own_cxx_heap() || g_foreign_heap.free) return CxxHeap::passing;
-  const link_map* libstdcxx = unwind::find_default("_ZSt15get_new_handlerv", g_own).map;
+  const link_map* libstdcxx = unwind::find_default("_ZSt15get_new_handlerv", first_searched()).map;
   bool is_libstdcxx[kCount] = {};
   CxxHeap all = CxxHeap::over_malloc;
 #define HOOK(symbol, shown, family, presence)                                 \
@@ -194,14 +203,28 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
 
 void find_foreign_heap() {
   if (!foreign_malloc()) return;
-  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), _r_debug.r_map, g_own); };
+  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), _r_debug.r_map, end_of_bypassing()); };
   Definition realloc = find(Hook::realloc), free = find(Hook::free);
   if (!realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
   g_foreign_heap = {reinterpret_cast<decltype(ForeignHeap::realloc)>(realloc.address()),
                     reinterpret_cast<decltype(ForeignHeap::free)>(free.address())};
 }
 
+/// The loader searches libc before it.
+bool is_behind_libc(const link_map& own) {
+  return static_cast<bool>(unwind::find_default("__libc_start_main", _r_debug.r_map, &own));
+}
+
 bool g_malloc_is_libc;
+
+/// By row: has it a real function, other than one that the program itself defines, which it calls directly?
+bool g_may_redirect[kCount];
+constexpr bool is_heap(std::string_view family) { return family.starts_with("heap"); }
+constexpr bool kIsHeap[kCount] = {
+#define HOOK(symbol, shown, family, presence) is_heap(#family),
+#include "hook/hooks.inc"
+#undef HOOK
+};
 
 bool g_resolved;
 
@@ -217,20 +240,39 @@ void resolve_real_functions() {
   g_resolved = true;
   g_own = unwind::own_link_map();
   if (!g_own) return;
-  LookUp found(*g_own);
+  g_is_late = is_behind_libc(*g_own);
+  LookUp found(g_is_late ? _r_debug.r_map : unwind::next_searched(g_own), g_own);
   for (size_t row = 0; row < kCount; ++row) {
     if (found.of[row] && !found.of[row].is_indirect())
       set_real(row, found.of[row].address());
     else
       set_missing(row);
   }
-  hide_missing(*g_own, found);
+  if (!g_is_late) hide_missing(*g_own, found);
   find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
-  g_malloc_is_libc = found.of[hook_number(Hook::malloc)].map == unwind::find_default("__libc_start_main", g_own).map;
+  g_malloc_is_libc =
+      found.of[hook_number(Hook::malloc)].map == unwind::find_default("__libc_start_main", first_searched()).map;
+  for (size_t row = 0; row < kCount; ++row) {
+    bool is_programs = found.of[row].map == _r_debug.r_map || (kIsHeap[row] && foreign_malloc());
+    g_may_redirect[row] = found.of[row] && !found.is_compat[row] && !is_programs;
+  }
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
     if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());
+}
+
+bool is_loaded_late() { return g_is_late; }
+
+bool is_named(size_t row, const char* name) { return unwind::is_same_text(name_of(row).text.data(), name); }
+
+Interposed interposed(size_t row) {
+  const ElfW(Sym)* own = g_own && g_may_redirect[row] ? unwind::DynamicSymbols(*g_own).find(name_of(row)) : nullptr;
+  if (!own) return {};
+  Interposed out;
+  std::memcpy(&out.real, reinterpret_cast<const std::byte*>(&g_real) + row * sizeof out.real, sizeof out.real);
+  out.hook = g_own->l_addr + own->st_value;
+  return out;
 }
 
 const char* hook_names(size_t& bytes) {
@@ -248,7 +290,7 @@ CxxHeap cxx_heap_of(Hook form) { return g_cxx_forms[hook_number(form)]; }
 bool malloc_is_libc() { return g_malloc_is_libc; }
 
 const char* foreign_malloc() {
-  Definition first = unwind::find_default(name_of(Hook::malloc), _r_debug.r_map, g_own);
+  Definition first = unwind::find_default(name_of(Hook::malloc), _r_debug.r_map, end_of_bypassing());
   return first ? first.map->l_name : nullptr;
 }
 

@@ -32,6 +32,21 @@ struct Real {
 /// library.
 void resolve_real_functions();
 
+/// Was this library loaded by dlopen() into a process that ran already (unfreed attach --preload)? Then nothing finds
+/// its hooks by name; they are put in place one by one (hook/redirect.h).
+bool is_loaded_late();
+
+/// In a library that was loaded late: the real function and the hook of row `row` of hooks.inc; 0: it has none, or its
+/// calls are not to be redirected.
+struct Interposed {
+  uintptr_t real = 0;
+  uintptr_t hook = 0;
+};
+constexpr size_t kHookCount = hook_number(Hook::count_);
+Interposed interposed(size_t row);
+/// Is it that row's name?
+bool is_named(size_t row, const char* name);
+
 /// The names of hooked functions for reports, each NUL-terminated, in Hook order; `bytes` receives the total length.
 const char* hook_names(size_t& bytes);
 

@@ -7,7 +7,10 @@
 #include "base/own_memory.h"
 #include "base/syscall.h"
 #include "grade/stopped_threads.h"
+#include "hook/redirect.h"
+#include "runtime/ancestry.h"
 #include "runtime/ledger_memory.h"
+#include "runtime/own_settings.h"
 #include "runtime/runtime.h"
 #include "track/children.h"
 #include "track/counters.h"
@@ -18,6 +21,7 @@
 #include "track/footprint.h"
 #include "track/handles.h"
 #include "track/heap.h"
+#include "track/heap_index.h"
 #include "track/levels.h"
 #include "track/mappings.h"
 #include "track/misuse.h"
@@ -65,8 +69,10 @@ void copy_header(const ledger::Header& from, ledger::Header& to) {
   to.launcher_pid = from.launcher_pid;
   to.started_realtime_ns = base::realtime_ns();
   to.started_monotonic_ns = base::monotonic_ns();
-  uint32_t kept = from.flags.load(std::memory_order_relaxed) & ledger::kHeaderFlagForeignMalloc;
-  to.flags.fetch_or(kept | ledger::kHeaderFlagForked, std::memory_order_relaxed);
+  uint32_t same = ledger::kHeaderFlagForeignMalloc | (g_runtime.is_attached ? ledger::kHeaderFlagRoot : 0);
+  uint32_t kept = from.flags.load(std::memory_order_relaxed) & same;
+  uint32_t since = g_runtime.is_attached ? ledger::kHeaderFlagAttached : ledger::kHeaderFlagForked;
+  to.flags.fetch_or(kept | since, std::memory_order_relaxed);
   to.run = from.run;
   to.exe = from.exe;
   to.program = from.program;
@@ -99,7 +105,10 @@ void reset_tables() {
   track::reset_misuse_after_fork();
   track::reset_modules_after_fork();
   track::g_heap_index.reset_lock_after_fork();
-  track::reset_states_after_fork();
+  if (g_runtime.is_attached)
+    track::reset_all_states();
+  else
+    track::reset_states_after_fork();
   track::reset_threads_after_fork();
   track::reset_children_after_fork();
   track::reset_handles_after_fork();
@@ -110,7 +119,52 @@ void reset_tables() {
 
 }  // namespace
 
+namespace {
+/// What a process that was attached to starts is not followed, and writes nothing to its ledger.
+void leave_fork_child() {
+  g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
+  grade::StoppedThreads::reset_after_fork();
+  hook::reset_redirection_after_fork();
+  base::reset_own_memory_after_fork();
+  reset_reports_after_fork();
+  unwind::reset_unloading_after_fork();
+  unwind::reset_walks_after_fork();
+  track::reset_modules_after_fork();
+}
+}  // namespace
+
+// As in a fork child, but the process has other threads, whose states are emptied, too, and its heap index is not
+// empty.
+bool begin_again() {
+  g_runtime.pid = base::current_pid();
+  if (track::g_heap_index.is_compact() || !track::g_heap_index.forget_all()) return false;
+  static ledger::Header fresh;
+  std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
+  const Writer before = g_tracker.writer;
+  copy_sections(before.header(), fresh);
+  copy_header(before.header(), fresh);
+  if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
+                      g_runtime.ledger_identity, g_runtime.why_private))
+    return false;
+  reset_sites();
+  track::fd_keep_parents();
+  reset_tables();
+  track::forget_remembered_stacks();
+  track::g_fork_page.lock.store(0, std::memory_order_relaxed);
+  track::g_fork_page.alive.store(1, std::memory_order_release);
+  track::fd_take_inherited();
+  ledger::Header& header = g_tracker.writer.header();
+  header.process_start_ticks = read_stat(0).start_ticks;
+  header.settings = add_settings(g_tracker.writer);
+  header.kinds_tracked = g_tracker.kinds = g_settings.kinds;
+  header.depth = g_tracker.depth = g_settings.depth;
+  describe_coverage(g_settings);
+  header.state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+  return true;
+}
+
 void take_over_fork_child() {
+  if (g_runtime.is_attached) return leave_fork_child();
   g_runtime.pid = base::current_pid();
   grade::StoppedThreads::reset_after_fork();
   track::footprint_unlocked();  // mlockall(2) is not inherited

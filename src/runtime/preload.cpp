@@ -103,7 +103,8 @@ void prepare_preloading(char* const* environment) {
   base::TextBuilder(preloading.library).add(g_runtime.library_path);
   preloading.has_session = g_runtime.launcher_pid != 0;
   // What is traced is tracked, whether or not it can load the library.
-  if (!g_settings.disabled && !g_runtime.place.is_library_part) preloading.is_noted = is_noted;
+  if (!g_settings.disabled && !g_runtime.is_attached && !g_runtime.place.is_library_part)
+    preloading.is_noted = is_noted;
   if (!g_settings.disabled && g_runtime.launcher_pid) preloading.is_apart = is_apart;
   if (!g_settings.disabled && g_settings.follow == report::Follow::force)
     preloading.forced = copy_settings(environment);

@@ -14,7 +14,7 @@ using Nothing = void (*)();
   if (!unfreed::arch::kResolvesAtOnce || unfreed::hook::can_call()) {
     unfreed::hook::bind_own_calls();
     unfreed::hook::resolve_real_functions();
-    unfreed::runtime::run_first(unfreed::runtime::construct);
+    if (!unfreed::hook::is_loaded_late()) unfreed::runtime::run_first(unfreed::runtime::construct);
   }
   return [] {};
 }

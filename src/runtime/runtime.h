@@ -27,7 +27,8 @@ struct RuntimeState {
   bool is_traced_alone;          ///< a tracer follows what the program starts, which is not to load the library
   int pid;                       ///< of the process the ledger belongs to
   const char* why_private;       ///< static text, or nullptr
-  bool is_descendant;            ///< a tracked process has started this one
+  bool is_descendant;            ///< a tracked process has started this one, or it was attached to while it ran
+  bool is_attached;              ///< the library was loaded while the process ran
   uint32_t limit_reports;        ///< made so far because a limit or a number was reached: each has a name of its own
   uint64_t stderr_device;        ///< what descriptor 2 was at the start
   uint64_t stderr_inode;
@@ -41,6 +42,18 @@ extern RuntimeState g_runtime;
 
 /// The library's start: its constructor. Does nothing a second time.
 void construct(int argc, char** argv, char** environment);
+
+/// The start of a library that was loaded while the process ran, but for the tracking: nullptr, or why nothing can be
+/// tracked. `environment`: the settings, in place of the process's.
+const char* start_attached(int argc, char** argv, char** environment);
+/// Coverage of the kinds that are tracked.
+void describe_coverage(const report::Settings& settings);
+/// The settings that reports and later evaluations use, as the ledger has them.
+ledger::StringRef add_settings(const ledger::Writer& writer);
+
+/// Puts a new ledger in place of the one that there is, with nothing counted, for a process that is attached to again.
+/// No thread is in a verb, and none runs. False: there is no memory for it.
+bool begin_again();
 
 /// In a fork child: gives the tracker a ledger of its own and empties the tables. (A track::ForkHandler.)
 void take_over_fork_child();

@@ -152,12 +152,24 @@ void leave_to_tracer() {
                              "it is counted from outside, for the report at the end and unfreed snapshot");
 }
 
+/// From when on everything is seen, for kinds of which the kernel has no list that would say what else there is.
+void cover_attached(const report::Settings& settings) {
+  for (Kind kind : {Kind::heap, Kind::thread, Kind::timer, Kind::shm, Kind::library, Kind::mapping}) {
+    if (!(settings.kinds >> static_cast<unsigned>(kind) & 1)) continue;
+    g_tracker.writer.cover(kind, Coverage::partial,
+                           "only since the attachment, and not what was called by an address copied before");
+  }
+}
+
+}  // namespace
+
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::exact);
   if (g_runtime.place.is_library_part) leave_to_tracer();
   track::note_go_objects();
   track::find_absent_parts_of_libc();
+  if (g_runtime.is_attached) cover_attached(settings);
   if (!(settings.kinds >> static_cast<unsigned>(Kind::heap) & 1)) return;
   if (const char* owner = hook::foreign_malloc())
     cover_foreign_heap(owner);
@@ -168,6 +180,15 @@ void describe_coverage(const report::Settings& settings) {
   if (!hook::malloc_is_libc())
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
+
+ledger::StringRef add_settings(const ledger::Writer& writer) {
+  static char kept[16384];
+  base::TextBuilder text(kept);
+  report::add_evaluation_settings(text, g_settings);
+  return writer.add_text(text.text());
+}
+
+namespace {
 
 /// It distinguishes reports of one name that belong to different runs.
 void describe_run(const report::Settings& settings) {
@@ -202,20 +223,13 @@ ledger::StringRef add_script(const ledger::Writer& writer, std::string_view exe,
   return size > 0 ? writer.add_text({path, static_cast<size_t>(size)}) : 0;
 }
 
-ledger::StringRef add_settings(const ledger::Writer& writer) {
-  static char kept[16384];
-  base::TextBuilder text(kept);
-  report::add_evaluation_settings(text, g_settings);
-  return writer.add_text(text.text());
-}
-
 void fill_header(const report::Settings& settings, std::string_view exe, std::string_view program, int argc,
                  char** argv) {
   const ledger::Writer& writer = g_tracker.writer;
   ledger::Header& header = writer.header();
   header.ppid = static_cast<int>(raw_syscall(SYS_getppid));
   header.uid = static_cast<uint32_t>(raw_syscall(SYS_getuid));
-  header.main_tid = base::current_tid();
+  header.main_tid = g_runtime.pid;
   header.launcher_pid = g_runtime.launcher_pid;
   header.process_start_ticks = read_stat(0).start_ticks;
   header.started_realtime_ns = base::realtime_ns();
@@ -234,6 +248,7 @@ void fill_header(const report::Settings& settings, std::string_view exe, std::st
   header.kinds_tracked = settings.kinds;
   header.depth = settings.depth;
   header.sample_bytes = settings.sample_bytes;
+  if (g_runtime.is_attached) header.flags.fetch_or(ledger::kHeaderFlagAttached, std::memory_order_relaxed);
 }
 
 /// Where the main thread's stack is (its top, and how far down the kernel keeps room for it), and how large others'
@@ -278,7 +293,9 @@ bool prepare_tracking(const report::Settings& settings) {
   bool has_heap = settings.kinds >> static_cast<unsigned>(Kind::heap) & 1;
   if (has_heap && !has_index && !hook::foreign_malloc())
     g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "there is no memory for the heap index");
-  g_tracker.heap_use = !has_heap || !has_index ? track::HeapUse::none
+  // A process may be attached to again, with other settings.
+  bool uses_heap = has_index && (has_heap || g_runtime.is_attached);
+  g_tracker.heap_use = !uses_heap              ? track::HeapUse::none
                        : settings.sample_bytes ? track::HeapUse::sampled
                                                : track::HeapUse::every_block;
   track::start_epochs();
@@ -383,15 +400,19 @@ void set_levels() {
         {rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
 }
 
-/// Registered before all others (-z initfirst), so that they run last.
+void remember_status(int status, void*) { g_runtime.quick_exit_status = status; }
+
+/// Registered before all others (-z initfirst), so that they run last. In a process that was attached to they run
+/// first: there the library's destructor makes the last report.
 void register_endings() {
   hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing,
                             child_collected, command_collected});
-  on_exit(at_exit, nullptr);
+  on_exit(g_runtime.is_attached ? remember_status : at_exit, nullptr);
   at_quick_exit(at_quick_exit_handler);
 }
 
-void start(int argc, char** argv, char** environment) {
+/// nullptr, or why nothing is tracked.
+const char* start(int argc, char** argv, char** environment) {
   hook::resolve_real_functions();
   restore_preload(environment);
   remember_stderr();
@@ -404,7 +425,8 @@ void start(int argc, char** argv, char** environment) {
   base::current_directory(g_runtime.working_directory);
   find_executable(exe);
   std::string_view program = name_as_started(exe, argc, argv);
-  bool wanted = report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
+  bool wanted =
+      g_runtime.is_attached || report::is_wanted(settings, program) || report::is_wanted(settings, base_name(exe));
   g_runtime.pid = base::current_pid();
   find_place(environment);
   bool is_kept = keep_settings(settings, program, g_runtime.working_directory);
@@ -412,15 +434,18 @@ void start(int argc, char** argv, char** environment) {
   if (settings.disabled || !wanted) {
     g_tracker.heap_use = track::HeapUse::none;
     remove_replaced_ledger(g_runtime.place, g_runtime.pid);
-    return;
+    return nullptr;
   }
   base::measure_address_space();
-  g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
-                                                   : is_parent_preloaded(base_name(g_runtime.library_path));
-  if (report_setting_errors(errors, error_count)) base::end_process(report::exit_status::failure);
-  auto give_up = [&](std::string_view why) {
+  if (!g_runtime.is_attached)
+    g_runtime.is_descendant = g_runtime.launcher_pid ? raw_syscall(SYS_getppid) != g_runtime.launcher_pid
+                                                     : is_parent_preloaded(base_name(g_runtime.library_path));
+  if (report_setting_errors(errors, error_count) && !g_runtime.is_attached)
+    base::end_process(report::exit_status::failure);
+  auto give_up = [&](const char* why) {
     note_apart(exe, elf::Obstacle::no_ledger);
     say_no_tracking(settings, why);
+    return why;
   };
   if (!is_kept) return give_up("there is no memory for the settings");
 
@@ -450,19 +475,28 @@ void start(int argc, char** argv, char** environment) {
   if (settings.report_signal) take_report_signal(settings.report_signal);
   if (!g_runtime.launcher_pid && g_runtime.ledger_path[0])
     remove_leftover_ledgers(g_runtime.ledger_path, g_tracker.writer.header().ppid);
+  g_tracker.has_unseen_past = g_runtime.is_attached;
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+  watch_for_sandbox();
+  if (g_runtime.is_attached) return nullptr;
   g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
   track::refresh_active();
-  watch_for_sandbox();
+  return nullptr;
 }
 
 }  // namespace
+
+const char* start_attached(int argc, char** argv, char** environment) {
+  g_runtime.is_attached = g_runtime.is_descendant = true;
+  return start(argc, argv, environment);
+}
 
 // glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
 __attribute__((constructor)) void construct(int argc, char** argv, char** environment) {
   static bool is_constructed;
   if (is_constructed) return;
   is_constructed = true;
+  if (hook::is_loaded_late()) return;
   base::KeepErrno keep;
   start(argc, argv, environment);
 }

@@ -1,5 +1,9 @@
 #include "track/heap_index.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
+
 #include "base/address_space.h"
 #include "base/lock.h"
 #include "base/own_memory.h"
@@ -157,6 +161,21 @@ bool HeapIndex::keep_in_children(bool kept) const {
                                     kept ? kKeep : kWipe);
     is_done = is_done && result == 0;
   });
+  return is_done;
+}
+
+bool HeapIndex::forget_all() {
+  if (!regions_) return false;
+  bool is_done = true;
+  each_region([&](std::atomic<uint64_t>* words, uintptr_t) {
+    uintptr_t start = reinterpret_cast<uintptr_t>(words) - kCountsOfRegion * sizeof(uint16_t);
+    long result = base::raw_syscall(SYS_madvise, static_cast<long>(start),
+                                    static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
+                                    MADV_DONTNEED);
+    is_done = is_done && result == 0;
+  });
+  std::fill_n(g_large.slots, g_large.capacity, LargeBlock{});
+  g_large.used = 0;
   return is_done;
 }
 

@@ -156,6 +156,9 @@ class HeapIndex {
 
   void reset_lock_after_fork();
 
+  /// Forgets all blocks. Nobody else uses it. Not for a compact index. False: the kernel refuses.
+  bool forget_all();
+
   /// Is it the one for processes whose address space is short? Then it can be given back; false: it cannot be.
   bool is_compact() const { return compact_.is_in_use(); }
   bool give_back() { return compact_.give_back(); }

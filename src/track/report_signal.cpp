@@ -53,6 +53,16 @@ void take_report_signal(int signal, SignalHandler handler) {
   enter_report_signal();
 }
 
+void give_report_signal_back() {
+  int signal = g_signal.exchange(0, std::memory_order_relaxed);
+  struct sigaction now {};
+  if (!signal || __sigaction(signal, nullptr, &now) != 0) return;
+  bool is_ours = now.sa_flags & SA_SIGINFO && is_report_handler(reinterpret_cast<const void*>(now.sa_sigaction));
+  struct sigaction none {};
+  if (is_ours) __sigaction(signal, &none, nullptr);
+  enter_report_signal();
+}
+
 bool is_substitute(int signal) { return signal != g_requested.load(std::memory_order_relaxed); }
 
 void enter_report_signal() {

@@ -35,6 +35,7 @@ namespace {
 
 constinit base::FreeList<ThreadState> g_free_states;
 std::atomic<uint32_t> g_made_states;
+std::atomic<ThreadState*> g_last_made;
 
 /// From this many threads on, each may remember fewer stacks.
 constexpr uint32_t kLargeTables = 8;
@@ -107,6 +108,9 @@ ThreadState* take_state() {
   state->recent.set_limit(fewer_bits);
   state->foreign.set_limit(is_short ? fewer_bits : 0);
   state->recent.forget_in_fork_children();
+  state->next_made = g_last_made.load(std::memory_order_relaxed);
+  while (!g_last_made.compare_exchange_weak(state->next_made, state, std::memory_order_acq_rel)) {
+  }
   return state;
 }
 
@@ -190,6 +194,15 @@ NetHeap retire_own_state() {
   if (g_fork_page.alive.load(std::memory_order_relaxed)) net = fold_counters(*state);
   give_state_back(state);
   return net;
+}
+
+void reset_all_states() {
+  for (ThreadState* state = g_last_made.load(std::memory_order_acquire); state; state = state->next_made) {
+    for (uint32_t i = 0; i < state->used_chunk_count; ++i) state->chunks[state->used_chunks[i]] = nullptr;
+    state->used_chunk_count = 0;
+    state->record = -1;
+    forget_stacks(*state);
+  }
 }
 
 void reset_states_after_fork() {

@@ -41,6 +41,7 @@ struct ThreadState {
   uint32_t walked_count;               ///< … as far as they are known
 
   std::atomic<ThreadState*> next_free;
+  ThreadState* next_made;  ///< of all states
 
   bool is_own_stack(uintptr_t sp) const { return sp >= bounds.low && sp < bounds.high; }
 
@@ -105,6 +106,10 @@ struct NetHeap {
 /// Moves the calling thread's counters to the sites, whose balance it returns, and its state to the next thread.
 /// Called when the thread ends.
 NetHeap retire_own_state();
+
+/// No thread is using its state: all states forget their counters and their threads' records, which are in a ledger
+/// that was replaced.
+void reset_all_states();
 
 /// In a fork child: forget the other threads' states, keep the caller's, with no counters.
 void reset_states_after_fork();

@@ -338,11 +338,13 @@ bool has_key() {
 }
 
 void enter_main_thread() {
-  g_tracker.main_thread = static_cast<uintptr_t>(pthread_self());
+  // A process may be attached to by way of any of its threads.
+  bool is_main = base::current_tid() == base::current_pid();
+  g_tracker.main_thread = is_main ? static_cast<uintptr_t>(pthread_self()) : 0;
   uint32_t index = take_record();
   if (index == kNone) return;
   ThreadRecord& record = record_at(index);
-  record.tid = base::current_tid();
+  record.tid = base::current_pid();
   record.site = 0;
   record.stack_low = g_tracker.main_stack_high - g_tracker.main_stack_bytes;
   record.stack_high = g_tracker.main_stack_high;

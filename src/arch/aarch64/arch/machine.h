@@ -12,5 +12,7 @@ inline constexpr uint16_t kElfMachine = EM_AARCH64;
 /// library's may not have been relocated then; it runs it once more later.
 inline constexpr bool kResolvesAtOnce = true;
 inline constexpr uint32_t kCallRelocation = R_AARCH64_JUMP_SLOT;  ///< of a place that calls go through
+inline constexpr uint32_t kTableRelocation = R_AARCH64_GLOB_DAT;  ///< of one that holds an address, in a table
+inline constexpr uint32_t kWordRelocation = R_AARCH64_ABS64;      ///< of one that holds an address, in data
 
 }  // namespace unfreed::arch

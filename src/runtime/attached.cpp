@@ -1,0 +1,114 @@
+// A process that the library was loaded into while it ran (unfreed attach --preload). The command calls these functions
+// in one of its threads, which it has stopped (trace/injection.h):
+//
+//     unfreed_runtime_attach      other threads run
+//     unfreed_runtime_redirect    all are stopped, none of them in the loader or in a verb
+//     unfreed_runtime_detach      the same; the library stays, as threads may be in a hook for long
+//
+// A process that is attached to again goes on with what is there, and a new ledger.
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "base/keep_errno.h"
+#include "base/syscall.h"
+#include "hook/real.h"
+#include "hook/redirect.h"
+#include "kernel/kernel_facts.h"
+#include "kernel/kernel_tasks.h"
+#include "runtime/own_settings.h"
+#include "runtime/runtime.h"
+#include "settings/settings.h"
+#include "track/report_signal.h"
+#include "track/tracker.h"
+
+using namespace unfreed;
+using runtime::g_runtime;
+using track::g_tracker;
+
+namespace {
+
+constinit bool g_has_started = false;
+constinit bool g_is_again = false;
+constinit const char* g_why_not = nullptr;
+
+bool read_settings_again(char** environment) {
+  static report::Settings settings;
+  static report::SettingError errors[report::kMaxSettingErrors];
+  settings = {};
+  report::read_settings(environment, settings, errors);
+  std::string_view program = runtime::g_settings.program;
+  runtime::g_settings = {};
+  return runtime::keep_settings(settings, program, g_runtime.working_directory);
+}
+
+/// By the kernel's word: the array that the loader has may be the program's by now, which may have made its pointers
+/// null (nginx), or released what they lead to.
+int read_arguments(std::span<char*> out) {
+  static char text[16384];
+  long size = base::read_file("/proc/self/cmdline", text, sizeof text - 1);
+  int count = 0;
+  for (long at = 0; at < size && static_cast<size_t>(count) + 1 < out.size();
+       at += static_cast<long>(std::strlen(text + at)) + 1)
+    out[static_cast<size_t>(count++)] = text + at;
+  out[static_cast<size_t>(count)] = nullptr;
+  return count;
+}
+
+bool is_tracking() { return g_tracker.phase.load(std::memory_order_acquire) == track::Phase::tracking; }
+
+const char* start(char** environment) {
+  static char* arguments[512];
+  int count = read_arguments(arguments);
+  return runtime::start_attached(count, arguments, environment);
+}
+
+/// exit() has run the program's handlers and other libraries' destructors.
+[[gnu::destructor]] void end_attached() {
+  if (!g_runtime.is_attached) return;
+  bool is_replaced = false;
+  runtime::finish(g_runtime.quick_exit_status, is_replaced);
+}
+
+}  // namespace
+
+#define UNFREED_ENTRY extern "C" __attribute__((visibility("default"), used))
+
+/// Prepares the tracking. `environment`: the settings, as variables. nullptr, or why nothing can be tracked.
+UNFREED_ENTRY const char* unfreed_runtime_attach(char** environment) {
+  base::KeepErrno keep;
+  if (g_has_started) track::adopt_fork_if_needed();
+  if (is_tracking()) return "it is tracked already";
+  if (!hook::is_loaded_late()) return "the library was preloaded, but does not track (UNFREED_DISABLE, UNFREED_ONLY)";
+  g_is_again = g_has_started;
+  g_has_started = true;
+  if (!g_is_again)
+    g_why_not = start(environment);
+  else if (!g_why_not && !read_settings_again(environment))
+    return "there is no memory for the settings";
+  return g_why_not;
+}
+
+/// From now on calls are tracked. nullptr, or why not; "again": a thread is at work that has to go on first.
+UNFREED_ENTRY const char* unfreed_runtime_redirect() {
+  base::KeepErrno keep;
+  if (is_tracking() || g_why_not) return "it is tracked already";
+  if (g_is_again && !runtime::begin_again()) return "there is no memory for a ledger";
+  if (!hook::redirect_references()) return "again";
+  if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
+  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
+  return nullptr;
+}
+
+/// From now on nothing is tracked; the ledger is complete, and as of a process that goes on. As above.
+UNFREED_ENTRY const char* unfreed_runtime_detach() {
+  base::KeepErrno keep;
+  if (!g_runtime.is_attached || !is_tracking()) return "it is not attached to";
+  if (!hook::restore_references()) return "again";
+  g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
+  track::give_report_signal_back();
+  report::take_kernel_facts(g_tracker.writer, 0);
+  report::take_kernel_tasks(g_tracker.writer, 0);
+  runtime::remove_own_ledger();  // the command has it open
+  return nullptr;
+}
