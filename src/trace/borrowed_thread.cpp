@@ -1,0 +1,292 @@
+#include "trace/borrowed_thread.h"
+
+#include <elf.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/syscall.h"
+#include "trace/interrupted_call.h"
+#include "trace/process_files.h"
+#include "trace/stopped_thread.h"
+
+namespace unfreed::trace {
+
+namespace {
+
+constexpr int kCallStop = SIGTRAP | 0x80;
+constexpr uint64_t kNoCall = ~uint64_t{0};
+/// Takes no argument, and does nothing.
+constexpr uint64_t kHarmless = SYS_getpid;
+
+bool is_stop_by_tracer(int status) { return WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_STOP; }
+bool is_call_stop(int status) { return WIFSTOPPED(status) && WSTOPSIG(status) == kCallStop; }
+bool is_end(int status) { return WIFEXITED(status) || WIFSIGNALED(status); }
+
+/// Waits for a stop, or the end, of a traced thread, for as long as that.
+bool wait_for(int tid, int& status, uint64_t most_ns) {
+  constexpr unsigned kPauseMicroseconds = 50;
+  for (uint64_t end = base::monotonic_ns() + most_ns;;) {
+    int found = waitpid(tid, &status, __WALL | WNOHANG);
+    if (found == tid) return true;
+    if (found < 0 && errno != EINTR) return false;
+    if (base::monotonic_ns() > end) return false;
+    usleep(kPauseMicroseconds);
+  }
+}
+
+/// Kernel's own: the call is to begin anew (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK).
+bool is_interrupted(const arch::TracedRegisters& registers) {
+  long result = registers.result();
+  return registers.call() >= 0 &&
+         (result == -512 || result == -513 || result == -514 || result == -516 || result == -EINTR);
+}
+
+bool has_instruction(int tid, uintptr_t pc) {
+  uint8_t bytes[2] = {};
+  constexpr uint8_t kSyscall[2] = {0x0f, 0x05};
+  return ThreadMemory(tid).read(pc - 2, bytes, sizeof bytes) == sizeof bytes && std::memcmp(bytes, kSyscall, 2) == 0;
+}
+
+long write_memory(int tid, uintptr_t to, const void* from, size_t bytes) {
+  iovec local{const_cast<void*>(from), bytes}, remote{reinterpret_cast<void*>(to), bytes};
+  return process_vm_writev(tid, &local, 1, &remote, 1, 0);
+}
+
+/// A seized thread goes on untraced: from its last stop, or (`status` 0) it runs.
+void let_go(int tid, int status) {
+  constexpr uint64_t kMostToStop = 2'000'000'000;
+  if (is_end(status)) return;
+  int signal = WIFSTOPPED(status) && status >> 16 == 0 && !is_call_stop(status) ? WSTOPSIG(status) : 0;
+  // What is let go where it begins a call would be woken from it.
+  if (status == 0 || is_call_stop(status)) {
+    ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+    if (status) ptrace(PTRACE_CONT, tid, 0, 0);
+    if (!wait_for(tid, status, kMostToStop) || is_end(status)) return;
+    signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
+  }
+  WaitBegun wait;
+  go_on_waiting(tid, wait);
+  ptrace(PTRACE_DETACH, tid, 0, signal);
+}
+
+}  // namespace
+
+bool BorrowedThread::borrow(int tid, SafePoint& safe_point, int& error) {
+  constexpr uint64_t kMostToStop = 500'000'000, kMostToCall = 200'000'000;
+  if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
+    error = errno;
+    return false;
+  }
+  int status = 0, signal = 0;
+  bool is_found = false;
+  ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+  if (wait_for(tid, status, kMostToStop) && is_stop_by_tracer(status) && WSTOPSIG(status) == SIGTRAP) {
+    arch::TracedRegisters registers;
+    is_found = read_registers(tid, registers) && is_interrupted(registers) && has_instruction(tid, registers.pc()) &&
+               safe_point.is_safe(tid, registers);
+    is_before_call_ = false;
+    WaitBegun wait;
+    if (!is_found) go_on_waiting(tid, wait);
+    for (uint64_t end = base::monotonic_ns() + kMostToCall; !is_found && base::monotonic_ns() < end;) {
+      ptrace(PTRACE_SYSCALL, tid, 0, signal);
+      signal = 0;
+      uint64_t now = base::monotonic_ns();
+      if (!wait_for(tid, status, now < end ? end - now : 0)) {
+        status = 0;
+        break;
+      }
+      if (is_end(status)) break;
+      if (!is_call_stop(status)) {
+        if (WIFSTOPPED(status) && status >> 16 == 0) signal = WSTOPSIG(status);
+        continue;
+      }
+      __ptrace_syscall_info info{};
+      bool is_entry =
+          ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) > 0 && info.op == PTRACE_SYSCALL_INFO_ENTRY;
+      is_found = is_entry && read_registers(tid, registers) && has_instruction(tid, registers.pc()) &&
+                 safe_point.is_safe(tid, registers);
+      is_before_call_ = is_at_call_ = is_found;
+    }
+  }
+  if (is_found) {
+    tid_ = tid;
+    if (keep()) return true;
+    give_back();
+    return false;
+  }
+  let_go(tid, status);
+  return false;
+}
+
+bool BorrowedThread::keep() {
+  if (!read_registers(tid_, registers_)) return false;
+  constexpr size_t kMostBytes = 16 << 10;
+  vectors_.resize(kMostBytes);
+  iovec place{vectors_.data(), vectors_.size()};
+  if (ptrace(PTRACE_GETREGSET, tid_, NT_X86_XSTATE, &place) != 0) return false;
+  vectors_.resize(place.iov_len);
+  uint64_t all = ~uint64_t{0};
+  // A fault is not to have its handler taken away by the kernel, as it does where the signal is blocked.
+  for (int fault : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS}) all &= ~(uint64_t{1} << (fault - 1));
+  bool is_kept = ptrace(PTRACE_GETSIGMASK, tid_, sizeof signals_, &signals_) == 0 &&
+                 ptrace(PTRACE_SETSIGMASK, tid_, sizeof all, &all) == 0;
+  if (!is_kept) {
+    vectors_.clear();
+    return false;
+  }
+  if (is_before_call_) {  // not made now
+    arch::TracedRegisters none = registers_;
+    none.raw.orig_rax = kHarmless;
+    if (!set(none) || !finish_call_stop()) return false;
+  }
+  constexpr uint64_t kProtection = PROT_READ | PROT_WRITE, kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  uint64_t address = 0;
+  if (!system_call(SYS_mmap, {0, kStackBytes + kDataBytes, kProtection, kFlags, kNoCall, 0}, address)) return false;
+  memory_ = base::is_error(static_cast<long>(address)) ? 0 : address;
+  return memory_ != 0;
+}
+
+bool BorrowedThread::set(const arch::TracedRegisters& registers) const {
+  iovec place{const_cast<user_regs_struct*>(&registers.raw), sizeof registers.raw};
+  return ptrace(PTRACE_SETREGSET, tid_, NT_PRSTATUS, &place) == 0;
+}
+
+/// Lets the thread run to its next stop at a system call. False: it has ended, or has come to a fault.
+bool BorrowedThread::run_to_stop(int& status) {
+  for (;;) {
+    if (ptrace(PTRACE_SYSCALL, tid_, 0, 0) != 0) return false;
+    int found;
+    do found = waitpid(tid_, &status, __WALL);
+    while (found < 0 && errno == EINTR);
+    if (found < 0 || is_end(status)) {
+      tid_ = 0;
+      return false;
+    }
+    if (is_call_stop(status)) return true;
+    if (status >> 16 == 0) return false;
+  }
+}
+
+/// From the stop before a call to the one behind it.
+bool BorrowedThread::finish_call_stop() {
+  int status;
+  if (!run_to_stop(status)) return false;
+  is_at_call_ = false;
+  return true;
+}
+
+bool BorrowedThread::system_call(long number, const uint64_t (&arguments)[6], uint64_t& result) {
+  arch::TracedRegisters registers = registers_;
+  registers.raw.rip = instruction();
+  registers.raw.rax = static_cast<uint64_t>(number);
+  registers.raw.orig_rax = kNoCall;
+  registers.raw.rdi = arguments[0];
+  registers.raw.rsi = arguments[1];
+  registers.raw.rdx = arguments[2];
+  registers.raw.r10 = arguments[3];
+  registers.raw.r8 = arguments[4];
+  registers.raw.r9 = arguments[5];
+  int status;
+  if (!set(registers) || !run_to_stop(status) || !finish_call_stop() || !read_registers(tid_, registers)) return false;
+  result = registers.raw.rax;
+  return true;
+}
+
+uintptr_t BorrowedThread::place(const void* bytes, size_t size) {
+  size_t aligned = (size + 15) & ~size_t{15};
+  if (!memory_ || aligned > kDataBytes - used_) return 0;
+  uintptr_t at = memory_ + kStackBytes + used_;
+  if (write_memory(tid_, at, bytes, size) != static_cast<long>(size)) return 0;
+  used_ += aligned;
+  return at;
+}
+
+BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t first, uint64_t second,
+                                                 const SafePoint* loader, uint64_t& result) {
+  constexpr uint64_t kDirectionFlag = 0x400, kAlignmentFlag = 0x40000;
+  uintptr_t top = memory_ + kStackBytes - 64, return_address = instruction();
+  arch::TracedRegisters registers = registers_;
+  registers.raw.rip = function;
+  registers.raw.rsp = top - sizeof return_address;
+  registers.raw.rbp = 0;
+  registers.raw.rax = 0;
+  registers.raw.orig_rax = kNoCall;
+  registers.raw.rdi = first;
+  registers.raw.rsi = second;
+  registers.raw.eflags &= ~(kDirectionFlag | kAlignmentFlag);
+  if (write_memory(tid_, registers.raw.rsp, &return_address, sizeof return_address) != sizeof return_address)
+    return Outcome::failed;
+  if (!set(registers)) return Outcome::failed;
+  bool may_be_given_up = loader;
+  for (bool is_entry = true;; is_entry = !is_entry) {
+    int status;
+    if (!run_to_stop(status)) return Outcome::failed;
+    if (!is_entry) continue;
+    is_at_call_ = true;
+    if (!read_registers(tid_, registers)) return Outcome::failed;
+    bool is_done = registers.raw.rip == registers_.raw.rip && registers.raw.rsp == top;
+    bool waits = registers.raw.orig_rax == SYS_futex && loader && loader->is_in_loader(registers.raw.rdi);
+    if (is_done || (waits && may_be_given_up)) {
+      result = registers.raw.orig_rax;
+      registers.raw.orig_rax = kHarmless;
+      if (!set(registers) || !finish_call_stop()) return Outcome::failed;
+      return is_done ? Outcome::done : Outcome::given_up;
+    }
+    is_at_call_ = false;
+    may_be_given_up = may_be_given_up && registers.raw.orig_rax == SYS_futex && !waits;
+  }
+}
+
+BorrowedThread::Outcome BorrowedThread::call(uintptr_t function, uint64_t first, uint64_t second, uint64_t& result) {
+  return run_call(function, first, second, nullptr, result);
+}
+
+BorrowedThread::Outcome BorrowedThread::call_loader(uintptr_t function, uint64_t first, uint64_t second,
+                                                    const SafePoint& safe_point, uint64_t& result) {
+  return run_call(function, first, second, &safe_point, result);
+}
+
+void BorrowedThread::keep_errno(uintptr_t location) {
+  uint64_t place = 0;
+  if (location && call(location, 0, 0, place) == Outcome::done && ThreadMemory(tid_).read_value(place, errno_))
+    errno_place_ = place;
+}
+
+void BorrowedThread::give_back() {
+  if (!tid_) return;
+  if (is_at_call_) {
+    arch::TracedRegisters none = registers_;
+    none.raw.orig_rax = kHarmless;
+    set(none);
+    finish_call_stop();
+  }
+  uint64_t unused;
+  if (memory_ && tid_) system_call(SYS_munmap, {memory_, kStackBytes + kDataBytes, 0, 0, 0, 0}, unused);
+  memory_ = used_ = 0;
+  if (!tid_) return;
+  if (errno_place_) write_memory(tid_, errno_place_, &errno_, sizeof errno_);
+  if (!vectors_.empty()) {
+    iovec place{vectors_.data(), vectors_.size()};
+    ptrace(PTRACE_SETREGSET, tid_, NT_X86_XSTATE, &place);
+    ptrace(PTRACE_SETSIGMASK, tid_, sizeof signals_, &signals_);
+  }
+  arch::TracedRegisters registers = registers_;
+  if (is_before_call_) {
+    registers.raw.rip = instruction();
+    registers.raw.rax = registers_.raw.orig_rax;
+    registers.raw.orig_rax = kNoCall;
+  }
+  set(registers);
+  // The kernel looks at the result, and has the call begin anew, only where there may be a signal.
+  let_go(tid_, kCallStop << 8 | 0x7f);
+  tid_ = 0;
+}
+
+}  // namespace unfreed::trace

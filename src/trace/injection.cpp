@@ -1,0 +1,293 @@
+#include "trace/injection.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+#include <memory>
+
+#include "base/live_thread.h"
+#include "base/process_stat.h"
+#include "base/syscall.h"
+#include "trace/borrowed_thread.h"
+#include "trace/interrupted_call.h"
+#include "trace/process_files.h"
+#include "trace/safe_point.h"
+#include "trace/stopped_thread.h"
+
+namespace unfreed::trace {
+
+const bool kCanInject = true;
+
+namespace {
+
+using Outcome = BorrowedThread::Outcome;
+
+constexpr const char* kNoSafePoint =
+    "none of its threads came to a place where a library can be loaded: a system call that waits, outside of the "
+    "loader and the allocator";
+
+/// While it exists, all threads of the process but one are stopped.
+class OthersStopped {
+ public:
+  OthersStopped(int pid, int running) : pid_(pid), running_(running) {}
+  ~OthersStopped() { let_go(); }
+  OthersStopped(const OthersStopped&) = delete;
+  OthersStopped& operator=(const OthersStopped&) = delete;
+
+  /// False: one of them cannot be.
+  bool stop() {
+    for (size_t known = 0;;) {
+      for (int tid : ProcessFiles(pid_).numbers("task")) {
+        if (tid == running_ || statuses_.contains(tid)) continue;
+        if (ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) {
+          int error = errno;
+          if (error == ESRCH || ProcessFiles(tid).has_ended()) continue;
+          if (error != EPERM || ProcessFiles(tid).tracer() != gettid()) return false;
+        }
+        statuses_[tid] = 0;
+        ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+      }
+      if (!wait()) return false;
+      // Those that were started meanwhile.
+      if (statuses_.size() == known) return true;
+      known = statuses_.size();
+    }
+  }
+
+  const std::map<int, int>& statuses() const { return statuses_; }
+
+  void let_go() {
+    for (auto [tid, status] : statuses_) {
+      if (!WIFSTOPPED(status)) continue;  // it has ended, or is let go when this command ends
+      WaitBegun wait;
+      go_on_waiting(tid, wait);
+      ptrace(PTRACE_DETACH, tid, 0, status >> 16 == 0 ? WSTOPSIG(status) : 0);
+    }
+    statuses_.clear();
+  }
+
+ private:
+  bool wait() {
+    constexpr int kMostPauses = 10'000, kPauseMicroseconds = 50;
+    for (int pauses = 0; pauses < kMostPauses; ++pauses) {
+      bool all = true;
+      for (auto& [tid, status] : statuses_)
+        if (status == 0 && waitpid(tid, &status, __WALL | WNOHANG) == 0) all = false;
+      if (all) return true;
+      usleep(kPauseMicroseconds);
+    }
+    return false;
+  }
+
+  int pid_;
+  int running_;
+  std::map<int, int> statuses_;  ///< 0: not stopped yet
+};
+
+class Injection {
+ public:
+  Injection(int pid, uint64_t patience_ns) : pid_(pid), end_ns_(base::monotonic_ns() + patience_ns) {
+    look();
+    if (!safe_->obstacle().empty()) look();  // as below
+  }
+
+  Injected load(const std::string& library, const std::vector<std::string>& settings);
+  Injected take_out();
+
+ private:
+  /// At what is loaded.
+  void look() { safe_ = std::make_unique<SafePoint>(base::live_thread(pid_)); }
+  bool is_time() const { return base::monotonic_ns() < end_ns_; }
+  bool borrow(BorrowedThread& thread);
+  bool open_library(BorrowedThread& thread, const std::string& library);
+  uintptr_t place_settings(BorrowedThread& thread, const std::vector<std::string>& settings);
+  std::string call_runtime(BorrowedThread& thread, const char* entry, uint64_t argument);
+  bool is_quiescent(const OthersStopped& others);
+  bool call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent);
+  bool fails(std::string why) {
+    out_.problem = std::move(why);
+    return false;
+  }
+
+  int pid_;
+  uint64_t end_ns_;
+  std::unique_ptr<SafePoint> safe_;
+  RemoteObject runtime_;
+  Injected out_;
+};
+
+bool Injection::borrow(BorrowedThread& thread) {
+  constexpr unsigned kPauseMicroseconds = 1000;
+  // Stopping those that compute is in vain more often than not.
+  constexpr int kRoundsOfWaiting = 20;
+  for (int round = 0; is_time(); ++round) {
+    bool any = false, takes_any = round % kRoundsOfWaiting == kRoundsOfWaiting - 1;
+    // The list of mappings may have been read just as the process was changing it.
+    if (takes_any) look();
+    for (int tid : ProcessFiles(pid_).numbers("task")) {
+      if (!takes_any && !safe_->may_wait_safely(tid)) continue;
+      int error = 0;
+      if (thread.borrow(tid, *safe_, error)) return true;
+      bool is_ours = error == EPERM && ProcessFiles(tid).tracer() == gettid();  // it has not stopped in time
+      if (error && error != ESRCH && !is_ours && !ProcessFiles(tid).has_ended()) {
+        out_.error = error;
+        return false;
+      }
+      any = true;
+      if (!is_time()) break;
+    }
+    if (!any && base::read_process_stat(("/proc/" + std::to_string(pid_) + "/stat").c_str()).has_ended()) {
+      out_.error = ESRCH;
+      return false;
+    }
+    usleep(kPauseMicroseconds);
+  }
+  return fails(kNoSafePoint);
+}
+
+/// Not if the library is there already.
+bool Injection::open_library(BorrowedThread& thread, const std::string& library) {
+  runtime_ = safe_->find_runtime(thread.tid());
+  if (runtime_) return true;
+  int flags;
+  uintptr_t function = safe_->find_dlopen(thread.tid(), flags);
+  uintptr_t path = thread.place(library);
+  if (!function || !path) return fails("its libc has no dlopen");
+  uint64_t handle = 0;
+  auto mode = static_cast<unsigned>(flags | RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  Outcome outcome = thread.call_loader(function, path, mode, *safe_, handle);
+  if (outcome == Outcome::given_up) return false;
+  if (outcome == Outcome::failed) return fails("a thread failed in dlopen");
+  if (!handle) {
+    uint64_t text = 0;
+    uintptr_t dlerror = safe_->libc().find("dlerror");
+    bool is_known = dlerror && thread.call(dlerror, 0, 0, text) == Outcome::done && text;
+    constexpr size_t kMostText = 500;
+    std::string why = is_known ? ThreadMemory(thread.tid()).read_text(text, kMostText) : "dlopen failed";
+    return fails("its loader does not load the library: " + why);
+  }
+  look();
+  runtime_ = safe_->find_runtime(thread.tid());
+  return runtime_ || fails("the library that was loaded is not to be found in it");
+}
+
+uintptr_t Injection::place_settings(BorrowedThread& thread, const std::vector<std::string>& settings) {
+  std::vector<uintptr_t> list;
+  for (const std::string& one : settings) {
+    list.push_back(thread.place(one));
+    if (!list.back()) return 0;
+  }
+  list.push_back(0);
+  return thread.place(list.data(), list.size() * sizeof list[0]);
+}
+
+/// "" or what it answers.
+std::string Injection::call_runtime(BorrowedThread& thread, const char* entry, uint64_t argument) {
+  uintptr_t function = runtime_.find(entry);
+  if (!function) return "the library in it is another version's";
+  uint64_t answer = 0;
+  if (thread.call(function, argument, 0, answer) != Outcome::done) return "a thread failed in the library";
+  constexpr size_t kMostText = 500;
+  return answer ? ThreadMemory(thread.tid()).read_text(answer, kMostText) : "";
+}
+
+/// No thread is in the middle of what the library does.
+bool Injection::is_quiescent(const OthersStopped& others) {
+  for (auto [tid, status] : others.statuses()) {
+    arch::TracedRegisters registers;
+    if (WIFSTOPPED(status) && read_registers(tid, registers) && safe_->is_in_runtime(tid, registers)) return false;
+  }
+  return true;
+}
+
+/// While the others are stopped; tries again as long as one of them is in the way. `must_be_quiescent`: the library's
+/// tables begin anew.
+bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent) {
+  constexpr unsigned kPauseMicroseconds = 500;
+  while (is_time()) {
+    uint64_t began = base::monotonic_ns();
+    std::string answer = "again";
+    {
+      OthersStopped others(pid_, thread.tid());
+      if (!others.stop()) return fails("one of its threads cannot be stopped");
+      out_.threads = static_cast<int>(others.statuses().size()) + 1;
+      if (!must_be_quiescent || is_quiescent(others)) answer = call_runtime(thread, entry, 0);
+    }
+    out_.stopped_ns = base::monotonic_ns() - began;
+    if (answer.empty()) return true;
+    if (answer != "again") return fails(answer);
+    usleep(kPauseMicroseconds);
+  }
+  return fails("its threads were at work in the loader, or in the library, all the time");
+}
+
+Injected Injection::load(const std::string& library, const std::vector<std::string>& settings) {
+  if (!safe_->can_look()) {
+    out_.error = EPERM;
+    return out_;
+  }
+  if (!safe_->obstacle().empty()) {
+    out_.problem = safe_->obstacle();
+    return out_;
+  }
+  bool is_open = false;
+  BorrowedThread thread;
+  uint64_t began = 0;
+  while (!is_open) {
+    if (!borrow(thread)) return out_;
+    began = base::monotonic_ns();
+    thread.keep_errno(safe_->libc().find("__errno_location"));
+    is_open = open_library(thread, library);
+    if (is_open) break;
+    thread.give_back();
+    if (!out_.problem.empty()) return out_;
+    if (!is_time()) {
+      out_.problem = "another of its threads was loading a library all the time";
+      return out_;
+    }
+    constexpr unsigned kPauseMicroseconds = 5000;
+    usleep(kPauseMicroseconds);
+  }
+  uintptr_t environment = place_settings(thread, settings);
+  std::string answer = environment ? call_runtime(thread, "unfreed_runtime_attach", environment) : "too many settings";
+  if (answer.empty())
+    call_alone(thread, "unfreed_runtime_redirect", true);
+  else
+    out_.problem = answer;
+  thread.give_back();
+  out_.occupied_ns = base::monotonic_ns() - began;
+  return out_;
+}
+
+Injected Injection::take_out() {
+  BorrowedThread thread;
+  runtime_ = safe_->find_runtime(base::live_thread(pid_));
+  if (!safe_->can_look())
+    out_.error = EPERM;
+  else if (!runtime_)
+    out_.problem = "the library is not in it";
+  else if (borrow(thread)) {
+    uint64_t began = base::monotonic_ns();
+    thread.keep_errno(safe_->libc().find("__errno_location"));
+    call_alone(thread, "unfreed_runtime_detach", false);
+    thread.give_back();
+    out_.occupied_ns = base::monotonic_ns() - began;
+  }
+  return out_;
+}
+
+}  // namespace
+
+Injected inject(int pid, const std::string& library, const std::vector<std::string>& settings, uint64_t patience_ns) {
+  return Injection(pid, patience_ns).load(library, settings);
+}
+
+Injected take_out(int pid, uint64_t patience_ns) { return Injection(pid, patience_ns).take_out(); }
+
+}  // namespace unfreed::trace

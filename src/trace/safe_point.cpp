@@ -1,0 +1,153 @@
+#include "trace/safe_point.h"
+
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/text.h"
+#include "elf/program.h"
+#include "trace/process_files.h"
+
+namespace unfreed::trace {
+
+namespace {
+
+/// Nothing that the program waits for by these is done by the loader or an allocator.
+constexpr long kWaits[] = {
+#ifdef SYS_epoll_wait
+    SYS_epoll_wait,
+#endif
+#ifdef SYS_poll
+    SYS_poll,
+#endif
+#ifdef SYS_select
+    SYS_select,
+#endif
+    SYS_epoll_pwait, SYS_ppoll,           SYS_pselect6, SYS_read,   SYS_readv,  SYS_write,   SYS_writev,
+    SYS_recvmsg,     SYS_recvfrom,        SYS_sendmsg,  SYS_sendto, SYS_accept, SYS_accept4, SYS_connect,
+    SYS_nanosleep,   SYS_clock_nanosleep, SYS_wait4,    SYS_waitid, SYS_futex,
+};
+
+bool is_wait(long call) { return std::find(std::begin(kWaits), std::end(kWaits), call) != std::end(kWaits); }
+
+/// Of futex: who waits there has released the mutex that belongs to it, and waits for another thread of the program.
+constexpr std::string_view kWaitingFunctions[] = {
+    "pthread_cond_wait", "pthread_cond_timedwait", "pthread_cond_clockwait", "sem_wait",
+    "sem_timedwait",     "sem_clockwait",          "pthread_join",           "pthread_barrier_wait",
+};
+
+bool is_library(std::string_view file, std::string_view name) {
+  // "libc.so.6", and "libc-2.31.so" of old.
+  return file.starts_with(name) &&
+         (file.substr(name.size()).starts_with(".so") || file.substr(name.size()).starts_with("-2."));
+}
+
+}  // namespace
+
+SafePoint::SafePoint(int pid) : code_(pid) {
+  bool has_loader = false, has_musl = false;
+  for (const CodeModule& module : code_.modules()) {
+    std::string_view file = base::base_name(module.path);
+    Part part = module.is_main ? Part::program : Part::other;
+    if (is_library(file, "libc") || is_library(file, "libpthread")) part = Part::libc;
+    if (file.starts_with("ld-linux") || is_library(file, "ld") || is_library(file, "libdl")) part = Part::loader;
+    if (file == "libunfreed.so") part = Part::runtime;
+    bool is_libc = is_library(file, "libc");
+    if (part == Part::other && RemoteObject(pid, module.start).find("malloc")) part = Part::allocator;
+    has_musl = has_musl || file.starts_with("ld-musl");
+    has_loader = has_loader || part == Part::loader;
+    if (is_libc) libc_ = RemoteObject(pid, module.start);
+    parts_.push_back(part);
+  }
+  if (has_musl)
+    obstacle_ = "it uses musl, and the library is for glibc";
+  else if (code_.is_only_go())
+    obstacle_ = "it is a static Go program, which has no loader that could load the library";
+  else if (!has_loader || !libc_)
+    obstacle_ = "it is linked statically, and has no loader that could load the library";
+}
+
+RemoteObject SafePoint::find_runtime(int tid) const {
+  for (size_t i = 0; i < parts_.size(); ++i)
+    if (parts_[i] == Part::runtime) return RemoteObject(tid, code_.modules()[i].start);
+  return {};
+}
+
+uintptr_t SafePoint::find_dlopen(int tid, int& flags) const {
+  flags = 0;
+  if (uintptr_t found = libc_.find("dlopen")) return found;
+  for (const CodeModule& module : code_.modules())
+    if (is_library(base::base_name(module.path), "libdl"))
+      if (uintptr_t found = RemoteObject(tid, module.start).find("dlopen")) return found;
+  constexpr int kLikeDlopen = INT32_MIN;  // __RTLD_DLOPEN
+  flags = kLikeDlopen;
+  return libc_.find("__libc_dlopen_mode");
+}
+
+SafePoint::Part SafePoint::part_of(const CodeFrame& frame) const {
+  return frame.module && frame.module <= parts_.size() ? parts_[frame.module - 1] : Part::other;
+}
+
+uintptr_t SafePoint::address_of(const CodeFrame& frame) const {
+  return frame.module ? code_.modules()[frame.module - 1].base + frame.offset : 0;
+}
+
+bool SafePoint::may_wait_safely(int tid) const {
+  // "running", or the call's number, its arguments, stack pointer and pc: proc(5).
+  long call = 0;
+  std::string text = ProcessFiles(tid).read("syscall");
+  return std::sscanf(text.c_str(), "%ld 0x", &call) == 1 && is_wait(call);
+}
+
+bool SafePoint::waits_for_nothing_held(std::span<const CodeFrame> frames) const {
+  return std::any_of(frames.begin(), frames.end(), [&](const CodeFrame& frame) {
+    return std::any_of(std::begin(kWaitingFunctions), std::end(kWaitingFunctions),
+                       [&](std::string_view name) { return libc_.is_in(name, address_of(frame)); });
+  });
+}
+
+bool SafePoint::is_safe(int tid, const arch::TracedRegisters& registers) {
+  constexpr size_t kMostFrames = 256, kMostOfStart = 2;
+  if (!is_wait(registers.call())) return false;
+  bool truncated = false;
+  std::span<const CodeFrame> frames = code_.stack_of(ThreadMemory(tid), registers, kMostFrames, truncated);
+  if (truncated || frames.empty() || part_of(frames[0]) != Part::libc) return false;
+  size_t inner = 0;
+  while (inner < frames.size() && part_of(frames[inner]) == Part::libc) ++inner;
+  if (registers.call() == SYS_futex && !waits_for_nothing_held(frames.first(inner))) return false;
+  frames = frames.subspan(inner);
+  // The program's entry, and libc's functions that call main, or a thread's function.
+  bool is_main_thread =
+      frames.size() > 1 && part_of(frames.back()) == Part::program && part_of(frames[frames.size() - 2]) == Part::libc;
+  if (is_main_thread) frames = frames.first(frames.size() - 1);
+  size_t start = 0;
+  while (!frames.empty() && part_of(frames.back()) == Part::libc) {
+    frames = frames.first(frames.size() - 1);
+    ++start;
+  }
+  if (start == 0 || start > kMostOfStart || frames.empty()) return false;
+  return std::all_of(frames.begin(), frames.end(), [&](const CodeFrame& frame) {
+    Part part = part_of(frame);
+    return frame.module && (part == Part::other || part == Part::program || part == Part::runtime);
+  });
+}
+
+bool SafePoint::is_in_runtime(int tid, const arch::TracedRegisters& registers) {
+  constexpr size_t kMostFrames = 64;
+  bool truncated = false;
+  std::span<const CodeFrame> frames = code_.stack_of(ThreadMemory(tid), registers, kMostFrames, truncated);
+  size_t inner = 0;
+  while (inner < frames.size() && part_of(frames[inner]) == Part::libc) ++inner;
+  bool is_behind = inner < frames.size() && part_of(frames[inner]) == Part::runtime;
+  return is_behind && !(inner > 0 && is_wait(registers.call()));
+}
+
+bool SafePoint::is_in_loader(uintptr_t address) const {
+  for (size_t i = 0; i < parts_.size(); ++i)
+    if (parts_[i] == Part::loader && address >= code_.modules()[i].start && address < code_.modules()[i].end + 8192)
+      return true;
+  return false;
+}
+
+}  // namespace unfreed::trace
