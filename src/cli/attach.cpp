@@ -10,10 +10,11 @@
 #include <functional>
 #include <optional>
 
-#include "base/live_thread.h"
 #include "base/process_stat.h"
 #include "base/syscall.h"
 #include "base/text.h"
+#include "cli/attach_preload.h"
+#include "cli/attach_target.h"
 #include "cli/command.h"
 #include "cli/ending_signals.h"
 #include "cli/find_ledger.h"
@@ -39,46 +40,6 @@ namespace {
 
 using trace::ProcessFiles;
 
-std::string name_of(int pid) {
-  std::string name = ProcessFiles(pid).read("comm");
-  if (name.ends_with('\n')) name.pop_back();
-  return render::printable(name);
-}
-
-/// As pgrep -x has it, or by the name of the program's file, which may be longer.
-bool is_named(int pid, const std::string& name) {
-  std::string comm = ProcessFiles(pid).read("comm");
-  return comm == name + "\n" || base::base_name(ProcessFiles(base::live_thread(pid)).link("exe")) == name;
-}
-
-/// The process that `target` names. 0: `error` is a line.
-int find_process(const std::string& target, std::string& error) {
-  uint64_t number = 0;
-  if (target.empty()) {
-    error = "'' is not the name of a program";  // threads of the kernel have none
-    return 0;
-  }
-  if (base::parse_number(target, number)) {
-    if (number > 0 && number <= INT32_MAX) return static_cast<int>(number);
-    error = fmt::format("'{}' is not the number of a process", target);
-    return 0;
-  }
-  constexpr size_t kMostShown = 10;
-  std::vector<int> found;
-  for (int pid : list_processes())
-    if (pid != getpid() && is_named(pid, target)) found.push_back(pid);
-  if (found.size() == 1) return found[0];
-  if (found.empty()) {
-    error = fmt::format("no process is named '{}'", target);
-    return 0;
-  }
-  bool is_cut = found.size() > kMostShown;
-  if (is_cut) found.resize(kMostShown);
-  error = fmt::format("several processes are named '{}'; give a pid: {}{}", target, fmt::join(found, ", "),
-                      is_cut ? ", …" : "");
-  return 0;
-}
-
 /// Of a control group and those in it: its folder, or its name below the place where control groups are mounted.
 std::vector<int> processes_in(const std::string& cgroup, std::string& error) {
   namespace fs = std::filesystem;
@@ -101,56 +62,6 @@ std::vector<int> processes_in(const std::string& cgroup, std::string& error) {
   }
   error = fmt::format("--cgroup '{}': there is no such control group", render::printable(cgroup));
   return found;
-}
-
-/// Why a process cannot be attached to, before anything is tried; "" if nothing is known against it.
-std::string find_obstacle(int pid, bool is_observed) {
-  ProcessFiles files(pid);
-  base::ProcessStat stat = base::read_process_stat(fmt::format("/proc/{}/stat", pid).c_str());
-  if (!stat.is_known || stat.state == 'X') return fmt::format("no process {} is running", pid);
-  if (pid == getpid()) return fmt::format("process {} is this command itself", pid);
-  int process = files.process();
-  if (process && process != pid) return fmt::format("{} is a thread of process {}", pid, process);
-  std::string who = fmt::format("process {} ({})", pid, name_of(pid));
-  if (stat.state == 'Z' && stat.threads <= 1)
-    return who + " has ended, and waits for its parent to collect it (zombie)";
-  char target[1];
-  bool has_program = readlink(fmt::format("/proc/{}/exe", pid).c_str(), target, sizeof target) >= 0 || errno != ENOENT;
-  if (!has_program && stat.state != 'Z') return who + " is a thread of the kernel";
-  if (find_ledger(pid).open.file)
-    return fmt::format("{} is tracked already: 'unfreed snapshot {}' reports on it", who, pid);
-  if (int tracer = is_observed ? 0 : files.tracer())
-    return fmt::format("{} is traced already, by {} (pid {}): the kernel allows one tracer", who, name_of(tracer),
-                       tracer);
-  if (status_numbers(pid, "NSpid:").size() > 1)
-    return who + " is in another pid namespace (a container): run unfreed in there, as with nsenter -p -m -t " +
-           std::to_string(pid);
-  bool is_there = false;
-  if (elf::judge(fmt::format("/proc/{}/exe", pid).c_str(), AT_FDCWD, is_there).obstacle ==
-      elf::Obstacle::other_processor)
-    return fmt::format("{}: {}", who, elf::describe(elf::Obstacle::other_processor));
-  return {};
-}
-
-/// Why the kernel has refused.
-std::string explain_refusal(int pid, int error) {
-  std::string who = fmt::format("process {} ({})", pid, name_of(pid));
-  if (error == ESRCH) return fmt::format("no process {} is running", pid);
-  if (error == ENOSPC) return fmt::format("{}: there is no room for its ledger in {}", who, ledger_directory());
-  if (error != EPERM) return fmt::format("{} cannot be traced here: {}", who, std::strerror(error));
-  std::vector<unsigned> users = users_of(pid);
-  bool is_others = !users.empty() && geteuid() != 0 && users[0] != geteuid();
-  if (is_others) return fmt::format("{} may not be traced: it belongs to user {}", who, users[0]);
-  std::string scope = "0";
-  char text[8];
-  long size = base::read_file("/proc/sys/kernel/yama/ptrace_scope", text, sizeof text);
-  if (size > 0) scope = base::trimmed({text, static_cast<size_t>(size)});
-  if (scope != "0" && (geteuid() != 0 || scope == "3"))
-    return fmt::format("{} may not be traced: /proc/sys/kernel/yama/ptrace_scope is {}{}", who, scope,
-                       scope == "3" ? "" : "; root may");
-  return who +
-         " may not be traced: it has privileges that this user lacks, or ptrace is forbidden here (a container "
-         "needs CAP_SYS_PTRACE)";
 }
 
 /// What is attached to.
@@ -278,11 +189,14 @@ int attach_command(const Arguments& arguments) {
       "loaded into it, and nothing stays in it. While it is traced, each of its system calls takes 10 to 40 "
       "microseconds longer (see PROCESSES THAT RUN ALREADY in unfreed(1)).");
   std::string target, time, cgroup;
-  bool follows = false, all = false;
+  bool follows = false, all = false, preload = false;
   SettingsInput input;
   parser.optional_operand("PID|NAME", target,
                           "pid of the process, or the name of its program, if only one process has it");
   parser.value("--for", "TIME", time, "end after TIME (30s, 5m) instead of at ^C");
+  parser.flag("--preload", preload,
+              "load libunfreed.so into it instead: heap blocks and all other kinds are tracked, too, at the cost of "
+              "`unfreed run`, until the process ends or `unfreed detach`. The command ends at once");
   parser.flag("--follow-children", follows, "also trace the processes that it starts from now on");
   parser.value("--cgroup", "PATH", cgroup,
                "with --backend=ebpf, instead of PID: all processes of a control group, and what they start");
@@ -330,10 +244,16 @@ int attach_command(const Arguments& arguments) {
     pid = find_process(target, error);
   if (pid) error = find_obstacle(pid, settings.backend == report::Backend::ebpf);
   if (is_group && error.empty() && list_others().empty() && error.empty()) error = "there is no process to attach to";
+  bool is_for_tracer = follows || is_group || most_ns || input.is_given("UNFREED_BACKEND") || settings.rules.count;
+  if (error.empty() && preload && is_for_tracer)
+    error =
+        "--preload excludes --for, --follow-children, --backend, --all, --cgroup and --fail-on (give that to "
+        "'unfreed detach' or 'unfreed snapshot')";
   if (!error.empty()) {
     complain(error);
     return kFailure;
   }
+  if (preload) return attach_by_preload(pid, input);
   return Attacher(AttachTarget{pid, list_others, follows}, settings, suppressions).run(most_ns);
 }
 

@@ -45,6 +45,7 @@ int export_command(const Arguments& arguments);
 int push_command(const Arguments& arguments);
 int doctor_command(const Arguments& arguments);
 int attach_command(const Arguments& arguments);
+int detach_command(const Arguments& arguments);
 int finish_command(const Arguments& arguments);
 
 /// An option parser for `unfreed NAME`, set up like all others. The named values must outlive it. (Only command.cpp

@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"list", "", "show what is being tracked on this machine", list_command},
     {"snapshot", "[OPTIONS] PID|NAME", "report on a running process", snapshot_command},
     {"attach", "[OPTIONS] [PID|NAME]", "trace what a running process acquires from now on", attach_command},
+    {"detach", "[OPTIONS] PID|NAME", "end what attach --preload has begun, with a report", detach_command},
     {"watch", "[OPTIONS] PID|NAME", "say what keeps growing in a running process", watch_command},
     {"top", "[OPTIONS] [PID|NAME]", "show what tracked processes hold, and what grows, as they run", top_command},
     {"export", "[OPTIONS]", "serve what tracked processes hold to Prometheus (OpenMetrics)", export_command},

@@ -23,7 +23,10 @@ bool load(int pid, const FoundLedger& found, Depth depth, LoadedLedger& out, std
     if (loaded) out = std::move(*loaded);
     return loaded.has_value();
   }
-  if (ledger::CopyError problem = report::load_running_ledger(found.open.file.get(), pid, out.copy)) {
+  int file = found.open.file.get();
+  ledger::CopyError problem =
+      depth == Depth::as_left ? out.copy.load(file) : report::load_running_ledger(file, pid, out.copy);
+  if (problem) {
     error = fmt::format("{}: {}", found.path, problem.message);
     return false;
   }

@@ -27,8 +27,9 @@ symbolize::Symbolizer symbolizer_of(int pid);
 
 /// What is read of the process besides its ledger.
 enum class Depth : uint8_t {
-  ledger,  ///< nothing: cheap enough to be done again and again
-  stacks,  ///< where its threads and goroutines wait
+  as_left,  ///< nothing, not even the kernel's facts: they are in the ledger, which is not written to any more
+  ledger,   ///< nothing: cheap enough to be done again and again
+  stacks,   ///< where its threads and goroutines wait
 };
 
 /// Reads a process's own suppressions, which `files` are the names of. "" or, if they are not to be applied, why: the

@@ -17,6 +17,7 @@
 #include "cli/running_report.h"
 #include "cli/selection_options.h"
 #include "cli/settings_input.h"
+#include "cli/show_report.h"
 #include "cli/text_file.h"
 #include "cli/tracked_processes.h"
 #include "render/json.h"
@@ -26,28 +27,6 @@
 namespace unfreed::cli {
 
 namespace {
-
-/// Writes the report, and the summary to stderr. False: a line has been printed.
-bool show(OwnedReport& made, const std::string& output, const report::Settings& settings, std::string& error) {
-  OutputOptions output_options;
-  output_options.replaces_anything = settings.force;
-  std::string json = render::write_json(made.report, report::StackForm::file);
-  if (output.empty() || !write_report_file(output, json, output_options, error)) {
-    complain(fmt::format("report {} cannot be written: {}", output.empty() ? settings.output : output, error));
-    return false;
-  }
-  if (settings.quiet) return true;
-  render::TextOptions options;
-  options.colour = render::wants_colour(STDERR_FILENO);
-  std::string text = render::render_text(made.report, options) + "\nreport: " + options.paths.shorten(output) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stderr);
-  return true;
-}
-
-int status_of(const report::Report& report, const report::Settings& settings) {
-  if (report::is_broken(report)) return settings.exit_code;
-  return settings.rules.count > 0 && report::is_unchecked(report) ? kFailure : kSuccess;
-}
 
 bool read_process(int pid, const FoundLedger& found, const report::Settings& settings, bool is_graded,
                   symbolize::Symbolizer& symbolizer, RunningReport& out, std::string& error) {
@@ -77,7 +56,7 @@ int show_untracked(int pid, const report::Settings& settings, const SelectionOpt
   selection.apply(*made);
   std::string program(base::base_name(report.process.exe));
   std::string output = output_path(settings.output, program, pid, 1, error);
-  return show(*made, output, settings, error) ? status_of(report, settings) : kFailure;
+  return show_report(*made, output, settings, error) ? status_after(report, settings) : kFailure;
 }
 
 }  // namespace
@@ -130,7 +109,7 @@ int snapshot_command(const Arguments& arguments) {
   selection.apply(made);
   uint32_t number = view.header().report_count.load(std::memory_order_relaxed) + 1;
   std::string output = output_path(view, settings.output, number, error);
-  return show(made, output, settings, error) ? status_of(made.report, settings) : kFailure;
+  return show_report(made, output, settings, error) ? status_after(made.report, settings) : kFailure;
 }
 
 }  // namespace unfreed::cli

@@ -46,8 +46,11 @@ std::string describe_end(const Report& report) {
     text = report.trigger == Trigger::post_mortem ? "has ended" : "is still running";
   }
   if (process.duration_ns)
-    text +=
-        fmt::format("{} {}", process.attached ? "; it was traced for" : " after", write_duration(*process.duration_ns));
+    text += fmt::format("{} {}",
+                        !process.attached             ? " after"
+                        : report.backend == "preload" ? "; it was tracked for"
+                                                      : "; it was traced for",
+                        write_duration(*process.duration_ns));
   return text;
 }
 

@@ -66,7 +66,8 @@ void describe(Visitor& v, Is<Process> auto& process) {
   v.member("forked", process.forked, Presence::always, "A child of fork that has not called exec.");
   v.member(
       "attached", process.attached, Presence::if_set,
-      "It was traced from some time on while it ran (unfreed attach): what it acquired, and duration_ns, are since "
+      "It was tracked from some time on while it ran (unfreed attach; with --preload the backend is preload): what it "
+      "acquired, and duration_ns, are since "
       "then; what it had open before is inherited.");
   v.member("directory", process.directory, Presence::if_set, "The working directory when it started.");
   v.member("test", process.test, Presence::if_set, "The test that ran when it was started, or forked.");

@@ -85,7 +85,7 @@ _unfreed() {
     run | doctor) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
     report | diff | check | push) _filedir ;;
     baseline) if ((cword == 2)); then mapfile -t COMPREPLY < <(compgen -W "write update check" -- "$cur"); else _filedir; fi ;;
-    snapshot | watch | top) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
+    snapshot | watch | top | detach) mapfile -t COMPREPLY < <(compgen -W "$(command "$1" list 2>/dev/null | awk 'NR > 1 {print $1}')" -- "$cur") ;;
     attach) _unfreed_running ;;
     help) mapfile -t COMPREPLY < <(compgen -W "${commands[*]}" -- "$cur") ;;
   esac

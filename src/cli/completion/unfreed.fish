@@ -85,7 +85,7 @@ for name in report diff check push baseline
     complete -c unfreed -n "__unfreed_in $name" -F
 end
 complete -c unfreed -n '__unfreed_in baseline' -a 'write update check'
-for name in snapshot watch top
+for name in snapshot watch top detach
     complete -c unfreed -n "__unfreed_in $name" -a "(unfreed list 2>/dev/null | string match -rg '^(\d+)')"
 end
 complete -c unfreed -n '__unfreed_in attach' -a '(__unfreed_running)'
