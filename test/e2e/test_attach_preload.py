@@ -1,0 +1,202 @@
+"""unfreed attach --preload and detach: the library in a process that runs already, which notices nothing."""
+import os
+import shutil
+import signal
+import subprocess
+import unittest
+
+import harness
+
+SOURCE = os.path.join(harness.SOURCE, "test", "e2e", "programs", "attached_load.c")
+ROUNDS = 40
+
+
+class Target:
+    """A process that runs already, and checks its own memory and waits."""
+
+    def __init__(self, arguments=None, **keywords):
+        self.process = subprocess.Popen(arguments or [harness.program("attached_load")], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True, env=harness.clean_environment(), **keywords)
+        self.pid = self.process.pid
+        assert self.process.stdout.readline() == "ready\n"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def tell(self, letters):
+        """Its failures after all of them."""
+        for letter in letters:
+            self.process.stdin.write(letter + "\n")
+            self.process.stdin.flush()
+            failures = int(self.process.stdout.readline())
+        return failures
+
+    def end(self):
+        """Its status and failures."""
+        out, _ = self.process.communicate("q\n", timeout=harness.TIME_LIMIT)
+        return self.process.returncode, int(out)
+
+
+def command(scratch, *words, **keywords):
+    return harness.unfreed(*words, env={"UNFREED_LEDGER_DIR": scratch.ledgers}, cwd=scratch.folder, **keywords)
+
+
+def sites_at(report, function, kind):
+    return [site for site in harness.live_sites(report, kind) if function in harness.functions(site)]
+
+
+@unittest.skipUnless(os.uname().machine == "x86_64", "libraries are loaded into running processes on x86-64 only")
+class AttachPreload(unittest.TestCase):
+    def attach(self, scratch, pid, *options):
+        result = command(scratch, "attach", "--preload", *options, str(pid))
+        self.assertEqual((result.status, result.stderr.count("\n")), (0, 1), result)
+        self.assertIn(f"'unfreed detach {pid}' ends it", result.stderr)
+
+    def detach(self, scratch, pid):
+        output = scratch.path("detached.json")
+        result = command(scratch, "detach", "--force", "--output", output, str(pid))
+        self.assertEqual(result.status, 0, result)
+        return harness.read_report(output)
+
+    def check_leaks(self, report, count):
+        for function, kind, marker in (("leak_block", "heap", "block"), ("leak_descriptor", "fd", "descriptor")):
+            [site] = sites_at(report, function, kind)
+            self.assertEqual((site["live"], harness.top(site)["line"]), (count, harness.line_of(SOURCE, marker)), site)
+        self.assertEqual(sites_at(report, "leak_block", "heap")[0]["bytes"], 777 * count)
+
+    def test_what_is_acquired_from_then_on(self):
+        with harness.Scratch() as scratch, Target() as target:
+            target.tell("mmoow")
+            before = len(os.listdir(f"/proc/{target.pid}/fd"))
+            self.attach(scratch, target.pid)
+            self.assertEqual(target.tell("mmmooobtlfsw"), 0)
+            now = len(os.listdir(f"/proc/{target.pid}/fd"))
+            output = scratch.path("snapshot.json")
+            result = command(scratch, "snapshot", "--output", output, str(target.pid))
+            self.assertEqual(result.status, 0, result)
+            report = harness.read_report(output)
+            self.assertEqual((report["backend"], report["process"]["attached"]), ("preload", True))
+            self.check_leaks(report, 3)
+            totals = report["totals"]
+            # One that was open before has been closed.
+            self.assertEqual((totals["fd"]["inherited"], totals["fd"]["live"] + totals["fd"]["inherited"]), (before - 1, now))
+            self.assertEqual(totals["fd"]["unattributed"], 0)
+            self.assertEqual((totals["thread"]["live"], totals["thread"]["total"]), (1, 1))
+            self.assertEqual((totals["child"]["live"], totals["child"]["total"]), (0, 1))
+            self.assertEqual(report["misuse"], [])
+            [stream] = [site for site in harness.live_sites(report, "fd") if "open_library" in harness.functions(site)]
+            self.assertEqual((stream["live"], stream["acquired_by"]), (1, "open"), "in a library that was loaded since")
+            self.assertEqual(report["coverage"]["fd"], "exact")
+            self.assertEqual(report["coverage"]["heap"], "partial")
+            self.check_leaks(self.detach(scratch, target.pid), 3)
+            self.assertEqual(target.end(), (7, 0))
+            self.assertEqual(scratch.leftovers(), [])
+
+    def test_it_reports_at_its_end_when_its_own_handlers_have_run(self):
+        with harness.Scratch() as scratch, Target() as target:
+            self.attach(scratch, target.pid, "--output", "attached.json")
+            self.assertEqual(target.tell("mow"), 0)
+            self.assertEqual(target.end(), (7, 0))
+            report = harness.read_report(scratch.path("attached.json"), complete=True)
+            self.assertEqual((report["trigger"], report["process"]["exit_status"], report["process"]["attached"]),
+                             ("exit", 7, True))
+            self.check_leaks(report, 1)
+            # What its threads held was freed: they have been joined.
+            self.assertEqual(report["totals"]["heap"]["live"], 1)
+            self.assertEqual(sorted(os.listdir(scratch.folder)), ["attached.json"])
+            self.assertEqual(scratch.leftovers(), [])
+
+    def test_again_and_again_under_load(self):
+        with harness.Scratch() as scratch, Target() as target:
+            mappings = []
+            for count in range(ROUNDS):
+                self.attach(scratch, target.pid)
+                self.assertEqual(target.tell("om"), 0)
+                report = self.detach(scratch, target.pid)
+                self.check_leaks(report, 1)
+                with open(f"/proc/{target.pid}/maps") as file:
+                    mappings.append(len(file.readlines()))
+            self.assertEqual(target.tell("omtlfsbw"), 0)
+            self.assertLess(mappings[-1] - mappings[1], 20, mappings)
+            self.assertEqual(target.end(), (7, 0))
+            self.assertEqual(scratch.leftovers(), [])
+
+    def test_other_than_the_process_asked_for_no_rule_changes_its_status(self):
+        with harness.Scratch() as scratch, Target() as target:
+            self.attach(scratch, target.pid)
+            self.assertEqual(target.tell("mo"), 0)
+            result = command(scratch, "snapshot", "--fail-on", "fd>0", str(target.pid))
+            self.assertEqual(result.status, 23, result)
+            result = command(scratch, "detach", "--fail-on", "heap>1000000", str(target.pid))
+            self.assertEqual(result.status, 125, "the heap was seen in part")
+            self.assertEqual(target.end(), (7, 0))
+
+    def test_python(self):
+        script = ("import sys, threading, time\n"
+                  "kept = []\n"
+                  "threading.Thread(target=lambda: [time.sleep(0.001) for _ in range(10**6)], daemon=True).start()\n"
+                  "print('ready', flush=True)\n"
+                  "def leak(): kept.append(open('/dev/null'))\n"
+                  "for line in sys.stdin:\n"
+                  "    if line == 'q\\n': print(0, flush=True); sys.exit(7)\n"
+                  "    leak(); print(0, flush=True)\n")
+        with harness.Scratch() as scratch, Target(["/usr/bin/python3", "-c", script]) as target:
+            for _ in range(3):
+                self.attach(scratch, target.pid)
+                target.tell("oo")
+                report = self.detach(scratch, target.pid)
+                self.assertEqual(sum(site["live"] for site in sites_at(report, "leak", "fd")), 2, report["sites"])
+            self.assertEqual(target.end(), (7, 0))
+
+    def refuse(self, scratch, pid, expected, *options, word="attach"):
+        first = ["attach", "--preload"] if word == "attach" else [word]
+        result = command(scratch, *first, *options, str(pid))
+        self.assertEqual((result.status, result.stderr.count("\n")), (125, 1), result)
+        self.assertIn(expected, result.stderr)
+
+    def test_refusals(self):
+        with harness.Scratch() as scratch, Target() as target:
+            self.refuse(scratch, target.pid, "was not attached to", word="detach")
+            self.refuse(scratch, target.pid, "--preload excludes", "--for", "1s")
+            self.refuse(scratch, target.pid, "--preload excludes", "--fail-on", "fd>0")
+            self.attach(scratch, target.pid)
+            self.refuse(scratch, target.pid, "is tracked already")
+            self.detach(scratch, target.pid)
+            self.refuse(scratch, target.pid, "was not attached to", word="detach")
+            target.process.send_signal(signal.SIGSTOP)
+            harness.wait_for(lambda: "T" in open(f"/proc/{target.pid}/stat").read().split(")")[1])
+            self.refuse(scratch, target.pid, "it is stopped")
+            target.process.send_signal(signal.SIGCONT)
+            self.assertEqual(target.end()[0], 7)  # SIGCONT has ended its epoll_wait with EINTR
+
+    def test_refused_programs(self):
+        seccomp = ("import ctypes, sys\nlibc = ctypes.CDLL(None)\nlibc.prctl(38, 1, 0, 0, 0)\n"
+                   "code = ctypes.create_string_buffer(bytes([6, 0, 0, 0, 0, 0, 0xff, 0x7f]))\n"
+                   "class Program(ctypes.Structure): _fields_ = [('n', ctypes.c_ushort), ('p', ctypes.c_void_p)]\n"
+                   "program = Program(1, ctypes.cast(code, ctypes.c_void_p))\n"
+                   "assert libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0\nprint('ready', flush=True)\nsys.stdin.read()\n")
+        cases = [(["/usr/bin/python3", "-c", seccomp], "it restricts its system calls (seccomp)", {}),
+                 (["/bin/sh", "-c", "ulimit -v 4000000; echo ready; read line"], "limit on address space", {})]
+        if shutil.which("busybox") and b"statically linked" in subprocess.run(
+                ["file", "-L", shutil.which("busybox")], capture_output=True, check=False).stdout:
+            cases.append(([shutil.which("busybox"), "sh", "-c", "echo ready; read line"], "static", {}))
+        for arguments, expected, keywords in cases:
+            with self.subTest(expected), harness.Scratch() as scratch, Target(arguments, **keywords) as target:
+                self.refuse(scratch, target.pid, expected)
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
+    def test_another_users_process(self):
+        with Target() as target:
+            result = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", harness.COMMAND, "attach",
+                                     "--preload", str(target.pid)], stderr=subprocess.PIPE, text=True, check=False,
+                                    cwd="/", env=harness.clean_environment())
+            self.assertEqual((result.returncode, result.stderr.count("\n")), (125, 1), result)
+            self.assertIn("may not be traced: it belongs to user 0", result.stderr)
+            self.assertEqual(target.end(), (7, 0))
+
+
+harness.main()
