@@ -136,7 +136,26 @@ void hide_missing(const link_map& own, const LookUp& found) {
 }
 
 const link_map* g_own;
+const link_map* g_libc;
 bool g_is_late;
+
+bool is_libc(const link_map& map) {
+  return unwind::is_same_text(unwind::DynamicSymbols(map).object_name(), "libc.so.6");
+}
+
+/// libc's own object: others may define functions of its names. `is_before`: the loader searches it before this
+/// library.
+const link_map* find_libc(const link_map& own, bool& is_before) {
+  for (const link_map* map = own.l_prev; map; map = map->l_prev)
+    if (is_libc(*map)) {
+      is_before = true;
+      return map;
+    }
+  is_before = false;
+  for (const link_map* map = own.l_next; map; map = map->l_next)
+    if (is_libc(*map)) return map;
+  return nullptr;
+}
 
 /// The first object that is searched for the real functions.
 const link_map* first_searched() { return g_is_late ? _r_debug.r_map : g_own; }
@@ -210,14 +229,10 @@ void find_foreign_heap() {
                     reinterpret_cast<decltype(ForeignHeap::free)>(free.address())};
 }
 
-/// The loader searches libc before it.
-bool is_behind_libc(const link_map& own) {
-  return static_cast<bool>(unwind::find_default("__libc_start_main", _r_debug.r_map, &own));
-}
-
 bool g_malloc_is_libc;
 
-/// By row: has it a real function, other than one that the program itself defines, which it calls directly?
+/// In a library that was loaded late, by row: has it a real function, other than one that the program itself defines,
+/// which it calls directly?
 bool g_may_redirect[kCount];
 constexpr bool is_heap(std::string_view family) { return family.starts_with("heap"); }
 constexpr bool kIsHeap[kCount] = {
@@ -225,6 +240,14 @@ constexpr bool kIsHeap[kCount] = {
 #include "hook/hooks.inc"
 #undef HOOK
 };
+
+void find_redirected(const LookUp& found) {
+  const bool has_own_heap = foreign_malloc();
+  for (size_t row = 0; row < kCount; ++row) {
+    bool is_programs = found.of[row].map == _r_debug.r_map || (kIsHeap[row] && has_own_heap);
+    g_may_redirect[row] = found.of[row] && !found.is_compat[row] && !is_programs;
+  }
+}
 
 bool g_resolved;
 
@@ -240,7 +263,7 @@ void resolve_real_functions() {
   g_resolved = true;
   g_own = unwind::own_link_map();
   if (!g_own) return;
-  g_is_late = is_behind_libc(*g_own);
+  g_libc = find_libc(*g_own, g_is_late);
   LookUp found(g_is_late ? _r_debug.r_map : unwind::next_searched(g_own), g_own);
   for (size_t row = 0; row < kCount; ++row) {
     if (found.of[row] && !found.of[row].is_indirect())
@@ -251,12 +274,8 @@ void resolve_real_functions() {
   if (!g_is_late) hide_missing(*g_own, found);
   find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
-  g_malloc_is_libc =
-      found.of[hook_number(Hook::malloc)].map == unwind::find_default("__libc_start_main", first_searched()).map;
-  for (size_t row = 0; row < kCount; ++row) {
-    bool is_programs = found.of[row].map == _r_debug.r_map || (kIsHeap[row] && foreign_malloc());
-    g_may_redirect[row] = found.of[row] && !found.is_compat[row] && !is_programs;
-  }
+  g_malloc_is_libc = g_libc && found.of[hook_number(Hook::malloc)].map == g_libc;
+  if (g_is_late) find_redirected(found);
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
     if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());

@@ -61,6 +61,11 @@ class Allocators(unittest.TestCase):
     def test_libc(self):
         self.check(harness.program("plain_malloc"), heap_seen=True)
 
+    def test_library_before_that_wraps_the_start_of_programs(self):
+        wraps_start = os.path.join(harness.PROGRAMS, "wraps_start.so")
+        self.check(harness.program("plain_malloc"), before=[wraps_start], heap_seen=True)
+        self.check(harness.program("plain_malloc"), after=[wraps_start], heap_seen=True)
+
     def test_own_malloc(self):
         # How often its malloc was called is in the output: nobody calls it on unfreed's account.
         program = harness.program("own_malloc")
