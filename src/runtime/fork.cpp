@@ -117,9 +117,28 @@ void reset_tables() {
   g_tracker.has_unseen_past = true;
 }
 
-}  // namespace
+/// Puts a new ledger in place of `from`, which another process has, or another attachment had. False: there is no
+/// memory.
+bool start_new_ledger(const Writer& from) {
+  static ledger::Header fresh;
+  std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
+  copy_sections(from.header(), fresh);
+  copy_header(from.header(), fresh);
+  return replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
+                        g_runtime.ledger_identity, g_runtime.why_private);
+}
 
-namespace {
+/// Everything begins anew in it, but for what the process has inherited.
+void start_new_tables() {
+  reset_sites();
+  track::fd_keep_parents();
+  reset_tables();
+}
+
+void finish_new_ledger() {
+  g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+}
+
 /// What a process that was attached to starts is not followed, and writes nothing to its ledger.
 void leave_fork_child() {
   g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
@@ -131,6 +150,7 @@ void leave_fork_child() {
   unwind::reset_walks_after_fork();
   track::reset_modules_after_fork();
 }
+
 }  // namespace
 
 // As in a fork child, but the process has other threads, whose states are emptied, too, and its heap index is not
@@ -138,17 +158,9 @@ void leave_fork_child() {
 bool begin_again() {
   g_runtime.pid = base::current_pid();
   if (track::g_heap_index.is_compact() || !track::g_heap_index.forget_all()) return false;
-  static ledger::Header fresh;
-  std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
   const Writer before = g_tracker.writer;
-  copy_sections(before.header(), fresh);
-  copy_header(before.header(), fresh);
-  if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
-                      g_runtime.ledger_identity, g_runtime.why_private))
-    return false;
-  reset_sites();
-  track::fd_keep_parents();
-  reset_tables();
+  if (!start_new_ledger(before)) return false;
+  start_new_tables();
   track::forget_remembered_stacks();
   track::g_fork_page.lock.store(0, std::memory_order_relaxed);
   track::g_fork_page.alive.store(1, std::memory_order_release);
@@ -159,7 +171,7 @@ bool begin_again() {
   header.kinds_tracked = g_tracker.kinds = g_settings.kinds;
   header.depth = g_tracker.depth = g_settings.depth;
   describe_coverage(g_settings);
-  header.state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+  finish_new_ledger();
   return true;
 }
 
@@ -169,14 +181,9 @@ void take_over_fork_child() {
   grade::StoppedThreads::reset_after_fork();
   track::footprint_unlocked();  // mlockall(2) is not inherited
   g_runtime.is_descendant = true;
-  static ledger::Header fresh;
-  std::memset(static_cast<void*>(&fresh), 0, sizeof fresh);
   const Writer parent = g_tracker.writer;
-  copy_sections(parent.header(), fresh);
-  copy_header(parent.header(), fresh);
   track::keep_parents_exec_leaks(parent);
-  if (!replace_ledger(g_runtime.place, g_runtime.pid, fresh, g_tracker.writer, g_runtime.ledger_path,
-                      g_runtime.ledger_identity, g_runtime.why_private)) {
+  if (!start_new_ledger(parent)) {
     // This child goes on untracked, and must not write to its parent's ledger but to say so.
     parent.drop(ledger::Dropped::children_untracked);
     g_tracker.heap_use = track::HeapUse::none;
@@ -188,11 +195,9 @@ void take_over_fork_child() {
   if (g_runtime.launcher_pid && !g_runtime.ledger_path[0]) track::drop_in_parent(ledger::Dropped::children_apart);
   track::enter_report_signal();
   track::reset_root_regions_after_fork();
-  reset_sites();
-  track::fd_keep_parents();
-  reset_tables();
+  start_new_tables();
   track::fd_take_inherited();
-  g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
+  finish_new_ledger();
 }
 
 }  // namespace unfreed::runtime
