@@ -2,10 +2,13 @@
 // in one of its threads, which it has stopped (trace/injection.h):
 //
 //     unfreed_runtime_attach      other threads run
-//     unfreed_runtime_redirect    all are stopped, none of them in the loader or in a verb
-//     unfreed_runtime_detach      the same; the library stays, as threads may be in a hook for long
+//     unfreed_runtime_redirect    all are stopped; where the library was there before, none of them is in its code
+//     unfreed_runtime_detach      all are stopped, wherever they are: those in the library's code go on in it, and come
+//                                 out. It stays loaded, and so does the ledger, which they may still write to
+//     unfreed_runtime_close       other threads run; behind unfreed_runtime_detach, or where tracking could not begin
 //
-// A process that is attached to again goes on with what is there, and a new ledger.
+// A process that is attached to again goes on with what is there, and a new ledger. Each function writes its answer to
+// `answer` and returns nothing: the thread may have to return without the command (trace/borrowed_thread.h).
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -30,6 +33,7 @@ namespace {
 
 constinit bool g_has_started = false;
 constinit bool g_is_again = false;
+constinit bool g_is_closing = false;  ///< detached, but the ledger is not complete
 constinit const char* g_why_not = nullptr;
 
 bool read_settings_again(char** environment) {
@@ -63,6 +67,52 @@ const char* start(char** environment) {
   return runtime::start_attached(count, arguments, environment);
 }
 
+/// nullptr, or why nothing can be tracked.
+const char* attach(char** environment) {
+  if (g_has_started) track::adopt_fork_if_needed();
+  if (g_runtime.pid != base::current_pid()) g_is_closing = false;
+  if (is_tracking() || g_is_closing) return "it is tracked already";
+  if (!hook::is_loaded_late()) return "the library was preloaded, but does not track (UNFREED_DISABLE, UNFREED_ONLY)";
+  g_is_again = g_has_started;
+  g_has_started = true;
+  if (!g_is_again)
+    g_why_not = start(environment);
+  else if (!g_why_not && !read_settings_again(environment))
+    return "there is no memory for the settings";
+  return g_why_not;
+}
+
+/// nullptr, or why not; "again": a thread is at work that has to go on first. The same below.
+const char* redirect() {
+  if (is_tracking() || g_is_closing || g_why_not) return "it is tracked already";
+  if (g_is_again && !runtime::begin_again()) return "there is no memory for a ledger";
+  if (!hook::redirect_references()) return "again";
+  if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
+  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
+  return nullptr;
+}
+
+const char* detach() {
+  if (g_is_closing) return nullptr;
+  if (!g_runtime.is_attached || !is_tracking()) return "it is not attached to";
+  if (!hook::restore_references()) return "again";
+  g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
+  g_is_closing = true;
+  return nullptr;
+}
+
+/// Also where tracking was prepared, and could not begin.
+void close() {
+  if (!g_runtime.is_attached || is_tracking()) return;
+  if (g_is_closing) {
+    track::give_report_signal_back();
+    report::take_kernel_facts(g_tracker.writer, 0);
+    report::take_kernel_tasks(g_tracker.writer, 0);
+  }
+  runtime::remove_own_ledger();  // the command has it open
+  g_is_closing = false;
+}
+
 /// exit() has run the program's handlers and other libraries' destructors.
 [[gnu::destructor]] void end_attached() {
   if (!g_runtime.is_attached) return;
@@ -74,41 +124,27 @@ const char* start(char** environment) {
 
 #define UNFREED_ENTRY extern "C" __attribute__((visibility("default"), used))
 
-/// Prepares the tracking. `environment`: the settings, as variables. nullptr, or why nothing can be tracked.
-UNFREED_ENTRY const char* unfreed_runtime_attach(char** environment) {
+/// Prepares the tracking. `environment`: the settings, as variables.
+UNFREED_ENTRY void unfreed_runtime_attach(char** environment, const char** answer) {
   base::KeepErrno keep;
-  if (g_has_started) track::adopt_fork_if_needed();
-  if (is_tracking()) return "it is tracked already";
-  if (!hook::is_loaded_late()) return "the library was preloaded, but does not track (UNFREED_DISABLE, UNFREED_ONLY)";
-  g_is_again = g_has_started;
-  g_has_started = true;
-  if (!g_is_again)
-    g_why_not = start(environment);
-  else if (!g_why_not && !read_settings_again(environment))
-    return "there is no memory for the settings";
-  return g_why_not;
+  *answer = attach(environment);
 }
 
-/// From now on calls are tracked. nullptr, or why not; "again": a thread is at work that has to go on first.
-UNFREED_ENTRY const char* unfreed_runtime_redirect() {
+/// From now on calls are tracked.
+UNFREED_ENTRY void unfreed_runtime_redirect(void*, const char** answer) {
   base::KeepErrno keep;
-  if (is_tracking() || g_why_not) return "it is tracked already";
-  if (g_is_again && !runtime::begin_again()) return "there is no memory for a ledger";
-  if (!hook::redirect_references()) return "again";
-  if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
-  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
-  return nullptr;
+  *answer = redirect();
 }
 
-/// From now on nothing is tracked; the ledger is complete, and as of a process that goes on. As above.
-UNFREED_ENTRY const char* unfreed_runtime_detach() {
+/// From now on nothing is tracked.
+UNFREED_ENTRY void unfreed_runtime_detach(void*, const char** answer) {
   base::KeepErrno keep;
-  if (!g_runtime.is_attached || !is_tracking()) return "it is not attached to";
-  if (!hook::restore_references()) return "again";
-  g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
-  track::give_report_signal_back();
-  report::take_kernel_facts(g_tracker.writer, 0);
-  report::take_kernel_tasks(g_tracker.writer, 0);
-  runtime::remove_own_ledger();  // the command has it open
-  return nullptr;
+  *answer = detach();
+}
+
+/// The ledger is complete, and as of a process that goes on.
+UNFREED_ENTRY void unfreed_runtime_close(void*, const char** answer) {
+  base::KeepErrno keep;
+  close();
+  *answer = nullptr;
 }

@@ -1,14 +1,17 @@
 #include "trace/borrowed_thread.h"
 
 #include <elf.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "base/syscall.h"
@@ -22,6 +25,7 @@ namespace {
 
 constexpr int kCallStop = SIGTRAP | 0x80;
 constexpr uint64_t kNoCall = ~uint64_t{0};
+constexpr uint64_t kForEver = UINT64_MAX;
 /// Takes no argument, and does nothing.
 constexpr uint64_t kHarmless = SYS_getpid;
 
@@ -29,16 +33,24 @@ bool is_stop_by_tracer(int status) { return WIFSTOPPED(status) && status >> 16 =
 bool is_call_stop(int status) { return WIFSTOPPED(status) && WSTOPSIG(status) == kCallStop; }
 bool is_end(int status) { return WIFEXITED(status) || WIFSIGNALED(status); }
 
-/// Waits for a stop, or the end, of a traced thread, for as long as that.
-bool wait_for(int tid, int& status, uint64_t most_ns) {
-  constexpr unsigned kPauseMicroseconds = 50;
-  for (uint64_t end = base::monotonic_ns() + most_ns;;) {
+/// Waits for a stop, or the end, of a traced thread, until then. (SIGCHLD waits where this is called from.)
+bool wait_until(int tid, int& status, uint64_t end_ns) {
+  constexpr uint64_t kMostPauseNs = 5'000'000;  // where another thread gets the signal
+  sigset_t children;
+  sigemptyset(&children);
+  sigaddset(&children, SIGCHLD);
+  for (;;) {
     int found = waitpid(tid, &status, __WALL | WNOHANG);
     if (found == tid) return true;
     if (found < 0 && errno != EINTR) return false;
-    if (base::monotonic_ns() > end) return false;
-    usleep(kPauseMicroseconds);
+    uint64_t now = base::monotonic_ns();
+    if (now >= end_ns) return false;
+    timespec pause{0, static_cast<long>(std::min(end_ns - now, kMostPauseNs))};
+    sigtimedwait(&children, nullptr, &pause);
   }
+}
+bool wait_for(int tid, int& status, uint64_t most_ns) {
+  return wait_until(tid, status, base::monotonic_ns() + most_ns);
 }
 
 /// Kernel's own: the call is to begin anew (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK).
@@ -80,6 +92,7 @@ void let_go(int tid, int status) {
 
 bool BorrowedThread::borrow(int tid, SafePoint& safe_point, int& error) {
   constexpr uint64_t kMostToStop = 500'000'000, kMostToCall = 200'000'000;
+  sigreturn_ = safe_point.sigreturn();
   if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
     error = errno;
     return false;
@@ -158,30 +171,37 @@ bool BorrowedThread::set(const arch::TracedRegisters& registers) const {
   return ptrace(PTRACE_SETREGSET, tid_, NT_PRSTATUS, &place) == 0;
 }
 
-/// Lets the thread run to its next stop at a system call. False: it has ended, or has come to a fault.
-bool BorrowedThread::run_to_stop(int& status) {
-  for (;;) {
-    if (ptrace(PTRACE_SYSCALL, tid_, 0, 0) != 0) return false;
-    int found;
-    do found = waitpid(tid_, &status, __WALL);
-    while (found < 0 && errno == EINTR);
-    if (found < 0 || is_end(status)) {
+/// Lets the thread run to its next stop at a system call. False: it has ended, has come to a fault, or `is_late`.
+bool BorrowedThread::run_to_stop(int& status, uint64_t end_ns, bool& is_late) {
+  is_late = false;
+  for (int signal = 0;;) {
+    if (ptrace(PTRACE_SYSCALL, tid_, 0, signal) != 0) return false;
+    signal = 0;
+    bool is_there = wait_until(tid_, status, end_ns);
+    is_late = !is_there && base::monotonic_ns() >= end_ns;
+    if (is_late) return false;
+    if (!is_there || is_end(status)) {
       tid_ = 0;
       return false;
     }
     if (is_call_stop(status)) return true;
-    if (status >> 16 == 0) return false;
+    if (status >> 16 != 0) continue;
+    // It cannot be held back, and stops the other threads; this one goes on, and stops when it is given back.
+    if (WSTOPSIG(status) != SIGSTOP) return false;
+    signal = SIGSTOP;
   }
 }
 
-/// From the stop before a call to the one behind it.
+/// From the stop before a call to the one behind it. The call is one that does not wait.
 bool BorrowedThread::finish_call_stop() {
   int status;
-  if (!run_to_stop(status)) return false;
+  bool is_late;
+  if (!run_to_stop(status, kForEver, is_late)) return false;
   is_at_call_ = false;
   return true;
 }
 
+/// Of one that waits for the kernel alone. There is no time limit: until it is over nothing can be put back.
 bool BorrowedThread::system_call(long number, const uint64_t (&arguments)[6], uint64_t& result) {
   arch::TracedRegisters registers = registers_;
   registers.raw.rip = instruction();
@@ -194,7 +214,10 @@ bool BorrowedThread::system_call(long number, const uint64_t (&arguments)[6], ui
   registers.raw.r8 = arguments[4];
   registers.raw.r9 = arguments[5];
   int status;
-  if (!set(registers) || !run_to_stop(status) || !finish_call_stop() || !read_registers(tid_, registers)) return false;
+  bool is_late;
+  if (!set(registers) || !run_to_stop(status, kForEver, is_late) || !finish_call_stop() ||
+      !read_registers(tid_, registers))
+    return false;
   result = registers.raw.rax;
   return true;
 }
@@ -208,33 +231,97 @@ uintptr_t BorrowedThread::place(const void* bytes, size_t size) {
   return at;
 }
 
+/// What the thread's stack begins with.
+bool BorrowedThread::prepare_return(uintptr_t return_address) {
+  ucontext_t frame{};
+  const user_regs_struct raw = before_call().raw;
+  constexpr uint64_t kHasVectors = 1, kHasStackSegment = 2, kStackSegmentIsValid = 4;  // UC_FP_XSTATE, UC_SIGCONTEXT_SS
+  frame.uc_flags = kHasVectors | kHasStackSegment | kStackSegmentIsValid;
+  constexpr int kNoMode = 0x7000;  // no mode of an alternate stack: the kernel leaves that as it is
+  frame.uc_stack.ss_flags = kNoMode;
+  auto put = [&](int place, uint64_t value) { frame.uc_mcontext.gregs[place] = static_cast<greg_t>(value); };
+  for (auto [place, value] : {std::pair(REG_R8, raw.r8),
+                              {REG_R9, raw.r9},
+                              {REG_R10, raw.r10},
+                              {REG_R11, raw.r11},
+                              {REG_R12, raw.r12},
+                              {REG_R13, raw.r13},
+                              {REG_R14, raw.r14},
+                              {REG_R15, raw.r15},
+                              {REG_RDI, raw.rdi},
+                              {REG_RSI, raw.rsi},
+                              {REG_RBP, raw.rbp},
+                              {REG_RBX, raw.rbx},
+                              {REG_RDX, raw.rdx},
+                              {REG_RAX, raw.rax},
+                              {REG_RCX, raw.rcx},
+                              {REG_RSP, raw.rsp},
+                              {REG_RIP, raw.rip},
+                              {REG_EFL, raw.eflags}})
+    put(place, value);
+  put(REG_CSGSFS, (raw.cs & 0xffff) | raw.ss << 48);
+  std::memcpy(&frame.uc_sigmask, &signals_, sizeof signals_);
+  // Without the kernel's mark on it, which would say that more than these follow: libc's function for a system call,
+  // like any function, does not keep what newer processors have added.
+  constexpr size_t kLegacyBytes = 512, kMarkAt = 464, kFrameBytes = 1024;
+  std::byte legacy[kLegacyBytes] = {};
+  std::memcpy(legacy, vectors_.data(), std::min(vectors_.size(), kMarkAt));
+  frame.uc_mcontext.fpregs = reinterpret_cast<fpregset_t>(top() + kFrameBytes);
+  static_assert(offsetof(ucontext_t, uc_sigmask) + sizeof signals_ <= kFrameBytes);
+  constexpr size_t kReadBytes = offsetof(ucontext_t, uc_sigmask) + sizeof(uint64_t);
+  return write_memory(tid_, top() - sizeof return_address, &return_address, sizeof return_address) > 0 &&
+         write_memory(tid_, top(), &frame, kReadBytes) == static_cast<long>(kReadBytes) &&
+         write_memory(tid_, top() + kFrameBytes, legacy, kLegacyBytes) == static_cast<long>(kLegacyBytes);
+}
+
+bool BorrowedThread::is_back(const arch::TracedRegisters& registers, uintptr_t return_address) const {
+  uintptr_t behind = return_address == sigreturn_ ? sigreturn_ + SafePoint::kSigreturnBytes : registers_.raw.rip;
+  return registers.raw.rip == behind && registers.raw.rsp == top();
+}
+
+/// The thread finds back by itself. False: it has ended.
+bool BorrowedThread::leave() {
+  constexpr uint64_t kMostToStop = 1'000'000'000;
+  int status = 0;
+  ptrace(PTRACE_INTERRUPT, tid_, 0, 0);
+  bool is_stopped = wait_for(tid_, status, kMostToStop), has_ended = is_stopped && is_end(status);
+  // From here on it runs no code of its own before it has stopped once more. If the kernel does not let it stop now, it
+  // goes on when this tracer ends.
+  bool can_return = !has_ended && write_memory(tid_, top() - sizeof sigreturn_, &sigreturn_, sizeof sigreturn_) > 0;
+  int signal = is_stopped && !has_ended && status >> 16 == 0 && !is_call_stop(status) ? WSTOPSIG(status) : 0;
+  if (is_stopped && !has_ended) ptrace(PTRACE_DETACH, tid_, 0, signal);
+  tid_ = 0;
+  memory_ = used_ = 0;
+  return can_return;
+}
+
 BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t first, uint64_t second,
-                                                 const SafePoint* loader, uint64_t& result) {
+                                                 const SafePoint* loader, uint64_t* result) {
   constexpr uint64_t kDirectionFlag = 0x400, kAlignmentFlag = 0x40000;
-  uintptr_t top = memory_ + kStackBytes - 64, return_address = instruction();
+  uintptr_t return_address = result ? instruction() : sigreturn_;
   arch::TracedRegisters registers = registers_;
   registers.raw.rip = function;
-  registers.raw.rsp = top - sizeof return_address;
+  registers.raw.rsp = top() - sizeof return_address;
   registers.raw.rbp = 0;
   registers.raw.rax = 0;
   registers.raw.orig_rax = kNoCall;
   registers.raw.rdi = first;
   registers.raw.rsi = second;
   registers.raw.eflags &= ~(kDirectionFlag | kAlignmentFlag);
-  if (write_memory(tid_, registers.raw.rsp, &return_address, sizeof return_address) != sizeof return_address)
-    return Outcome::failed;
-  if (!set(registers)) return Outcome::failed;
+  if (!tid_ || !memory_ || !prepare_return(return_address) || !set(registers)) return Outcome::failed;
+  const uint64_t end_ns = base::monotonic_ns() + kMostToCallNs;
   bool may_be_given_up = loader;
   for (bool is_entry = true;; is_entry = !is_entry) {
     int status;
-    if (!run_to_stop(status)) return Outcome::failed;
+    bool is_late;
+    if (!run_to_stop(status, end_ns, is_late)) return is_late && leave() ? Outcome::left : Outcome::failed;
     if (!is_entry) continue;
     is_at_call_ = true;
     if (!read_registers(tid_, registers)) return Outcome::failed;
-    bool is_done = registers.raw.rip == registers_.raw.rip && registers.raw.rsp == top;
+    bool is_done = is_back(registers, return_address);
     bool waits = registers.raw.orig_rax == SYS_futex && loader && loader->is_in_loader(registers.raw.rdi);
     if (is_done || (waits && may_be_given_up)) {
-      result = registers.raw.orig_rax;
+      if (result) *result = registers.raw.orig_rax;
       registers.raw.orig_rax = kHarmless;
       if (!set(registers) || !finish_call_stop()) return Outcome::failed;
       return is_done ? Outcome::done : Outcome::given_up;
@@ -244,19 +331,31 @@ BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t fi
   }
 }
 
-BorrowedThread::Outcome BorrowedThread::call(uintptr_t function, uint64_t first, uint64_t second, uint64_t& result) {
-  return run_call(function, first, second, nullptr, result);
+BorrowedThread::Outcome BorrowedThread::call(uintptr_t function, uint64_t first, uint64_t second) {
+  return run_call(function, first, second, nullptr, nullptr);
 }
 
 BorrowedThread::Outcome BorrowedThread::call_loader(uintptr_t function, uint64_t first, uint64_t second,
-                                                    const SafePoint& safe_point, uint64_t& result) {
-  return run_call(function, first, second, &safe_point, result);
+                                                    const SafePoint& safe_point) {
+  return run_call(function, first, second, &safe_point, nullptr);
+}
+
+BorrowedThread::Outcome BorrowedThread::ask(uintptr_t function, uint64_t& result) {
+  return run_call(function, 0, 0, nullptr, &result);
 }
 
 void BorrowedThread::keep_errno(uintptr_t location) {
   uint64_t place = 0;
-  if (location && call(location, 0, 0, place) == Outcome::done && ThreadMemory(tid_).read_value(place, errno_))
+  if (location && ask(location, place) == Outcome::done && ThreadMemory(tid_).read_value(place, errno_))
     errno_place_ = place;
+}
+
+arch::TracedRegisters BorrowedThread::before_call() const {
+  arch::TracedRegisters registers = registers_;
+  registers.raw.rip = instruction();
+  registers.raw.rax = registers_.raw.orig_rax;
+  registers.raw.orig_rax = kNoCall;
+  return registers;
 }
 
 void BorrowedThread::give_back() {
@@ -277,13 +376,7 @@ void BorrowedThread::give_back() {
     ptrace(PTRACE_SETREGSET, tid_, NT_X86_XSTATE, &place);
     ptrace(PTRACE_SETSIGMASK, tid_, sizeof signals_, &signals_);
   }
-  arch::TracedRegisters registers = registers_;
-  if (is_before_call_) {
-    registers.raw.rip = instruction();
-    registers.raw.rax = registers_.raw.orig_rax;
-    registers.raw.orig_rax = kNoCall;
-  }
-  set(registers);
+  set(is_before_call_ ? before_call() : registers_);
   // The kernel looks at the result, and has the call begin anew, only where there may be a signal.
   let_go(tid_, kCallStop << 8 | 0x7f);
   tid_ = 0;

@@ -1,4 +1,17 @@
 // A thread of another process that is stopped in a system call and made to call functions. x86-64.
+//
+// A called function returns to libc's code behind signal handlers, which has the kernel put everything back: the stack
+// there is as if a signal had come just before the system call.
+//
+//     top of the stack   ┌──────────────────────────────┐
+//                        │ x87 and SSE registers        │
+//                        │ registers, signal mask       │  what rt_sigreturn(2) reads
+//                        │ address of rt_sigreturn's    │  where the function returns to
+//                        │ frames of the function       │
+//                        └──────────────────────────────┘
+//
+// The tracer stops the thread before rt_sigreturn, and puts more back (the thread's errno, the memory). If the tracer
+// is gone by then, or has let the thread go because the function takes too long, the thread finds back without it.
 #pragma once
 
 #include <cstddef>
@@ -33,12 +46,15 @@ class BorrowedThread {
     done,
     given_up,  ///< it would have waited for another thread in the loader: as if it had not been called
     failed,    ///< the thread is gone, or what it ran has failed
+    left,      ///< it took too long: the thread is no longer borrowed, goes on with it, and then where it was
   };
-  /// Calls `function`.
-  Outcome call(uintptr_t function, uint64_t first, uint64_t second, uint64_t& result);
+  static constexpr uint64_t kMostToCallNs = 10'000'000'000;
+  /// Calls `function`, whose result is lost.
+  Outcome call(uintptr_t function, uint64_t first, uint64_t second);
   /// The same for what is about to take the loader's lock: it is given up if another thread holds that.
-  Outcome call_loader(uintptr_t function, uint64_t first, uint64_t second, const SafePoint& safe_point,
-                      uint64_t& result);
+  Outcome call_loader(uintptr_t function, uint64_t first, uint64_t second, const SafePoint& safe_point);
+  /// The same for what only computes a result.
+  Outcome ask(uintptr_t function, uint64_t& result);
 
   /// Keeps the thread's errno. `location`: __errno_location().
   void keep_errno(uintptr_t location);
@@ -50,14 +66,23 @@ class BorrowedThread {
 
   bool keep();
   bool set(const arch::TracedRegisters& registers) const;
-  bool run_to_stop(int& status);
+  bool run_to_stop(int& status, uint64_t end_ns, bool& is_late);
   bool system_call(long number, const uint64_t (&arguments)[6], uint64_t& result);
-  Outcome run_call(uintptr_t function, uint64_t first, uint64_t second, const SafePoint* loader, uint64_t& result);
+  Outcome run_call(uintptr_t function, uint64_t first, uint64_t second, const SafePoint* loader, uint64_t* result);
+  bool prepare_return(uintptr_t return_address);
+  bool leave();
   bool finish_call_stop();
+  /// Has run_call()'s function returned?
+  bool is_back(const arch::TracedRegisters& registers, uintptr_t return_address) const;
   uintptr_t instruction() const { return registers_.raw.rip - kInstructionBytes; }
+  uintptr_t top() const { return memory_ + kStackBytes - kReturnBytes; }
+  /// The registers with which the thread makes its system call anew.
+  arch::TracedRegisters before_call() const;
   static constexpr uintptr_t kInstructionBytes = 2;
+  static constexpr uint64_t kReturnBytes = 2048;
 
   int tid_ = 0;
+  uintptr_t sigreturn_ = 0;      ///< libc's code behind signal handlers
   bool is_before_call_ = false;  ///< stopped where the call begins; else in the middle of it
   bool is_at_call_ = false;      ///< at a stop of the system call of our own
   arch::TracedRegisters registers_;

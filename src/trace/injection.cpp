@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <thread>
 
 #include "base/live_thread.h"
 #include "base/process_stat.h"
@@ -28,6 +30,11 @@ namespace {
 
 using Outcome = BorrowedThread::Outcome;
 
+static_assert(BorrowedThread::kMostToCallNs == 10'000'000'000);
+std::string has_not_come_back(const char* what) {
+  return std::string("one of its threads has not finished to ") + what +
+         " within ten seconds; it goes on with that, and then with what it did before";
+}
 constexpr const char* kNoSafePoint =
     "none of its threads came to a place where a library can be loaded: a system call that waits, outside of the "
     "loader and the allocator";
@@ -40,22 +47,27 @@ class OthersStopped {
   OthersStopped(const OthersStopped&) = delete;
   OthersStopped& operator=(const OthersStopped&) = delete;
 
-  /// False: one of them cannot be.
-  bool stop() {
+  enum class Stop : uint8_t {
+    done,
+    not_yet,  ///< the kernel is busy with one of them, or lets it have no processor
+    refused,
+  };
+  Stop stop(uint64_t most_ns) {
+    const uint64_t end_ns = base::monotonic_ns() + most_ns;
     for (size_t known = 0;;) {
       for (int tid : ProcessFiles(pid_).numbers("task")) {
         if (tid == running_ || statuses_.contains(tid)) continue;
         if (ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) {
           int error = errno;
           if (error == ESRCH || ProcessFiles(tid).has_ended()) continue;
-          if (error != EPERM || ProcessFiles(tid).tracer() != gettid()) return false;
+          if (error != EPERM || ProcessFiles(tid).tracer() != gettid()) return Stop::refused;
         }
         statuses_[tid] = 0;
         ptrace(PTRACE_INTERRUPT, tid, 0, 0);
       }
-      if (!wait()) return false;
+      if (!wait(end_ns)) return Stop::not_yet;
       // Those that were started meanwhile.
-      if (statuses_.size() == known) return true;
+      if (statuses_.size() == known) return Stop::done;
       known = statuses_.size();
     }
   }
@@ -64,7 +76,7 @@ class OthersStopped {
 
   void let_go() {
     for (auto [tid, status] : statuses_) {
-      if (!WIFSTOPPED(status)) continue;  // it has ended, or is let go when this command ends
+      if (!WIFSTOPPED(status)) continue;  // it has ended, or is let go when the tracer ends
       WaitBegun wait;
       go_on_waiting(tid, wait);
       ptrace(PTRACE_DETACH, tid, 0, status >> 16 == 0 ? WSTOPSIG(status) : 0);
@@ -73,16 +85,15 @@ class OthersStopped {
   }
 
  private:
-  bool wait() {
-    constexpr int kMostPauses = 10'000, kPauseMicroseconds = 50;
-    for (int pauses = 0; pauses < kMostPauses; ++pauses) {
+  bool wait(uint64_t end_ns) {
+    constexpr unsigned kPauseMicroseconds = 50;
+    for (;;) {
       bool all = true;
       for (auto& [tid, status] : statuses_)
         if (status == 0 && waitpid(tid, &status, __WALL | WNOHANG) == 0) all = false;
-      if (all) return true;
+      if (all || base::monotonic_ns() >= end_ns) return all;
       usleep(kPauseMicroseconds);
     }
-    return false;
   }
 
   int pid_;
@@ -159,22 +170,20 @@ bool Injection::open_library(BorrowedThread& thread, const std::string& library)
   uintptr_t function = safe_->find_dlopen(thread.tid(), flags);
   uintptr_t path = thread.place(library);
   if (!function || !path) return fails("its libc has no dlopen");
-  uint64_t handle = 0;
   auto mode = static_cast<unsigned>(flags | RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  Outcome outcome = thread.call_loader(function, path, mode, *safe_, handle);
+  Outcome outcome = thread.call_loader(function, path, mode, *safe_);
   if (outcome == Outcome::given_up) return false;
+  if (outcome == Outcome::left) return fails(has_not_come_back("load the library"));
   if (outcome == Outcome::failed) return fails("a thread failed in dlopen");
-  if (!handle) {
-    uint64_t text = 0;
-    uintptr_t dlerror = safe_->libc().find("dlerror");
-    bool is_known = dlerror && thread.call(dlerror, 0, 0, text) == Outcome::done && text;
-    constexpr size_t kMostText = 500;
-    std::string why = is_known ? ThreadMemory(thread.tid()).read_text(text, kMostText) : "dlopen failed";
-    return fails("its loader does not load the library: " + why);
-  }
   look();
   runtime_ = safe_->find_runtime(thread.tid());
-  return runtime_ || fails("the library that was loaded is not to be found in it");
+  if (runtime_) return true;
+  uint64_t text = 0;
+  uintptr_t dlerror = safe_->libc().find("dlerror");
+  bool is_known = dlerror && thread.ask(dlerror, text) == Outcome::done && text;
+  constexpr size_t kMostText = 500;
+  std::string why = is_known ? ThreadMemory(thread.tid()).read_text(text, kMostText) : "dlopen failed";
+  return fails("its loader does not load the library: " + why);
 }
 
 uintptr_t Injection::place_settings(BorrowedThread& thread, const std::vector<std::string>& settings) {
@@ -192,7 +201,12 @@ std::string Injection::call_runtime(BorrowedThread& thread, const char* entry, u
   uintptr_t function = runtime_.find(entry);
   if (!function) return "the library in it is another version's";
   uint64_t answer = 0;
-  if (thread.call(function, argument, 0, answer) != Outcome::done) return "a thread failed in the library";
+  uintptr_t place = thread.place(&answer, sizeof answer);
+  if (!place) return "there is no memory for an answer";
+  Outcome outcome = thread.call(function, argument, place);
+  if (outcome == Outcome::left) return has_not_come_back("begin or end to track");
+  if (outcome == Outcome::failed || !ThreadMemory(thread.tid()).read_value(place, answer))
+    return "a thread failed in the library";
   constexpr size_t kMostText = 500;
   return answer ? ThreadMemory(thread.tid()).read_text(answer, kMostText) : "";
 }
@@ -201,7 +215,7 @@ std::string Injection::call_runtime(BorrowedThread& thread, const char* entry, u
 bool Injection::is_quiescent(const OthersStopped& others) {
   for (auto [tid, status] : others.statuses()) {
     arch::TracedRegisters registers;
-    if (WIFSTOPPED(status) && read_registers(tid, registers) && safe_->is_in_runtime(tid, registers)) return false;
+    if (WIFSTOPPED(status) && read_registers(tid, registers) && safe_->may_be_in_runtime(tid, registers)) return false;
   }
   return true;
 }
@@ -209,22 +223,36 @@ bool Injection::is_quiescent(const OthersStopped& others) {
 /// While the others are stopped; tries again as long as one of them is in the way. `must_be_quiescent`: the library's
 /// tables begin anew.
 bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent) {
-  constexpr unsigned kPauseMicroseconds = 500;
-  while (is_time()) {
+  constexpr unsigned kPauseMicroseconds = 500, kNanosecondsPerMicrosecond = 1000;
+  // The process does not run meanwhile: it is not to be kept for most of the time.
+  constexpr uint64_t kFirstToStop = 50'000'000, kMostToStop = 500'000'000, kRunsFor = 4;
+  const char* why = "";
+  for (uint64_t to_stop = kFirstToStop; is_time();) {
     uint64_t began = base::monotonic_ns();
     std::string answer = "again";
+    OthersStopped::Stop stop;
     {
       OthersStopped others(pid_, thread.tid());
-      if (!others.stop()) return fails("one of its threads cannot be stopped");
+      stop = others.stop(to_stop);
       out_.threads = static_cast<int>(others.statuses().size()) + 1;
-      if (!must_be_quiescent || is_quiescent(others)) answer = call_runtime(thread, entry, 0);
+      bool may_call = stop == OthersStopped::Stop::done && (!must_be_quiescent || is_quiescent(others));
+      if (may_call) answer = call_runtime(thread, entry, 0);
+      why = stop != OthersStopped::Stop::done
+                ? "one of its threads could not be stopped: it waits in the kernel (state D), or has no processor"
+            : may_call ? "its threads were at work in the loader all the time"
+                       : "its threads were at work in the library all the time, or have stacks that cannot be followed";
     }
     out_.stopped_ns = base::monotonic_ns() - began;
+    if (stop == OthersStopped::Stop::refused)
+      return fails("one of its threads cannot be stopped, as another traces it");
     if (answer.empty()) return true;
     if (answer != "again") return fails(answer);
-    usleep(kPauseMicroseconds);
+    bool has_not_stopped = stop == OthersStopped::Stop::not_yet;
+    usleep(has_not_stopped ? static_cast<unsigned>(to_stop * kRunsFor / kNanosecondsPerMicrosecond)
+                           : kPauseMicroseconds);
+    if (has_not_stopped) to_stop = std::min(2 * to_stop, kMostToStop);
   }
-  return fails("its threads were at work in the loader, or in the library, all the time");
+  return fails(why);
 }
 
 Injected Injection::load(const std::string& library, const std::vector<std::string>& settings) {
@@ -237,6 +265,7 @@ Injected Injection::load(const std::string& library, const std::vector<std::stri
     return out_;
   }
   bool is_open = false;
+  const bool is_there = static_cast<bool>(safe_->find_runtime(base::live_thread(pid_)));
   BorrowedThread thread;
   uint64_t began = 0;
   while (!is_open) {
@@ -256,10 +285,10 @@ Injected Injection::load(const std::string& library, const std::vector<std::stri
   }
   uintptr_t environment = place_settings(thread, settings);
   std::string answer = environment ? call_runtime(thread, "unfreed_runtime_attach", environment) : "too many settings";
-  if (answer.empty())
-    call_alone(thread, "unfreed_runtime_redirect", true);
-  else
+  if (!answer.empty())
     out_.problem = answer;
+  else if (!call_alone(thread, "unfreed_runtime_redirect", is_there))
+    call_runtime(thread, "unfreed_runtime_close", 0);
   thread.give_back();
   out_.occupied_ns = base::monotonic_ns() - began;
   return out_;
@@ -275,7 +304,9 @@ Injected Injection::take_out() {
   else if (borrow(thread)) {
     uint64_t began = base::monotonic_ns();
     thread.keep_errno(safe_->libc().find("__errno_location"));
-    call_alone(thread, "unfreed_runtime_detach", false);
+    // With the others running: one may be in the library's code, and hold a lock that this takes.
+    if (call_alone(thread, "unfreed_runtime_detach", false))
+      out_.problem = call_runtime(thread, "unfreed_runtime_close", 0);
     thread.give_back();
     out_.occupied_ns = base::monotonic_ns() - began;
   }
@@ -284,10 +315,27 @@ Injected Injection::take_out() {
 
 }  // namespace
 
+namespace {
+/// In a thread of its own: what it could not let go is let go by the kernel when the thread ends.
+template <class Work>
+Injected trace_apart(Work work) {
+  Injected out;
+  std::thread([&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    out = work();
+  }).join();
+  return out;
+}
+}  // namespace
+
 Injected inject(int pid, const std::string& library, const std::vector<std::string>& settings, uint64_t patience_ns) {
-  return Injection(pid, patience_ns).load(library, settings);
+  return trace_apart([&] { return Injection(pid, patience_ns).load(library, settings); });
 }
 
-Injected take_out(int pid, uint64_t patience_ns) { return Injection(pid, patience_ns).take_out(); }
+Injected take_out(int pid, uint64_t patience_ns) {
+  return trace_apart([&] { return Injection(pid, patience_ns).take_out(); });
+}
 
 }  // namespace unfreed::trace

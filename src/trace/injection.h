@@ -10,8 +10,8 @@
 //        ▼
 //     everything as it was; the system call goes on
 //
-// A called function returns to the instruction of that system call, where the tracer stops the thread before anything
-// happens. So no code is written, and no signal is raised. It runs on a stack that is mapped for it.
+// A called function runs on a stack that is mapped for it, and returns as a signal handler does
+// (trace/borrowed_thread.h). So no code is written, and no signal is raised.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +33,8 @@ struct Injected {
 extern const bool kCanInject;
 
 /// Loads `library` (an absolute path, where the process can read it) unless it is there, and begins to track.
-/// `settings`: "NAME=value". Waits for a safe point for as long as `patience_ns`. The calling thread has no signal
-/// handlers that matter, and traces nothing else.
+/// `settings`: "NAME=value". Waits for a safe point for as long as `patience_ns`. The caller has all of this command's
+/// signals blocked.
 Injected inject(int pid, const std::string& library, const std::vector<std::string>& settings, uint64_t patience_ns);
 
 /// Ends it. The ledger is complete.

@@ -58,6 +58,7 @@ SafePoint::SafePoint(int pid) : code_(pid) {
     has_musl = has_musl || file.starts_with("ld-musl");
     has_loader = has_loader || part == Part::loader;
     if (is_libc) libc_ = RemoteObject(pid, module.start);
+    if (is_libc) find_sigreturn(pid, module);
     parts_.push_back(part);
   }
   if (has_musl)
@@ -66,6 +67,23 @@ SafePoint::SafePoint(int pid) : code_(pid) {
     obstacle_ = "it is a static Go program, which has no loader that could load the library";
   else if (!has_loader || !libc_)
     obstacle_ = "it is linked statically, and has no loader that could load the library";
+  else if (!sigreturn_)
+    obstacle_ = "its libc has no code to return from signal handlers by";
+}
+
+void SafePoint::find_sigreturn(int tid, const CodeModule& libc) {
+  // mov $15, %rax; syscall: debuggers know signal handlers by these very bytes, so that libc keeps them.
+  static constexpr char kCode[] = "\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05";
+  constexpr std::string_view code(kCode, sizeof kCode - 1);
+  static_assert(code.size() == kSigreturnBytes);
+  std::vector<char> bytes(64 << 10);
+  for (uintptr_t at = libc.start; at + code.size() < libc.end; at += bytes.size() - code.size()) {
+    long size = ThreadMemory(tid).read(at, bytes.data(), std::min<size_t>(bytes.size(), libc.end - at));
+    size_t found = std::string_view(bytes.data(), static_cast<size_t>(std::max(size, 0L))).find(code);
+    if (found == std::string_view::npos) continue;
+    sigreturn_ = at + found;
+    return;
+  }
 }
 
 RemoteObject SafePoint::find_runtime(int tid) const {
@@ -133,14 +151,20 @@ bool SafePoint::is_safe(int tid, const arch::TracedRegisters& registers) {
   });
 }
 
-bool SafePoint::is_in_runtime(int tid, const arch::TracedRegisters& registers) {
-  constexpr size_t kMostFrames = 64;
+bool SafePoint::may_be_in_runtime(int tid, const arch::TracedRegisters& registers) {
+  constexpr size_t kMostFrames = 512;
   bool truncated = false;
   std::span<const CodeFrame> frames = code_.stack_of(ThreadMemory(tid), registers, kMostFrames, truncated);
+  if (truncated || frames.empty()) return true;
   size_t inner = 0;
-  while (inner < frames.size() && part_of(frames[inner]) == Part::libc) ++inner;
+  while (inner < frames.size() && part_of(frames[inner]) == Part::libc && (inner == 0 || !frames[inner].exact_pc))
+    ++inner;
   bool is_behind = inner < frames.size() && part_of(frames[inner]) == Part::runtime;
-  return is_behind && !(inner > 0 && is_wait(registers.call()));
+  if (is_behind && !(inner > 0 && is_wait(registers.call()))) return true;
+  // What a signal has interrupted goes on when its handler returns.
+  auto interrupted = std::find_if(frames.begin() + 1, frames.end(), [](const CodeFrame& one) { return one.exact_pc; });
+  return std::any_of(interrupted, frames.end(),
+                     [&](const CodeFrame& frame) { return part_of(frame) == Part::runtime; });
 }
 
 bool SafePoint::is_in_loader(uintptr_t address) const {

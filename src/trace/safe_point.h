@@ -29,6 +29,9 @@ class SafePoint {
   /// "", or why nothing can be loaded into the process: one clause.
   const std::string& obstacle() const { return obstacle_; }
   const RemoteObject& libc() const { return libc_; }
+  /// libc's code behind signal handlers: sets a register to SYS_rt_sigreturn, and makes that call.
+  uintptr_t sigreturn() const { return sigreturn_; }
+  static constexpr size_t kSigreturnBytes = 9;
   /// The runtime, where it is loaded already; false else.
   RemoteObject find_runtime(int tid) const;
   /// dlopen; 0: there is none. `flags`: what its mode has to have besides.
@@ -38,8 +41,9 @@ class SafePoint {
   bool may_wait_safely(int tid) const;
   /// `registers`: of a thread that is stopped in a system call, or before one.
   bool is_safe(int tid, const arch::TracedRegisters& registers);
-  /// Is a thread that is stopped anywhere in the middle of what the runtime does? Not while it waits in a real call.
-  bool is_in_runtime(int tid, const arch::TracedRegisters& registers);
+  /// May a thread that is stopped anywhere be in the middle of what the runtime does? Not while it waits in a real
+  /// call. True where its stack cannot be followed.
+  bool may_be_in_runtime(int tid, const arch::TracedRegisters& registers);
   bool is_in_loader(uintptr_t address) const;
 
  private:
@@ -47,10 +51,12 @@ class SafePoint {
   Part part_of(const CodeFrame& frame) const;
   bool waits_for_nothing_held(std::span<const CodeFrame> frames) const;
   uintptr_t address_of(const CodeFrame& frame) const;
+  void find_sigreturn(int tid, const CodeModule& libc);
 
   CodeSpace code_;
   std::vector<Part> parts_;  ///< of the modules
   RemoteObject libc_;
+  uintptr_t sigreturn_ = 0;
   std::string obstacle_;
 };
 

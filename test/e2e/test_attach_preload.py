@@ -1,8 +1,11 @@
 """unfreed attach --preload and detach: the library in a process that runs already, which notices nothing."""
 import os
+import re
 import shutil
 import signal
 import subprocess
+import threading
+import time
 import unittest
 
 import harness
@@ -12,33 +15,70 @@ ROUNDS = 40
 
 
 class Target:
-    """A process that runs already, and checks its own memory and waits."""
+    """A process that runs already, and checks its own memory and waits. It ends with the `with` that it is used in."""
 
     def __init__(self, arguments=None, **keywords):
         self.process = subprocess.Popen(arguments or [harness.program("attached_load")], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env=harness.clean_environment(), **keywords)
+                                        stdout=subprocess.PIPE, text=True, env=harness.clean_environment(),
+                                        start_new_session=True, **keywords)
         self.pid = self.process.pid
-        assert self.process.stdout.readline() == "ready\n"
 
     def __enter__(self):
+        try:
+            assert self.read_line() == "ready\n"
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
-        self.process.kill()
+        harness.kill_group(self.process)
         self.process.communicate()
 
-    def tell(self, letters):
-        """Its failures after all of them."""
+    def read_line(self):
+        """'' where it does not answer in time."""
+        timer = threading.Timer(harness.TIME_LIMIT, harness.kill_group, [self.process])
+        timer.start()
+        try:
+            return self.process.stdout.readline()
+        finally:
+            timer.cancel()
+
+    def ask(self, letters):
+        """What it says after all of them."""
         for letter in letters:
             self.process.stdin.write(letter + "\n")
             self.process.stdin.flush()
-            failures = int(self.process.stdout.readline())
-        return failures
+            answer = self.read_line()
+        return answer
+
+    def tell(self, letters):
+        """Its failures after all of them."""
+        return int(self.ask(letters))
 
     def end(self):
         """Its status and failures."""
         out, _ = self.process.communicate("q\n", timeout=harness.TIME_LIMIT)
-        return self.process.returncode, int(out)
+        return self.process.returncode, int(out or 0)
+
+    def tracer(self):
+        with open(f"/proc/{self.pid}/status") as file:
+            return int(re.search(r"TracerPid:\t(\d+)", file.read()).group(1))
+
+    def is_at_gate(self):
+        """Is its main thread in the call of malloc that waits?"""
+        with open(f"/proc/{self.pid}/syscall") as file:
+            return file.read().startswith("0 0x3 ")
+
+    def left_over_bytes(self):
+        """Of its memory: what is mapped for no file, but for the allocator's arenas and what has a name."""
+        arena, found = 64 << 20, 0
+        with open(f"/proc/{self.pid}/maps") as file:
+            for words in map(str.split, file):
+                start, end = (int(address, 16) for address in words[0].split("-"))
+                if len(words) == 5 and words[1] == "rw-p" and start % arena:
+                    found += end - start
+        return found
 
 
 def command(scratch, *words, **keywords):
@@ -112,16 +152,16 @@ class AttachPreload(unittest.TestCase):
 
     def test_again_and_again_under_load(self):
         with harness.Scratch() as scratch, Target() as target:
-            mappings = []
+            left_over = []
             for count in range(ROUNDS):
                 self.attach(scratch, target.pid)
                 self.assertEqual(target.tell("om"), 0)
                 report = self.detach(scratch, target.pid)
                 self.check_leaks(report, 1)
-                with open(f"/proc/{target.pid}/maps") as file:
-                    mappings.append(len(file.readlines()))
+                left_over.append(target.left_over_bytes())
             self.assertEqual(target.tell("omtlfsbw"), 0)
-            self.assertLess(mappings[-1] - mappings[1], 20, mappings)
+            # A thread that is made to call functions has a stack of half a MiB for that.
+            self.assertLess(left_over[-1] - left_over[1], ROUNDS // 2 * (512 << 10), left_over)
             self.assertEqual(target.end(), (7, 0))
             self.assertEqual(scratch.leftovers(), [])
 
@@ -187,6 +227,69 @@ class AttachPreload(unittest.TestCase):
         for arguments, expected, keywords in cases:
             with self.subTest(expected), harness.Scratch() as scratch, Target(arguments, **keywords) as target:
                 self.refuse(scratch, target.pid, expected)
+
+    def start_attaching(self, scratch, pid):
+        return subprocess.Popen([harness.COMMAND, "attach", "--preload", str(pid)], stderr=subprocess.PIPE, text=True,
+                                cwd=scratch.folder, env=harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers}))
+
+    def check_unharmed(self, scratch, target, answer):
+        """It says `answer`, can be attached to, and ends."""
+        self.assertEqual(target.tracer(), 0)
+        self.assertEqual(target.ask("xx"), answer)
+        self.attach(scratch, target.pid)
+        self.assertEqual(target.ask("x"), answer)
+        self.detach(scratch, target.pid)
+        self.assertEqual(target.ask("x"), answer)
+        self.assertEqual(target.end(), (7, 0))
+        self.assertEqual(scratch.leftovers(), [])
+
+    def test_the_loader_waits_for_another_thread(self):
+        for is_stopped in (False, True):
+            with self.subTest(is_stopped=is_stopped), harness.Scratch() as scratch, \
+                    Target([harness.program("attached_stuck")]) as target:
+                self.assertEqual(target.ask("h"), "0 0\n")
+                with self.start_attaching(scratch, target.pid) as attaching:
+                    harness.wait_for(target.is_at_gate)
+                    target.process.send_signal(signal.SIGUSR1)
+                    if is_stopped:
+                        target.process.send_signal(signal.SIGSTOP)
+                    message = attaching.communicate(timeout=harness.TIME_LIMIT)[1]
+                self.assertEqual((attaching.returncode, message.count("\n")), (125, 1), message)
+                self.assertIn("has not finished to load the library within ten seconds", message)
+                if is_stopped:
+                    harness.wait_for(lambda: " T " in open(f"/proc/{target.pid}/stat").read())
+                    target.process.send_signal(signal.SIGCONT)
+                target.process.send_signal(signal.SIGRTMIN)
+                self.check_unharmed(scratch, target, "1 0\n")
+
+    def test_the_command_is_killed_meanwhile(self):
+        with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
+            target.ask("h")
+            with self.start_attaching(scratch, target.pid) as attaching:
+                harness.wait_for(target.is_at_gate)
+                attaching.kill()
+            target.process.send_signal(signal.SIGUSR1)
+            target.process.send_signal(signal.SIGRTMIN)
+            self.check_unharmed(scratch, target, "1 0\n")
+
+    def test_a_thread_that_the_kernel_does_not_stop(self):
+        with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
+            target.ask("v")
+            self.refuse(scratch, target.pid, "one of its threads could not be stopped")
+            target.process.send_signal(signal.SIGRTMIN)
+            self.check_unharmed(scratch, target, "0 0\n")
+
+    def test_a_thread_that_the_kernel_does_not_stop_at_once(self):
+        with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
+            target.ask("v")
+            with self.start_attaching(scratch, target.pid) as attaching:
+                harness.wait_for(target.tracer)
+                time.sleep(1.5)
+                target.process.send_signal(signal.SIGRTMIN)
+                message = attaching.communicate(timeout=harness.TIME_LIMIT)[1]
+            self.assertEqual(attaching.returncode, 0, message)
+            self.detach(scratch, target.pid)
+            self.check_unharmed(scratch, target, "0 0\n")
 
     @unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
     def test_another_users_process(self):
