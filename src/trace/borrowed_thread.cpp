@@ -71,33 +71,39 @@ long write_memory(int tid, uintptr_t to, const void* from, size_t bytes) {
   return process_vm_writev(tid, &local, 1, &remote, 1, 0);
 }
 
-/// A seized thread goes on untraced: from its last stop, or (`status` 0) it runs.
+}  // namespace
+
 void let_go(int tid, int status) {
   constexpr uint64_t kMostToStop = 2'000'000'000;
-  if (is_end(status)) return;
-  int signal = WIFSTOPPED(status) && status >> 16 == 0 && !is_call_stop(status) ? WSTOPSIG(status) : 0;
+  if (status != kRuns && is_end(status)) return;
   // What is let go where it begins a call would be woken from it.
-  if (status == 0 || is_call_stop(status)) {
+  while (status == kRuns || is_call_stop(status)) {
     ptrace(PTRACE_INTERRUPT, tid, 0, 0);
-    if (status) ptrace(PTRACE_CONT, tid, 0, 0);
+    if (status != kRuns) ptrace(PTRACE_CONT, tid, 0, 0);
     if (!wait_for(tid, status, kMostToStop) || is_end(status)) return;
-    signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
   }
+  int signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
   WaitBegun wait;
   go_on_waiting(tid, wait);
   ptrace(PTRACE_DETACH, tid, 0, signal);
 }
 
-}  // namespace
+bool let_go_late(int tid) {
+  int status;
+  int found = waitpid(tid, &status, __WALL | WNOHANG);
+  if (found == tid) let_go(tid, status);
+  return found != 0;
+}
 
 bool BorrowedThread::borrow(int tid, SafePoint& safe_point, int& error) {
   constexpr uint64_t kMostToStop = 500'000'000, kMostToCall = 200'000'000;
   sigreturn_ = safe_point.sigreturn();
   if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
     error = errno;
+    let_go_late(tid);
     return false;
   }
-  int status = 0, signal = 0;
+  int status = kRuns, signal = 0;
   bool is_found = false;
   ptrace(PTRACE_INTERRUPT, tid, 0, 0);
   if (wait_for(tid, status, kMostToStop) && is_stop_by_tracer(status) && WSTOPSIG(status) == SIGTRAP) {
@@ -112,7 +118,7 @@ bool BorrowedThread::borrow(int tid, SafePoint& safe_point, int& error) {
       signal = 0;
       uint64_t now = base::monotonic_ns();
       if (!wait_for(tid, status, now < end ? end - now : 0)) {
-        status = 0;
+        status = kRuns;
         break;
       }
       if (is_end(status)) break;

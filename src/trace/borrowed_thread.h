@@ -24,6 +24,13 @@
 
 namespace unfreed::trace {
 
+/// A seized thread goes on untraced: from its last stop, as waitpid() has it, or from wherever it runs (kRuns). It runs
+/// on traced if the kernel does not let it stop within two seconds.
+void let_go(int tid, int status);
+inline constexpr int kRuns = -1;  ///< no status of waitpid()'s
+/// The same for one that the kernel did not let stop: if it has stopped since. False: it has not.
+bool let_go_late(int tid);
+
 class BorrowedThread {
  public:
   BorrowedThread() = default;

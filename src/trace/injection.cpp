@@ -17,7 +17,6 @@
 #include "base/process_stat.h"
 #include "base/syscall.h"
 #include "trace/borrowed_thread.h"
-#include "trace/interrupted_call.h"
 #include "trace/process_files.h"
 #include "trace/safe_point.h"
 #include "trace/stopped_thread.h"
@@ -39,10 +38,11 @@ constexpr const char* kNoSafePoint =
     "none of its threads came to a place where a library can be loaded: a system call that waits, outside of the "
     "loader and the allocator";
 
-/// While it exists, all threads of the process but one are stopped.
+/// While it exists, all threads of the process but one are stopped. `late` receives those that had not stopped by its
+/// end: they are to be let go when they have.
 class OthersStopped {
  public:
-  OthersStopped(int pid, int running) : pid_(pid), running_(running) {}
+  OthersStopped(int pid, int running, std::vector<int>& late) : pid_(pid), running_(running), late_(late) {}
   ~OthersStopped() { let_go(); }
   OthersStopped(const OthersStopped&) = delete;
   OthersStopped& operator=(const OthersStopped&) = delete;
@@ -62,7 +62,7 @@ class OthersStopped {
           if (error == ESRCH || ProcessFiles(tid).has_ended()) continue;
           if (error != EPERM || ProcessFiles(tid).tracer() != gettid()) return Stop::refused;
         }
-        statuses_[tid] = 0;
+        statuses_[tid] = kRuns;
         ptrace(PTRACE_INTERRUPT, tid, 0, 0);
       }
       if (!wait(end_ns)) return Stop::not_yet;
@@ -76,10 +76,10 @@ class OthersStopped {
 
   void let_go() {
     for (auto [tid, status] : statuses_) {
-      if (!WIFSTOPPED(status)) continue;  // it has ended, or is let go when the tracer ends
-      WaitBegun wait;
-      go_on_waiting(tid, wait);
-      ptrace(PTRACE_DETACH, tid, 0, status >> 16 == 0 ? WSTOPSIG(status) : 0);
+      if (status == kRuns)
+        late_.push_back(tid);
+      else
+        trace::let_go(tid, status);
     }
     statuses_.clear();
   }
@@ -90,7 +90,7 @@ class OthersStopped {
     for (;;) {
       bool all = true;
       for (auto& [tid, status] : statuses_)
-        if (status == 0 && waitpid(tid, &status, __WALL | WNOHANG) == 0) all = false;
+        if (status == kRuns && waitpid(tid, &status, __WALL | WNOHANG) == 0) all = false;
       if (all || base::monotonic_ns() >= end_ns) return all;
       usleep(kPauseMicroseconds);
     }
@@ -98,7 +98,8 @@ class OthersStopped {
 
   int pid_;
   int running_;
-  std::map<int, int> statuses_;  ///< 0: not stopped yet
+  std::vector<int>& late_;
+  std::map<int, int> statuses_;  ///< kRuns: not stopped yet
 };
 
 class Injection {
@@ -223,7 +224,7 @@ bool Injection::is_quiescent(const OthersStopped& others) {
 /// While the others are stopped; tries again as long as one of them is in the way. `must_be_quiescent`: the library's
 /// tables begin anew.
 bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent) {
-  constexpr unsigned kPauseMicroseconds = 500, kNanosecondsPerMicrosecond = 1000;
+  constexpr unsigned kPauseMicroseconds = 500;
   // The process does not run meanwhile: it is not to be kept for most of the time.
   constexpr uint64_t kFirstToStop = 50'000'000, kMostToStop = 500'000'000, kRunsFor = 4;
   const char* why = "";
@@ -231,8 +232,9 @@ bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_
     uint64_t began = base::monotonic_ns();
     std::string answer = "again";
     OthersStopped::Stop stop;
+    std::vector<int> late;
     {
-      OthersStopped others(pid_, thread.tid());
+      OthersStopped others(pid_, thread.tid(), late);
       stop = others.stop(to_stop);
       out_.threads = static_cast<int>(others.statuses().size()) + 1;
       bool may_call = stop == OthersStopped::Stop::done && (!must_be_quiescent || is_quiescent(others));
@@ -248,8 +250,11 @@ bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_
     if (answer.empty()) return true;
     if (answer != "again") return fails(answer);
     bool has_not_stopped = stop == OthersStopped::Stop::not_yet;
-    usleep(has_not_stopped ? static_cast<unsigned>(to_stop * kRunsFor / kNanosecondsPerMicrosecond)
-                           : kPauseMicroseconds);
+    uint64_t until = base::monotonic_ns() + (has_not_stopped ? to_stop * kRunsFor : 0);
+    do {
+      usleep(kPauseMicroseconds);
+      std::erase_if(late, let_go_late);
+    } while (base::monotonic_ns() < until);
     if (has_not_stopped) to_stop = std::min(2 * to_stop, kMostToStop);
   }
   return fails(why);

@@ -272,6 +272,18 @@ class AttachPreload(unittest.TestCase):
             target.process.send_signal(signal.SIGRTMIN)
             self.check_unharmed(scratch, target, "1 0\n")
 
+    def test_no_thread_is_at_a_safe_place_at_first(self):
+        with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
+            target.ask("u")
+            with self.start_attaching(scratch, target.pid) as attaching:
+                harness.wait_for(target.tracer)
+                harness.wait_for(lambda: target.tracer() == 0, step=0)
+                target.process.send_signal(signal.SIGUSR2)
+                message = attaching.communicate(timeout=harness.TIME_LIMIT)[1]
+            self.assertEqual(attaching.returncode, 0, message)
+            self.detach(scratch, target.pid)
+            self.check_unharmed(scratch, target, "0 0\n")
+
     def test_a_thread_that_the_kernel_does_not_stop(self):
         with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
             target.ask("v")

@@ -3,6 +3,8 @@
      h   the next call of malloc, in whichever thread, waits until SIGRTMIN comes
      v   a thread starts a vfork child, and so waits in the kernel, where it cannot be stopped, until SIGRTMIN comes
 
+     u   the main thread waits for SIGUSR2 in a call that may not be begun anew, before it reads the next letter
+
    It says "ready", and after each letter how often SIGUSR1 has come, and whether a call has failed. At 'q' it ends with
    status 7. The thread that waits for SIGRTMIN does so in a call that may not be begun anew. */
 #include <errno.h>
@@ -39,12 +41,15 @@ void* calloc(size_t count, size_t bytes) { return __libc_calloc(count, bytes); }
 void* realloc(void* block, size_t bytes) { return __libc_realloc(block, bytes); }
 void free(void* block) { __libc_free(block); }
 
-static void* open_gate(void* unused) {
+static int wait_for(int signal) {
   sigset_t waited;
   sigemptyset(&waited);
-  sigaddset(&waited, SIGRTMIN);
-  int signal;
-  while (sigwait(&waited, &signal) == 0)
+  sigaddset(&waited, signal);
+  return sigwait(&waited, &signal) == 0;
+}
+
+static void* open_gate(void* unused) {
+  while (wait_for(SIGRTMIN))
     if (write(gate[1], "", 1) != 1) ++failures;
   return unused;
 }
@@ -97,6 +102,7 @@ int main(void) {
     char text[64];
     snprintf(text, sizeof text, "%d %d\n", came, failures);
     say(text);
+    if (letter == 'u') wait_for(SIGUSR2);
   }
   return 7;
 }
