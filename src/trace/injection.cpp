@@ -244,18 +244,17 @@ bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_
             : may_call ? "its threads were at work in the loader all the time"
                        : "its threads were at work in the library all the time, or have stacks that cannot be followed";
     }
-    out_.stopped_ns = base::monotonic_ns() - began;
+    const uint64_t stopped_ns = out_.stopped_ns = base::monotonic_ns() - began;
     if (stop == OthersStopped::Stop::refused)
       return fails("one of its threads cannot be stopped, as another traces it");
     if (answer.empty()) return true;
     if (answer != "again") return fails(answer);
-    bool has_not_stopped = stop == OthersStopped::Stop::not_yet;
-    uint64_t until = base::monotonic_ns() + (has_not_stopped ? to_stop * kRunsFor : 0);
+    uint64_t until = base::monotonic_ns() + stopped_ns * kRunsFor;
     do {
       usleep(kPauseMicroseconds);
       std::erase_if(late, let_go_late);
     } while (base::monotonic_ns() < until);
-    if (has_not_stopped) to_stop = std::min(2 * to_stop, kMostToStop);
+    if (stop == OthersStopped::Stop::not_yet) to_stop = std::min(2 * to_stop, kMostToStop);
   }
   return fails(why);
 }

@@ -155,7 +155,7 @@ bool SafePoint::may_be_in_runtime(int tid, const arch::TracedRegisters& register
   constexpr size_t kMostFrames = 512;
   bool truncated = false;
   std::span<const CodeFrame> frames = code_.stack_of(ThreadMemory(tid), registers, kMostFrames, truncated);
-  if (truncated || frames.empty()) return true;
+  if (truncated || frames.empty()) return may_lead_to_runtime(tid, registers);
   size_t inner = 0;
   while (inner < frames.size() && part_of(frames[inner]) == Part::libc && (inner == 0 || !frames[inner].exact_pc))
     ++inner;
@@ -165,6 +165,32 @@ bool SafePoint::may_be_in_runtime(int tid, const arch::TracedRegisters& register
   auto interrupted = std::find_if(frames.begin() + 1, frames.end(), [](const CodeFrame& one) { return one.exact_pc; });
   return std::any_of(interrupted, frames.end(),
                      [&](const CodeFrame& frame) { return part_of(frame) == Part::runtime; });
+}
+
+/// Of a stack that cannot be followed (code made at run time has no unwind information): every word counts.
+bool SafePoint::may_lead_to_runtime(int tid, const arch::TracedRegisters& registers) const {
+  // A thread's control block lies at the top of its stack; the main thread's stack ends where nothing is mapped.
+  constexpr uintptr_t kMostBytes = 64 << 20;
+  uintptr_t control_block = registers.raw.fs_base, from = registers.sp() & ~uintptr_t{7};
+  uintptr_t end = control_block > from && control_block - from < kMostBytes ? control_block : from + kMostBytes;
+  auto is_runtimes = [&](uintptr_t address) {
+    for (size_t i = 0; i < parts_.size(); ++i)
+      if (parts_[i] == Part::runtime && address >= code_.modules()[i].start && address < code_.modules()[i].end)
+        return true;
+    return address == sigreturn_;  // what a signal has interrupted may be on another stack
+  };
+  std::vector<uintptr_t> words(32 << 10);
+  ThreadMemory memory(tid);
+  if (is_runtimes(registers.pc())) return true;
+  while (from < end) {
+    size_t wanted = std::min(words.size() * sizeof words[0], end - from);
+    long got = memory.read(from, words.data(), wanted);
+    size_t count = got > 0 ? static_cast<size_t>(got) / sizeof words[0] : 0;
+    if (std::any_of(words.begin(), words.begin() + static_cast<long>(count), is_runtimes)) return true;
+    from += count * sizeof words[0];
+    if (count * sizeof words[0] < wanted) return control_block == end;  // more should be there
+  }
+  return false;
 }
 
 bool SafePoint::is_in_loader(uintptr_t address) const {

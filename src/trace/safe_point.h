@@ -51,6 +51,7 @@ class SafePoint {
   Part part_of(const CodeFrame& frame) const;
   bool waits_for_nothing_held(std::span<const CodeFrame> frames) const;
   uintptr_t address_of(const CodeFrame& frame) const;
+  bool may_lead_to_runtime(int tid, const arch::TracedRegisters& registers) const;
   void find_sigreturn(int tid, const CodeModule& libc);
 
   CodeSpace code_;

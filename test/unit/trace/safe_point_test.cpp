@@ -42,10 +42,12 @@ class SafePointTest : public testing::Test {
     std::filesystem::create_directory(folder_);
 
     std::filesystem::copy_file(test::beside_this_test("callback_small.so"), folder_ / "libunfreed.so");
-    void* library = dlopen((folder_ / "libunfreed.so").c_str(), RTLD_NOW);
-    ASSERT_TRUE(library) << dlerror();
-    call_back_ = reinterpret_cast<CallBack>(dlsym(library, "call_back"));
-    ASSERT_TRUE(call_back_);
+    // On another stack: no word that leads to it is left on this one.
+    std::thread([&] {
+      if (void* library = dlopen((folder_ / "libunfreed.so").c_str(), RTLD_NOW))
+        call_back_ = reinterpret_cast<CallBack>(dlsym(library, "call_back"));
+    }).join();
+    ASSERT_TRUE(call_back_ != nullptr);
     ASSERT_EQ(pipe(g_never), 0);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -101,7 +103,10 @@ TEST_F(SafePointTest, AStackThatCannotBeFollowed) {
   void* code = mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(code, MAP_FAILED);
   std::memcpy(code, kCode, sizeof kCode);
-  EXPECT_TRUE(may_be_in_runtime([&] { reinterpret_cast<void (*)(void (*)())>(code)(wait_for_ever); }));
+  static auto wait_below = reinterpret_cast<void (*)(void (*)())>(code);
+  EXPECT_FALSE(may_be_in_runtime([] { wait_below(wait_for_ever); }));
+  EXPECT_TRUE(may_be_in_runtime([] { call_back_([] { wait_below(wait_for_ever); }); }));
+  EXPECT_TRUE(may_be_in_runtime([] { wait_below(raise_signal); })) << "it may have interrupted anything";
 }
 
 }  // namespace
