@@ -12,11 +12,11 @@ example_path=$build/test/e2e/log_service
 # top.
 build_packages=(g++ meson ninja-build pkg-config libunwind-dev libfmt-dev nlohmann-json3-dev libdw-dev libcli11-dev
   liblzma-dev libbz2-dev libiberty-dev libgtest-dev libprotobuf-dev protobuf-compiler zlib1g-dev libncurses-dev
-  libevent-dev clang libbpf-dev curl)
+  libevent-dev clang libbpf-dev curl musl-tools)
 # To build for arm64, and to run what has been built.
 cross_packages=(g++-aarch64-linux-gnu qemu-user-static mmdebstrap)
 test_packages=("${cross_packages[@]}" python3 python3-jsonschema binutils gdb strace git redis-server redis-tools nginx-light sqlite3 man-db
-  valgrind musl-tools busybox-static wrk chromium mold libjemalloc-dev libmimalloc2.0 libgoogle-perftools4 libtcmalloc-minimal4 clang-format clang-tidy
+  valgrind busybox-static wrk chromium mold libjemalloc-dev libmimalloc2.0 libgoogle-perftools4 libtcmalloc-minimal4 clang-format clang-tidy
   gcovr python3-prometheus-client golang-go catch2 doctest-dev python3-pytest lintian cmake tmux
   debuginfod liburing-dev prometheus prometheus-node-exporter python3-grpcio ruby zsh fish)
 

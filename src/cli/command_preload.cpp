@@ -58,6 +58,7 @@ std::string preload_of_command(const std::string& command, const std::string& li
   bool is_executable = false, is_there = false;
   std::string path = find_program(command, is_executable);
   verdict = elf::judge(path.c_str(), AT_FDCWD, is_there);
+  elf::accept_musl(name, verdict);
   std::vector<char> text(list.size() + name.size() + 256);
   base::TextBuilder edited(text);
   elf::PreloadNames names{name, name.find('$') == std::string::npos ? std::string_view() : name};

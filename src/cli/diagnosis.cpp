@@ -8,6 +8,7 @@
 #include "base/regular_file.h"
 #include "cli/child.h"
 #include "cli/command_preload.h"
+#include "cli/locate.h"
 #include "elf/opened.h"
 #include "elf/program.h"
 #include "render/paths.h"
@@ -22,6 +23,13 @@ using elf::Program;
 void examine_loader(const Program& program, Diagnosis& diagnosis) {
   Obstacle obstacle = elf::obstacle_of(program);
   if (obstacle == Obstacle::none) return;
+  if (obstacle == Obstacle::musl && has_musl_library()) {
+    diagnosis.remarks.emplace_back("its libc is musl: it is tracked by the library for musl");
+    diagnosis.limits.emplace_back("streams: a second fclose() of one is not noticed");
+    diagnosis.limits.emplace_back(
+        "stacks: musl has no unwind information; a call of it through a pointer may be left out of them");
+    return;
+  }
   diagnosis.obstacle = obstacle;
   std::string text(elf::describe(obstacle));
   if (obstacle == Obstacle::other_processor)

@@ -358,7 +358,9 @@ void Launcher::note_running() {
     std::string link = link_of(pid);
     std::string program = program_of(pid);
     bool is_there = false;
-    elf::Obstacle obstacle = elf::judge(link.c_str(), AT_FDCWD, is_there).obstacle;
+    elf::Verdict verdict = elf::judge(link.c_str(), AT_FDCWD, is_there);
+    elf::accept_musl(preload_.text(), verdict);
+    elf::Obstacle obstacle = verdict.obstacle;
     if (!program.empty() && obstacle != elf::Obstacle::none && report::is_wanted(settings_, program))
       reports_.untracked().add_if_missing(program, obstacle);
   }

@@ -5,6 +5,8 @@
 
 #include <filesystem>
 
+#include "elf/preload.h"
+
 namespace unfreed::cli {
 
 std::string find_runtime(std::string& tried) {
@@ -33,6 +35,14 @@ std::string find_runtime(std::string& tried) {
 std::string preload_name(const std::string& runtime) {
   std::string folder = runtime.substr(0, runtime.rfind('/') + 1) + "preload";
   return access(folder.c_str(), X_OK) == 0 ? folder + "/$LIB" + runtime.substr(runtime.rfind('/')) : runtime;
+}
+
+bool has_musl_library() {
+  std::string tried;
+  elf::Verdict verdict;
+  verdict.obstacle = elf::Obstacle::musl;
+  elf::accept_musl(preload_name(find_runtime(tried)), verdict);
+  return verdict.obstacle == elf::Obstacle::none;
 }
 
 }  // namespace unfreed::cli

@@ -11,7 +11,7 @@ std::string_view describe(Obstacle obstacle) {
     case Obstacle::static_go:
       return "it is a statically linked Go program: no library can be preloaded into it";
     case Obstacle::musl:
-      return "its libc is musl; libunfreed.so needs glibc";
+      return "its libc is musl, for which this unfreed has no library";
     case Obstacle::foreign_loader:
       return "its dynamic loader is not glibc's";
     case Obstacle::other_processor:

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/syscall.h"
 #include "elf/opened.h"
 
 namespace unfreed::elf {
@@ -21,6 +22,7 @@ Verdict judge_program(const Opened& file, const Bytes& bytes) {
   switch (verdict.obstacle) {
     case Obstacle::musl:
       verdict.remedy = Remedy::hide;
+      verdict.privilege = privilege_of(file.file());
       return verdict;
     case Obstacle::foreign_loader:
     case Obstacle::other_processor:
@@ -61,6 +63,15 @@ Verdict judge(const char* path, long directory, bool& is_there) {
   return {};
 }
 
+void accept_musl(std::string_view name, Verdict& verdict) {
+  if (verdict.obstacle != Obstacle::musl || name.find("/$LIB/") == name.npos) return;
+  constexpr int kMayRead = 4;
+  base::FixedText<1100> path;
+  path.add(name);
+  bool is_there = base::raw_syscall(SYS_faccessat, AT_FDCWD, reinterpret_cast<long>(path.c_str()), kMayRead) == 0;
+  if (is_there && !path.cut()) verdict.obstacle = verdict.privilege;
+}
+
 std::string_view find_entry(std::string_view preload, std::string_view file) {
   std::string_view found;
   any_preload_entry(preload, [&](std::string_view entry) {
@@ -92,7 +103,7 @@ bool edit_preload(std::string_view preload, const PreloadNames& names, Verdict& 
     verdict.obstacle = Obstacle::sanitizer_first;
   }
   // Under a name of that kind it does no harm.
-  std::string_view other = verdict.remedy == Remedy::hide ? names.glibc_only : std::string_view();
+  std::string_view other = verdict.remedy == Remedy::hide ? names.for_any : std::string_view();
   bool is_changed = false;
   any_preload_entry(preload, [&](std::string_view entry) {
     bool is_own = is_runtime(entry, names);

@@ -18,7 +18,7 @@ namespace unfreed::elf {
 enum class Remedy : uint8_t {
   keep,             ///< the value is right, or does no harm
   leave_out,        ///< the program would not start, or would complain
-  hide,             ///< as leave_out, but by a name that only glibc's loader understands, if there is one
+  hide,             ///< as leave_out, but by a name that loads nothing or the library for musl, if there is one
   sanitizer_first,  ///< put the program's own sanitizer library before it
 };
 
@@ -26,7 +26,8 @@ enum class Remedy : uint8_t {
 struct Verdict {
   Obstacle obstacle = Obstacle::none;
   Remedy remedy = Remedy::keep;
-  bool is_loader = false;  ///< the dynamic loader, which is given a program to run
+  Obstacle privilege = Obstacle::none;  ///< of a program of musl: what hinders the library for those (accept_musl)
+  bool is_loader = false;               ///< the dynamic loader, which is given a program to run
   char sanitizer_library[sizeof Program::sanitizer_library] = "";
 };
 /// Follows "#!" lines. `path` is relative to the open `directory`. `is_there`: the file exists.
@@ -46,9 +47,13 @@ bool any_preload_entry(std::string_view preload, Visit visit) {
 
 /// How the runtime is named in LD_PRELOAD.
 struct PreloadNames {
-  std::string_view entry;       ///< as it is in the list; "": the library was loaded by other means
-  std::string_view glibc_only;  ///< "…/$LIB/libunfreed.so", which other loaders find no file under; or ""
+  std::string_view entry;    ///< as it is in the list; "": the library was loaded by other means
+  std::string_view for_any;  ///< "…/$LIB/libunfreed.so": each loader finds the library for its libc, or none; or ""
 };
+
+/// Of a program of musl: is there a library for those by this name of the runtime, "…/$LIB/libunfreed.so"? musl's
+/// loader takes "$LIB" for a folder's name, where glibc's puts another in its place. Then musl is no obstacle.
+void accept_musl(std::string_view name, Verdict& verdict);
 
 /// The entry of this LD_PRELOAD that names the runtime, whose file is called `file`; "" for none.
 std::string_view find_entry(std::string_view preload, std::string_view file);

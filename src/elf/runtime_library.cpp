@@ -11,7 +11,7 @@ struct Row {
 // Up to 2.33 glibc's files were named by its version: libc-2.31.so.
 constexpr Row kRows[] = {
     {"ld-linux", RuntimeLibrary::loader},     {"ld-2.", RuntimeLibrary::loader},
-    {"ld.so", RuntimeLibrary::loader},        {"ld-musl", RuntimeLibrary::loader},
+    {"ld.so", RuntimeLibrary::loader},        {"ld-musl", RuntimeLibrary::libc},
     {"libc.so", RuntimeLibrary::libc},        {"libc-2.", RuntimeLibrary::libc},
     {"libpthread.so.", RuntimeLibrary::libc}, {"libpthread-2.", RuntimeLibrary::libc},
     {"libdl.so.", RuntimeLibrary::libc},      {"libdl-2.", RuntimeLibrary::libc},

@@ -27,6 +27,7 @@
 #include "track/root_regions.h"
 #include "track/threads.h"
 #include "track/tracker.h"
+#include "unwind/loader_list.h"
 #include "unwind/objects.h"
 
 namespace unfreed::grade {
@@ -125,7 +126,7 @@ class Grader {
 
   bool prepare() {
     libc_ = image_around(reinterpret_cast<uintptr_t>(&getpagesize));
-    loader_ = image_around(reinterpret_cast<uintptr_t>(&_r_debug));
+    loader_ = image_around(reinterpret_cast<uintptr_t>(&unwind::loader_list()));
     size_t most_bytes = 0;
     for (const Mapping& mapping : map_.all())
       if (exclusions_.may_be_heap(mapping)) most_bytes += mapping.high - mapping.low;

@@ -12,10 +12,10 @@ namespace unfreed::grade {
 
 namespace {
 
-constexpr uintptr_t kWord = sizeof(uintptr_t);
+[[maybe_unused]] constexpr uintptr_t kWord = sizeof(uintptr_t);
 
 /// As many of the words there as can be read.
-std::span<const uintptr_t> words_at(const MemoryMap& map, uintptr_t address, size_t most) {
+[[maybe_unused]] std::span<const uintptr_t> words_at(const MemoryMap& map, uintptr_t address, size_t most) {
   const Mapping* mapping = address % kWord == 0 ? map.find(address) : nullptr;
   if (!mapping || !mapping->readable) return {};
   return {reinterpret_cast<const uintptr_t*>(address), std::min<size_t>(most, (mapping->high - address) / kWord)};
@@ -23,6 +23,12 @@ std::span<const uintptr_t> words_at(const MemoryMap& map, uintptr_t address, siz
 
 }  // namespace
 
+#ifndef __GLIBC__
+// musl has neither blocks that are made when they are first used nor groups of keys: both lie with the thread.
+bool find_thread_locals(const MemoryMap&, const unwind::Object&, ThreadLocals&) { return false; }
+uintptr_t thread_local_block(const MemoryMap&, uintptr_t, const ThreadLocals&) { return 0; }
+void each_key_group(const MemoryMap&, uintptr_t, void*, void (*)(void*, size_t, uintptr_t)) {}
+#else
 /// The end of the loader's record (struct link_map, include/link.h in glibc 2.3 to 2.42) is private. Four words of it
 /// are known from the program header, so what follows them is, too:
 //
@@ -78,5 +84,6 @@ void each_key_group(const MemoryMap& map, uintptr_t thread, void* context,
     return;
   }
 }
+#endif
 
 }  // namespace unfreed::grade

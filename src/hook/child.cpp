@@ -75,16 +75,24 @@ long become_daemon(bool keeps_folder, bool keeps_streams) {
 
 }  // namespace
 
-/// libc's ends the parent by a call that no hook sees. So what it does is done here, as glibc does it.
+/// libc's ends the parent by a call that no hook sees. So what it does is done here, as libc does it.
 UNFREED_HOOK int daemon(int keeps_folder, int keeps_streams) noexcept {
   if (!is_libc_daemon()) return g_real.daemon(keeps_folder, keeps_streams);
   pid_t pid = track::child_forking(hook_number(Hook::daemon), caller_registers(), [] { return g_real.fork(); });
   if (pid == -1) return -1;
   if (pid > 0) g_real._exit(hook::process_ending(0));
   long result = become_daemon(keeps_folder, keeps_streams);
-  if (!base::is_error(result)) return 0;
-  errno = static_cast<int>(-result);
-  return -1;
+  if (base::is_error(result)) {
+    errno = static_cast<int>(-result);
+    return -1;
+  }
+#ifndef __GLIBC__
+  // musl's forks again: the process leads no session, and gets no terminal by opening one.
+  pid = track::child_forking(hook_number(Hook::daemon), caller_registers(), [] { return g_real.fork(); });
+  if (pid == -1) return -1;
+  if (pid > 0) g_real._exit(hook::process_ending(0));
+#endif
+  return 0;
 }
 
 namespace {

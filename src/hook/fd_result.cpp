@@ -132,13 +132,15 @@ bool may_read_events() { return track::g_has_event_fds.load(std::memory_order_re
 
 }  // namespace
 
-UNFREED_HOOK int ioctl(int fd, unsigned long request, ...) noexcept {
+UNFREED_HOOK int ioctl(int fd, IoctlRequest given, ...) noexcept {
+  // The kernel reads 32 bits. An int that is negative would otherwise become another number.
+  auto request = sizeof given == sizeof(int) ? static_cast<unsigned>(given) : static_cast<unsigned long>(given);
   va_list arguments;
-  va_start(arguments, request);
+  va_start(arguments, given);
   void* argument = va_arg(arguments, void*);
   va_end(arguments);
   if (hook::ioctl_maker(request) == hook::kMakesNone) [[likely]]
-    return g_real.ioctl(fd, request, argument);
+    return g_real.ioctl(fd, given, argument);
   return make_by_ioctl(fd, request, argument);
 }
 

@@ -93,7 +93,7 @@ UNFREED_HOOK ssize_t recvmsg(int socket, msghdr* message, int flags) {
   if (result >= 0 && message->msg_controllen) take_rights(*message, Hook::recvmsg, caller_registers());
   return result;
 }
-UNFREED_HOOK int recvmmsg(int socket, mmsghdr* messages, unsigned count, int flags, timespec* timeout) {
+UNFREED_HOOK int recvmmsg(int socket, mmsghdr* messages, unsigned count, ReceiveFlags flags, timespec* timeout) {
   int result = g_real.recvmmsg(socket, messages, count, flags, timeout);
   for (int i = 0; i < result; ++i)
     if (messages[i].msg_hdr.msg_controllen) take_rights(messages[i].msg_hdr, Hook::recvmmsg, caller_registers());

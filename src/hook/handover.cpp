@@ -82,8 +82,9 @@ void give_memory_back() {
 }
 
 /// "…/preload/$LIB/libunfreed.so" beside the library, where an installation or a build has put it: ld.so(8) puts its
-/// own kind of directory in place of $LIB, other loaders find no such file, and go on without.
-void find_glibc_only_name(base::TextBuilder& out) {
+/// own kind of directory in place of $LIB, musl's loader finds the library for musl in a folder of that very name, or
+/// no such file, and goes on without.
+void find_name_for_any(base::TextBuilder& out) {
   std::string_view entry = g_preloading.entry, library = g_preloading.library;
   if (entry.find('$') != entry.npos) {
     out.add(entry);
@@ -219,6 +220,11 @@ void Handover::look_at_loaded(char* const* arguments) {
 }
 
 void Handover::judge_environment() {
+  if (verdict_.obstacle == Obstacle::musl) {
+    base::FixedText<1100> for_any;
+    find_name_for_any(for_any);
+    elf::accept_musl(for_any.text(), verdict_);
+  }
   GivenMemory memory(environment_ == environ);
   std::string_view preload;
   bool has_session = false, is_disabled = false, is_valgrind = false;
@@ -299,11 +305,11 @@ bool Handover::restore_environment(GivenMemory& memory) {
 
 void Handover::replace_preload() {
   std::string_view preload = base::slice(environment_[preload_], kPreload.size());
-  base::FixedText<1100> glibc_only;
-  if (verdict_.remedy == elf::Remedy::hide) find_glibc_only_name(glibc_only);
-  elf::PreloadNames names{g_preloading.entry, glibc_only.text()};
+  base::FixedText<1100> for_any;
+  if (verdict_.remedy == elf::Remedy::hide) find_name_for_any(for_any);
+  elf::PreloadNames names{g_preloading.entry, for_any.text()};
   size_t list_bytes = (entries_ + 1) * sizeof(char*);
-  size_t text_bytes = kPreload.size() + preload.size() + glibc_only.size() + sizeof verdict_.sanitizer_library + 16;
+  size_t text_bytes = kPreload.size() + preload.size() + for_any.size() + sizeof verdict_.sanitizer_library + 16;
   auto* memory = static_cast<std::byte*>(take_memory(list_bytes + text_bytes));
   if (!memory) return;
   auto** list = reinterpret_cast<char**>(memory);

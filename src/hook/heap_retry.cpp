@@ -57,8 +57,8 @@ void* retried_pvalloc(size_t bytes) noexcept {
   return retried(bytes, [=] { return g_allocator.pvalloc(bytes); });
 }
 
-template <class Function>
-void insert(Function*& below, Function*& real, Function* retried) {
+template <class Function, class Retried>
+void insert(Function*& below, Function*& real, Retried* retried) {
   below = real;
   if (real) real = retried;
 }

@@ -47,6 +47,15 @@ struct io_uring;
 struct io_uring_cqe;
 struct io_uring_params;
 
+/// As the headers declare them.
+#ifdef __GLIBC__
+using IoctlRequest = unsigned long;
+using ReceiveFlags = int;
+#else
+using IoctlRequest = int;
+using ReceiveFlags = unsigned;
+#endif
+
 /// std::nothrow_t and std::align_val_t as the ABI passes them.
 struct NothrowTag;
 

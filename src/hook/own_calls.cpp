@@ -2,6 +2,15 @@
 
 #include "arch/machine.h"
 #include "unwind/dynamic_symbols.h"
+#include "unwind/loader_list.h"
+#ifndef __GLIBC__
+#include "hook/own_exports.h"
+#include "unwind/moved_function.h"
+#endif
+
+#ifndef __GLIBC__
+extern "C" [[gnu::visibility("hidden")]] uintptr_t _GLOBAL_OFFSET_TABLE_[];
+#endif
 
 namespace unfreed::hook {
 
@@ -15,29 +24,45 @@ class LinkedWith {
  public:
   explicit LinkedWith(const DynamicSymbols& own) : own_(own) {}
 
+#ifdef __GLIBC__
   /// Data is not looked for: the executable may have a copy of it, which is the one in use then.
   Definition find_function(const ElfW(Sym) & reference) {
     DynamicSymbols::Need need = own_.need_of(&reference);
     if (!need.object) return {};
     if (need.object != name_) search(need.object);
-    auto* found = map_ ? symbols_.find_version(own_.name_of(reference), need.version) : nullptr;
-    if (!found) return {};
-    auto type = ELF64_ST_TYPE(found->st_info);
-    return type == STT_FUNC || type == STT_GNU_IFUNC ? Definition{map_, found} : Definition{};
+    return function(map_, map_ ? symbols_.find_version(own_.name_of(reference), need.version) : nullptr);
   }
+#else
+  Definition find_function(const ElfW(Sym) & reference) {
+    if (!map_) {
+      Definition known = unwind::find_in_libc("__libc_start_main");
+      if (!known) return {};
+      map_ = known.map;
+      symbols_ = DynamicSymbols(*map_);
+    }
+    return function(map_, symbols_.find_default(own_.name_of(reference)));
+  }
+#endif
 
  private:
+  static Definition function(const link_map* map, const ElfW(Sym) * found) {
+    auto type = found ? ELF64_ST_TYPE(found->st_info) : STT_NOTYPE;
+    return type == STT_FUNC || type == STT_GNU_IFUNC ? Definition{map, found} : Definition{};
+  }
+#ifdef __GLIBC__
   void search(const char* name) {
     name_ = name;
-    for (map_ = _r_debug.r_map; map_; map_ = unwind::next_searched(map_)) {
+    for (map_ = unwind::loader_list().r_map; map_; map_ = unwind::next_searched(map_)) {
       symbols_ = DynamicSymbols(*map_);
       if (unwind::is_same_text(name, symbols_.object_name())) return;
     }
   }
 
+  const char* name_ = nullptr;  ///< of the object searched last
+#endif
+
   const DynamicSymbols& own_;
-  const char* name_ = nullptr;     ///< of the object searched last,
-  const link_map* map_ = nullptr;  ///< nullptr: it is not there,
+  const link_map* map_ = nullptr;  ///< what was found last; nullptr: it is not there,
   DynamicSymbols symbols_ = own_;  ///< and its symbols
 };
 
@@ -48,6 +73,11 @@ void bind_own_calls() {
   if (!map) return;
   DynamicSymbols own(*map);
   LinkedWith linked_with(own);
+#ifndef __GLIBC__
+  // In musl's programs the library is relocated by now, and these places are read-only.
+  WritableSegment access(segment_of(*map, 0, _GLOBAL_OFFSET_TABLE_));
+  if (!access) return;
+#endif
   unwind::each_reference(*map, [&](const ElfW(Rela) & relocation, uint32_t index) {
     const ElfW(Sym)& symbol = own.symbol(index);
     if (symbol.st_shndx != SHN_UNDEF) return;

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "base/syscall.h"
+#include "unwind/loader_list.h"
 #include "unwind/objects.h"
 
 namespace unfreed::hook {
@@ -108,7 +109,7 @@ void OwnExports::limit_to_version(const unwind::SymbolName& name, const char* ve
 
 void OwnExports::reset_references_to_hidden() const {
   if (!access_) return;
-  for (const link_map* map = _r_debug.r_map; map; map = unwind::next_searched(map))
+  for (const link_map* map = unwind::loader_list().r_map; map; map = unwind::next_searched(map))
     if (map != &own_) BoundReferences(own_, symbols_, {hidden_, hidden_count_}, *map).reset();
 }
 

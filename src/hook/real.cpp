@@ -11,6 +11,7 @@
 
 #include "hook/own_exports.h"
 #include "unwind/dynamic_symbols.h"
+#include "unwind/loader_list.h"
 #include "unwind/objects.h"
 
 namespace unfreed::hook {
@@ -158,11 +159,11 @@ const link_map* find_libc(const link_map& own, bool& is_before) {
 }
 
 /// The first object that is searched for the real functions.
-const link_map* first_searched() { return g_is_late ? _r_debug.r_map : g_own; }
+const link_map* first_searched() { return g_is_late ? unwind::loader_list().r_map : g_own; }
 /// The first one whose definitions the program gets in spite of the hooks, and the one before which they end. (Calls
 /// within an object may have no reference that could be redirected: those of an executable with an allocator of its
 /// own.)
-const link_map* end_of_bypassing() { return g_is_late ? unwind::next_searched(_r_debug.r_map) : g_own; }
+const link_map* end_of_bypassing() { return g_is_late ? unwind::next_searched(unwind::loader_list().r_map) : g_own; }
 
 CxxHeap g_cxx_forms[kCount];
 
@@ -178,7 +179,7 @@ constexpr bool is_cxx(std::string_view family) { return family == "heap_cxx"; }
 
 /// Has a library before this one, or the program, any of the forms?
 bool has_own_cxx_heap() {
-  for (const link_map* map = _r_debug.r_map; map && map != end_of_bypassing(); map = unwind::next_searched(map)) {
+  for (const link_map* map = unwind::loader_list().r_map; map && map != end_of_bypassing(); map = unwind::next_searched(map)) {
     unwind::DynamicSymbols symbols(*map);
 #define HOOK(symbol, shown, family, presence) \
   if (is_cxx(#family) && symbols.find_default(name_of(Hook::symbol))) return true;
@@ -222,7 +223,7 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
 
 void find_foreign_heap() {
   if (!foreign_malloc()) return;
-  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), _r_debug.r_map, end_of_bypassing()); };
+  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), unwind::loader_list().r_map, end_of_bypassing()); };
   Definition realloc = find(Hook::realloc), free = find(Hook::free);
   if (!realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
   g_foreign_heap = {reinterpret_cast<decltype(ForeignHeap::realloc)>(realloc.address()),
@@ -244,7 +245,7 @@ constexpr bool kIsHeap[kCount] = {
 void find_redirected(const LookUp& found) {
   const bool has_own_heap = foreign_malloc();
   for (size_t row = 0; row < kCount; ++row) {
-    bool is_programs = found.of[row].map == _r_debug.r_map || (kIsHeap[row] && has_own_heap);
+    bool is_programs = found.of[row].map == unwind::loader_list().r_map || (kIsHeap[row] && has_own_heap);
     g_may_redirect[row] = found.of[row] && !found.is_compat[row] && !is_programs;
   }
 }
@@ -264,7 +265,7 @@ void resolve_real_functions() {
   g_own = unwind::own_link_map();
   if (!g_own) return;
   g_libc = find_libc(*g_own, g_is_late);
-  LookUp found(g_is_late ? _r_debug.r_map : unwind::next_searched(g_own), g_own);
+  LookUp found(g_is_late ? unwind::loader_list().r_map : unwind::next_searched(g_own), g_own);
   for (size_t row = 0; row < kCount; ++row) {
     if (found.of[row] && !found.of[row].is_indirect())
       set_real(row, found.of[row].address());
@@ -309,7 +310,7 @@ CxxHeap cxx_heap_of(Hook form) { return g_cxx_forms[hook_number(form)]; }
 bool malloc_is_libc() { return g_malloc_is_libc; }
 
 const char* foreign_malloc() {
-  Definition first = unwind::find_default(name_of(Hook::malloc), _r_debug.r_map, end_of_bypassing());
+  Definition first = unwind::find_default(name_of(Hook::malloc), unwind::loader_list().r_map, end_of_bypassing());
   return first ? first.map->l_name : nullptr;
 }
 

@@ -15,6 +15,7 @@
 #include "hook/real.h"
 #include "track/tracker.h"
 #include "unwind/dynamic_symbols.h"
+#include "unwind/loader_list.h"
 
 namespace unfreed::hook {
 
@@ -153,11 +154,11 @@ bool is_to_be_left(const link_map& map, const link_map* own) { return &map == ow
 /// False: a thread that does not run is at work here, or in the loader.
 template <class Visit>
 bool each_object(Visit visit) {
-  if (g_lock.is_held() || _r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+  if (g_lock.is_held() || unwind::loader_list().r_state != r_debug::RT_CONSISTENT) return false;
   base::Hold hold(g_lock);
   prepare_rows();
   const link_map* own = unwind::own_link_map();
-  for (const link_map* map = _r_debug.r_map; map; map = unwind::next_searched(map))
+  for (const link_map* map = unwind::loader_list().r_map; map; map = unwind::next_searched(map))
     if (!is_to_be_left(*map, own)) visit(References(*map));
   return true;
 }

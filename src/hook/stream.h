@@ -61,9 +61,14 @@ Stream* adopted(int fd, ledger::FdOwner owner, Stream* stream) {
 inline bool is_closed(FILE* stream) {
   if (!track::is_closed_stream(stream)) [[likely]]
     return false;
+#ifdef __GLIBC__
   constexpr unsigned kMagic = 0xfbad0000, kMagicMask = 0xffff0000, kIsFile = 0x2000;
   auto flags = static_cast<unsigned>(stream->_flags);
   return (flags & kMagicMask) != kMagic || (flags & kIsFile);
+#else
+  // musl's streams do not say what they are.
+  return false;
+#endif
 }
 inline bool is_closed(DIR* stream) { return track::is_closed_stream(stream); }
 

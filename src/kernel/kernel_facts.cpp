@@ -4,6 +4,9 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#ifndef STATX_INO  // musl before 1.2.4
+#include <linux/stat.h>
+#endif
 
 #include <cstddef>
 #include <new>

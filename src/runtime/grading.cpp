@@ -64,6 +64,9 @@ uintptr_t find_program_sp(const unwind::Registers& from) {
   unwind::Frame frames[kMostFrames];
   unwind::SlotLog log;
   unwind::StackBounds bounds = bounds_around(from.sp);
+#ifndef __GLIBC__
+  if (g_sp_after_main && bounds.contains(g_sp_after_main, sizeof from.sp)) return g_sp_after_main;
+#endif
   unwind::WalkResult walked = unwind::walk(from, bounds, g_tracker.runtime_module, frames, log);
   uintptr_t sp = from.sp;
   for (const unwind::Frame& frame : std::span(frames).first(walked.frames)) {

@@ -96,4 +96,9 @@ class LiveGrading {
   } kept_{};
 };
 
+#ifndef __GLIBC__
+/// In a program of musl whose main() has returned: what lies below on that stack is no longer the program's. Else 0.
+extern uintptr_t g_sp_after_main;
+#endif
+
 }  // namespace unfreed::runtime

@@ -43,7 +43,9 @@
 #include "track/untracked.h"
 #include "unwind/walk.h"
 
+#ifdef __GLIBC__
 extern "C" void* __libc_stack_end;
+#endif
 
 namespace unfreed::runtime {
 
@@ -258,7 +260,12 @@ void measure_stacks() {
   raw_syscall(SYS_prlimit64, 0, RLIMIT_STACK, 0, reinterpret_cast<long>(&limit));
   constexpr size_t kMostStack = size_t{64} << 20;  // with no limit set, believe in no more than this
   g_tracker.main_stack_bytes = limit.rlim_cur < kMostStack ? limit.rlim_cur : kMostStack;
+#ifdef __GLIBC__
   auto end = reinterpret_cast<uintptr_t>(__libc_stack_end);
+#else
+  // The environment's table lies above all frames.
+  auto end = reinterpret_cast<uintptr_t>(environ);
+#endif
   g_tracker.main_stack_high = (end + 4096) & ~uintptr_t{4095};
   g_tracker.default_stack_bytes = track::default_stack_bytes();
 }
@@ -347,6 +354,7 @@ bool report_setting_errors(const report::SettingError* errors, size_t count) {
   return fatal;
 }
 
+#ifdef __GLIBC__
 void at_exit(int status, void*) {
   bool replaced = false;
   int final_status = finish(status, replaced);
@@ -355,6 +363,7 @@ void at_exit(int status, void*) {
   // thread in getchar() never releases stdin's.
   if (replaced) exit(final_status);
 }
+#endif
 
 int ending_without_handlers(int status) {
   bool replaced = false;
@@ -407,7 +416,9 @@ void remember_status(int status, void*) { g_runtime.quick_exit_status = status; 
 void register_endings() {
   hook::set_process_events({ending_without_handlers, quick_ending, replacing, leaving_untracked, sandboxing,
                             child_collected, command_collected});
+#ifdef __GLIBC__
   on_exit(g_runtime.is_attached ? remember_status : at_exit, nullptr);
+#endif
   at_quick_exit(at_quick_exit_handler);
 }
 
@@ -491,8 +502,12 @@ const char* start_attached(int argc, char** argv, char** environment) {
   return start(argc, argv, environment);
 }
 
-// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set.
-__attribute__((constructor)) void construct(int argc, char** argv, char** environment) {
+// glibc passes the program's arguments to constructors; with -z initfirst this one runs before environ is set. (For
+// musl: runtime/musl/start.cpp.)
+#ifdef __GLIBC__
+[[gnu::constructor]]
+#endif
+void construct(int argc, char** argv, char** environment) {
   static bool is_constructed;
   if (is_constructed) return;
   is_constructed = true;

@@ -160,17 +160,22 @@ bool CallRecorder::is_tracked_here(int pid, const ProcessIdentity& identity) {
   std::string exe = "/proc/" + std::to_string(pid) + "/exe";
   if (files.has_ended()) exe = identity.exe;
   bool is_there = false;
-  elf::Obstacle obstacle = elf::judge(exe.c_str(), AT_FDCWD, is_there).obstacle;
+  elf::Verdict verdict = elf::judge(exe.c_str(), AT_FDCWD, is_there);
+  std::string preload = files.variable("LD_PRELOAD");
+  std::string_view entry;
+  elf::any_preload_entry(preload, [&](std::string_view one) {
+    if (base::base_name(one) == setup_.ledgers.runtime_file) entry = one;
+    return !entry.empty();
+  });
+  elf::accept_musl(entry, verdict);
+  elf::Obstacle obstacle = verdict.obstacle;
   if (!report::is_wanted(*setup_.ledgers.settings, identity.program)) return false;
   if (obstacle == elf::Obstacle::other_processor) {
     if (!note_untracked(pid, obstacle, identity.exe)) count_untracked(pid);  // its calls have other numbers
     return false;
   }
   if (setup_.traces_all || obstacle != elf::Obstacle::none) return true;
-  std::string preload = files.variable("LD_PRELOAD");
-  bool is_loaded = elf::any_preload_entry(
-      preload, [&](std::string_view entry) { return base::base_name(entry) == setup_.ledgers.runtime_file; });
-  return !is_loaded || files.variable("UNFREED_SESSION").empty();
+  return entry.empty() || files.variable("UNFREED_SESSION").empty();
 }
 
 bool CallRecorder::is_runtimes(TracedProcess& process, int tid, const arch::TracedRegisters& registers) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "elf/hash_tables.h"
+#include "unwind/loader_list.h"
 #include "unwind/moved_function.h"
 
 namespace unfreed::unwind {
@@ -174,7 +175,7 @@ uint32_t DynamicSymbols::leading_symbols() const {
 }
 
 const link_map* own_link_map() {
-  for (const link_map* map = _r_debug.r_map; map; map = map->l_next)
+  for (const link_map* map = loader_list().r_map; map; map = map->l_next)
     if (map->l_ld == _DYNAMIC) return map;
   // It is in a namespace of its own.
   static constinit MovedFunction<int(const void*, Dl_info*, void**, int)> dladdr1("dladdr1");

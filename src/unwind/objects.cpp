@@ -13,6 +13,7 @@
 
 #include "base/syscall.h"
 #include "unwind/dynamic_symbols.h"
+#include "unwind/loader_list.h"
 #include "unwind/walk.h"
 
 namespace unfreed::unwind {
@@ -57,7 +58,7 @@ Headers program_headers(const Object& object) {
 
 /// `start`: where its memory begins, as the loader says; 0 if it does not.
 Headers program_headers_of(const link_map* map, uintptr_t start) {
-  if (map == _r_debug.r_map)  // the executable: the kernel said where its headers are
+  if (map == loader_list().r_map)  // the executable: the kernel said where its headers are
     return {reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR)), getauxval(AT_PHNUM)};
   constexpr size_t kPageBytes = 4096;
   Headers headers = start ? program_headers_at(start, kPageBytes) : Headers{};
@@ -91,19 +92,53 @@ bool describe_object(const link_map& map, uintptr_t start, Object& out) {
 
 namespace {
 
+#ifndef __GLIBC__
+/// The objects that the program was started with, which stay where they are. Words on the stack are looked up by the
+/// dozen to find the way out of musl's libc (walk.cpp); asking the kernel about each would take a tenth of a
+/// millisecond.
+struct FirstObjects {
+  static constexpr size_t kMost = 256;
+  Object of[kMost];
+  size_t count = 0;
+  const link_map* last = nullptr;  ///< nullptr: they are not known
+
+  /// Before there are other threads.
+  void note() {
+    count = 0;
+    for (const link_map* map = loader_list().r_map; map && count < kMost; map = map->l_next)
+      if (describe_object(*map, 0, of[count])) last = map, ++count;
+  }
+  /// The only ones so far?
+  bool are_all() const { return last && !last->l_next; }
+  bool find(uintptr_t pc, Object& out) const {
+    for (size_t i = 0; i < count; ++i) {
+      if (pc < of[i].image.low || pc >= of[i].image.high) continue;
+      out = of[i];
+      return true;
+    }
+    return false;
+  }
+};
+constinit FirstObjects g_first_objects{};
+#endif
+
 /// Without _dl_find_object: the loader's own list. Read without its lock, while nothing is taken off it. What the
 /// loader adds to its end has been mapped by then, and may call hooks before the loader is done (a constructor).
 bool search_link_maps(uintptr_t pc, Object& out) {
-  if (_r_debug.r_state == r_debug::RT_DELETE) return false;
+#ifndef __GLIBC__
+  if (g_first_objects.find(pc, out)) return true;
+  if (g_first_objects.are_all()) return false;
+#endif
+  if (loader_list().r_state == r_debug::RT_DELETE) return false;
   auto holds = [&](const link_map* map) {
     return describe_object(*map, 0, out) && pc >= out.image.low && pc < out.image.high;
   };
   const link_map* likely = nullptr;  // the one that begins last before it
   int budget = 4096;
-  for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next)
+  for (const link_map* map = loader_list().r_map; map && --budget; map = map->l_next)
     if (map->l_addr <= pc && (!likely || map->l_addr > likely->l_addr)) likely = map;
   if (likely && holds(likely)) return true;
-  for (const link_map* map = _r_debug.r_map; map && --budget > 0; map = map->l_next)
+  for (const link_map* map = loader_list().r_map; map && --budget > 0; map = map->l_next)
     if (holds(map)) return true;
   return false;
 }
@@ -115,8 +150,11 @@ ObjectFinder g_finder;
 void set_object_finder(ObjectFinder finder) { g_finder = finder; }
 
 void prepare_objects(bool use_loader) {
-  Definition found = use_loader ? find_default("_dl_find_object", _r_debug.r_map) : Definition{};
+  Definition found = use_loader ? find_default("_dl_find_object", loader_list().r_map) : Definition{};
   g_find_object = found ? reinterpret_cast<FindObject>(found.address()) : nullptr;
+#ifndef __GLIBC__
+  g_first_objects.note();
+#endif
 }
 
 namespace {
@@ -216,8 +254,8 @@ bool find_object(uintptr_t pc, Object& out) {
 
 bool any_object(bool (*visit)(void* context, const Object& object), void* context) {
   int budget = 4096;
-  for (const link_map* map = _r_debug.r_map; map && --budget; map = map->l_next) {
-    if (_r_debug.r_state != r_debug::RT_CONSISTENT) return false;
+  for (const link_map* map = loader_list().r_map; map && --budget; map = map->l_next) {
+    if (loader_list().r_state != r_debug::RT_CONSISTENT) return false;
     Object object;
     bool is_found = map->l_ld && find_object(reinterpret_cast<uintptr_t>(map->l_ld), object);
     if (is_found && visit(context, object)) return true;
@@ -227,9 +265,14 @@ bool any_object(bool (*visit)(void* context, const Object& object), void* contex
 
 bool is_outermost(uintptr_t pc, const Object& object) {
   if (object.shift) return false;  // where another process began is not known
-  static const uintptr_t entry = getauxval(AT_ENTRY), loader = getauxval(AT_BASE);
+  [[maybe_unused]] static const uintptr_t entry = getauxval(AT_ENTRY), loader = getauxval(AT_BASE);
   constexpr uintptr_t kMostEntryBytes = 64;
-  return object.image.low == loader || (pc >= entry && pc - entry < kMostEntryBytes);
+#ifdef __GLIBC__
+  bool is_loader = object.image.low == loader;
+#else
+  bool is_loader = false;  // musl's is libc, too
+#endif
+  return is_loader || (pc >= entry && pc - entry < kMostEntryBytes);
 }
 
 bool is_readable(const Object& object, uintptr_t address, size_t bytes) {

@@ -8,7 +8,9 @@
 #include "arch/address.h"
 #include "arch/frames.h"
 #include "base/syscall.h"
+#include "unwind/call_target.h"
 #include "unwind/eh_frame.h"
+#include "unwind/loader_list.h"
 #include "unwind/owning_call.h"
 #include "unwind/row_cache.h"
 #include "unwind/walk.h"
@@ -21,6 +23,22 @@ namespace {
 
 constinit RowCache g_cache;
 ModuleNumber g_module_number;
+
+#ifdef __GLIBC__
+constexpr bool is_in_libc_without_cfi(uintptr_t) { return false; }
+constexpr bool is_in_own_code(uintptr_t) { return false; }
+void prepare_libc_without_cfi() {}
+#else
+/// musl's libc, which is its loader, too, is built without CFI.
+constinit Object g_libc, g_own;
+bool is_in(const Object& object, uintptr_t pc) { return object.image.low <= pc && pc < object.image.high; }
+bool is_in_libc_without_cfi(uintptr_t pc) { return is_in(g_libc, pc); }
+bool is_in_own_code(uintptr_t pc) { return is_in(g_own, pc); }
+void prepare_libc_without_cfi() {
+  find_object(reinterpret_cast<uintptr_t>(&loader_list()), g_libc);
+  find_object(reinterpret_cast<uintptr_t>(&g_cache), g_own);
+}
+#endif
 
 constexpr unsigned kGenerationBit = 48;
 static_assert(arch::kAddressBits <= kGenerationBit);
@@ -199,7 +217,7 @@ class Walker {
       case CfaRule::signal:
         return step_signal();
       case CfaRule::none:
-        return step_frame_pointer();
+        return is_in_libc_without_cfi(pc_) ? step_out_of_libc() : step_frame_pointer();
       case CfaRule::sp:
         cfa = sp_ + static_cast<intptr_t>(row.cfa_offset);
         break;
@@ -331,6 +349,27 @@ class Walker {
     return enter(pc, frame + 16, false);
   }
 
+  /// To the call that entered libc: the innermost return address on the stack that follows a call of libc or of a hook,
+  /// or is this library's where it calls libc for a resource (owning_call.h). A call through a pointer in between is
+  /// passed over; then the stack is said to be cut.
+  Outcome step_out_of_libc() {
+    constexpr uintptr_t kFarthest = 64 * 1024;
+    log_.verifiable = false;
+    uintptr_t value;
+    for (uintptr_t at = sp_; at - sp_ < kFarthest && load(at, value); at += sizeof value) {
+      if (is_no_pc(value)) continue;
+      bool is_own = is_in_own_code(value);
+      if (is_own ? !is_owning_call(value) : row_for(value - 1).module == 0) continue;
+      uintptr_t target = is_own ? 0 : call_target(value), within;
+      if (!is_own && !target && follows_call(value, within)) guessed_ = true;
+      if (!is_own && !(target && (is_in_own_code(target) || is_in_libc_without_cfi(target)))) continue;
+      knows_bp_ = false;
+      link_ = 0;
+      return enter(value, at + sizeof value, false);
+    }
+    return Outcome::end;
+  }
+
   /// Where the frame that a frame pointer led to ends is not known; but where its record lies in it.
   Outcome step_frame_record(const Row& row) {
     bool has_record = row.bp == BpRule::at_cfa && row.returns == ReturnRule::at_cfa;
@@ -374,6 +413,7 @@ class Walker {
 bool prepare(ModuleNumber module_number) {
   g_module_number = module_number;
   prepare_objects();
+  prepare_libc_without_cfi();
   return g_cache.prepare();
 }
 

@@ -32,7 +32,7 @@ class Transparent(unittest.TestCase):
             result = harness.run(["/bin/sh", "-c", script], env={"LD_PRELOAD": scratch.path("other.so")})
             first, second = result.stdout.splitlines()
             self.assertEqual(first, "was here", result)
-            # A name that only glibc's loader finds the library under.
+            # A name that every loader finds a library of its own under, or none.
             library = os.path.join(os.path.dirname(os.path.realpath(harness.LIBRARY)), "preload/$LIB/libunfreed.so")
             self.assertEqual(second.replace(" ", ":").split(":"), [library, scratch.path("other.so")])
 

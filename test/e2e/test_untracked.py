@@ -124,7 +124,7 @@ class Harmless(unittest.TestCase):
                 self.assertEqual((result.status, result.stdout.split()[0], result.stderr), (4, "word", ""), result)
 
     def test_by_processes_that_no_hook_sees(self):
-        """A static program hands on what it was given: under `unfreed run`, a name that musl finds nothing under."""
+        """A static program hands on what it was given: under `unfreed run`, a name that musl finds its own library under."""
         source = "#include <unistd.h>\nint main(int c, char** v) { execv(v[1], v + 1); return 9; }"
         between = Place.program("between", "gcc", "-static", source=source)
         result = harness.run([between, musl(), "word"], options=["--quiet"])
@@ -305,8 +305,15 @@ class Named(unittest.TestCase):
         self.gated([program], "quiet", "statically linked", env={"UNFREED_BACKEND": "preload"})
         self.gated(["/bin/sh", "-c", f"exec {program}"], "quiet", "statically linked")
 
-    def test_musl_programs(self):
-        self.gated(["/bin/sh", "-c", f"{musl()}; true"], "musl", "musl")
+    def test_musl_programs_without_the_library_for_them(self):
+        # By a name that leads to glibc's library alone.
+        away = Place.path("away/libunfreed.so")
+        os.makedirs(os.path.dirname(away), exist_ok=True)
+        shutil.copy(harness.LIBRARY, away)
+        result = harness.preload([harness.program("starts"), "spawn", musl(), "word"], env={"LD_PRELOAD": away})
+        listed = [one for report in result.reports.values() for one in report["untracked"]]
+        self.assertEqual([os.path.basename(one["program"]) for one in listed], ["musl"], result)
+        self.assertIn("musl", listed[0]["reason"])
 
     def test_scrubbed_environments(self):
         for scrub in ("env -i", "LD_PRELOAD=", "env -u LD_PRELOAD"):

@@ -7,10 +7,10 @@ namespace unfreed::elf {
 namespace {
 
 TEST(RuntimeLibrary, IsKnownByItsFileName) {
-  for (const char* name : {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld-2.31.so", "ld-musl-x86_64.so.1"})
+  for (const char* name : {"ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "ld-2.31.so"})
     EXPECT_EQ(runtime_library(name), RuntimeLibrary::loader) << name;
-  for (const char* name :
-       {"libc.so.6", "libc-2.31.so", "libpthread.so.0", "libdl-2.31.so", "librt.so.1", "linux-vdso.so.1"})
+  for (const char* name : {"libc.so.6", "libc-2.31.so", "libpthread.so.0", "libdl-2.31.so", "librt.so.1",
+                           "linux-vdso.so.1", "ld-musl-x86_64.so.1"})
     EXPECT_EQ(runtime_library(name), RuntimeLibrary::libc) << name;
   EXPECT_EQ(runtime_library("libstdc++.so.6.0.30"), RuntimeLibrary::cxx);
   for (const char* name : {"libgcc_s.so.1", "libm.so.6", "libc++.so.1", "libc++abi.so.1"})

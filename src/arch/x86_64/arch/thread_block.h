@@ -1,4 +1,4 @@
-// What glibc keeps of a thread where its thread pointer leads (struct pthread, nptl/descr.h): x86-64.
+// What libc keeps of a thread where its thread pointer leads (struct pthread): x86-64.
 #pragma once
 
 #include <sys/types.h>
@@ -15,8 +15,14 @@ inline constexpr uintptr_t kThreadBlockBytes = 1024;
 /// kernel clears it, and a join sets it to -1; libc keeps the stack for another thread). `thread`: a pthread_t that can
 /// be read.
 inline bool find_thread(uintptr_t thread, int& tid) {
-  // Unchanged from glibc 2.3.4 to 2.42: tcbhead_t with two pointers to itself, then the lists, then the number.
+#ifdef __GLIBC__
+  // nptl/descr.h, unchanged from glibc 2.3.4 to 2.42: tcbhead_t with two pointers to itself, then the lists, then the number.
   constexpr uintptr_t kSelf = 0x10, kNumber = 0x2d0;
+#else
+  // src/internal/pthread_impl.h, since musl 1.2.0: a pointer to itself, the vector, two pointers to neighbours in a ring of
+  // threads, two words, the number.
+  constexpr uintptr_t kSelf = 0, kNumber = 0x30;
+#endif
   bool is_thread = *reinterpret_cast<const uintptr_t*>(thread) == thread &&
                    *reinterpret_cast<const uintptr_t*>(thread + kSelf) == thread;
   if (is_thread) tid = *reinterpret_cast<const pid_t*>(thread + kNumber);
