@@ -355,19 +355,25 @@ class Walker {
   Outcome step_out_of_libc() {
     constexpr uintptr_t kFarthest = 64 * 1024;
     log_.verifiable = false;
-    uintptr_t value;
+    uintptr_t value, hooked_at = 0, hooked = 0;
     for (uintptr_t at = sp_; at - sp_ < kFarthest && load(at, value); at += sizeof value) {
       if (is_no_pc(value)) continue;
       bool is_own = is_in_own_code(value);
       if (is_own ? !is_owning_call(value) : row_for(value - 1).module == 0) continue;
       uintptr_t target = is_own ? 0 : call_target(value), within;
       if (!is_own && !target && follows_call(value, within)) guessed_ = true;
-      if (!is_own && !(target && (is_in_own_code(target) || is_in_libc_without_cfi(target)))) continue;
-      knows_bp_ = false;
-      link_ = 0;
-      return enter(value, at + sizeof value, false);
+      if (is_own || (target && is_in_libc_without_cfi(target))) return enter_caller(value, at);
+      // An earlier call of another hook may have left its return address there: only for want of a better one.
+      if (!hooked && target && is_in_own_code(target)) hooked = value, hooked_at = at;
     }
+    if (hooked) return enter_caller(hooked, hooked_at);
     return Outcome::end;
+  }
+
+  Outcome enter_caller(uintptr_t pc, uintptr_t at) {
+    knows_bp_ = false;
+    link_ = 0;
+    return enter(pc, at + sizeof pc, false);
   }
 
   /// Where the frame that a frame pointer led to ends is not known; but where its record lies in it.

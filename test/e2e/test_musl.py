@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Programs of musl are tracked by a library of their own, which their loader finds by the same LD_PRELOAD."""
+import glob
 import os
 import shutil
 import subprocess
@@ -211,12 +212,11 @@ class Chains(Programs):
         self.check(result, {"last": 2})
 
     def test_without_the_library_for_musl(self):
-        """It is said, and rules refuse."""
+        """It is said."""
         away = os.path.join(self.folder, "away")
         os.makedirs(os.path.join(away, "preload"))
         shutil.copy(harness.LIBRARY, away)
-        outer = self.program("outer", CHAIN, "gcc")
-        result = harness.preload([outer, self.program("last", HOLDS)],
+        result = harness.preload([harness.program("starts"), "spawn", self.program("last", HOLDS)],
                                  env={"LD_PRELOAD": os.path.join(away, "libunfreed.so")})
         self.assertEqual(result.status, 4, result)
         listed = [one for report in result.reports.values() for one in report["untracked"]]
@@ -230,6 +230,7 @@ class Root(Programs):
         root = os.path.join(self.folder, "root")
         for name in ("lib", "proc", "tmp", "dev/shm", "bin", "unfreed/preload/$LIB", "etc"):
             os.makedirs(os.path.join(root, name))
+        open(os.path.join(root, "dev/null"), "w").close()
         loader = "/lib/ld-musl-x86_64.so.1"
         shutil.copy(os.path.realpath(loader), root + loader)
         shutil.copy(MUSL_LIBRARY, os.path.join(root, "unfreed/preload/$LIB/libunfreed.so"))
@@ -251,7 +252,8 @@ class Root(Programs):
         self.assertEqual((result.returncode, result.stdout), (23, "6\n"), result)
         held = {}
         for name in ("leaks", "middle"):
-            report = harness.read_report(os.path.join(root, "tmp", name + ".json"))
+            (path,) = glob.glob(os.path.join(root, "tmp", name + "*.json"))  # of a process that was started, with its pid
+            report = harness.read_report(path)
             held[name] = (report["totals"]["fd"]["live"], report["totals"]["fd"]["unattributed"])
         self.assertEqual(held, {"leaks": (6, 0), "middle": (1, 0)})
 
