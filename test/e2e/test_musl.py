@@ -114,7 +114,7 @@ class Tracked(Programs):
                                  ("realloc", 3, 2100), ("pthread_create", 1, 0), ("fork", 1, 0)}, result)
 
     def test_exact_counts(self):
-        for options in ([], ["-O2"]):
+        for options in ([],):
             program = self.leaks(*options)
             for runner in ("run", "preload"):
                 with self.subTest(options=options, runner=runner):
