@@ -49,6 +49,10 @@ using FTSENT64 = FTSENT;
 using Lmid_t = long;
 #endif
 
+#ifndef W_EXITCODE
+#define W_EXITCODE(status, signal) ((status) << 8 | (signal))  // wait(2)
+#endif
+
 #define __ELF_NATIVE_CLASS 64
 #define RTLD_DL_LINKMAP 2
 
