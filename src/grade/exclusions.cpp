@@ -23,6 +23,13 @@ constexpr size_t kMostOwn = 4096;
 constexpr size_t kMostBesideBlocks = size_t{1} << 16;
 constexpr size_t kArenaUnit = size_t{64} << 20;
 
+/// musl's malloc also gives out what is left of the pages of programs' and libraries' variables.
+#ifdef __GLIBC__
+constexpr bool kIsHeapAmongVariables = false;
+#else
+constexpr bool kIsHeapAmongVariables = true;
+#endif
+
 std::span<const Block> blocks_in(std::span<const Block> all, const Mapping& mapping) {
   auto before = [](const Block& block, uintptr_t address) { return block.start < address; };
   const Block* end = all.data() + all.size();
@@ -52,8 +59,13 @@ bool Exclusions::find_own() {
 }
 
 bool Exclusions::may_be_heap(const Mapping& mapping) const {
-  bool is_memory = mapping.use == MappingUse::anonymous || mapping.use == MappingUse::heap;
-  return mapping.readable && !mapping.shared && is_memory && !own_.contains(mapping.low);
+  bool is_memory = mapping.use == MappingUse::anonymous || mapping.use == MappingUse::heap ||
+                   (kIsHeapAmongVariables && mapping.use == MappingUse::file && mapping.writable);
+  if (!mapping.readable || mapping.shared || !is_memory) return false;
+  // The kernel makes one of neighbours: what begins with the runtime's own memory may end with the program's.
+  bool has_others = false;
+  own_.each_gap({mapping.low, mapping.high}, [&](uintptr_t, uintptr_t) { has_others = true; });
+  return has_others;
 }
 
 bool Exclusions::prepare(size_t most_blocks) { return left_out_.prepare(kMostBesideBlocks + most_blocks); }
@@ -96,11 +108,12 @@ bool Exclusions::find_thread(uintptr_t thread, int& tid) const {
 }
 
 /// The allocator's memory. What lies in it and was not seen to be allocated, in a fork child, during realloc or from
-/// before the library's start, may be in use: of that only the known blocks are left out.
+/// before the library's start, may be in use, as may what lies beside blocks among variables: of that only the known
+/// blocks are left out.
 void Exclusions::add_heap(const Mapping& mapping, std::span<const Block> blocks) {
   bool any_moves_block =
       std::any_of(threads_.begin(), threads_.end(), [](const ThreadAtRest& thread) { return thread.moves_block; });
-  if (g_tracker.has_unseen_past || any_moves_block) {
+  if (kIsHeapAmongVariables || g_tracker.has_unseen_past || any_moves_block) {
     for (const Block& block : blocks)
       if (!(block.flags & kBlockHandle)) left_out_.add(block.start, block.start + block.bytes);
   } else if (g_tracker.writer.header().flags.load() & ledger::kHeaderFlagForeignMalloc) {

@@ -41,13 +41,6 @@ class RangeList {
     count_ = kept;
   }
   std::span<const Range> all() const { return {ranges_, count_}; }
-  /// Of a sorted list.
-  bool contains(uintptr_t address) const {
-    const Range* next = std::upper_bound(ranges_, ranges_ + count_, address,
-                                         [](uintptr_t at, const Range& one) { return at < one.low; });
-    return next != ranges_ && address < next[-1].high;
-  }
-
   /// Calls `visit(low, high)` for each part of a range that is in none of them. They are in order.
   template <class Visit>
   void each_gap(Range range, Visit visit) const {

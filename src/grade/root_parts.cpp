@@ -112,7 +112,7 @@ bool RootParts::collect(const MemoryMap& map, std::span<const ThreadAtRest> thre
   thread_local_bytes_ = kSurplusBytes;
   // Whatever state the loader's list is in.
   add(libc.low, libc.high, {RootRule::libc_data, {RootKind::libc, 0, 0}});
-  add(loader.low, loader.high, {RootRule::libc_lists, {RootKind::libc, 0, 0}});
+  if (loader.low != libc.low) add(loader.low, loader.high, {RootRule::libc_lists, {RootKind::libc, 0, 0}});
   unwind::any_object([&](const unwind::Object& object) {
     thread_local_bytes_ += unwind::thread_local_bytes(object);
     ThreadLocals locals;

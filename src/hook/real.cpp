@@ -230,7 +230,7 @@ void find_foreign_heap() {
                     reinterpret_cast<decltype(ForeignHeap::free)>(free.address())};
 }
 
-bool g_malloc_is_libc;
+bool g_malloc_is_glibcs;
 
 /// In a library that was loaded late, by row: has it a real function, other than one that the program itself defines,
 /// which it calls directly?
@@ -275,7 +275,7 @@ void resolve_real_functions() {
   if (!g_is_late) hide_missing(*g_own, found);
   find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
-  g_malloc_is_libc = g_libc && found.of[hook_number(Hook::malloc)].map == g_libc;
+  g_malloc_is_glibcs = g_libc && found.of[hook_number(Hook::malloc)].map == g_libc;
   if (g_is_late) find_redirected(found);
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
@@ -307,7 +307,7 @@ const char* hook_names(size_t& bytes) {
 
 CxxHeap cxx_heap_of(Hook form) { return g_cxx_forms[hook_number(form)]; }
 
-bool malloc_is_libc() { return g_malloc_is_libc; }
+bool malloc_is_glibcs() { return g_malloc_is_glibcs; }
 
 const char* foreign_malloc() {
   Definition first = unwind::find_default(name_of(Hook::malloc), unwind::loader_list().r_map, end_of_bypassing());

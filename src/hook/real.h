@@ -61,8 +61,8 @@ extern CxxHeap g_cxx_heap;
 /// For CxxHeap::mixed: the relation of one form.
 CxxHeap cxx_heap_of(Hook form);
 
-/// Is libc's malloc behind the hook?
-bool malloc_is_libc();
+/// Is glibc's malloc behind the hook? Never in a program of musl.
+bool malloc_is_glibcs();
 /// Of a process whose malloc is found before the hook: its own realloc and free, by which functions have to go that it
 /// lacks (few allocators have reallocarray). Both or none.
 struct ForeignHeap {

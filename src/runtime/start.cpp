@@ -179,7 +179,7 @@ void describe_coverage(const report::Settings& settings) {
     g_tracker.writer.cover(Kind::heap, Coverage::unavailable, "Valgrind replaces malloc with its own");
   else if (settings.sample_bytes)
     cover_sampled_heap(settings.sample_bytes);
-  if (!hook::malloc_is_libc())
+  if (!hook::malloc_is_glibcs())
     g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagForeignMalloc, std::memory_order_relaxed);
 }
 
@@ -274,7 +274,7 @@ void measure_stacks() {
 /// the end of its heap, and puts it back there.
 uintptr_t end_of_early_heap() {
   constexpr size_t kUnusual = 3000;
-  if (!hook::malloc_is_libc()) return 0;
+  if (!hook::malloc_is_glibcs()) return 0;
   void* block = hook::g_real.malloc(kUnusual);
   hook::g_real.free(block);
   return reinterpret_cast<uintptr_t>(block);
@@ -288,7 +288,7 @@ bool prepare_tracking(const report::Settings& settings) {
                                  hook_number(Hook::_ZnamRKSt9nothrow_t), hook_number(Hook::_ZnamSt11align_val_t),
                                  hook_number(Hook::_ZnamSt11align_val_tRKSt9nothrow_t)});
   if (!track::prepare_modules() || !track::prepare_sites() || !unwind::prepare(track::module_number)) return false;
-  bool has_index = track::g_heap_index.prepare(hook::malloc_is_libc() ? 32 : 8);
+  bool has_index = track::g_heap_index.prepare(hook::malloc_is_glibcs() ? 32 : 8);
   unwind::Object own;
   if (unwind::find_object(reinterpret_cast<uintptr_t>(&prepare_tracking), own))
     g_tracker.runtime_module = track::module_number(own);
