@@ -21,7 +21,6 @@
 #include "track/tracker.h"
 #include "unwind/moved_function.h"
 #include "unwind/objects.h"
-#include "unwind/outermost_frame.h"
 
 namespace unfreed::track {
 
@@ -244,13 +243,11 @@ void thread_created(const ThreadBirth& birth, int error, pthread_t handle, uint1
 
 void* thread_main(void* ticket) {
   ThreadStart start = begin_thread(ticket);
-  [[maybe_unused]] unwind::OutermostFrame outermost;
   return start.routine(start.argument);
 }
 
 int c11_thread_main(void* ticket) {
   ThreadStart start = begin_thread(ticket);
-  [[maybe_unused]] unwind::OutermostFrame outermost;
   return start.c11_routine(start.argument);
 }
 

@@ -37,6 +37,10 @@ struct Row {
   int32_t return_offset = -8;
   ReturnRule returns = ReturnRule::at_cfa;
 
+  /// The code has been read, and does not tell either (code_row.h).
+  bool is_read_in_vain() const { return cfa == CfaRule::none && cfa_offset == kReadInVain; }
+  static constexpr int32_t kReadInVain = 8;
+
   /// One word.
   uint64_t pack() const;
   static Row unpack(uint64_t word);

@@ -8,9 +8,8 @@
 #include "arch/address.h"
 #include "arch/frames.h"
 #include "base/syscall.h"
-#include "unwind/call_target.h"
+#include "unwind/code_row.h"
 #include "unwind/eh_frame.h"
-#include "unwind/loader_list.h"
 #include "unwind/owning_call.h"
 #include "unwind/row_cache.h"
 #include "unwind/walk.h"
@@ -23,22 +22,6 @@ namespace {
 
 constinit RowCache g_cache;
 ModuleNumber g_module_number;
-
-#ifdef __GLIBC__
-constexpr bool is_in_libc_without_cfi(uintptr_t) { return false; }
-constexpr bool is_in_own_code(uintptr_t) { return false; }
-void prepare_libc_without_cfi() {}
-#else
-/// musl's libc, which is its loader, too, is built without CFI.
-constinit Object g_libc, g_own;
-bool is_in(const Object& object, uintptr_t pc) { return object.image.low <= pc && pc < object.image.high; }
-bool is_in_libc_without_cfi(uintptr_t pc) { return is_in(g_libc, pc); }
-bool is_in_own_code(uintptr_t pc) { return is_in(g_own, pc); }
-void prepare_libc_without_cfi() {
-  find_object(reinterpret_cast<uintptr_t>(&loader_list()), g_libc);
-  find_object(reinterpret_cast<uintptr_t>(&g_cache), g_own);
-}
-#endif
 
 constexpr unsigned kGenerationBit = 48;
 static_assert(arch::kAddressBits <= kGenerationBit);
@@ -207,7 +190,10 @@ class Walker {
     return bp_.value;
   }
 
-  Outcome step(const Row& row) {
+  Outcome step(const Row& known) {
+    Row row = known;
+    if constexpr (kReadsCode)
+      if (known.cfa == CfaRule::none) row = row_by_code(known);
     uintptr_t cfa = 0;
     if (!knows_bp_ && needs_bp(row) && !guess_bp()) return Outcome::lost;
     if (!knows_sp_ && needs_sp(row)) return step_frame_record(row);
@@ -217,7 +203,7 @@ class Walker {
       case CfaRule::signal:
         return step_signal();
       case CfaRule::none:
-        return is_in_libc_without_cfi(pc_) ? step_out_of_libc() : step_frame_pointer();
+        return step_frame_pointer();
       case CfaRule::sp:
         cfa = sp_ + static_cast<intptr_t>(row.cfa_offset);
         break;
@@ -248,6 +234,27 @@ class Walker {
     knows_sp_ = true;
     link_ = 0;
     return enter(pc, cfa, false);
+  }
+
+  /// In programs of musl: from the code, if there is no call frame information. What was found out is kept.
+  Row row_by_code(const Row& none) {
+    if (!knows_sp_ || none.module == 0 || none.is_read_in_vain()) return none;
+    auto accepts = [](void* context, const Row& row) {
+      auto& self = *static_cast<Walker*>(context);
+      if (row.cfa == CfaRule::bp && !self.knows_bp_) return false;
+      uintptr_t cfa = (row.cfa == CfaRule::bp ? self.bp_.value : self.sp_) + static_cast<intptr_t>(row.cfa_offset);
+      uintptr_t return_address, bp;
+      if (row.bp == BpRule::at_cfa && !self.load(cfa + static_cast<intptr_t>(row.bp_offset), bp)) return false;
+      return cfa > self.sp_ && self.load(cfa + static_cast<intptr_t>(row.return_offset), return_address) &&
+             is_return_address(return_address);
+    };
+    uintptr_t place = exact_pc_ ? pc_ : pc_ - 1;
+    Object object;
+    if (!find_object(place, object) || object.shift) return none;
+    Row row = find_row_by_code(object, pc_, {this, accepts});
+    row.module = none.module;
+    g_cache.put(cache_key(place), row.pack());
+    return row;
   }
 
   bool reload_bp(uintptr_t slot) {
@@ -349,33 +356,6 @@ class Walker {
     return enter(pc, frame + 16, false);
   }
 
-  /// To the call that entered libc: the innermost return address on the stack that follows a call of libc or of a hook,
-  /// or is this library's where it calls libc for a resource (owning_call.h). A call through a pointer in between is
-  /// passed over; then the stack is said to be cut.
-  Outcome step_out_of_libc() {
-    constexpr uintptr_t kFarthest = 64 * 1024;
-    log_.verifiable = false;
-    uintptr_t value, hooked_at = 0, hooked = 0;
-    for (uintptr_t at = sp_; at - sp_ < kFarthest && load(at, value); at += sizeof value) {
-      if (is_no_pc(value)) continue;
-      bool is_own = is_in_own_code(value);
-      if (is_own ? !is_owning_call(value) : row_for(value - 1).module == 0) continue;
-      uintptr_t target = is_own ? 0 : call_target(value), within;
-      if (!is_own && !target && follows_call(value, within)) guessed_ = true;
-      if (is_own || (target && is_in_libc_without_cfi(target))) return enter_caller(value, at);
-      // An earlier call of another hook may have left its return address there: only for want of a better one.
-      if (!hooked && target && is_in_own_code(target)) hooked = value, hooked_at = at;
-    }
-    if (hooked) return enter_caller(hooked, hooked_at);
-    return Outcome::end;
-  }
-
-  Outcome enter_caller(uintptr_t pc, uintptr_t at) {
-    knows_bp_ = false;
-    link_ = 0;
-    return enter(pc, at + sizeof pc, false);
-  }
-
   /// Where the frame that a frame pointer led to ends is not known; but where its record lies in it.
   Outcome step_frame_record(const Row& row) {
     bool has_record = row.bp == BpRule::at_cfa && row.returns == ReturnRule::at_cfa;
@@ -419,7 +399,7 @@ class Walker {
 bool prepare(ModuleNumber module_number) {
   g_module_number = module_number;
   prepare_objects();
-  prepare_libc_without_cfi();
+  if constexpr (kReadsCode) prepare_code_reading();
   return g_cache.prepare();
 }
 

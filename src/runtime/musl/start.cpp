@@ -14,7 +14,6 @@
 #include "runtime/libc_caches.h"
 #include "runtime/runtime.h"
 #include "unwind/dynamic_symbols.h"
-#include "unwind/outermost_frame.h"
 
 namespace unfreed::runtime {
 
@@ -43,7 +42,6 @@ constinit uintptr_t g_sp_after_main = 0;
 namespace {
 
 int note_status(int argc, char** argv, char** environment) {
-  unwind::OutermostFrame outermost;
   g_exit_status = g_start.main(argc, argv, environment);
   g_sp_after_main = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   return g_exit_status;

@@ -17,9 +17,18 @@ inline constexpr bool kRecordEndsFrame = true;
 inline constexpr uintptr_t kSignalBp = 40 + 10 * 8, kSignalSp = 40 + 15 * 8, kSignalPc = 40 + 16 * 8;
 inline constexpr uintptr_t kSignalLink = 0;  ///< 0: it has none
 
-/// Are these the instructions to which handlers return? Here call frame information says so.
+/// Are these the instructions to which handlers return (mov $15, %rax; syscall)? Of glibc's, call frame information
+/// says so.
+#ifdef __GLIBC__
 inline constexpr size_t kSignalReturnBytes = 0;
 inline bool is_signal_return(const uint8_t*) { return false; }
+#else
+inline constexpr size_t kSignalReturnBytes = 9;
+inline bool is_signal_return(const uint8_t* code) {
+  constexpr uint8_t kInstructions[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+  return std::memcmp(code, kInstructions, sizeof kInstructions) == 0;
+}
+#endif
 
 inline constexpr uintptr_t kLongestCall = 7;
 

@@ -16,11 +16,12 @@ inline constexpr uintptr_t kThreadBlockBytes = 1024;
 /// be read.
 inline bool find_thread(uintptr_t thread, int& tid) {
 #ifdef __GLIBC__
-  // nptl/descr.h, unchanged from glibc 2.3.4 to 2.42: tcbhead_t with two pointers to itself, then the lists, then the number.
+  // nptl/descr.h, unchanged from glibc 2.3.4 to 2.42: tcbhead_t with two pointers to itself, then the lists, then the
+  // number.
   constexpr uintptr_t kSelf = 0x10, kNumber = 0x2d0;
 #else
-  // src/internal/pthread_impl.h, since musl 1.2.0: a pointer to itself, the vector, two pointers to neighbours in a ring of
-  // threads, two words, the number.
+  // src/internal/pthread_impl.h, since musl 1.2.0: a pointer to itself, the vector, two pointers to neighbours in a
+  // ring of threads, two words, the number.
   constexpr uintptr_t kSelf = 0, kNumber = 0x30;
 #endif
   bool is_thread = *reinterpret_cast<const uintptr_t*>(thread) == thread &&
