@@ -53,6 +53,8 @@ struct State {
   int32_t offset = 0;       ///< sp's distance from where sp, or bp, was at first
   int32_t bp_slot = 0;      ///< where bp has been popped from, in the same way
   bool is_from_bp = false;  ///< distances count from bp
+  int32_t bp_offset = 0;    ///< where bp has been made to point, from where sp was at first
+  bool knows_bp_offset = false;
   bool knows_sp = true;
   bool has_popped_bp = false;
 };
@@ -104,11 +106,16 @@ class Search {
           if (!state.knows_sp) return doubt();
           pop_bp(state);
           break;
+        case Effect::bp_is_sp:
+          state.bp_offset = state.offset;
+          state.knows_bp_offset = state.knows_sp && !state.is_from_bp;
+          break;
         case Effect::leaves:
         case Effect::sp_is_bp:
           if (state.has_popped_bp) return doubt();
-          state.is_from_bp = state.knows_sp = true;
-          state.offset = static_cast<int32_t>(instruction.value);
+          state.is_from_bp = !state.knows_bp_offset;
+          state.knows_sp = true;
+          state.offset = state.bp_offset + static_cast<int32_t>(instruction.value);
           if (instruction.effect == Effect::leaves) pop_bp(state);
           break;
         case Effect::loses_sp:
@@ -132,9 +139,11 @@ class Search {
     }
   }
 
+  /// What has been pushed on the way is what it was at first.
   static void pop_bp(State& state) {
-    state.bp_slot = state.offset;
-    state.has_popped_bp = true;
+    bool is_from_frame = state.is_from_bp || state.offset >= 0;
+    if (is_from_frame) state.bp_slot = state.offset;
+    state.has_popped_bp = is_from_frame;
     state.offset += 8;
   }
 

@@ -117,10 +117,12 @@ class Decoder {
       case 0x89:
         set_and_operands(0);
         if (is_register(kSp)) reg_is(kBp) ? sp_is_bp(0) : set(Effect::loses_sp);
+        if (is_register(kBp) && reg_is(kSp)) set(Effect::bp_is_sp);
         return;
       case 0x8b:
         set_and_operands(0);
         if (reg_is(kSp)) is_register(kBp) ? sp_is_bp(0) : set(Effect::loses_sp);
+        if (reg_is(kBp) && is_register(kSp)) set(Effect::bp_is_sp);
         return;
       case 0x8d:
         return load_address();

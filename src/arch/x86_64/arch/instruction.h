@@ -13,6 +13,7 @@ struct Instruction {
     moves_sp,   ///< rsp += value
     pops_bp,    ///< pops rbp
     sp_is_bp,   ///< rsp = rbp + value
+    bp_is_sp,   ///< rbp = rsp
     leaves,     ///< rsp = rbp, then pops rbp
     returns,    ///< also by a jump to what a pointer leads to: that function returns, or the code goes on in a table's
                 ///< case
