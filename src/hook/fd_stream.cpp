@@ -60,8 +60,13 @@ int walk_closing(Walk* walk, Hook hook, const Registers& from, Call call) {
 
 pid_t hook::child_of(FILE* stream) {
   struct ProcessStream {
+#ifdef __GLIBC__
     FILE file;
     const void* functions;
+#else
+    const void* others[15];
+    int fd;
+#endif
     pid_t child;
   };
   pid_t child = reinterpret_cast<ProcessStream*>(stream)->child;

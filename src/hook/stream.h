@@ -98,8 +98,9 @@ int closing(Stream* stream, Hook hook, const unwind::Registers& from, Call call)
 }
 
 /// The child behind a stream of popen's; 0 if unknown. glibc keeps it behind the stream's table of
-/// functions (struct _IO_proc_file in libio/iopopen.c, since 2.0); it is used only if the kernel confirms that there is
-/// such a child. Keeps errno.
+/// functions (struct _IO_proc_file in libio/iopopen.c, since 2.0), musl in it (struct _IO_FILE in
+/// src/internal/stdio_impl.h, since 0.7); it is used only if the kernel confirms that there is such a child. Keeps
+/// errno.
 pid_t child_of(FILE* stream);
 
 /// Wraps popen: one call makes the stream, its descriptor and the child.
