@@ -224,9 +224,12 @@ Row find_row_by_code(const Object& object, uintptr_t pc, const CallerCheck& chec
 bool is_return_address(uintptr_t pc) {
   Object object;
   uintptr_t target;
-  uintptr_t longest = arch::kLongestCall;
-  return find_object(pc - 1, object) && is_readable(object, pc - longest, longest) &&
-         arch::is_behind_call(pc, reinterpret_cast<const uint8_t*>(pc), target);
+  constexpr uintptr_t kCall = arch::kLongestCall;
+  const auto* code = reinterpret_cast<const uint8_t*>(pc);
+  if (!find_object(pc - 1, object)) return false;
+  if (is_readable(object, pc - kCall, kCall) && arch::is_behind_call(pc, code, target)) return true;
+  constexpr size_t kSignal = arch::kSignalReturnBytes;
+  return kSignal && is_readable(object, pc, kSignal) && arch::is_signal_return(code);
 }
 
 }  // namespace unfreed::unwind

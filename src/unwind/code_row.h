@@ -32,7 +32,7 @@ struct CallerCheck {
 /// async-signal-safe; takes about 5 KiB of stack.
 Row find_row_by_code(const Object& object, uintptr_t pc, const CallerCheck& check);
 
-/// Is there code, behind a call?
+/// Is there code behind a call, or what signal handlers return to?
 bool is_return_address(uintptr_t pc);
 
 }  // namespace unfreed::unwind
