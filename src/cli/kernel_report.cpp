@@ -74,7 +74,10 @@ class KernelReport {
   report::Text copy(std::string_view text) { return made_.arena.copy(text); }
   void note(std::string_view text) { out_.notes.add(made_.arena, copy(text)); }
 
-  bool has_library() { return files_.read("maps").find("/libunfreed.so") != std::string::npos; }
+  bool has_library() {
+    std::string maps = files_.read("maps");
+    return maps.find("/libunfreed.so") != std::string::npos || maps.find("/libunfreed-musl.so") != std::string::npos;
+  }
 
   void describe_process() {
     report::Process& process = out_.process;

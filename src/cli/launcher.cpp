@@ -190,7 +190,6 @@ void Launcher::make_tracer() {
   trace_setup_.ledgers.launcher_pid = getpid();
   trace_setup_.ledgers.settings = &settings_;
   trace_setup_.traces_all = traces_all_;
-  trace_setup_.ledgers.runtime_file = render::base_name(plan_.runtime);
   trace_setup_.ledgers.has_runtime = traces_all_ && has_both();
   trace_setup_.board = session_.untracked_board();
   trace_setup_.wants_all_reports = plan_.all_reports;

@@ -30,4 +30,8 @@ RuntimeLibrary runtime_library(std::string_view name) {
   return RuntimeLibrary::none;
 }
 
+bool is_own_library(std::string_view name) {
+  return name.starts_with("libunfreed.so") || name.starts_with("libunfreed-musl.so");
+}
+
 }  // namespace unfreed::elf

@@ -18,4 +18,7 @@ enum class RuntimeLibrary : uint8_t {
 /// `name`: without folders.
 RuntimeLibrary runtime_library(std::string_view name);
 
+/// Is it this product's own, for programs of either libc? Also of a file that has been deleted since.
+bool is_own_library(std::string_view name);
+
 }  // namespace unfreed::elf

@@ -14,7 +14,7 @@ namespace {
 
 bool is_runtime_module(std::string_view path) {
   std::string_view name = base_name(path);
-  return elf::runtime_library(name) != elf::RuntimeLibrary::none || name.starts_with("libunfreed.so");
+  return elf::runtime_library(name) != elf::RuntimeLibrary::none || elf::is_own_library(name);
 }
 
 /// Where a stack's outermost part begins, the one that is the same in every program: libc's start code, and the

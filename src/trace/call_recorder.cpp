@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "base/unique_fd.h"
 #include "elf/preload.h"
+#include "elf/runtime_library.h"
 #include "ledger/wait_status.h"
 #include "settings/settings.h"
 #include "trace/process_files.h"
@@ -164,7 +165,7 @@ bool CallRecorder::is_tracked_here(int pid, const ProcessIdentity& identity) {
   std::string preload = files.variable("LD_PRELOAD");
   std::string_view entry;
   elf::any_preload_entry(preload, [&](std::string_view one) {
-    if (base::base_name(one) == setup_.ledgers.runtime_file) entry = one;
+    if (elf::is_own_library(base::base_name(one))) entry = one;
     return !entry.empty();
   });
   elf::accept_musl(entry, verdict);
@@ -181,7 +182,7 @@ bool CallRecorder::is_tracked_here(int pid, const ProcessIdentity& identity) {
 bool CallRecorder::is_runtimes(TracedProcess& process, int tid, const arch::TracedRegisters& registers) {
   if (!setup_.ledgers.has_runtime || !process.is_tracked) return false;
   if (!process.code) process.code = std::make_shared<CodeSpace>(process.pid);
-  return base::base_name(process.code->file_at(tid, registers.pc())) == setup_.ledgers.runtime_file;
+  return elf::is_own_library(base::base_name(process.code->file_at(tid, registers.pc())));
 }
 
 void CallRecorder::note_runtimes_call(TracedProcess& process, const Caller& caller) {

@@ -15,6 +15,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "base/unique_fd.h"
+#include "elf/runtime_library.h"
 #include "kernel/kernel_facts.h"
 #include "kernel/kernel_tasks.h"
 #include "ledger/library_part.h"
@@ -200,7 +201,7 @@ uint32_t TracedLedger::node_of(const Caller& caller, bool& truncated) {
   // Hooked functions are between the program and libc.
   std::vector<CodeFrame> others;
   for (const CodeFrame& frame : frames)
-    if (!frame.module || base::base_name(code_.modules()[frame.module - 1].path) != setup_.runtime_file)
+    if (!frame.module || !elf::is_own_library(base::base_name(code_.modules()[frame.module - 1].path)))
       others.push_back(frame);
   return stacks_->node(others, truncated);
 }

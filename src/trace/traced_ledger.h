@@ -31,7 +31,6 @@ struct LedgerSetup {
   int launcher_pid = 0;
   int command_pid = 0;  ///< the first process of the run; set when it is known
   const report::Settings* settings = nullptr;
-  std::string runtime_file;    ///< the runtime's file name
   bool has_runtime = false;    ///< programs load it, too, and have ledgers of what no system call shows
   bool is_attachment = false;  ///< the run began with a process that ran already
   bool is_observed = false;    ///< by the kernel, not by stopping it

@@ -23,5 +23,12 @@ TEST(RuntimeLibrary, IsNoneThatIsNamedAlike) {
     EXPECT_EQ(runtime_library(name), RuntimeLibrary::none) << name;
 }
 
+TEST(RuntimeLibrary, IsThisProductsForEitherLibc) {
+  for (const char* name : {"libunfreed.so", "libunfreed-musl.so", "libunfreed.so (deleted)"})
+    EXPECT_TRUE(is_own_library(name)) << name;
+  for (const char* name : {"", "libc.so.6", "unfreed", "libunfreed_other.so"})
+    EXPECT_FALSE(is_own_library(name)) << name;
+}
+
 }  // namespace
 }  // namespace unfreed::elf
