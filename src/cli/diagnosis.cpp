@@ -26,8 +26,6 @@ void examine_loader(const Program& program, Diagnosis& diagnosis) {
   if (obstacle == Obstacle::musl && has_musl_library()) {
     diagnosis.remarks.emplace_back("its libc is musl: it is tracked by the library for musl");
     diagnosis.limits.emplace_back("streams: a second fclose() of one is not noticed");
-    diagnosis.limits.emplace_back(
-        "stacks: musl has no unwind information; a call of it through a pointer may be left out of them");
     return;
   }
   diagnosis.obstacle = obstacle;

@@ -78,10 +78,139 @@ int main(int argc, char** argv) {
 """
 HOLDS = "#include <fcntl.h>\nint main(void) { open(\"/dev/null\", 0); open(\"/dev/null\", 0); return 4; }"
 
+# What programs do, with an output that shows what they have seen; the block of the handler and that of compare_once() are left.
+MANY_CALLS = r"""
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <regex.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+extern char** environ;
+void* volatile left[2];
+static int descriptors(void) {
+  int count = -1;
+  DIR* list = opendir("/proc/self/fd");
+  for (struct dirent* one; (one = readdir(list));) count += one->d_name[0] != '.';
+  closedir(list);
+  return count;
+}
+static void handle(int number) { close(open("/dev/null", 0)); errno = number; }
+static void handle_and_keep(int number) { left[0] = malloc(77); }  // @handler
+static int compare(const void* a, const void* b) { free(strdup("x")); return *(int*)a - *(int*)b; }
+static int compare_once(const void* a, const void* b) {
+  if (!left[1]) left[1] = malloc(55);  // @callback
+  return *(int*)a - *(int*)b;
+}
+static void* work(void* given) {
+  for (int i = 0; i < 500; i++) free(realloc(malloc(i + 1), 2 * i + 9));
+  return given;
+}
+static void streams(void) {
+  char *line = 0, *text, text_of_pipe[99];
+  size_t room = 0, bytes;
+  FILE* stream = fopen("/etc/passwd", "r");
+  printf("%d\n", getline(&line, &room, stream) > 0);
+  free(line);
+  fclose(stream);
+  stream = open_memstream(&text, &bytes);
+  fprintf(stream, "%d", 12345);
+  fclose(stream);
+  printf("%s %zu\n", text, bytes);
+  free(text);
+  asprintf(&text, "%s-%d", "text", 42);
+  puts(text);
+  free(text);
+  fflush(stdout);
+  stream = popen("echo from popen; exit 3", "r");
+  fputs(fgets(text_of_pipe, sizeof text_of_pipe, stream), stdout);
+  printf("%d\n", pclose(stream) >> 8);
+  stream = tmpfile();
+  fputs("x", stream);
+  fclose(stream);
+}
+static void names(void) {
+  glob_t found;
+  glob("/etc/pass*", 0, 0, &found);
+  printf("%d\n", found.gl_pathc > 0);
+  globfree(&found);
+  regex_t expression;
+  regcomp(&expression, "a(b|c)*d", REG_EXTENDED);
+  printf("%d\n", regexec(&expression, "xabcbd", 0, 0, 0));
+  regfree(&expression);
+  struct dirent** list;
+  for (int count = scandir("/etc", &list, 0, alphasort); count--;) free(list[count]);
+  free(list);
+  struct addrinfo* address;
+  if (!getaddrinfo("127.0.0.1", "80", 0, &address)) freeaddrinfo(address);
+  free(realpath("/etc/../etc/passwd", 0));
+  free(getcwd(0, 0));
+  setenv("NAME", "1", 1), unsetenv("NAME");
+}
+static void processes(void) {
+  int status;
+  pid_t child = vfork();
+  if (!child) execl("/bin/echo", "echo", "from vfork", (char*)0), _exit(9);
+  waitpid(child, &status, 0);
+  char* arguments[] = {"sh", "-c", "read line <&9; echo from spawn $line; exit 7", 0};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 8, "/proc/sys/kernel/ostype", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, 8, 9);
+  posix_spawn_file_actions_addclose(&actions, 8);
+  printf("%d\n", posix_spawn(&child, "/bin/sh", &actions, 0, arguments, environ));
+  posix_spawn_file_actions_destroy(&actions);
+  waitpid(child, &status, 0);
+  printf("%d\n", WEXITSTATUS(status));
+  fflush(stdout);
+  if (!(child = fork())) exit(printf("%d in the child\n", descriptors()) > 0 ? 3 : 1);
+  waitpid(child, &status, 0);
+  printf("%d %d\n", WEXITSTATUS(status), system("exit 4") >> 8);
+}
+int main(void) {
+  printf("%d\n", descriptors());
+  signal(SIGUSR1, handle), signal(SIGUSR2, handle_and_keep);
+  raise(SIGUSR1), printf("%d\n", errno);
+  raise(SIGUSR2);                           // @raise
+  printf("%d %d\n", open("/none", 0), errno);
+  printf("%d %d\n", dlopen("/none.so", RTLD_NOW) == 0, dlopen(0, RTLD_NOW) != 0);
+  pthread_t threads[4];
+  for (int i = 0; i < 4; i++) pthread_create(&threads[i], 0, work, 0);
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], 0);
+  int numbers[] = {5, 2, 9, 1};
+  qsort(numbers, 4, sizeof *numbers, compare), qsort(numbers, 4, sizeof *numbers, compare_once);  // @qsort
+  streams(), names(), processes();
+  printf("%d %d\n", numbers[0], descriptors());
+  return 5;
+}
+"""
+EXHAUSTS = """
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+int main(void) {
+  int count = 0;
+  while (open("/dev/null", O_RDONLY) >= 0) count++;  // @open
+  printf("%d\\n", errno);
+  return 1;
+}
+"""
+
 # Alpine's gcc links a table of unwind information, Debian's musl-gcc does not.
 WAYS_TO_BUILD = [[], ["-O2"], ["-Wl,--eh-frame-hdr"], ["-O2", "-Wl,--eh-frame-hdr"], ["-Os"]]
 
 
+@unittest.skipUnless(os.path.exists(MUSL_LIBRARY), "built without musl-gcc")
 class Programs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -185,6 +314,37 @@ class Tracked(Programs):
         self.assertEqual(grades, {100: "held", 200: "held", 300: "leaked"}, result)
 
 
+    def test_programs_run_as_ever_and_stacks_are_whole(self):
+        for options in WAYS_TO_BUILD:
+            with self.subTest(options=options):
+                program = self.program("calls" + "".join(options), MANY_CALLS, "musl-gcc", *options)
+                bare = subprocess.run([program], capture_output=True, text=True)
+                result = harness.run([program], env={"UNFREED_FAIL_ON": "fd>0,thread>0,child>0"})
+                self.assertEqual((result.status, result.stdout), (5, bare.stdout), result)
+                self.assertEqual(bare.returncode, 5)
+                report = result.report
+                self.assertEqual([rule["broken"] for rule in report["rules"]], [False] * 3, result)
+                self.assertEqual(report["notes"], [], result)
+                self.assertEqual((report["totals"]["child"]["total"], report["totals"]["thread"]["total"]), (4, 4), result)
+                if options[:1] == ["-O2"] or options == ["-Os"]:
+                    continue  # inlined
+                stacks = {site["bytes"]: [(frame["function"], frame["line"]) for frame in site["stack"] if "line" in frame]
+                          for site in report["sites"] if site["kind"] == "heap" and site["live"]}
+                line = {marker: harness.line_of(program + ".c", marker) for marker in ("handler", "raise", "callback", "qsort")}
+                self.assertEqual(stacks, {77: [("handle_and_keep", line["handler"]), ("main", line["raise"])],
+                                          55: [("compare_once", line["callback"]), ("main", line["qsort"])]}, result)
+
+    def test_a_limit_is_named(self):
+        program = self.program("exhausts", EXHAUSTS)
+        result = harness.run(["/bin/sh", "-c", f"ulimit -n 32; {program}; exit 6"], env={"UNFREED_FAIL_ON": "fd>20"})
+        self.assertEqual((result.status, result.stdout), (6, "24\n"), result)
+        at_limit = [report for report in result.reports.values() if report["trigger"] == "exhaustion"]
+        self.assertEqual([report["process"]["exe"] for report in at_limit], [program], result)
+        failure = at_limit[0]["failures"][0]
+        self.assertEqual((failure["function"], failure["error"]), ("open", "EMFILE"), failure)
+        self.assertEqual(at_limit[0]["sites"][0]["stack"][0]["line"], harness.line_of(program + ".c", "open"))
+
+
 class Chains(Programs):
     def check(self, result, expected):
         held = {os.path.basename(report["process"]["exe"]): report["totals"]["fd"]["live"]
@@ -215,18 +375,6 @@ class Chains(Programs):
         result = harness.run(["/bin/sh", "-c", f"{self.program('last', HOLDS)}; exit 6"], options=["--all-reports"])
         self.assertEqual(result.status, 6, result)
         self.check(result, {"last": 2})
-
-    def test_without_the_library_for_musl(self):
-        """It is said."""
-        away = os.path.join(self.folder, "away")
-        os.makedirs(os.path.join(away, "preload"))
-        shutil.copy(harness.LIBRARY, away)
-        result = harness.preload([harness.program("starts"), "spawn", self.program("last", HOLDS)],
-                                 env={"LD_PRELOAD": os.path.join(away, "libunfreed.so")})
-        self.assertEqual(result.status, 4, result)
-        listed = [one for report in result.reports.values() for one in report["untracked"]]
-        self.assertEqual([os.path.basename(one["program"]) for one in listed], ["last"], result)
-        self.assertIn("musl", listed[0]["reason"])
 
 
 class Root(Programs):
