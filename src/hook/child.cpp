@@ -279,7 +279,7 @@ UNFREED_HOOK int system(const char* command) {
   track::ExecLeaks exec_leaks;
   if (command) track::note_exec_leaks(hook_number(Hook::system), command, exec_leaks);
   hook::Handover shell({command ? hook::kShell : nullptr}, environ);
-  uint64_t since = ledger::boottime_ns();
+  uint64_t since = base::may_call_system() ? ledger::boottime_ns() : 0;
   int result = g_real.system(command);
   if (result == -1)
     track::take_exec_leaks_back(exec_leaks);

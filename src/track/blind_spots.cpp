@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "base/keep_errno.h"
+#include "base/syscall.h"
 #include "base/text.h"
 #include "track/threads.h"
 #include "track/tracker.h"
@@ -78,7 +79,8 @@ void note_bypassing_library(std::string_view file, bool is_apart) {
 
 void note_unshared_descriptors() {
   base::KeepErrno keep;
-  if (is_only_thread() || !enter(Kind::fd)) return;
+  bool is_alone = base::may_call_system() ? is_only_thread() : is_only_known_thread();
+  if (is_alone || !enter(Kind::fd)) return;
   cover_partly(Kind::fd,
                "a thread has descriptors of its own (unshare), which the kernel's list of the process's lacks");
 }

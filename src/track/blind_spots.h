@@ -28,8 +28,8 @@ void note_bypassing_library(std::string_view file, bool is_apart);
 /// Has one been? Its memory may lie among the blocks that malloc was seen to return.
 bool has_bypassing_library();
 
-/// The calling thread has got a copy of the process's descriptors for itself (unshare): from now on the table is of both.
-/// Keeps errno.
+/// The calling thread has got a copy of the process's descriptors for itself (unshare): from now on the table is of
+/// both. Keeps errno.
 void note_unshared_descriptors();
 
 }  // namespace unfreed::track
