@@ -409,7 +409,9 @@ void set_levels() {
         {rule.kind(), rule.counter == report::Counter::bytes, rule.or_equal ? rule.limit : rule.limit + 1});
 }
 
+#ifdef __GLIBC__
 void remember_status(int status, void*) { g_runtime.quick_exit_status = status; }
+#endif
 
 /// Registered before all others (-z initfirst), so that they run last. In a process that was attached to they run
 /// first: there the library's destructor makes the last report.
