@@ -169,7 +169,7 @@ bool BorrowedThread::keep() {
   uint64_t address = 0;
   if (!system_call(SYS_mmap, {0, kStackBytes + kDataBytes, kProtection, kFlags, kNoCall, 0}, address)) return false;
   memory_ = base::is_error(static_cast<long>(address)) ? 0 : address;
-  return memory_ != 0;
+  return memory_ != 0 && prepare_return(sigreturn_) && park();
 }
 
 bool BorrowedThread::set(const arch::TracedRegisters& registers) const {
@@ -207,6 +207,26 @@ bool BorrowedThread::finish_call_stop() {
   return true;
 }
 
+/// Where the tracer may end: before rt_sigreturn.
+bool BorrowedThread::park() {
+  arch::TracedRegisters registers = registers_;
+  registers.raw.rip = sigreturn_;
+  registers.raw.rsp = top();
+  registers.raw.orig_rax = kNoCall;
+  int status;
+  bool is_late;
+  is_at_call_ = set(registers) && run_to_stop(status, kForEver, is_late);
+  return is_at_call_;
+}
+
+/// The call that it was to make is not made.
+bool BorrowedThread::leave_call_stop() {
+  if (!is_at_call_) return true;
+  arch::TracedRegisters none = registers_;
+  none.raw.orig_rax = kHarmless;
+  return set(none) && finish_call_stop();
+}
+
 /// Of one that waits for the kernel alone. There is no time limit: until it is over nothing can be put back.
 bool BorrowedThread::system_call(long number, const uint64_t (&arguments)[6], uint64_t& result) {
   arch::TracedRegisters registers = registers_;
@@ -221,7 +241,7 @@ bool BorrowedThread::system_call(long number, const uint64_t (&arguments)[6], ui
   registers.raw.r9 = arguments[5];
   int status;
   bool is_late;
-  if (!set(registers) || !run_to_stop(status, kForEver, is_late) || !finish_call_stop() ||
+  if (!leave_call_stop() || !set(registers) || !run_to_stop(status, kForEver, is_late) || !finish_call_stop() ||
       !read_registers(tid_, registers))
     return false;
   result = registers.raw.rax;
@@ -314,7 +334,8 @@ BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t fi
   registers.raw.rdi = first;
   registers.raw.rsi = second;
   registers.raw.eflags &= ~(kDirectionFlag | kAlignmentFlag);
-  if (!tid_ || !memory_ || !prepare_return(return_address) || !set(registers)) return Outcome::failed;
+  if (!tid_ || !memory_ || !prepare_return(return_address) || !leave_call_stop() || !set(registers))
+    return Outcome::failed;
   const uint64_t end_ns = base::monotonic_ns() + kMostToCallNs;
   bool may_be_given_up = loader;
   for (bool is_entry = true;; is_entry = !is_entry) {
@@ -328,8 +349,8 @@ BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t fi
     bool waits = registers.raw.orig_rax == SYS_futex && loader && loader->is_in_loader(registers.raw.rdi);
     if (is_done || (waits && may_be_given_up)) {
       if (result) *result = registers.raw.orig_rax;
-      registers.raw.orig_rax = kHarmless;
-      if (!set(registers) || !finish_call_stop()) return Outcome::failed;
+      bool is_parked = is_done && return_address == sigreturn_;
+      if (!is_parked && (!leave_call_stop() || !prepare_return(sigreturn_) || !park())) return Outcome::failed;
       return is_done ? Outcome::done : Outcome::given_up;
     }
     is_at_call_ = false;
@@ -366,12 +387,7 @@ arch::TracedRegisters BorrowedThread::before_call() const {
 
 void BorrowedThread::give_back() {
   if (!tid_) return;
-  if (is_at_call_) {
-    arch::TracedRegisters none = registers_;
-    none.raw.orig_rax = kHarmless;
-    set(none);
-    finish_call_stop();
-  }
+  leave_call_stop();
   uint64_t unused;
   if (memory_ && tid_) system_call(SYS_munmap, {memory_, kStackBytes + kDataBytes, 0, 0, 0, 0}, unused);
   memory_ = used_ = 0;

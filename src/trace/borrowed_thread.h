@@ -10,8 +10,9 @@
 //                        │ frames of the function       │
 //                        └──────────────────────────────┘
 //
-// The tracer stops the thread before rt_sigreturn, and puts more back (the thread's errno, the memory). If the tracer
-// is gone by then, or has let the thread go because the function takes too long, the thread finds back without it.
+// The tracer stops the thread before rt_sigreturn, where it stays between two calls, and puts more back (the thread's
+// errno, the memory). If the tracer is gone by then, or has let the thread go because the function takes too long, the
+// thread finds back without it.
 #pragma once
 
 #include <cstddef>
@@ -78,6 +79,8 @@ class BorrowedThread {
   Outcome run_call(uintptr_t function, uint64_t first, uint64_t second, const SafePoint* loader, uint64_t* result);
   bool prepare_return(uintptr_t return_address);
   bool leave();
+  bool park();
+  bool leave_call_stop();
   bool finish_call_stop();
   /// Has run_call()'s function returned?
   bool is_back(const arch::TracedRegisters& registers, uintptr_t return_address) const;

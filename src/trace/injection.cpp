@@ -38,6 +38,12 @@ constexpr const char* kNoSafePoint =
     "none of its threads came to a place where a library can be loaded: a system call that waits, outside of the "
     "loader and the allocator";
 
+/// With all of its threads.
+bool has_ended(int pid) {
+  base::ProcessStat stat = base::read_process_stat(("/proc/" + std::to_string(pid) + "/stat").c_str());
+  return !stat.is_known || (stat.has_ended() && stat.threads <= 1);
+}
+
 /// While it exists, all threads of the process but one are stopped. `late` receives those that had not stopped by its
 /// end: they are to be let go when they have.
 class OthersStopped {
@@ -147,6 +153,7 @@ bool Injection::borrow(BorrowedThread& thread) {
       int error = 0;
       if (thread.borrow(tid, *safe_, error)) return true;
       bool is_ours = error == EPERM && ProcessFiles(tid).tracer() == gettid();  // it has not stopped in time
+      if (error == EPERM && !is_ours && ProcessFiles(tid).tracer()) return fails("another program traces it");
       if (error && error != ESRCH && !is_ours && !ProcessFiles(tid).has_ended()) {
         out_.error = error;
         return false;
@@ -154,7 +161,7 @@ bool Injection::borrow(BorrowedThread& thread) {
       any = true;
       if (!is_time()) break;
     }
-    if (!any && base::read_process_stat(("/proc/" + std::to_string(pid_) + "/stat").c_str()).has_ended()) {
+    if (!any && has_ended(pid_)) {
       out_.error = ESRCH;
       return false;
     }
@@ -322,7 +329,7 @@ Injected Injection::take_out() {
 namespace {
 /// In a thread of its own: what it could not let go is let go by the kernel when the thread ends.
 template <class Work>
-Injected trace_apart(Work work) {
+Injected trace_apart(int pid, Work work) {
   Injected out;
   std::thread([&] {
     sigset_t all;
@@ -330,16 +337,17 @@ Injected trace_apart(Work work) {
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     out = work();
   }).join();
+  if ((out.error || !out.problem.empty()) && has_ended(pid)) out.error = ESRCH;
   return out;
 }
 }  // namespace
 
 Injected inject(int pid, const std::string& library, const std::vector<std::string>& settings, uint64_t patience_ns) {
-  return trace_apart([&] { return Injection(pid, patience_ns).load(library, settings); });
+  return trace_apart(pid, [&] { return Injection(pid, patience_ns).load(library, settings); });
 }
 
 Injected take_out(int pid, uint64_t patience_ns) {
-  return trace_apart([&] { return Injection(pid, patience_ns).take_out(); });
+  return trace_apart(pid, [&] { return Injection(pid, patience_ns).take_out(); });
 }
 
 }  // namespace unfreed::trace
