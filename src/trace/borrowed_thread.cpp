@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "base/syscall.h"
 #include "trace/interrupted_call.h"
@@ -334,11 +335,12 @@ BorrowedThread::Outcome BorrowedThread::run_call(uintptr_t function, uint64_t fi
   registers.raw.rdi = first;
   registers.raw.rsi = second;
   registers.raw.eflags &= ~(kDirectionFlag | kAlignmentFlag);
-  if (!tid_ || !memory_ || !prepare_return(return_address) || !leave_call_stop() || !set(registers))
-    return Outcome::failed;
+  if (!tid_ || !memory_ || !prepare_return(return_address) || !set(registers)) return Outcome::failed;
   const uint64_t end_ns = base::monotonic_ns() + kMostToCallNs;
   bool may_be_given_up = loader;
-  for (bool is_entry = true;; is_entry = !is_entry) {
+  // The call that the thread waits before is not made: its end comes first, already with the registers for the
+  // function.
+  for (bool is_entry = !std::exchange(is_at_call_, false);; is_entry = !is_entry) {
     int status;
     bool is_late;
     if (!run_to_stop(status, end_ns, is_late)) return is_late && leave() ? Outcome::left : Outcome::failed;
