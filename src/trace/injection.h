@@ -6,7 +6,7 @@
 //        ▼
 //     dlopen(library), unfreed_runtime_attach(settings)         the other threads run
 //        ▼
-//     unfreed_runtime_redirect()                                the others are stopped, for about a millisecond
+//     unfreed_runtime_redirect()                                the others are stopped, for some milliseconds
 //        ▼
 //     everything as it was; the system call goes on
 //
