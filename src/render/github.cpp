@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "render/findings.h"
+#include "render/quantities.h"
 #include "render/text.h"
 
 namespace unfreed::render {
@@ -71,7 +72,7 @@ std::string render_report_github(Reports reports, const RenderOptions& options) 
     else
       ++left_out;
   }
-  if (left_out) text += fmt::format("unfreed: {} more findings, in the reports\n", left_out);
+  if (left_out) text += fmt::format("unfreed: {}, in the reports\n", write_number_of(left_out, "more finding"));
   return text;
 }
 
