@@ -19,8 +19,11 @@ UNFREED_HOOK int __close(int fd) {
 }
 
 UNFREED_HOOK int close_range(unsigned first, unsigned last, int flags) noexcept {
-  auto call = [&] { return g_real.close_range(first, last, flags); };
-  if (flags & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
+  auto call = [&] {
+    int result = g_real.close_range(first, last, flags);
+    if (result == 0 && flags & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
+    return result;
+  };
   if (flags & CLOSE_RANGE_CLOEXEC) return call();
   return track::fd_range_closing({first, last}, {hook_number(Hook::close_range), caller_registers()}, call);
 }

@@ -246,11 +246,16 @@ long traced_call(long number, Arguments& arguments, const Registers& from, Call 
     case SYS_dup3:
       return track::fd_replacing(arguments.fd(0), arguments.fd(1), hook_number(Hook::syscall), from,
                                  [&] { return static_cast<int>(call()); });
-    case SYS_close_range:
-      if (arguments[2] & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
-      if (arguments[2] & CLOSE_RANGE_CLOEXEC) return call();
+    case SYS_close_range: {
+      auto close_range = [&] {
+        long result = call();
+        if (result == 0 && arguments[2] & CLOSE_RANGE_UNSHARE) track::note_unshared_descriptors();
+        return result;
+      };
+      if (arguments[2] & CLOSE_RANGE_CLOEXEC) return close_range();
       return track::fd_range_closing({static_cast<unsigned>(arguments[0]), static_cast<unsigned>(arguments[1])},
-                                     {hook_number(Hook::syscall), from}, call);
+                                     {hook_number(Hook::syscall), from}, close_range);
+    }
 #ifdef SYS_fork
     case SYS_fork:
 #endif

@@ -128,43 +128,46 @@ UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
   return block;
 }
 
-// glibc's own names for its allocator, which some programs call, most of them from a malloc of their own.
+// glibc's own names for its allocator. Where another malloc is in use, it is mostly that one which calls them, for the
+// blocks that it gives out, and these are recorded.
 UNFREED_HOOK void* __libc_malloc(size_t bytes) noexcept {
   void* block = g_real.__libc_malloc(bytes);
-  track::heap_acquired(block, bytes, hook_number(Hook::__libc_malloc), hook_frame());
+  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_malloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_calloc(size_t count, size_t size) noexcept {
   void* block = g_real.__libc_calloc(count, size);
-  track::heap_acquired(block, product(count, size), hook_number(Hook::__libc_calloc), hook_frame());
+  if (hook::g_heap_is_glibcs)
+    track::heap_acquired(block, product(count, size), hook_number(Hook::__libc_calloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_realloc(void* block, size_t bytes) noexcept {
+  if (!hook::g_heap_is_glibcs) return g_real.__libc_realloc(block, bytes);
   return reallocate(block, bytes, Hook::__libc_realloc, hook_frame(),
                     [&] { return g_real.__libc_realloc(block, bytes); });
 }
 
 UNFREED_HOOK void* __libc_memalign(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.__libc_memalign(alignment, bytes);
-  track::heap_acquired(block, bytes, hook_number(Hook::__libc_memalign), hook_frame());
+  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_memalign), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_valloc(size_t bytes) noexcept {
   void* block = g_real.__libc_valloc(bytes);
-  track::heap_acquired(block, bytes, hook_number(Hook::__libc_valloc), hook_frame());
+  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_valloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_pvalloc(size_t bytes) noexcept {
   void* block = g_real.__libc_pvalloc(bytes);
-  track::heap_acquired(block, bytes, hook_number(Hook::__libc_pvalloc), hook_frame());
+  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_pvalloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void __libc_free(void* block) noexcept {
-  track::heap_released(block);
+  if (hook::g_heap_is_glibcs) track::heap_released(block);
   g_real.__libc_free(block);
 }

@@ -131,7 +131,7 @@ int io_uring_submit_and_wait_reg(io_uring*, io_uring_cqe**, unsigned wanted, int
 int __io_uring_get_cqe(io_uring*, io_uring_cqe**, unsigned submitted, unsigned wanted, void* mask) noexcept;
 int io_uring_setup(unsigned entries, io_uring_params*) noexcept;
 
-/// jemalloc's own functions.
+/// glibc's own names for its allocator.
 void* __libc_malloc(size_t) noexcept;
 void* __libc_calloc(size_t, size_t) noexcept;
 void* __libc_realloc(void*, size_t) noexcept;
@@ -139,6 +139,8 @@ void* __libc_memalign(size_t, size_t) noexcept;
 void* __libc_valloc(size_t) noexcept;
 void* __libc_pvalloc(size_t) noexcept;
 void __libc_free(void*) noexcept;
+
+/// jemalloc's own functions.
 void* mallocx(size_t, int);
 void* rallocx(void*, size_t, int);
 size_t xallocx(void*, size_t, size_t, int);

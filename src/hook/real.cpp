@@ -179,7 +179,8 @@ constexpr bool is_cxx(std::string_view family) { return family == "heap_cxx"; }
 
 /// Has a library before this one, or the program, any of the forms?
 bool has_own_cxx_heap() {
-  for (const link_map* map = unwind::loader_list().r_map; map && map != end_of_bypassing(); map = unwind::next_searched(map)) {
+  for (const link_map* map = unwind::loader_list().r_map; map && map != end_of_bypassing();
+       map = unwind::next_searched(map)) {
     unwind::DynamicSymbols symbols(*map);
 #define HOOK(symbol, shown, family, presence) \
   if (is_cxx(#family) && symbols.find_default(name_of(Hook::symbol))) return true;
@@ -222,8 +223,9 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
 }
 
 void find_foreign_heap() {
-  if (!foreign_malloc()) return;
-  auto find = [](Hook hook) { return unwind::find_default(name_of(hook), unwind::loader_list().r_map, end_of_bypassing()); };
+  auto find = [](Hook hook) {
+    return unwind::find_default(name_of(hook), unwind::loader_list().r_map, end_of_bypassing());
+  };
   Definition realloc = find(Hook::realloc), free = find(Hook::free);
   if (!realloc || !free || realloc.is_indirect() || free.is_indirect()) return;
   g_foreign_heap = {reinterpret_cast<decltype(ForeignHeap::realloc)>(realloc.address()),
@@ -242,8 +244,7 @@ constexpr bool kIsHeap[kCount] = {
 #undef HOOK
 };
 
-void find_redirected(const LookUp& found) {
-  const bool has_own_heap = foreign_malloc();
+void find_redirected(const LookUp& found, bool has_own_heap) {
   for (size_t row = 0; row < kCount; ++row) {
     bool is_programs = found.of[row].map == unwind::loader_list().r_map || (kIsHeap[row] && has_own_heap);
     g_may_redirect[row] = found.of[row] && !found.is_compat[row] && !is_programs;
@@ -258,6 +259,7 @@ constinit Real g_real{};
 
 CxxHeap g_cxx_heap = CxxHeap::over_malloc;
 constinit ForeignHeap g_foreign_heap{};
+constinit bool g_heap_is_glibcs = false;
 
 void resolve_real_functions() {
   if (g_resolved) return;
@@ -273,10 +275,12 @@ void resolve_real_functions() {
       set_missing(row);
   }
   if (!g_is_late) hide_missing(*g_own, found);
-  find_foreign_heap();
+  const bool has_foreign = foreign_malloc();
+  if (has_foreign) find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
   g_malloc_is_glibcs = g_libc && found.of[hook_number(Hook::malloc)].map == g_libc;
-  if (g_is_late) find_redirected(found);
+  g_heap_is_glibcs = g_malloc_is_glibcs && !has_foreign;
+  if (g_is_late) find_redirected(found, has_foreign);
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
     if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());

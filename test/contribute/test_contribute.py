@@ -17,7 +17,7 @@ KIND = [
     ("src/hook/hooks.inc", "HOOK(timer_delete,", "HOOK(widget_make, widget_make, widget, optional)\n"
                                                  "HOOK(widget_give_back, widget_give_back, widget, optional)"),
     ("src/hook/libc_functions.h", "#include <cstddef>", '#include "widget.h"'),
-    ("src/hook/meson.build", "    'vfork.cpp',", "    'widget.cpp',"),
+    ("src/hook/meson.build", "  'vfork.cpp',", "  'widget.cpp',"),
 ]
 COUNTER = [
     ("src/settings/counters.inc", "COUNTER(peak,",

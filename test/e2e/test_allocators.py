@@ -66,6 +66,13 @@ class Allocators(unittest.TestCase):
         self.check(harness.program("plain_malloc"), before=[wraps_start], heap_seen=True)
         self.check(harness.program("plain_malloc"), after=[wraps_start], heap_seen=True)
 
+    def test_library_whose_malloc_calls_glibcs_own_names(self):
+        report = self.check(harness.program("plain_malloc"), after=[os.path.join(harness.PROGRAMS, "header_malloc.so")],
+                            heap_seen=True)
+        self.assertEqual(report["grading"]["state"], "done")
+        counted = [site for site in report["sites"] if site["kind"] == "heap"]
+        self.assertEqual([site for site in counted if site["acquired_by"].startswith("__libc") or "lost" in site], [])
+
     def test_own_malloc(self):
         # How often its malloc was called is in the output: nobody calls it on unfreed's account.
         program = harness.program("own_malloc")
