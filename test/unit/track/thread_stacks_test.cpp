@@ -88,6 +88,12 @@ class Thread {
 
 class ThreadStacks : public ::testing::Test {
  protected:
+  void SetUp() override {
+#if defined(__SANITIZE_ADDRESS__)
+    GTEST_SKIP() << "threads wait in the sanitizer's functions";
+#endif
+  }
+
   /// Is a frame of the stack that ends in `node` in this function? (It is a small one.)
   template <class Function>
   bool leads_through(uint32_t node, Function* function) {

@@ -236,7 +236,8 @@ TEST(CodeRow, TakesReturnAddressesForWhatTheyAre) {
   prepare_objects();
   EXPECT_TRUE(
       is_return_address(reinterpret_cast<uintptr_t>(__builtin_extract_return_addr(__builtin_return_address(0)))));
-  EXPECT_FALSE(is_return_address(reinterpret_cast<uintptr_t>(straight_code) + 1));
+  constexpr uintptr_t kBehindNop = 7;  // and behind nothing but this function's code
+  EXPECT_FALSE(is_return_address(reinterpret_cast<uintptr_t>(straight_code) + kBehindNop));
   EXPECT_FALSE(is_return_address(16));
   int variable = 0;
   EXPECT_FALSE(is_return_address(reinterpret_cast<uintptr_t>(&variable)));
