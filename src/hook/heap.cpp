@@ -128,46 +128,49 @@ UNFREED_HOOK void* pvalloc(size_t bytes) noexcept {
   return block;
 }
 
-// glibc's own names for its allocator. Where another malloc is in use, it is mostly that one which calls them, for the
-// blocks that it gives out, and these are recorded.
+// glibc's own names for its allocator. Another malloc calls them for the blocks that it gives out itself: these are
+// recorded. Hence only for other callers.
+#define IS_FOR_OTHERS() \
+  (!hook::is_in_other_malloc(reinterpret_cast<uintptr_t>(__builtin_extract_return_addr(__builtin_return_address(0)))))
+
 UNFREED_HOOK void* __libc_malloc(size_t bytes) noexcept {
   void* block = g_real.__libc_malloc(bytes);
-  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_malloc), hook_frame());
+  if (IS_FOR_OTHERS()) track::heap_acquired(block, bytes, hook_number(Hook::__libc_malloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_calloc(size_t count, size_t size) noexcept {
   void* block = g_real.__libc_calloc(count, size);
-  if (hook::g_heap_is_glibcs)
+  if (IS_FOR_OTHERS())
     track::heap_acquired(block, product(count, size), hook_number(Hook::__libc_calloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_realloc(void* block, size_t bytes) noexcept {
-  if (!hook::g_heap_is_glibcs) return g_real.__libc_realloc(block, bytes);
+  if (!IS_FOR_OTHERS()) return g_real.__libc_realloc(block, bytes);
   return reallocate(block, bytes, Hook::__libc_realloc, hook_frame(),
                     [&] { return g_real.__libc_realloc(block, bytes); });
 }
 
 UNFREED_HOOK void* __libc_memalign(size_t alignment, size_t bytes) noexcept {
   void* block = g_real.__libc_memalign(alignment, bytes);
-  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_memalign), hook_frame());
+  if (IS_FOR_OTHERS()) track::heap_acquired(block, bytes, hook_number(Hook::__libc_memalign), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_valloc(size_t bytes) noexcept {
   void* block = g_real.__libc_valloc(bytes);
-  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_valloc), hook_frame());
+  if (IS_FOR_OTHERS()) track::heap_acquired(block, bytes, hook_number(Hook::__libc_valloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void* __libc_pvalloc(size_t bytes) noexcept {
   void* block = g_real.__libc_pvalloc(bytes);
-  if (hook::g_heap_is_glibcs) track::heap_acquired(block, bytes, hook_number(Hook::__libc_pvalloc), hook_frame());
+  if (IS_FOR_OTHERS()) track::heap_acquired(block, bytes, hook_number(Hook::__libc_pvalloc), hook_frame());
   return block;
 }
 
 UNFREED_HOOK void __libc_free(void* block) noexcept {
-  if (hook::g_heap_is_glibcs) track::heap_released(block);
+  if (IS_FOR_OTHERS()) track::heap_released(block);
   g_real.__libc_free(block);
 }

@@ -222,6 +222,10 @@ CxxHeap judge_cxx_heap(const LookUp& found) {
   return all;
 }
 
+Definition find_foreign_malloc() {
+  return unwind::find_default(name_of(Hook::malloc), unwind::loader_list().r_map, end_of_bypassing());
+}
+
 void find_foreign_heap() {
   auto find = [](Hook hook) {
     return unwind::find_default(name_of(hook), unwind::loader_list().r_map, end_of_bypassing());
@@ -233,6 +237,13 @@ void find_foreign_heap() {
 }
 
 bool g_malloc_is_glibcs;
+
+/// Empty: malloc is glibc's.
+unwind::Image g_other_malloc{};
+void note_other_malloc(const Definition& malloc) {
+  unwind::Object object;
+  if (malloc && malloc.map != g_libc && unwind::find_object(malloc.address(), object)) g_other_malloc = object.image;
+}
 
 /// In a library that was loaded late, by row: has it a real function, other than one that the program itself defines,
 /// which it calls directly?
@@ -259,7 +270,6 @@ constinit Real g_real{};
 
 CxxHeap g_cxx_heap = CxxHeap::over_malloc;
 constinit ForeignHeap g_foreign_heap{};
-constinit bool g_heap_is_glibcs = false;
 
 void resolve_real_functions() {
   if (g_resolved) return;
@@ -275,12 +285,12 @@ void resolve_real_functions() {
       set_missing(row);
   }
   if (!g_is_late) hide_missing(*g_own, found);
-  const bool has_foreign = foreign_malloc();
-  if (has_foreign) find_foreign_heap();
+  const Definition foreign = find_foreign_malloc();
+  if (foreign) find_foreign_heap();
   g_cxx_heap = judge_cxx_heap(found);
   g_malloc_is_glibcs = g_libc && found.of[hook_number(Hook::malloc)].map == g_libc;
-  g_heap_is_glibcs = g_malloc_is_glibcs && !has_foreign;
-  if (g_is_late) find_redirected(found, has_foreign);
+  note_other_malloc(foreign ? foreign : found.of[hook_number(Hook::malloc)]);
+  if (g_is_late) find_redirected(found, static_cast<bool>(foreign));
   // Resolvers may call hooks: they come last, when everything else is known.
   for (size_t row = 0; row < kCount; ++row)
     if (found.of[row] && found.of[row].is_indirect()) set_real(row, found.of[row].chosen_address());
@@ -313,8 +323,10 @@ CxxHeap cxx_heap_of(Hook form) { return g_cxx_forms[hook_number(form)]; }
 
 bool malloc_is_glibcs() { return g_malloc_is_glibcs; }
 
+bool is_in_other_malloc(uintptr_t pc) { return pc >= g_other_malloc.low && pc < g_other_malloc.high; }
+
 const char* foreign_malloc() {
-  Definition first = unwind::find_default(name_of(Hook::malloc), unwind::loader_list().r_map, end_of_bypassing());
+  Definition first = find_foreign_malloc();
   return first ? first.map->l_name : nullptr;
 }
 

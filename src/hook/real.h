@@ -63,8 +63,8 @@ CxxHeap cxx_heap_of(Hook form);
 
 /// Is glibc's malloc behind the hook? Never in a program of musl.
 bool malloc_is_glibcs();
-/// Is it so, and does the program have no malloc before the hook either?
-extern bool g_heap_is_glibcs;
+/// Is code at `pc` part of the program or library whose malloc is in use, if that is not glibc's?
+bool is_in_other_malloc(uintptr_t pc);
 /// Of a process whose malloc is found before the hook: its own realloc and free, by which functions have to go that it
 /// lacks (few allocators have reallocarray). Both or none.
 struct ForeignHeap {
