@@ -3,8 +3,17 @@
 
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <deque>
 #include <string>
@@ -58,6 +67,12 @@ class PythonFrames : public testing::Test {
     unwind::Object object;
     ASSERT_TRUE(unwind::find_object(reinterpret_cast<uintptr_t>(&_PyEval_EvalFrameDefault), object));
     note_interpreter(object, 1, version.library);
+  }
+  /// So that nothing is read but by the kernel, whatever was proved in other tests.
+  void start_unproved(const Version& version) {
+    start(k11);
+    forget_interpreter();
+    start(version);
   }
   static bool is_known() {
     unwind::Frame frame{};
@@ -249,6 +264,105 @@ TEST_F(PythonFrames, AreReadByTheKernelWhenTheInterpreterEnds) {
   EXPECT_EQ(frames(), Lines{"a.py:f:1:2"});
   EXPECT_TRUE(truncated_);
   munmap(freed, 4096);
+}
+
+TEST_F(PythonFrames, OfAThreadWhoseStateLeadsNowhereAreNone) {
+  ASSERT_NE(own_state(), nullptr);
+  start_unproved(k12);
+  void* freed = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  for (uintptr_t place : {reinterpret_cast<uintptr_t>(freed), uintptr_t{0xfff1}, uintptr_t{1} << 62}) {
+    std::memcpy(g_thread + k12.thread_frame, &place, sizeof place);
+    EXPECT_TRUE(frames().empty()) << place;
+  }
+  munmap(freed, 4096);
+}
+
+TEST_F(PythonFrames, AreFoundByWayOfTheThreadsOwnStack) {
+  ASSERT_NE(own_state(), nullptr);
+  start(k12);
+  call(code(text(U"a.py"), text(U"f"), 1));
+  uintptr_t here[2] = {g_indirect[0], 0};  // as the interpreter's loop keeps it
+  auto place = reinterpret_cast<uintptr_t>(here);
+  std::memcpy(g_thread + k12.thread_frame, &place, sizeof place);
+  for (int time = 0; time < 40; ++time) EXPECT_EQ(frames(), Lines{"a.py:f:1:2"});
+}
+
+/// From now on the kernel refuses to read memory. False: it does not let itself be asked.
+bool forbid_reads_by_the_kernel() {
+  sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+                        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  sock_fprog filter{std::size(code), code};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+// A descriptor is opened thousands of times a second: once the layout is proved, no system call is made for it.
+TEST_F(PythonFrames, AreReadWithoutTheKernelOnceTheyAreProved) {
+  for (const Version* version : {&k10, &k12, &k13}) {
+    SetUp();
+    start_unproved(*version);
+    call(code(text(U"a.py"), text(U"outer"), 10));
+    call(code(text(U"b.py"), text(U"inner"), 20));
+    for (bool is_proved : {false, true}) {
+      if (is_proved) prove();
+      pid_t child = fork();
+      if (child == 0) _exit(forbid_reads_by_the_kernel() ? static_cast<int>(frames().size()) : 77);
+      int status = -1;
+      ASSERT_EQ(waitpid(child, &status, 0), child);
+      ASSERT_TRUE(WIFEXITED(status));
+      if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "filters are not allowed here";
+      EXPECT_EQ(WEXITSTATUS(status), is_proved ? 2 : 0) << version->library;
+    }
+    forget_interpreter();
+  }
+}
+
+TEST_F(PythonFrames, AreReadByTheKernelWhereAHandlerHasInterruptedTheThread) {
+  start(k13);
+  Memory& outermost = call(code(text(U"a.py"), text(U"f"), 1));
+  prove();
+  void* freed = mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  set(outermost, version_->caller, reinterpret_cast<uintptr_t>(freed));
+  PythonFrame read[16];
+  bool truncated = false;
+  EXPECT_EQ(read_python_frames(read, true, truncated), 1u);
+  EXPECT_TRUE(truncated);
+  munmap(freed, 4096);
+}
+
+TEST_F(PythonFrames, AreAsManyAsThereIsRoomFor) {
+  start(k13);
+  Memory& function = code(text(U"a.py"), text(U"f"), 1);
+  for (int depth = 0; depth < 12; ++depth) call(function);
+  PythonFrame read[16];
+  for (size_t room : {size_t{0}, size_t{5}, size_t{11}, size_t{12}, size_t{13}}) {
+    bool truncated = false;
+    EXPECT_EQ(read_python_frames(std::span(read).first(room), false, truncated), std::min<size_t>(room, 12));
+    EXPECT_EQ(truncated, room < 12) << room;
+  }
+  // No more than of other frames.
+  uint32_t depth = g_tracker.depth;
+  g_tracker.depth = 3;
+  EXPECT_EQ(frames().size(), 3u);
+  g_tracker.depth = depth;
+  EXPECT_TRUE(truncated_);
+}
+
+TEST_F(PythonFrames, AreLookedForWhereTheLoopRuns) {
+  start(k13);
+  auto loop = reinterpret_cast<uintptr_t>(&_PyEval_EvalFrameDefault);
+  std::vector<unwind::Frame> stack(3);
+  for (unwind::Frame& frame : stack) frame = {loop, 0, false};  // the return address of a call just before it
+  EXPECT_EQ(find_python_loop(ledger::Kind::fd, stack), -1);
+  stack[2].pc = loop + 1;
+  EXPECT_EQ(find_python_loop(ledger::Kind::fd, stack), 2);
+  stack[1].pc = loop + 1;
+  EXPECT_EQ(find_python_loop(ledger::Kind::fd, stack), 1) << "the innermost";
+  EXPECT_EQ(find_python_loop(ledger::Kind::thread, stack), 1);
+  EXPECT_EQ(find_python_loop(ledger::Kind::heap, stack), -1) << "there are too many";
+  EXPECT_EQ(find_python_loop(ledger::Kind::mapping, stack), -1);
+  EXPECT_EQ(find_python_loop(ledger::Kind::fd, {}), -1);
 }
 
 TEST_F(PythonFrames, AreNotReadOfAnInterpreterThatIsLaidOutOtherwise) {
