@@ -532,6 +532,63 @@ TEST_F(FdTest, AStandardStreamThatIsClosedAndNotFilledIsNoted) {
   EXPECT_EQ(noted(MisuseKind::standard_closed), 1u) << "this got the number by accident";
 }
 
+/// Each call of one of these is by the same code.
+[[gnu::noinline]] void close_output(int fd) {
+  close_by(fd, succeed);
+  asm volatile("");
+}
+[[gnu::noinline]] void close_data(int fd) {
+  close_by(fd, succeed);
+  asm volatile("" ::: "memory");
+}
+
+TEST_F(FdTest, CodeThatClosesAStandardStreamTwiceClosesSomeoneElsesDescriptor) {
+  fd_arrived(1, FdOrigin::inherited, 1, unwind::caller_registers());
+  close_output(1);
+  ASSERT_EQ(noted(MisuseKind::standard_closed), 1u);
+  uint32_t first_close = record(1).closed.closed_site;
+  open_by(1, "/tmp/data");
+  uint32_t opening = ledger::fd_site(record(1).word);
+  close_output(1);
+  EXPECT_EQ(noted(MisuseKind::standard_closed), 2u);
+  const Misuse& misuse = newest_misuse();
+  EXPECT_EQ(misuse.kind, static_cast<uint8_t>(MisuseKind::standard_closed));
+  EXPECT_EQ(misuse.fd, 1);
+  EXPECT_EQ(misuse.opened_site, opening);
+  EXPECT_EQ(misuse.closed_site, first_close);
+  EXPECT_NE(misuse.site, first_close);
+  for (int32_t tid : {misuse.opened_tid, misuse.closed_tid, misuse.tid}) EXPECT_EQ(tid, base::current_tid());
+  EXPECT_EQ(misuse.opened_ns, record(1).closed.acquired_ns);
+  EXPECT_EQ(misuse.closed_ns, record(1).before.closed_ns);
+}
+
+TEST_F(FdTest, WhoClosesWhatGotAStandardStreamsNumberMayBeItsOwner) {
+  struct Case {
+    const char* what;
+    FdOrigin before;
+    bool is_same_code;
+    bool is_placed;
+  };
+  for (const Case& one : {Case{"other code", FdOrigin::inherited, false, false},
+                          Case{"it is there on purpose", FdOrigin::inherited, true, true},
+                          Case{"no standard stream was closed", FdOrigin::acquired, true, false}}) {
+    reset_misuse_after_fork();
+    open_by(kOther, "/tmp/data");
+    fd_arrived(2, one.before, 1, unwind::caller_registers());
+    close_output(2);
+    uint64_t before = noted(MisuseKind::standard_closed);
+    if (one.is_placed)
+      fd_duplicated(2, kOther, 1, unwind::caller_registers());
+    else
+      open_by(2, "/tmp/data");
+    uint64_t filled = noted(MisuseKind::standard_closed);
+    EXPECT_EQ(filled, one.is_placed ? before - 1 : before) << one.what;
+    one.is_same_code ? close_output(2) : close_data(2);
+    EXPECT_EQ(noted(MisuseKind::standard_closed), filled) << one.what;
+    close_by(kOther, succeed);
+  }
+}
+
 TEST_F(FdTest, AllThreeStandardStreamsAreClosedOnPurpose) {
   for (int fd = 0; fd <= 2; ++fd) fd_arrived(fd, FdOrigin::inherited, 1, unwind::caller_registers());
   close_by(2, succeed);
@@ -560,6 +617,18 @@ TEST_F(FdTest, AForkedChildArrangesItsStandardStreams) {
   close_by(1, succeed);
   g_tracker.has_unseen_past = false;
   EXPECT_EQ(noted(), 0u);
+}
+
+TEST_F(FdTest, AForkedChildTakesNothingBackOfWhatItsParentNoted) {
+  fd_arrived(1, FdOrigin::inherited, 1, unwind::caller_registers());
+  for (int fd : {1500, 1501, 1, 1502, 1503}) {
+    if (fd >= 1502) reset_misuse_after_fork();
+    close_by(fd, [&] { return fd == 1 ? 0 : fail_with(EBADF); });
+  }
+  EXPECT_EQ(noted(MisuseKind::not_open), 4u) << "parent and child, two each: no loop over all numbers";
+  open_by(1, "/dev/null");
+  EXPECT_EQ(noted(MisuseKind::standard_closed), 1u);
+  close_by(1, succeed);
 }
 
 TEST_F(FdTest, WhatIsOpenAtTheStartIsInherited) {
