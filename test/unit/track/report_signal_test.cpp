@@ -5,6 +5,21 @@
 
 #include "support/tracked_process.h"
 
+namespace {
+/// As if another thread had set an action for the signal in between: right before a new one is set for the first time.
+int g_taken_meanwhile;
+int g_changes;  ///< how often an action was set
+}  // namespace
+
+extern "C" int __sigaction(int signal, const struct sigaction* action, struct sigaction* before) noexcept {
+  if (action) ++g_changes;
+  if (action && signal == g_taken_meanwhile) {
+    g_taken_meanwhile = 0;
+    ::signal(signal, SIG_IGN);
+  }
+  return sigaction(signal, action, before);
+}
+
 namespace unfreed::track {
 namespace {
 
@@ -66,6 +81,68 @@ TEST_F(ReportSignalTest, OneThatTheProgramUsesIsLeftToIt) {
     EXPECT_TRUE(is_ours(kFirst + used));
     EXPECT_TRUE(is_substitute(kFirst + used));
   }
+}
+
+TEST_F(ReportSignalTest, OneThatTheProgramUsesIsNotTakenForAMomentEither) {
+  signal(SIGUSR2, of_program);
+  for (int signal = kFirst; signal <= kLast; ++signal) ::signal(signal, SIG_IGN);
+  g_changes = 0;
+  take_report_signal(SIGUSR2, write_report);
+  EXPECT_EQ(g_changes, 0);
+  EXPECT_EQ(announced(), 0);
+}
+
+TEST_F(ReportSignalTest, OneThatAnotherThreadBeginsToUseMeanwhileIsGivenBackToIt) {
+  g_taken_meanwhile = SIGUSR2;
+  take_report_signal(SIGUSR2, write_report);
+  EXPECT_EQ(g_taken_meanwhile, 0);
+  EXPECT_EQ(action_of(SIGUSR2).sa_handler, SIG_IGN);
+  EXPECT_EQ(announced(), kFirst);
+  EXPECT_TRUE(is_ours(kFirst));
+}
+
+TEST_F(ReportSignalTest, OneThatCannotBeSetIsReplaced) {
+  for (int signal : {0, -1, SIGKILL, 65}) {
+    take_report_signal(signal, write_report);
+    EXPECT_TRUE(announced() >= kFirst && announced() <= kLast) << signal;
+    EXPECT_TRUE(is_ours(announced()));
+  }
+}
+
+TEST_F(ReportSignalTest, ItIsGivenBackUnlessTheProgramUsesItByNow) {
+  take_report_signal(SIGUSR2, write_report);
+  give_report_signal_back();
+  EXPECT_EQ(announced(), 0);
+  EXPECT_EQ(action_of(SIGUSR2).sa_handler, SIG_DFL);
+  give_report_signal_back();  // a second time
+  EXPECT_EQ(announced(), 0);
+  struct sigaction with_details {};
+  with_details.sa_flags = SA_SIGINFO;
+  with_details.sa_sigaction = of_program_too;
+  for (bool details : {false, true}) {
+    take_report_signal(SIGUSR2, write_report);
+    if (details)
+      sigaction(SIGUSR2, &with_details, nullptr);
+    else
+      signal(SIGUSR2, of_program);
+    auto* its_own = action_of(SIGUSR2).sa_sigaction;
+    give_report_signal_back();
+    EXPECT_EQ(announced(), 0);
+    EXPECT_EQ(action_of(SIGUSR2).sa_sigaction, its_own);
+    signal(SIGUSR2, SIG_DFL);
+  }
+}
+
+TEST_F(ReportSignalTest, AForkChildWithoutALedgerChangesNothingInItsParents) {
+  take_report_signal(SIGUSR2, write_report);
+  signal(SIGUSR2, of_program);
+  g_fork_page.alive = 0;
+  signal_taken(SIGUSR2);
+  g_fork_page.alive = 1;
+  EXPECT_EQ(announced(), SIGUSR2);
+  EXPECT_TRUE(is_ours(kFirst));
+  enter_report_signal();
+  EXPECT_EQ(announced(), kFirst);
 }
 
 TEST_F(ReportSignalTest, WhereTheProgramUsesAllThereIsNone) {
