@@ -250,5 +250,20 @@ TEST_F(Recent, ForgetsEverythingWhenCleared) {
   for (uintptr_t pc = 0x401000; pc < 0x401000 + 5000; ++pc) EXPECT_EQ(find(pc), 0u);
 }
 
+// Whoever reads an entry looks again if the version has changed.
+TEST_F(Recent, ClearingWhatIsEmptyChangesNothing) {
+  recent_->clear();
+  uint32_t version = recent_->version();
+  recent_->start(reinterpret_cast<uintptr_t>(words_ + std::size(words_)));
+  recent_->clear();
+  EXPECT_EQ(recent_->version(), version);
+  remember(7, {1, 2, 3});
+  EXPECT_NE(recent_->version(), version);
+  recent_->clear();
+  version = recent_->version();
+  recent_->clear();
+  EXPECT_EQ(recent_->version(), version);
+}
+
 }  // namespace
 }  // namespace unfreed::track
