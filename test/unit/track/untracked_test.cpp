@@ -2,9 +2,11 @@
 #include "track/untracked.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -136,6 +138,91 @@ TEST_F(UntrackedTest, WhatTheBoardCouldNotTakeIsARecordOfItsOwn) {
   write("board", "short");
   note_untracked({"/bin/static", Obstacle::static_program, 14, false});
   EXPECT_EQ(in_ledger(1).count, 3u);
+}
+
+TEST_F(UntrackedTest, ABoardOfAnotherUserOrThatIsNoFileIsNotWrittenTo) {
+  make_board();
+  if (geteuid() == 0) {
+    ASSERT_EQ(chown(board_path_.c_str(), 1, 1), 0);
+    note_untracked({"/bin/static", Obstacle::static_program, 11, false});
+    EXPECT_EQ(board()->count, 0u);
+    EXPECT_EQ(in_ledger(0).is_off_board, 1);
+    ASSERT_EQ(chown(board_path_.c_str(), 0, 0), 0);
+  }
+  std::string link = path("link");
+  ASSERT_EQ(symlink(board_path_.c_str(), link.c_str()), 0);
+  for (const std::string& other : {link, path("")}) {
+    set_untracked_board(other.c_str());
+    note_untracked({"/bin/other", Obstacle::musl, 12, false});
+    EXPECT_EQ(board()->count, 0u);
+  }
+  EXPECT_EQ(in_ledger(records() - 1).is_off_board, 1);
+  EXPECT_EQ(in_ledger(records() - 1).count, 2u);
+}
+
+TEST_F(UntrackedTest, WritingToTheBoardLeavesNothingOpenAndNothingMapped) {
+  make_board();
+  auto next_free = [] {
+    int fd = dup(2);
+    close(fd);
+    return fd;
+  };
+  auto mappings = [this] {
+    std::ifstream maps("/proc/self/maps");
+    int count = 0;
+    for (std::string line; std::getline(maps, line);) count += line.find(board_path_) != line.npos;
+    return count;
+  };
+  int fd = next_free();
+  for (int round = 0; round < 3; ++round) {
+    note_untracked({"/bin/static", Obstacle::static_program, 11, false});
+    EXPECT_EQ(next_free(), fd);
+    EXPECT_EQ(mappings(), 0);
+    make_board(round ? UntrackedBoard::kBoardMagic : "NO BOARD");
+  }
+}
+
+TEST_F(UntrackedTest, OneThatIsItselfUntrackedIsOnTheBoardAlone) {
+  errno = 7;
+  note_self_untracked("/bin/self", Obstacle::musl);
+  EXPECT_EQ(records(), 0u);
+  make_board();
+  errno = 7;
+  note_self_untracked("/bin/self", Obstacle::musl);
+  EXPECT_EQ(errno, 7);
+  EXPECT_EQ(records(), 0u);
+  ASSERT_EQ(board()->count, 1u);
+  EXPECT_STREQ(board()->records[0].program, "/bin/self");
+  EXPECT_EQ(board()->records[0].obstacle, static_cast<uint8_t>(Obstacle::musl));
+  EXPECT_EQ(board()->records[0].pids[0], base::current_pid());
+  EXPECT_EQ(board()->records[0].is_off_board, 0);
+}
+
+// Others may be adding a record, and have counted more than there is room for.
+TEST_F(UntrackedTest, ARecordThatIsNotFilledInYetIsNobodys) {
+  note_untracked({"/bin/static", Obstacle::static_program, 11, false});
+  in_ledger(0).state = ledger::kUntrackedFilling;
+  note_untracked({"/bin/static", Obstacle::static_program, 12, false});
+  EXPECT_EQ(records(), 2u);
+  EXPECT_EQ(in_ledger(0).count, 1u);
+  in_ledger(0).state = ledger::kUntrackedValid;
+  take_untracked_back({"/bin/static", Obstacle::static_program, 12, false});
+  EXPECT_EQ(in_ledger(0).count, 0u);
+  EXPECT_EQ(in_ledger(0).pids[0], 11) << "it is another process";
+}
+
+TEST_F(UntrackedTest, ALedgerThatIsFullCountsWhatItLacks) {
+  auto& section = process_.header().sections[static_cast<size_t>(SectionId::untracked)];
+  auto& dropped = process_.header().dropped[static_cast<size_t>(ledger::Dropped::untracked_full)];
+  uint64_t before = dropped;
+  section.count = section.capacity;
+  for (uint64_t lacking = 1; lacking <= 3; ++lacking) {
+    note_untracked({"/bin/static", Obstacle::static_program, 11, false});
+    EXPECT_EQ(dropped, before + lacking);
+    EXPECT_EQ(records(), section.capacity + lacking);
+  }
+  take_untracked_back({"/bin/static", Obstacle::static_program, 11, false});
+  EXPECT_EQ(dropped, before + 3);
 }
 
 }  // namespace
