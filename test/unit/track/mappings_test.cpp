@@ -209,6 +209,24 @@ TEST_F(MappingsTest, WithoutTrackingNothingIsRecorded) {
   EXPECT_EQ(recorded(), before);
 }
 
+TEST_F(MappingsTest, WhatWasTakenWhenTrackingEndsIsNotRecordedAsGone) {
+  make(pages(10, 10), "a");
+  for (int way = 0; way < 3; ++way) {
+    TakenMappings taken = take_mappings(pages(10, 10));
+    {
+      test::Untracked untracked;
+      TakenMappings same = taken;
+      if (way == 0) mappings_gone(same);
+      if (way == 1) mappings_stay(same);
+      if (way == 2) mappings_moved(same, pages(10, 10), pages(30, 10));
+    }
+    EXPECT_EQ(process_.held(Kind::mapping), 1u);
+    EXPECT_TRUE(recorded().empty());
+    mappings_stay(taken);
+    EXPECT_EQ(recorded().size(), 1u);
+  }
+}
+
 TEST_F(MappingsTest, AnySequenceLeavesWhatThePlainModelSays) {
   std::mt19937 random(7);
   Model model;
@@ -244,6 +262,34 @@ TEST_F(MappingsTest, AnySequenceLeavesWhatThePlainModelSays) {
     ASSERT_EQ(recorded(), model.all()) << "after step " << step;
     ASSERT_EQ(process_.held(Kind::mapping), model.all().size()) << "after step " << step;
   }
+}
+
+// The last one: it leaves a long table.
+TEST_F(MappingsTest, WithoutRoomForTheRestOfOneThatIsCutItsBeginningIsKept) {
+  auto& dropped = process_.header().dropped[static_cast<size_t>(ledger::Dropped::handles_full)];
+  uint64_t capacity = g_tracker.writer.section(SectionId::handles).capacity, before = dropped;
+  {
+    test::Paused paused;  // quicker: no stack is walked
+    for (uint64_t at = 1; at < capacity; ++at) make(pages(100 + at * 2, 1), "other");
+  }
+  make(pages(10, 10), "a");
+  EXPECT_EQ(dropped, before);
+  unmap(pages(14, 2));
+  EXPECT_EQ(dropped, before + 1);
+  std::vector<Piece> all = recorded();
+  EXPECT_EQ(all.front(), (Piece{10 * 4096, 14 * 4096, "a"}));
+  EXPECT_EQ(all.size(), capacity);
+  EXPECT_EQ(process_.held(Kind::mapping), 1u);
+  {
+    test::Paused paused;
+    make(pages(30, 1), "b");
+  }
+  EXPECT_EQ(dropped, before + 2);
+  EXPECT_EQ(recorded().size(), capacity);
+  TakenMappings rest = take_mappings({pages(40, 1).start, UINT64_MAX});
+  mappings_gone(rest);
+  make(pages(30, 1), "b");
+  EXPECT_EQ(recorded().size(), 2u) << "there is room again";
 }
 
 }  // namespace
