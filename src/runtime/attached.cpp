@@ -23,6 +23,7 @@
 #include "runtime/runtime.h"
 #include "settings/settings.h"
 #include "track/report_signal.h"
+#include "track/blind_spots.h"
 #include "track/tracker.h"
 
 using namespace unfreed;
@@ -90,6 +91,9 @@ const char* redirect() {
   if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
   g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
   return nullptr;
+  // What the others make from here on goes through the hooks.
+  runtime::take_inherited();
+  track::note_separate_descriptors();
 }
 
 const char* detach() {

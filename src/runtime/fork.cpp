@@ -164,7 +164,6 @@ bool begin_again() {
   track::forget_remembered_stacks();
   track::g_fork_page.lock.store(0, std::memory_order_relaxed);
   track::g_fork_page.alive.store(1, std::memory_order_release);
-  track::fd_take_inherited();
   ledger::Header& header = g_tracker.writer.header();
   header.process_start_ticks = read_stat(0).start_ticks;
   header.settings = add_settings(g_tracker.writer);
@@ -173,6 +172,7 @@ bool begin_again() {
   describe_coverage(g_settings);
   finish_new_ledger();
   return true;
+  allow_inheritable(g_settings);
 }
 
 void take_over_fork_child() {

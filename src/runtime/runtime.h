@@ -46,6 +46,10 @@ void construct(int argc, char** argv, char** environment);
 /// The start of a library that was loaded while the process ran, but for the tracking: nullptr, or why nothing can be
 /// tracked. `environment`: the settings, in place of the process's.
 const char* start_attached(int argc, char** argv, char** environment);
+/// Enters what the process has before tracking begins. No thread may open descriptors or start children meanwhile.
+void take_inherited();
+/// Descriptors that other programs may inherit.
+void allow_inheritable(const report::Settings& settings);
 /// Coverage of the kinds that are tracked.
 void describe_coverage(const report::Settings& settings);
 /// The settings that reports and later evaluations use, as the ledger has them.

@@ -165,6 +165,17 @@ void cover_attached(const report::Settings& settings) {
 
 }  // namespace
 
+void allow_inheritable(const report::Settings& settings) {
+  track::forget_allowed_exec_leaks();
+  for (size_t i = 0; i < settings.inheritable.count; ++i)
+    track::allow_exec_leak(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
+}
+
+void take_inherited() {
+  track::fd_take_inherited();
+  track::children_take_inherited();
+}
+
 void describe_coverage(const report::Settings& settings) {
   for (unsigned kind = 0; kind < ledger::kKindCount; ++kind)
     if (settings.kinds >> kind & 1) g_tracker.writer.cover(static_cast<Kind>(kind), Coverage::exact);
@@ -309,8 +320,7 @@ bool prepare_tracking(const report::Settings& settings) {
   if (g_tracker.heap_use == track::HeapUse::every_block) g_tracker.early_heap_end = end_of_early_heap();
   measure_stacks();
   track::set_without_deepbind(settings.no_deepbind);
-  for (size_t i = 0; i < settings.inheritable.count; ++i)
-    track::allow_exec_leak(settings.inheritable.ranges[i].first, settings.inheritable.ranges[i].last);
+  allow_inheritable(settings);
   return track::prepare_threads() && track::prepare_children();
 }
 
@@ -484,7 +494,7 @@ const char* start(int argc, char** argv, char** environment) {
   register_endings();
   base::keep_spare_room();
   track::own_state();
-  track::fd_take_inherited();
+  if (!g_runtime.is_attached) take_inherited();
   if (settings.report_signal) take_report_signal(settings.report_signal);
   if (!g_runtime.launcher_pid && g_runtime.ledger_path[0])
     remove_leftover_ledgers(g_runtime.ledger_path, g_tracker.writer.header().ppid);

@@ -1,8 +1,12 @@
 #include "track/blind_spots.h"
 
+#include <fcntl.h>
+
 #include <atomic>
 
 #include "base/keep_errno.h"
+#include "base/numbered_entries.h"
+#include "base/process_stat.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "track/threads.h"
@@ -77,12 +81,36 @@ void note_bypassing_library(std::string_view file, bool is_apart) {
   for (size_t kind = 0; kind < ledger::kKindCount; ++kind) cover_partly(static_cast<Kind>(kind), reason.text());
 }
 
+namespace {
+void cover_unshared_descriptors() {
+  cover_partly(Kind::fd,
+               "a thread has descriptors of its own (unshare), which the kernel's list of the process's lacks");
+}
+
+/// A thread that has ended has none.
+bool may_have_own_descriptors(int tid) {
+  constexpr long kDescriptors = 2;  // KCMP_FILES
+  if (base::raw_syscall(SYS_kcmp, base::current_tid(), tid, kDescriptors, 0, 0) == 0) return false;
+  base::FixedText<64> path;
+  path.add("/proc/self/task/").add_signed(tid).add("/stat");
+  base::ProcessStat stat = base::read_process_stat(path.c_str());
+  return !stat.is_gone && !stat.has_ended();
+}
+}  // namespace
+
+void note_separate_descriptors() {
+  alignas(8) char buffer[2048];
+  long threads = base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY);
+  if (base::is_error(threads)) return cover_unshared_descriptors();
+  bool are_shared = base::each_numbered_entry(threads, buffer, [](int tid) { return !may_have_own_descriptors(tid); });
+  base::close_file(threads);
+  if (!are_shared) cover_unshared_descriptors();
+}
+
 void note_unshared_descriptors() {
   base::KeepErrno keep;
   bool is_alone = base::may_call_system() ? is_only_thread() : is_only_known_thread();
-  if (is_alone || !enter(Kind::fd)) return;
-  cover_partly(Kind::fd,
-               "a thread has descriptors of its own (unshare), which the kernel's list of the process's lacks");
+  if (!is_alone && enter(Kind::fd)) cover_unshared_descriptors();
 }
 
 }  // namespace unfreed::track

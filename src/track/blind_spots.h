@@ -31,5 +31,7 @@ bool has_bypassing_library();
 /// The calling thread has got a copy of the process's descriptors for itself (unshare): from now on the table is of
 /// both. Keeps errno.
 void note_unshared_descriptors();
+/// The same, if a thread has got one before tracking began (or the kernel does not say). The others are stopped.
+void note_separate_descriptors();
 
 }  // namespace unfreed::track

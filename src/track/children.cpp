@@ -1,6 +1,7 @@
 #include "track/children.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include <cstring>
 
 #include "base/lock.h"
+#include "base/numbered_entries.h"
 #include "base/own_memory.h"
 #include "base/scan.h"
 #include "base/syscall.h"
@@ -185,14 +187,10 @@ void child_live_since(uint32_t serial, LiveSince& out) {
 }
 
 namespace {
-/// The kernel keeps a list for each thread (CONFIG_PROC_CHILDREN); at the start there is one.
-void enter_inherited() {
-  siginfo_t about{};
-  long result =
-      base::raw_syscall(SYS_waitid, P_ALL, 0, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
-  if (base::is_error(result)) return;  // no children: so it is as a rule
+/// Those of one thread (CONFIG_PROC_CHILDREN).
+void enter_inherited(int tid) {
   base::FixedText<64> path;
-  path.add("/proc/self/task/").add_signed(base::current_tid()).add("/children");
+  path.add("/proc/self/task/").add_signed(tid).add("/children");
   char text[4096];
   long size = base::read_file(path.c_str(), text, sizeof text);
   base::each_id({text, size > 0 ? static_cast<size_t>(size) : 0}, [](int pid) {
@@ -214,12 +212,27 @@ void set_adopts_orphans(bool does) {
 bool prepare_children() {
   if (!g_next_memory.prepare(g_tracker.writer.section(SectionId::children).capacity * sizeof *g_next)) return false;
   g_next = static_cast<uint32_t*>(g_next_memory.start());
-  enter_inherited();
+  return true;
+}
+
+void children_take_inherited() {
+  siginfo_t about{};
+  long result =
+      base::raw_syscall(SYS_waitid, P_ALL, 0, reinterpret_cast<long>(&about), WEXITED | WNOHANG | WNOWAIT | __WALL);
+  // As a rule there are none.
+  long threads = base::is_error(result) ? result : base::open_file("/proc/self/task", O_RDONLY | O_DIRECTORY);
+  if (!base::is_error(threads)) {
+    alignas(8) char buffer[2048];
+    base::each_numbered_entry(threads, buffer, [](int tid) {
+      enter_inherited(tid);
+      return true;
+    });
+    base::close_file(threads);
+  }
   // Before exec, too, it may have asked for them.
   int adopts = base::current_pid() == 1;
   if (!adopts) base::raw_syscall(SYS_prctl, PR_GET_CHILD_SUBREAPER, reinterpret_cast<long>(&adopts));
   if (adopts) g_tracker.writer.header().flags.fetch_or(ledger::kHeaderFlagAdopts, std::memory_order_relaxed);
-  return true;
 }
 
 void reset_children_after_fork() {

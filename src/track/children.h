@@ -44,8 +44,11 @@ void set_adopts_orphans(bool does);
 /// Adds the children that were started after `serial` and not waited for.
 void child_live_since(uint32_t serial, LiveSince& out);
 
-/// Allocates the tables, and enters the children that the process had before it executed this program.
+/// Allocates the tables.
 bool prepare_children();
+/// Enters the children that the process has before tracking begins, and whether orphans become its children. Called
+/// once for each ledger, but not in a fork child, which has none.
+void children_take_inherited();
 void reset_children_after_fork();
 
 }  // namespace unfreed::track

@@ -175,6 +175,8 @@ void allow_exec_leak(int first, int last) {
   if (g_allowed_count < kMostAllowed) g_allowed[g_allowed_count++] = {first, last};
 }
 
+void forget_allowed_exec_leaks() { g_allowed_count = 0; }
+
 void keep_parents_exec_leaks(const ledger::Writer& parent) {
   const ledger::Section& table = parent.section(SectionId::exec_leaks);
   const ledger::Section& untracked = parent.section(SectionId::untracked);

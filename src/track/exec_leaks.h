@@ -48,6 +48,7 @@ void take_exec_leaks_back(const ExecLeaks& noted);
 
 /// Numbers that other programs may inherit: UNFREED_INHERITABLE.
 void allow_exec_leak(int first, int last);
+void forget_allowed_exec_leaks();
 
 /// A fork child is about to give up its parent's ledger: keeps the part in which exec leaks and untracked programs
 /// are recorded. Afterwards exec leaks of descriptors that the parent had opened go there.

@@ -5,15 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static atomic_int stop, failures, rounds;
+static atomic_int stop, failures, rounds, has_unshared;
+static pid_t waiting_child;
 static void* volatile kept[4096];
 static int kept_count;
 
@@ -78,6 +82,46 @@ static void open_library(void) {
   if (make) kept[kept_count++ & 4095] = make("/dev/null", "r");  // @library
 }
 
+/* A child that nobody waits for. */
+static void leave_child(void) {
+  if (fork() == 0) _exit(0);
+}
+
+/* A child of a child, which comes to this process when that one ends. */
+static void leave_grandchild(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    leave_child();
+    _exit(0);
+  }
+  if (waitpid(child, NULL, 0) != child) ++failures;
+}
+
+/* A child that waits for ever, and does nothing else. */
+static void start_waiting_child(void) {
+  waiting_child = fork();
+  while (waiting_child == 0) pause();
+}
+
+static int waiting_child_is_ended_by(int signal) {
+  int status = 0;
+  return kill(waiting_child, signal) == 0 && waitpid(waiting_child, &status, 0) == waiting_child &&
+         WIFSIGNALED(status) && WTERMSIG(status) == signal;
+}
+
+static void* have_own_descriptors(void* unused) {
+  if (unshare(CLONE_FILES) != 0 || open("/dev/zero", O_RDONLY) < 0) ++failures;
+  has_unshared = 1;
+  while (1) pause();
+  return unused;
+}
+
+static void start_thread_with_own_descriptors(void) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, have_own_descriptors, NULL) != 0) ++failures;
+  while (!has_unshared) usleep(1000);
+}
+
 int main(void) {
   enum { kWorkers = 3 };
   pthread_t threads[kWorkers + 1];
@@ -98,6 +142,12 @@ int main(void) {
     if (letter == 'f') fork_child();
     if (letter == 's') start_program();
     if (letter == 'l') open_library();
+    if (letter == 'c') leave_child();
+    if (letter == 'a' && prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) ++failures;
+    if (letter == 'g') leave_grandchild();
+    if (letter == 'p') start_waiting_child();
+    if (letter == 'k' && !waiting_child_is_ended_by(SIGUSR2)) ++failures;
+    if (letter == 'u') start_thread_with_own_descriptors();
     if (letter == 'b') free(before), close(opened_before);
     if (letter == 'w')
       while (rounds - was < 1000) usleep(1000);
