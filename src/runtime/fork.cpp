@@ -139,7 +139,8 @@ void finish_new_ledger() {
   g_tracker.writer.header().state.store(static_cast<uint32_t>(ledger::State::live), std::memory_order_release);
 }
 
-/// What a process that was attached to starts is not followed, and writes nothing to its ledger.
+/// What a process that was attached to starts is not followed, and writes nothing to its ledger. (A signal that comes
+/// before: runtime/signal.cpp.)
 void leave_fork_child() {
   g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
   grade::StoppedThreads::reset_after_fork();
@@ -149,6 +150,7 @@ void leave_fork_child() {
   unwind::reset_unloading_after_fork();
   unwind::reset_walks_after_fork();
   track::reset_modules_after_fork();
+  track::give_report_signal_back();
 }
 
 }  // namespace
@@ -170,9 +172,9 @@ bool begin_again() {
   header.kinds_tracked = g_tracker.kinds = g_settings.kinds;
   header.depth = g_tracker.depth = g_settings.depth;
   describe_coverage(g_settings);
+  allow_inheritable(g_settings);
   finish_new_ledger();
   return true;
-  allow_inheritable(g_settings);
 }
 
 void take_over_fork_child() {

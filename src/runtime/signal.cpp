@@ -16,7 +16,8 @@ namespace unfreed::runtime {
 
 namespace {
 
-/// The default action of a real-time signal. The process may be a vfork child: nothing is written to memory.
+/// The default action of a report signal that is no request. The process may be a vfork child: nothing is written to
+/// memory.
 void die_of(int signal) {
   base::set_signal_action(signal, {}, nullptr);
   base::raw_syscall(SYS_tgkill, base::current_pid(), base::current_tid(), signal);
@@ -26,6 +27,8 @@ void die_of(int signal) {
 
 void on_signal(int signal, siginfo_t* info, void* context_place) {
   base::KeepErrno keep;
+  // A child of a process that was attached to: it is not tracked, but may not have come to a hook that gives it back.
+  if (g_runtime.is_attached && g_runtime.pid != base::current_pid()) return die_of(signal);
   auto value = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
   uint32_t request = info->si_code == SI_QUEUE ? static_cast<uint32_t>(value) : 0;
   if (request == ledger::kGradingRequest)

@@ -60,7 +60,7 @@ void give_report_signal_back() {
   bool is_ours = now.sa_flags & SA_SIGINFO && is_report_handler(reinterpret_cast<const void*>(now.sa_sigaction));
   struct sigaction none {};
   if (is_ours) __sigaction(signal, &none, nullptr);
-  enter_report_signal();
+  if (g_fork_page.alive.load(std::memory_order_relaxed)) enter_report_signal();
 }
 
 bool is_substitute(int signal) { return signal != g_requested.load(std::memory_order_relaxed); }

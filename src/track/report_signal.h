@@ -12,7 +12,7 @@ using SignalHandler = void (*)(int, siginfo_t*, void*);
 /// Installs the runtime's handler for `signal`, if the program has left it at its default action, otherwise for a
 /// real-time signal that it has.
 void take_report_signal(int signal, SignalHandler handler);
-/// The signal is at its default action again, if that handler is there.
+/// The signal is at its default action again, if that handler is there. In a fork child that is not taken over, too.
 void give_report_signal_back();
 /// Is it that handler? The program, which finds the signal at its default action without the runtime, shall find that.
 bool is_report_handler(const void* handler);
