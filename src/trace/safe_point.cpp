@@ -24,9 +24,38 @@ constexpr long kWaits[] = {
 #ifdef SYS_select
     SYS_select,
 #endif
-    SYS_epoll_pwait, SYS_ppoll,           SYS_pselect6, SYS_read,   SYS_readv,  SYS_write,   SYS_writev,
-    SYS_recvmsg,     SYS_recvfrom,        SYS_sendmsg,  SYS_sendto, SYS_accept, SYS_accept4, SYS_connect,
-    SYS_nanosleep,   SYS_clock_nanosleep, SYS_wait4,    SYS_waitid, SYS_futex,
+#ifdef SYS_pause
+    SYS_pause,
+#endif
+#ifdef SYS_epoll_pwait2
+    SYS_epoll_pwait2,
+#endif
+    SYS_epoll_pwait,
+    SYS_ppoll,
+    SYS_pselect6,
+    SYS_read,
+    SYS_readv,
+    SYS_write,
+    SYS_writev,
+    SYS_recvmsg,
+    SYS_recvfrom,
+    SYS_sendmsg,
+    SYS_sendto,
+    SYS_accept,
+    SYS_accept4,
+    SYS_connect,
+    SYS_nanosleep,
+    SYS_clock_nanosleep,
+    SYS_wait4,
+    SYS_waitid,
+    SYS_futex,
+    SYS_msgrcv,
+    SYS_msgsnd,
+    SYS_semop,
+    SYS_semtimedop,
+    SYS_rt_sigsuspend,
+    SYS_rt_sigtimedwait,
+    SYS_io_getevents,
 };
 
 bool is_wait(long call) { return std::find(std::begin(kWaits), std::end(kWaits), call) != std::end(kWaits); }
@@ -62,7 +91,7 @@ SafePoint::SafePoint(int pid) : code_(pid) {
     parts_.push_back(part);
   }
   if (has_musl)
-    obstacle_ = "it uses musl, and the library is for glibc";
+    obstacle_ = "its libc is musl, and the library for musl cannot be loaded into a running process";
   else if (code_.is_only_go())
     obstacle_ = "it is a static Go program, which has no loader that could load the library";
   else if (!has_loader || !libc_)
