@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -178,6 +179,24 @@ int Attacher::finish() {
   return is_unchecked ? kFailure : kSuccess;
 }
 
+/// Of --preload with other options and variables; "" for none.
+std::string find_conflict_with_preload(const SettingsInput& input, bool is_for_tracer) {
+  constexpr std::string_view kVariables[] = {"UNFREED_BACKEND", "UNFREED_FAIL_ON", "UNFREED_RULES_FOR",
+                                             "UNFREED_EXITCODE"};
+  bool any = std::any_of(std::begin(kVariables), std::end(kVariables),
+                         [&](std::string_view variable) { return input.is_option(variable); });
+  constexpr std::string_view kInstead = "(give rules to 'unfreed detach' or 'unfreed snapshot')";
+  if (is_for_tracer || any)
+    return fmt::format(
+        "--preload excludes --for, --follow-children, --backend, --all, --cgroup, --fail-on, --rules-for and "
+        "--exit-code {}",
+        kInstead);
+  for (std::string_view variable : {"UNFREED_BACKEND", "UNFREED_FAIL_ON"})
+    if (input.is_given(variable))
+      return fmt::format("--preload excludes {}, which is set in the environment {}", variable, kInstead);
+  return {};
+}
+
 }  // namespace
 
 int attach_command(const Arguments& arguments) {
@@ -185,7 +204,7 @@ int attach_command(const Arguments& arguments) {
       "attach", "[OPTIONS] [PID|NAME]",
       "Traces a process that runs already, and was not started under unfreed, until ^C or for a time (--for): "
       "descriptors, threads and children that it makes from now on, with stacks. Then it goes on untraced, and a "
-      "report is made. Nothing is "
+      "report is made. Without --preload, nothing is "
       "loaded into it, and nothing stays in it. While it is traced, each of its system calls takes 10 to 40 "
       "microseconds longer (see PROCESSES THAT RUN ALREADY in unfreed(1)).");
   std::string target, time, cgroup;
@@ -244,11 +263,7 @@ int attach_command(const Arguments& arguments) {
     pid = find_process(target, error);
   if (pid) error = find_obstacle(pid, settings.backend == report::Backend::ebpf);
   if (is_group && error.empty() && list_others().empty() && error.empty()) error = "there is no process to attach to";
-  bool is_for_tracer = follows || is_group || most_ns || input.is_given("UNFREED_BACKEND") || settings.rules.count;
-  if (error.empty() && preload && is_for_tracer)
-    error =
-        "--preload excludes --for, --follow-children, --backend, --all, --cgroup and --fail-on (give that to "
-        "'unfreed detach' or 'unfreed snapshot')";
+  if (error.empty() && preload) error = find_conflict_with_preload(input, follows || is_group || most_ns);
   if (!error.empty()) {
     complain(error);
     return kFailure;

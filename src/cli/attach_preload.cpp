@@ -45,8 +45,10 @@ std::string find_preload_obstacle(int pid) {
   std::string path = fmt::format("/proc/{}/exe", pid);
   bool is_there = false;
   elf::Verdict verdict = elf::judge(path.c_str(), AT_FDCWD, is_there);
-  if (verdict.obstacle != elf::Obstacle::none && verdict.obstacle != elf::Obstacle::no_preload)
-    return std::string(elf::describe(verdict.obstacle));
+  // What is to be said of musl, trace/safe_point.h knows.
+  bool may_do = verdict.obstacle == elf::Obstacle::none || verdict.obstacle == elf::Obstacle::no_preload ||
+                verdict.obstacle == elf::Obstacle::musl;
+  if (!may_do) return std::string(elf::describe(verdict.obstacle));
   std::vector<unsigned> users = users_of(pid), filters = status_numbers(pid, "Seccomp:");
   if (users.size() > 1 && users[0] != users[1]) return "it runs with another user's privileges (set-uid)";
   if (!filters.empty() && filters[0] != 0)
@@ -73,7 +75,7 @@ std::vector<std::string> settings_for(const SettingsInput& input) {
   for (size_t row = 0; row < report::kSettingCount; ++row) {
     std::string_view variable = report::setting_rows()[row].variable;
     bool is_passed = variable == "UNFREED_TRACK" || variable == "UNFREED_DEPTH" || variable == "UNFREED_SIGNAL" ||
-                     variable == "UNFREED_GRADE";
+                     variable == "UNFREED_GRADE" || variable == "UNFREED_FORCE" || variable == "UNFREED_INHERITABLE";
     if (is_passed && input.is_given(variable)) add(variable, input.settings().given[row]);
   }
   std::error_code none;
