@@ -3,8 +3,9 @@
 //
 //     unfreed_runtime_attach      other threads run
 //     unfreed_runtime_redirect    all are stopped; where the library was there before, none of them is in its code
-//     unfreed_runtime_detach      all are stopped, wherever they are: those in the library's code go on in it, and come
-//                                 out. It stays loaded, and so does the ledger, which they may still write to
+//     unfreed_runtime_detach      all are stopped, if possible outside of the library's code. Those in it go on in it,
+//     and
+//                                 come out. It stays loaded, and so does the ledger, which they may still write to
 //     unfreed_runtime_close       other threads run; behind unfreed_runtime_detach, or where tracking could not begin
 //
 // A process that is attached to again goes on with what is there, and a new ledger. Each function writes its answer to
@@ -22,8 +23,8 @@
 #include "runtime/own_settings.h"
 #include "runtime/runtime.h"
 #include "settings/settings.h"
-#include "track/report_signal.h"
 #include "track/blind_spots.h"
+#include "track/report_signal.h"
 #include "track/tracker.h"
 
 using namespace unfreed;
@@ -35,6 +36,7 @@ namespace {
 constinit bool g_has_started = false;
 constinit bool g_is_again = false;
 constinit bool g_is_closing = false;  ///< detached, but the ledger is not complete
+constinit bool g_has_facts = false;   ///< the kernel's lists are in it
 constinit const char* g_why_not = nullptr;
 
 bool read_settings_again(char** environment) {
@@ -88,20 +90,30 @@ const char* redirect() {
   if (is_tracking() || g_is_closing || g_why_not) return "it is tracked already";
   if (g_is_again && !runtime::begin_again()) return "there is no memory for a ledger";
   if (!hook::redirect_references()) return "again";
-  if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
-  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
-  return nullptr;
   // What the others make from here on goes through the hooks.
   runtime::take_inherited();
   track::note_separate_descriptors();
+  if (g_is_again && runtime::g_settings.report_signal) runtime::take_report_signal(runtime::g_settings.report_signal);
+  g_tracker.phase.store(track::Phase::tracking, std::memory_order_release);
+  return nullptr;
 }
 
-const char* detach() {
+void take_facts() {
+  report::take_kernel_facts(g_tracker.writer, 0);
+  report::take_kernel_tasks(g_tracker.writer, 0);
+  g_has_facts = true;
+}
+
+/// `is_quiescent`: no thread that does not run is in the library's code, and holds a lock.
+const char* detach(bool is_quiescent) {
   if (g_is_closing) return nullptr;
   if (!g_runtime.is_attached || !is_tracking()) return "it is not attached to";
   if (!hook::restore_references()) return "again";
   g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
   g_is_closing = true;
+  g_has_facts = false;
+  // What the threads make from here on has no record.
+  if (is_quiescent) take_facts();
   return nullptr;
 }
 
@@ -110,8 +122,7 @@ void close() {
   if (!g_runtime.is_attached || is_tracking()) return;
   if (g_is_closing) {
     track::give_report_signal_back();
-    report::take_kernel_facts(g_tracker.writer, 0);
-    report::take_kernel_tasks(g_tracker.writer, 0);
+    if (!g_has_facts) take_facts();
   }
   runtime::remove_own_ledger();  // the command has it open
   g_is_closing = false;
@@ -140,10 +151,10 @@ UNFREED_ENTRY void unfreed_runtime_redirect(void*, const char** answer) {
   *answer = redirect();
 }
 
-/// From now on nothing is tracked.
-UNFREED_ENTRY void unfreed_runtime_detach(void*, const char** answer) {
+/// From now on nothing is tracked. `is_quiescent`: not null if no thread is in the library's code.
+UNFREED_ENTRY void unfreed_runtime_detach(void* is_quiescent, const char** answer) {
   base::KeepErrno keep;
-  *answer = detach();
+  *answer = detach(is_quiescent != nullptr);
 }
 
 /// The ledger is complete, and as of a process that goes on.

@@ -127,7 +127,9 @@ class Injection {
   uintptr_t place_settings(BorrowedThread& thread, const std::vector<std::string>& settings);
   std::string call_runtime(BorrowedThread& thread, const char* entry, uint64_t argument);
   bool is_quiescent(const OthersStopped& others);
-  bool call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent);
+  bool any_in_loader(const OthersStopped& others);
+  enum class Quiescence : uint8_t { not_needed, preferred, required };
+  bool call_alone(BorrowedThread& thread, const char* entry, Quiescence quiescence);
   bool fails(std::string why) {
     out_.problem = std::move(why);
     return false;
@@ -228,13 +230,23 @@ bool Injection::is_quiescent(const OthersStopped& others) {
   return true;
 }
 
-/// While the others are stopped; tries again as long as one of them is in the way. `must_be_quiescent`: the library's
-/// tables begin anew.
-bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_be_quiescent) {
+/// A thread that is about to bind a function puts the function's own address where the hook's has just been put.
+bool Injection::any_in_loader(const OthersStopped& others) {
+  return std::any_of(others.statuses().begin(), others.statuses().end(), [&](const auto& other) {
+    arch::TracedRegisters registers;
+    return WIFSTOPPED(other.second) && read_registers(other.first, registers) && safe_->is_in_loader(registers.pc());
+  });
+}
+
+/// While the others are stopped; tries again as long as one of them is in the way. The function gets 1 if none is in
+/// the library, else 0.
+bool Injection::call_alone(BorrowedThread& thread, const char* entry, Quiescence quiescence) {
+  constexpr int kMostWithoutQuiescence = 20;
   constexpr unsigned kPauseMicroseconds = 500;
   // The process does not run meanwhile: it is not to be kept for most of the time.
   constexpr uint64_t kFirstToStop = 50'000'000, kMostToStop = 500'000'000, kRunsFor = 4;
   const char* why = "";
+  int tries = 0;
   for (uint64_t to_stop = kFirstToStop; is_time();) {
     uint64_t began = base::monotonic_ns();
     std::string answer = "again";
@@ -244,12 +256,18 @@ bool Injection::call_alone(BorrowedThread& thread, const char* entry, bool must_
       OthersStopped others(pid_, thread.tid(), late);
       stop = others.stop(to_stop);
       out_.threads = static_cast<int>(others.statuses().size()) + 1;
-      bool may_call = stop == OthersStopped::Stop::done && (!must_be_quiescent || is_quiescent(others));
-      if (may_call) answer = call_runtime(thread, entry, 0);
+      bool are_stopped = stop == OthersStopped::Stop::done;
+      bool are_outside = are_stopped && quiescence != Quiescence::not_needed && is_quiescent(others);
+      bool goes_anyway = quiescence == Quiescence::not_needed ||
+                         (quiescence == Quiescence::preferred && tries++ >= kMostWithoutQuiescence);
+      bool may_bind = are_stopped && quiescence != Quiescence::preferred && any_in_loader(others);
+      bool may_call = are_stopped && !may_bind && (are_outside || goes_anyway);
+      if (may_call) answer = call_runtime(thread, entry, are_outside ? 1 : 0);
       why = stop != OthersStopped::Stop::done
                 ? "one of its threads could not be stopped: it waits in the kernel (state D), or has no processor"
-            : may_call ? "its threads were at work in the loader all the time"
-                       : "its threads were at work in the library all the time, or have stacks that cannot be followed";
+            : may_call || may_bind
+                ? "its threads were at work in the loader all the time"
+                : "its threads were at work in the library all the time, or have stacks that cannot be followed";
     }
     const uint64_t stopped_ns = out_.stopped_ns = base::monotonic_ns() - began;
     if (stop == OthersStopped::Stop::refused)
@@ -298,7 +316,7 @@ Injected Injection::load(const std::string& library, const std::vector<std::stri
   std::string answer = environment ? call_runtime(thread, "unfreed_runtime_attach", environment) : "too many settings";
   if (!answer.empty())
     out_.problem = answer;
-  else if (!call_alone(thread, "unfreed_runtime_redirect", is_there))
+  else if (!call_alone(thread, "unfreed_runtime_redirect", is_there ? Quiescence::required : Quiescence::not_needed))
     call_runtime(thread, "unfreed_runtime_close", 0);
   thread.give_back();
   out_.occupied_ns = base::monotonic_ns() - began;
@@ -315,8 +333,9 @@ Injected Injection::take_out() {
   else if (borrow(thread)) {
     uint64_t began = base::monotonic_ns();
     thread.keep_errno(safe_->libc().find("__errno_location"));
-    // With the others running: one may be in the library's code, and hold a lock that this takes.
-    if (call_alone(thread, "unfreed_runtime_detach", false))
+    // A thread may wait in the library's code for as long as it likes, and hold a lock that the last function takes:
+    // that is called with the others running.
+    if (call_alone(thread, "unfreed_runtime_detach", Quiescence::preferred))
       out_.problem = call_runtime(thread, "unfreed_runtime_close", 0);
     thread.give_back();
     out_.occupied_ns = base::monotonic_ns() - began;
