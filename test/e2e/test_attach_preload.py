@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 import unittest
 
 import harness
@@ -61,8 +60,8 @@ class Target:
         out, _ = self.process.communicate("q\n", timeout=harness.TIME_LIMIT)
         return self.process.returncode, int(out or 0)
 
-    def tracer(self):
-        with open(f"/proc/{self.pid}/status") as file:
+    def tracer(self, thread=None):
+        with open(f"/proc/{thread or self.pid}/status") as file:
             return int(re.search(r"TracerPid:\t(\d+)", file.read()).group(1))
 
     def is_at_gate(self):
@@ -81,8 +80,9 @@ class Target:
         return found
 
 
-def command(scratch, *words, **keywords):
-    return harness.unfreed(*words, env={"UNFREED_LEDGER_DIR": scratch.ledgers}, cwd=scratch.folder, **keywords)
+def command(scratch, *words, also=None, **keywords):
+    return harness.unfreed(*words, env={"UNFREED_LEDGER_DIR": scratch.ledgers, **(also or {})}, cwd=scratch.folder,
+                           **keywords)
 
 
 def sites_at(report, function, kind):
@@ -150,6 +150,17 @@ class AttachPreload(unittest.TestCase):
             self.assertEqual(sorted(os.listdir(scratch.folder)), ["attached.json"])
             self.assertEqual(scratch.leftovers(), [])
 
+    def test_it_overwrites_what_is_no_report_by_force_alone(self):
+        for options, is_kept in (((), True), (("--force",), False)):
+            with self.subTest(options), harness.Scratch() as scratch, Target() as target:
+                with open(scratch.path("keep.txt"), "w") as file:
+                    file.write("mine")
+                self.attach(scratch, target.pid, "--output", "keep.txt", *options)
+                target.tell("o")
+                self.assertEqual(target.end(), (7, 0))
+                with open(scratch.path("keep.txt")) as file:
+                    self.assertEqual(file.read() == "mine", is_kept)
+
     def test_again_and_again_under_load(self):
         with harness.Scratch() as scratch, Target() as target:
             left_over = []
@@ -174,6 +185,83 @@ class AttachPreload(unittest.TestCase):
             result = command(scratch, "detach", "--fail-on", "heap>1000000", str(target.pid))
             self.assertEqual(result.status, 125, "the heap was seen in part")
             self.assertEqual(target.end(), (7, 0))
+
+    def check_rules(self, scratch, target, rules, status):
+        result = command(scratch, "detach", "--force", "--output", scratch.path("checked.json"), "--fail-on", rules,
+                         str(target.pid))
+        self.assertEqual(result.status, status, result)
+        return harness.read_report(scratch.path("checked.json"))
+
+    def test_children_from_before(self):
+        with harness.Scratch() as scratch, Target() as target:
+            target.tell("cc")
+            for _ in range(2):
+                self.attach(scratch, target.pid)
+                children = self.check_rules(scratch, target, "child>0", 0)["totals"]["child"]
+                self.assertEqual((children["inherited"], children["live"]), (2, 0))
+            self.attach(scratch, target.pid)
+            target.tell("c")
+            self.check_rules(scratch, target, "child>0", 23)
+            self.assertEqual(target.end(), (7, 0))
+
+    def test_orphans_that_come_to_the_process(self):
+        with harness.Scratch() as scratch, Target() as target:
+            target.tell("a")
+            for _ in range(2):
+                self.attach(scratch, target.pid)
+                target.tell("g")
+                self.check_rules(scratch, target, "child>0", 0)
+            self.assertEqual(target.end(), (7, 0))
+
+    def test_a_thread_with_descriptors_of_its_own(self):
+        for letters in ("u", "au"):  # before the first attachment, and between two
+            with self.subTest(letters), harness.Scratch() as scratch, Target() as target:
+                if letters == "au":
+                    self.attach(scratch, target.pid)
+                    self.check_rules(scratch, target, "fd>0", 0)
+                target.tell(letters)
+                self.attach(scratch, target.pid)
+                self.assertEqual(self.check_rules(scratch, target, "fd>0", 125)["coverage"]["fd"], "partial")
+                self.assertEqual(target.end(), (7, 0))
+
+    def test_a_child_is_ended_by_the_report_signal(self):
+        with harness.Scratch() as scratch, Target() as target:
+            self.attach(scratch, target.pid)
+            self.assertEqual(target.tell("pk"), 0)
+            self.detach(scratch, target.pid)
+            self.assertEqual(target.end(), (7, 0))
+
+    def test_processes_that_wait_for_signals(self):
+        script = ("import signal, sys\n"
+                  "print('ready', flush=True)\n"
+                  "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+                  "{}\n"
+                  "sys.exit(7)\n")
+        for call in ("signal.pause()", "signal.sigwait([signal.SIGTERM])"):
+            with self.subTest(call), harness.Scratch() as scratch:
+                arguments = ["/usr/bin/python3", "-c", script.format(call)]
+                with Target(arguments) as target:
+                    self.attach(scratch, target.pid)
+                    self.detach(scratch, target.pid)
+                    if "sigwait" in call:
+                        target.process.send_signal(signal.SIGTERM)
+                        self.assertEqual(target.process.wait(harness.TIME_LIMIT), 7)
+
+    def test_what_is_opened_while_the_tracking_ends(self):
+        script = ("import os, sys, threading, time\n"
+                  "def work():\n"
+                  "    while True:\n"
+                  "        opened = [os.open('/dev/null', os.O_RDONLY) for _ in range(100)]\n"
+                  "        time.sleep(0.0005)\n"
+                  "        for one in opened: os.close(one)\n"
+                  "        time.sleep(0.0005)\n"
+                  "threading.Thread(target=work, daemon=True).start()\n"
+                  "print('ready', flush=True)\n"
+                  "sys.stdin.read()\n")
+        with harness.Scratch() as scratch, Target(["/usr/bin/python3", "-c", script]) as target:
+            for _ in range(10):
+                self.attach(scratch, target.pid)
+                self.check_rules(scratch, target, "fd.unattributed>0", 0)
 
     def test_python(self):
         script = ("import sys, threading, time\n"
@@ -203,6 +291,10 @@ class AttachPreload(unittest.TestCase):
             self.refuse(scratch, target.pid, "was not attached to", word="detach")
             self.refuse(scratch, target.pid, "--preload excludes", "--for", "1s")
             self.refuse(scratch, target.pid, "--preload excludes", "--fail-on", "fd>0")
+            self.refuse(scratch, target.pid, "--preload excludes", "--exit-code", "3")
+            result = command(scratch, "attach", "--preload", str(target.pid), also={"UNFREED_FAIL_ON": "fd>0"})
+            self.assertEqual((result.status, result.stderr.count("\n")), (125, 1), result)
+            self.assertIn("--preload excludes UNFREED_FAIL_ON, which is set in the environment", result.stderr)
             self.attach(scratch, target.pid)
             self.refuse(scratch, target.pid, "is tracked already")
             self.detach(scratch, target.pid)
@@ -295,8 +387,10 @@ class AttachPreload(unittest.TestCase):
         with harness.Scratch() as scratch, Target([harness.program("attached_stuck")]) as target:
             target.ask("v")
             with self.start_attaching(scratch, target.pid) as attaching:
-                harness.wait_for(target.tracer)
-                time.sleep(1.5)
+                # A try has ended that let the others go, as not all had stopped.
+                [_, other, _] = sorted(map(int, os.listdir(f"/proc/{target.pid}/task")))
+                harness.wait_for(lambda: target.tracer(other), step=0)
+                harness.wait_for(lambda: target.tracer(other) == 0, step=0)
                 target.process.send_signal(signal.SIGRTMIN)
                 message = attaching.communicate(timeout=harness.TIME_LIMIT)[1]
             self.assertEqual(attaching.returncode, 0, message)
