@@ -413,12 +413,18 @@ bool build_list(ledger::Writer& writer, const Subject& subject) {
   return whole;
 }
 
-/// Does the fd table have a record of this number?
-bool is_in_table(const ledger::Writer& writer, int fd) {
-  auto number = static_cast<uint64_t>(fd);
-  if (number >= used_records(writer, SectionId::fds)) return false;
-  const auto* record = writer.touch<ledger::FdRecord>(SectionId::fds, number);
-  return record && record->word.load(std::memory_order_acquire) != 0;
+/// Of the kernel's list.
+template <class Keeps>
+void keep_descriptors(const ledger::Writer& writer, Keeps keeps) {
+  uint64_t count = used_records(writer, SectionId::kernel_fds);
+  uint64_t kept = 0;
+  for (uint64_t index = 0; index < count; ++index) {
+    const auto* record = writer.touch<KernelFd>(SectionId::kernel_fds, index);
+    if (!record) continue;
+    KernelFd copy = *record;
+    if (is_in_fd_table(writer, copy.fd) || keeps(copy.fd)) *writer.at<KernelFd>(SectionId::kernel_fds, kept++) = copy;
+  }
+  writer.section(SectionId::kernel_fds).count.store(kept, std::memory_order_release);
 }
 
 /// The kernel has these numbers at hand.
@@ -450,17 +456,17 @@ bool take_kernel_facts(ledger::Writer& writer, int pid) {
 
 void recheck_kernel_facts(ledger::Writer& writer, int pid) {
   Subject subject(pid);
-  uint64_t count = used_records(writer, SectionId::kernel_fds);
-  uint64_t kept = 0;
-  for (uint64_t index = 0; index < count; ++index) {
-    const auto* record = writer.touch<KernelFd>(SectionId::kernel_fds, index);
-    if (!record) continue;
-    KernelFd copy = *record;
-    if (!is_in_table(writer, copy.fd) && subject.is_closed(copy.fd)) continue;
-    *writer.at<KernelFd>(SectionId::kernel_fds, kept++) = copy;
-  }
-  writer.section(SectionId::kernel_fds).count.store(kept, std::memory_order_release);
+  keep_descriptors(writer, [&](int fd) { return !subject.is_closed(fd); });
 }
+
+bool is_in_fd_table(const ledger::Writer& writer, int fd) {
+  auto number = static_cast<uint64_t>(fd);
+  if (number >= used_records(writer, SectionId::fds)) return false;
+  const auto* record = writer.known<ledger::FdRecord>(SectionId::fds, number);
+  return record && record->word.load(std::memory_order_acquire) != 0;
+}
+
+void keep_unattributed(ledger::Writer& writer, bool (*keeps)(int fd)) { keep_descriptors(writer, keeps); }
 
 bool describe_descriptor(int pid, int fd, KernelFd& out, base::TextBuilder& target) {
   Subject subject(pid);

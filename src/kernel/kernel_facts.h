@@ -23,6 +23,10 @@ bool take_kernel_facts(ledger::Writer& writer, int pid);
 /// just being closed, or opened, when the list was read. take_kernel_facts() does this for the process itself; a reader
 /// from outside calls it after it has read the table anew.
 void recheck_kernel_facts(ledger::Writer& writer, int pid);
+/// Does the table of descriptors have a record of this number? Lock-free.
+bool is_in_fd_table(const ledger::Writer& writer, int fd);
+/// Of the kernel's list, those that have a record, or that `keeps` is true of, stay.
+void keep_unattributed(ledger::Writer& writer, bool (*keeps)(int fd));
 
 /// One descriptor of another process, as such a list has it; what it leads to is added to `target`. For the command, of
 /// a process that has no ledger. False if it is not open, or may not be looked at.

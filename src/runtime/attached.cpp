@@ -3,18 +3,22 @@
 //
 //     unfreed_runtime_attach      other threads run
 //     unfreed_runtime_redirect    all are stopped; where the library was there before, none of them is in its code
-//     unfreed_runtime_detach      all are stopped, if possible outside of the library's code. Those in it go on in it,
-//     and
-//                                 come out. It stays loaded, and so does the ledger, which they may still write to
+//     unfreed_runtime_detach      all are stopped, if possible outside of the library's code: if not, it only looks at
+//                                 first. In the end those in it go on in it, and come out. It stays loaded, and so does
+//                                 the ledger, which they may still write to
 //     unfreed_runtime_close       other threads run; behind unfreed_runtime_detach, or where tracking could not begin
 //
 // A process that is attached to again goes on with what is there, and a new ledger. Each function writes its answer to
 // `answer` and returns nothing: the thread may have to return without the command (trace/borrowed_thread.h).
+#include <fcntl.h>
+
 #include <cstring>
+#include <iterator>
 #include <span>
 #include <string_view>
 
 #include "base/keep_errno.h"
+#include "base/numbered_entries.h"
 #include "base/syscall.h"
 #include "hook/real.h"
 #include "hook/redirect.h"
@@ -104,16 +108,44 @@ void take_facts() {
   g_has_facts = true;
 }
 
-/// `is_quiescent`: no thread that does not run is in the library's code, and holds a lock.
-const char* detach(bool is_quiescent) {
+/// Descriptors that were open, and had no record, at each look. A thread in the library's code may be about to enter
+/// one, or to close it.
+constexpr int kMostNumbers = 65536;
+constinit uint64_t g_unrecorded[kMostNumbers / 64];
+
+void look_for_unrecorded(bool is_first) {
+  static uint64_t found[kMostNumbers / 64];
+  alignas(8) static char buffer[4096];
+  std::memset(found, 0, sizeof found);
+  long directory = base::open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY);
+  bool is_whole = !base::is_error(directory) && base::each_numbered_entry(directory, buffer, [directory](int fd) {
+    bool is_one = fd != directory && fd < kMostNumbers && !report::is_in_fd_table(g_tracker.writer, fd);
+    if (is_one) found[fd / 64] |= uint64_t{1} << (fd % 64);
+    return true;
+  });
+  if (!base::is_error(directory)) base::close_file(directory);
+  if (!is_whole) std::memset(found, 0xff, sizeof found);
+  for (size_t i = 0; i < std::size(found); ++i) g_unrecorded[i] = is_first ? found[i] : g_unrecorded[i] & found[i];
+}
+
+bool was_unrecorded(int fd) { return fd >= kMostNumbers || g_unrecorded[fd / 64] >> (fd % 64) & 1; }
+
+// What trace/injection.cpp says of the threads that do not run.
+constexpr uintptr_t kAreOutside = 1;  ///< none is in the library's code, and holds a lock
+constexpr uintptr_t kGoesAnyway = 2;  ///< even if one is
+constexpr uintptr_t kIsFirst = 4;     ///< it asks for the first time
+
+const char* detach(uintptr_t threads) {
   if (g_is_closing) return nullptr;
   if (!g_runtime.is_attached || !is_tracking()) return "it is not attached to";
+  look_for_unrecorded(threads & kIsFirst);
+  if (!(threads & (kAreOutside | kGoesAnyway))) return "again";
   if (!hook::restore_references()) return "again";
   g_tracker.phase.store(track::Phase::forwarding, std::memory_order_release);
   g_is_closing = true;
   g_has_facts = false;
   // What the threads make from here on has no record.
-  if (is_quiescent) take_facts();
+  if (threads & kAreOutside) take_facts();
   return nullptr;
 }
 
@@ -122,7 +154,10 @@ void close() {
   if (!g_runtime.is_attached || is_tracking()) return;
   if (g_is_closing) {
     track::give_report_signal_back();
-    if (!g_has_facts) take_facts();
+    if (!g_has_facts) {
+      take_facts();
+      report::keep_unattributed(g_tracker.writer, was_unrecorded);
+    }
   }
   runtime::remove_own_ledger();  // the command has it open
   g_is_closing = false;
@@ -151,10 +186,10 @@ UNFREED_ENTRY void unfreed_runtime_redirect(void*, const char** answer) {
   *answer = redirect();
 }
 
-/// From now on nothing is tracked. `is_quiescent`: not null if no thread is in the library's code.
-UNFREED_ENTRY void unfreed_runtime_detach(void* is_quiescent, const char** answer) {
+/// From now on nothing is tracked.
+UNFREED_ENTRY void unfreed_runtime_detach(uintptr_t threads, const char** answer) {
   base::KeepErrno keep;
-  *answer = detach(is_quiescent != nullptr);
+  *answer = detach(threads);
 }
 
 /// The ledger is complete, and as of a process that goes on.

@@ -238,8 +238,8 @@ bool Injection::any_in_loader(const OthersStopped& others) {
   });
 }
 
-/// While the others are stopped; tries again as long as one of them is in the way. The function gets 1 if none is in
-/// the library, else 0.
+/// While the others are stopped; tries again as long as one of them is in the way. The function gets what
+/// runtime/attached.cpp wants to know of them.
 bool Injection::call_alone(BorrowedThread& thread, const char* entry, Quiescence quiescence) {
   constexpr int kMostWithoutQuiescence = 20;
   constexpr unsigned kPauseMicroseconds = 500;
@@ -259,10 +259,16 @@ bool Injection::call_alone(BorrowedThread& thread, const char* entry, Quiescence
       bool are_stopped = stop == OthersStopped::Stop::done;
       bool are_outside = are_stopped && quiescence != Quiescence::not_needed && is_quiescent(others);
       bool goes_anyway = quiescence == Quiescence::not_needed ||
-                         (quiescence == Quiescence::preferred && tries++ >= kMostWithoutQuiescence);
+                         (quiescence == Quiescence::preferred && tries >= kMostWithoutQuiescence);
       bool may_bind = are_stopped && quiescence != Quiescence::preferred && any_in_loader(others);
       bool may_call = are_stopped && !may_bind && (are_outside || goes_anyway);
-      if (may_call) answer = call_runtime(thread, entry, are_outside ? 1 : 0);
+      bool may_look = are_stopped && quiescence == Quiescence::preferred;
+      constexpr uint64_t kAreOutside = 1, kGoesAnyway = 2, kIsFirst = 4;
+      uint64_t threads = (are_outside ? kAreOutside : 0) | (goes_anyway ? kGoesAnyway : 0) | (tries ? 0 : kIsFirst);
+      if (may_call || may_look) {
+        answer = call_runtime(thread, entry, threads);
+        ++tries;
+      }
       why = stop != OthersStopped::Stop::done
                 ? "one of its threads could not be stopped: it waits in the kernel (state D), or has no processor"
             : may_call || may_bind
