@@ -45,10 +45,10 @@ std::string find_preload_obstacle(int pid) {
   std::string path = fmt::format("/proc/{}/exe", pid);
   bool is_there = false;
   elf::Verdict verdict = elf::judge(path.c_str(), AT_FDCWD, is_there);
-  // What is to be said of musl, trace/safe_point.h knows.
-  bool may_do = verdict.obstacle == elf::Obstacle::none || verdict.obstacle == elf::Obstacle::no_preload ||
-                verdict.obstacle == elf::Obstacle::musl;
-  if (!may_do) return std::string(elf::describe(verdict.obstacle));
+  if (verdict.obstacle == elf::Obstacle::musl)
+    return "its libc is musl, and the library for musl cannot be loaded into a running process";
+  if (verdict.obstacle != elf::Obstacle::none && verdict.obstacle != elf::Obstacle::no_preload)
+    return std::string(elf::describe(verdict.obstacle));
   std::vector<unsigned> users = users_of(pid), filters = status_numbers(pid, "Seccomp:");
   if (users.size() > 1 && users[0] != users[1]) return "it runs with another user's privileges (set-uid)";
   if (!filters.empty() && filters[0] != 0)

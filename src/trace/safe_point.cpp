@@ -75,7 +75,7 @@ bool is_library(std::string_view file, std::string_view name) {
 }  // namespace
 
 SafePoint::SafePoint(int pid) : code_(pid) {
-  bool has_loader = false, has_musl = false;
+  bool has_loader = false;
   for (const CodeModule& module : code_.modules()) {
     std::string_view file = base::base_name(module.path);
     Part part = module.is_main ? Part::program : Part::other;
@@ -84,15 +84,12 @@ SafePoint::SafePoint(int pid) : code_(pid) {
     if (file == "libunfreed.so") part = Part::runtime;
     bool is_libc = is_library(file, "libc");
     if (part == Part::other && RemoteObject(pid, module.start).find("malloc")) part = Part::allocator;
-    has_musl = has_musl || file.starts_with("ld-musl");
     has_loader = has_loader || part == Part::loader;
     if (is_libc) libc_ = RemoteObject(pid, module.start);
     if (is_libc) find_sigreturn(pid, module);
     parts_.push_back(part);
   }
-  if (has_musl)
-    obstacle_ = "its libc is musl, and the library for musl cannot be loaded into a running process";
-  else if (code_.is_only_go())
+  if (code_.is_only_go())
     obstacle_ = "it is a static Go program, which has no loader that could load the library";
   else if (!has_loader || !libc_)
     obstacle_ = "it is linked statically, and has no loader that could load the library";

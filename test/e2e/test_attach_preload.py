@@ -320,6 +320,15 @@ class AttachPreload(unittest.TestCase):
             with self.subTest(expected), harness.Scratch() as scratch, Target(arguments, **keywords) as target:
                 self.refuse(scratch, target.pid, expected)
 
+    @unittest.skipUnless(shutil.which("musl-gcc"), "musl is not installed")
+    def test_a_program_of_musl(self):
+        with harness.Scratch() as scratch:
+            with open(scratch.path("waits.c"), "w") as file:
+                file.write('#include <stdio.h>\nint main(void) { puts("ready"); fflush(stdout); getchar(); return 0; }\n')
+            subprocess.run(["musl-gcc", "-o", scratch.path("waits"), scratch.path("waits.c")], check=True)
+            with Target([scratch.path("waits")]) as target:
+                self.refuse(scratch, target.pid, "the library for musl cannot be loaded into a running process")
+
     def start_attaching(self, scratch, pid):
         return subprocess.Popen([harness.COMMAND, "attach", "--preload", str(pid)], stderr=subprocess.PIPE, text=True,
                                 cwd=scratch.folder, env=harness.clean_environment({"UNFREED_LEDGER_DIR": scratch.ledgers}))
