@@ -260,6 +260,38 @@ TEST_F(ThreadsTest, OfThreadsThatStartedOtherwiseNoResultIsKnown) {
   thread_created(birth, EINVAL, 0, 1, unwind::caller_registers());
 }
 
+// A library's destructors of thread-specific data may acquire and release until late in a thread's end.
+TEST_F(ThreadsTest, ItHasNotEndedWhileDestructorsOfItsKeysRun) {
+  static std::atomic<int> calls{0};
+  static std::atomic<bool> was_known{false};
+  static pthread_key_t key;
+  pthread_key_create(&key, [](void* value) {
+    if (++calls == 1) pthread_setspecific(key, value);  // it is called once more
+    if (calls == 2) was_known = t_local.state != nullptr;
+  });
+  Thread one(false, [] { pthread_setspecific(key, &calls); });
+  one.join();
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(was_known);
+  pthread_key_delete(key);
+}
+
+TEST_F(ThreadsTest, TheEndOfOneThatNoHookCreatedIsNobodyElses) {
+  Thread other;
+  pthread_t unknown;
+  bool has_state = false;
+  auto run = [](void* has) -> void* {
+    *static_cast<bool*>(has) = own_state() != nullptr;
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&unknown, nullptr, run, &has_state), 0);
+  pthread_join(unknown, nullptr);
+  EXPECT_TRUE(has_state);
+  EXPECT_EQ(other.state(), State::running);
+  EXPECT_EQ(process_.record<ThreadRecord>(SectionId::threads, 0).state, static_cast<uint32_t>(State::running));
+  other.join();
+}
+
 TEST_F(ThreadsTest, RecordsAreUsedAgain) {
   { Thread().join(); }
   uint64_t records = process_.count(SectionId::threads);
