@@ -164,6 +164,12 @@ TEST_F(ReportSignalTest, InASandboxNoOtherIsTaken) {
   EXPECT_FALSE(is_ours(kFirst));
 }
 
+TEST_F(ReportSignalTest, OneThatCouldNotBeSetIsNotAnnounced) {
+  process_.header().flags |= ledger::kHeaderFlagSandboxed;
+  take_report_signal(SIGKILL, write_report);
+  EXPECT_EQ(announced(), 0);
+}
+
 TEST_F(ReportSignalTest, WithoutALedgerItIsTakenAllTheSame) {
   ledger::Writer writer = g_tracker.writer;
   g_tracker.writer = {};
