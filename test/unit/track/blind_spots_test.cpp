@@ -51,7 +51,11 @@ TEST_F(BlindSpotsTest, AProgramOfCHasNone) {
 }
 
 TEST_F(BlindSpotsTest, ALibraryInANamespaceOfItsOwnBypassesAllHooks) {
+  static_assert(ledger::kKindCount < ledger::kKindSlots);
+  uint8_t& of_no_kind = process_.header().coverage[ledger::kKindCount];
+  of_no_kind = static_cast<uint8_t>(Coverage::exact);
   note_bypassing_library("/usr/lib/plugin.so", true);
+  EXPECT_EQ(of_no_kind, static_cast<uint8_t>(Coverage::exact));
   EXPECT_TRUE(has_bypassing_library());
   ASSERT_EQ(reasons().size(), ledger::kKindCount);
   for (const auto& [kind, reason] : reasons())
