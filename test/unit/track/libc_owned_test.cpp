@@ -111,7 +111,7 @@ TEST_F(HeapOwnerTest, WhatIsAllocatedBeforeTheProgramRunsIsLibcs) {
 }
 
 TEST_F(HeapOwnerTest, WhatTheLoaderAllocatesIsLibcs) {
-  auto* loader = static_cast<const char*>(dlsym(RTLD_DEFAULT, "__tls_get_addr"));
+  auto* loader = static_cast<const char*>(dlsym(RTLD_DEFAULT, "_dl_mcount"));
   ASSERT_NE(loader, nullptr);
   EXPECT_EQ(owner({at(loader + 2), program()}), HeapOwner::libc);
 }
