@@ -150,30 +150,27 @@ void HeapIndex::each(void* context, void (*visit)(void*, uintptr_t, const Block&
   });
 }
 
-bool HeapIndex::keep_in_children(bool kept) const {
-  constexpr long kKeep = 19, kWipe = 18;  // MADV_KEEPONFORK and MADV_WIPEONFORK
+bool HeapIndex::advise(int advice) const {
   if (!regions_) return false;
   bool is_done = true;
   each_region([&](std::atomic<uint64_t>* words, uintptr_t) {
     uintptr_t start = reinterpret_cast<uintptr_t>(words) - kCountsOfRegion * sizeof(uint16_t);
-    long result = base::raw_syscall(SYS_madvise, static_cast<long>(start),
-                                    static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
-                                    kept ? kKeep : kWipe);
+    long result =
+        base::raw_syscall(SYS_madvise, static_cast<long>(start),
+                          static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start), advice);
     is_done = is_done && result == 0;
   });
   return is_done;
 }
 
+bool HeapIndex::keep_in_children(bool kept) const {
+  constexpr int kKeep = 19, kWipe = 18;  // MADV_KEEPONFORK and MADV_WIPEONFORK
+  return advise(kept ? kKeep : kWipe);
+}
+
 bool HeapIndex::forget_all() {
   if (!regions_) return false;
-  bool is_done = true;
-  each_region([&](std::atomic<uint64_t>* words, uintptr_t) {
-    uintptr_t start = reinterpret_cast<uintptr_t>(words) - kCountsOfRegion * sizeof(uint16_t);
-    long result = base::raw_syscall(SYS_madvise, static_cast<long>(start),
-                                    static_cast<long>(reinterpret_cast<uintptr_t>(words + words_of_region()) - start),
-                                    MADV_DONTNEED);
-    is_done = is_done && result == 0;
-  });
+  bool is_done = advise(MADV_DONTNEED);
   std::fill_n(g_large.slots, g_large.capacity, LargeBlock{});
   g_large.used = 0;
   return is_done;

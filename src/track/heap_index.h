@@ -164,6 +164,8 @@ class HeapIndex {
   bool give_back() { return compact_.give_back(); }
 
  private:
+  /// madvise(2) for all regions. False: not all of them, or there is no index.
+  bool advise(int advice) const;
   static constexpr unsigned kRegionBits = 26;
   static constexpr size_t kRegions = size_t{1} << (arch::kAddressBits - kRegionBits);
   static_assert(kTableBytes == kRegions * sizeof(std::atomic<std::atomic<uint64_t>*>));
