@@ -157,8 +157,9 @@ std::vector<std::string> Launcher::make_environment(const SettingsInput& input, 
     preload = own ? own : "";
   }
   if (!preload.empty()) environment.push_back("LD_PRELOAD=" + preload);
-  // Both at once: system calls are the tracer's, all else the library's. Go starts programs past the hooks that would
-  // keep the library out of those that it harms, so they get it only where a rule is about what it alone sees.
+  // Both at once: system calls are the tracer's, and everything else the library's. Go starts programs past the hooks
+  // that would keep the library out of those that it harms, so they get it only where a rule is about what it alone
+  // sees.
   if (is_traced && has_both())
     environment.push_back(
         fmt::format("UNFREED_TRACED={}", asks_for_more_than_calls(settings_.rules) ? "all" : "alone"));

@@ -298,6 +298,12 @@ void resolve_real_functions() {
 
 bool is_loaded_late() { return g_is_late; }
 
+bool is_behind_libc() {
+  const link_map* map = g_is_late ? g_own->l_prev : nullptr;
+  while (map && map->l_addr != unwind::loader_list().r_ldbase) map = map->l_prev;
+  return g_is_late && !map;
+}
+
 bool is_named(size_t row, const char* name) { return unwind::is_same_text(name_of(row).text.data(), name); }
 
 Interposed interposed(size_t row) {

@@ -35,6 +35,9 @@ void resolve_real_functions();
 /// Was this library loaded by dlopen() into a process that ran already (unfreed attach --preload)? Then nothing finds
 /// its hooks by name; they are put in place one by one (hook/redirect.h).
 bool is_loaded_late();
+/// Was it loaded at the program's start all the same, but behind libc, which so bypasses the hooks? (The loader comes
+/// after all that is preloaded.)
+bool is_behind_libc();
 
 /// In a library that was loaded late: the real function and the hook of row `row` of hooks.inc; 0: it has none, or its
 /// calls are not to be redirected.

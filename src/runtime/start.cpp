@@ -471,6 +471,8 @@ const char* start(int argc, char** argv, char** environment) {
     return why;
   };
   if (!is_kept) return give_up("there is no memory for the settings");
+  if (!g_runtime.is_attached && hook::is_loaded_late())
+    return give_up("libc comes before the library, and so bypasses it: put the library first in LD_PRELOAD");
 
   // A set-uid program must not be made to run what its caller names.
   if (!getauxval(AT_SECURE)) copy_text(g_runtime.helper_path, environment_value(environment, "UNFREED_HELPER"));
@@ -523,7 +525,7 @@ void construct(int argc, char** argv, char** environment) {
   static bool is_constructed;
   if (is_constructed) return;
   is_constructed = true;
-  if (hook::is_loaded_late()) return;
+  if (hook::is_loaded_late() && !hook::is_behind_libc()) return;
   base::KeepErrno keep;
   start(argc, argv, environment);
 }

@@ -66,6 +66,14 @@ class Allocators(unittest.TestCase):
         self.check(harness.program("plain_malloc"), before=[wraps_start], heap_seen=True)
         self.check(harness.program("plain_malloc"), after=[wraps_start], heap_seen=True)
 
+    def test_libc_before(self):
+        preloads = {"LD_PRELOAD": f"libc.so.6:{harness.LIBRARY}"}
+        result = harness.preload(["true"], env={**preloads, "UNFREED_FAIL_ON": "fd>0"})
+        self.assertEqual(result.status, 125, result)
+        self.assertIn("nothing is tracked: libc comes before the library", result.stderr)
+        result = harness.preload([harness.program("plain_malloc")], env=preloads)
+        self.assertEqual((result.status, result.stdout), (6, harness.bare([harness.program("plain_malloc")]).stdout), result)
+
     def test_library_whose_malloc_calls_glibcs_own_names(self):
         report = self.check(harness.program("plain_malloc"), after=[os.path.join(harness.PROGRAMS, "header_malloc.so")],
                             heap_seen=True)

@@ -214,14 +214,16 @@ class AttachPreload(unittest.TestCase):
             self.assertEqual(target.end(), (7, 0))
 
     def test_a_thread_with_descriptors_of_its_own(self):
+        # Where a busy machine leaves no moment outside the library, what threads are just opening may be counted.
+        rules = "fd>100"
         for letters in ("u", "au"):  # before the first attachment, and between two
             with self.subTest(letters), harness.Scratch() as scratch, Target() as target:
                 if letters == "au":
                     self.attach(scratch, target.pid)
-                    self.check_rules(scratch, target, "fd>0", 0)
+                    self.check_rules(scratch, target, rules, 0)
                 target.tell(letters)
                 self.attach(scratch, target.pid)
-                self.assertEqual(self.check_rules(scratch, target, "fd>0", 125)["coverage"]["fd"], "partial")
+                self.assertEqual(self.check_rules(scratch, target, rules, 125)["coverage"]["fd"], "partial")
                 self.assertEqual(target.end(), (7, 0))
 
     def test_a_child_is_ended_by_the_report_signal(self):
